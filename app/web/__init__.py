@@ -1,6 +1,6 @@
-"""How views speak HTTP: one negotiator, one commit, one form class, one error page.
+"""HTTP plumbing shared by all views: content negotiation, the per-request commit, forms and error pages.
 
-Promises that a view never asks what the client wants, and that bad input is never a 500.
+Guarantees that no view has to check whether the client wants HTML or JSON, and that bad input is never a 500.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ STATIC_FILES_KEPT = timedelta(days=365)
 
 
 def init_app(app: Flask) -> None:
-    """Put around every request what no view should have to think of."""
+    """Install the request hooks, cookie settings and error handlers that every view relies on."""
     from app.extensions import login_manager
     from app.web import access, cookies, csrf, errors, headers, pages, phone_numbers, sub_path
     from app.web.cookies import CookieRequest, FlashSessionInterface
@@ -37,7 +37,7 @@ def init_app(app: Flask) -> None:
         PROPAGATE_EXCEPTIONS=False,
         SEND_FILE_MAX_AGE_DEFAULT=STATIC_FILES_KEPT,
     )
-    sub_path.init_app(app)  # its hook comes last: after_request functions run in reverse
+    sub_path.init_app(app)  # first: after_request runs in reverse order, so its hook runs last
     login_manager.init_app(app)
     app.before_request(headers.refuse_foreign_host)
     app.before_request(access.refuse_out_of_scope)

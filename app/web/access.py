@@ -1,4 +1,4 @@
-"""Who may use a view: signed in or not, and the scopes of API tokens. A URL without a scope is closed to all tokens."""
+"""Access control for views: sign-in state, and API token scopes. Endpoints without a scope reject all API tokens."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from app.web.respond import error_envelope, wants_json
 P = ParamSpec("P")
 
 SCOPE_OF_APPS = "apps"
-"""Lets a program use apps behind a proxy; Latchkey itself stays closed to it."""
+"""Lets an API client use apps behind a proxy. Latchkey's own endpoints reject it."""
 
 SCOPE_OF_CONSOLE = "admin"
-"""Lets a program do what its owner, an administrator, can do in the console."""
+"""Lets an API client do everything in the console that its owner, an administrator, can do."""
 
 SCOPES = {
     "read": N_("See your account, devices and activity"),
@@ -34,7 +34,7 @@ SCOPES = {
     SCOPE_OF_APPS: N_("Use the apps that are protected by this service"),
     SCOPE_OF_CONSOLE: N_("Everything that you can do in the administrators' console"),
 }
-"""Each scope, and what a page says of it. Neither contains the other."""
+"""Scopes with their descriptions. No scope includes another."""
 
 REQUIRED = {
     "account.home": "read",
@@ -46,7 +46,7 @@ REQUIRED = {
     "account.end_other_sessions": "manage",
     "account.forget_known_browser": "manage",
 }
-"""The scope that each endpoint asks of a personal token. What changes anything and stands here needs no fresh proof."""
+"""The API token scope that each endpoint requires. Endpoints here that change data don't ask for reauthentication."""
 
 _OF_PACKAGES = "latchkey.scopes_of_packages"
 
@@ -54,21 +54,21 @@ OPEN = frozenset(
     ("static", "status.healthz", "status.readyz", "status.openapi", "oidc.openid_configuration", "oidc.server_metadata",
      "oidc.jwks", "forward_auth.gate_nginx", "forward_auth.gate_forward", "forward_auth.gate_envoy")
 )  # fmt: skip
-"""Endpoints that ask nobody who they are, and those that look a token up themselves."""
+"""Endpoints that need no authentication, or look up tokens themselves."""
 
 
 def require_scope_of(app: Flask, package: str, scope: str) -> None:
-    """Have every endpoint of a package ask this scope of a personal token."""
+    """Require ``scope`` of API tokens at every endpoint of a package."""
     app.extensions.setdefault(_OF_PACKAGES, {})[package] = scope
 
 
 def login_required(view: Callable[P, Any]) -> Callable[P, Any]:
-    """Admit signed-in users only; others get 401, or the sign-in page (Flask-Login's, typed)."""
+    """Admit signed-in users only; others get a 401 or the sign-in page. Flask-Login's decorator, with types."""
     return cast("Callable[P, Any]", flask_login.login_required(view))
 
 
 def anonymous_only(view: Callable[P, Any]) -> Callable[P, Any]:
-    """Admit people who aren't signed in; others are sent on."""
+    """Admit people who aren't signed in; redirect others to where they were going."""
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -78,9 +78,9 @@ def anonymous_only(view: Callable[P, Any]) -> Callable[P, Any]:
 
 
 def already_signed_in() -> Response:
-    """Answer a request to sign in from someone who is signed in already, in another tab perhaps.
+    """Answer a sign-in request from someone who is already signed in, perhaps in another tab.
 
-    A browser goes on to the app that the sign-in was for; any other ``next`` makes no difference here.
+    A browser continues to the app the sign-in was for. Any other ``next`` is ignored.
     """
     if wants_json():
         return error_envelope(400, [("", message("anonymous_user_required"))], fields=False)
@@ -89,14 +89,14 @@ def already_signed_in() -> Response:
 
 
 def refuse_out_of_scope() -> Response | None:
-    """Answer 403 to a living personal token that the endpoint is closed to (a ``before_request`` function).
+    """Answer 403 to an active API token without the scope for this endpoint (a ``before_request`` function).
 
-    One that lives no more is nobody's, and goes on as nobody.
+    An expired or revoked token counts as no token, so the request goes on unauthenticated.
     """
     carried = sent_program_token() or ""
     if not carried.startswith(secrets.API_PREFIX) or request.endpoint is None or request.endpoint in OPEN:
         return None
-    current_user.is_authenticated  # noqa: B018 - has it looked up, once a request
+    current_user.is_authenticated  # noqa: B018 - triggers the lookup, once per request
     scopes = g.get("token_scopes")
     if scopes is None:
         return None

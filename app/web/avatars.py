@@ -1,4 +1,4 @@
-"""What stands for a person where others have a picture: one or two letters of their name, in a color of the account."""
+"""Initials avatars: one or two letters of a person's name, in a color derived from the account."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from app.web.destinations import letter_of
 
 COLORS = 6
-"""Colors of avatars; app.css has a class for each."""
+"""Number of avatar colors. app.css has a class for each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Avatar:
-    """How a page shows an account without a picture.
+    """How pages show an account, which has no picture.
 
-    :ivar letters: "" for an account that has nothing with a letter in it; the page draws a person instead
-    :ivar color: from 1
+    :ivar letters: "" if there is no letter to show; the page then shows a generic person icon
+    :ivar color: number of the color, starting at 1
     """
 
     letters: str
@@ -26,17 +26,18 @@ class Avatar:
 def avatar_of(name: str | None, label: str | None, handle: str | None) -> Avatar:
     """Return the avatar of an account.
 
-    :param label: what the account is called where it has no name: an address gives its letter, a phone number none
-    :param handle: by which the account always has the same color
+    :param label: what to call an account without a name: the first letter of an email address is used, none of a
+        phone number
+    :param handle: determines the color, so that an account always has the same one
     """
     letters = initials_of(name) if name else _first_letter(label or "")
     return Avatar(letters, zlib.crc32((handle or "").encode()) % COLORS + 1)
 
 
 def initials_of(name: str) -> str:
-    """Return the first letters of the first and the last word of a name.
+    """Return the initials of a name: the first letters of its first and last word.
 
-    Scripts without capitals write no initials: there it is the first letter alone.
+    Scripts without case don't use initials, so for those return the first letter only.
     """
     words = [word for word in name.split() if any(character.isalnum() for character in word)]
     letters = [letter_of(word) for word in words[:1] + words[1:][-1:]]

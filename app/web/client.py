@@ -1,4 +1,4 @@
-"""Who sent the current request: its ClientContext, and the IP address, trusting only the operator's own proxies."""
+"""The client of the current request: its ClientContext and IP address. Trusts the operator's own proxies only."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ UNKNOWN = "unknown"
 
 
 def client_context(challenge: str | None = None) -> ClientContext:
-    """Return who asks; a browser without our cookie is given one with the answer."""
+    """Return the client of this request. A browser without our cookie gets one with the response."""
     return _client(secrets.digest(browser_secret()), challenge)
 
 
 def trusted_client(challenge: str | None, token: str | None) -> ClientContext:
-    """Return who asks; a program without cookies is known by the token that it was given when it was trusted."""
+    """Return the client of this request; one without cookies is recognized by the trust token it was given earlier."""
     who = client_context(challenge)
     return replace(who, known_secrets=(secrets.digest(token),)) if token and not who.known_secrets else who
 
 
 def sending_client(challenge: str | None = None) -> ClientContext:
-    """Return who asks for something to be sent, with what tells this request from the same one sent again.
+    """Return the client of a request that sends a message, with its idempotency key.
 
-    Who is signed in asks under their session; anybody else gets a new secret with it.
+    Requests without a session or API token are bound to a new secret.
     :raises Rejected: ``idempotency_key_invalid``
     """
     who = client_context(challenge)
@@ -49,20 +49,20 @@ def sending_client(challenge: str | None = None) -> ClientContext:
 
 
 def present_client(challenge: str | None = None) -> ClientContext:
-    """Return who asks, without giving anybody a cookie; the binding is "" for a browser we never saw."""
+    """Return the client without setting a cookie; the binding is "" for a browser we haven't seen before."""
     secret = known_browser_secret()
     return _client(secrets.digest(secret) if secret else "", challenge)
 
 
 def is_click() -> bool:
-    """Whether somebody goes to the address of this request: it is no HEAD, no prefetch, and a navigation."""
+    """Return whether a person is opening this URL: a navigation, and neither a HEAD request nor a prefetch."""
     purpose = " ".join(request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz")).lower()
     ahead = "prefetch" in purpose or "preview" in purpose
     return request.method != "HEAD" and not ahead and request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
 
 
 def clicking_client() -> ClientContext:
-    """Return who clicked a link, without a binding when nobody has."""
+    """Return the client that clicked a link; without a binding if the request isn't a click."""
     return present_client() if is_click() else _client("", None)
 
 
@@ -77,10 +77,10 @@ def _client(binding: str, challenge: str | None) -> ClientContext:
 
 
 def client_address(environ: Mapping[str, str], trusted_proxies: int) -> str:
-    """Return the client's address in its shortest form, or ``unknown``.
+    """Return the client's IP address in its shortest form, or ``unknown``.
 
-    :param trusted_proxies: how many proxies of ours append to X-Forwarded-For; entries are counted
-        from the right, and what stands further left is a claim that nobody checked
+    :param trusted_proxies: number of the operator's proxies that append to X-Forwarded-For. Entries are counted from
+        the right; anything further left is unverified client input
     """
     claimed = environ.get("REMOTE_ADDR", "")
     if trusted_proxies > 0:
@@ -90,7 +90,7 @@ def client_address(environ: Mapping[str, str], trusted_proxies: int) -> str:
 
 
 def forwarded(environ: Mapping[str, str]) -> list[str]:
-    """Return the entries of X-Forwarded-For: the proxy next to us has written the last one."""
+    """Return the entries of X-Forwarded-For. The proxy next to us appended the last one."""
     return [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
 
 
@@ -102,13 +102,13 @@ def _shortest(claimed: str) -> str:
         return UNKNOWN
     if address.version == 4:
         return str(address)
-    return str(address.ipv4_mapped or ipaddress.IPv6Address(int(address)))  # without its zone, a name of that machine's
+    return str(address.ipv4_mapped or ipaddress.IPv6Address(int(address)))  # without the zone ID, local to that machine
 
 
 def _without_port(node: str) -> str:
-    """Return the address of ``192.0.2.7:80``, ``[2001:db8::5]:443`` and ``[2001:db8::5]``, forms of RFC 7239 (6).
+    """Strip the port and brackets, as in ``192.0.2.7:80``, ``[2001:db8::5]:443`` and ``[2001:db8::5]`` (RFC 7239, 6).
 
-    :raises ValueError: when what follows the address is no port
+    :raises ValueError: if the port or the brackets are malformed
     """
     if node.startswith("["):
         address, bracket, port = node[1:].partition("]")

@@ -1,4 +1,4 @@
-"""view_commit: a request's one commit, made once its response is built."""
+"""view_commit: the single commit of a request, made after its response is built."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ log = structlog.get_logger()
 
 
 def view_commit(response: Response) -> Response:
-    """Commit what the handler did, or keep nothing of it.
+    """Commit the handler's changes, or roll them all back.
 
-    Registered by ``after_this_request(view_commit)`` as a handler's first statement. An answer below 500
-    commits, with what a refusal recorded; from 500 up, and when the request was forged, nothing is kept. When the
-    commit itself fails the answer becomes a 503 that hands out no cookie, and nothing is tried again:
-    Flask would run these callbacks a second time for the error page, so this function never raises.
+    Registered by ``after_this_request(view_commit)`` as a handler's first statement. Responses below 500 are
+    committed, including what a rejected request recorded. Responses of 500 and above, and requests that failed the
+    CSRF check, are rolled back. If the commit itself fails, the response becomes a 503 that sets no cookie, and
+    nothing is retried: Flask would run these callbacks again for the error page, so this function never raises.
     """
     if g.get("commit_done"):
         return response
@@ -39,7 +39,7 @@ def view_commit(response: Response) -> Response:
 
 
 def _has_changes() -> bool:
-    """Whether there is anything to commit: a refusal often has only what was written at once."""
+    """Return whether there is anything to commit: often a rejection's only write is already committed on its own."""
     session = db.session()
     if session.new or session.dirty or session.deleted:
         return True
@@ -49,6 +49,6 @@ def _has_changes() -> bool:
 def _nothing_stored(error: Exception) -> Response:
     g.commit_failed = True
     session.clear()
-    session.modified = False  # no cookie, not even one that removes what the browser had
+    session.modified = False  # set no cookie, not even one that deletes the browser's
     roll_back()
     return unavailable_answer(error)

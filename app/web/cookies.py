@@ -1,11 +1,12 @@
-"""Cookies: how they are read (RFC 6265, 5.4), and the browser's own secrets, which bind challenges to a browser.
+"""Cookies: parsing them (RFC 6265, 5.4), and the browser's secrets, which bind challenges to a browser.
 
-Werkzeug takes a quoted value for one string, semicolons included, and decodes the whole header as UTF-8. Browsers do
-neither: a cookie of another application on the same host, ``a="b`` or one with stray bytes, would take ours with it.
+Werkzeug parses a quoted value as one string, semicolons included, and decodes the whole header as UTF-8. Browsers do
+neither, so another application's cookie on the same host, ``a="b`` or one with stray bytes, would make ours unreadable.
 
-The browser cookie's first secret is random and stays until somebody signs in or out there. Each code that is requested
-adds another one, to which its challenge is bound, so that a passcode or link works only where it was requested
-(ASVS 6.6.2), and an earlier copy of the cookie is worth nothing. It never becomes the session. ADR 29.
+The first secret in the browser cookie is random and lasts until someone signs in or out in that browser. Each requested
+code adds another secret, and its challenge is bound to that. A passcode or link therefore works only in the browser
+that requested it (ASVS 6.6.2), and an earlier copy of the cookie is useless. A secret never becomes the session.
+See ADR 29.
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ from app.extensions import settings
 
 NAME = "latchkey_browser"
 KNOWN = "latchkey_known"
-"""The cookie of a browser in which someone has signed in. It opens nothing."""
+"""Cookie that marks a browser in which someone has signed in. It grants no access."""
 
 PENDING = "latchkey_pending"
-"""The cookie of a sign-in that waits for its second step. It opens that step and nothing else."""
+"""Cookie of a sign-in that is waiting for its second factor. It grants access to that step only."""
 
 TOKEN_HEADER = "Authentication-Token"  # noqa: S105 - the header's name
 
 _BEARER = re.compile(r"[\w-]{40,64}\Z", re.ASCII)
-"""What a token of ours looks like. A proxy in front may add a bearer token of its own, as a JWT, to each request."""
+"""Format of our tokens. A proxy in front may add its own bearer token, such as a JWT, to each request."""
 
 _SECRETS = re.compile(r"[\w-]{40,64}(\.[\w-]{40,64})*\Z", re.ASCII)
 _LONGEST = 64 * (MAX_BINDINGS + 2)
-"""Characters of a cookie of ours; a longer one isn't ours."""
+"""Maximum length of our cookies in characters. Anything longer isn't ours."""
 
 
 def browser_secret() -> str:
-    """Return this browser's secret; a browser that has none is given one with the answer."""
+    """Return this browser's secret; a browser without one gets a new one with the response."""
     secret = known_browser_secret()
     if not secret:
         secret = g.new_browser_secret = secrets.token()
@@ -47,52 +48,52 @@ def browser_secret() -> str:
 
 
 def known_browser_secret() -> str:
-    """Return the secret this browser sent, or was given by this very answer; empty when there is none.
+    """Return the secret this browser sent, or is being given in this response; "" if there is none.
 
-    A program that is signed in by a token is known by that: it needs no cookie, and is given none.
+    An API client that authenticates by token is identified by the token, and needs and gets no cookie.
     """
     return str(g.get("new_browser_secret") or sent_browser_secret() or g.get("program_token", ""))
 
 
 def sent_browser_secret() -> str:
-    """Return the lasting secret that this request brought; empty when it brought none of ours."""
+    """Return the long-lived secret sent in the browser cookie; "" if there is none."""
     return _sent(NAME).partition(".")[0]
 
 
 def sent_given_secrets() -> list[str]:
-    """Return the secrets that this request brought of what was asked for here, the newest first."""
+    """Return the per-challenge secrets sent in the browser cookie, newest first."""
     return _sent(NAME).split(".")[1:]
 
 
 def renew_browser_secret(*, forget: bool) -> None:
-    """Let a browser keep another lasting secret; a program that keeps no cookies is given none.
+    """Replace the browser's long-lived secret. A client that sent no browser cookie gets none.
 
-    :param forget: what was asked for here is answered here no more
+    :param forget: also drop the per-challenge secrets, so that codes requested here no longer work here
     """
     if sent_browser_secret():
         g.new_browser_secret, g.forgets_given = secrets.token(), forget
 
 
 def sent_known_secrets() -> list[str]:
-    """Return the secrets by which accounts know the browser, the newest first; none when it brought none of ours."""
+    """Return the secrets that identify this browser to the accounts that used it, newest first."""
     sent = _sent(KNOWN)
     return sent.split(".")[:MAX_KNOWN_ACCOUNTS] if sent else []
 
 
 def sent_pending_secret() -> str:
-    """Return the token of a sign-in under way that this request brought; empty when it brought none of ours."""
+    """Return the token of the pending sign-in sent with this request; "" if there is none."""
     return _sent(PENDING)
 
 
 def sent_program_token() -> str | None:
-    """Return the token by which a program is known, from ``Authentication-Token`` or as a bearer token (RFC 6750).
+    """Return the API client's token, from ``Authentication-Token`` or as a bearer token (RFC 6750).
 
-    None for a request that brings neither; a bearer token that cannot be ours is none.
+    None if the request has neither. A bearer token in another format than ours is ignored.
     """
     token = request.headers.get(TOKEN_HEADER)
     if token is not None or "Authorization" not in request.headers:
         return token
-    # Not ``request.authorization``: it decodes Basic, too, and raises where that is not ASCII.
+    # Not ``request.authorization``: it also decodes Basic credentials, and raises if they aren't ASCII.
     scheme, _, brought = request.headers["Authorization"].partition(" ")
     return brought.strip() if scheme.lower() == "bearer" and _BEARER.match(brought.strip()) else None
 
@@ -103,12 +104,12 @@ def _sent(name: str) -> str:
 
 
 def sent_cookie(name: str) -> str:
-    """Return what this request brought as a cookie of this full name, or ""."""
+    """Return the value of the cookie with this full name, or ""."""
     return request.cookies.get(name, "")
 
 
 def set_browser_cookie(response: Response) -> Response:
-    """Hand out the browser's secrets if this request made one (an ``after_request`` function)."""
+    """Set the browser cookie if this request created a secret (an ``after_request`` function)."""
     lasting, given = g.get("new_browser_secret"), g.get("given_secret")
     if (lasting or given) and response.status_code < 500 and not g.get("commit_failed"):
         kept = [] if g.get("forgets_given") else sent_given_secrets()
@@ -118,9 +119,9 @@ def set_browser_cookie(response: Response) -> Response:
 
 
 def set_cookie(response: Response, name: str, value: str, max_age: int | None = None) -> None:
-    """Set a cookie of ours: host-only, out of reach for scripts, not sent across sites (ASVS 3.3.1-3.3.4).
+    """Set one of our cookies: host-only, inaccessible to scripts, not sent cross-site (ASVS 3.3.1-3.3.4).
 
-    :param max_age: seconds; None for as long as the browser stays open, 0 to remove it
+    :param max_age: seconds; None for a session cookie, 0 to delete it
     """
     prefix = settings.cookie_prefix
     response.set_cookie(
@@ -129,13 +130,13 @@ def set_cookie(response: Response, name: str, value: str, max_age: int | None = 
 
 
 class CookieRequest(Request):
-    """A request whose cookies are read one by one, whatever stands in the others."""
+    """A request that parses each cookie on its own, so that a malformed one doesn't affect the others."""
 
     @cached_property
     def cookies(self) -> dict[str, str]:  # type: ignore[override]
-        """The cookies by name; of several with one name the first, which has the longest path.
+        """The cookies by name. Of several with the same name, the first one, which has the longest path.
 
-        No multi-dict: Werkzeug's makes an HTTP error for each name that is not there, and most are not.
+        Not a multi-dict: Werkzeug's creates an HTTP error for each missing name, and most are missing.
         """
         found: dict[str, str] = {}
         for name, value in read_cookies(self.environ.get("HTTP_COOKIE", "")):
@@ -152,15 +153,15 @@ def read_cookies(header: str) -> Iterator[tuple[str, str]]:
 
 
 class FlashSessionInterface(SecureCookieSessionInterface):
-    """Flask's signed cookie, read and written only where something is in it (ADR 42: 9 % of a session check)."""
+    """Flask's signed cookie, read and written only if it holds anything (ADR 42: saves 9 % of a session check)."""
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        """Return what the cookie holds; an empty one without looking further where there is none."""
+        """Return the contents of the cookie; without a cookie, an empty session, skipping Flask's own lookup."""
         if app.config["SESSION_COOKIE_NAME"] not in request.cookies:
             return self.session_class()
         return super().open_session(app, request)
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Set or remove the cookie if something has changed. Every answer of ours varies by cookie anyway."""
+        """Set or remove the cookie if it has changed. All our responses vary by cookie anyway."""
         if session.modified:
             super().save_session(app, session, response)

@@ -1,8 +1,8 @@
-"""Cross-site request forgery: a signed token bound to this browser, and the origin that a browser reports.
+"""CSRF protection: a signed token bound to this browser, and a check of the origin that the browser reports.
 
-The token is a MAC over the session (before there is one, the browser's secret cookie), a nonce and the time: nothing is
-stored, each answer shows another one, and all of them hold until somebody signs in or out (ASVS 3.5.1). If
-``LATCHKEY_CSRF_COOKIE_NAME`` is set, a cookie that scripts can read carries one, too; no check looks at that cookie.
+The token is a MAC over the session ID (before sign-in, the browser's secret), a nonce and the time. Nothing is stored,
+each response has a new token, and all tokens stay valid until someone signs in or out (ASVS 3.5.1). If
+``LATCHKEY_CSRF_COOKIE_NAME`` is set, a cookie that scripts can read carries a token, too; no check reads that cookie.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _STAMP = struct.Struct(">8sI")
 
 
 def csrf_token() -> str:
-    """Return a fresh token for this session, or for this browser before there is one."""
+    """Return a new token for this session, or for this browser if there is no session."""
     g.csrf_token_made = True
     stamp = _STAMP.pack(os.urandom(8), int(clock.unix()))
     return base64.urlsafe_b64encode(stamp + _mac(keyring.kid, _session() or browser_secret(), stamp)).decode()
 
 
 def csrf_fault(given: str | None) -> str | None:
-    """Return the code of what is wrong with an unsafe request carrying the token ``given``, or None.
+    """Return the error code for an unsafe request with the token ``given``, or None if the request is allowed.
 
-    None is needed with what a foreign page cannot send without asking first (the Fetch standard, section 3.2.2): a
-    program's token in its header, which then says who asks whatever cookies there are; and JSON, unless somebody is
-    signed in by a cookie (ADR 5).
+    No token is needed with anything that a foreign page can't send without a CORS preflight (Fetch standard, section
+    3.2.2): an API token in its header, which then identifies the client regardless of cookies; and JSON, unless a
+    session cookie identifies the user (ADR 5).
     """
     if _foreign_origin():
         return "csrf_origin_foreign"
@@ -59,7 +59,7 @@ def csrf_fault(given: str | None) -> str | None:
 
 
 def token_fault(given: str, anchor: str) -> str | None:
-    """Return the code of what is wrong with a token for the session or browser ``anchor``, or None."""
+    """Return the error code for a token of the session or browser ``anchor``, or None if it is valid."""
     try:
         raw = base64.urlsafe_b64decode(given.encode("ascii"))
     except ValueError:
@@ -72,7 +72,7 @@ def token_fault(given: str, anchor: str) -> str | None:
 
 
 def will_last(given: str) -> bool:
-    """Say whether a token is good for this session or browser, as of this answer, and for half its life or more."""
+    """Return whether a token is valid for this response's session or browser, for at least half its lifetime."""
     if token_fault(given, _session() or browser_secret()):
         return False
     made_at: int = _STAMP.unpack(base64.urlsafe_b64decode(given)[: _STAMP.size])[1]
@@ -80,11 +80,11 @@ def will_last(given: str) -> bool:
 
 
 def _session() -> str:
-    """Return what all tokens of the session of this request have in common, "" without a session.
+    """Return the ID of this request's session; "" without a session.
 
-    Its own token changes with each proof; this stays until it ends.
+    The session's own token changes with each reauthentication; the ID stays the same until the session ends.
     """
-    current_user.is_authenticated  # noqa: B018 - has it looked up, once a request
+    current_user.is_authenticated  # noqa: B018 - triggers the lookup, once per request
     session = g.get("auth_session")
     return session.session_id if session is not None else ""
 
@@ -95,12 +95,12 @@ def _mac(kid: str, anchor: str, stamp: bytes) -> bytes:
 
 
 def _foreign_origin() -> bool:
-    """Say whether the browser itself reports that another site sent this (ASVS 3.5.3)."""
+    """Return whether the browser reports that another site sent this request (ASVS 3.5.3)."""
     site = request.headers.get("Sec-Fetch-Site")
     if site:
         return site not in ("same-origin", "none")
     origin = request.headers.get("Origin")
-    if not origin or origin == "null":  # pages that tell nobody where they are send null: it says nothing
+    if not origin or origin == "null":  # pages with Referrer-Policy: no-referrer send null
         origin = request.headers.get("Referer")
     if not origin:
         return False
@@ -115,9 +115,9 @@ def _foreign_origin() -> bool:
 
 
 def set_csrf_cookie(response: Response) -> Response:
-    """Hand out the token with an answer that has one, or signs in, unless the browser's will do (``after_request``).
+    """Set the CSRF cookie on responses that contain a token or sign someone in (an ``after_request`` function).
 
-    It goes with signing out; the next page brings another.
+    Skipped while the browser's token is recent enough. Signing out deletes the cookie; the next page sets a new one.
     """
     name, session = settings.csrf_cookie_name, g.get("session_cookie")
     if not name or response.status_code >= 500 or g.get("commit_failed"):
@@ -131,5 +131,5 @@ def set_csrf_cookie(response: Response) -> Response:
 
 
 def _is_missing(name: str) -> bool:
-    """Say whether this is a browser without a token that will do; a program needs none."""
+    """Return whether this is a browser whose token is missing or too old; API clients need none."""
     return sent_program_token() is None and not will_last(request.cookies.get(name, ""))

@@ -1,6 +1,6 @@
-"""Where people can go, as features register it: what a ``next`` leads to, and the apps that a person can open.
+"""Registry of destinations: what a ``next`` path leads to, and the apps that a person can open.
 
-The sign-in page names the first, the page of apps lists the others.
+The sign-in page shows the name of the former; the apps page lists the latter.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
 TINTS = 4
-"""Colors of the letters that stand for a logo; app.css has a class for each."""
+"""Number of colors for the letters of apps without a logo. app.css has a class for each."""
 
 _DESTINATIONS = "latchkey.destinations"
 _LAUNCHERS = "latchkey.launchers"
@@ -26,9 +26,9 @@ _LAUNCHERS = "latchkey.launchers"
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """What people go to once they have signed in.
+    """Where people go after signing in.
 
-    :ivar logo: path of its logo; "" for one that is shown by ``letter``, in the color of the number ``tint``
+    :ivar logo: path of the logo; if "", ``letter`` is shown in color ``tint``
     """
 
     name: str
@@ -38,29 +38,29 @@ class Destination:
 
 
 Describe = Callable[[Mapping[str, str]], Destination | None]
-"""Says what a path leads to, from its query."""
+"""Returns the destination of a path, given its query parameters."""
 
 
 def register_destination(app: Flask, path: str, describe: Describe) -> None:
-    """Have pages name what ``path`` of this site leads to."""
+    """Register ``describe`` as the source of the destination's name for ``path``."""
     app.extensions.setdefault(_DESTINATIONS, {})[path] = describe
 
 
 def destination_of(target: str | None) -> Destination | None:
-    """Return what a path of this site leads to; None where no feature says so."""
+    """Return the destination of a path on this site; None if no feature has registered it."""
     describe = _describe(target)
     return describe(dict(parse_qsl(urlsplit(target or "").query))) if describe is not None else None
 
 
 def is_destination(target: str) -> bool:
-    """Whether this path is one of those that features have registered."""
+    """Return whether a feature has registered this path."""
     return _describe(target) is not None
 
 
 def _describe(target: str | None) -> Describe | None:
     try:
         parts = urlsplit(target or "")
-    except ValueError:  # a form that is refused for its ``next`` is shown with it
+    except ValueError:  # a form rejected for its ``next`` is shown again with it
         return None
     registered: dict[str, Describe] = this_app().extensions.get(_DESTINATIONS, {})
     return registered.get(parts.path) if not parts.netloc else None
@@ -70,7 +70,7 @@ def _describe(target: str | None) -> Describe | None:
 class LauncherEntry:
     """An app that a person can open.
 
-    :ivar logo: path of its logo; where it is "", ``letter`` is shown, in the color of the number ``tint``
+    :ivar logo: path of the logo; if "", ``letter`` is shown in color ``tint``
     """
 
     id: str
@@ -83,24 +83,24 @@ class LauncherEntry:
 
 
 List = Callable[[Collection[str]], list[LauncherEntry]]
-"""Returns the apps of a member of these groups."""
+"""Returns the apps that a member of these groups can open."""
 
 
 def register_launcher(app: Flask, entries: List) -> None:
-    """Have the page of apps list more."""
+    """Add entries to the apps page."""
     app.extensions.setdefault(_LAUNCHERS, []).append(entries)
 
 
 def registered_entries(groups: Collection[str]) -> list[LauncherEntry]:
-    """Return the apps that features have registered, for a member of these groups."""
+    """Return the apps that all features list for a member of these groups."""
     registered: list[List] = this_app().extensions.get(_LAUNCHERS, [])
     return [entry for entries in registered for entry in entries(groups)]
 
 
 def letter_of(name: str) -> str:
-    """Return what stands for an app without a logo: the first letter or digit of its name, with its marks.
+    """Return the letter shown for an app without a logo: the first letter or digit of its name, with combining marks.
 
-    It is in title case, which is upper case but for Georgian: fonts often lack its capitals, and no name begins so.
+    Title case equals upper case except in Georgian: fonts often lack its capitals, and names don't start with one.
     """
     start = next((at for at, character in enumerate(name) if character.isalnum()), 0)
     end = start + 1
@@ -110,5 +110,5 @@ def letter_of(name: str) -> str:
 
 
 def tint_of(app_id: str) -> int:
-    """Return which color an app's letter has, from 1: always the same one."""
+    """Return the color number of an app's letter, starting at 1. It never changes for an app."""
     return zlib.crc32(app_id.encode()) % TINTS + 1

@@ -1,4 +1,4 @@
-"""Error answers: one page and one envelope for all of them."""
+"""Error responses: a single page and a single JSON envelope for all errors."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from app.web.respond import error_envelope, wants_json
 log = structlog.get_logger()
 
 PASSING = (429, 500, 503)
-"""What may be over in a moment: the same page is offered once more."""
+"""Status codes of temporary errors. Their page offers a retry link."""
 
 RETRY_AFTER = 2
-"""Seconds after which a client may try again when the database was away."""
+"""Seconds after which clients may retry when the database was unavailable."""
 
 OwnAnswer = Callable[[int], Response]
 _OWN = "latchkey.error_answers"
 
 
 def init_app(app: Flask) -> None:
-    """Answer every error of ``app`` here."""
+    """Register the error handlers of ``app``."""
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Rejected, _refused)
     app.register_error_handler(ReauthenticationRequired, _reauthenticate)
@@ -40,12 +40,12 @@ def init_app(app: Flask) -> None:
 
 
 def answer_by(app: Flask, paths: Iterable[str], answer: OwnAnswer) -> None:
-    """Have ``answer`` make the errors of these paths, and of those below: a protocol says what they look like."""
+    """Let ``answer`` build the error responses at and below these paths, where a protocol defines their format."""
     app.extensions.setdefault(_OWN, {}).update(dict.fromkeys(paths, answer))
 
 
 def _own_answer() -> OwnAnswer | None:
-    """Return what makes the errors of this path; it is looked up by that, as a wrong method leads to no endpoint."""
+    """Return the error builder for this path. By path, since a request with the wrong method has no endpoint."""
     own: dict[str, OwnAnswer] = this_app().extensions.get(_OWN, {})
     path = request.path
     while path and path not in own:
@@ -54,8 +54,8 @@ def _own_answer() -> OwnAnswer | None:
 
 
 def error_answer(status: int, text: Message, *, fields: bool = False, retry_after: int | None = None) -> Response:
-    """Return the page or envelope for ``status`` with one sentence, or what the protocol of the path asks for."""
-    if status >= 500:  # the page of a fault looks nobody up: the database may be what failed
+    """Return the error page or JSON envelope for ``status``, or the format that the path's protocol requires."""
+    if status >= 500:  # don't look up the user: the database may be what failed
         g._login_user = login_manager.anonymous_user()
     if (own := _own_answer()) is not None:
         answer = own(status)
@@ -72,19 +72,19 @@ def error_answer(status: int, text: Message, *, fields: bool = False, retry_afte
 
 
 def _same_page() -> str | None:
-    """Return the page that was asked for; None where asking again would do something again."""
+    """Return the URL of the current page; None if requesting it again could repeat an action."""
     return safe_next(page_asked_for()) if request.method == "GET" else None
 
 
 def unavailable_answer(error: BaseException | None = None) -> Response:
-    """Return the 503 that says: nothing was stored, try again shortly; or when, while the service is moved."""
+    """Return a 503: nothing was stored, retry shortly, or during maintenance after the time that ``error`` gives."""
     if isinstance(error, ServiceReadOnly):
         return error_answer(503, message("service_read_only"), retry_after=error.retry_after)
     return error_answer(503, message("service_unavailable"), retry_after=RETRY_AFTER)
 
 
 def roll_back() -> None:
-    """Keep nothing of what this request did; never raises, for the connection may be gone."""
+    """Roll back this request's changes. Never raises, because the connection may be gone."""
     try:
         db.session.rollback()
     except Exception:
@@ -104,7 +104,7 @@ def _http_error(error: HTTPException) -> Any:
     if error.code is None or error.code < 400:
         return error
     if (fault := getattr(error, "original_exception", None)) is not None:
-        return _unexpected(fault)  # raised while another error's page was made
+        return _unexpected(fault)  # raised while rendering another error's page
     if error.code == 405 and (page := _page_of_form()):
         return redirect(page)
     known = error.description if isinstance(error.description, Message) else None
@@ -119,10 +119,10 @@ def _http_error(error: HTTPException) -> Any:
 
 
 def _page_of_form() -> str | None:
-    """Return the page whose form is posted to the address asked for; None where a program asks, or there is none.
+    """Return the page whose form posts to this URL; None for API clients, or if there is no such page.
 
-    A browser that dropped a tab asks for the address of its form. The page is the nearest one above it, or stands in
-    ``PAGES_OF_FORMS``.
+    A browser that discarded a tab reloads the URL the form was posted to. The page is the nearest one above it in the
+    path, or listed in ``PAGES_OF_FORMS``.
     """
     if request.method not in ("GET", "HEAD") or wants_json() or _own_answer() is not None:
         return None

@@ -1,4 +1,4 @@
-"""Leave for an app: a redirect, or where a browser would hold that back, a page that goes on by itself."""
+"""Redirect to an app, or where the browser would block that, show a page that forwards to it automatically."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from app.web.pages import render_page
 
 
 def leave(url: str, *, after_form: bool = False) -> Response:
-    """Send the browser to ``url``, which its caller has found among those that the client registered.
+    """Send the browser to ``url``. The caller must have checked that the client registered it.
 
-    Chrome holds the redirect that answers a form against ``form-action``, which names this site alone, and stops it. So
-    the answer to a form is a page that refreshes to the app, and has a link for who has turned that off. Any other
-    request, and a program's POST, gets a 303, so that nothing that was posted here is posted on (RFC 9700, section
+    Chrome applies ``form-action``, which allows this site only, to redirects that follow a form submission and blocks
+    them. So the response to a form is a page that refreshes to the app, with a link in case refreshes are disabled.
+    Any other request, and an API client's POST, gets a 303, so that the posted data isn't passed on (RFC 9700, section
     4.12).
-    :param after_form: whether a redirect that answered a form may have led to this request
+    :param after_form: whether this request may follow a redirect from a form submission
     """
     if (request.method == "POST" or after_form) and request.headers.get("Sec-Fetch-Dest") == "document":
         page = render_page("leave.html", url=url, host=shown_target(url), languages={})
@@ -28,6 +28,6 @@ def leave(url: str, *, after_form: bool = False) -> Response:
 
 
 def shown_target(url: str) -> str:
-    """Return where an address leads as a person can check it: its host, or an app's own scheme."""
+    """Return the part of a URL that a person can verify: its host, or an app's custom scheme."""
     parts = urlsplit(url)
     return parts.hostname or f"{parts.scheme}:"

@@ -1,6 +1,6 @@
-"""BaseForm: every form, filled from a form body or a JSON body alike.
+"""BaseForm, the base class of all forms; accepts both form and JSON bodies.
 
-Forms check shape only; what a flow refuses is shown on them afterwards.
+Forms validate syntax only. Errors found later, in the service layer, are added to the form.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ log = structlog.get_logger()
 
 
 class BrowserCSRF(CSRF):  # type: ignore[misc]
-    """Checks the token from header, field or JSON member, whichever is there."""
+    """Checks the CSRF token from the header, form field or JSON member, whichever is present."""
 
     def generate_csrf_token(self, csrf_token_field: Field) -> str:
-        """Return nothing: pages carry what ``csrf_field`` makes, and most requests show no page."""
+        """Return "": pages use ``csrf_field`` instead, and most requests don't render a page."""
         return ""
 
     def validate_csrf_token(self, form: Form, field: Field) -> None:
-        """Raise ValidationError with the sentence of what is wrong."""
+        """Raise StopValidation with an error message if the token is missing or invalid."""
         given = field.data if isinstance(field.data, str) else None
         g.csrf_fault = csrf_fault(given)
         g.csrf_checked = True
@@ -45,7 +45,7 @@ class BrowserCSRF(CSRF):  # type: ignore[misc]
 
 
 class Required:
-    """The field must have something in it besides blanks."""
+    """The field must not be empty or blank."""
 
     field_flags = {"required": True}
 
@@ -53,28 +53,28 @@ class Required:
         self.code = code
 
     def __call__(self, form: Form, field: Field) -> None:
-        """Raise StopValidation with the sentence of ``code`` when the field is empty."""
+        """Raise StopValidation with the message for ``code`` if the field is empty."""
         if field.data is None or field.data == [] or (isinstance(field.data, str) and not field.data.strip()):
             raise StopValidation(message(self.code))
 
 
 class SafeNext:
-    """The field, if given, must be a place on this site."""
+    """The field, if given, must be a safe redirect target."""
 
     def __call__(self, form: Form, field: Field) -> None:
-        """Raise StopValidation on a target that leaves this site."""
+        """Raise StopValidation for a target outside this site and its front ends."""
         if field.data and safe_next(field.data) is None:
             raise StopValidation(message("invalid_redirect"))
 
 
 class TypedField(Field):  # type: ignore[misc]
-    """A field that refuses values of the wrong JSON type instead of turning them into text."""
+    """A field that rejects values of the wrong JSON type instead of converting them to text."""
 
     accepts: tuple[type, ...] = (str,)
     data: Any
 
     def process_formdata(self, valuelist: Sequence[Any]) -> None:
-        """Take the first value. Raises ValueError with our sentence on a wrong type or a NUL."""
+        """Take the first value. Raise ValueError with an error message for a wrong type or a NUL character."""
         if not valuelist:
             return
         value = valuelist[0]
@@ -84,7 +84,7 @@ class TypedField(Field):  # type: ignore[misc]
         self.data = value
 
     def validate(self, form: Form, extra_validators: Sequence[Any] = ()) -> bool:
-        """Report a wrong type alone, without what follows from it."""
+        """Report only the wrong type, not the errors that follow from it."""
         if self.process_errors:
             self.errors = list(self.process_errors)
             return False
@@ -92,39 +92,39 @@ class TypedField(Field):  # type: ignore[misc]
 
 
 class TextField(TypedField, StringField):  # type: ignore[misc]
-    """A line of text."""
+    """A single line of text."""
 
 
 class PasscodeField(TypedField, StringField):  # type: ignore[misc]
-    """A short answer a person types: text, or a whole number from a program."""
+    """A short code that a person types: text, or from an API client also an integer."""
 
     accepts = (str, int)
 
 
 class NumberField(TypedField, StringField):  # type: ignore[misc]
-    """A whole number: as text from a form, either way from a program."""
+    """An integer: as text from a form, as text or number from an API client."""
 
     accepts = (str, int)
 
 
 class CredentialField(TypedField):
-    """What a browser says of a passkey: JSON text, or from a program the object itself."""
+    """A WebAuthn response: as JSON text, or from an API client also as an object."""
 
     accepts = (str, dict)
     widget = HiddenInput()
 
     def _value(self) -> str:
-        """Return nothing: what was sent is good once, and no page shows it again."""
+        """Return "": a response can be used only once, so pages never show it again."""
         return ""
 
 
 class ManyField(TypedField):
-    """A list of texts, or one text; each of them once, and at most ``MOST``: no field has more names than that."""
+    """A list of strings, without duplicates and with at most ``MOST`` entries, more than any field needs."""
 
     MOST = 32
 
     def process_formdata(self, valuelist: Sequence[Any]) -> None:
-        """Take all values. Raises ValueError with our sentence when one is no text, or they are too many."""
+        """Take all values. Raise ValueError with an error message if one isn't a string, or there are too many."""
         self.data = []
         if not all(type(value) is str and "\x00" not in value for value in valuelist):
             raise ValueError(message("api_error"))
@@ -135,36 +135,36 @@ class ManyField(TypedField):
 
 
 class CheckboxField(BooleanField):  # type: ignore[misc]
-    """Yes or no; ``false`` and nothing are no, in JSON and in forms."""
+    """A boolean; ``false`` and an empty value are False, in JSON and in forms."""
 
     false_values = (False, "false", "")
 
 
 class BaseForm(FlaskForm):  # type: ignore[misc]
-    """The base of every form: CSRF, both languages, and refusals shown where they belong."""
+    """The base of every form: CSRF protection, form and JSON bodies, and rejections shown on their fields."""
 
     class Meta(FlaskForm.Meta):  # type: ignore[misc]
-        """WTForms' settings for all our forms."""
+        """WTForms settings for all forms."""
 
         csrf = True
         csrf_class = BrowserCSRF
         csrf_field_name = FIELD
 
         def wrap_formdata(self, form: Form, formdata: Any) -> Any:
-            """Return the body's fields, from a form or from JSON; nothing on a safe method."""
+            """Return the submitted fields of a form or JSON body; None for safe methods."""
             return _renamed(submitted(), cast("BaseForm", form).renames())
 
     other_names: Mapping[str, str] = {}
-    """Other names under which clients send some fields, and the fields' own; the own name beats another one."""
+    """Aliases that clients may send, mapped to field names. If both are sent, the field name takes precedence."""
 
     speaks_other_names = False
-    """Whether a field that was sent under neither is told of by the other one."""
+    """Whether errors of a field that wasn't sent under either name are reported under its alias."""
 
     refusal_status = 400
     refusal_facts: Mapping[str, Any] = {}
 
     def refuse(self, refused: Rejected) -> None:
-        """Show ``refused`` on its field, or on the form as a whole."""
+        """Add the error to its field, or to the form as a whole."""
         text = message(refused.code, **refused.facts)
         self.refusal_status, self.refusal_facts = refused.status, refused.facts
         if refused.field in self._fields:
@@ -175,16 +175,17 @@ class BaseForm(FlaskForm):  # type: ignore[misc]
 
     @contextmanager
     def showing_refusals(self) -> Iterator[None]:
-        """Show a refusal raised in this block on the form, and go on after the block."""
+        """Add a ``Rejected`` raised in this block to the form, and continue after the block."""
         try:
             yield
         except Rejected as refused:
             self.refuse(refused)
 
     def faults(self) -> list[tuple[str, Message | str]]:
-        """Return (field, sentence) for each thing that is wrong, in the form's order; "" is the form as a whole.
+        """Return (field, message) for each error, in the order of the form's fields; "" is the form as a whole.
 
-        A field has the name by which the client sent it; who used another name knows the rest by other names, too.
+        A field is reported under the name that the client sent. If the client used any alias, fields it didn't send are
+        reported under their aliases, too.
         """
         said = {own: other for other, own in self.renames().items()}
         for other, own in self.other_names.items() if said or self.speaks_other_names else ():
@@ -194,7 +195,7 @@ class BaseForm(FlaskForm):  # type: ignore[misc]
         return found + [("", text) for text in self.form_errors]
 
     def renames(self) -> dict[str, str]:
-        """Return which of the other names this request uses, and for which field each stands."""
+        """Return the aliases used in this request, mapped to field names."""
         given = submitted() if self.other_names else None
         if not given:
             return {}
@@ -206,11 +207,11 @@ class BaseForm(FlaskForm):  # type: ignore[misc]
 
 
 class ButtonForm(BaseForm):
-    """A button, and nothing to fill in."""
+    """A form with just a button."""
 
 
 def _renamed(given: MultiDict[str, Any] | None, names: Mapping[str, str]) -> MultiDict[str, Any] | None:
-    """Return ``given`` with each name in ``names`` changed to what it stands for."""
+    """Return ``given`` with aliases replaced by field names."""
     if given is None or not names:
         return given
     changed: MultiDict[str, Any] = MultiDict(given)
@@ -220,7 +221,7 @@ def _renamed(given: MultiDict[str, Any] | None, names: Mapping[str, str]) -> Mul
 
 
 def submitted() -> MultiDict[str, Any] | None:
-    """Return what the request submits, or None where nothing can be submitted."""
+    """Return the submitted fields, or None for safe methods."""
     if request.method in SAFE_METHODS:
         return None
     return json_members() if sends_json() else request.form

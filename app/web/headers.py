@@ -1,6 +1,6 @@
-"""Headers: the Host that a request names (ASVS 4.1.3), and the security headers of every response.
+"""Headers: validation of the Host header (ASVS 4.1.3), and the security headers of every response.
 
-The service answers for the hosts in its settings, never for one that a request claims.
+The service accepts the hosts in its settings only, whatever a request claims.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ LOOPBACK = frozenset(("127.0.0.1", "localhost", "[::1]"))
 _OTHER_HOSTS = "latchkey.other_hosts"
 
 MACHINES_ASK = frozenset(("/healthz", "/readyz"))
-"""Paths that a load balancer asks by address, and that say nothing worth a forged name."""
+"""Paths that load balancers request by IP address. Their responses are of no use to a forged Host."""
 
 
 def csp_nonce() -> str:
-    """Return this answer's nonce for scripts."""
+    """Return this response's CSP nonce for scripts."""
     if "csp_nonce" not in g:
         g.csp_nonce = secrets.token_urlsafe(16)
     return str(g.csp_nonce)
 
 
 def no_referrer(response: Response) -> Response:
-    """Keep the token in a page's address out of referrers (ASVS 14.2.1)."""
+    """Keep the token in a page's URL out of the Referer header (ASVS 14.2.1)."""
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
 
 
 def set_headers(response: Response) -> Response:
-    """Add the security headers (ASVS 3.4.1-3.4.8, 14.3.2); what a view has set itself stays."""
+    """Add the security headers (ASVS 3.4.1-3.4.8, 14.3.2). Headers that the view has set are kept."""
     headers = response.headers
     chosen = {name.lower() for name, _ in headers}
     headers.extend([header for header in FIXED if header[0].lower() not in chosen])
@@ -73,7 +73,7 @@ def set_headers(response: Response) -> Response:
 
 
 def headers_before_the_app(*, hsts: bool) -> list[tuple[str, str]]:
-    """Return the security headers of an answer that the server gives without the application."""
+    """Return the security headers for responses that the server sends without calling the application."""
     more = [
         ("Referrer-Policy", "same-origin"),
         ("Cache-Control", "no-store"),
@@ -83,9 +83,10 @@ def headers_before_the_app(*, hsts: bool) -> list[tuple[str, str]]:
 
 
 def clear_site(response: Response) -> Response:
-    """Have the browser forget what it kept of this site, for who has signed out (ASVS 14.3.1).
+    """Clear the browser's cache and storage for this site after signing out (ASVS 14.3.1).
 
-    Not below a path: it would forget what our neighbours on the host keep, too. Our pages are not kept anywhere.
+    Not if Latchkey is served below a path: that would also clear other applications' data on the host. Our pages
+    aren't cached anyway.
     """
     if not settings.sub_path:
         response.headers["Clear-Site-Data"] = '"cache", "storage"'
@@ -93,10 +94,10 @@ def clear_site(response: Response) -> Response:
 
 
 def _policy() -> str:
-    """Return the content security policy of a page: nothing but our own files (ASVS 3.4.3)."""
+    """Return the content security policy for pages, which allows our own files only (ASVS 3.4.3)."""
     nonce = g.get("csp_nonce")
     script = f"'self' 'nonce-{nonce}'" if nonce else "'self'"
-    # A browser holds the answer to a form, a redirect, against this too: without them nobody came to a front end.
+    # form-action also applies to the redirect after a form, so front ends must be listed to be reachable.
     forms = " ".join(["'self'", *settings.front_ends])
     return (
         f"default-src 'none'; script-src {script}; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -106,12 +107,12 @@ def _policy() -> str:
 
 
 def refuse_foreign_host() -> Response | None:
-    """Refuse a request whose Host is not ours, or whose query is no text (a ``before_request`` function).
+    """Reject a request for an unknown Host, or with an undecodable query string (a ``before_request`` function).
 
-    In development a browser that opened this machine by another of its names is sent to the public address: links in
-    mails lead there, and cookies and passkeys are not shared between names.
+    In development, a browser that opened another loopback name of this machine is redirected to the public URL:
+    links in emails lead there, and cookies and passkeys aren't shared between host names.
 
-    :raises BadRequest: with its sentence as description
+    :raises BadRequest: with the error message as description
     """
     _refuse_unreadable(request.query_string)
     host = request.environ.get("HTTP_HOST", "").lower()
@@ -130,12 +131,12 @@ def refuse_foreign_host() -> Response | None:
 
 
 def answer_other_hosts(app: Flask, place: str, accepts: Callable[[str], bool]) -> None:
-    """Have the paths below ``place`` answer for hosts that are not ours, where ``accepts`` says so of the Host."""
+    """Serve paths that start with ``place`` for other hosts, too, if ``accepts`` returns True for the Host."""
     app.extensions.setdefault(_OTHER_HOSTS, []).append((place, accepts))
 
 
 def is_answered_elsewhere() -> bool:
-    """Whether this request is answered for a host that is not ours."""
+    """Return whether this request is served for a host that isn't ours."""
     host = request.environ.get("HTTP_HOST", "").lower()
     if host in _names(settings.origin, tuple(settings.allowed_hosts)):
         return False
@@ -148,7 +149,7 @@ def _is_answered(path: str, host: str) -> bool:
 
 
 def _refuse_unreadable(query: bytes) -> None:
-    """Refuse bytes that are not UTF-8; percent-encoded ones are read leniently, these would be a fault later."""
+    """Reject raw bytes that aren't UTF-8. Percent-encoded ones are decoded leniently; raw ones would fail later on."""
     if not query.isascii():
         try:
             query.decode("utf-8")

@@ -1,6 +1,6 @@
-"""How a repeated request is recognized: by ``Idempotency-Key``, or by its form's nonce.
+"""Recognize repeated requests, by ``Idempotency-Key`` or by a nonce in the form.
 
-What goes on from here are MACs under a key of ours: neither the key nor what was asked for can be read off them.
+Both are passed on and stored as MACs under our own key, which reveal neither the key nor the request's contents.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from app.web.forms import submitted
 HEADER = "Idempotency-Key"
 NONCE = "nonce"
 SHORTEST, LONGEST = 8, 200
-"""Characters of a key."""
+"""Length of a key in characters."""
 
 SHORTEST_ALONE = 22
-"""Of a program without cookies and token: others call from its address, and the key is all that tells them apart.
-128 random bits have so many characters in base64."""
+"""Minimum length of a key from an API client without a cookie or token: other clients may share its IP address, so
+only the key tells them apart. 128 random bits take 22 characters in base64."""
 
 KEY_HOLDS = timedelta(hours=24)
 NONCE_HOLDS = timedelta(seconds=30)
-"""A form sent again within this is a double click; later it is a request for another email."""
+"""A form submitted again within this time is a double click; later it is a request for another email."""
 
 _NOT_ASKED_FOR = frozenset((FIELD, NONCE, "passcode"))
 
 
 def idempotency_key() -> IdempotencyKey | None:
-    """Return what makes this request the same as another one, or None where nothing does.
+    """Return the key that identifies repetitions of this request, or None without a key or nonce.
 
-    A key stands for one request of one client to one path. A form's nonce stands for the form as it was filled in:
-    after a step back, and a correction, it is another request.
-    :raises Rejected: ``idempotency_key_invalid`` when the key is too short, too long or no plain text
+    An ``Idempotency-Key`` identifies one request of one client to one path. A form's nonce also covers the field
+    values: going back and correcting the form makes a different request.
+    :raises Rejected: ``idempotency_key_invalid`` if the key is too short, too long or not printable
     """
     key = request.headers.get(HEADER)
     if key is not None:
@@ -58,12 +58,12 @@ def idempotency_key() -> IdempotencyKey | None:
 
 
 def idempotency_field() -> Markup:
-    """Return the hidden input of a form that has something sent: pressed twice, it is sent once."""
+    """Return the hidden nonce field for forms that send a message, so that a double click sends it only once."""
     return Markup('<input type="hidden" name="{}" value="{}">').format(NONCE, secrets.token())
 
 
 def _who() -> str:
-    """Return what the client brought to be known by; for a program without cookies and token, where it calls from."""
+    """Return the client's token, session or browser secret; without any, its IP address."""
     return _brought() or str(g.get("client_address", ""))
 
 

@@ -1,4 +1,4 @@
-"""Read a JSON body strictly: one object, UTF-8, no duplicate names, no NaN, not too deep (RFC 8259)."""
+"""Strict JSON parsing: a single object, UTF-8, no duplicate names, no NaN, limited nesting (RFC 8259)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from app.web.messages import message
 
 
 def sends_json() -> bool:
-    """Say whether the body is JSON by its type, or by one that is built on it (``application/...+json``, RFC 6839)."""
+    """Return whether the content type is JSON or based on JSON (``application/...+json``, RFC 6839)."""
     kind = request.mimetype
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 
 def json_members() -> MultiDict[str, Any]:
-    """Return the members of the body as a multi-dict: a list is several values, null is no value.
+    """Return the members of the JSON body as a multi-dict: lists become multiple values, nulls are dropped.
 
     An empty body has no members.
-    :raises BadRequest: on anything that is not one JSON object, with its sentence as description
+    :raises BadRequest: if the body isn't a single JSON object, with the error message as description
     """
     if "json_members" not in g:
         g.json_members = _members(json_object())
@@ -32,9 +32,9 @@ def json_members() -> MultiDict[str, Any]:
 
 
 def json_object() -> dict[str, Any]:
-    """Return the body as it is: one JSON object; an empty body is an empty one.
+    """Return the JSON object in the body; an empty body counts as an empty object.
 
-    :raises BadRequest: as ``json_members``
+    :raises BadRequest: see ``json_members``
     """
     body = request.get_data()
     if not body.strip():
@@ -49,9 +49,9 @@ def json_object() -> dict[str, Any]:
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object that a document is, read as strictly.
+    """Parse a document as a JSON object, with the same strict rules.
 
-    :raises ValueError: when it is none
+    :raises ValueError: if it isn't one
     """
     parsed = _parsed(body)
     if not isinstance(parsed, dict):
@@ -80,7 +80,7 @@ def _members(parsed: dict[str, Any]) -> MultiDict[str, Any]:
 
 
 def _check_depth(text: str) -> None:
-    """Count brackets before parsing; those inside strings count too, which only ever refuses more."""
+    """Limit nesting by counting brackets before parsing. Counts those in strings too, which errs on the strict side."""
     most = settings.json_depth
     if text.count("{") + text.count("[") <= most:
         return
@@ -95,7 +95,7 @@ def _check_depth(text: str) -> None:
 
 
 def _check_characters(text: str, parsed: Any) -> None:
-    """Refuse NUL and lone surrogates, which can only come in by escapes."""
+    """Reject NUL and lone surrogates, which can only come from escape sequences."""
     if "\\u" in text:
         plain = json.dumps(parsed, ensure_ascii=False)
         plain.encode("utf-8")

@@ -1,6 +1,6 @@
-"""Messages: one for each stable code.
+"""User-facing messages, one for each stable code.
 
-A sentence tells what happened and what to do next. Programs read the code beside it.
+A message says what happened and what to do next. API clients use the code instead.
 """
 
 from __future__ import annotations
@@ -314,22 +314,22 @@ MESSAGES = {
 
 
 class Message(str):
-    """A sentence for a person that carries the stable code a program reads."""
+    """A message for people, with the stable code for API clients."""
 
     code: str
 
     def __new__(cls, text: str, code: str) -> Message:
-        """Join ``text`` with its ``code``."""
+        """Create a message from ``text`` and its ``code``."""
         sentence = super().__new__(cls, text)
         sentence.code = code
         return sentence
 
 
 def message(code: str, **facts: Any) -> Message:
-    """Return the sentence of ``code`` with ``facts`` filled in. Raises KeyError for a code without one."""
+    """Return the message for ``code`` with ``facts`` filled in. Raise KeyError for an unknown code."""
     return Message(gettext(MESSAGES[code], **facts), code)
 
 
 def code_of(text: str) -> str:
-    """Return the code that ``text`` carries; ``invalid_input`` for a library's own sentence."""
+    """Return the code of ``text``; ``invalid_input`` for a message from a library."""
     return getattr(text, "code", "invalid_input")

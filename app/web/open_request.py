@@ -1,8 +1,8 @@
-"""What a browser has requested and not answered yet, so that its page can be opened again.
+"""The pending code request of a browser, kept in a cookie so that its page can be reopened.
 
-Phones drop a tab while its owner reads the mail, and the address then asked for is that of a form. The page comes back
-from this cookie: sealed, gone with the code, and worth nothing without the browser's own secret, which the request is
-bound to. It holds what the person typed; the request's row knows only where the code went.
+Phones discard a tab while the user reads their email, and reloading it requests the URL the form was posted to. The
+page is restored from this cookie. It is encrypted, expires with the code, and is useless without the browser's own
+secret, which the request is bound to. It holds what the person typed; the database row only has the code's recipient.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from app.web.cookies import sent_cookie, set_cookie
 
 NAME = "latchkey_asked"
 LONGEST = 3600
-"""Characters of the cookie. Browsers drop one of more than 4,096 bytes; a long ``next`` is left out."""
+"""Maximum length of the cookie in characters. Browsers drop cookies over 4,096 bytes; a long ``next`` is left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenRequest:
-    """A request that waits for its code.
+    """A request that is waiting for its code.
 
-    :ivar purpose: of its challenge
-    :ivar challenge_id: which one, so that another tab's page is not shown for it
+    :ivar purpose: purpose of its challenge
+    :ivar challenge_id: so that the request isn't shown on another tab's page
     :ivar identity: as the person typed it
-    :ivar proof: what was proved on the way, where the code has been typed already
+    :ivar proof: token for what has been verified, once the code has been entered
     """
 
     purpose: str
@@ -42,7 +42,7 @@ class OpenRequest:
 
 
 def keep(response: Response, request: OpenRequest, lasts: timedelta) -> Response:
-    """Let the browser bring ``request`` back for as long as its code works."""
+    """Store ``request`` in a cookie for as long as its code is valid."""
     value = _sealed(request)
     if len(value) > LONGEST:
         value = _sealed(OpenRequest(**asdict(request) | {"next": ""}))
@@ -51,7 +51,7 @@ def keep(response: Response, request: OpenRequest, lasts: timedelta) -> Response
 
 
 def kept(purpose: str) -> OpenRequest | None:
-    """Return what this browser has asked for with ``purpose``; None without one. No statement."""
+    """Return this browser's pending request for ``purpose``, or None. No SQL statement."""
     sealed = sent_cookie(settings.cookie_prefix + NAME)
     if not sealed:
         return None
@@ -63,7 +63,7 @@ def kept(purpose: str) -> OpenRequest | None:
 
 
 def forget(response: Response) -> Response:
-    """Take the cookie back, if the browser brought one."""
+    """Delete the cookie, if the browser sent one."""
     if sent_cookie(settings.cookie_prefix + NAME):
         set_cookie(response, NAME, "", 0)
     return response

@@ -1,4 +1,4 @@
-"""Values and filters for all templates, and the list of the account's pages."""
+"""Context values and filters for all templates, and the navigation of the account pages."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from app.web.idempotency import idempotency_field
 from app.web.redirects import safe_next, with_query
 
 PAGES_OF_FORMS = {"/wan-rename": "/wan-register", "/known-browsers": "/sessions", "/gate/account": "/apps"}
-"""The pages of forms whose address is not below that of their page."""
+"""Pages whose forms post to a URL that isn't below the page's own."""
 
 
 def init_app(app: Flask) -> None:
-    """Give the templates of ``app`` their filters and values."""
+    """Register the template filters and context values."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters |= {
         "datetime_text": i18n.datetime_text,
@@ -50,9 +50,9 @@ def init_app(app: Flask) -> None:
 
 
 def _values() -> dict[str, Any]:
-    """Return what every page has; a view that knows who is signed in says so by ``user_label``."""
+    """Return the context values of every page. A view that knows who is signed in sets ``user_label`` itself."""
     signed_in = bool(current_user and current_user.is_authenticated)
-    language = i18n.language()  # once it is known who is signed in
+    language = i18n.language()  # after the user lookup
     return {
         "language": language,
         "direction": i18n.direction(language),
@@ -70,13 +70,13 @@ def _values() -> dict[str, Any]:
 
 
 def render_page(name: str, /, **values: Any) -> str:
-    """Return a page with these values, and those that every page has."""
+    """Render a page with ``values`` and the context values of every page."""
     this_app().update_template_context(values)
     return own_templates.render(name, values)
 
 
 def asset(name: str) -> str:
-    """Return the address of a static file; it changes with the file, so that browsers may keep it for ever."""
+    """Return the URL of a static file. It changes with the file's content, so browsers can cache it forever."""
     return f"{current_app.static_url_path}/{name}?v={_mark(Path(current_app.static_folder or '') / name)}"
 
 
@@ -86,21 +86,21 @@ def _mark(path: Path) -> str:
 
 
 def csrf_field() -> Markup:
-    """Return the hidden input that every form of ours carries."""
+    """Return the hidden CSRF field that every form includes."""
     return Markup('<input type="hidden" name="{}" value="{}">').format(FIELD, csrf_token())
 
 
 def code_groups(code: str) -> str:
-    """Return a passcode in two halves, as people read it: ``1234 5678``.
+    """Return a passcode split in two halves for readability: ``1234 5678``.
 
-    Where text runs from right to left, a space would put the second half first; a no-break space doesn't (UAX 9, W4).
+    In right-to-left text a plain space would put the second half first; a no-break space doesn't (UAX 9, W4).
     """
     gap = "\u00a0" if i18n.direction(i18n.language()) == "rtl" else " "
     return f"{code[: len(code) // 2]}{gap}{code[len(code) // 2 :]}"
 
 
 def page_here() -> str:
-    """Return the page that is shown, to come back to: its path, what it needs, and where it leads if that is ours."""
+    """Return the URL of this page to return to: its path, the parameters it needs, and ``next`` if it is safe."""
     asked = {name: request.args[name] for name in ("token", "new", "login_hint", "user_code") if name in request.args}
     target = safe_next(request.args.get("next"))
     return with_query(request.path, **asked, **({"next": target} if target else {}))
@@ -108,7 +108,7 @@ def page_here() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """Where a mail provider shows its customers' mail."""
+    """The webmail site of an email provider."""
 
     name: str
     url: str
@@ -128,20 +128,20 @@ MAILBOXES = {
     "mac.com": ICLOUD, "proton.me": PROTON, "protonmail.com": PROTON, "pm.me": PROTON, "gmx.net": GMX, "gmx.de": GMX,
     "web.de": WEB_DE, "fastmail.com": FASTMAIL,
 }  # fmt: skip
-"""By the domain of an address, of providers that many people use."""
+"""Popular providers by email domain."""
 
 
 def mailbox_of(email: str) -> Mailbox | None:
-    """Return where the mail of this address can be read, by its domain alone; None where we don't know."""
+    """Return the webmail site of an email address, by its domain alone; None if we don't know it."""
     return MAILBOXES.get(email.rpartition("@")[2].strip().lower())
 
 
 @dataclass(frozen=True, slots=True)
 class NavigationItem:
-    """A page of the account.
+    """An account page in the navigation.
 
-    :ivar here: what its template sets ``here`` to, so that the entry is marked on it
-    :ivar icon: a drawing of ``ui/icon.html``
+    :ivar here: value of ``here`` in its template, which marks the entry as current
+    :ivar icon: name of an icon in ``ui/icon.html``
     """
 
     here: str
@@ -160,4 +160,4 @@ ACCOUNT_PAGES = [
     NavigationItem("activity", "/activity", N_("Activity"), "activity"),
     NavigationItem("mydata", "/my-data", N_("Your data"), "data"),
 ]
-"""In the order shown. A page that joins is one line here; tests then look at it as at the others."""
+"""In display order. To add a page, add a line here; tests then cover it like the others."""

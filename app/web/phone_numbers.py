@@ -1,4 +1,4 @@
-"""Phone numbers on pages: grouped as their country writes them, and the countries to choose from beside a field."""
+"""Phone numbers on pages: national grouping, and the country list next to a phone field."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
 def init_app(app: Flask) -> None:
-    """Give templates ``phone_countries()``, ``phone_country(typed)`` and the filter ``identity_text``."""
+    """Register ``phone_countries()``, ``phone_country(typed)`` and the filter ``identity_text`` for templates."""
     app.jinja_env.globals |= {"phone_countries": phone_countries, "phone_country": phone_country}
     app.jinja_env.filters["identity_text"] = identity_text
 
 
 def identity_text(text: str | None) -> str:
-    """Return a number in E.164 grouped, ``+49 1512 3456789``; any other identity as it is, and nothing for none."""
+    """Return an E.164 number with grouping, ``+49 1512 3456789``; any other identity unchanged, and "" for None."""
     return isolated(_grouped(text)) if text and _E164.fullmatch(text) else text or ""
 
 
 @lru_cache(maxsize=1024)
 def _grouped(number: str) -> str:
-    # Imported here: only pages that show a number need the tables of its country.
+    # Imported here because only pages that show a number need these tables.
     import phonenumbers
 
     try:
@@ -47,9 +47,9 @@ def _grouped(number: str) -> str:
 
 
 def phone_countries() -> tuple[tuple[str, str], ...]:
-    """Return countries as (ISO 3166 code, ``Germany (+49)``), in the reader's language, by name.
+    """Return countries as (ISO 3166 code, ``Germany (+49)``), in the user's language, sorted by name.
 
-    Those that texts go to; in development all do, unless some are named.
+    Only countries that text messages may be sent to; in development all of them, unless some are configured.
     """
     return _listed(language(), tuple(settings.sms_countries))
 
@@ -63,14 +63,14 @@ def _listed(tag: str, allowed: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 
 def _sort_key(name: str) -> str:
-    """Return what a name is sorted by: accents don't count, and neither does case."""
+    """Return the sort key of a country name, ignoring accents and case."""
     plain = unicodedata.normalize("NFKD", name.casefold().replace("ł", "l"))
     return "".join(character for character in plain if not unicodedata.combining(character))
 
 
 @lru_cache(maxsize=1)
 def _calling_codes() -> dict[str, int]:
-    """Return the calling code of each country; the table needs none of what is known of their numbers."""
+    """Return the calling code of each country. Doesn't load the numbering metadata of the countries."""
     from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
 
     by_code = COUNTRY_CODE_TO_REGION_CODE.items()
@@ -78,7 +78,7 @@ def _calling_codes() -> dict[str, int]:
 
 
 def phone_country(typed: str | None) -> str:
-    """Return the country that a page shows as chosen: ``typed``, the browser's, or the operator's."""
+    """Return the country to preselect: ``typed``, else the browser's, else the operator's default."""
     listed = {code for code, _ in phone_countries()}
     of_browser = _region_accepted(request.headers.get("Accept-Language", "")[:LONGEST_HEADER])
     return next((code for code in ((typed or "").upper(), of_browser) if code in listed), settings.phone_region_default)
@@ -86,9 +86,9 @@ def phone_country(typed: str | None) -> str:
 
 @lru_cache(maxsize=256)
 def _region_accepted(header: str) -> str:
-    """Return the region of the language that a browser likes best, as AT of ``de-AT, en``; "" when it names none.
+    """Return the region of the browser's preferred language, such as AT for ``de-AT, en``; "" if there is none.
 
-    Firefox names it after the bare language: ``fr, fr-CA;q=0.8, en-US;q=0.5``.
+    Firefox sends the region after the bare language: ``fr, fr-CA;q=0.8, en-US;q=0.5``.
     """
     accepted = list(parse_accept_header(header, LanguageAccept).values())
     first = accepted[0].partition("-")[0] if accepted else ""
@@ -103,12 +103,12 @@ def _known_country(form: BaseForm, field: Any) -> None:
 
 
 class PhoneCountryField(TextField):
-    """The country (ISO 3166, two letters) of a number typed without +; nothing means the operator's."""
+    """The country (ISO 3166, two letters) of a number typed without +; the operator's default if empty."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(N_("Country"), [_known_country], **options)
 
     @property
     def region(self) -> str:
-        """The country by which a number is read."""
+        """The country used to parse the number."""
         return (self.data or settings.phone_region_default).upper()

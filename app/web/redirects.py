@@ -1,7 +1,7 @@
-"""Where to go next: on this site, or a front end named in the settings.
+"""Safe redirect targets: paths on this site, or URLs at a front end named in the settings.
 
-Browsers read addresses by the WHATWG URL standard, which takes a backslash for a slash and drops tabs and line
-ends. So what is let through is a plain path: no check here depends on parsing it the way a browser does.
+Browsers parse URLs by the WHATWG URL standard, which treats a backslash as a slash and strips tabs and newlines. So
+only plain paths are accepted: no check here depends on parsing a URL the way a browser does.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from app.web.sub_path import path_below
 
 _PLAIN_PATH = re.compile(r"/(?![/\\])[^\\\s\x00-\x1f\x7f]*\Z")
 _RELATIVE = re.compile(r"[A-Za-z0-9_~-]+(?:[/?][\w.~/?=&%+-]*)?\Z", re.ASCII)
-"""A path from the top without its slash; what has a colon or looks like a host is none."""
+"""An absolute path without its leading slash. Anything with a colon, or that looks like a host, doesn't match."""
 
 LONGEST = 2048
 
 
 def safe_next(target: str | None) -> str | None:
-    """Return ``target`` as a path on this site, or None when it is not one (ASVS 3.7.2).
+    """Return ``target`` as a path on this site, or None if it isn't one (ASVS 3.7.2).
 
-    Taken are a path, with or without its first slash, and a full address of this very service, cut down to its path
-    below the public address. An address at a front end, an origin to which the settings lead people, stays whole; so
-    does one beside a service that has a part of a host.
+    Accepts a path, with or without its leading slash, and a full URL of this service, which is reduced to its path
+    below the public URL. A URL at a front end (an origin that the settings redirect people to) is returned whole, also
+    when Latchkey itself is served below a path of that host.
     """
     if not target or len(target) > LONGEST:
         return None
@@ -41,7 +41,7 @@ def safe_next(target: str | None) -> str | None:
 
 
 def _path(target: str) -> str | None:
-    """Return ``target`` as a plain path from the top, or None when it is not one."""
+    """Return ``target`` as a plain absolute path, or None if it isn't one."""
     if _RELATIVE.match(target):
         target = "/" + target
     if not _PLAIN_PATH.match(target):
@@ -53,12 +53,12 @@ def _path(target: str) -> str | None:
 
 
 def next_or(default: str, field: str | None = None) -> str:
-    """Return the place to go: the form's ``next``, else the query's, else ``default``."""
+    """Return the redirect target: the form's ``next``, else the query's, else ``default``."""
     return safe_next(field) or safe_next(request.args.get("next")) or default
 
 
 def with_query(target: str, **parameters: str | int) -> str:
-    """Return ``target`` with ``parameters`` added to whatever query it has."""
+    """Return ``target`` with ``parameters`` appended to its query."""
     scheme, netloc, path, query, fragment = urlsplit(target)
     added = urlencode(parameters)
     return urlunsplit((scheme, netloc, path, f"{query}&{added}" if query else added, fragment))
@@ -70,5 +70,5 @@ def page_asked_for() -> str:
 
 
 def login_with_next() -> str:
-    """Return the sign-in page that leads back to what is asked for now."""
+    """Return the URL of the sign-in page, with a ``next`` that leads back to this request."""
     return with_query("/login", next=page_asked_for())

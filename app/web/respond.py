@@ -1,4 +1,4 @@
-"""respond(): the one place that knows whether a browser or an API client asks, and what each is given."""
+"""respond(): the only place that distinguishes browsers from API clients and picks the response for each."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from app.web.forms import BaseForm
 
 SET_UP = "set_up"
-"""The category of what says that something was set up: its page then recommends what to do next."""
+"""Flash category for a completed setup. The page then recommends what to do next."""
 
 Wanted = Literal["", "access", "refresh"]
-"""Tokens that a program asks for with its sign-in: none, an access token, or a refresh token too."""
+"""Tokens that an API client requests with its sign-in: none, an access token, or also a refresh token."""
 
 
 def wants_json() -> bool:
-    """Say whether this client speaks JSON: it sent some, or likes it best."""
+    """Return whether to respond in JSON: the client sent JSON, or prefers it."""
     if sends_json():
         return True
     accept = request.headers.get("Accept", "").lower()
@@ -43,16 +43,16 @@ def respond(
     bare: bool = False,
     **facts: Any,
 ) -> Response:
-    """Answer the request in the client's own language.
+    """Respond with a page or redirect to browsers, and with JSON to API clients.
 
-    :param page: template for a browser
-    :param form: shown on the page; when it has faults the answer is a refusal
-    :param go: where a browser is sent on success (302); a program is never redirected
-    :param see: where a browser sees what its form has begun (303), so that the page can be opened again
-    :param shown: what the page shows and a program does not get
+    :param page: template for browsers
+    :param form: shown on the page; if it has errors, the response is a rejection
+    :param go: URL that browsers are redirected to on success (302); API clients are never redirected
+    :param see: URL of the page that continues what the form started (303), so that a browser can reload it
+    :param shown: values for the page only, not for API clients
     :param bare: leave ``csrf_token`` out of the JSON
-    :param facts: what a program gets; the page has it too
-    :raises RuntimeError: on success of an unsafe request that no form has checked
+    :param facts: values for the JSON response and the page
+    :raises RuntimeError: if an unsafe request succeeded without a form having checked its CSRF token
     """
     if form is not None and (faults := form.faults()):
         return _refuse(page, form, faults, (shown or {}) | facts)
@@ -67,21 +67,21 @@ def respond(
 
 
 def support_id() -> str:
-    """Return by which short mark this request can be found again: shown to a person, kept in its events and log."""
+    """Return the short ID of this request, shown to the person and stored with its events and log lines."""
     return str(g.get("support_id", ""))
 
 
 def envelope(status: int, response: dict[str, Any]) -> Response:
-    """Return the JSON envelope around ``response``; its keys are sorted by name."""
+    """Return the JSON envelope around ``response``, with sorted keys."""
     body = orjson.dumps({"meta": {"code": status}, "response": response}, option=orjson.OPT_SORT_KEYS)
     return Response(body, status, mimetype="application/json")
 
 
 def error_envelope(status: int, faults: list[tuple[str, Message | str]], *, fields: bool, **more: Any) -> Response:
-    """Return the JSON of a refusal.
+    """Return the JSON envelope for errors.
 
-    :param faults: (field, sentence) pairs
-    :param fields: whether to say which field each belongs to; without a form there is none
+    :param faults: (field, message) pairs
+    :param fields: whether to include the field of each error; False if there is no form
     """
     answer: dict[str, Any] = {
         "errors": [str(text) for _, text in faults],
@@ -113,13 +113,13 @@ def _refuse(
 
 
 def say(code: str, category: str = "success", **facts: Any) -> None:
-    """Tell a browser something on its next page; a program has its answer already."""
+    """Flash a message on the browser's next page. API clients already have their response."""
     if not wants_json():
         flash(message(code, **facts), category)
 
 
 def wants_token() -> Wanted:
-    """Return which tokens a program asks for (``?include_auth_token``, and ``&include_refresh_token``)."""
+    """Return the tokens an API client requests (``?include_auth_token``, and ``&include_refresh_token``)."""
     if "include_auth_token" not in request.args:
         return ""
     return "refresh" if "include_refresh_token" in request.args and wants_json() else "access"

@@ -1,8 +1,8 @@
-"""Latchkey below a path of a host, as ``LATCHKEY_PUBLIC_URL=https://example.com/auth`` asks for it.
+"""Serve Latchkey below a path of a host, as in ``LATCHKEY_PUBLIC_URL=https://example.com/auth``.
 
-Inside, every path is the app's own, "/us-signin". What comes in loses the prefix, whether or not the proxy has taken
-it away, and what goes out gets it: redirects, and the addresses in pages. Paths in JSON stay below the public address.
-Nothing of this is there without such an address.
+Inside the application every path is relative to the prefix: "/us-signin". Incoming requests lose the prefix, whether or
+not the proxy has already stripped it. Redirects and links in pages get it back. Paths in JSON stay relative to the
+public URL. None of this is active without a path in the public URL.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ ATTRIBUTES: Final = (
     "href", "action", "formaction", "src", "srcset",
     "data-address", "data-passkey-path", "data-refresh-from", "data-waiting",
 )  # fmt: skip
-"""What holds an address in our pages. A quote in a text or a value is escaped, so what looks like one is one."""
+"""Attributes that hold URLs in our pages. Quotes in text and values are escaped, so matches are real attributes."""
 
 
 class WithoutPrefix:
-    """The application, with the prefix moved from a request's path to SCRIPT_NAME (PEP 3333)."""
+    """WSGI middleware that moves the prefix from the request's path to SCRIPT_NAME (PEP 3333)."""
 
     def __init__(self, application: WSGIApplication, prefix: str) -> None:
         self.application = application
@@ -45,9 +45,9 @@ class WithoutPrefix:
 
 
 def path_below(path: str, prefix: str) -> str:
-    """Return the app's own path of one that may have the prefix, as a proxy passes it on, or not.
+    """Strip the prefix from a path, if present: a proxy may pass it on or not.
 
-    RFC 8414 (3.1) puts an issuer's path behind the name of its document at the root of the host:
+    RFC 8414 (3.1) inserts the well-known segment before the issuer's path, at the root of the host:
     ``/.well-known/oauth-authorization-server/auth``.
     """
     if path.startswith(WELL_KNOWN):
@@ -59,7 +59,7 @@ def path_below(path: str, prefix: str) -> str:
 
 
 def init_app(app: Flask) -> None:
-    """Serve ``app`` below the path of its public address, if that has one."""
+    """Serve ``app`` below the path of its public URL, if it has one."""
     prefix: str = app.extensions["latchkey.settings"].sub_path
     if not prefix:
         return
@@ -68,9 +68,9 @@ def init_app(app: Flask) -> None:
 
 
 def refuse_ambiguous(app: Flask) -> None:
-    """Refuse a prefix that begins as a path of the app does: it could be either, where the proxy takes it away.
+    """Reject a prefix whose first segment is also one of the app's: a proxy that strips it makes the two ambiguous.
 
-    :raises ConfigurationError: when it does
+    :raises ConfigurationError: if the prefix is ambiguous
     """
     first = app.extensions["latchkey.settings"].sub_path[1:].partition("/")[0]
     if first and any(rule.rule[1:].partition("/")[0] == first for rule in app.url_map.iter_rules()):
@@ -78,8 +78,8 @@ def refuse_ambiguous(app: Flask) -> None:
 
 
 def add_prefix(response: Response) -> Response:
-    """Have redirects and pages lead below the prefix (an ``after_request`` function)."""
-    if is_answered_elsewhere():  # at the host of a protected app, where all paths are that app's
+    """Add the prefix to redirects and to links in pages (an ``after_request`` function)."""
+    if is_answered_elsewhere():  # on a protected app's host, where all paths belong to that app
         return response
     prefix = settings.sub_path
     target = response.headers.get("Location", "")
@@ -91,6 +91,6 @@ def add_prefix(response: Response) -> Response:
 
 
 def _addresses(prefix: str) -> re.Pattern[str]:
-    """Return what stands before each path in a page that has no prefix yet; ``re`` keeps it compiled."""
+    """Return a pattern for the text before each unprefixed path in a page; ``re`` caches the compiled pattern."""
     names, unprefixed = "|".join(ATTRIBUTES), rf"(?=/(?!/))(?!{re.escape(prefix)}[/?#\"])"
     return re.compile(rf'\s(?:(?:{names})="|content="\d+; ?url=){unprefixed}')
