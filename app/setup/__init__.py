@@ -1,6 +1,6 @@
 """Set up and remove sign-in methods.
 
-Promises that nothing is stored before it is proved, and that the last way in stays.
+Guarantees that nothing is stored before it is verified, and that the last sign-in method can't be removed.
 """
 
 from flask import Blueprint, Flask
@@ -9,7 +9,7 @@ bp = Blueprint("setup", __name__)
 
 
 def init_app(app: Flask) -> None:
-    """Register this feature's URLs, and let every account page know of methods in their cooldown."""
+    """Register this feature's URLs, and show methods in their cooldown on every account page."""
     from app.setup import (  # noqa: F401 - they register themselves
         passkey_views,
         recovery_code_views,

@@ -1,4 +1,4 @@
-"""Forms of setting up sign-in methods."""
+"""Forms for setting up sign-in methods."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from app.web.phone_numbers import PhoneCountryField
 
 
 class _PhoneForm(BaseForm):
-    """A phone number, and the country of one typed without +."""
+    """A phone number, and the country of a number typed without +."""
 
     phone = TextField(N_("Phone number"))
     phone_country = PhoneCountryField()
 
     @property
     def number(self) -> str | None:
-        """The number in E.164 where a country is chosen for it, and as typed otherwise.
+        """The number in E.164 if a country was chosen, else as typed.
 
-        :raises Rejected: ``phone_invalid`` on ``phone`` when that country has no such number
+        :raises Rejected: ``phone_invalid`` on ``phone`` if that country has no such number
         """
         typed, country = self.phone.data, self.phone_country.data
         if not typed or not country:
@@ -46,21 +46,21 @@ class SecondSetupForm(_PhoneForm):
 
 
 class SecondCodeForm(BaseForm):
-    """The code that proves a second factor, and what to call it if it is an authenticator app."""
+    """The code that verifies a second factor, and a name if it is an authenticator app."""
 
     code = PasscodeField(N_("Code"), [Required()])
     name = TextField(N_("Name"))
 
 
 class ProveForm(BaseForm):
-    """The passcode that proves an enrollment; for a password, the password itself. An authenticator app has a name."""
+    """The passcode that verifies an enrollment, or the new password itself; and a name for an authenticator app."""
 
     passcode = PasscodeField(N_("Code"), [Required()])
     name = TextField(N_("Name"))
 
 
 class RenameAppForm(BaseForm):
-    """An authenticator app and another name for it."""
+    """An authenticator app to rename."""
 
     id = TextField(N_("Authenticator app"), [Required("authenticator_not_found")])
     name = TextField(N_("Name"), [Required("authenticator_name_required")])
@@ -73,30 +73,30 @@ class RemoveAppForm(BaseForm):
 
 
 class CodesForm(BaseForm):
-    """A button that makes recovery codes."""
+    """The button that creates recovery codes."""
 
 
 class KeptCodesForm(BaseForm):
-    """Recovery codes as the page has just shown them, to be given back as a file."""
+    """Recovery codes that the page has just shown, sent back to be downloaded as a file."""
 
     recovery_codes = ManyField()
 
 
 class MakeForm(BaseForm):
-    """A passkey to be made."""
+    """A passkey to create."""
 
     name = TextField(N_("Name"))
     usage = TextField(N_("Used for"))
 
 
 class MadeForm(BaseForm):
-    """What the browser made."""
+    """The credential created by the browser."""
 
     credential = CredentialField(N_("Passkey"), [Required("api_error")])
 
 
 class RenameForm(BaseForm):
-    """A passkey and another name for it."""
+    """A passkey to rename."""
 
     name = TextField(N_("Passkey"), [Required("webauthn_name_required")])
     new_name = TextField(N_("New name"), [Required("webauthn_name_required")])

@@ -1,4 +1,4 @@
-"""/wan-register, /wan-rename and /wan-delete: the user's passkeys; and what a password manager looks for."""
+"""/wan-register, /wan-rename and /wan-delete: the user's passkeys; and well-known URLs for password managers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HOME = "/wan-register"
 @bp.get("/wan-register")
 @login_required
 def wan_register_page() -> Response:
-    """List the passkeys that are set up."""
+    """List the user's passkeys."""
     if wants_json():
         require_recent(current_session())
     mine = passkeys_of(current_user.id)
@@ -43,7 +43,7 @@ def wan_register_page() -> Response:
 @bp.post("/wan-register")
 @login_required
 def wan_register() -> Response:
-    """Begin to make a passkey."""
+    """Start creating a passkey."""
     after_this_request(view_commit)
     form = MakeForm()
     (require_recent if form.usage.data == "first" else require_fresh)(current_session())
@@ -59,7 +59,7 @@ def wan_register() -> Response:
 @bp.post("/wan-register/<state>")
 @login_required
 def wan_register_response(state: str) -> Response:
-    """Store the passkey that the browser made."""
+    """Store the passkey that the browser created."""
     after_this_request(view_commit)
     form = MadeForm()
     if form.validate():
@@ -74,7 +74,7 @@ def wan_register_response(state: str) -> Response:
 @bp.post("/wan-rename")
 @login_required
 def wan_rename() -> Response:
-    """Give a passkey another name."""
+    """Rename a passkey."""
     after_this_request(view_commit)
     require_fresh(current_session())
     form = RenameForm()
@@ -89,7 +89,7 @@ def wan_rename() -> Response:
 @bp.get("/wan-delete")
 @login_required
 def wan_delete_page() -> Response:
-    """Send a browser to the list; give a program what it needs to post."""
+    """Redirect browsers to the list; give API clients the CSRF token for the POST."""
     return respond() if wants_json() else redirect(HOME)  # type: ignore[return-value]
 
 
@@ -110,7 +110,7 @@ def wan_delete() -> Response:
 
 def _session() -> AuthSession:
     session = current_session()
-    assert session is not None  # login_required has seen to it
+    assert session is not None  # guaranteed by login_required
     return session
 
 
@@ -129,7 +129,7 @@ def _credential(key: Passkey) -> dict[str, Any]:
 
 
 def _page(mine: list[Passkey] | None = None, making: str = "") -> dict[str, Any]:
-    """Return what the page shows; a program needs none of it."""
+    """Return the page's context; empty for API clients."""
     if wants_json():
         return {}
     label = label_of(identities_of(current_user.id))
@@ -139,19 +139,19 @@ def _page(mine: list[Passkey] | None = None, making: str = "") -> dict[str, Any]
 
 @bp.get("/.well-known/webauthn")
 def related_origins() -> Response:
-    """Tell browsers which origins may use the passkeys of this domain (Web Authentication, section 5.11)."""
+    """List the origins that may use this domain's passkeys, for browsers (Web Authentication, section 5.11)."""
     return _public({"origins": list(settings.webauthn_origins)})
 
 
 @bp.get("/.well-known/passkey-endpoints")
 def passkey_endpoints() -> Response:
-    """Tell password managers where passkeys are made and managed (W3C, A Well-Known URL for Passkey Endpoints)."""
+    """List the pages to create and manage passkeys (W3C, A Well-Known URL for Passkey Endpoints)."""
     page = f"{settings.public_url}/wan-register"
     return _public({"enroll": page, "manage": page})
 
 
 def _public(told: dict[str, Any]) -> Response:
-    """Answer anybody on the web, without an envelope: the form is not ours. A 404 where there are no passkeys."""
+    """Respond to any origin, without our envelope: a standard defines the format. 404 if passkeys are disabled."""
     if not settings.can_use_passkeys:
         abort(404)
     response = Response(orjson.dumps(told), mimetype="application/json")

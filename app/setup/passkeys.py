@@ -28,11 +28,11 @@ USAGES = ("first", "secondary")
 def begin(
     user: User, session: AuthSession, name: str | None, usage: str | None, client: ClientContext
 ) -> tuple[WebauthnChallenge, dict[str, Any]]:
-    """Return a ceremony that makes a passkey, and what the browser needs for it.
+    """Start a registration ceremony; return it with the options for the browser.
 
-    :param name: None names it after its authenticator
-    :param usage: ``first`` signs in alone; ``secondary``, and nothing, comes only after another way
-    :raises Rejected: ``us_method_not_available``; on ``name`` what is wrong with it, or ``webauthn_name_inuse``; on
+    :param name: None to name the passkey after its authenticator
+    :param usage: ``first`` can sign in alone; ``secondary``, the default, works only as a second factor
+    :raises Rejected: ``us_method_not_available``; on ``name`` its validation error, or ``webauthn_name_inuse``; on
         ``usage`` ``invalid_choice``; ``webauthn_too_many``; ``too_many_requests``
     """
     _available()
@@ -53,9 +53,9 @@ def begin(
 def finish(
     user: User, session: AuthSession, state: str, credential: str | dict[str, Any], client: ClientContext
 ) -> Passkey:
-    """Store the passkey that ``credential`` makes, in the ceremony that ``state`` names.
+    """Store the passkey that ``credential`` registers in the ceremony ``state``.
 
-    :raises Rejected: ``api_error`` or ``webauthn_expired`` on the form; on ``credential`` what is wrong with it
+    :raises Rejected: ``api_error`` or ``webauthn_expired`` on the form; on ``credential`` its verification error
     """
     _available()
     ceremony = webauthn_challenges.spend(state, "create", session.session_id)
@@ -76,9 +76,9 @@ def finish(
 
 
 def rename(user: User, session: AuthSession, name: str, new_name: str) -> None:
-    """Give one of the user's passkeys another name.
+    """Rename one of the user's passkeys.
 
-    :raises Rejected: ``webauthn_name_not_found`` on ``name``; on ``new_name`` what is wrong with it
+    :raises Rejected: ``webauthn_name_not_found`` on ``name``; on ``new_name`` its validation error
     """
     tidy = passkeys.checked(new_name, "new_name")
     lock_credentials(user, session)
@@ -88,7 +88,7 @@ def rename(user: User, session: AuthSession, name: str, new_name: str) -> None:
 
 
 def remove(user: User, session: AuthSession, name: str, client: ClientContext) -> None:
-    """Remove one of the user's passkeys by its name, unless nothing would be left to sign in with.
+    """Remove one of the user's passkeys by its name, unless it is the last sign-in method.
 
     :raises Rejected: ``webauthn_name_not_found``, ``last_method`` or ``last_second_factor`` on ``name``
     """
@@ -115,6 +115,6 @@ def _must_verify(ceremony: WebauthnChallenge) -> bool:
 
 
 def _label(user: User) -> str:
-    """Return what a browser calls the account beside its passkey."""
+    """Return the account name that the browser shows next to the passkey."""
     mine = identities_of(user.id)
     return mine.get("email") or mine.get("username") or mine.get("phone") or user.handle

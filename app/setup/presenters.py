@@ -1,4 +1,4 @@
-"""Passkeys, authenticator apps and new factors as pages show them."""
+"""Passkeys and methods in their cooldown, as pages show them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from app.users import User
 
 
 def shown_passkeys(user: User, mine: list[Passkey] | None = None) -> dict[str, Any]:
-    """Return what the card of passkeys needs.
+    """Return the context of the passkeys card.
 
-    :param mine: the user's passkeys, where they were looked up already
+    :param mine: the user's passkeys, if already looked up
     """
     return {
         "passkeys": passkeys_of(user.id) if mine is None else mine,

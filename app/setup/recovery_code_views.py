@@ -1,4 +1,4 @@
-"""/mf-recovery-codes: create recovery codes, shown once."""
+"""/mf-recovery-codes: create recovery codes, which are shown only once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FILE = "recovery-codes.txt"
 @bp.get("/mf-recovery-codes")
 @login_required
 def mf_recovery_codes_page() -> Response:
-    """Tell how many codes are left, and since when; the codes themselves cannot be shown again."""
+    """Show how many codes are left, and when they were created. The codes themselves can't be shown again."""
     if wants_json():
         require_recent(current_session())
     return respond(PAGE, CodesForm(), shown=_page(), **_facts([]))
@@ -36,14 +36,14 @@ def mf_recovery_codes_page() -> Response:
 @bp.post("/mf-recovery-codes")
 @login_required
 def mf_recovery_codes() -> Response:
-    """Make new codes and show them, this once."""
+    """Create new codes and show them, this once."""
     after_this_request(view_commit)
     session = current_session()
     require_fresh(session)
     form = CodesForm()
     if form.validate():
         with form.showing_refusals():
-            assert session is not None  # login_required has seen to it
+            assert session is not None  # guaranteed by login_required
             made = setup_recovery_codes.make(current_user, session, client_context())
             return respond(PAGE, form, shown=_page(), **_facts(made))
     return respond(PAGE, form, shown=_page() | _facts([]))
@@ -52,7 +52,7 @@ def mf_recovery_codes() -> Response:
 @bp.post("/mf-recovery-codes/file")
 @login_required
 def mf_recovery_codes_file() -> Response:
-    """Give back as a file the codes that the page has just shown; works without a script, and stores nothing."""
+    """Return the codes that the page has just shown as a file. Works without scripts, and stores nothing."""
     after_this_request(view_commit)
     form = KeptCodesForm()
     if form.validate():

@@ -25,10 +25,10 @@ PAGE = "/mf-recovery-codes"
 
 
 def make(user: User, session: AuthSession, client: ClientContext) -> list[str]:
-    """Give ``user`` ten new codes and return them, for they can be shown only now.
+    """Create ten new codes for ``user`` and return them; they can't be shown again.
 
-    Those from before work no more, and the account's other sessions end, as with every change of the ways in.
-    :raises Rejected: ``too_many_requests``; ``api_error`` when the session was denied meanwhile
+    The previous codes stop working, and the account's other sessions end, as with every change of sign-in methods.
+    :raises Rejected: ``too_many_requests``; ``api_error`` if the session has ended or was reported meanwhile
     """
     throttling.take("starts", client.ip_address)
     drawn = recovery_codes.draw()
@@ -41,9 +41,7 @@ def make(user: User, session: AuthSession, client: ClientContext) -> list[str]:
 
 
 def page_after(user: User, session: AuthSession, method: str, page: str) -> str:
-    """Return where somebody goes on who has added ``method``: to recovery codes after their first strong one, else to
-    ``page``.
-    """
+    """Return the page to show after adding ``method``: recovery codes after the first strong method, else ``page``."""
     if strength_of(method) <= WEAK or _has_older_strong(user, method):
         return page
     if recovery_codes.stock_of(user.id).made_at is not None:
@@ -52,7 +50,7 @@ def page_after(user: User, session: AuthSession, method: str, page: str) -> str:
 
 
 def _has_older_strong(user: User, method: str) -> bool:
-    """Whether ``user`` had another strong method already when they added ``method``."""
+    """Return whether ``user`` already had a strong method, or another credential of ``method``."""
     enrolled = enrolled_of(user.id)
     if any(strength_of(row.method) > WEAK for row in enrolled if row.method != method):
         return True
@@ -60,10 +58,10 @@ def _has_older_strong(user: User, method: str) -> bool:
 
 
 def as_text(codes: Sequence[str], account: str) -> str:
-    """Return ``codes`` as a file for a drawer. They come from the page that has just shown them; nothing keeps them.
+    """Return ``codes`` as a text file to keep. The page that has just shown them sends them back; they aren't stored.
 
-    :param account: how its owner calls the account
-    :raises Rejected: ``api_error`` on ``recovery_codes`` when these are no codes
+    :param account: how the owner refers to the account
+    :raises Rejected: ``api_error`` on ``recovery_codes`` if they aren't in the format of recovery codes
     """
     if not 0 < len(codes) <= recovery_codes.COUNT or any(recovery_codes.read(code) is None for code in codes):
         raise Rejected("api_error", field="recovery_codes")

@@ -1,4 +1,4 @@
-"""Set up second factors: enroll one or mark an existing one, and switch the second step off."""
+"""Set up second factors: enroll a new one or use an existing method, and turn two-step verification off."""
 
 from __future__ import annotations
 
@@ -28,17 +28,18 @@ from app.throttling import by_account
 from app.users import User, identities_of
 
 EXISTING = "existing"
-"""Stands where an identity would: proving what is set up already is another question than setting it up."""
+"""Takes the place of the identity in a challenge, to keep verifying an existing method apart from enrolling one."""
 
 
 def begin(
     user: User, session: AuthSession, method: str, phone: str | None, client: ClientContext, *, existing: bool = False
 ) -> PendingEnrollment:
-    """Begin to make ``method`` a second factor: a new one, or with ``existing`` the one that is set up already.
+    """Start making ``method`` a second factor: a new one, or with ``existing`` the one that is already set up.
 
-    One's own number is the existing one, said or not. Nothing changes before this session proves it.
+    The user's own phone number counts as existing even without the flag. Nothing changes until this session verifies
+    it.
     :raises Rejected: ``two_factor_method_not_available`` or ``two_factor_only_way`` on ``setup``; ``phone_invalid`` and
-        what else may be wrong with a number on ``phone``; ``too_many_requests``
+        other errors of a number on ``phone``; ``too_many_requests``
     """
     enrolled = enrollments.enrolled_of(user.id)
     _allow(user, method, enrolled)
@@ -64,9 +65,9 @@ def begin(
 def begin_on_the_way_in(
     pending_sign_in: StartedPending, method: str, phone: str | None, client: ClientContext
 ) -> PendingEnrollment:
-    """Begin to set up the second factor without which this sign-in ends; its code goes to ``/tf-validate``.
+    """Start setting up the second factor that this sign-in requires; its code goes to ``/tf-validate``.
 
-    :raises Rejected: as ``begin``; ``two_factor_permission_denied`` when the account has one by now
+    :raises Rejected: as ``begin``; ``two_factor_permission_denied`` if the account has a second factor by now
     """
     user = pending_sign_in.user
     enrolled = enrollments.enrolled_of(user.id)
@@ -81,12 +82,12 @@ def begin_on_the_way_in(
 
 
 def still_open(user: User, session: AuthSession, state: str) -> PendingEnrollment | None:
-    """Return what ``state`` names if this session can still prove it."""
+    """Return the enrollment ``state`` if this session can still verify it."""
     return enrollment_service.still_open(user, state, second_factor.SETUP_PURPOSE, session.session_id)
 
 
 def still_open_on_the_way_in(pending_sign_in: StartedPending) -> PendingEnrollment | None:
-    """Return the second factor that this sign-in has begun to set up, while it can still be proved."""
+    """Return the enrollment that this sign-in has started, while it can still be verified."""
     if pending_sign_in.row.question_id is None:
         return None
     return enrollment_service.still_open(
@@ -100,12 +101,12 @@ def still_open_on_the_way_in(pending_sign_in: StartedPending) -> PendingEnrollme
 def confirm(
     user: User, session: AuthSession, state: str, code: str | int, client: ClientContext, name: str = ""
 ) -> Challenge:
-    """Ask for the method that ``state`` names as a second step from now on, if ``code`` proves it.
+    """Require the method ``state`` as a second factor from now on, if ``code`` verifies it.
 
-    Every other session ends, and no browser is trusted any more.
-    :param name: of a new authenticator app; "" for the default. One that won't do is refused before a try is counted
+    All other sessions end, and no browser stays trusted.
+    :param name: of a new authenticator app; "" for the default. Validated before the attempt is counted
     :raises Rejected: ``api_error`` or ``two_factor_setup_expired`` on the form; ``two_factor_invalid_token`` on
-        ``code``; what is wrong with it on ``name``; what ``begin`` refuses
+        ``code``; the validation error of ``name``; the errors of ``begin``
     """
     challenge_id = challenge_id_in(state) or ""
     name = enrollment_service.checked_name(user, challenge_id, second_factor.SETUP_PURPOSE, name)
@@ -132,9 +133,9 @@ def confirm(
 
 
 def disable(user: User, session: AuthSession, client: ClientContext) -> None:
-    """Ask this user for no second step any more; what was one stays a way to sign in.
+    """Turn off two-step verification for this user. What was a second factor remains a sign-in method.
 
-    :raises Rejected: ``two_factor_method_not_available`` on ``setup`` where everybody must have one
+    :raises Rejected: ``two_factor_method_not_available`` on ``setup`` where a second factor is required
     """
     if settings.second_factor == "required":
         raise Rejected("two_factor_method_not_available", field="setup")
@@ -163,7 +164,7 @@ def _allow(user: User, method: str, enrolled: list[Enrollment]) -> None:
     adding = method
     if not method_of(
         method
-    ).second_signs_in:  # as a second step it signs nobody in, unless its owner has said so (ADR 37)
+    ).second_signs_in:  # as a second factor it can't sign in alone, unless its owner allowed it (ADR 37)
         enrolled, adding = [row for row in enrolled if row.method != method or row.signs_in], ""
     if not second_factor.leaves_a_way_in(enrolled, [*marked, method], adding=adding) and not signs_in_alone(user.id):
         raise Rejected("two_factor_only_way", field="setup")
@@ -172,7 +173,7 @@ def _allow(user: User, method: str, enrolled: list[Enrollment]) -> None:
 def _prove(
     user: User, challenge: Challenge, enrolled: list[Enrollment], code: str | int, session: AuthSession, name: str
 ) -> bool:
-    """Return whether what ``code`` proves is in its cooldown; a new app or phone is stored."""
+    """Verify ``code`` and store a new app or phone; return whether the method is in its cooldown."""
     if challenge.secret:
         weak_until = assurance.ends_at(session, enrolled)
         try:
@@ -197,7 +198,7 @@ def _prove(
 
 
 def _reworded(refused: Rejected) -> Rejected:
-    """Return a set-up's refusal in the words of the second step."""
+    """Return a setup error with the code that second-factor setup uses."""
     words = {"invalid_password_code": "two_factor_invalid_token", "us_setup_expired": "two_factor_setup_expired"}
     return Rejected(words.get(refused.code, refused.code), refused.field, refused.status, **refused.facts)
 

@@ -43,7 +43,7 @@ ON_THE_WAY_IN = "setup/second_on_the_way_in.html"
 
 @bp.get("/tf-setup")
 def tf_setup_page() -> Response:
-    """Show whether a second step is asked for, and what can be one."""
+    """Show whether two-step verification is on, and which methods can be a second factor."""
     session = current_session()
     pending_sign_in = None if session else pending.current(present_client())
     if session is None and (pending_sign_in is None or pending_sign_in.row.state != factors.SETUP):
@@ -59,7 +59,7 @@ def tf_setup_page() -> Response:
 
 @bp.post("/tf-setup")
 def tf_setup() -> Response:
-    """Begin to set up a second factor, or switch the second step off."""
+    """Start setting up a second factor, or turn two-step verification off."""
     after_this_request(view_commit)
     form = SecondSetupForm()
     session = current_session()
@@ -83,7 +83,7 @@ def tf_setup() -> Response:
 @bp.get("/tf-setup/<state>")
 @login_required
 def tf_setup_begun(state: str) -> Response:
-    """Show the second factor that is being set up, to the browser that began it; a program has it from there."""
+    """Show the second factor being set up, to the browser that started it. API clients got it in that response."""
     if wants_json():
         raise MethodNotAllowed(["POST"])
     begun = second_factor.still_open(current_user, _session(), state)
@@ -96,7 +96,7 @@ def tf_setup_begun(state: str) -> Response:
 @bp.post("/tf-setup/<state>")
 @login_required
 def tf_setup_confirm(state: str) -> Response:
-    """Prove a second factor; from now on it is asked for."""
+    """Verify a second factor. It is required from now on."""
     after_this_request(view_commit)
     form = SecondCodeForm()
     if form.validate():
@@ -117,7 +117,7 @@ def tf_setup_confirm(state: str) -> Response:
 
 def _session() -> AuthSession:
     session = current_session()
-    assert session is not None  # login_required has seen to it
+    assert session is not None  # guaranteed by login_required
     return session
 
 
@@ -135,13 +135,13 @@ def _tf_setup_on_the_way_in(form: SecondSetupForm) -> Response:
 
 
 def _asker(handle: str | None) -> ClientContext:
-    """Return who asks; a program without cookies hands back the ``pending`` that it was given."""
+    """Return the client; one without cookies sends back the ``pending`` token that it was given."""
     who = sending_client()
     return replace(who, pending_secret=secrets.digest(handle)) if handle and not who.pending_secret else who
 
 
 def _nothing_under_way() -> Response:
-    """Answer who is neither signed in nor has to set a second factor up on the way in."""
+    """Respond to a client that is neither signed in nor has to set up a second factor during sign-in."""
     if wants_json():
         raise Rejected("two_factor_permission_denied")
     say("two_factor_permission_denied", "error")
@@ -189,7 +189,7 @@ def _shown(begun: PendingEnrollment, form: SecondCodeForm | None = None) -> dict
 
 
 def _page(user: User, enrolling: dict[str, Any] | None) -> dict[str, Any]:
-    """Return what the page shows; a program needs none of it."""
+    """Return the page's context; empty for API clients."""
     if wants_json():
         return {}
     mine, state = identities_of(user.id), _state_of(user)

@@ -1,4 +1,4 @@
-"""Set up a sign-in method: begin, verify and confirm; remove one."""
+"""Set up a sign-in method: start and confirm it; remove one."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ PURPOSE = "setup"
 
 
 def changes_what_is_there(user: User, method: str) -> bool:
-    """Say whether setting ``method`` up takes the place of something that ``user`` has: that, or their number.
+    """Return whether setting up ``method`` replaces something the user has: that method, or their phone number.
 
-    An authenticator app takes no other's place; but where apps are asked for as a second step, one more changes that.
-    A statement, and for a text message another.
+    An authenticator app doesn't replace another one; but where apps are the second factor, adding one changes that.
+    One SQL statement, and another one for a text message.
     """
     if _is_changed_by(method, enrollments.enrolled_of(user.id)):
         return True
@@ -46,9 +46,9 @@ def changes_what_is_there(user: User, method: str) -> bool:
 def begin(
     user: User, session: AuthSession, method: str, phone: str | None, client: ClientContext, *, replacing: bool = False
 ) -> PendingEnrollment:
-    """Begin to set up ``method``; the user's account stays as it is until this session proves it.
+    """Start setting up ``method``. The account doesn't change until this session verifies it.
 
-    :param replacing: whether what the user has of this method is removed by the same request
+    :param replacing: whether the same request removes the user's existing enrollment of this method
     :raises Rejected: ``us_method_not_available`` on ``chosen_method``; ``phone_invalid`` or
         ``identity_already_associated`` on ``phone``; ``authenticator_too_many``; ``too_many_requests``
     """
@@ -62,19 +62,19 @@ def begin(
 
 
 def still_open(user: User, session: AuthSession, state: str) -> PendingEnrollment | None:
-    """Return the enrollment that ``state`` names if this session can still prove it."""
+    """Return the enrollment ``state`` if this session can still verify it."""
     return enrollment_service.still_open(user, state, PURPOSE, session.session_id)
 
 
 def confirm(
     user: User, session: AuthSession, state: str, passcode: str | int, client: ClientContext, name: str = ""
 ) -> Challenge:
-    """Store the enrollment that ``state`` names if ``passcode`` proves it, and this very session began it.
+    """Store the enrollment ``state`` if ``passcode`` verifies it, and this session started it.
 
-    :param name: of an authenticator app; "" for the default. One that won't do is refused before a try is counted
+    :param name: of an authenticator app; "" for the default. Validated before the attempt is counted
     :raises Rejected: ``api_error`` or ``us_setup_expired`` on the form; ``invalid_password_code`` or a password's
-        own refusal on ``passcode``; what is wrong with it on ``name``; ``authenticator_too_many``;
-        ``identity_already_associated`` when the number was taken meanwhile
+        own validation error on ``passcode``; the validation error of ``name``; ``authenticator_too_many``;
+        ``identity_already_associated`` if the number was taken meanwhile
     """
     challenge_id = challenge_id_in(state) or ""
     name = checked_name(user, challenge_id, PURPOSE, name)
@@ -94,7 +94,7 @@ def confirm(
     weak_until = cooldown(user, session, challenge.method)
     enrollment_service.store(user, challenge, passcode, session.session_id, weak_until=weak_until, name=name)
     by_account.refund(login_attempt)
-    if not method_of(challenge.method).is_chosen:  # what was only chosen proves nothing yet
+    if not method_of(challenge.method).is_chosen:  # setting a new password isn't proof of identity
         freshen(session, challenge.method, held=weak_until is not None)
     settle(user, session, client, weak_until)
     also = [before] if before not in ("", challenge.destination) else []
@@ -104,12 +104,12 @@ def confirm(
 
 
 def cooldown(user: User, session: AuthSession, method: str, *, is_second: bool = False) -> datetime | None:
-    """Return when the cooldown of ``method`` ends that ``session`` adds now; None when it has none.
+    """Return when the cooldown of the ``method`` that ``session`` is adding ends; None if it has none.
 
-    The caller holds the user's row.
-    :param is_second: whether it is asked for as a second step from now on
-    :raises Rejected: ``api_error`` when it changes what is set up and the session was not proved by enough for that: it
-        is asked for at sign-in, or takes the place of another one, which was added meanwhile
+    The caller must hold a lock on the user's row.
+    :param is_second: whether the method becomes a second factor
+    :raises Rejected: ``api_error`` if it changes what is already set up, because it becomes a second factor or replaces
+        a method added meanwhile, and the session's reauthentication wasn't strong enough for that
     """
     enrolled = enrollments.enrolled_of(user.id)
     until = assurance.ends_at(session, enrolled)
@@ -120,9 +120,9 @@ def cooldown(user: User, session: AuthSession, method: str, *, is_second: bool =
 
 
 def settle(user: User, session: AuthSession, client: ClientContext, weak_until: datetime | None) -> None:
-    """End what else is open at the account, after a method was added; not for one in its cooldown.
+    """End the account's other sessions after a method was added, unless the method is in its cooldown.
 
-    A weaker proof signs nobody out who gave a stronger one.
+    A weaker proof must not sign out someone who gave a stronger one.
     """
     if weak_until is None:
         revoke_other_sessions(user, session, client)
@@ -131,7 +131,7 @@ def settle(user: User, session: AuthSession, client: ClientContext, weak_until: 
 
 
 def cooldown_text(weak_until: datetime | None) -> list[Sentence]:
-    """Return what the owner is told of a method's cooldown; nothing when it has none."""
+    """Return the sentences that explain a method's cooldown to its owner; empty if it has none."""
     if weak_until is None:
         return []
     return [
@@ -143,10 +143,10 @@ def cooldown_text(weak_until: datetime | None) -> list[Sentence]:
 
 
 def allow_removal(user: User, session: AuthSession, names: Sequence[str]) -> None:
-    """Go on only if some way to sign in is left without ``names``; until the commit no other request can remove any.
+    """Check that a sign-in method is left without ``names``. No other request can remove any until the commit.
 
     :raises Rejected: ``us_method_not_available``, ``last_method`` or ``last_second_factor`` on ``delete_method``;
-        ``api_error`` when the session has ended meanwhile
+        ``api_error`` if the session has ended meanwhile
     """
     if any(name not in nameable() for name in names):
         raise Rejected("us_method_not_available", field="delete_method")
@@ -155,7 +155,7 @@ def allow_removal(user: User, session: AuthSession, names: Sequence[str]) -> Non
 
 
 def remove(user: User, session: AuthSession, names: Sequence[str], client: ClientContext) -> None:
-    """Remove ways to sign in, which ``allow_removal`` let go. A removed phone number finds nobody any more."""
+    """Remove sign-in methods after ``allow_removal``. A removed phone number no longer identifies the user."""
     gone = []
     for name in dict.fromkeys(names):
         number = _owned_identity(user, name)
@@ -168,9 +168,9 @@ def remove(user: User, session: AuthSession, names: Sequence[str], client: Clien
 
 
 def rename_app(user: User, session: AuthSession, app_id: str, name: str) -> None:
-    """Give one of the user's apps another name.
+    """Rename one of the user's authenticator apps.
 
-    :raises Rejected: ``authenticator_not_found`` on ``id``; on ``name`` what is wrong with it; ``api_error`` when the
+    :raises Rejected: ``authenticator_not_found`` on ``id``; on ``name`` its validation error; ``api_error`` if the
         session has ended meanwhile
     """
     tidy = totp.checked(name)
@@ -181,10 +181,10 @@ def rename_app(user: User, session: AuthSession, app_id: str, name: str) -> None
 
 
 def remove_app(user: User, session: AuthSession, app_id: str, client: ClientContext) -> None:
-    """Remove one of the user's apps; its codes are refused at once, and the others stay.
+    """Remove one of the user's authenticator apps; its codes stop working immediately, and other apps stay.
 
     :raises Rejected: ``authenticator_not_found``, ``last_method`` or ``last_second_factor`` on ``id``; ``api_error``
-        when the session has ended meanwhile
+        if the session has ended meanwhile
     """
     lock_credentials(user, session)
     if totp.find(user.id, app_id) is None:
@@ -198,7 +198,7 @@ def remove_app(user: User, session: AuthSession, app_id: str, client: ClientCont
 
 
 def _is_changed_by(method: str, enrolled: Sequence[Enrollment]) -> bool:
-    """Say whether setting ``method`` up changes what is there, rather than only adding to it."""
+    """Return whether setting up ``method`` changes what is already set up, rather than only adding to it."""
     traits = method_of(method)
     if not traits.is_typed:
         return False
@@ -206,7 +206,7 @@ def _is_changed_by(method: str, enrolled: Sequence[Enrollment]) -> bool:
 
 
 def _owned_identity(user: User, method: str) -> str:
-    """Return the identity that comes and goes with ``method``; "" for none. A statement, where there can be one."""
+    """Return the identity tied to ``method``, such as its phone number; "" for none. At most one SQL statement."""
     traits = method_of(method)
     return identities_of(user.id).get(traits.reaches, "") if traits.owns_identity else ""
 
@@ -221,7 +221,7 @@ def _tell(
     also: Sequence[str] = (),
     weak_until: datetime | None = None,
 ) -> None:
-    """Record what was done and tell the owner of it; a number that went, too, by its last text message."""
+    """Record the change and notify the owner; a removed phone number gets a last text message, too."""
     record(event, user.id, challenge_id=its_id, method=name)
     title = sentence(titles()[name])
     added = sentence("Sign-in method added: {method}.", method=title)

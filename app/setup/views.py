@@ -52,7 +52,7 @@ HOME = "/us-setup"
 @bp.get("/us-setup")
 @login_required
 def us_setup_page() -> Response:
-    """Show what is set up and what can be."""
+    """Show the methods that are set up and those that can be added."""
     if wants_json():
         require_recent(current_session())
     mine = identities_of(current_user.id)
@@ -72,7 +72,7 @@ def us_setup_page() -> Response:
 @bp.post("/us-setup")
 @login_required
 def us_setup() -> Response:
-    """Begin to add a method, or remove some, or both."""
+    """Start adding a method, remove methods, or both."""
     after_this_request(view_commit)
     form = SetupForm()
     _require_proof(form)
@@ -102,7 +102,7 @@ def us_setup() -> Response:
 @bp.get("/us-setup/<state>")
 @login_required
 def us_setup_begun(state: str) -> Response:
-    """Show what is being set up, to the browser that began it; a program has it from there."""
+    """Show the method being set up, to the browser that started it. API clients got it in that response."""
     if wants_json():
         raise MethodNotAllowed(["POST"])
     begun = enrollment.still_open(current_user, session_in_use(), state)
@@ -115,7 +115,7 @@ def us_setup_begun(state: str) -> Response:
 @bp.post("/us-setup/<state>")
 @login_required
 def us_setup_confirm(state: str) -> Response:
-    """Prove an enrollment; only now it is stored."""
+    """Verify an enrollment and store it."""
     after_this_request(view_commit)
     form = ProveForm()
     if form.validate():
@@ -136,7 +136,7 @@ def us_setup_confirm(state: str) -> Response:
 @bp.post("/us-authenticator-rename")
 @login_required
 def us_authenticator_rename() -> Response:
-    """Give an authenticator app another name."""
+    """Rename an authenticator app."""
     after_this_request(view_commit)
     require_fresh(current_session())
     form = RenameAppForm()
@@ -151,7 +151,7 @@ def us_authenticator_rename() -> Response:
 @bp.post("/us-authenticator-delete")
 @login_required
 def us_authenticator_delete() -> Response:
-    """Remove an authenticator app; the others stay."""
+    """Remove an authenticator app; others stay."""
     after_this_request(view_commit)
     require_fresh(current_session())
     form = RemoveAppForm()
@@ -164,16 +164,16 @@ def us_authenticator_delete() -> Response:
 
 
 def session_in_use() -> AuthSession:
-    """Return the session of who is signed in."""
+    """Return the session of the signed-in user."""
     session = current_session()
-    assert session is not None  # login_required has seen to it
+    assert session is not None  # guaranteed by login_required
     return session
 
 
 def _require_proof(form: SetupForm) -> None:
-    """Go on with any recent proof where a method is only added; with one as strong as the strongest for the rest.
+    """Require any recent reauthentication to add a method, and one as strong as the strongest method for other changes.
 
-    :raises ReauthenticationRequired: when there is none
+    :raises ReauthenticationRequired: if there is none
     """
     chosen = form.chosen_method.data
     if not chosen or form.delete_method.data or enrollment.changes_what_is_there(current_user, chosen):
@@ -183,7 +183,7 @@ def _require_proof(form: SetupForm) -> None:
 
 
 def _refused(state: str, form: ProveForm) -> Response:
-    """Tell a program what is wrong; show a browser the enrollment again, or that it is over."""
+    """Return the errors to API clients; show browsers the enrollment again, or that it is over."""
     if wants_json():
         return respond(PAGE, form)
     begun = enrollment.still_open(current_user, session_in_use(), state)
@@ -213,7 +213,7 @@ def _facts(begun: PendingEnrollment) -> dict[str, Any]:
 
 
 def enrolling_shown(begun: PendingEnrollment, form: ProveForm | None = None) -> dict[str, Any] | None:
-    """Return what a page shows of a method that is being set up."""
+    """Return what the page shows of a method being set up."""
     if wants_json():
         return None
     challenge = begun.challenge
@@ -237,9 +237,9 @@ def page_shown(
     mine: dict[str, str] | None = None,
     enrolled: list[Enrollment] | None = None,
 ) -> dict[str, Any]:
-    """Return what the page shows; a program needs none of it.
+    """Return the page's context; empty for API clients.
 
-    :param mine: what finds the user, and ``enrolled`` what they have set up, where that was read already
+    :param mine: the user's identities, and ``enrolled`` their enrollments, if already looked up
     """
     if wants_json():
         return {}
@@ -266,7 +266,7 @@ def page_shown(
 
 
 def _second_step(enrolled: list[Enrollment]) -> dict[str, Any] | None:
-    """Return how the second step stands; None where nobody is asked for one, or nothing can be one."""
+    """Return the state of two-step verification; None if it is off or no method can be a second factor."""
     able = seconds_enabled()
     if settings.second_factor == "off" or not able:
         return None
