@@ -1,7 +1,7 @@
 """Account recovery by mailbox alone, after a wait in which it can be contested.
 
 Guarantees that every channel of the account is notified, that nothing changes before the wait is over, that one click
-cancels it, and that cancelling and completing can't both succeed.
+cancels it, and that canceling and completing can't both succeed.
 """
 
 from flask import Blueprint, Flask

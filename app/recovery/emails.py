@@ -20,7 +20,7 @@ from app.users import Identity
 Notice = Literal["started", "reminder", "cancelled", "done"]
 
 BATCH = 100
-"""Recoveries reminded of in one transaction."""
+"""Number of recoveries to send reminders for in one transaction."""
 
 
 def notify(recovery: Recovery, news: Notice) -> None:
@@ -34,7 +34,7 @@ def notify(recovery: Recovery, news: Notice) -> None:
 
 
 def recoveries_of(messages: Sequence[Message]) -> dict[str, Recovery]:
-    """Return by message ID the recovery it is about, for what may be sent. Send limits take more statements."""
+    """Return recoveries by message ID, for messages that may be sent. Send limits take more SQL statements."""
     leaving = notices_leaving(messages)
     ids = {message.id: message.facts["recovery"] for message in messages if message.id in leaving}
     rows = db.session.scalars(sa.select(Recovery).where(Recovery.id.in_(set(ids.values()))))
@@ -43,7 +43,7 @@ def recoveries_of(messages: Sequence[Message]) -> dict[str, Recovery]:
 
 
 def recovering(message: Message, recovery: Recovery | None) -> EmailMessage | TextMessage | None:
-    """Say what happens, when, and how to cancel it; None for a recovery that ended before this could be sent."""
+    """Render what happens, when, and how to cancel it; None for a recovery that ended before this could be sent."""
     if recovery is None:
         return None
     news = message.facts["news"]
@@ -58,7 +58,7 @@ def recovering(message: Message, recovery: Recovery | None) -> EmailMessage | Te
 def remind() -> bool:
     """Remind every channel a day before a recovery can be completed; return whether there may be more.
 
-    Of two workers, one does.
+    With several workers, only one sends each reminder.
     """
     due = requests.due_for_reminder(BATCH)
     for recovery in due:

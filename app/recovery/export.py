@@ -1,4 +1,4 @@
-"""What an export holds of recoveries: when and from where each was requested, and its result."""
+"""Recoveries in a data export: when and from where each was requested, and its result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forms of account recovery."""
+"""Forms for account recovery."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from app.web.forms import BaseForm, CheckboxField, ManyField, PasscodeField, Req
 
 
 class IdentityForm(BaseForm):
-    """Whose account it is."""
+    """The account to recover."""
 
     identity = TextField(N_("Email, phone or username"), [Required()])
 
@@ -21,7 +21,7 @@ class MailboxForm(BaseForm):
 
 
 class ProofForm(BaseForm):
-    """Proof that the mailbox was verified just now, and what was lost."""
+    """Proof that the mailbox was just verified, and which methods were lost."""
 
     proof = TextField(validators=[Required()])
     lost = ManyField(N_("What have you lost?"))
@@ -32,6 +32,6 @@ class StopForm(BaseForm):
 
 
 class CancelForm(BaseForm):
-    """The button behind the email's link, and a box that mail scanners don't tick."""
+    """The button behind the email's link, and a checkbox that mail scanners don't check."""
 
     sure = CheckboxField(N_("I can still sign in, or I didn't request this"))

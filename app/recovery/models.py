@@ -1,4 +1,4 @@
-"""Recovery: an account is requested by its mailbox alone, after a wait."""
+"""Recovery: regaining an account with its mailbox alone, after a wait."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.extensions import db
 
 
 class Recovery(db.Model):
-    """One recovery of an account: it waits until ``ready_at``, and is cancelled, completed, or expires."""
+    """A recovery of an account: it waits until ``ready_at``, and is canceled, completed, or expires."""
 
     __tablename__ = "recovery"
     __table_args__ = (sa.Index("ix_recovery_user_id_requested_at", "user_id", "requested_at"),)
@@ -24,14 +24,14 @@ class Recovery(db.Model):
     ready_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     reminded_at: Mapped[datetime | None]
-    """When its owner was reminded, a day before it is ready."""
+    """When the owner was reminded, a day before the recovery is ready."""
     cancelled_at: Mapped[datetime | None]
     done_at: Mapped[datetime | None]
     challenge_id: Mapped[str | None] = mapped_column(sa.String(32))
-    """The code that verified the mailbox when it was started; reporting its email cancels this. None in old rows."""
+    """The code that verified the mailbox at the start; reporting its email cancels the recovery. None in old rows."""
     address: Mapped[str] = mapped_column(sa.String(64))
     agent: Mapped[str] = mapped_column(BrowserName)
 
     def is_ready(self, now: datetime) -> bool:
-        """Whether the wait is over."""
+        """Return whether the wait is over."""
         return self.ready_at <= now

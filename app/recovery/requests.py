@@ -1,4 +1,4 @@
-"""Recovery rows: find, start, cancel and complete; of the last two, one conditional UPDATE wins. And their tokens."""
+"""Recovery rows and their tokens. A conditional UPDATE ensures that a recovery is either canceled or completed."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from app.extensions import changed, db, keyring, settings
 from app.recovery.models import Recovery
 
 OPEN_FOR = timedelta(days=7)
-"""How long a recovery can be completed once its wait is over."""
+"""How long a recovery can be completed after its wait is over."""
 
 COUNTED_FOR = timedelta(days=30)
-"""How far back ``LATCHKEY_RECOVERY_STARTS`` counts."""
+"""Sliding window of the limit ``LATCHKEY_RECOVERY_STARTS``."""
 
 REMIND_BEFORE = timedelta(hours=24)
-"""How long before it is ready every channel is reminded."""
+"""How long before a recovery is ready every channel gets a reminder."""
 
 PROOF = SealedToken(("recover", "proof"))
 PROOF_LIFETIME = timedelta(minutes=10)
-"""How long after its code a mailbox counts as verified here."""
+"""How long a mailbox counts as verified after its code was entered."""
 
 CANCEL = SealedToken(("recover", "cancel"))  # for as long as the recovery is open
 CANCEL_PATH = "/recover/cancel/"
@@ -36,7 +36,7 @@ _c = Recovery.__table__.c
 
 @dataclass(frozen=True, slots=True)
 class VerifiedMailbox:
-    """Whose mailbox was verified, and by which challenge."""
+    """The user whose mailbox was verified, and the challenge that verified it."""
 
     user_id: int
     challenge_id: str
@@ -49,7 +49,7 @@ def open_of(user_id: int) -> Recovery | None:
 
 
 def find(recovery_id: str) -> Recovery | None:
-    """Return the recovery with this id, in any state."""
+    """Return the recovery with this ID, in any state."""
     found = sa.select(Recovery).where(_c.id == recovery_id).execution_options(populate_existing=True)
     return db.session.scalars(found).first()
 
@@ -61,7 +61,7 @@ def started_lately(user_id: int) -> int:
 
 
 def started_by(challenge_id: str) -> Recovery | None:
-    """Return the open recovery that was started with this challenge."""
+    """Return the open recovery that this challenge started."""
     found = sa.select(Recovery).where(_c.challenge_id == challenge_id, *_open(clock.now()))
     return db.session.scalars(found.execution_options(populate_existing=True)).first()
 
@@ -69,7 +69,7 @@ def started_by(challenge_id: str) -> Recovery | None:
 def start(user_id: int, challenge_id: str, client: ClientContext) -> Recovery:
     """Start a recovery with the challenge that verified the mailbox.
 
-    The caller holds the user's row and has checked that none is open.
+    The caller must hold a lock on the user's row and have checked that none is open.
     """
     now = clock.now()
     ready_at = now + settings.recovery_wait
@@ -83,20 +83,20 @@ def start(user_id: int, challenge_id: str, client: ClientContext) -> Recovery:
 
 
 def cancel(recovery_id: str) -> bool:
-    """Cancel an open recovery; False when it has expired or was completed first."""
+    """Cancel an open recovery; return False if it has expired or was completed first."""
     now = clock.now()
     return changed(sa.update(Recovery).where(_c.id == recovery_id, *_open(now)).values(cancelled_at=now)) == 1
 
 
 def complete(recovery_id: str) -> bool:
-    """Complete an open recovery whose wait is over; False when it was cancelled first, or isn't ready."""
+    """Complete an open recovery whose wait is over; return False if it was canceled first, or isn't ready."""
     now = clock.now()
     ready = (_c.id == recovery_id, _c.ready_at <= now, *_open(now))
     return changed(sa.update(Recovery).where(*ready).values(done_at=now)) == 1
 
 
 def gets_reminder(wait: timedelta) -> bool:
-    """Whether a recovery with this wait gets a reminder; for a short one the first message is enough."""
+    """Return whether a recovery with this wait gets a reminder; for a short one the first message is enough."""
     return wait >= 2 * REMIND_BEFORE
 
 
@@ -108,14 +108,14 @@ def due_for_reminder(most: int) -> list[Recovery]:
 
 
 def mark_reminded(recovery_id: str) -> bool:
-    """Mark a recovery as reminded; False when another worker was first, or it has ended."""
+    """Mark a recovery as reminded; return False if another worker was first, or it has ended."""
     now = clock.now()
     unreminded = (_c.id == recovery_id, _c.reminded_at.is_(None), *_open(now))
     return changed(sa.update(Recovery).where(*unreminded).values(reminded_at=now)) == 1
 
 
 def prune_recoveries() -> int:
-    """Delete a batch of recoveries that no limit counts any more; return how many."""
+    """Delete a batch of recoveries that no limit counts any more; return the number deleted."""
     return delete_batch(db.session, Recovery, _c.expires_at < clock.now() - COUNTED_FOR)
 
 
@@ -129,13 +129,13 @@ def state_of(recovery: Recovery) -> str:
 
 
 def proof_of(user_id: int, challenge_id: str) -> str:
-    """Return a token that says for ten minutes that this user's mailbox was verified. It signs nobody in."""
+    """Return a token that proves for ten minutes that this user's mailbox was verified. It can't sign anyone in."""
     until = int((clock.now() + PROOF_LIFETIME).timestamp())
     return PROOF.seal(keyring, str(user_id), challenge_id, str(until))
 
 
 def read_proof(token: str) -> VerifiedMailbox | None:
-    """Return whose mailbox ``token`` proves; None when it isn't ours or has expired."""
+    """Return the user and challenge of a proof; None if it isn't ours or has expired."""
     fields = PROOF.open(keyring, token)
     if fields is None:
         return None
@@ -144,12 +144,12 @@ def read_proof(token: str) -> VerifiedMailbox | None:
 
 
 def cancel_link(recovery: Recovery) -> str:
-    """Return the address at which ``recovery`` is cancelled, from any browser, for as long as it is open."""
+    """Return the URL that cancels ``recovery``, from any browser, for as long as it is open."""
     return settings.public_url + CANCEL_PATH + CANCEL.seal(keyring, recovery.id)
 
 
 def read_cancel(token: str) -> str | None:
-    """Return the id of the recovery that ``token`` cancels, or None when it isn't ours."""
+    """Return the ID of the recovery that ``token`` cancels, or None if the token isn't ours."""
     fields = CANCEL.open(keyring, token)
     return fields[0] if fields else None
 

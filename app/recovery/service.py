@@ -41,12 +41,12 @@ PURPOSE = "recovery"
 
 @dataclass(frozen=True, slots=True)
 class RecoveryStatus:
-    """What an account's recovery status is, for someone who has just verified its mailbox.
+    """Recovery status of an account, for someone who has just verified its mailbox.
 
-    :ivar state: ``not_needed`` (the mailbox is enough), ``start``, ``waiting``, ``ready``, or ``capped`` when it was
-        started too often
-    :ivar methods: what is set up besides the mailbox and may be lost
-    :ivar codes_left: recovery codes, which are quicker
+    :ivar state: ``not_needed`` (the mailbox is enough), ``start``, ``waiting``, ``ready``, or ``capped`` if too many
+        recoveries were started
+    :ivar methods: methods besides email that are set up and may be lost
+    :ivar codes_left: number of recovery codes, which are a quicker way
     :ivar has_second: whether a second factor is required, for which a recovery code can be used
     """
 
@@ -59,16 +59,16 @@ class RecoveryStatus:
 
 
 def require_on() -> None:
-    """Go on only where accounts can be recovered: by mail, and not switched off.
+    """Check that account recovery is enabled and emails can be sent.
 
-    :raises Rejected: ``not_found`` (404)
+    :raises Rejected: ``not_found`` (404) if not
     """
     if not settings.can_recover:
         raise Rejected("not_found", status=404)
 
 
 def send_code(identity: str, client: ClientContext) -> Challenge:
-    """Send a code to the mailbox of the account that ``identity`` names; for anyone else a decoy is stored.
+    """Send a code to the mailbox of the account ``identity``; if it doesn't exist or isn't active, store a decoy.
 
     :raises Rejected: ``identity_invalid``, ``too_many_requests``
     """
@@ -93,7 +93,7 @@ def send_code(identity: str, client: ClientContext) -> Challenge:
 def verify_mailbox(identity: str, passcode: str | int, client: ClientContext) -> RecoveryStatus:
     """Return the account's recovery status if ``passcode`` is the code that was sent.
 
-    :raises Rejected: ``identity_invalid``; ``generic_authn_failed`` on ``passcode``, whatever else was wrong;
+    :raises Rejected: ``identity_invalid``; ``generic_authn_failed`` on ``passcode`` for all other errors;
         ``too_many_requests``
     """
     throttling.allow("failures", client.ip_address)
@@ -137,16 +137,16 @@ def status_of(user: User, proof: str) -> RecoveryStatus:
 
 
 def status_by(proof: str) -> RecoveryStatus | None:
-    """Return the recovery status of the account whose mailbox ``proof`` verified; None when it has expired."""
+    """Return the recovery status of the account whose mailbox ``proof`` verified; None if the proof has expired."""
     verified = requests.read_proof(proof)
     user = db.session.get(User, verified.user_id) if verified else None
     return status_of(user, proof) if user is not None and user.is_active else None
 
 
 def start(proof: str, client: ClientContext) -> RecoveryStatus:
-    """Start a recovery and notify every channel; one that is already open is returned as it is.
+    """Start a recovery and notify every channel; if one is already open, return its status.
 
-    :raises Rejected: ``recovery_proof_old``; ``recovery_capped``; ``api_error`` where the mailbox is enough
+    :raises Rejected: ``recovery_proof_old``; ``recovery_capped``; ``api_error`` if the mailbox is enough to sign in
     """
     user, answered = _lock_by(proof)
     status = status_of(user, proof)
@@ -161,7 +161,7 @@ def start(proof: str, client: ClientContext) -> RecoveryStatus:
 
 
 def cancel(recovery: Recovery, how: str) -> bool:
-    """Cancel ``recovery`` and notify every channel; False when it has expired or was completed first.
+    """Cancel ``recovery`` and notify every channel; return False if it has expired or was completed first.
 
     :param how: ``session``, ``link``, ``denial`` or ``operator``
     """
@@ -174,24 +174,24 @@ def cancel(recovery: Recovery, how: str) -> bool:
 
 
 def cancel_on_report(challenge: Challenge) -> None:
-    """Cancel the open recovery that was started with this challenge, ready or not: it was reported."""
+    """Cancel the open recovery that this challenge started, ready or not, because its email was reported."""
     recovery = requests.started_by(challenge.id) if challenge.purpose == PURPOSE else None
     if recovery is not None:
         cancel(recovery, "denial")
 
 
 def cancel_with_account(user_id: int) -> None:
-    """Cancel the open recovery of an account that is closed; the emails about its deletion are enough."""
+    """Cancel the open recovery of a closed account, without notice: the emails about its deletion are enough."""
     recovery = requests.open_of(user_id)
     if recovery is not None and requests.cancel(recovery.id):
         record("recovery.cancelled", user_id, how="deletion")
 
 
 def complete(proof: str, lost: Sequence[str], client: ClientContext) -> AuthSession | PendingState:
-    """Complete a recovery whose wait is over: sign out everywhere, remove what was ``lost``, and sign in.
+    """Complete a recovery whose wait is over: sign out everywhere, remove the ``lost`` methods, and sign in.
 
     :raises Rejected: ``invalid_choice`` on ``lost``; ``recovery_proof_old``; ``recovery_not_ready``; ``recovery_over``
-        when it was cancelled first
+        if it was canceled first
     """
     if not {*lost} <= {*methods()}:
         raise Rejected("invalid_choice", field="lost")
@@ -210,14 +210,14 @@ def complete(proof: str, lost: Sequence[str], client: ClientContext) -> AuthSess
 
 
 def _is_needed(enrolled: Sequence[Enrollment]) -> bool:
-    """Whether the mailbox alone isn't enough: for the second factor, or for what requires a higher assurance level."""
+    """Return whether the mailbox alone can't sign in: a second factor or a higher assurance level is required."""
     return any(row.is_second for row in enrolled) or assurance_levels_of(enrolled).wanted > WEAK
 
 
 def _lock_by(proof: str) -> tuple[User, Challenge]:
-    """Return whose mailbox ``proof`` verified and by which challenge, with the account locked.
+    """Lock the account whose mailbox ``proof`` verified; return the user and the challenge.
 
-    :raises Rejected: ``recovery_proof_old`` when it has expired, or the email of the challenge was reported since
+    :raises Rejected: ``recovery_proof_old`` if it has expired, or the challenge's email was reported since
     """
     verified = requests.read_proof(proof)
     user = db.session.get(User, verified.user_id) if verified else None
@@ -231,9 +231,9 @@ def _lock_by(proof: str) -> tuple[User, Challenge]:
 
 
 def _reset(user: User, lost: Sequence[str]) -> None:
-    """Sign out everywhere, remove the second factor, and remove what was lost.
+    """Sign out everywhere, turn off two-step verification, and remove the lost methods.
 
-    Recovery codes are always removed: an owner who has one needs no recovery, so another person has them.
+    Recovery codes are always removed: an owner who still had one would need no recovery, so they may be stolen.
     """
     revoke_all_sessions(user.id)
     revoke_browsers(user.id)

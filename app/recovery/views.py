@@ -1,4 +1,4 @@
-"""/recover: get an account back with its mailbox alone."""
+"""/recover: regain an account with its mailbox alone."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HOME = "/recover"
 
 @bp.get("/recover")
 def recover_page() -> Response:
-    """Ask whose account it is; show the signed-in owner whether theirs is being recovered."""
+    """Ask for the account to recover; for signed-in API clients, return their account's open recovery."""
     recovery_service.require_on()
     if current_user.is_authenticated:
         if not wants_json():
@@ -51,7 +51,7 @@ def recover_page() -> Response:
 @bp.post("/recover")
 @anonymous_only
 def recover() -> Response:
-    """Send a code to the mailbox of the account that was named, if there is one."""
+    """Send a code to the mailbox of the given account, if it exists."""
     after_this_request(view_commit)
     recovery_service.require_on()
     form = IdentityForm()
@@ -117,7 +117,7 @@ def recover_complete() -> Response:
 @bp.post("/recover/stop")
 @login_required
 def recover_stop() -> Response:
-    """Cancel the recovery of the signed-in account. Needs no reauthentication: it keeps the account as it is."""
+    """Cancel the recovery of the signed-in account. Needs no reauthentication, because the account doesn't change."""
     after_this_request(view_commit)
     form = StopForm()
     if form.validate():
@@ -138,7 +138,7 @@ def recover_cancel_page(token: str) -> Response:
 
 @bp.post("/recover/cancel/<token>")
 def recover_cancel(token: str) -> Response:
-    """Cancel the recovery. Signs nobody in, and works in any browser."""
+    """Cancel the recovery. Works in any browser, and doesn't sign anyone in."""
     after_this_request(view_commit)
     form = CancelForm()
     recovery = None
@@ -155,7 +155,7 @@ def recover_cancel(token: str) -> Response:
 
 
 def _see(form: MailboxForm | ProofForm, status: recovery_service.RecoveryStatus) -> Response:
-    """Answer with the recovery status; a browser can open that page again until the proof expires."""
+    """Return the recovery status. Browsers can reopen the page until the proof expires."""
     facts = status_facts(status)
     answer = respond(PAGE, form, see=HOME, **facts)
     waiting = OpenRequest(recovery_service.PURPOSE, "", "", proof=status.proof)
@@ -163,7 +163,7 @@ def _see(form: MailboxForm | ProofForm, status: recovery_service.RecoveryStatus)
 
 
 def _under_way() -> dict[str, Any] | None:
-    """Return what the page shows of this browser's open request: where the code goes, or the recovery status."""
+    """Return the page's context for this browser's open request: the code's recipient, or the recovery status."""
     waiting = open_request.kept(recovery_service.PURPOSE)
     if waiting is None:
         return None
@@ -178,7 +178,7 @@ def _under_way() -> dict[str, Any] | None:
 
 
 def _sent_here() -> dict[str, Any] | None:
-    """Return what the page shows about the last code requested here; None without one. One statement."""
+    """Return the context for the last code requested here; None without one. One statement."""
     waiting = open_request.kept(recovery_service.PURPOSE)
     found = latest_in_browser(present_client(), recovery_service.PURPOSE) if waiting else None
     if waiting is None or found is None or found.id != waiting.challenge_id:
@@ -187,7 +187,7 @@ def _sent_here() -> dict[str, Any] | None:
 
 
 def _shown() -> dict[str, Any]:
-    """Return what the pages show besides the recovery status."""
+    """Return the context of the pages besides the recovery status."""
     wait = settings.recovery_wait
     return {
         "titles": titles(),
@@ -197,7 +197,10 @@ def _shown() -> dict[str, Any]:
 
 
 def _named(token: str) -> Recovery:
-    """Return the recovery that ``token`` cancels. Raises Rejected: ``denial_invalid`` (404) when it isn't ours."""
+    """Return the recovery that ``token`` cancels.
+
+    :raises Rejected: ``denial_invalid`` (404) if the token isn't ours
+    """
     recovery_id = requests.read_cancel(token)
     recovery = requests.find(recovery_id) if recovery_id else None
     if recovery is None:
@@ -218,7 +221,7 @@ def open_recovery() -> dict[str, Any] | None:
 
 
 def recovery_facts(recovery: Recovery) -> dict[str, Any]:
-    """Return what pages and JSON show of a recovery."""
+    """Return a recovery as pages and JSON show it."""
     return {
         "requested_at": recovery.requested_at,
         "ready_at": recovery.ready_at,
@@ -229,7 +232,7 @@ def recovery_facts(recovery: Recovery) -> dict[str, Any]:
 
 
 def status_facts(status: RecoveryStatus) -> dict[str, Any]:
-    """Return what pages and JSON show of a recovery status."""
+    """Return a recovery status as pages and JSON show it."""
     return {
         "state": status.state,
         "proof": status.proof,
