@@ -1,7 +1,7 @@
 """Personal data: export it, or delete the account.
 
-Guarantees that an export holds all of its owner's records and no secret, and that only the owner can fetch it; that an
-account is erased only after a period in which its owner can keep it, and then completely.
+Guarantees that an export contains all of its owner's records and no secret, and that only the owner can fetch it; that
+an account is erased only after a period in which its owner can keep it, and then completely.
 """
 
 from flask import Blueprint, Flask

@@ -1,4 +1,4 @@
-"""The archive of an export: a zip with JSON and CSV files, written piece by piece."""
+"""The archive of an export: a ZIP file with JSON and CSV files, written as a stream."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from app.i18n import datetime_text
 from app.spreadsheets import harmless
 
 CHUNK = 64 * 1024
-"""Bytes handed on at a time; a little more than that is in memory."""
+"""Bytes passed on at a time. Only slightly more than that is held in memory."""
 
 WIDTH = 78
-"""Of README.txt, in characters."""
+"""Line width of README.txt in characters."""
 
 _JSON = orjson.OPT_UTC_Z | orjson.OPT_SORT_KEYS
 
@@ -29,10 +29,10 @@ Rows = Iterable[Sequence[dict[str, Any]]]
 
 
 class Archive:
-    """A zip that is written from its beginning to its end, and handed on in pieces of ``CHUNK`` bytes.
+    """A ZIP file that is written sequentially, and passed on in pieces of ``CHUNK`` bytes.
 
-    :param hand_on: takes each piece, in order
-    :param at: the time stamp of all its files
+    :param hand_on: called with each piece, in order
+    :param at: timestamp of all its files
     """
 
     def __init__(self, hand_on: Callable[[bytes], None], at: datetime) -> None:
@@ -42,11 +42,11 @@ class Archive:
 
     @property
     def size(self) -> int:
-        """Bytes written so far."""
+        """Number of bytes written so far."""
         return self._out.size
 
     def add_json(self, name: str, batches: Rows) -> None:
-        """Add a file that holds one JSON list, a row to a line."""
+        """Add a file that contains a JSON array, with one row per line."""
         with self._zip.open(self._info(name), "w") as file:
             before = b"[\n"
             for rows in batches:
@@ -56,24 +56,24 @@ class Archive:
             file.write(b"\n]\n" if before == b",\n" else b"[]\n")
 
     def add_csv(self, name: str, columns: Sequence[str], batches: Rows) -> None:
-        """Add a file for spreadsheets (RFC 4180): UTF-8 with its mark, a line to a row, and no formula in any cell."""
+        """Add a file for spreadsheets (RFC 4180): UTF-8 with a byte order mark, one line per row, and no formulas."""
         with self._zip.open(self._info(name), "w") as file:
             file.write(b"\xef\xbb\xbf" + _lines([columns]))
             for rows in batches:
                 file.write(_lines([[cell(row[column]) for column in columns] for row in rows]))
 
     def add_text(self, name: str, text: str) -> None:
-        """Add a file that holds ``text``."""
+        """Add a file that contains ``text``."""
         with self._zip.open(self._info(name), "w") as file:
             file.write(text.encode())
 
     def abandon(self) -> None:
-        """Hand on nothing more, not even when Python closes the unfinished zip."""
+        """Pass on nothing more, not even when Python closes the unfinished ZIP file."""
         self._out.abandoned = True
         self._zip.close()
 
     def close(self) -> None:
-        """Write the end of the zip and hand on what is left."""
+        """Finish the ZIP file and pass on the remaining bytes."""
         self._zip.close()
         self._out.finish()
 
@@ -86,7 +86,7 @@ class Archive:
 
 
 class _Pieces(io.RawIOBase):
-    """A write-only file that hands on its content in pieces of one size."""
+    """A write-only file that passes on its content in pieces of equal size."""
 
     def __init__(self, hand_on: Callable[[bytes], None]) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class _Pieces(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        """Take ``data`` and hand on each whole piece; after an error, nothing more."""
+        """Write ``data`` and pass on each complete piece; after an error, discard it."""
         if self.abandoned:
             return len(data)
         self._held += data
@@ -113,18 +113,18 @@ class _Pieces(io.RawIOBase):
         try:
             self._hand_on(piece)
         except BaseException:
-            self.abandoned = True  # closing the zip would write the rest
+            self.abandoned = True  # closing the ZIP file would write the rest
             raise
 
     def finish(self) -> None:
-        """Hand on what is left."""
+        """Pass on the remaining bytes."""
         if self._held:
             self._give(bytes(self._held))
             self._held.clear()
 
 
 def cell(value: Any) -> str:
-    """Return ``value`` as a spreadsheet may show it: with an apostrophe before whatever would be a formula."""
+    """Return ``value`` in a form safe for spreadsheets: with an apostrophe before anything that would be a formula."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else orjson.dumps(value, option=_JSON).decode().strip('"')
@@ -140,7 +140,7 @@ def _lines(rows: Iterable[Sequence[str]]) -> bytes:
 def readme(at: datetime, parts: Sequence[ExportPart], cut: Sequence[str]) -> str:
     """Return the text of README.txt.
 
-    :param cut: names of parts of which only the newest rows are included
+    :param cut: names of parts that include only the newest rows
     """
     listed = [f"{part.name}.json, {part.name}.csv\n{_indented(part.says)}" for part in parts]
     more = [f"Only the newest rows are in: {', '.join(cut)}. There were too many for one archive."] if cut else []

@@ -28,7 +28,7 @@ from app.users.accounts import deletion_hooks
 REMIND_BEFORE = timedelta(days=1)
 
 BATCH = 100
-"""Accounts reminded in one transaction."""
+"""Number of accounts to send reminders for in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ def schedule_deletion(
     """Close the account, sign out everywhere, and schedule its erasure; return when that will be.
 
     Every verified address is notified, with the link that cancels it. A second call changes nothing.
-    :param session: the one that requested it, if any
-    :param quietly: notify nobody, for an account that is erased at once
+    :param session: the session that requested it, if any
+    :param quietly: notify no one, for an account that is erased immediately
     :param facts: for the event
-    :raises Rejected: ``api_error`` when the session was revoked meanwhile
+    :raises Rejected: ``api_error`` if the session was revoked meanwhile
     """
     if session is None:
         lock_account(user.id)
@@ -72,11 +72,11 @@ def schedule_deletion(
 
 
 def notify_owner(kind: str, user_id: int, handle: str, deletes_at: datetime, by: str = "owner") -> None:
-    """Send the link that cancels a deletion to each verified address; by text message where there is no mailbox.
+    """Send the link that cancels a deletion to each verified address, or by text message if there is no mailbox.
 
     Recently removed addresses get it, too: someone who took the account over may have removed its owner's.
 
-    :param by: who requested it: ``owner``, for the session that was signed in, or ``operator``
+    :param by: who requested the deletion: ``owner``, for the signed-in session, or ``operator``
     """
     facts: dict[str, Any] = {"handle": handle, "deletes_at": deletes_at.isoformat(), "by": by}
     mailboxes = mailboxes_of(user_id)
@@ -88,7 +88,7 @@ def notify_owner(kind: str, user_id: int, handle: str, deletes_at: datetime, by:
 def remind() -> bool:
     """Send the link again for deletions that are due soon; return whether there may be more.
 
-    Of two workers, one does.
+    With several workers, only one sends each reminder.
     """
     due = (Deletion.remind_at <= clock.now(), Deletion.pseudonym.is_(None))
     soon = (
@@ -106,9 +106,9 @@ def remind() -> bool:
 
 
 def deletion_status(token: str) -> DeletionStatus:
-    """Return the status of the deletion that ``token`` names.
+    """Return the status of the deletion that ``token`` identifies.
 
-    :raises Rejected: ``undo_invalid`` (404) when the token isn't ours, another deletion replaced this one, or it
+    :raises Rejected: ``undo_invalid`` (404) if the token isn't ours, another deletion has replaced this one, or it
         is too late
     """
     user, named_for = _named_by(token)
@@ -118,7 +118,7 @@ def deletion_status(token: str) -> DeletionStatus:
 
 
 def cancel_deletion(token: str, client: ClientContext) -> DeletionStatus:
-    """Reopen the account whose deletion ``token`` names. Signs nobody in; what was revoked stays revoked.
+    """Cancel the deletion that ``token`` identifies. Signs no one in; what was revoked stays revoked.
 
     :raises Rejected: as ``deletion_status``
     """
@@ -133,9 +133,9 @@ def cancel_deletion(token: str, client: ClientContext) -> DeletionStatus:
 
 
 def cancel_requested(user: User, *, late: bool = False, **facts: Any) -> bool:
-    """Cancel the deletion of an account; False when there is none, or a worker has begun to erase it.
+    """Cancel the deletion of an account; return False if there is none, or a worker has started to erase the account.
 
-    :param late: also after its time, as long as no worker has begun
+    :param late: allow this after the scheduled time, too, as long as no worker has started
     """
     lock_account(user.id)
     undone = [Deletion.user_id == user.id, Deletion.pseudonym.is_(None)]
@@ -161,7 +161,7 @@ def _named_by(token: str) -> tuple[User, datetime]:
 
 
 def _revoke_all(user_id: int) -> None:
-    """Revoke sessions, pending sign-ins, API tokens, open codes and links, known devices and exports."""
+    """Revoke sessions, pending sign-ins, API tokens, open codes and links, known devices and exports, and run hooks."""
     revoke_all_sessions(user_id)
     changed(sa.delete(PendingSignIn).where(PendingSignIn.user_id == user_id))
     api_tokens.revoke_all(user_id, reason="deletion")

@@ -1,4 +1,4 @@
-"""Emails about exports and deletions. None has a link that signs in or downloads anything."""
+"""Emails about exports and deletions. Their links neither sign anyone in nor download anything."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from app.users.accounts import changes_since
 
 
 def export_ready(message: Message) -> EmailMessage | TextMessage | None:
-    """Say that an export can be downloaded, and until when; None once it has expired."""
+    """Render the email that an export can be downloaded, and until when; None once it has expired."""
     until = datetime.fromisoformat(message.facts["until"])
     if until <= clock.now():
         return None
@@ -28,7 +28,7 @@ def export_ready(message: Message) -> EmailMessage | TextMessage | None:
 
 
 def deletion(message: Message, facts: NoticeFacts | None) -> EmailMessage | TextMessage | None:
-    """Say that the account is closed and when it will be erased, with the link that keeps it."""
+    """Render the email that the account is closed and when it will be erased, with the link that keeps it."""
     deletes_at = datetime.fromisoformat(message.facts["deletes_at"])
     if facts is None or deletes_at <= clock.now():
         return None
@@ -37,7 +37,7 @@ def deletion(message: Message, facts: NoticeFacts | None) -> EmailMessage | Text
 
 
 def closed_accounts_of(messages: Sequence[Message]) -> dict[str, tuple[Challenge, User]]:
-    """Return by message ID who asked to sign in, and to which account. One statement more than ``challenges_of``."""
+    """Return the challenge and account of each sign-in by message ID. One more SQL statement than ``challenges_of``."""
     found = {message_id: challenge for message_id, (challenge, _) in challenges_of(messages).items()}
     ids = {challenge.user_id for challenge in found.values()}
     users = {user.id: user for user in db.session.scalars(sa.select(User).where(User.id.in_(ids)))} if ids else {}
@@ -49,7 +49,7 @@ def closed_accounts_of(messages: Sequence[Message]) -> dict[str, tuple[Challenge
 
 
 def account_closed(message: Message, facts: tuple[Challenge, User] | None) -> EmailMessage | TextMessage | None:
-    """Answer a sign-in to an account that will be deleted with how to keep it; None once it is kept."""
+    """Render the reply to a sign-in to an account that will be deleted: how to keep it; None once it is kept."""
     deletes_at = facts[1].deletes_at if facts else None
     if facts is None or deletes_at is None or deletes_at <= clock.now():
         return None

@@ -1,7 +1,7 @@
-"""Erase accounts whose time has come, and those that nobody confirmed (a worker's job).
+"""Erase accounts that are due, and those that were never confirmed (a worker's job).
 
-What is left are events with a random negative number instead of the user and without address, browser and facts: they
-can be counted, and lead to nobody.
+Only their events remain, with a random negative number in place of the user and without address, browser or facts.
+They can be counted, but not traced to a person.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from app.sessions.store import revoke_all_sessions
 from app.users import Identity, User
 
 BATCH = 1000
-"""Events updated by one statement."""
+"""Number of events updated by one statement."""
 
 _d = Deletion.__table__.c
 _CLAIM = claiming(_d.user_id, _d.due_at, pseudonym=sa.func.coalesce(_d.pseudonym, sa.bindparam("drawn")))
@@ -32,7 +32,7 @@ _is_active = sa.and_(User.deletes_at.is_(None), User.disabled_at.is_(None))
 
 
 def erase_one(stop: threading.Event) -> bool:
-    """Erase the account that is due first; return whether there was one. Can be stopped and repeated."""
+    """Erase the account that is due first; return whether there was one. Can be interrupted and repeated."""
     claimed = claim_rows(_CLAIM, drawn=new_pseudonym())
     if not claimed:
         return _mark_unconfirmed()
@@ -45,14 +45,14 @@ def erase_one(stop: threading.Event) -> bool:
 
 
 def new_pseudonym() -> int:
-    """Return a random negative number, which no user id is. It can't be traced back."""
+    """Return a random negative number, which is never a user ID. It can't be traced back."""
     return -1 - secrets.randbelow(2**31 - 1)
 
 
 def anonymise(user_id: int, pseudonym: int, *, at_once: bool = False) -> int:
-    """Replace the user of a batch of events by ``pseudonym`` and remove all details; return how many.
+    """Replace the user of a batch of events with ``pseudonym`` and remove all details; return the number of events.
 
-    :param at_once: commit it by itself
+    :param at_once: commit it in a transaction of its own
     """
     batch = sa.select(Event.id).where(Event.user_id == user_id).limit(BATCH)
     empty: dict[str, Any] = {"address": "", "agent": "", "support_id": "", "request_id": "", "facts": {}}
@@ -62,11 +62,11 @@ def anonymise(user_id: int, pseudonym: int, *, at_once: bool = False) -> int:
 
 
 def erase(user_id: int, pseudonym: int) -> bool:
-    """Erase what is left of an account in this transaction; return False when another worker has done it.
+    """Erase the rest of an account in this transaction; return False if another worker has done it.
 
     Foreign keys and triggers delete the account's rows. Challenges that others requested for one of its addresses are
-    deleted, too: they were decoys as long as the account existed. What still has to reach an app leaves all the same:
-    that the account's sessions there are over.
+    deleted, too: they were decoys as long as the account existed. Pending logout notifications to apps, which end the
+    account's sessions there, are still delivered.
     """
     while anonymise(user_id, pseudonym):
         pass
@@ -91,7 +91,7 @@ def erase(user_id: int, pseudonym: int) -> bool:
 def _mark_unconfirmed() -> bool:
     """Schedule the erasure of an account that wasn't confirmed in time; return whether there was one.
 
-    Not while a code or link is open that could confirm it.
+    Accounts with an open code or link that could still confirm them are skipped.
     """
     if not settings.unconfirmed_keep:
         return False

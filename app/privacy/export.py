@@ -1,4 +1,4 @@
-"""What an export holds of exports: that they were made."""
+"""Data export: the user's earlier exports and scheduled deletion."""
 
 from __future__ import annotations
 

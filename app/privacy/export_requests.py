@@ -1,4 +1,4 @@
-"""Exports: requested, made by a worker, fetched by their owner, and deleted. After a crash another worker goes on."""
+"""Exports: request, build in a worker, download, and delete. After a crash another worker takes over."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from app.users import User, lock_account
 log = structlog.get_logger()
 
 MAX_PER_DAY = 3
-"""Exports that one account can request in a day."""
+"""Number of exports that an account can request per day."""
 
 ARCHIVE_BATCH = 10
-"""Archives deleted by one statement, of up to 16 MiB each."""
+"""Number of archives, of up to 16 MiB each, deleted by one statement."""
 
 MAX_ATTEMPTS = 5
 
 MAX_ROWS = 100_000
 MAX_BYTES = 16 * 1024 * 1024
-"""Limits of an archive: rows in a file, and bytes after which no more rows are added."""
+"""Limits of an archive: maximum rows per file, and the size in bytes after which no more rows are added."""
 
 DAY = timedelta(days=1)
 _e, _c = Export.__table__.c, ExportChunk.__table__.c
@@ -44,11 +44,11 @@ _CLAIM = claiming(_e.id, _e.due_at, state=MAKING, attempts=_e.attempts + 1)
 
 
 def request_export(user: User) -> Export:
-    """Request an export, which a worker makes at one of its next sweeps.
+    """Request an export, which a worker builds at one of its next polls.
 
-    :raises Rejected: ``export_under_way`` while one is being made; ``too_many_requests`` after the third of a day
+    :raises Rejected: ``export_under_way`` while one is being built; ``too_many_requests`` after the third in a day
     """
-    lock_account(user.id)  # two requests at the same moment take turns
+    lock_account(user.id)  # serialize concurrent requests
     known = exports_of(user.id)
     if any(export.state in UNDER_WAY for export in known):
         raise Rejected("export_under_way")
@@ -64,7 +64,7 @@ def request_export(user: User) -> Export:
 
 
 def seconds_until_next(known: Sequence[Export], now: datetime) -> int:
-    """Return how many seconds from now another export can be requested; 0 when it can be now."""
+    """Return the number of seconds until another export can be requested; 0 if it can be now."""
     recent = [export.asked_at for export in known if export.asked_at > now - DAY]
     return int((recent[MAX_PER_DAY - 1] + DAY - now).total_seconds()) + 1 if len(recent) >= MAX_PER_DAY else 0
 
@@ -76,9 +76,9 @@ def exports_of(user_id: int) -> list[Export]:
 
 
 def fetch(user: User, export_id: str) -> tuple[Export, Iterator[bytes]]:
-    """Return an export of this user and the pieces of its archive, read from the database one by one.
+    """Return an export of this user and the pieces of its archive, read from the database one at a time.
 
-    :raises Rejected: ``not_found`` (404) when it isn't this user's, isn't ready, or has expired
+    :raises Rejected: ``not_found`` (404) if it isn't this user's, isn't ready, or has expired
     """
     export = db.session.get(Export, export_id) if is_row_id(export_id) else None
     if export is None or export.user_id != user.id or not export.can_be_fetched(clock.now()):
@@ -91,7 +91,7 @@ def fetch(user: User, export_id: str) -> tuple[Export, Iterator[bytes]]:
 
 
 class LeaseLost(Exception):
-    """This worker no longer has the export: its lease has run out, or the account is gone."""
+    """This worker has lost the export: its lease has expired, or the account is gone."""
 
 
 class Stopped(Exception):
@@ -99,7 +99,7 @@ class Stopped(Exception):
 
 
 def build_one(stop: threading.Event) -> bool:
-    """Build the export that is due first; return whether one was. Its owner is notified when it is ready."""
+    """Build the export that is due first; return whether there was one. Its owner is notified when it is ready."""
     claimed = claim_rows(_CLAIM)
     if not claimed:
         return False
@@ -120,10 +120,10 @@ def build_one(stop: threading.Event) -> bool:
 
 
 class ExportBuild:
-    """One attempt of one worker at an export.
+    """A worker's attempt to build an export.
 
-    Each piece is stored by itself, so no transaction is open while the next one is made. All pieces carry the number
-    of the attempt, so those of two attempts are never mixed.
+    Each piece is stored in a transaction of its own, so none is open while the next piece is built. All pieces carry
+    the attempt number, so pieces of different attempts are never mixed.
     """
 
     def __init__(self, export_id: str, user_id: int, attempt: int, stop: threading.Event) -> None:
@@ -138,8 +138,8 @@ class ExportBuild:
     def run(self) -> None:
         """Write the archive and publish it.
 
-        :raises LeaseLost: when another worker has it
-        :raises Stopped: when this worker is stopping
+        :raises LeaseLost: if another worker has taken over
+        :raises Stopped: if this worker is stopping
         """
         earlier = sa.delete(ExportChunk).where(_c.export_id == self.export_id, _c.attempt < self.attempt)
         db.session.execute(earlier.execution_options(synchronize_session=False, at_once=True))
@@ -159,7 +159,7 @@ class ExportBuild:
         archive.close()
 
     def _batches(self, part: ExportPart, archive: Archive) -> Iterator[Sequence[dict[str, Any]]]:
-        """Yield the rows of a part, and stop when the archive grows too large."""
+        """Yield the rows of a part; stop when the archive grows too large."""
         left = MAX_ROWS
         for rows in read(db.session, part, self.user_id):
             yield rows[:left]
@@ -169,7 +169,7 @@ class ExportBuild:
                 return
 
     def _store(self, piece: bytes) -> None:
-        """Store a piece if this worker still has the export, and renew its lease."""
+        """Store a piece if this worker still holds the lease, and renew the lease."""
         if self.stop.is_set():
             raise Stopped
         kept = sa.update(Export).where(*self._mine()).values(due_at=clock.now() + LEASE)
@@ -203,11 +203,11 @@ class ExportBuild:
             outbox.enqueue_each("export_ready", "mail", where_to, user_id=self.user_id, until=until)
 
     def put_back(self) -> None:
-        """Make it due now, for any worker. After a failure it is due again when the lease ends."""
+        """Make it due immediately, for any worker. After a failure it becomes due when the lease expires."""
         changed(sa.update(Export).where(*self._mine()).values(state=WAITING, due_at=clock.now()))
 
     def give_up(self) -> None:
-        """Mark it as failed: its owner can request another one."""
+        """Mark it as failed, so that its owner can request another one."""
         changed(sa.update(Export).where(*self._mine()).values(state=FAILED, due_at=None))
         changed(sa.delete(ExportChunk).where(ExportChunk.export_id == self.export_id))
         record("export.failed", self.user_id)
@@ -217,12 +217,12 @@ class ExportBuild:
 
 
 def chunk_context(export_id: str, attempt: int, number: int) -> tuple[str, ...]:
-    """Return the context that a piece is sealed with, so it can't be moved to another archive or place."""
+    """Return the context that a piece is encrypted with, so it can't be moved to another archive or position."""
     return "export_chunk", export_id, str(attempt), str(number)
 
 
 def prune_archives() -> int:
-    """Delete the archives of a batch of expired exports; return how many pieces were deleted."""
+    """Delete the archives of a batch of expired exports; return the number of pieces deleted."""
     over = sa.select(Export.id).where(Export.expires_at <= clock.now()).where(
         sa.exists().where(ExportChunk.export_id == Export.id)
     )  # fmt: skip
@@ -232,7 +232,7 @@ def prune_archives() -> int:
 
 
 def prune_exports() -> int:
-    """Delete a batch of exports that no limit counts and nobody can fetch; return how many."""
+    """Delete a batch of exports that no limit counts and no one can fetch; return the number deleted."""
     now = clock.now()
     over = sa.or_(Export.expires_at.is_(None), Export.expires_at <= now)
     return delete_batch(db.session, Export, sa.and_(Export.asked_at < now - DAY, Export.due_at.is_(None), over))
@@ -245,7 +245,7 @@ def _pieces(export: Export, first: bytes) -> Iterator[bytes]:
 
 
 def _piece(export: Export, number: int) -> bytes:
-    """Return one piece. Raises DecryptionError when it was changed or moved, or is missing."""
+    """Return one piece. Raise DecryptionError if it was altered or moved, or is missing."""
     place = (export.id, export.attempts, number)
     c = ExportChunk
     here = (c.export_id == export.id, c.attempt == export.attempts, c.number == number)

@@ -1,4 +1,4 @@
-"""Forms of the personal data pages."""
+"""Forms for the personal data pages."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from app.web.forms import BaseForm, CheckboxField
 
 
 class ButtonForm(BaseForm):
-    """A button, and nothing to fill in."""
+    """A form with just a button."""
 
 
 class DeleteForm(BaseForm):
-    """The button that closes the account, and a box against slips."""
+    """The button that closes the account, and a checkbox against accidental clicks."""
 
     sure = CheckboxField(N_("Delete my account and everything stored about me"))
 
 
 class KeepForm(BaseForm):
-    """The button that keeps the account, and a box that mail scanners don't tick."""
+    """The button that keeps the account, and a checkbox that mail scanners don't check."""
 
     sure = CheckboxField(N_("I want to keep my account"))

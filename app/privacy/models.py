@@ -18,7 +18,7 @@ FAILED = "failed"
 GONE = "gone"
 UNDER_WAY = (WAITING, MAKING)
 
-UNDELETE = SignedToken("undelete")  # until the account is erased; its id is the account's handle
+UNDELETE = SignedToken("undelete")  # valid until the account is erased; its ID is the account's handle
 UNDO_PATH = "/my-data/undo/"
 
 
@@ -32,22 +32,22 @@ class Export(db.Model):
     state: Mapped[str] = mapped_column(sa.String(8))
     asked_at: Mapped[datetime] = mapped_column(index=True)
     attempts: Mapped[int] = mapped_column(default=0)
-    """How many times a worker has started it. Only the chunks of the last attempt are the archive."""
+    """Number of times a worker has started it. Only the chunks of the last attempt make up the archive."""
     due_at: Mapped[datetime | None] = mapped_column(index=True)
-    """When a worker can start it: now, or when another worker's lease ends. NULL once it is ready or has failed."""
+    """When a worker can start it: immediately, or when another worker's lease expires. NULL once ready or failed."""
     ready_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None] = mapped_column(index=True)
     size: Mapped[int] = mapped_column(default=0)
-    """Of the archive, in bytes."""
+    """Size of the archive in bytes."""
     chunks: Mapped[int] = mapped_column(default=0)
 
     def can_be_fetched(self, now: datetime) -> bool:
-        """Whether its archive is ready and hasn't expired."""
+        """Return whether its archive is ready and hasn't expired."""
         return self.state == READY and self.expires_at is not None and now < self.expires_at
 
 
 class ExportChunk(db.Model):
-    """A piece of an archive, encrypted for its place in it."""
+    """A piece of an archive, with its position bound into the encryption."""
 
     __tablename__ = "export_chunk"
 
@@ -60,7 +60,7 @@ class ExportChunk(db.Model):
 
 
 class Deletion(db.Model):
-    """An account that will be erased. Keeping it deletes this row; a worker claims the row to erase it."""
+    """An account that will be erased. Canceling deletes this row; a worker claims the row to erase the account."""
 
     __tablename__ = "deletion"
 
@@ -69,26 +69,26 @@ class Deletion(db.Model):
     )
     asked_at: Mapped[datetime]
     deletes_at: Mapped[datetime]
-    """The same as the user's; to the second, since the link that cancels it has it."""
+    """Same as ``User.deletes_at``, in whole seconds, because the link that cancels it includes this time."""
     remind_at: Mapped[datetime | None] = mapped_column(index=True)
-    """When its owner will be reminded; NULL once that is done, or when the wait is too short for it."""
+    """When the owner gets a reminder; NULL once it was sent, or if the wait is too short for one."""
     due_at: Mapped[datetime] = mapped_column(index=True)
-    """When a worker can start: at ``deletes_at``, or when another worker's lease ends."""
+    """When a worker can start: at ``deletes_at``, or when another worker's lease expires."""
     pseudonym: Mapped[int | None]
-    """Replaces the user in events, below zero. Set by the worker that claims the row; then it can't be undone."""
+    """Replaces the user ID in events; negative. Set when a worker claims the row; then it can't be undone."""
 
 
 def undo_link(handle: str, deletes_at: datetime) -> str:
-    """Return the address at which a deletion is undone; the same one each time it is made.
+    """Return the URL that cancels a deletion. Deterministic, so it is the same every time.
 
-    It is invalid once that deletion was undone, also when another one was requested since.
-    :param handle: the account's opaque one
-    :param deletes_at: when that account would be erased, to the second
+    It becomes invalid once the deletion is canceled, even if another one was requested since.
+    :param handle: the account's opaque ID
+    :param deletes_at: when the account would be erased, to the second
     """
     return settings.public_url + UNDO_PATH + UNDELETE.sign(keyring, settings.public_url, handle, deletes_at)
 
 
 def open_undo(token: str) -> tuple[str, datetime] | None:
-    """Return the handle and time that ``token`` names if we made it; else None. The row says whether it is too late."""
+    """Return the handle and time in ``token``, or None if it isn't ours. Callers must check if it is too late."""
     claims = UNDELETE.verify(keyring, settings.public_url, token)
     return None if claims is None else (claims.id, datetime.fromtimestamp(claims.expiry, UTC))

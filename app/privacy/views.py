@@ -1,4 +1,4 @@
-"""/my-data: export personal data, delete the account, or keep it by the link that cancels a deletion."""
+"""/my-data: export personal data, delete the account, or keep it with the link that cancels a deletion."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ UNDO_PAGE = "privacy/undo.html"
 @bp.get("/my-data")
 @login_required
 def my_data_page() -> Response:
-    """Show which exports there are. Needs no reauthentication: it shows nothing they hold."""
+    """List the exports. Needs no reauthentication, because it doesn't show their contents."""
     return respond(PAGE, shown=_shown(), **_facts())
 
 
@@ -55,7 +55,7 @@ def ask_for_export() -> Response:
 @bp.get("/my-data/export/<export_id>")
 @login_required
 def fetch_export(export_id: str) -> Response:
-    """Download an archive: the owner only, and only after a fresh verification."""
+    """Download an archive: only the owner can, and only after a recent reauthentication."""
     _require_fresh()
     export, pieces = export_requests.fetch(current_user, export_id)
     if request.method != "HEAD":
@@ -70,7 +70,7 @@ def fetch_export(export_id: str) -> Response:
 @bp.post("/my-data/delete")
 @login_required
 def delete_account() -> Response:
-    """Close the account, to be erased after a while, and sign out everywhere, here too."""
+    """Close the account, to be erased after a waiting period, and sign out everywhere, including here."""
     after_this_request(view_commit)
     _require_fresh()
     form = DeleteForm()
@@ -86,7 +86,7 @@ def delete_account() -> Response:
 
 
 def _require_fresh() -> None:
-    """Require a fresh verification, after which a browser comes back to the page of the button."""
+    """Require a recent reauthentication, after which browsers return to the page with the button."""
     try:
         require_fresh(current_session())
     except ReauthenticationRequired as missing:
@@ -132,7 +132,7 @@ def undo_page(token: str) -> Response:
 
 @bp.post("/my-data/undo/<token>")
 def undo(token: str) -> Response:
-    """Keep the account. Signs nobody in, and works in any browser."""
+    """Keep the account. Works in any browser, and doesn't sign anyone in."""
     after_this_request(view_commit)
     form = KeepForm()
     if form.validate() and form.sure.data:
@@ -150,7 +150,7 @@ def undo(token: str) -> Response:
 
 
 def _undo_page(token: str, form: KeepForm, status: deletion.DeletionStatus) -> Response:
-    """Show what becomes of the account, and the button that keeps it."""
+    """Show the account's status, and the button that keeps it."""
     facts: dict[str, Any] = {
         "state": "kept" if status.kept else "closed",
         "deletes_at": None if status.kept else status.deletes_at,
