@@ -1,6 +1,6 @@
 """The account pages: profile, sign-in methods, devices, activity and API tokens.
 
-Promises to show a person everything about their account that matters for signing in, and nothing of another's.
+Guarantees that people see everything about their own account that matters for signing in, and nothing about others.
 """
 
 from flask import Blueprint, Flask
@@ -9,7 +9,7 @@ bp = Blueprint("account", __name__)
 
 
 def init_app(app: Flask) -> None:
-    """Register this feature's URLs, and let a page say what to do once something was set up."""
+    """Register this feature's URLs, and a template function that recommends the next step after a setup."""
     from app.account import api_tokens_views, devices_views, views  # noqa: F401 - they register themselves
 
     app.register_blueprint(bp)

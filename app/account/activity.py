@@ -1,7 +1,7 @@
-"""The events of an account as its owner reads them, newest first: all of them, or what a filter shows.
+"""An account's events as shown to its owner, newest first, optionally filtered.
 
-The list of sentences is closed: an event without one is not listed, and of an event's facts nothing but the method and
-the names of a group and of an app. Wrong codes that were their owner's own mistake are no warnings.
+Descriptions are an allowlist: an event without one is not listed, and of its facts only the method and the names of
+a group or an app are shown. Wrong codes that were the owner's own mistake are not shown as warnings.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from app.i18n import N_, gettext
 
 KEPT_FOR = timedelta(days=90)
 PAGE = 50
-"""Events on a page."""
+"""Number of events per page."""
 
 DESCRIPTIONS = {
     "account.created": N_("Account created"),
@@ -127,7 +127,7 @@ DESCRIPTIONS = {
     "username.removed": N_("Username removed"),
     "username.set": N_("Username set"),
 }
-"""By name, and where one fact makes a difference by ``name:fact``."""
+"""Keyed by event name, or by ``name:fact`` where one fact makes a difference."""
 
 DIFFERS_BY = {
     "budget.exhausted": "budget",
@@ -149,20 +149,20 @@ FILTERS = {
     "changes": N_("Changes"),
     "warnings": N_("Security warnings"),
 }
-"""By the value of ``show``, what each filter is called."""
+"""Titles of the filters, by the value of ``show``."""
 
 _SIGN_INS = (
     "sign_in.", "sign_in_link.", "session.", "link.", "app.signed_", "app.token_reused", "budget.", "challenge.started",
     "refresh.", "recovery.code_used", "second_step.asked", "second_step.failed", "second_step.skipped",
 )  # fmt: skip
-"""How the names of events of signing in and out begin; what isn't one of them is a change."""
+"""Prefixes of the names of events about signing in and out; all others are changes."""
 
 _FAILURES = ("challenge.failed", "delivery.failed", "passkey.counter_regressed", "second_step.failed", "sign_in.failed")
 _OF_LINKS = ("link.characters_wrong", "link.denied_by_user", "link.refused")
 WARNINGS = frozenset(
     ("app.token_reused", "budget.exhausted", "recovery.started", "refresh.reused", *_FAILURES, *_OF_LINKS)
 )
-"""What went wrong, or what a stranger may have done."""
+"""Failures, and events that someone else may have caused."""
 
 _MISTAKES = ("wrong_code", "older_code", "expired", "spent")
 _SIGNED_IN = ("sign_in.succeeded", "sign_in.step_up")
@@ -171,22 +171,22 @@ _PUT_RIGHT_BY = {
     "second_step.failed": _SIGNED_IN,
     "challenge.failed": ("factor.added", "second_step.on", "address.added", "address.change_confirmed"),
 }
-"""By a failure, what says that the person who made it knew the code after all."""
+"""Events that show that a failure was a mistake, because the person then entered the right code."""
 
 PUT_RIGHT_WITHIN = timedelta(minutes=15)
 _MOST = 1000
-"""Events that are looked at; a failure whose success is beyond them stays a warning."""
+"""Maximum number of events examined. A failure whose success lies beyond them stays a warning."""
 
 
 def events_of(user_id: int, before: str | None = None, show: str = "all") -> tuple[list[dict[str, Any]], str | None]:
-    """Return a page of what happened to this user's account, and where the next page begins.
+    """Return a page of this user's events, and the cursor of the next page.
 
-    One statement, and one more where codes were wrong.
-    :param before: where this page begins, as the page before says; None for the newest
-    :param show: one of ``FILTERS``; a page of warnings leaves out those that turn out to be none
+    One SQL statement, and one more if codes were wrong.
+    :param before: cursor of this page, as returned with the previous one; None for the newest events
+    :param show: one of ``FILTERS``; a page of warnings leaves out those that turn out to be mistakes
     :return: ``at``, ``event``, ``text``, ``warning``, ``method``, ``browser`` and ``address`` of each, and None as
-        the next place when nothing older is kept
-    :raises Rejected: ``api_error`` when ``before`` is no place in this user's list, or ``show`` no filter
+        the cursor if there are no older events
+    :raises Rejected: ``api_error`` if ``before`` isn't a cursor for this user, or ``show`` isn't a filter
     """
     names = names_shown(show, _NAMES)
     found = _ROWS.select().where(_c.user_id == user_id, _c.at > clock.now() - KEPT_FOR, _c.name.in_(names))
@@ -203,9 +203,9 @@ def events_of(user_id: int, before: str | None = None, show: str = "all") -> tup
 
 
 def names_shown(show: str, names: Iterable[str]) -> list[str]:
-    """Return those of ``names`` that the filter ``show`` lets through.
+    """Return the event names that the filter ``show`` includes.
 
-    :raises Rejected: ``api_error`` when there is no such filter
+    :raises Rejected: ``api_error`` if there is no such filter
     """
     if show not in FILTERS:
         raise Rejected("api_error", field="show")
@@ -213,10 +213,10 @@ def names_shown(show: str, names: Iterable[str]) -> list[str]:
 
 
 def own_mistakes(user_id: int, events: Sequence[Event]) -> set[int]:
-    """Return the ids of the failures among ``events`` that are no alarm. One statement, or none.
+    """Return the IDs of the failures in ``events`` that are no cause for alarm. At most one SQL statement.
 
-    Those are a single failure of a browser that was followed by its success within ``PUT_RIGHT_WITHIN``. A second one
-    in that time may have been guessing, so both stay warnings.
+    These are single failures that were followed by a success in the same browser within ``PUT_RIGHT_WITHIN``. With a
+    second failure in that time it may have been guessing, so both stay warnings.
     """
     failures = [event for event in events if _may_be_mistake(event)]
     if not failures:
@@ -262,7 +262,7 @@ def _entry(event: Event, is_mistake: bool) -> dict[str, Any]:
 
 
 def _method(event: Event) -> str | None:
-    """Return the method that an event was about; of several proofs the first."""
+    """Return the method of an event; the first one if there were several."""
     method = event.facts.get("method")
     return str(method).partition(",")[0] if method else None
 
@@ -274,7 +274,7 @@ def _sentence(event: Event) -> str | None:
 
 
 def _sealed(user_id: int, event: Event) -> str:
-    """Return the place after ``event``, sealed: a row's number would tell how much happens in the whole service."""
+    """Return the cursor after ``event``, encrypted: row IDs would reveal how much activity the whole service has."""
     return keyring.seal(f"{event.at.isoformat()} {event.id}".encode(), "activity", str(user_id))
 
 

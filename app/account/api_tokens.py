@@ -27,23 +27,23 @@ from app.web.access import SCOPE_OF_CONSOLE, SCOPES
 
 LONGEST_NAME = 64
 OFFERED_DAYS = (7, 30, 90, 365)
-"""What the page offers; a program may ask for any number of days up to the longest."""
+"""Lifetimes offered on the page. API clients can request any number of days up to the maximum."""
 
 _DAYS = re.compile(r"[0-9]{1,4}\Z", re.ASCII)
 
 
 def longest_days() -> int:
-    """Return how many days a token can live at most."""
+    """Return the maximum lifetime of a token in days."""
     return min(365, settings.personal_token_max_age.days)
 
 
 def offered_days() -> list[int]:
-    """Return the lives that a page offers, in days."""
+    """Return the lifetimes offered on the page, in days."""
     return [days for days in OFFERED_DAYS if days < longest_days()] + [longest_days()]
 
 
 def scopes_for(user: User) -> dict[str, str]:
-    """Return the scopes that this user's tokens can have, and what a page says of each."""
+    """Return the scopes that this user's tokens can have, with their descriptions."""
     if settings.admin and is_administrator(user.id):
         return SCOPES
     return {scope: means for scope, means in SCOPES.items() if scope != SCOPE_OF_CONSOLE}
@@ -52,13 +52,13 @@ def scopes_for(user: User) -> dict[str, str]:
 def create(
     user: User, session: AuthSession, name: str, scopes: Sequence[str], days: str | int, client: ClientContext
 ) -> tuple[ApiToken, str]:
-    """Make a token for this user; return its row, and the token itself, which is told only now.
+    """Create a token for this user; return its row, and the token itself, which can't be shown again.
 
-    Its owner is told at every address. The caller has seen to it that ``session`` is fresh.
-    :param days: from now to its end
+    Every address of the owner is notified. The caller must have checked that ``session`` is recently reauthenticated.
+    :param days: lifetime
     :raises Rejected: ``token_name_invalid``, ``token_scope_unknown`` and ``token_age_invalid`` on their fields;
-        ``too_many_tokens``; ``too_many_requests``; ``api_error`` when the session has ended, or the account was
-        disabled or closed, meanwhile
+        ``too_many_tokens``; ``too_many_requests``; ``api_error`` if meanwhile the session has ended, or the account was
+        disabled or closed
     """
     named = " ".join(name.split())
     if not 1 <= len(named) <= LONGEST_NAME or not named.isprintable() or not shows_all(named):
@@ -67,7 +67,7 @@ def create(
     if any(scope not in known for scope in scopes):
         raise Rejected("token_scope_unknown", field="scopes")
     life = _life(days)
-    throttling.take("starts", client.ip_address)  # each is told by mail: no loop may send as many as it likes
+    throttling.take("starts", client.ip_address)  # each sends emails, so a loop must be limited
     _take_turns(user, session)
     if api_tokens.count_active(user.id) >= settings.personal_tokens:
         raise Rejected("too_many_tokens", most=settings.personal_tokens)
@@ -85,9 +85,9 @@ def create(
 
 
 def revoke(user_id: int, token_id: str) -> None:
-    """End one token of this user. One that has ended already is let be: twice is the same as once.
+    """Revoke one of this user's tokens. Idempotent: does nothing if it has already ended.
 
-    :raises Rejected: ``not_found`` (404) when it is not this user's, or nobody's
+    :raises Rejected: ``not_found`` (404) if it isn't this user's, or doesn't exist
     """
     found = api_tokens.revoke(user_id, token_id) if is_row_id(token_id) else None
     if found is None:
@@ -105,7 +105,7 @@ def _life(days: str | int) -> int:
 
 
 def _take_turns(user: User, session: AuthSession) -> None:
-    """Hold the user's row until the commit, so that nothing that ends tokens misses one that is being made."""
+    """Lock the user's row until the commit, so that revoking all tokens can't miss one that is being created."""
     lock_credentials(user, session)
     closed = db.session.scalar(sa.select(sa.func.coalesce(User.disabled_at, User.deletes_at)).where(User.id == user.id))
     if closed is not None:

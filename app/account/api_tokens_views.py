@@ -28,7 +28,7 @@ REFUSED = "errors/form.html"
 
 
 class TokenForm(BaseForm):
-    """A personal token to make."""
+    """An API token to create."""
 
     name = TextField(N_("Name"), [Required()])
     scopes = ManyField(N_("Permissions"), [Required("token_scope_unknown")])
@@ -38,7 +38,7 @@ class TokenForm(BaseForm):
 @bp.get("/tokens")
 @login_required
 def tokens_page() -> Response:
-    """List one's personal tokens, and show how to make another."""
+    """List the user's API tokens, and show the form to create one."""
     scopes = api_tokens.scopes_for(current_user)
     facts: dict[str, Any] = {"tokens": _listed(), "scopes": scopes, "longest_days": api_tokens.longest_days()}
     return respond(PAGE, TokenForm(), shown=_page(scopes), **facts)
@@ -47,7 +47,7 @@ def tokens_page() -> Response:
 @bp.post("/tokens")
 @login_required
 def create_token() -> Response:
-    """Make a token. It stands in this answer and nowhere after."""
+    """Create a token. Only this response includes it."""
     after_this_request(view_commit)
     session = current_session()
     require_fresh(session)
@@ -65,7 +65,7 @@ def create_token() -> Response:
 @bp.post("/tokens/<token_id>/revoke")
 @login_required
 def revoke_token(token_id: str) -> Response:
-    """End a token, with no fresh proof: it only ever takes access away."""
+    """Revoke a token. Needs no reauthentication, because it only removes access."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -78,7 +78,7 @@ def revoke_token(token_id: str) -> Response:
 @bp.post("/tokens/revoke-all")
 @login_required
 def revoke_all_tokens() -> Response:
-    """End all of one's tokens, with no fresh proof, as for one of them."""
+    """Revoke all of the user's tokens. Needs no reauthentication, either."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -106,9 +106,9 @@ def _facts(token: ApiToken) -> dict[str, Any]:
 
 
 def _page(scopes: dict[str, str] | None = None) -> dict[str, Any]:
-    """Return what the page shows besides; nothing to a program.
+    """Return the page's context; empty for API clients.
 
-    :param scopes: that a token can have, where they were looked up already
+    :param scopes: that a token can have, if already looked up
     """
     if wants_json():
         return {}
@@ -119,7 +119,7 @@ def _page(scopes: dict[str, str] | None = None) -> dict[str, Any]:
 
 
 def _is_fresh() -> bool:
-    """Whether a token can be made now, or who is there has to be shown first."""
+    """Return whether a token can be created now, without reauthenticating first."""
     try:
         require_fresh(current_session())
     except ReauthenticationRequired:

@@ -1,4 +1,4 @@
-"""Sign the user's sessions out, and forget known browsers."""
+"""Sign out the user's sessions, and forget known browsers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _BROWSER = re.compile(r"[0-9a-f]{64}\Z")
 
 
 def end_one(user_id: int, current: AuthSession, session_id: str) -> int:
-    """End a session of this user with the tokens it gave; return how many were open.
+    """End one of this user's sessions and its tokens; return the number that were open.
 
-    The current one is signed out. One that has ended already is let be: twice is the same as once.
-    :raises Rejected: ``not_found`` (404) when it is not this user's, or nobody's
+    Ending the current session signs out. Idempotent: does nothing if the session has already ended.
+    :raises Rejected: ``not_found`` (404) if it isn't this user's, or doesn't exist
     """
     if session_id == current.session_id:
         revoke_current_session()
@@ -34,7 +34,7 @@ def end_one(user_id: int, current: AuthSession, session_id: str) -> int:
 
 
 def end_others(user_id: int, current: AuthSession) -> int:
-    """End every session of this user but the current one; return how many sessions and tokens were open."""
+    """End all of this user's sessions except the current one; return the number of sessions and tokens ended."""
     ended = revoke_all_sessions(user_id, but=current.session_id)
     revoke_trust(user_id, but=known_digests())
     if ended:
@@ -43,9 +43,9 @@ def end_others(user_id: int, current: AuthSession) -> int:
 
 
 def forget(user_id: int, row: str) -> None:
-    """Let a browser be known to this user's account no more.
+    """Forget a browser known to this user's account.
 
-    :raises Rejected: ``not_found`` (404) when the account does not know it
+    :raises Rejected: ``not_found`` (404) if the account doesn't know it
     """
     if not _BROWSER.match(row) or not forget_browser(user_id, row):
         raise Rejected("not_found", status=404)
@@ -53,9 +53,9 @@ def forget(user_id: int, row: str) -> None:
 
 
 def ask_again(user_id: int, row: str) -> None:
-    """Ask for this user's second step in a browser again, which stays known.
+    """Require this user's second factor in a browser again. The browser stays known.
 
-    :raises Rejected: ``not_found`` (404) when the account does not trust it
+    :raises Rejected: ``not_found`` (404) if the account doesn't trust it
     """
     if not _BROWSER.match(row) or not revoke_one_trust(user_id, row):
         raise Rejected("not_found", status=404)
@@ -64,9 +64,9 @@ def ask_again(user_id: int, row: str) -> None:
 
 def known_by_session(heads: Sequence[AuthSession], known: Sequence[KnownDevice], here: AuthSession,
                      secrets_here: Collection[str]) -> dict[str, KnownDevice]:  # fmt: skip
-    """Return by session id the known browser that the session is in, so that a page can list the device once.
+    """Return the known browser of each session by session ID, so that a page can list each device once.
 
-    That of this request is known by its cookie as well: its session may have begun before sessions said it.
+    The browser of this request is also matched by its cookie: its session may predate the column that links them.
     """
     by_digest = {browser.browser: browser for browser in known}
     mine = next((browser for browser in known if browser.browser in secrets_here), None)

@@ -1,4 +1,4 @@
-"""/sessions: where the user is signed in, and which browsers the account knows."""
+"""/sessions: the user's sessions, and the browsers that the account knows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REFUSED = "errors/form.html"
 @bp.get("/sessions")
 @login_required
 def sessions_page() -> Response:
-    """List living sessions with the tokens they gave, and known browsers."""
+    """List active sessions with their tokens, and known browsers."""
     current = _current()
     summaries, more = sessions_of(current_user.id, first=current.session_id)
     here = present_client().known_secrets
@@ -56,10 +56,10 @@ def sessions_page() -> Response:
 @bp.post("/sessions/<session_id>/end")
 @login_required
 def end_session_page(session_id: str) -> Response:
-    """End one session of one's own; ending the current one is signing out.
+    """End one of the user's sessions. Ending the current one signs out.
 
-    Asks for no fresh proof: it only ever takes access away, and whoever finds a stranger in the list must not be
-    held up.
+    Needs no reauthentication: it only removes access, and someone who finds a stranger in the list must be able to act
+    immediately.
     """
     after_this_request(view_commit)
     form = ButtonForm()
@@ -77,7 +77,7 @@ def end_session_page(session_id: str) -> Response:
 @bp.post("/sessions/end-others")
 @login_required
 def end_other_sessions() -> Response:
-    """End every other session of one's own, with no fresh proof, as for one of them."""
+    """End all of the user's other sessions. Needs no reauthentication, either."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -90,7 +90,7 @@ def end_other_sessions() -> Response:
 @bp.post("/known-browsers/<browser>/forget")
 @login_required
 def forget_known_browser(browser: str) -> Response:
-    """Forget a browser, this one too. Needs no fresh proof: the next sign-in there is asked no less, and is told of."""
+    """Forget a browser, even this one. Needs no reauthentication: the next sign-in is as strict, and sends a notice."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -103,7 +103,7 @@ def forget_known_browser(browser: str) -> Response:
 @bp.post("/known-browsers/<browser>/ask-again")
 @login_required
 def ask_known_browser_again(browser: str) -> Response:
-    """Ask for the second step in a trusted browser again. Needs no fresh proof: it only ever takes trust away."""
+    """Require the second factor in a trusted browser again. Needs no reauthentication: it only removes trust."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -115,7 +115,7 @@ def ask_known_browser_again(browser: str) -> Response:
 
 def _current() -> AuthSession:
     session = current_session()
-    assert session is not None  # login_required has seen to it
+    assert session is not None  # guaranteed by login_required
     return session
 
 
@@ -137,7 +137,7 @@ def _session(summary: SessionSummary, current: AuthSession) -> dict[str, Any]:
 
 
 def _refresh(summary: SessionSummary) -> dict[str, Any] | None:
-    """Return how a program stays signed in by exchanging its token; None when none does."""
+    """Return the state of the session's refresh token; None if it has none."""
     if summary.refreshes_until is None:
         return None
     return {"last_used_at": summary.refreshed_at, "expires_at": summary.refreshes_until}

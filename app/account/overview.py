@@ -1,4 +1,4 @@
-"""The account's security at a glance: what protects it and what is missing."""
+"""The account's security at a glance: what protects it, and what is missing."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _c = Event.__table__.c
 
 @dataclass(frozen=True, slots=True)
 class OverviewItem:
-    """One thing that protects an account, or would.
+    """A protection that an account has or lacks.
 
-    :ivar icon: a drawing of ``ui/icon.html``
-    :ivar is_well: whether nothing is left to do about it
-    :ivar go: the page where that is done, and ``action`` what to press there
+    :ivar icon: name of an icon in ``ui/icon.html``
+    :ivar is_well: whether there is nothing left to do
+    :ivar go: page where it can be changed, and ``action`` the label of its button
     :ivar needs_proof: whether the change needs a strong method
-    :ivar dismiss: where "not now" is posted, or "" for what is too important to dismiss
+    :ivar dismiss: URL that "not now" posts to, or "" if too important to dismiss
     """
 
     icon: str
@@ -47,11 +47,11 @@ class OverviewItem:
 
 
 def overview_of(enrolled: Sequence[Enrollment], stock: Stock, *, declined: bool = False) -> list[OverviewItem]:
-    """Return what protects the account of whom ``enrolled`` belongs to; what is missing says why it matters.
+    """Return the protections of the account with these enrollments; for missing ones, the text says why they matter.
 
-    What matters most comes first: for someone with a passkey or an app that is the codes for the day when it is lost.
-    Nothing is recommended that the operator has switched off.
-    :param declined: whether they said "not now" to a passkey
+    The most important comes first: for someone with a passkey or an app, recovery codes for the day it is lost.
+    Features that the operator has turned off are not recommended.
+    :param declined: whether the user said "not now" to a passkey
     """
     codes, second = [_codes(stock)], _second_step(enrolled)
     has_strong = any(strength_of(row.method) > WEAK for row in enrolled if not row.is_pending)
@@ -59,21 +59,21 @@ def overview_of(enrolled: Sequence[Enrollment], stock: Stock, *, declined: bool 
 
 
 def ways_of(enrolled: Sequence[Enrollment]) -> list[str]:
-    """Return the names of the ways to sign in that somebody has set up, passkeys last."""
+    """Return the names of the sign-in methods that are set up, passkeys last."""
     has_passkeys = settings.can_use_passkeys and any(not method_of(row.method).is_typed for row in enrolled)
     return active_methods(enrolled) + ([passkeys.METHOD] if has_passkeys else [])
 
 
 def seconds_of(enrolled: Sequence[Enrollment]) -> list[str]:
-    """Return the names of the methods that this user is asked for as a second step."""
+    """Return the names of this user's second factors."""
     marked = {row.method for row in enrolled if row.is_second}
     return [name for name in seconds_enabled() if name in marked] if settings.second_factor != "off" else []
 
 
 def sign_in_before(session: AuthSession) -> dict[str, Any] | None:
-    """Return when, where and how the account was signed in to before ``session``; None when nothing is known of it.
+    """Return when, where and how the account was last signed in to before ``session``; None if that isn't known.
 
-    One statement. The owner who does not know it has had a visitor.
+    One SQL statement. Owners who don't recognize that sign-in know that someone else has access.
     """
     earlier = (_c.user_id == session.user_id, _c.name == "sign_in.succeeded", _c.at < session.created_at)
     newest = _ROWS.select().where(*earlier).order_by(_c.at.desc()).limit(1)
@@ -98,7 +98,7 @@ def _ways(enrolled: Sequence[Enrollment]) -> list[OverviewItem]:
 
 
 def _others(names: Sequence[str]) -> list[str]:
-    """Return the ways to sign in that could be set up besides ``names``."""
+    """Return the sign-in methods that could be set up in addition to ``names``."""
     offered = [each.name for each in methods().values() if each.is_enabled and each.is_typed]
     return [name for name in offered + [passkeys.METHOD] * settings.can_use_passkeys if name not in names]
 

@@ -1,4 +1,4 @@
-"""/: the account page, or a welcome page for people who aren't signed in. /activity: the account's recent events.
+"""/: the account page, or a redirect to the sign-in page. /activity: the account's recent events.
 
 /language: the language of pages and messages, signed in or not.
 """
@@ -41,7 +41,7 @@ from app.web.redirects import safe_next
 from app.web.respond import respond, wants_json
 
 NOT_NOW = "latchkey_not_now"
-"""The cookie that names the account in which adding a passkey was declined last. It grants no access."""
+"""Cookie that identifies the account for which adding a passkey was last declined. It grants no access."""
 
 NOT_NOW_KEPT = timedelta(days=90)
 
@@ -49,7 +49,7 @@ KEPT_FOR = timedelta(days=365)
 
 
 class LanguageForm(BaseForm):
-    """A language, and the page to come back to: ``next`` for a program, ``page`` where a page has it already."""
+    """A language and the page to return to: ``next`` from API clients, ``page`` from pages that may have a ``next``."""
 
     language = TextField(N_("Language"))
     next = TextField("", [SafeNext()])
@@ -58,7 +58,7 @@ class LanguageForm(BaseForm):
 
 @bp.get("/")
 def home() -> Response:
-    """Show the account; someone not signed in gets the sign-in page, a program a 401."""
+    """Show the account. Without a session, browsers get the sign-in page and API clients a 401."""
     session = current_session()
     if session is None:
         return unauthenticated() if wants_json() else respond(go="/us-signin")
@@ -92,7 +92,7 @@ def home() -> Response:
 @bp.get("/activity")
 @login_required
 def activity_page() -> Response:
-    """Show a page of what happened, the newest first or what came before a place, all of it or what a filter shows."""
+    """Show a page of events: the newest or those before a cursor, all or filtered."""
     before, show = request.args.get("before"), request.args.get("show", "all")
     events, older = events_of(current_user.id, before, show)
     if wants_json():
@@ -107,7 +107,7 @@ def activity_page() -> Response:
 
 @bp.post("/language")
 def choose_language() -> Response:
-    """Set the language of this browser, and of the account that is signed in here."""
+    """Set the language of this browser, and of the signed-in account."""
     after_this_request(view_commit)
     form = LanguageForm()
     if form.validate():
@@ -126,7 +126,7 @@ def choose_language() -> Response:
 @bp.post("/passkey-offer/not-now")
 @login_required
 def passkey_not_now() -> Response:
-    """Offer no passkey to this account in this browser for three months."""
+    """Stop offering a passkey to this account in this browser for three months."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -137,16 +137,16 @@ def passkey_not_now() -> Response:
 
 
 def next_step() -> overview.OverviewItem | None:
-    """Return what is most worth doing next in the account that is signed in; None where nothing is left to do."""
+    """Return the most important thing to do next in the signed-in account; None if there is nothing left."""
     enrolled, stock = enrolled_of(current_user.id), recovery_codes.stock_of(current_user.id)
     matters = overview.overview_of(enrolled, stock, declined=_said_no(current_user))
     return next((matter for matter in matters if not matter.is_well), None)
 
 
 def _offers_passkey(user: User, session: AuthSession, enrolled: Sequence[Enrollment]) -> bool:
-    """Whether to offer ``user`` a passkey now: they have none, have just proved who they are, and have not said no.
+    """Return whether to offer ``user`` a passkey: they have none, have just authenticated, and haven't declined.
 
-    No statement: what is set up and the session are at hand, and the rest is in a cookie.
+    No SQL statement: the enrollments and the session are already loaded, and the rest is in a cookie.
     """
     has_one = any(not method_of(row.method).is_typed for row in enrolled)
     just_now = is_recent(session.authenticated_at, clock.now())
@@ -154,7 +154,7 @@ def _offers_passkey(user: User, session: AuthSession, enrolled: Sequence[Enrollm
 
 
 def _said_no(user: User) -> bool:
-    """Whether ``user`` has declined a passkey in this browser lately."""
+    """Return whether ``user`` has recently declined a passkey in this browser."""
     return request.cookies.get(settings.cookie_prefix + NOT_NOW) == _mark(user)
 
 
