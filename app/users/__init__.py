@@ -1,6 +1,6 @@
-"""Accounts, and the identities that find them.
+"""Accounts, and the identities that resolve to them.
 
-Promises that one identity finds one user, in one statement, whatever way it was typed.
+Guarantees that an identity resolves to a single user, in one SQL statement, however it was typed.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ __all__ = [
 
 
 def init_app(app: Flask) -> None:
-    """Register what the worker deletes and what an export holds."""
+    """Register the cleanup jobs and the parts of the data export."""
     from app.db.export import register_export
     from app.db.retention import register_cleanups
     from app.users import accounts, export, registration

@@ -1,4 +1,4 @@
-"""Create accounts; add, remove and undo identities; what ends with an account."""
+"""Create accounts; add, remove and restore identities; hooks for closing an account."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 def create_user(*identities: TypedIdentity, confirmed: bool = False) -> User:
-    """Open an account found by ``identities``.
+    """Create an account with ``identities``.
 
-    :raises Rejected: ``identity_already_associated`` when one of them finds another user,
-        also when two requests ask at the same moment
+    :raises Rejected: ``identity_already_associated`` if one of them belongs to another user,
+        even if two requests race
     """
     user = User(language=i18n.language(), confirmed_at=clock.now() if confirmed else None)
     with db.session.begin_nested():
@@ -38,16 +38,16 @@ def create_user(*identities: TypedIdentity, confirmed: bool = False) -> User:
 
 
 def set_name(user: User, name: str) -> None:
-    """Let ``user`` be called ``name``, as ``names.read`` has it; "" for nothing in particular."""
+    """Set the display name of ``user``, as normalized by ``names.read``; "" removes it."""
     changed(sa.update(User).where(User.id == user.id).values(name=name or None))
     note(user, name=name or None)
 
 
 def add_identity(user: User, identity: TypedIdentity, *, confirmed: bool, primary: bool = True) -> Identity:
-    """Let ``identity`` find ``user``.
+    """Add an identity to ``user``.
 
-    :param primary: whether it stands for the account; no other of its kind may
-    :raises Rejected: ``identity_already_associated`` when it finds another user
+    :param primary: whether it is the account's primary identity of its kind; there can be only one
+    :raises Rejected: ``identity_already_associated`` if it belongs to another user
     """
     confirmed_at = clock.now() if confirmed else None
     named = {"kind": identity.kind, "value": identity.value, "is_primary": primary}
@@ -61,10 +61,10 @@ def add_identity(user: User, identity: TypedIdentity, *, confirmed: bool, primar
 
 
 def confirm(user: User, kind: str, value: str) -> bool:
-    """Note that ``value`` was proved to be the user's; return whether it is the account's first proof.
+    """Mark the identity as confirmed; return whether this confirms the account.
 
-    An account with an e-mail address is confirmed by that one: a phone alone does not prove whose mailbox it is.
-    Later addresses are stored confirmed, so that only the first proof has anything to write.
+    An account with an email address is confirmed by that address only: a phone number doesn't prove who owns the
+    mailbox. Later identities are stored as confirmed, so only the first confirmation has anything to write.
     """
     if user.confirmed_at is not None:
         return False
@@ -81,43 +81,43 @@ def confirm(user: User, kind: str, value: str) -> bool:
 
 
 def identities_of(user_id: int) -> dict[str, str]:
-    """Return the user's identities as kind and canonical value; of several addresses the primary one."""
+    """Return the user's identities as a dict of kind to canonical value; of several addresses, the primary one."""
     mine = (Identity.user_id == user_id, Identity.is_primary)
     rows = sa.select(Identity.kind, Identity.value).where(*mine).order_by(Identity.id)
-    return {kind: value for kind, value in db.session.execute(rows)}  # noqa: C416 - rows are no pairs to mypy
+    return {kind: value for kind, value in db.session.execute(rows)}  # noqa: C416 - mypy doesn't treat rows as pairs
 
 
 def all_identities_of(user_id: int) -> list[Identity]:
-    """Return every identity of the user: addresses, phone, username, and of each kind the primary one first."""
+    """Return all of the user's identities: addresses, phone and username, the primary one of each kind first."""
     order = (Identity.kind, Identity.is_primary.desc(), Identity.id)
     return list(db.session.scalars(sa.select(Identity).where(Identity.user_id == user_id).order_by(*order)))
 
 
 def emails_of(user_id: int) -> list[str]:
-    """Return the user's proved e-mail addresses, the primary one first."""
+    """Return the user's verified email addresses, the primary one first."""
     return [row.value for row in all_identities_of(user_id) if row.kind == "email" and row.confirmed_at is not None]
 
 
 def drop_identity(user: User, kind: str) -> None:
-    """Let this kind of identity find ``user`` no longer."""
+    """Remove this kind of identity from ``user``."""
     db.session.execute(sa.delete(Identity).where(Identity.user_id == user.id, Identity.kind == kind))
 
 
 def drop_value(user_id: int, kind: str, value: str) -> bool:
-    """Let this one identity find the user no longer; return whether it did."""
+    """Remove a single identity from the user; return whether the user had it."""
     mine = (Identity.user_id == user_id, Identity.kind == kind, Identity.value == value)
     return changed(sa.delete(Identity).where(*mine)) == 1
 
 
 def primary_email(user_id: int) -> str:
-    """Return the address that stands for the user: the primary one, or else the oldest; "" without any."""
+    """Return the user's primary email address, else the oldest one; "" without any."""
     mine = (Identity.user_id == user_id, Identity.kind == "email")
     found = sa.select(Identity.value).where(*mine).order_by(Identity.is_primary.desc(), Identity.id)
     return db.session.scalar(found.limit(1)) or ""
 
 
 def make_primary(user_id: int, email: str) -> bool:
-    """Let ``email`` stand for the user instead of the primary address so far; return whether it is theirs."""
+    """Make ``email`` the user's primary address; return whether it is one of their verified addresses."""
     mine = (Identity.user_id == user_id, Identity.kind == "email")
     changed(sa.update(Identity).where(*mine, Identity.is_primary, Identity.value != email).values(is_primary=False))
     proved = (Identity.value == email, Identity.confirmed_at.is_not(None))
@@ -125,16 +125,16 @@ def make_primary(user_id: int, email: str) -> bool:
 
 
 def is_verified(identity: TypedIdentity) -> bool:
-    """Say whether ``identity`` is verified. One statement, whether or not an account has it."""
+    """Return whether ``identity`` is verified. One SQL statement, whether or not an account has it."""
     has = (Identity.kind == identity.kind, Identity.value == identity.value, Identity.confirmed_at.is_not(None))
     return db.session.scalar(sa.select(Identity.id).where(*has)) is not None
 
 
 def release_unverified(identity: TypedIdentity) -> bool:
-    """Take ``identity`` from an account that never verified anything; return whether there was one.
+    """Remove ``identity`` from an account that was never verified; return whether there was one.
 
-    That account may have been created to wait for the owner of the address (pre-hijacking). When nothing else finds
-    it, it goes whole, with all that was set up or asked for in it.
+    That account may have been created in advance to hijack the owner of the address (pre-hijacking). If it has no other
+    identity, the whole account is deleted, including everything that was set up or requested in it.
     """
     unproved = (Identity.kind == identity.kind, Identity.value == identity.value, Identity.confirmed_at.is_(None))
     unconfirmed = Identity.user_id.in_(sa.select(User.id).where(User.confirmed_at.is_(None)))
@@ -147,9 +147,9 @@ def release_unverified(identity: TypedIdentity) -> bool:
 
 
 def lock_account(user_id: int) -> None:
-    """Lock the user's row until the commit: two changes of one account come one after the other.
+    """Lock the user's row until the commit, to serialize changes to an account.
 
-    An UPDATE that changes nothing, since SQLite has no SELECT ... FOR UPDATE and takes its write lock by writing.
+    Uses an UPDATE that changes nothing, because SQLite has no SELECT ... FOR UPDATE and locks only when writing.
     """
     changed(sa.update(User).where(User.id == user_id).values(language=User.language))
 
@@ -157,12 +157,12 @@ def lock_account(user_id: int) -> None:
 def note_change(
     user_id: int, old: str, new: str, primary_before: str, session_id: str, client: ClientContext
 ) -> AddressChange:
-    """Keep what was just done to the addresses of a user.
+    """Store a change to a user's addresses.
 
-    :param old: the address that went, or ""
-    :param new: the address that came, or ""
-    :param primary_before: which was the primary one before, or ""
-    :param session_id: of the session that did it
+    :param old: the removed address, or ""
+    :param new: the added address, or ""
+    :param primary_before: the previous primary address, or ""
+    :param session_id: the session that made the change
     """
     row = AddressChange(user_id=user_id, old=old, new=new, primary_before=primary_before, session_id=session_id)
     row.agent, row.address = client.user_agent, client.ip_address
@@ -172,18 +172,18 @@ def note_change(
 
 
 def find_change(change_id: str) -> AddressChange | None:
-    """Return the change with this id, undone or not; None when it is forgotten."""
+    """Return the change with this ID, undone or not; None if it no longer exists."""
     return db.session.scalars(sa.select(AddressChange).where(AddressChange.id == change_id)).first()
 
 
 def changes_since(user_id: int, moment: datetime) -> list[AddressChange]:
-    """Return what was done to the addresses of a user at ``moment`` and after, and is not undone; the newest first."""
+    """Return the changes to a user's addresses since ``moment`` that haven't been undone, newest first."""
     mine = (AddressChange.user_id == user_id, AddressChange.undone_at.is_(None), AddressChange.created_at >= moment)
     return list(db.session.scalars(sa.select(AddressChange).where(*mine).order_by(AddressChange.created_at.desc())))
 
 
 def first_change_by(user_id: int, session_ids: Collection[str]) -> AddressChange | None:
-    """Return the oldest change by one of these sessions that is not undone."""
+    """Return the oldest change by one of these sessions that hasn't been undone."""
     mine = (
         AddressChange.user_id == user_id,
         AddressChange.session_id.in_(session_ids),
@@ -193,10 +193,10 @@ def first_change_by(user_id: int, session_ids: Collection[str]) -> AddressChange
 
 
 def revert(user: User, changes: Sequence[AddressChange]) -> None:
-    """Take back these changes, the newest first: what came goes, what went comes back, primary is which was before.
+    """Undo these changes, newest first: remove added addresses, restore removed ones and the previous primary one.
 
-    All or nothing. The caller holds the user's row.
-    :raises Rejected: ``undo_taken`` when an address that went is another account's by now
+    All or nothing. The caller must hold a lock on the user's row.
+    :raises Rejected: ``undo_taken`` if a removed address belongs to another account by now
     """
     now = clock.now()
     with db.session.begin_nested():
@@ -221,22 +221,22 @@ def _bring_back(user: User, email: str) -> None:
 
 
 def prune_changes() -> int:
-    """Delete a batch of changes that can be undone no more; return how many."""
+    """Delete a batch of changes that can no longer be undone; return the number deleted."""
     old = AddressChange.created_at < clock.now() - settings.change_undo_within
     return delete_batch(db.session, AddressChange, old)
 
 
 DeletionHook = Callable[[int], None]
-"""Called with the user's id, in the transaction that closes the account, which is locked."""
+"""Called with the ID of the user, whose row is locked, in the transaction that closes the account."""
 
 _REGISTERED = "latchkey.deletion_hooks"
 
 
 def register_deletion_hook(app: Flask, hook: DeletionHook) -> None:
-    """Register what a feature ends when an account is closed: what would go on if its owner cancelled the deletion."""
+    """Register a hook for closing an account, to end what would otherwise continue if the deletion is canceled."""
     app.extensions.setdefault(_REGISTERED, []).append(hook)
 
 
 def deletion_hooks() -> list[DeletionHook]:
-    """Return what is registered with the app that runs."""
+    """Return the hooks registered with the current app."""
     return list(this_app().extensions.get(_REGISTERED, ()))

@@ -1,11 +1,11 @@
-"""Which accounts may use the console."""
+"""Administrators: the accounts that may use the console."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT, too
 
 from app import clock
 from app.errors import Rejected
@@ -16,31 +16,31 @@ _row = Administrator.__table__
 
 
 def is_administrator(user_id: int) -> bool:
-    """Say whether an account may use the console. One statement."""
+    """Return whether an account may use the console. One SQL statement."""
     return db.session.scalar(sa.select(_row.c.user_id).where(_row.c.user_id == user_id)) is not None
 
 
 def administrators_among(user_ids: Collection[int]) -> set[int]:
-    """Return which of these accounts may use the console. One statement."""
+    """Return which of these accounts may use the console. One SQL statement."""
     return set(db.session.scalars(sa.select(_row.c.user_id).where(_row.c.user_id.in_(user_ids))))
 
 
 def has_administrator() -> bool:
-    """Say whether any account may use the console."""
+    """Return whether any account may use the console."""
     return db.session.scalar(sa.select(_row.c.user_id).limit(1)) is not None
 
 
 def grant(user_id: int, *, by: str) -> bool:
-    """Let an account use the console; return False when it may already."""
+    """Make an account an administrator; return False if it already was one."""
     row = {"user_id": user_id, "since": clock.now(), "granted_by": by}
     made = insert(_row).values(row).on_conflict_do_nothing().returning(_row.c.user_id)
     return db.session.scalar(made) is not None
 
 
 def revoke(user_id: int, *, keep_one: bool = False) -> bool:
-    """Let an account use the console no more; return False when it might not.
+    """Remove an account from the administrators; return False if it wasn't one.
 
-    :param keep_one: refuse where no other account that can sign in would be left
+    :param keep_one: refuse if no other administrator who can sign in would be left
     :raises Rejected: ``last_administrator``
     """
     if keep_one:
@@ -49,9 +49,9 @@ def revoke(user_id: int, *, keep_one: bool = False) -> bool:
 
 
 def require_another(user_id: int) -> None:
-    """Go on only if another administrator than this account can sign in; until the commit nobody else changes that.
+    """Check that another administrator can sign in. No one else can change that until the commit.
 
-    :raises Rejected: ``last_administrator`` (409)
+    :raises Rejected: ``last_administrator`` (409) if there is none
     """
     _lock()
     able = sa.select(_row.c.user_id).join(User, User.id == _row.c.user_id)
@@ -61,5 +61,5 @@ def require_another(user_id: int) -> None:
 
 
 def _lock() -> None:
-    """Lock all rows until the commit, so that two who remove each other take turns: by an UPDATE, as SQLite does."""
+    """Lock all rows until the commit, so that two administrators can't remove each other. By UPDATE, for SQLite."""
     changed(sa.update(_row).values(since=_row.c.since))

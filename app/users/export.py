@@ -1,4 +1,4 @@
-"""What an export holds of an account and its identities."""
+"""Data export: the account and its identities."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Emails, phone numbers and usernames: parsed into one canonical form each.
+"""Parse email addresses, phone numbers and usernames, each into a single canonical form.
 
-Look-alike characters are folded first (Unicode NFKC), invisible ones dropped, and the outcome is checked, never
-the other way round: otherwise "K" (U+212A, KELVIN SIGN) would be a second Karl. Addresses are copied from mails, cards
-and links: white space and quotes around them, ``mailto:``, ``tel:``, ``sms:``, a name before ``<ada@example.com>`` and
-a final dot of the domain are dropped as well. An account is unique by what these functions return, and mail goes to
-that, not to what was typed. The three kinds never overlap: only an e-mail address has an @, and a username has a
-letter, which a phone number has not.
+Look-alike characters are folded first (Unicode NFKC) and invisible ones removed; the result is validated afterwards,
+never before: otherwise "K" (U+212A, KELVIN SIGN) would allow a second Karl. People copy addresses from emails, cards
+and links, so surrounding whitespace and quotes, ``mailto:``, ``tel:``, ``sms:``, a name before ``<ada@example.com>``
+and a trailing dot of the domain are removed as well. The values returned here identify an account uniquely, and
+messages are sent to them, not to what was typed. The three kinds never overlap: only an email address has an @, and a
+username has at least one letter, which a phone number doesn't.
 """
 
 import re
@@ -15,11 +15,11 @@ from urllib.parse import unquote
 
 from app import user_input
 
-EMAIL_MAX = 254  # RFC 5321, section 4.5.3.1.3, less the angle brackets of the path
+EMAIL_MAX = 254  # RFC 5321, section 4.5.3.1.3, without the path's angle brackets
 _UNWANTED = re.compile(r"[\x00-\x20\x7f-\xa0,;<>\ud800-\udfff]")
 _PLAIN_LOCAL = re.compile(r"(?=.{1,64}\Z)[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*\Z", re.ASCII)
-"""A dot-atom (RFC 5322, section 3.2.3) that is no longer than RFC 5321, section 4.5.3.1.1 has it."""
-_PHONE = re.compile(r"[+\d ().\-/‐-―−]{3,40}\Z")  # as people write them, any dash
+"""A dot-atom (RFC 5322, section 3.2.3) within the length limit of RFC 5321, section 4.5.3.1.1."""
+_PHONE = re.compile(r"[+\d ().\-/‐-―−]{3,40}\Z")  # as people write them, with any kind of dash
 _NAMED = re.compile(r"([^<>]*)<([^<>]*)>\Z")
 _LINK = re.compile(r"(mailto|tel|sms):(?://)?", re.IGNORECASE)
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u201e": "\u201c", "\u2018": "\u2019", "\u00ab": "\u00bb"}
@@ -35,11 +35,11 @@ RESERVED = frozenset(
         "settings", "signin", "staff", "support", "sysadmin", "system", "undefined", "webmaster", "www",
     )
 )  # fmt: skip
-"""Names that look like the operator's or the system's own (RFC 2142, and what systems call themselves)."""
+"""Names that look like the operator or the system (RFC 2142, and common system accounts)."""
 
 
 class InvalidIdentifier(ValueError):
-    """A text is not an address of the kind that was asked for. Its message never repeats that text.
+    """The text isn't a valid identifier of this kind. The message never repeats the text.
 
     :ivar kind: "email", "phone" or "username"
     """
@@ -50,21 +50,21 @@ class InvalidIdentifier(ValueError):
 
 
 def email(text: str) -> str:
-    """Return an e-mail address as it is stored and written to. Raises ``InvalidIdentifier``.
+    """Return an email address in the form in which it is stored and used. Raise ``InvalidIdentifier`` if invalid.
 
-    Lower case throughout, the domain in its IDNA form (RFC 5890): "Ada@Bücher.example" is
+    Lower case, with the domain in IDNA form (RFC 5890): "Ada@Bücher.example" becomes
     "ada@xn--bcher-kva.example". At most 254 characters (RFC 5321).
 
-    Rejected though some RFC allows it: quoted local parts and address literals, which mail programs read in different
-    ways, and local parts beyond ASCII, which need SMTPUTF8 (RFC 6531) all the way and look like other people's.
-    The reserved names .test and .example (RFC 2606) are let through for trials; whether mail arrives is not asked here.
+    Rejected although RFCs allow them: quoted local parts and address literals, which mail programs interpret
+    differently, and non-ASCII local parts, which need end-to-end SMTPUTF8 (RFC 6531) and can imitate other addresses.
+    The reserved names .test and .example (RFC 2606) are accepted for testing. Deliverability isn't checked here.
     """
     folded = _without_scheme("mailto", _without_name(_folded("email", text)))
-    folded = folded[:-1] if folded.endswith(".") else folded  # of the domain, as in a zone file or at a sentence's end
+    folded = folded[:-1] if folded.endswith(".") else folded  # a trailing dot, as in zone files or after a sentence
     if _UNWANTED.search(folded) or folded.count("@") != 1:
         raise InvalidIdentifier("email", "An e-mail address has one @ and no spaces, commas or brackets.")
     local, _, domain = folded.partition("@")
-    if _PLAIN_LOCAL.match(local):  # as nearly all are; then all is said by the domain, and many share one
+    if _PLAIN_LOCAL.match(local):  # nearly all; then only the domain matters, which can be cached
         mailbox = _mailbox_at(domain)
         canonical = f"{local}{mailbox[1:]}" if mailbox else ""
     else:
@@ -78,13 +78,13 @@ def email(text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _mailbox_at(domain: str) -> str:
-    """Return what ``_mailbox`` makes of "a" at ``domain``."""
+    """Return the result of ``_mailbox`` for the local part "a" at ``domain``."""
     return _mailbox(f"a@{domain}")
 
 
 def _mailbox(text: str) -> str:
-    """Return an address with its domain in IDNA form, or "" when it is none."""
-    # Imported here, as below: not every process reads addresses, and a start should not wait for the tables.
+    """Return an address with its domain in IDNA form, or "" if it is invalid."""
+    # Imported here, like phonenumbers below: not every process parses addresses, and loading the tables slows startup.
     from email_validator import EmailNotValidError, validate_email
 
     try:
@@ -97,11 +97,11 @@ def _mailbox(text: str) -> str:
 
 
 def phone(text: str, region: str) -> str:
-    """Return a phone number in E.164: "(650) 555-1234" in the US is "+16505551234". Raises ``InvalidIdentifier``.
+    """Return a phone number in E.164: "(650) 555-1234" in the US is "+16505551234". Raise ``InvalidIdentifier``.
 
-    The number must lie in a range that its country has given out, not only have a possible length: each message
-    to one that cannot exist costs money. 555 numbers for trials lie in such ranges where the area code does.
-    Extensions and letters are refused; a text message cannot go there.
+    The number must be in a range that its country has assigned; a possible length isn't enough, because every message
+    to a nonexistent number costs money. Fictitious 555 numbers are in such ranges if their area code is.
+    Extensions and letters are rejected, since text messages can't be sent there.
     :param region: two-letter country (ISO 3166) for numbers without a +, such as "US"
     """
     import phonenumbers
@@ -119,10 +119,10 @@ def phone(text: str, region: str) -> str:
 
 
 def username(text: str) -> str:
-    """Return a username in the one way it is stored: case folded, 3 to 64 of a-z 0-9 . _ - .
+    """Return a username in canonical form: case folded, 3 to 64 characters of a-z 0-9 . _ - .
 
-    It begins with a letter or digit and has at least one letter.
-    :raises InvalidIdentifier: when it is none
+    It starts with a letter or digit and contains at least one letter.
+    :raises InvalidIdentifier: if it is invalid
     """
     folded = unicodedata.normalize("NFKC", _folded("username", text).casefold())
     if not _USERNAME.match(folded):
@@ -131,10 +131,10 @@ def username(text: str) -> str:
 
 
 def new_username(text: str) -> str:
-    """Return a username that can be chosen now: as ``username``, at most 32 characters, and not ``RESERVED``.
+    """Return a username that can be chosen: like ``username``, but at most 32 characters, and not ``RESERVED``.
 
-    Dots, dashes and underscores do not make another name of a reserved one, and neither stand at the end nor in a row.
-    Raises ``InvalidIdentifier``.
+    Adding dots, dashes or underscores to a reserved name doesn't help. These can't be doubled or at the end, either.
+    Raise ``InvalidIdentifier`` if it is invalid.
     """
     name = username(text)
     if len(name) > USERNAME_MAX or name[-1] in "._-" or re.search(r"[._-]{2}", name):
@@ -147,7 +147,7 @@ def new_username(text: str) -> str:
 
 
 def country(number: str) -> str:
-    """Return the country (ISO 3166, two letters) of a number in E.164, or "" for one of no country, as +883."""
+    """Return the country (ISO 3166, two letters) of an E.164 number, or "" for global numbers such as +883."""
     import phonenumbers
 
     try:
@@ -158,9 +158,9 @@ def country(number: str) -> str:
 
 
 def gets_texts(number: str) -> bool:
-    """Say whether a number in E.164 is of a mobile phone, or may be: in some countries, as the US, nobody can tell.
+    """Return whether an E.164 number is or may be a mobile phone: in some countries, such as the US, we can't tell.
 
-    Landlines get no texts. Premium, shared-cost and pager numbers are what toll fraud is made with.
+    Landlines can't receive text messages. Premium-rate, shared-cost and pager numbers are used for toll fraud.
     """
     import phonenumbers
     from phonenumbers import PhoneNumberType
@@ -170,9 +170,9 @@ def gets_texts(number: str) -> bool:
 
 
 def mask(kind: str, value: str) -> str:
-    """Return enough of a canonical address for its owner to know it, and too little to write to it.
+    """Mask an identifier so that its owner recognizes it, but others can't use it.
 
-    "j...@example.com", "...1234", "a...". For logs and for pages that others may see.
+    "j...@example.com", "...1234", "a...". For logs, and for pages that others may see.
     :param kind: "email", "phone" or "username"
     """
     if kind == "email":
@@ -182,7 +182,7 @@ def mask(kind: str, value: str) -> str:
 
 
 def _folded(kind: str, text: object) -> str:
-    """Fold look-alikes, and drop invisible characters and the white space and quotes around the text."""
+    """Fold look-alikes, and remove invisible characters and surrounding whitespace and quotes."""
     if not isinstance(text, str) or len(text) > 4 * EMAIL_MAX:
         raise InvalidIdentifier(kind, "This is too long, or no text at all.")
     folded = unicodedata.normalize("NFKC", user_input.visible(text)).strip()
@@ -192,9 +192,9 @@ def _folded(kind: str, text: object) -> str:
 
 
 def _without_scheme(scheme: str, text: str) -> str:
-    """Return what a ``mailto:``, ``tel:`` or ``sms:`` link (RFC 6068, 3966, 5724) leads to; other texts as they are.
+    """Return the target of a ``mailto:``, ``tel:`` or ``sms:`` link (RFC 6068, 3966, 5724); other text unchanged.
 
-    Some apps write two slashes behind the colon, which are no part of an address.
+    Some apps add two slashes after the colon, which aren't part of the address.
     """
     found = _LINK.match(text)
     if not found or found[1].lower() != scheme:
@@ -204,7 +204,7 @@ def _without_scheme(scheme: str, text: str) -> str:
 
 
 def _without_name(text: str) -> str:
-    """Return the address of "Ada <ada@example.com>". A name that is an address itself has to be the same one."""
+    """Return the address in "Ada <ada@example.com>". If the name is an address itself, it must be the same one."""
     found = _NAMED.match(text)
     if not found:
         return text

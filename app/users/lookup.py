@@ -1,4 +1,4 @@
-"""Find the account behind what was typed into the identity field."""
+"""Find the account for the text in an identity field."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _IN_WORDS = {"email": N_("an email address"), "phone": N_("a phone number"), "us
 
 @dataclass(frozen=True, slots=True)
 class TypedIdentity:
-    """What was typed, read as the first configured kind that accepts it."""
+    """The typed text, parsed as the first configured kind that accepts it."""
 
     kind: str
     value: str
 
 
 def read_identity(text: str) -> TypedIdentity | None:
-    """Read ``text`` as one of the configured identity kinds, in their order; None if it is none of them."""
+    """Parse ``text`` as one of the configured identity kinds, in order; return None if it matches none."""
     readers = {
         "email": identifiers.email,
         "phone": lambda typed: identifiers.phone(typed, settings.phone_region_default),
@@ -48,9 +48,9 @@ def read_identity(text: str) -> TypedIdentity | None:
 
 
 def get_identity(text: str) -> TypedIdentity:
-    """Read ``text`` as ``read_identity`` does. Only its form is checked, so an error reveals no account.
+    """Parse ``text`` like ``read_identity``. Only the format is checked, so an error doesn't reveal any account.
 
-    :raises Rejected: ``identity_invalid`` on ``identity`` when it is none of the configured kinds
+    :raises Rejected: ``identity_invalid`` on ``identity`` if it matches none of the configured kinds
     """
     typed = read_identity(text)
     if typed is None:
@@ -59,25 +59,25 @@ def get_identity(text: str) -> TypedIdentity:
 
 
 def kinds_in_words() -> str:
-    """Return what one can be found by here, within a sentence: "an email address or a phone number"."""
+    """Return the configured kinds as part of a sentence: "an email address or a phone number"."""
     return in_words(settings.identity_attributes)
 
 
 def in_words(kinds: Iterable[str]) -> str:
-    """Return kinds of identities within a sentence, as ``kinds_in_words`` does."""
+    """Return identity kinds as part of a sentence, like ``kinds_in_words``."""
     return any_of([gettext(_IN_WORDS[kind]) for kind in kinds])
 
 
 def find_by_identity(typed: TypedIdentity | None) -> User | None:
-    """Find the user whom ``typed`` names, by the unique index on (kind, value). One statement, always.
+    """Return the user with this identity, using the unique index on (kind, value). Always one SQL statement.
 
-    An identity that cannot exist (None) is looked up, too, so that it costs the same.
+    An invalid identity (None) is looked up, too, so that the timing is the same.
     """
     kind, value = (typed.kind, typed.value) if typed else ("", "")
     return db.session.scalar(_BY_IDENTITY, {"kind": kind, "value": value})
 
 
 def subject_of(user_id: int | None, identity: str) -> str:
-    """Return the digest that stands for a user, or for an identity that nobody has."""
+    """Return a digest that identifies a user, or an identity that no account has."""
     text = f"user:{user_id}" if user_id is not None else f"nobody:{identity}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

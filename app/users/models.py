@@ -14,7 +14,7 @@ from app.extensions import db
 
 
 class User(db.Model):
-    """One account. Holds no proof and no address: methods and identities point here."""
+    """An account. Has no credentials or addresses itself: enrollments and identities reference it."""
 
     __tablename__ = "user"
     __table_args__ = (
@@ -28,39 +28,39 @@ class User(db.Model):
         partial_index("ix_user_deleting", "deletes_at IS NOT NULL", "id"),
         {"sqlite_autoincrement": True},
     )
-    """A number that was an account's is never another's, also where the newest account is erased (ADR 23)."""
+    """IDs are never reused, not even that of the newest account after it is erased (ADR 23)."""
 
     id: Mapped[int] = mapped_column(primary_key=True)
     handle: Mapped[str] = mapped_column(sa.String(32), unique=True, default=secrets.row_id)
-    """Opaque name for other programs; never reused, says nothing."""
+    """Opaque external ID. Never reused, and reveals nothing."""
     name: Mapped[str | None] = mapped_column(sa.String(64))
-    """What its owner wants to be called, as ``names.read`` has it; it finds nobody."""
+    """Display name, as normalized by ``names.read``. Not used to look up accounts."""
     language: Mapped[str] = mapped_column(sa.String(16), default="en")
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     confirmed_at: Mapped[datetime | None]
-    """When an address of this account was first proved; before that it opens no session."""
+    """When the account was first confirmed. It can't have a session before that."""
     disabled_at: Mapped[datetime | None]
     deletes_at: Mapped[datetime | None]
-    """When it is erased, for one whose owner has asked for that; until then it is closed."""
+    """When the account will be erased, if that was requested; it is closed until then."""
 
     @property
     def is_active(self) -> bool:
-        """Whether this account may sign in at all (Flask-Login asks by this name)."""
+        """Whether this account may sign in (name required by Flask-Login)."""
         return self.disabled_at is None and self.deletes_at is None
 
     is_authenticated = True
     is_anonymous = False
 
     def get_id(self) -> str:
-        """Return the handle (Flask-Login asks by this name)."""
+        """Return the handle (name required by Flask-Login)."""
         return self.handle
 
 
 class Identity(db.Model):
-    """An e-mail address, phone number or username that finds one User.
+    """An email address, phone number or username that resolves to a User.
 
-    ``value`` is the canonical form, and the only one kept: mail goes where it says. An account may have several
-    addresses, of which one is the primary.
+    ``value`` is the canonical form, and the only one stored; messages are sent to it. An account may have several
+    email addresses, one of which is primary.
     """
 
     __tablename__ = "identity"
@@ -82,7 +82,7 @@ class Identity(db.Model):
     kind: Mapped[str] = mapped_column(sa.String(16))
     value: Mapped[str] = mapped_column(sa.String(254))
     is_primary: Mapped[bool] = mapped_column(default=True, server_default=sa.true())
-    """Whether it is the one of its kind that stands for the account: at most one is, and the database sees to it."""
+    """Whether it is the account's primary identity of its kind. The database enforces that there is at most one."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     confirmed_at: Mapped[datetime | None]
 
@@ -90,9 +90,9 @@ class Identity(db.Model):
 
 
 class AddressChange(db.Model):
-    """Something that was done to the e-mail addresses of an account: one came, one went, or another became primary.
+    """A change to an account's email addresses: one was added or removed, or another became primary.
 
-    Kept only while it can be undone: it holds addresses that are no longer the account's.
+    Kept only while it can be undone, because it contains addresses that no longer belong to the account.
     """
 
     __tablename__ = "address_change"
@@ -100,12 +100,12 @@ class AddressChange(db.Model):
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
     old: Mapped[str] = mapped_column(sa.String(254))
-    """The address that went, or ""."""
+    """The removed address, or ""."""
     new: Mapped[str] = mapped_column(sa.String(254))
-    """The address that came, or ""."""
+    """The added address, or ""."""
     primary_before: Mapped[str] = mapped_column(sa.String(254))
     session_id: Mapped[str] = mapped_column("family", sa.String(32), key="session_id")
-    """The session that did it."""
+    """The session that made the change."""
     agent: Mapped[str] = mapped_column(BrowserName)
     address: Mapped[str] = mapped_column(sa.String(64))
     created_at: Mapped[datetime] = mapped_column(default=clock.now, index=True)
@@ -113,11 +113,11 @@ class AddressChange(db.Model):
 
 
 class Administrator(db.Model):
-    """That an account may use the console."""
+    """An account that may use the console."""
 
     __tablename__ = "administrator"
 
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), primary_key=True)
     since: Mapped[datetime] = mapped_column(default=clock.now)
     granted_by: Mapped[str] = mapped_column(sa.String(64))
-    """``operator`` on the command line, ``link`` for the first one, or ``admin:`` and the handle of who did it."""
+    """``operator`` on the command line, ``link`` for the first one, or ``admin:`` and the granting account's handle."""

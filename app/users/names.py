@@ -1,7 +1,7 @@
-"""Display names: what the owner of an account wants to be called.
+"""Display names that people choose for their account.
 
-A name finds nobody, need not be unique and proves nothing. It is shown to its owner, to administrators and to apps, and
-stands in no mail, since anyone who opens an account can choose any name.
+A name isn't used to look up accounts, doesn't have to be unique, and proves nothing. It is shown to the owner, to
+administrators and to apps, but never in emails, because anyone can create an account with any name.
 """
 
 from __future__ import annotations
@@ -12,35 +12,35 @@ import unicodedata
 from app.user_input import visible
 
 LONGEST = 64
-"""Characters of a name, at most."""
+"""Maximum length of a name in characters."""
 
 _JOINERS = "\u200c\u200d\ufe0e\ufe0f"
-"""Invisible characters that names need between others: Persian and Indic letters change with the first two."""
+"""Invisible characters allowed inside names: the first two change the shape of Persian and Indic letters."""
 
 _LOOSE_JOINER = re.compile(f"(?<![^ {_JOINERS}])[{_JOINERS}]+|[{_JOINERS}]+(?= |$)")
 _MOST_MARKS = 4
-"""Marks on one letter: Vietnamese, Hebrew and Tibetan need up to three, and more of them cover the lines beside."""
+"""Maximum combining marks per letter. Vietnamese, Hebrew and Tibetan need up to three; more overlap other lines."""
 
 
 class InvalidName(ValueError):
-    """Nothing that could be shown as a name."""
+    """The text can't be shown as a name."""
 
 
 class NameTooLong(InvalidName):
-    """More than ``LONGEST`` characters."""
+    """The name has more than ``LONGEST`` characters."""
 
 
 def read(text: str) -> str:
-    """Return a name as it is kept: NFC, with single spaces and nothing invisible; "" where nothing is left.
+    """Return the name in normalized form: NFC, with single spaces and no invisible characters; "" if nothing is left.
 
-    What turns the direction of text goes, as all that can't be seen.
-    :raises InvalidName: for one without any letter or digit, with ``@``, ``<`` or ``>`` of any width (it could pass for
-        an address or for markup), with control characters, or with more marks than letters can carry
+    Text direction controls are removed, too.
+    :raises InvalidName: for a name without a letter or digit, with ``@``, ``<`` or ``>`` of any width (it could pass
+        for an address or markup), with control characters, or with too many combining marks
     """
     seen = _LOOSE_JOINER.sub("", " ".join(visible(text, keep=_JOINERS).split()))
     name = unicodedata.normalize(
         "NFC", " ".join(seen.split())
-    )  # at last: what was dropped kept letters and marks apart
+    )  # last, since removed characters may have separated letters from their marks
     if len(name) > LONGEST:
         raise NameTooLong(f"has more than {LONGEST} characters")
     if name and not _is_showable(name):

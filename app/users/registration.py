@@ -1,6 +1,6 @@
-"""Which emails and phone numbers an account can be created with, and mail domains that no account can have.
+"""Which email addresses and phone numbers can be used to create an account, and which email domains are denied.
 
-What is refused depends on what was typed alone, never on whether it has an account, so it can be said openly.
+The decision depends only on what was typed, never on whether it has an account, so it can be shown to anyone.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ _DISPOSABLE = "latchkey.disposable_domains"
 
 
 def init_app(app: Flask) -> None:
-    """Read the file of disposable domains, if there is one. It is read again at the next start."""
+    """Load the file of disposable domains, if one is configured. Changes take effect at the next start."""
     with app.app_context():
         path = settings.disposable_domains_file
     app.extensions[_DISPOSABLE] = read_domains(path) if path else frozenset()
 
 
 def may_register(typed: TypedIdentity) -> bool:
-    """Say whether whoever reads what is sent to ``typed`` can create an account without an invitation."""
+    """Return whether the owner of this identity can create an account without an invitation."""
     if typed.kind == "email":
         return may_email_register(typed.value)
     return _may_number(typed) and settings.registration == "open"
 
 
 def check(typed: TypedIdentity, field: str, *, invited: bool) -> None:
-    """Go on only if an account can be created with ``typed``, where people can create accounts.
+    """Check that an account can be created with ``typed``, provided that registration is open.
 
-    A number belongs to no mail domain: where those decide, it needs an invitation.
-    :param field: that is told of it
-    :param invited: whether there is an invitation that is passed on
+    A phone number has no email domain: where registration is limited by domain, it needs an invitation.
+    :param field: form field for the error
+    :param invited: whether the person has an invitation
     :raises Rejected: ``email_domain_not_allowed``, ``phone_not_mobile``, ``phone_needs_invitation``
     """
     if typed.kind == "email":
@@ -52,7 +52,7 @@ def check(typed: TypedIdentity, field: str, *, invited: bool) -> None:
 
 
 def is_denied(email: str) -> bool:
-    """Say whether no account can be created with this address: its domain, or one above it, is denied."""
+    """Return whether no account can be created with this address: its domain, or a parent domain, is denied."""
     domain = _domain_of(email)
     denied: tuple[Collection[str], ...] = (settings.registration_denied_domains, this_app().extensions[_DISPOSABLE])
     if any(domain in domains for domains in denied):
@@ -68,16 +68,16 @@ def may_email_register(email: str) -> bool:
 
 
 def why_closed() -> str:
-    """Return why nobody can create an account without an invitation, as the code of an error; "" if people can."""
+    """Return the error code if no one can create an account without an invitation; "" if people can."""
     if settings.can_register:
         return ""
     return "invitation_required" if settings.registration == "invite" else "registration_closed"
 
 
 def check_denied(email: str) -> None:
-    """Go on only if an account may get this address.
+    """Check that this address can be added to an account.
 
-    :raises Rejected: ``email_domain_not_allowed``
+    :raises Rejected: ``email_domain_not_allowed`` if not
     """
     if is_denied(email):
         raise Rejected("email_domain_not_allowed", field="email")
@@ -89,7 +89,7 @@ def _is_allowed(email: str) -> bool:
 
 
 def _above(domain: str) -> list[str]:
-    """Return the domains above one, as ``example.com`` and ``com`` for ``mail.example.com``."""
+    """Return the parent domains, such as ``example.com`` and ``com`` for ``mail.example.com``."""
     parts = domain.split(".")
     return [".".join(parts[start:]) for start in range(1, len(parts))]
 
