@@ -1,6 +1,7 @@
 """Email addresses, phone number and username of an account: add, change, remove and undo.
 
-Promises that an address is somebody's only after they proved it, and that every address hears what happens to one.
+Guarantees that an address belongs to an account only after it was verified, and that all of the account's addresses
+are notified of changes to any of them.
 """
 
 from flask import Blueprint, Flask

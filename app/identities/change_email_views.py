@@ -1,4 +1,4 @@
-"""/change-email: replace the primary address, verified by the code or link sent to the new one."""
+"""/change-email: replace the primary address, verified by a code or link sent to the new one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ELSEWHERE = "identities/link_elsewhere.html"
 @bp.get("/change-email")
 @login_required
 def change_email_page() -> Response:
-    """Show the address that would be replaced, and where a code waits to be typed."""
+    """Show the address to replace, and the form for a pending code."""
     if wants_json():
         require_recent(current_session())
     form = AddressForm()
@@ -57,7 +57,7 @@ def change_email() -> Response:
 @bp.post("/change-email/confirm")
 @login_required
 def confirm_address() -> Response:
-    """Take the code of a new address, whether it was to be the primary one or one more."""
+    """Verify the code of a new address, whether it is to replace the primary one or be added."""
     after_this_request(view_commit)
     form = CodeForm()
     if form.validate():
@@ -72,9 +72,9 @@ def confirm_address() -> Response:
 
 @bp.get("/change-email/<token>")
 def change_email_link(token: str) -> Response:
-    """Take the link of a new address in the browser that asked, while it is signed in; elsewhere change nothing."""
+    """Verify the link of a new address, in the signed-in browser that requested it; elsewhere nothing is changed."""
     after_this_request(view_commit)
-    if token == "confirm":  # noqa: S105 - where the form of the page is posted, no secret
+    if token == "confirm":  # noqa: S105 - the URL the page's form posts to, not a secret
         return redirect(HOME)  # type: ignore[return-value]
     session = current_session()
     try:
@@ -89,9 +89,9 @@ def change_email_link(token: str) -> Response:
 
 
 def begin(form: AddressForm, purpose: str) -> Response:
-    """Ask for the proof of a new address, and show where its code is typed.
+    """Send a code and link to a new address, and show where to enter the code.
 
-    :raises Rejected: as ``proving_addresses.ask``
+    :raises Rejected: as ``verification.ask``
     """
     challenge = verification.ask(current_user, current(), form.email.data, purpose, sending_client(form.challenge.data))
     facts = (_facts() if wants_json() else {}) | sent_facts(pending(challenge))
@@ -99,12 +99,12 @@ def begin(form: AddressForm, purpose: str) -> Response:
 
 
 def _facts() -> dict[str, Any]:
-    """Return what API clients get of the account's address as it stands."""
+    """Return the account's current address, for API clients."""
     return {"current_email": primary_email(current_user.id) or None, "user": user_facts(current_user)}
 
 
 def _shown(address: AddressForm | None = None, code: CodeForm | None = None) -> dict[str, Any]:
-    """Return what the page shows beside its form: where a code waits to be typed, and both forms."""
+    """Return the page's context besides its form: the pending code, and both forms."""
     named = code.challenge.data if code and code.challenge.data else None
     found = verification.open_change(current_user, current(), present_client(named))
     return {

@@ -1,4 +1,4 @@
-"""Forms of email addresses, phone numbers and usernames."""
+"""Forms for email addresses, phone numbers and usernames."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from app.web.messages import message
 
 
 class AddressForm(BaseForm):
-    """An e-mail address: a new one, or one of one's own."""
+    """An email address: a new one, or one of the user's own."""
 
     email = TextField(N_("Email"), [Required("email_not_provided")])
     challenge = TextField()
 
 
 class CodeForm(BaseForm):
-    """The code in the mail that went to a new address."""
+    """The code in the email sent to a new address."""
 
     passcode = PasscodeField(N_("Code"), [Required()])
     challenge = TextField()
 
 
 class RemoveForm(BaseForm):
-    """What is to be removed: an address, or the number, or the username."""
+    """The identity to remove: an address, the phone number, or the username."""
 
     email = TextField(N_("Email"))
     phone = TextField(N_("Phone number"))
@@ -32,23 +32,23 @@ class RemoveForm(BaseForm):
 
 
 class UsernameForm(BaseForm):
-    """A username to go by."""
+    """A username to set."""
 
     username = TextField(N_("Username"), [Required()])
 
 
 class NameForm(BaseForm):
-    """What to be called; nothing takes the name away."""
+    """The display name; empty to remove it."""
 
     name = TextField(N_("Name"))
 
     def validate_name(self, field: TextField) -> None:
-        """Raise StopValidation for no name at all: only an empty one says that there should be none."""
+        """Raise StopValidation if the field is missing: only an explicit empty value removes the name."""
         if field.data is None:
             raise StopValidation(message("required"))
 
 
 class UndoForm(BaseForm):
-    """The button that undoes a change, with the tick that keeps machines from pressing it."""
+    """The button that undoes a change, with a checkbox so that mail scanners don't trigger it."""
 
     sure = CheckboxField(N_("Yes, undo the changes to my email"))

@@ -19,24 +19,24 @@ from app.web.respond import wants_json
 
 
 def current() -> AuthSession:
-    """Return the session of this request, which ``login_required`` has seen to."""
+    """Return the session of this request; ``login_required`` guarantees that there is one."""
     session = current_session()
     assert session is not None
     return session
 
 
 def user_label() -> str | None:
-    """Return by what a page calls who is signed in; a program needs none."""
+    """Return the signed-in user's label for pages; None for API clients."""
     return None if wants_json() else label_of(identities_of(current_user.id))
 
 
 def pending(challenge: Challenge) -> dict[str, Any]:
-    """Return what a page says of an address that waits for its code."""
+    """Return what a page shows of an address whose code is pending."""
     return sent(challenge, challenge.destination) | {"purpose": challenge.purpose}
 
 
 def listed(rows: list[Identity]) -> list[dict[str, Any]]:
-    """Return what finds an account, of each kind in the order in which it stands there. One statement."""
+    """Return an account's identities as pages and JSON show them, in the given order. One SQL statement."""
     suppressed = suppressions.among({row.value for row in rows if row.kind == "email"})
     return [
         {
@@ -52,7 +52,7 @@ def listed(rows: list[Identity]) -> list[dict[str, Any]]:
 
 
 def allowed(rows: list[Identity]) -> dict[str, Any]:
-    """Return what may be added: one more address, a number, a username."""
+    """Return which identities can be added: another address, a phone number, a username."""
     kinds = [row.kind for row in rows]
     return {
         "may_add_email": kinds.count("email") < settings.emails_per_account,

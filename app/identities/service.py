@@ -1,4 +1,4 @@
-"""Choose the primary address, remove addresses, set the username; undo changes by the link sent to old addresses."""
+"""Set the primary address, remove addresses, set the username; undo changes by a link sent to old addresses."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ AFTER = {
 
 
 def make_primary(user: User, session: AuthSession, email: str, client: ClientContext) -> None:
-    """Let one of the user's proved addresses stand for the account.
+    """Make one of the user's verified addresses the primary one.
 
     :raises Rejected: ``not_yours`` on ``email``; ``too_many_requests``
     """
-    throttling.take("starts", client.ip_address)  # each sends emails: no loop may send as many as it likes
+    throttling.take("starts", client.ip_address)  # each sends emails, so a loop must be limited
     lock_credentials(user, session)
     before, value = primary_email(user.id), _mine(user, "email", email)
     if value == before:
@@ -70,10 +70,10 @@ def make_primary(user: User, session: AuthSession, email: str, client: ClientCon
 
 
 def remove_email(user: User, session: AuthSession, email: str, client: ClientContext) -> None:
-    """Remove one of the user's addresses; when it was the primary one, the oldest that is left stands for the account.
+    """Remove one of the user's addresses; if it was the primary one, the oldest remaining one becomes primary.
 
-    :raises Rejected: on ``email`` ``not_yours``; ``address_needed`` while codes go to the last one; ``last_address``
-        when nothing would be left to reach the account by
+    :raises Rejected: on ``email`` ``not_yours``; ``address_needed`` if it is the last one and codes are sent to it;
+        ``last_address`` if there would be no way left to reach the owner
     """
     lock_credentials(user, session)
     value, before = _mine(user, "email", email), primary_email(user.id)
@@ -90,7 +90,7 @@ def remove_email(user: User, session: AuthSession, email: str, client: ClientCon
 
 
 def remove_phone(user: User, session: AuthSession, client: ClientContext) -> None:
-    """Remove the user's number, and with it the codes that went there. It gets a last text message.
+    """Remove the user's phone number with the sign-in methods that use it. It gets a last text message.
 
     :raises Rejected: on ``phone`` ``not_yours``, ``last_address``, ``last_method``, ``last_second_factor``
     """
@@ -114,7 +114,7 @@ def remove_phone(user: User, session: AuthSession, client: ClientContext) -> Non
 
 
 def set_name(user: User, typed: str) -> None:
-    """Let the user be called what they typed, or nothing in particular.
+    """Set the user's display name; an empty text removes it.
 
     :raises Rejected: on ``name`` ``name_invalid`` or ``invalid_input_length``
     """
@@ -131,9 +131,9 @@ def set_name(user: User, typed: str) -> None:
 
 
 def set_username(user: User, session: AuthSession, text: str, client: ClientContext) -> str:
-    """Give the user a username, or another one; return it.
+    """Set or replace the user's username; return it.
 
-    A username is no secret and can't be verified, so the answer says that one is taken; tries are limited by network.
+    A username isn't secret and can't be verified, so the response says if it is taken; attempts are limited by network.
     :raises Rejected: on ``username`` ``username_invalid``, ``identity_already_associated``; ``too_many_requests``
     """
     if "username" not in settings.identity_attributes:
@@ -153,9 +153,9 @@ def set_username(user: User, session: AuthSession, text: str, client: ClientCont
 
 
 def remove_username(user: User, session: AuthSession, client: ClientContext) -> None:
-    """Let the username find the user no longer.
+    """Remove the username.
 
-    :raises Rejected: on ``username`` ``not_yours``; ``last_address`` when it is all that finds the account
+    :raises Rejected: on ``username`` ``not_yours``; ``last_address`` if it is the account's only identity
     """
     lock_credentials(user, session)
     if "username" not in identities_of(user.id):
@@ -167,7 +167,7 @@ def remove_username(user: User, session: AuthSession, client: ClientContext) -> 
 
 
 def _replace_username(user: User, name: str) -> None:
-    with db.session.begin_nested():  # a name taken meanwhile leaves the old one where it was
+    with db.session.begin_nested():  # if the name was taken meanwhile, the old one stays
         drop_identity(user, "username")
         add_identity(user, TypedIdentity("username", name), confirmed=True)
 
@@ -179,13 +179,16 @@ def _told_of_username(user: User, session: AuthSession, event: str, what: Senten
 
 
 def _keep_one_address(user: User, other: str, field: str) -> None:
-    """Go on only if another proved address is left, by which the account's owner can be reached."""
+    """Check that another verified address is left to reach the account's owner."""
     if not any(row.kind == other and row.confirmed_at is not None for row in all_identities_of(user.id)):
         raise Rejected("last_address", field=field)
 
 
 def _mine(user: User, kind: str, typed: str) -> str:
-    """Return the canonical form of one of the user's addresses, however it was typed."""
+    """Return the canonical form of one of the user's addresses, however it was typed.
+
+    :raises Rejected: ``not_yours`` if it isn't one
+    """
     try:
         value = identifiers.email(typed)
     except identifiers.InvalidIdentifier:
@@ -200,7 +203,8 @@ def notify_of_change(
 ) -> None:
     """Store the change so that it can be undone, notify every address, and end the user's other sessions.
 
-    Mail to one address shows that one whole, and enough of another to know it and too little to write to it.
+    Each email shows its own recipient in full, and other addresses masked, so that the owner recognizes them but others
+    can't use them.
     """
     change = note_change(user.id, old, new, before, session.session_id, client)
     revoke_other_sessions(user, session, client)
@@ -212,7 +216,7 @@ def notify_of_change(
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What was done to the addresses of an account, with the names of the three addresses in braces."""
+    """A change to an account's addresses, with placeholders for the three addresses in its text."""
 
     text: str
     old: str
@@ -220,7 +224,7 @@ class _Change:
     before: str
 
     def for_reader_of(self, address: str) -> Sentence:
-        """Return it for the mail to ``address``, which is shown whole there; "" for any other mailbox."""
+        """Return the text for the email to ``address``, which is shown in full; "" for any other mailbox."""
         shown: dict[str, Any] = {
             name: value if value == address else identifiers.mask("email", value) if value else ""
             for name, value in (("old", self.old), ("new", self.new), ("before", self.before))
@@ -232,17 +236,17 @@ class _Change:
 
 @dataclass(frozen=True, slots=True)
 class UndoableChange:
-    """What a page says of a change that can be undone: who made it (None when it is forgotten), and whether it was."""
+    """An undoable change as pages show it: who made it (None if no longer known), and whether it was undone."""
 
     asked: dict[str, Any] | None
     undone: bool
 
 
 def undoable_change(token: str, *, strictly: bool = True) -> UndoableChange:
-    """Return what ``token`` is about, and change nothing.
+    """Return the change that ``token`` identifies, without changing anything.
 
-    :param strictly: False lets any token pass for one whose change nobody remembers
-    :raises Rejected: ``change_undo_invalid`` (404) when it is none of ours or too old
+    :param strictly: False to accept any token, as one for a change that is no longer known
+    :raises Rejected: ``change_undo_invalid`` (404) if it isn't ours or is too old
     """
     if not strictly and open_undo(token) is None:
         return UndoableChange(None, False)
@@ -251,12 +255,11 @@ def undoable_change(token: str, *, strictly: bool = True) -> UndoableChange:
 
 
 def undo_change(token: str) -> UndoableChange:
-    """Give the account the addresses back that it had before the change, and end everything that came after.
+    """Restore the addresses that the account had before the change, and revoke everything since.
 
-    What was done to the addresses since goes too, and what the session that changed them has set up; nobody stays
-    signed in, no browser is known, and neither a personal token nor what was sent is good any more. Signs nobody in.
-    Saying it twice is saying it once.
-    :raises Rejected: as ``look``; ``undo_taken``, ``last_address``
+    This also undoes later changes to the addresses, and removes what the session that made the change has set up. All
+    sessions end, no browser stays known, and API tokens and sent codes become invalid. Signs no one in. Idempotent.
+    :raises Rejected: as ``undoable_change``; ``undo_taken``, ``last_address``
     """
     found = _found(token)
     lock_account(found.user_id)

@@ -35,17 +35,17 @@ from app.users import (
 )
 
 CHANGE, ADD = "change_email", "add_email"
-"""The new address takes the place of the primary one, or stands beside the others."""
+"""The new address replaces the primary one, or is added to the others."""
 
 
 def ask(user: User, session: AuthSession, email: str, purpose: str, client: ClientContext) -> Challenge:
-    """Send a code and a link to an address that is to be the user's; nothing is stored before they are used.
+    """Send a code and a link to a new address; it isn't stored until one of them is used.
 
-    In generic mode an address that has an account gets the same answer, and an email that says so.
+    In generic mode an address that already has an account gets the same response, and an email that says so.
     :param purpose: ``CHANGE`` or ``ADD``
     :raises Rejected: on ``email`` ``invalid_email_address``, ``email_domain_not_allowed``, ``too_many_addresses``,
         ``email_already_associated``
-        (of others in explicit mode alone); ``too_many_requests``, ``too_many_messages``
+        (for other accounts' addresses, only in explicit mode); ``too_many_requests``, ``too_many_messages``
     """
     throttling.take("starts", client.ip_address)
     typed, mine = _read(email), emails_of(user.id)
@@ -69,7 +69,7 @@ def ask(user: User, session: AuthSession, email: str, purpose: str, client: Clie
 
 
 def open_change(user: User, session: AuthSession, client: ClientContext) -> Challenge | None:
-    """Return this session's open request, by the browser or by the challenge token it sent; None without one."""
+    """Return this session's open request, by the browser or the challenge token it sent; None if there is none."""
     named = challenge_id_in(client.challenge_token) if client.challenge_token else None
     if named:
         found = challenges.find(named, CHANGE) or challenges.find(named, ADD)
@@ -80,7 +80,7 @@ def open_change(user: User, session: AuthSession, client: ClientContext) -> Chal
 
 
 def confirm_by_code(user: User, session: AuthSession, passcode: str | int, client: ClientContext) -> Challenge:
-    """Give the user the address whose mail has this code.
+    """Add the new address to the account if this is the code that was sent to it.
 
     :raises Rejected: ``invalid_password_code`` or ``identity_already_associated`` on ``passcode``; ``api_error`` or
         ``change_email_expired`` on the form
@@ -112,9 +112,9 @@ def confirm_by_code(user: User, session: AuthSession, passcode: str | int, clien
 
 
 def look_at_link(token: str, session: AuthSession | None, client: ClientContext) -> tuple[Challenge, bool]:
-    """Return what a link is about, and whether it was opened where it was asked for, by who asked.
+    """Return the challenge of a link, and whether it was opened by the user and in the browser that requested it.
 
-    :raises Rejected: ``api_error``, also in another session of theirs there; ``change_email_expired``
+    :raises Rejected: ``api_error``, even in another session of that user there; ``change_email_expired``
     """
     opened = open_link(token, CHANGE) or open_link(token, ADD)
     if opened is None or opened.user is None or not opened.user.is_active or opened.challenge.spent_at is not None:
@@ -128,12 +128,12 @@ def look_at_link(token: str, session: AuthSession | None, client: ClientContext)
     if not here or session is None or session.user_id != challenge.user_id:
         return challenge, False
     if session.session_id != challenge.session_id:
-        raise Rejected("api_error")  # begun in an earlier session here, maybe by another person
+        raise Rejected("api_error")  # started in an earlier session here, maybe by another person
     return challenge, True
 
 
 def confirm_by_link(user: User, session: AuthSession, challenge: Challenge, client: ClientContext) -> None:
-    """Give the user the address whose mail has this link, after ``look_at_link`` has found it opened here.
+    """Add the new address to the account, after ``look_at_link`` has checked that the link was opened here.
 
     :raises Rejected: ``api_error``, ``identity_already_associated``
     """
@@ -142,7 +142,7 @@ def confirm_by_link(user: User, session: AuthSession, challenge: Challenge, clie
 
 
 def _give(user: User, session: AuthSession, challenge: Challenge, client: ClientContext) -> None:
-    """Store a proved address; of two accounts that prove one address at the same moment, one gets it."""
+    """Store a verified address. If two accounts verify the same address concurrently, only one gets it."""
     if not challenges.spend(challenge):
         raise Rejected("api_error")
     typed, before = TypedIdentity("email", challenge.destination), primary_email(user.id)
@@ -151,7 +151,7 @@ def _give(user: User, session: AuthSession, challenge: Challenge, client: Client
         raise Rejected("too_many_addresses", field="passcode", most=settings.emails_per_account)
     release_unverified(typed)
     try:
-        with db.session.begin_nested():  # an address taken meanwhile leaves the old one where it was
+        with db.session.begin_nested():  # if the address was taken meanwhile, the old one stays
             if old:
                 drop_value(user.id, "email", old)
             add_identity(user, typed, confirmed=True, primary=old != "" or not before)
@@ -160,7 +160,7 @@ def _give(user: User, session: AuthSession, challenge: Challenge, client: Client
     if not before and method_of(EmailCode.name).is_enabled:
         enroll_email_code(user.id, session.session_id)
     if old:
-        challenges.end_open(user.id)  # what was sent to the old address is good no more
+        challenges.end_open(user.id)  # codes sent to the old address become invalid
     event = "address.change_confirmed" if old else "address.added"
     record(event, user.id, challenge_id=challenge.id)
     notify_of_change(user, session, AFTER[event], old, typed.value, before, client)
@@ -168,7 +168,7 @@ def _give(user: User, session: AuthSession, challenge: Challenge, client: Client
 
 
 def _why_not(user: User, asked: Challenge | None) -> Rejected:
-    """Return why a request can't be answered any more: too late, too many tries, or never this user's."""
+    """Return why a request can no longer be confirmed: expired, too many attempts, or not this user's."""
     if asked is None or asked.spent_at is not None:
         return Rejected("api_error")
     if clock.now() >= asked.expires_at:

@@ -1,4 +1,4 @@
-"""/identities: name, email addresses, phone number and username of an account. /change-email/undo: an old one back."""
+"""/identities: an account's name, email addresses, phone number and username. /change-email/undo: undo a change."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ UNDO_PAGE = "identities/undo.html"
 @bp.get("/identities")
 @login_required
 def identities_page() -> Response:
-    """Show the name, and what finds the account: since when, and which address is the primary one."""
+    """Show the name and the identities, with dates and the primary address."""
     return respond(PAGE, shown=_page(), **_facts())
 
 
 @bp.post("/identities/add")
 @login_required
 def add_email() -> Response:
-    """Send a code and a link to one more address; it is added when one of them is used."""
+    """Send a code and a link to an additional address; it is added when one of them is used."""
     after_this_request(view_commit)
     require_fresh(current_session())
     form = AddressForm()
@@ -52,7 +52,7 @@ def add_email() -> Response:
 @bp.post("/identities/primary")
 @login_required
 def make_primary() -> Response:
-    """Let another of one's addresses be the primary one."""
+    """Make another of the user's addresses the primary one."""
     after_this_request(view_commit)
     require_fresh(current_session())
     form = AddressForm()
@@ -66,7 +66,7 @@ def make_primary() -> Response:
 @bp.post("/identities/remove")
 @login_required
 def remove() -> Response:
-    """Remove an address, the number or the username: the one that is named."""
+    """Remove an address, the phone number or the username, whichever is given."""
     after_this_request(view_commit)
     require_fresh(current_session())
     form = RemoveForm()
@@ -80,7 +80,7 @@ def remove() -> Response:
 @bp.post("/identities/name")
 @login_required
 def set_name() -> Response:
-    """Set the name, or take it away. It signs nobody in, so no fresh proof is asked for."""
+    """Set or remove the name. Needs no reauthentication, because it isn't used to sign in."""
     after_this_request(view_commit)
     form = NameForm()
     if form.validate():
@@ -93,7 +93,7 @@ def set_name() -> Response:
 @bp.post("/identities/username")
 @login_required
 def set_username() -> Response:
-    """Take a username, or another one."""
+    """Set or replace the username."""
     after_this_request(view_commit)
     require_fresh(current_session())
     form = UsernameForm()
@@ -132,7 +132,7 @@ def _page(
     other: BaseForm | None = None,
     called: BaseForm | None = None,
 ) -> dict[str, Any]:
-    """Return what the page shows beside the facts; a program needs none of it."""
+    """Return the page's context besides the facts; empty for API clients."""
     if wants_json():
         return {}
     mine = {row.kind: row.value for row in reversed(all_identities_of(current_user.id))}
@@ -148,7 +148,7 @@ def _page(
 
 @bp.get("/change-email/undo/<token>")
 def undo_page(token: str) -> Response:
-    """Show who changed it, and a button that undoes it; change nothing, whoever looks."""
+    """Show who made the change, and a button that undoes it. Changes nothing itself, even if a scanner opens it."""
     change = identities.undoable_change(token)
     return no_referrer(
         respond(UNDO_PAGE, UndoForm(), shown={"token": token, "asked": change.asked}, state=_state(change))
@@ -157,7 +157,7 @@ def undo_page(token: str) -> Response:
 
 @bp.post("/change-email/undo/<token>")
 def undo(token: str) -> Response:
-    """Undo it. Signs nobody in, and works in any browser."""
+    """Undo the change. Works in any browser, and doesn't sign anyone in."""
     after_this_request(view_commit)
     form = UndoForm()
     change = None
