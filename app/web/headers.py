@@ -40,7 +40,7 @@ LOOPBACK = frozenset(("127.0.0.1", "localhost", "[::1]"))
 _OTHER_HOSTS = "latchkey.other_hosts"
 
 MACHINES_ASK = frozenset(("/healthz", "/readyz"))
-"""Paths that load balancers request by IP address. Their responses are of no use to a forged Host."""
+"""Paths that load balancers request by IP address. Their responses are of no use to anyone who forges the Host."""
 
 
 def csp_nonce() -> str:
