@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT too
 
 from app import clock, i18n, outbox
 from app.audit import record

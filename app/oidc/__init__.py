@@ -1,7 +1,8 @@
-"""OpenID Connect: apps that sign people in here, and what they may do in their name.
+"""OpenID Connect provider: apps that users sign in to with their account here, and what those apps may access.
 
-Promises that every token of a session is invalid from the moment that session ends, or its person may no longer use
-the app, and that nothing is redirected to an address that its client has not registered.
+Guarantees that the tokens of a session, except those with ``offline_access``, stop working as soon as the session ends,
+that all tokens stop working as soon as the user may no longer use the app, and that users are never redirected to an
+address the client has not registered.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ bp = Blueprint("oidc", __name__)
 
 
 def init_app(app: Flask) -> None:
-    """Register this feature's URLs."""
+    """Register this package's URLs, jobs and hooks."""
     from app.authenticators.keys import register_sealed
     from app.db.export import register_export
     from app.groups.service import register_membership_end_hook
@@ -51,7 +52,7 @@ def init_app(app: Flask) -> None:
 
 
 def _import_views() -> None:
-    """Have the views register themselves with the blueprint."""
+    """Import the views, which register themselves on the blueprint."""
     from app.oidc import (  # noqa: F401
         apps_views,
         authorize_views,

@@ -1,6 +1,7 @@
-"""Access tokens: issued, and looked up when a client calls with one.
+"""Access tokens: issuing them, and looking them up when a client presents one.
 
-Each is a row by its digest, JWTs too, so that a service that asks us hears at once that one is revoked.
+Every token is stored as a row keyed by its digest, including JWTs, so that introspection reports a revocation
+immediately.
 """
 
 from __future__ import annotations
@@ -63,10 +64,10 @@ _FIND_WITH_CLAIMS = CompiledStatement(
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """An access token, not stored as it is.
+    """An access token that was just issued. Only its digest is stored.
 
-    :ivar expires_in: seconds
-    :ivar jkt: thumbprint of the key that it is bound to (RFC 9449), or None
+    :ivar expires_in: lifetime in seconds
+    :ivar jkt: thumbprint of the key it is bound to (RFC 9449), or None
     """
 
     token: str
@@ -76,10 +77,10 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Presented:
-    """A valid access token that was presented, and whose it is.
+    """A valid access token that was presented, with its grant, account and client.
 
     :ivar identities: by kind, the primary identity and whether it is confirmed
-    :ivar groups: names of the groups of the account
+    :ivar groups: names of the account's groups
     """
 
     row: AccessToken
@@ -91,14 +92,14 @@ class Presented:
 
     @property
     def scopes(self) -> frozenset[str]:
-        """What the token allows."""
+        """Scopes granted by the token."""
         return frozenset(self.row.scopes.split())
 
 
 def issue(
     grant: Grant, handle: str, client: Client, scopes: Sequence[str], resource: str, jkt: str | None = None
 ) -> Issued:
-    """Return a new access token of a grant. One INSERT."""
+    """Issue an access token for a grant. One INSERT."""
     is_jwt = client.access_token == "jwt"  # noqa: S105 - a format
     life = settings.oauth_jwt_lifetime if is_jwt else settings.oauth_access_token_lifetime
     now = clock.now()
@@ -114,7 +115,7 @@ def issue(
 
 
 def _jwt(grant: Grant, handle: str, client: Client, scopes: Sequence[str], resource: str, jkt: str | None) -> str:
-    """Return an access token that other services read themselves (RFC 9068, section 2.2)."""
+    """Return a signed JWT access token, which other services can verify themselves (RFC 9068, section 2.2)."""
     now = int(clock.unix())
     audience = resource.split() or [settings.public_url]
     claims: dict[str, Any] = {
@@ -130,16 +131,16 @@ def _jwt(grant: Grant, handle: str, client: Client, scopes: Sequence[str], resou
 
 
 def find(token: str) -> Presented | None:
-    """Return a valid access token; None for any other text. One statement.
+    """Return a valid access token, or None. One statement.
 
-    None is valid whose client is gone or disabled, or is for groups of which the account is in none.
+    A token is not valid if its client is gone or disabled, or is restricted to groups the account isn't in.
     """
     found = _FIND.first(digest=secrets.digest(token), now=clock.now())
     return _presented(found, {}) if found is not None else None
 
 
 def find_with_claims(token: str) -> Presented | None:
-    """Return the same with what its account's claims are made of. One statement."""
+    """Like ``find``, but also load the identities that the account's claims are made of. One statement."""
     found = _FIND_WITH_CLAIMS.first(digest=secrets.digest(token), now=clock.now())
     if found is None:
         return None
@@ -159,6 +160,6 @@ def _presented(found: Sequence[Any], identities: dict[str, tuple[str, bool]]) ->
 
 
 def revoke(token: str, client: Client) -> int:
-    """Revoke an access token of ``client``; return how many there were."""
+    """Revoke an access token of ``client``; return how many were revoked."""
     its_own = sa.exists().where(_grant.c.id == _token.c.grant_id, _grant.c.client_id == client.id)
     return changed(sa.delete(AccessToken).where(_token.c.digest == secrets.digest(token), its_own))

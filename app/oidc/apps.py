@@ -1,4 +1,4 @@
-"""The apps of a person: those that they may use, and those that have access to their account."""
+"""A user's apps: those they can open, and those that have access to their account."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from app.users import User
 from app.web.destinations import LauncherEntry, letter_of, registered_entries, tint_of
 
 MOST = 200
-"""Apps of each list at most."""
+"""Maximum number of apps in each list."""
 
 _user, _consent, _g = User.__table__, Consent.__table__, Grant.__table__.c
 _ALLOWED = CompiledStatement(
@@ -48,16 +48,16 @@ _can_be_opened = sa.and_(OAuthClient.source == "command", _home.is_not(None), _h
 
 @dataclass(slots=True)
 class AppAccess:
-    """An app that a person has allowed something, or is signed in to.
+    """An app that a user has granted access to, or is signed in to.
 
-    :ivar client: None for one that is disabled, or no longer registered
-    :ivar allowed: scopes that the person lets it have
-    :ivar scopes: what it has now: those that are allowed and that it may still ask for, and those of valid tokens
-    :ivar has_access: whether it has anything now; not where it is gone or disabled, or the person may not use it
-    :ivar since: when it was allowed, else when the person signed in to it first, of what is kept
-    :ivar used_at: when the person signed in to it, or it renewed its tokens, last; None when that is no longer kept
-    :ivar is_signed_in: whether it can do that now
-    :ivar stays_signed_in: whether it can when the person has signed out here
+    :ivar client: None if it is disabled or no longer registered
+    :ivar allowed: scopes the user has consented to
+    :ivar scopes: scopes the app has now: those consented to that it may still request, and those of valid tokens
+    :ivar has_access: whether the app has any access now; False if it is gone or disabled, or the user may not use it
+    :ivar since: when the user consented, or else their first sign-in to the app that is still on record
+    :ivar used_at: last sign-in or token refresh; None if that is no longer on record
+    :ivar is_signed_in: whether the app has a valid grant now
+    :ivar stays_signed_in: whether that grant outlives the user's session here
     """
 
     id: str
@@ -72,16 +72,17 @@ class AppAccess:
 
     @property
     def name(self) -> str:
-        """What a page calls it."""
+        """Display name of the app."""
         return self.client.name if self.client is not None else self.id
 
 
 def apps_of(user_id: int) -> tuple[list[LauncherEntry], list[AppAccess]]:
-    """Return the apps that a person can open, and those that they allowed something. Three statements.
+    """Return the apps a user can open, and those with access to their account. Three statements.
 
-    Of the latter, those that have no access now come last.
+    In the second list, apps that have no access now come last.
 
-    Opened is an app with a home page that an administrator has added: no other stands there for everyone to see.
+    The first list has apps with a home page that were added by an administrator. Apps that registered themselves are
+    not listed, since they would show up for everyone.
     """
     consented = _ALLOWED.all(user=user_id)
     groups = frozenset(names_in(consented[0][0] or "")) if consented else frozenset[str]()
@@ -97,9 +98,9 @@ def apps_of(user_id: int) -> tuple[list[LauncherEntry], list[AppAccess]]:
 
 
 def remove(user_id: int, client_id: str) -> str | None:
-    """Take away what an app may do with an account, and its tokens, and have it told that the person is signed out.
+    """Revoke an app's consent and tokens for an account, and notify the app that the user is signed out.
 
-    :return: its name; None if there was nothing to take away
+    :return: the app's name; None if there was nothing to revoke
     """
     if not is_client_id(client_id):
         return None
@@ -115,7 +116,7 @@ def remove(user_id: int, client_id: str) -> str | None:
 
 
 def _access(allowed: Iterable[Sequence[Any]], used: Iterable[Sequence[Any]]) -> dict[str, AppAccess]:
-    """Return what has access, by the id of its client: what is allowed, and what is not asked for but signed in."""
+    """Return access by client id: apps the user consented to, and apps they are signed in to without being asked."""
     found = {
         app_id: AppAccess(app_id, since, allowed=frozenset(scopes.split()))
         for _, app_id, scopes, since in allowed
@@ -136,7 +137,7 @@ def _access(allowed: Iterable[Sequence[Any]], used: Iterable[Sequence[Any]]) -> 
 
 
 def _see_what_counts(access: AppAccess, client: Client | None, groups: frozenset[str]) -> None:
-    """Leave of an app's access what it has now. Nobody in ``groups`` gets or uses a token of an app for others."""
+    """Reduce an app's access to what it has now. Users outside the app's groups get no tokens and can't use any."""
     access.client = client
     if client is None or not client.admits(groups):
         access.scopes = frozenset()
@@ -147,7 +148,7 @@ def _see_what_counts(access: AppAccess, client: Client | None, groups: frozenset
 
 
 def _clients(ids: Collection[str], *, or_if: sa.ColumnElement[bool] | None = None) -> dict[str, Client]:
-    """Return the clients of the clients file, and of the database those of ``ids`` and ``or_if``. One statement."""
+    """Return the clients of the clients file, and database clients that match ``ids`` or ``or_if``. One statement."""
     wanted = OAuthClient.id.in_(ids)
     which = wanted if or_if is None else sa.or_(wanted, or_if)
     rows = sa.select(OAuthClient).where(which).order_by(sa.case((wanted, 0), else_=1), OAuthClient.id)
@@ -156,7 +157,7 @@ def _clients(ids: Collection[str], *, or_if: sa.ColumnElement[bool] | None = Non
 
 
 def _opens(client: Client, groups: frozenset[str]) -> bool:
-    """Whether a member of these groups finds the app among theirs."""
+    """Return whether a member of these groups sees the app among those they can open."""
     return bool(client.home_url) and client.is_vetted and client.admits(groups)
 
 

@@ -1,4 +1,4 @@
-"""/apps: the apps that a person can open, and those that have access to their account."""
+"""/apps: the apps a user can open, and those that have access to their account."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def apps_page() -> Response:
 @bp.post("/apps/remove")
 @login_required
 def remove_app() -> Response:
-    """Take away an app's access, with no fresh proof: it only ever takes access away."""
+    """Revoke an app's access. Needs no reauthentication, since it only ever removes access."""
     after_this_request(view_commit)
     form = AppForm()
     if form.validate():

@@ -1,7 +1,7 @@
-"""What a client asks of the authorization endpoint, validated (OpenID Connect Core, section 3.1.2.2).
+"""Authorization requests and their validation (OpenID Connect Core, section 3.1.2.2).
 
-Until client and redirect URI are sure, a fault is shown to the person on a page.
-From then on it goes back to the client.
+Until the client and redirect URI are verified, errors are shown to the user on a page. After that they are returned to
+the client.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 
 
 class PageRefusal(Exception):
-    """A request that can't be answered to its client, because it is not sure who that is.
+    """A request that can't be answered by redirect, because its client or redirect URI is not verified.
 
-    :ivar code: of the message that the page shows
+    :ivar code: code of the message to show
     """
 
     def __init__(self, code: str) -> None:
@@ -46,7 +46,7 @@ class PageRefusal(Exception):
 
 
 class AuthorizationError(Exception):
-    """A refusal that goes back to the client by redirect (RFC 6749, section 4.1.2.1)."""
+    """An error returned to the client by redirect (RFC 6749, section 4.1.2.1)."""
 
     def __init__(self, code: str, description: str, redirect_uri: str, state: str | None) -> None:
         super().__init__(code)
@@ -57,22 +57,22 @@ class AuthorizationError(Exception):
 
     @property
     def url(self) -> str:
-        """Where the browser is sent."""
+        """URL to redirect the browser to."""
         return response_url(self.redirect_uri, self.state, error=self.code, error_description=self.description)
 
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """A valid request.
+    """A valid authorization request.
 
-    :ivar scopes: those that it asks for and that its client may have, in our order
-    :ivar claims: the names in the ``claims`` parameter: ``{"userinfo": ["email"], "id_token": []}``; what it says of
-        them is not kept, since it can be anything
-    :ivar level: assurance level that it asks for, 1 or 2
-    :ivar must_have_level: whether less than that is no answer
-    :ivar resource: services that its tokens will be for, joined by spaces (RFC 8707)
-    :ivar served_by: clients that serve those of them that any app may ask for
-    :ivar subject: what ``sub`` of the answer must be, from ``id_token_hint`` or ``claims``; "" for any
+    :ivar scopes: requested scopes that the client may have, in our order
+    :ivar claims: claim names from the ``claims`` parameter: ``{"userinfo": ["email"], "id_token": []}``. Their values
+        are dropped, since they can be anything
+    :ivar level: requested assurance level, 1 or 2
+    :ivar must_have_level: whether level 2 is mandatory
+    :ivar resource: services the tokens will be for, joined by spaces (RFC 8707)
+    :ivar served_by: clients that serve those of the services that any app may request
+    :ivar subject: required ``sub`` of the response, from ``id_token_hint`` or ``claims``; "" for any
     """
 
     client: Client
@@ -95,27 +95,27 @@ class Authorization:
 
     @property
     def is_silent(self) -> bool:
-        """Whether no page may be shown."""
+        """Whether no page may be shown (``prompt=none``)."""
         return "none" in self.prompts
 
     def refusal(self, code: str, description: str) -> AuthorizationError:
-        """Return a refusal that goes back to this request's client."""
+        """Return an error to send back to this request's client."""
         return AuthorizationError(code, description, self.redirect_uri, self.state)
 
 
 def response_url(redirect_uri: str, state: str | None, **answer: str) -> str:
-    """Return where a browser takes an answer: the redirect URI with it, the state, and who answers (RFC 9207)."""
+    """Return the redirect URI with the response, the state and the issuer added to it (RFC 9207)."""
     parameters = answer | ({"state": state} if state is not None else {}) | {"iss": settings.public_url}
     joint = "&" if urlsplit(redirect_uri).query else "" if redirect_uri.endswith("?") else "?"
     return f"{redirect_uri}{joint}{urlencode(parameters)}"
 
 
 def read_authorization(given: MultiDict[str, str], *, pushed_by: Client | None = None) -> Authorization:
-    """Validate a request.
+    """Validate an authorization request.
 
-    :param pushed_by: the client that has pushed it, and has proved who it is (RFC 9126)
-    :raises PageRefusal: until client and redirect URI are sure
-    :raises AuthorizationError: from then on
+    :param pushed_by: authenticated client that pushed it (RFC 9126)
+    :raises PageRefusal: if the client or redirect URI is invalid
+    :raises AuthorizationError: for any other error
     """
     client = pushed_by or _client_of(given)
     redirect_uri = _redirect_uri_of(given, client)
@@ -188,7 +188,7 @@ def _refuse_what_is_not_supported(fields: dict[str, str], client: Client) -> Non
 
 
 def scopes_of(fields: dict[str, str], client: Client) -> tuple[str, ...]:
-    """Return the scopes that are asked for and allowed; what nobody knows is ignored (Core, section 3.1.2.1)."""
+    """Return the requested scopes that the client may have; unknown ones are ignored (Core, section 3.1.2.1)."""
     asked = words(fields, "scope")
     found = tuple(scope for scope in client.scopes if scope in asked)
     if not found:
@@ -197,7 +197,7 @@ def scopes_of(fields: dict[str, str], client: Client) -> tuple[str, ...]:
 
 
 def _challenge_of(fields: dict[str, str], client: Client) -> str | None:
-    """Return the PKCE challenge, by S256 alone (RFC 7636, section 4.3; RFC 9700, section 2.1.1)."""
+    """Return the PKCE challenge. Only S256 is accepted (RFC 7636, section 4.3; RFC 9700, section 2.1.1)."""
     challenge = fields.get("code_challenge")
     if challenge is None:
         if client.pkce == "required" or "code_challenge_method" in fields:
@@ -232,7 +232,7 @@ def _bounded(fields: dict[str, str], name: str, longest: int) -> str | None:
 
 
 def _claims_of(fields: dict[str, str], client: Client) -> dict[str, Any]:
-    """Return the ``claims`` parameter without what means nothing to us or is not this client's (Core, section 5.5)."""
+    """Return the ``claims`` parameter, limited to known claims that the client may have (Core, section 5.5)."""
     if "claims" not in fields:
         return {}
     try:
@@ -251,7 +251,7 @@ def _claims_of(fields: dict[str, str], client: Client) -> dict[str, Any]:
 
 
 def _essential_level(claims: dict[str, Any]) -> int:
-    """Return the level that an essential ``acr`` claim asks for, 1 without one."""
+    """Return the level required by an essential ``acr`` claim, or 1 if there is none."""
     acr = claims.get("id_token", {}).get("acr") or {}
     if acr.get("essential") is not True:
         return 1
@@ -263,14 +263,14 @@ def _essential_level(claims: dict[str, Any]) -> int:
 
 
 def _subject_of(fields: dict[str, str], claims: dict[str, Any]) -> str:
-    """Return what ``sub`` must be: from a hint that we signed, or the ``claims`` parameter (Core, 3.1.2.2)."""
+    """Return the required ``sub``, from an ID token hint that we signed or from ``claims`` (Core, 3.1.2.2)."""
     wanted = (claims.get("id_token", {}).get("sub") or {}).get("value")
     if wanted is not None and not isinstance(wanted, str):
         raise OAuthError("invalid_request", "claims asks for a sub that is no text.")
     hint = fields.get("id_token_hint")
     if hint is None:
         return wanted or ""
-    told = keys.verify(hint, typ="JWT")  # an ID token: other tokens that we sign have other names
+    told = keys.verify(hint, typ="JWT")  # ID tokens only: other tokens we sign have another typ
     if told is None or not isinstance(told.get("sub"), str):
         raise OAuthError("invalid_request", "id_token_hint was not issued here.")
     if wanted is not None and wanted != told["sub"]:

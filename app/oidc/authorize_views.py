@@ -1,7 +1,7 @@
-"""/oauth/authorize and the steps after it: sign in, confirm, choose an account, allow; /oauth/par before it (RFC 9126).
+"""/oauth/authorize and the interaction steps that follow it, and /oauth/par before it (RFC 9126).
 
-A request is answered at once where nothing is left to do. Otherwise it is stored and continues at ``/oauth/continue``,
-to which each step leads back.
+A request is answered immediately if there is nothing left to do. Otherwise it is stored, and every step (sign in,
+confirm, choose an account, consent) leads back to ``/oauth/continue``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ DENIED = ("access_denied", "The person has refused.")
 
 @bp.get("/oauth/authorize")
 def authorize() -> Response:
-    """Answer an app that wants a person to sign in."""
+    """Handle an app's authorization request."""
     after_this_request(view_commit)
     if request.method == "HEAD":
         return Response()
@@ -63,10 +63,10 @@ def authorize() -> Response:
 
 @bp.post("/oauth/authorize")
 def authorize_by_form() -> Response:
-    """Store what another site's form asks for, and have the browser come back with its cookies.
+    """Store an authorization request that was POSTed, and redirect so that the browser comes back with its cookies.
 
-    A form of another site comes without ours, so nothing is decided here and no session is looked up: it needs no CSRF
-    token. What is asked for is validated when it comes back.
+    A cross-site form POST doesn't carry our cookies, so nothing is decided here, no session is looked up, and no CSRF
+    token is needed. The request is validated when the browser comes back.
     """
     after_this_request(view_commit)
     given = of_form()
@@ -80,7 +80,7 @@ def authorize_by_form() -> Response:
 
 @bp.get("/oauth/continue")
 def continue_request() -> Response:
-    """Go on with a stored request, after a step or after a form."""
+    """Continue a stored request after an interaction step or a form."""
     after_this_request(view_commit)
     if request.method == "HEAD":
         return Response()
@@ -91,7 +91,7 @@ def continue_request() -> Response:
 
 @bp.post("/oauth/consent")
 def consent() -> Response:
-    """Note whether the person allows the app what it asks for."""
+    """Record whether the user consents to the app's request."""
     after_this_request(view_commit)
     form = ConsentForm()
     if not form.validate():
@@ -102,7 +102,7 @@ def consent() -> Response:
     try:
         asked = read_authorization(requests.parameters_of(row))
         found = _situation(asked, row)
-        if next_step(asked, found) != "consent":  # signed out meanwhile, or no longer a member
+        if next_step(asked, found) != "consent":  # signed out or removed from the group in the meantime
             return _go_on(asked, row)
         if form.allow.data != "yes":
             record("app.refused", session.user_id, client=asked.client.id, app=asked.client.name)
@@ -110,7 +110,7 @@ def consent() -> Response:
             raise asked.refusal(*DENIED)
         scopes = scopes_to_allow(asked)
         if not asked.client.is_vetted and not requests.has_shown(row, scopes):
-            return _go_on(asked, row)  # it has changed itself since the page was shown
+            return _go_on(asked, row)  # the app changed its registration after the page was shown
         assert found is not None
         consents.allow_more(session.user_id, asked.client, scopes, found.relation)
         record("app.allowed", session.user_id, client=asked.client.id, app=asked.client.name, scopes=" ".join(scopes))
@@ -125,7 +125,7 @@ def consent() -> Response:
 
 @bp.post("/oauth/account")
 def choose_account() -> Response:
-    """Go on with the account that is signed in, or sign out to use another."""
+    """Continue with the signed-in account, or sign out to use another one."""
     after_this_request(view_commit)
     form = ConsentForm()
     if not form.validate():
@@ -140,12 +140,12 @@ def choose_account() -> Response:
 
 
 def refused(code: str, status: int = 400) -> Response:
-    """Return the page for a request whose app can't be answered."""
+    """Return the error page for a request that can't be answered by redirect."""
     return error_answer(status, message(code))
 
 
 def _answer(row: AuthorizationRequest | None) -> Response:
-    """Answer a request, stored or new."""
+    """Handle a request, stored or new."""
     try:
         given = of_query() if row is None else requests.parameters_of(row)
         return page_until_read(given, row, CONTINUE) or _go_on(read_authorization(given), row)
@@ -156,9 +156,9 @@ def _answer(row: AuthorizationRequest | None) -> Response:
 
 
 def _answer_again(request_id: str, *, allows: bool = True) -> Response:
-    """Answer a request as it was just answered in this session, where that is what is asked for: a double click.
+    """Repeat the response that this session just got, if the decision is the same: a double click.
 
-    Without scripts a browser sends a form as often as its button is pressed, and shows the last answer alone.
+    Without JavaScript, a browser submits a form every time its button is clicked, and only shows the last response.
     """
     session, row = current_session(), requests.find(request_id, answered=True)
     if session is None or row is None:
@@ -182,7 +182,7 @@ def _send_back(error: AuthorizationError, row: AuthorizationRequest | None) -> R
 
 
 def _situation(asked: Authorization, row: AuthorizationRequest | None) -> Situation | None:
-    """Return who is there; None without a session in this browser."""
+    """Return the user's situation; None without a browser session."""
     session = current_session()
     if session is None or session.kind != "browser":
         return None
@@ -193,7 +193,7 @@ def _situation(asked: Authorization, row: AuthorizationRequest | None) -> Situat
 
 
 def _go_on(asked: Authorization, row: AuthorizationRequest | None) -> Response:
-    """Do what is next: answer the app, or show the person a page."""
+    """Take the next step: answer the app, or show the user a page."""
     found = _situation(asked, row)
     step = next_step(asked, found)
     if step == "answer":
@@ -221,7 +221,7 @@ def _give_code(asked: Authorization, found: Situation, row: AuthorizationRequest
 
 
 def _show(step: Step, asked: Authorization, row: AuthorizationRequest, found: Situation | None) -> Response:
-    """Show the page of a step, or lead to the one that has it."""
+    """Show the page for a step, or redirect to the page that handles it."""
     back = with_query(CONTINUE, request=row.id)
     if step == "sign_in":
         return _sign_in(asked, back)
@@ -235,7 +235,7 @@ def _show(step: Step, asked: Authorization, row: AuthorizationRequest, found: Si
         record("app.not_allowed", found.session.user_id, client=asked.client.id, app=asked.client.name)
         requests.answer(row)
         throttling.take("requests", present_client().ip_address)
-        again = requests.store(requests.parameters_of(row), pushed=row.pushed)  # for another account of theirs
+        again = requests.store(requests.parameters_of(row), pushed=row.pushed)  # to continue with another account
         again.begun_at = row.begun_at
         form = {"action": "/oauth/account", "field": "request", "value": again.id}
         facts |= {"account_form": form, "back": with_query(CONTINUE, request=again.id)}
@@ -250,19 +250,19 @@ def _show(step: Step, asked: Authorization, row: AuthorizationRequest, found: Si
 
 
 def _sign_in(asked: Authorization, back: str) -> Response:
-    """Lead to the sign-in page, in the language that the app asks for where it is one of ours."""
+    """Redirect to the sign-in page, in the language that the app requests if we have it."""
     hint = {"login_hint": asked.login_hint} if asked.login_hint else {}
     answer: Response = redirect(with_query("/us-signin", next=back, **hint))  # type: ignore[assignment]
     if language := i18n.first_offered(asked.ui_locales):
         set_cookie(answer, i18n.ASKED, language, int(requests.LIFETIME.total_seconds()))
     elif settings.cookie_prefix + i18n.ASKED in request.cookies:
-        set_cookie(answer, i18n.ASKED, "", 0)  # of another app
+        set_cookie(answer, i18n.ASKED, "", 0)  # set for another app
     return answer
 
 
 @bp.post("/oauth/par")
 def push() -> Response:
-    """Store an authorization request, validated, for a minute (section 2)."""
+    """Validate an authorization request and store it for a minute (RFC 9126, section 2)."""
     after_this_request(view_commit)
     fields = form_fields()
     client_documents.require(named_client(fields), g.client_address)

@@ -1,4 +1,4 @@
-"""Claims: what apps learn about a person, by scope or one by one (OpenID Connect Core, section 5.4 and 5.5)."""
+"""Claims: what apps learn about a user, by scope or individually (OpenID Connect Core, sections 5.4 and 5.5)."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ OF_SCOPES = {
     "phone": ("phone_number", "phone_number_verified"),
     "groups": ("groups",),
 }
-"""The claims that each scope gives."""
+"""Claims granted by each scope."""
 
 SCOPE_OF = {claim: scope for scope, claims in OF_SCOPES.items() for claim in claims}
-"""The scope that a person allows when a request names this claim."""
+"""Scope that the user consents to when a request names the claim."""
 
 
 def scopes_behind(claims: Mapping[str, Iterable[str]]) -> set[str]:
-    """Return the scopes that the ``claims`` parameter asks for by the names of their claims."""
+    """Return the scopes that cover the claims named in the ``claims`` parameter."""
     return {SCOPE_OF[name] for members in claims.values() for name in members if name in SCOPE_OF}
 
 
 def claims_of(presented: Presented, place: str = "userinfo") -> dict[str, Any]:
-    """Return the claims that a token's scopes give, and those that its request named for ``place``."""
+    """Return the claims that the request named for ``place`` and, for userinfo, those granted by the token's scopes."""
     by_scope = {claim for scope in presented.scopes for claim in OF_SCOPES.get(scope, ())}
     named = set(presented.grant.claims.get(place, ())) & SCOPE_OF.keys()
     return _values(presented, (by_scope if place == "userinfo" else set()) | named)
 
 
 def _values(presented: Presented, wanted: Iterable[str]) -> dict[str, Any]:
-    """Return those claims that there is something to say of; a claim without a value is left out (section 5.3.2)."""
+    """Return the claims that have a value; the rest are omitted (section 5.3.2)."""
     email, is_email_verified = presented.identities.get("email", ("", False))
     phone, is_phone_verified = presented.identities.get("phone", ("", False))
     username = presented.identities.get("username", ("", False))[0]
@@ -53,9 +53,9 @@ def _values(presented: Presented, wanted: Iterable[str]) -> dict[str, Any]:
 
 
 def amr_of(names: str, level: int) -> list[str]:
-    """Return authentication methods by their RFC 8176 names; ``mfa`` with them for two factors.
+    """Return authentication methods by their RFC 8176 names, plus ``mfa`` for two factors.
 
-    :param names: as in ``auth_session.amr``: methods joined by commas, and ``uv``
+    :param names: as in ``auth_session.amr``: comma-separated methods, and ``uv``
     """
     proofs = [name for name in names.split(",") if name]
     found = ["user" if name == "uv" else method_of(method_behind(name)).amr for name in proofs]

@@ -1,4 +1,4 @@
-"""Delete what has expired of apps: requests, codes, tokens and proofs; end what people may no longer use."""
+"""Cleanup jobs for apps: delete expired requests, codes, tokens and proofs, and end access that users have lost."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from flask import Flask
 
 KEPT_FOR = timedelta(days=1)
-"""So that a code or token that comes too late is still told from one that never was."""
+"""Retention after expiry, so that an expired code or token can be told apart from one that never existed."""
 
 
 def init_app(app: Flask) -> None:
-    """Have the worker delete what has expired, and end what was lost."""
+    """Register the worker's cleanup jobs."""
     register_cleanups(
         app,
         prune_requests,
@@ -44,12 +44,12 @@ def init_app(app: Flask) -> None:
 
 
 def prune_requests() -> int:
-    """Delete a batch of authorization requests that nobody finished; return how many."""
+    """Delete a batch of expired authorization requests; return how many."""
     return delete_batch(db.session, AuthorizationRequest, AuthorizationRequest.expires_at < clock.now())
 
 
 def prune_devices() -> int:
-    """Delete a batch of devices' requests that are over; return how many."""
+    """Delete a batch of expired device requests; return how many."""
     return delete_batch(db.session, DeviceRequest, DeviceRequest.expires_at < clock.now() - KEPT_FOR)
 
 
@@ -59,12 +59,12 @@ def prune_access_tokens() -> int:
 
 
 def prune_grants() -> int:
-    """Delete a batch of grants of which nothing is valid any more; return how many."""
+    """Delete a batch of grants that have no valid tokens left; return how many."""
     return delete_batch(db.session, Grant, Grant.expires_at < clock.now() - KEPT_FOR)
 
 
 def prune_used_proofs() -> int:
-    """Delete a batch of proofs that would not be accepted again in any case; return how many."""
+    """Delete a batch of used proofs that have expired, so a replay would fail anyway; return how many."""
     return delete_batch(db.session, UsedProof, UsedProof.expires_at < clock.now())
 
 

@@ -1,4 +1,4 @@
-"""private_key_jwt: a client authenticates by a short token that it signed itself (RFC 7523, section 3)."""
+"""private_key_jwt: clients authenticate with a short-lived JWT that they signed (RFC 7523, section 3)."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 LONGEST = 8192
 LIFETIME = timedelta(minutes=5)
 LEEWAY = timedelta(seconds=30)
-"""By which the clocks of the two may differ."""
+"""Allowed clock skew."""
 
 ENDPOINTS = ("/oauth/token", "/oauth/par", "/oauth/device")
 MOST_ID = 255
 
 
 class InvalidAssertion(Exception):
-    """An assertion that authenticates nobody; its text says why, for the event."""
+    """A rejected assertion. Its text is the reason, for the audit event."""
 
 
 def audiences() -> frozenset[str]:
-    """Return what an assertion may name as its audience: the issuer, or an endpoint (RFC 9126, section 2)."""
+    """Return the accepted audiences: the issuer and the endpoints (RFC 9126, section 2)."""
     return frozenset((settings.public_url, *(settings.public_url + path for path in ENDPOINTS)))
 
 
 def claimed_client(assertion: str) -> str:
-    """Return the client id that an assertion claims, before anything of it is verified; "" where it claims none."""
+    """Return the client id that an assertion claims, without verifying anything; "" if there is none."""
     try:
         claims = _parts(assertion)[1]
     except InvalidAssertion:
@@ -42,7 +42,7 @@ def claimed_client(assertion: str) -> str:
 
 
 def verify_assertion(assertion: str, client: Client) -> None:
-    """Accept an assertion of ``client``, once. One statement, if it is valid otherwise.
+    """Verify an assertion of ``client`` and mark it as used. One statement, if it is otherwise valid.
 
     :raises InvalidAssertion: with the reason
     """
@@ -65,14 +65,14 @@ def verify_assertion(assertion: str, client: Client) -> None:
 
 
 def _check_audience(audience: object) -> None:
-    """Accept us alone: with another name beside ours, that service could send the assertion on to us."""
+    """Accept only our own audiences: a service named alongside us could replay the assertion here."""
     named = audience if isinstance(audience, list) else [audience]
     if not named or not all(isinstance(each, str) and each in audiences() for each in named):
         raise InvalidAssertion("audience")
 
 
 def _check_times(claims: dict[str, Any]) -> float:
-    """Return when the assertion expires (Unix time). Raises InvalidAssertion."""
+    """Return the expiry of the assertion (Unix time). Raises InvalidAssertion."""
     now, leeway = clock.unix(), LEEWAY.total_seconds()
     expires, begins = _time(claims.get("exp")), _time(claims.get("nbf", 0))
     issued = _time(claims.get("iat", 0))
@@ -92,7 +92,7 @@ def _time(value: object) -> float:
 
 
 def _parts(assertion: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return header and claims of a compact JWS, unverified. Raises InvalidAssertion."""
+    """Return the header and claims of a compact JWS, without verifying it. Raises InvalidAssertion."""
     if len(assertion) > LONGEST:
         raise InvalidAssertion("form")
     try:

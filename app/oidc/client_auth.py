@@ -1,7 +1,7 @@
-"""Client authentication: who calls an endpoint that is for clients (RFC 6749, section 2.3).
+"""Client authentication for the endpoints that clients call (RFC 6749, section 2.3).
 
-An unknown client, a disabled one and a wrong secret get the same answer. Failures are counted by network address, for
-each client apart: an app with an old secret keeps no other app on the same machine from signing people in.
+An unknown client, a disabled client and a wrong secret get the same response. Failures are counted per network address
+and client, so that one app with an outdated secret doesn't block the other apps on the same machine.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ CHALLENGE = 'Basic realm="Latchkey", charset="UTF-8"'
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request brings to authenticate its client.
+    """Client credentials sent with a request.
 
-    :ivar secrets: what the secret may be: as it was sent, and decoded
+    :ivar secrets: candidates for the secret: as sent, and decoded
     """
 
     method: Method
@@ -43,10 +43,12 @@ class Credentials:
 
 
 def authenticate(fields: Mapping[str, str]) -> Client:
-    """Return the client that sends the current request. One statement; none for a client of the clients file.
+    """Return the client that sent the current request.
 
-    :param fields: of the request's body, each sent once
-    :raises OAuthError: ``invalid_client`` (401); ``invalid_request`` for more than one method in the request;
+    One statement, or none for a client of the clients file, and one more for an assertion.
+
+    :param fields: form fields of the request body, each sent once
+    :raises OAuthError: ``invalid_client`` (401); ``invalid_request`` if the request uses more than one method;
         ``temporarily_unavailable`` (429) after too many failures
     """
     given = _credentials(fields)
@@ -65,17 +67,17 @@ def authenticate(fields: Mapping[str, str]) -> Client:
 
 
 def named_client(fields: Mapping[str, str]) -> str:
-    """Return the client id that a request brings, before anything is verified; "" for none.
+    """Return the client id sent with a request, before anything is verified; "" for none.
 
-    :raises OAuthError: as ``authenticate`` for what can't be read
+    :raises OAuthError: if the credentials can't be read, like ``authenticate``
     """
     return _credentials(fields).client_id
 
 
 def client_of_request(client_id: str) -> Client:
-    """Return the client that a request names, where it needs no secret.
+    """Return the client named in a request that needs no secret.
 
-    :raises OAuthError: ``invalid_client`` when there is none, or it is disabled
+    :raises OAuthError: ``invalid_client`` if it is unknown or disabled
     """
     client = find_client(client_id)
     if client is None:
@@ -84,7 +86,9 @@ def client_of_request(client_id: str) -> Client:
 
 
 def limit_public(client: Client) -> None:
-    """Count a request that stores something, where anyone could send it: as a public client, or one of their own keys.
+    """Rate limit requests that store something and that anyone could send.
+
+    Those come from public clients, and from clients that use keys of their own making (metadata documents).
 
     :raises Rejected: ``too_many_requests`` (429)
     """
@@ -93,7 +97,7 @@ def limit_public(client: Client) -> None:
 
 
 def _credentials(fields: Mapping[str, str]) -> Credentials:
-    """Return what the request brings. A field without a value counts as left out (RFC 6749, section 3.2)."""
+    """Return the credentials sent with the request. An empty field counts as missing (RFC 6749, section 3.2)."""
     client_id, secret = fields.get("client_id", ""), fields.get("client_secret", "")
     assertion, kind = fields.get("client_assertion", ""), fields.get("client_assertion_type", "")
     header = _basic()
@@ -116,9 +120,9 @@ def _credentials(fields: Mapping[str, str]) -> Credentials:
 
 
 def _basic() -> Credentials | None:
-    """Return what the Authorization header says; None where it is of another scheme, or missing.
+    """Return the credentials in the Authorization header; None if it is missing or uses another scheme.
 
-    Id and secret are form-encoded in it. Many clients leave that out, so a secret may also be what was sent.
+    Client id and secret are form-encoded in it. Many clients skip the encoding, so the secret is also tried as sent.
     """
     scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "basic":
@@ -135,9 +139,9 @@ def _basic() -> Credentials | None:
 
 
 def _fault(client: Client, given: Credentials) -> str:
-    """Return why this does not authenticate ``client``, or "".
+    """Return why the credentials don't authenticate ``client``, or "".
 
-    Many programs send the id of a public client by HTTP Basic too, with an empty secret (RFC 6749, section 2.3.1).
+    Many programs also send a public client's id by HTTP Basic, with an empty secret (RFC 6749, section 2.3.1).
     """
     if client.is_public and given.method == "client_secret_basic":
         return "" if given.secrets == ("",) else "method"
@@ -155,13 +159,13 @@ def _fault(client: Client, given: Credentials) -> str:
 
 
 def _has_secret(client: Client, candidates: tuple[str, ...]) -> bool:
-    """Compare with each secret that is accepted, each in constant time."""
+    """Compare with each accepted secret, in constant time."""
     given = [secrets.digest(each) for each in candidates]
     return any(secrets.same(digest, each) for digest in client.secret_digests for each in given)
 
 
 def _counted(client_id: str) -> str:
-    """Return by what failures are counted apart; what can be no client's id is counted together."""
+    """Return the key to count failures under: the client id, or "" for anything that can't be one."""
     return client_id if is_client_id(client_id) else ""
 
 
@@ -176,9 +180,9 @@ def _unavailable(full: Rejected) -> OAuthError:
 
 
 def _record_failure(client: Client | None, given: Credentials, reason: str) -> None:
-    """Record it once in a while, for the operator who asks why an app can't sign anybody in.
+    """Record the failure, at most once in a while, for an operator wondering why an app can't sign anyone in.
 
-    Unknown ids can be made up without end: of all of them one is recorded.
+    Unknown client ids can be made up endlessly, so they are treated as one.
     """
     about = client.id if client is not None else ""
     if throttling.is_news("client.rejected", f"{about} {reason}", g.client_address):

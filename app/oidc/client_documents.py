@@ -1,7 +1,8 @@
-"""Apps that are known by a metadata document at their own address: has it been read, and is it any good?
+"""Clients identified by the URL of a metadata document: whether it has been read, and whether it is valid.
 
-A request never waits for another server. It orders that a worker reads the document (``document_fetches``), and comes
-back. A good answer counts for as long as its server says, within bounds; after a bad one the next try waits a minute.
+A request never waits for another server. It schedules a fetch by the worker (``document_fetches``), and is retried. A
+valid document stays fresh for as long as its server says, within bounds. After a failure, the next attempt waits a
+minute.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT too
 
 from app import clock, throttling
 from app.extensions import changed, db
@@ -22,22 +23,25 @@ from app.oidc.models import ClientDocument, OAuthClient
 
 LIMIT = "documents"
 AGAIN_AFTER = timedelta(minutes=1)
-"""After a bad answer: so often at most one address is asked."""
+"""Minimum interval between attempts to fetch a document after a failure."""
 
 LATE_AFTER = timedelta(seconds=20)
-"""A document that was not read by then has no worker, or a long queue before it."""
+"""If a document hasn't been read by then, there is no worker or its queue is long."""
 
 MOST, MOST_OF_HOST, MOST_WAITING = 1000, 20, 100
-"""Documents that are remembered in all and of one host, and that wait for a worker."""
+"""Maximum number of documents stored in total, stored per host, and waiting for a worker."""
 
 MOST_NOT_GOOD_OF_HOST = 100
-"""Addresses on one host that were tried lately and led to no good document: more than one network address can order."""
+"""Maximum number of recently tried URLs per host without a valid document.
+
+The rate limit per network address is not enough, since requests can come from many of them.
+"""
 
 FAILED_FOR = timedelta(minutes=10)
-"""How long a document that was never good is remembered."""
+"""How long a document that was never valid is remembered."""
 
 RETRY_AFTER = 2
-"""Seconds after which a program may ask again."""
+"""Seconds after which a program may retry."""
 
 State = Literal["ready", "checking", "late", "failed", "full"]
 
@@ -47,7 +51,7 @@ _c = _table.c
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How far reading a document is.
+    """State of reading a document.
 
     :ivar fault: what is wrong with it, in English; "" unless the state is ``failed``
     """
@@ -60,22 +64,22 @@ READY = Reading("ready")
 
 
 def is_document(client_id: str) -> bool:
-    """Whether a client is one that its document describes, or may become one."""
+    """Return whether a client is, or may become, one that is described by its document."""
     return admits(client_id) and client_id not in clients_in_memory()
 
 
 def reading_of(client_id: str, since: datetime, address: str) -> Reading:
-    """Return how far reading the document of a client is; have it read where it isn't. At most five statements.
+    """Return the state of a client's document, and schedule a fetch if needed. At most five statements.
 
-    :param since: when the app asked; a document that was fresh then is good enough
-    :param address: network address of who asks
-    :raises Rejected: ``too_many_requests`` when too many documents were to be read for that address
+    :param since: when the app made its request; a document that was fresh then is good enough
+    :param address: network address of the requester
+    :raises Rejected: ``too_many_requests`` if that address has scheduled too many fetches
     """
     found, now = db.session.get(ClientDocument, client_id, populate_existing=True), clock.now()
     if found is None or found.fresh_until is None:
         row = db.session.get(OAuthClient, client_id)
         if row is not None and row.source != "document":
-            return READY  # an operator has added it
+            return READY  # added by an operator
     if found is None:
         return _order(client_id, address)
     if found.fresh_until is not None and found.fresh_until > since:
@@ -88,9 +92,9 @@ def reading_of(client_id: str, since: datetime, address: str) -> Reading:
 
 
 def require(client_id: str, address: str) -> None:
-    """Refuse a program's request until the document of its client is read.
+    """Reject a program's request until the document of its client has been read.
 
-    :raises OAuthError: ``temporarily_unavailable`` (503), or ``invalid_client`` with what is wrong (401)
+    :raises OAuthError: ``temporarily_unavailable`` (503), or ``invalid_client`` with the reason (401)
     """
     if not is_document(client_id):
         return
@@ -103,9 +107,11 @@ def require(client_id: str, address: str) -> None:
 
 
 def _order(client_id: str, address: str, *, was_good: bool = False) -> Reading:
-    """Have a worker read a document next; it is counted, since the one who asks chooses where it is. Commits by itself.
+    """Schedule a fetch by a worker, in a transaction of its own.
 
-    :param was_good: then it has its place, however many others are asked for
+    Counts toward the rate limit, since the requester chooses the URL.
+
+    :param was_good: whether the document was valid before; it is then fetched even if the limits are reached
     """
     throttling.take(LIMIT, address)
     if not was_good and _is_full(client_id):
@@ -115,15 +121,15 @@ def _order(client_id: str, address: str, *, was_good: bool = False) -> Reading:
         client_id=client_id, host=host_of_id(client_id), asked_at=now, due_at=now, fault=""
     )
     ordered = row.on_conflict_do_update(index_elements=[_c.client_id], set_={"asked_at": now, "due_at": now})
-    changed(ordered.execution_options(at_once=True))  # also where the answer is that it has to be asked for again
+    changed(ordered.execution_options(at_once=True))  # even if the response only tells the caller to retry
     return Reading("checking")
 
 
 def _is_full(client_id: str) -> bool:
-    """Whether another document would be too many. One statement.
+    """Return whether another document would exceed the limits. One statement.
 
-    What was good is its host's own. Addresses that lead to nothing can be named by anyone, for any host, and must not
-    take the places of those.
+    Valid documents count against their own host. Anyone can name URLs that lead nowhere, on any host, so those must not
+    use up the quota of valid ones.
     """
     now, on_host = clock.now(), _c.host == host_of_id(client_id)
     is_good = _c.fresh_until.is_not(None)

@@ -1,8 +1,9 @@
-"""What ends when an app is disabled, deleted, taken out of the clients file, or known by a document no longer accepted.
+"""Ending sign-ins to an app that is disabled, deleted or gone from the clients file, or whose document is not accepted.
 
-None of its tokens is valid from that moment, since each request looks the app up. Here the grants end, and the app is
-told of each session, though it may not be registered any more: people are signed in to it. ``offline_access`` rests
-until the app is enabled, as it does when a person signs out (OpenID Connect Back-Channel Logout 1.0, section 2.7).
+Its tokens stop working immediately, since every request looks up the client. This module ends the grants and notifies
+the app of each session, even if the app is no longer registered, because users are still signed in to it. Grants with
+``offline_access`` are not revoked, just as when a user signs out (OpenID Connect Back-Channel Logout 1.0, section 2.7).
+They work again once the app is enabled.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 from pydantic import ValidationError
-from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT too
 
 from app.extensions import changed, db, settings
 from app.oidc import client_uris
@@ -20,36 +21,36 @@ from app.oidc.grant_ends import BATCH, end_batch_of_client
 from app.oidc.models import FileClient, Grant, OAuthClient
 
 MOST_AT_ONCE = 10
-"""Batches that end while the administrator waits; the worker ends the rest."""
+"""Maximum number of batches to end while the administrator waits. The worker ends the rest."""
 
 _c = Grant.__table__.c
 
 
 def end_of_disabled(client_id: str) -> None:
-    """Sign everyone out of an app that was just disabled; where they are many, the worker does the rest."""
+    """Sign everyone out of an app that was just disabled. If there are many grants, the worker does the rest."""
     for _ in range(MOST_AT_ONCE):
         if end_batch_of(client_id) < BATCH:
             return
 
 
 def end_batch_of(client_id: str) -> int:
-    """Sign a batch of people out of an app in the database, and have it told; return how many grants that were.
+    """Sign a batch of users out of an app in the database and notify it; return how many grants were ended.
 
-    None while the clients file has one of the same id, for then it is that one's.
+    Does nothing while the clients file has a client with the same id, since the grants belong to that client.
     """
     row = None if client_id in clients_in_memory() else db.session.get(OAuthClient, client_id)
     return end_batch_of_client(client_id, _readable(row)) if row is not None else 0
 
 
 def prune_unusable_clients() -> int:
-    """Sign a batch of people out of apps that can't be used any more; return how many grants that were.
+    """Sign a batch of users out of apps that can no longer be used; return how many grants were ended.
 
-    Those are disabled, known by a document that the operator no longer accepts, or gone from the clients file.
+    Those are disabled apps, and apps with a metadata document that the operator no longer accepts.
     """
     is_signed_in_to = sa.exists().where(_c.client_id == OAuthClient.id, _c.ended_at.is_(None))
     unusable = [OAuthClient.disabled_at]
     if not settings.client_documents or settings.client_document_hosts:
-        unusable.append(OAuthClient.fetched_at)  # those that are known by a document
+        unusable.append(OAuthClient.fetched_at)  # set for clients with a metadata document
     for at in unusable:
         for row in db.session.scalars(sa.select(OAuthClient).where(at.is_not(None), is_signed_in_to)).all():
             is_accepted = row.disabled_at is None and client_uris.admits(row.id)
@@ -59,10 +60,10 @@ def prune_unusable_clients() -> int:
 
 
 def prune_file_clients() -> int:
-    """Note the clients of the clients file, and sign a batch of people out of those that it had; return how many.
+    """Record the clients of the clients file, and sign a batch of users out of those no longer in it; return how many.
 
-    A server that has read an older file than another one may still have clients that are gone, and not yet those that
-    are new: it leaves them to the other one. Without a file it knows nothing of them.
+    A server that has read an older file than another one may still have removed clients, and lack new ones, so it
+    leaves both to the server with the newer file. Does nothing without a clients file.
     """
     if not settings.clients_file:
         return 0

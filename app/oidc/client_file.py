@@ -1,9 +1,9 @@
-"""The clients file: apps that the operator describes in TOML, read once at start (``LATCHKEY_CLIENTS_FILE``).
+"""The clients file: apps that the operator defines in TOML, read once at startup (``LATCHKEY_CLIENTS_FILE``).
 
-No secret stands in it: digests do, or paths of files that hold secrets. Every fault is named with its line.
+It holds no plaintext secrets, only digests or paths of files that hold secrets. Every error is reported with its line.
 
-Logos are files beside it, served by us. An app's own address of a logo is not shown: with it, each look at a page would
-tell that app's server who looks.
+Logos are files next to it, served by us. An app's own logo URL is never loaded, since each page view would tell the
+app's server who is looking.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OF_SECRETS = ("secret_digest", "secret_file")
 LOGO = "logo"
 NOT_IN_FILE = ("id", "source", "secret_digests", "logo_url")
 FIELDS = (*(name for name in Client.model_fields if name not in NOT_IN_FILE), *OF_SECRETS, LOGO)
-"""What a client's table may have."""
+"""Keys allowed in a client's table."""
 
 REMEDY = "Mend it; docs/apps.md says what it takes."
 DIGEST_REMEDY = "flask clients digest makes one."
@@ -54,7 +54,7 @@ _LOGOS_IN_MEMORY = "latchkey.oidc.logos"
 def load(app: Flask) -> None:
     """Read the clients file, if there is one, and keep its clients in memory.
 
-    :raises ConfigurationError: with every fault found in it
+    :raises ConfigurationError: with every error found in it
     """
     path = app.extensions["latchkey.settings"].clients_file
     if not path:
@@ -67,28 +67,28 @@ def load(app: Flask) -> None:
 
 
 def read_clients(path: str, name: str = SETTING) -> tuple[dict[str, Client], list[Problem]]:
-    """Return the clients of a file by id, and what is wrong with it; a client with a fault is left out.
+    """Return the clients of a file by id, and the problems found. Clients with errors are left out.
 
-    :param name: of what names the file, for the problems
+    :param name: setting that names the file, for the problem messages
     """
     clients, problems, _ = _read(path, name)
     return clients, problems
 
 
 def keep_logos(app: Flask, logos: Mapping[str, Image]) -> None:
-    """Keep the logos of the clients file, by client id, with ``app``."""
+    """Keep the logos of the clients file in memory, by client id."""
     names = {client_id: _logo_name(image) for client_id, image in logos.items()}
     app.extensions[_LOGOS_IN_MEMORY] = names, {names[client_id]: image for client_id, image in logos.items()}
 
 
 def logo_path(client_id: str) -> str:
-    """Return where a client's logo is served; "" for one that has none."""
+    """Return the path where a client's logo is served; "" if it has none."""
     name = _kept_logos()[0].get(client_id)
     return f"{LOGOS}/{name}" if name else ""
 
 
 def find_logo(name: str) -> Image | None:
-    """Return the logo that is served by this name."""
+    """Return the logo served under this name."""
     return _kept_logos()[1].get(name)
 
 
@@ -98,21 +98,21 @@ def _kept_logos() -> tuple[Mapping[str, str], Mapping[str, Image]]:
 
 
 def _logo_name(image: Image) -> str:
-    """Return the name of a logo in its address. It changes with the file."""
+    """Return the file name of a logo in its URL. It changes with the content."""
     return f"{hashlib.sha256(image.data).hexdigest()[:32]}.{image.kind}"
 
 
 def _read(path: str, name: str) -> tuple[dict[str, Client], list[Problem], dict[str, Image]]:
-    """Return the same, and the clients' logos."""
+    """Like ``read_clients``, but also return the clients' logos."""
     reader = _Reader(TomlFile(path, name))
     clients = {client.id: client for client in reader.clients()}
     return clients, reader.file.problems, reader.logos
 
 
 class _Reader:
-    """Makes clients of the tables of one file.
+    """Builds clients from the tables of a file.
 
-    :ivar logos: by the id of their client
+    :ivar logos: by client id
     """
 
     def __init__(self, file: TomlFile) -> None:
@@ -121,7 +121,7 @@ class _Reader:
         self._has_fault = False
 
     def clients(self) -> Iterator[Client]:
-        """Yield each client that has no fault."""
+        """Yield each client without errors."""
         for client_id, table in self.file.named(KIND, "grafana").items():
             if (client := self._client(client_id, table)) is not None:
                 yield client
@@ -154,7 +154,7 @@ class _Reader:
             self._add(client_id, field, " is no field of a client", remedy)
 
     def _digests(self, client_id: str, table: dict[str, Any]) -> tuple[str, ...]:
-        """Return the digests of a client's secrets: one, or the new and the old one of a rotation."""
+        """Return the digests of a client's secrets: one, or the new and the old one during a rotation."""
         if "secret_file" in table:
             if "secret_digest" in table:
                 self._add(client_id, "secret_file", " is set, and secret_digest too", "Keep one of them.")
@@ -199,7 +199,7 @@ class _Reader:
 
 
 def _said(fault: ErrorDetails) -> tuple[str, str]:
-    """Return which field a fault is of, and what is wrong with it, without its value."""
+    """Return the field an error is about, and what is wrong with it, without its value."""
     field = str(fault["loc"][0]) if fault["loc"] else ""
     text = WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, ").replace("Input should", "must"))
     if len(fault["loc"]) > 1 and fault["type"] in WORDS:

@@ -1,6 +1,6 @@
-"""Public keys of clients (RFC 7517), whether one of them has signed something, and whether it was used before.
+"""Public keys of clients (RFC 7517), verification of their signatures, and replay protection for signed proofs.
 
-What is good once is an assertion (RFC 7523) and a proof of possession (RFC 9449).
+Assertions (RFC 7523) and proofs of possession (RFC 9449) can be used once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT too
 
 from app.crypto import secrets
 from app.db.compiled import CompiledStatement
@@ -29,8 +29,10 @@ KINDS = {
     "EdDSA": ("OKP", "Ed25519"),
     "Ed25519": ("OKP", "Ed25519"),
 }
-"""Algorithms that clients may sign with, and the key that each takes: its type and its curve. RFC 9864 gives the last
-two names to the same one."""
+"""Algorithms that clients may sign with, and the key type and curve each one needs.
+
+``EdDSA`` and ``Ed25519`` are two names for the same algorithm (RFC 9864).
+"""
 
 MOST_KEYS = 20
 LEAST_RSA_BITS = 2048
@@ -44,9 +46,9 @@ _SPEND = CompiledStatement(
 
 
 def check_jwks(value: dict[str, Any]) -> None:
-    """Refuse a key set that verifies nothing, or that holds what its owner should keep.
+    """Reject a key set without a usable public key, or with private or shared keys.
 
-    :raises ValueError: with what is wrong
+    :raises ValueError: with the reason
     """
     keys = value.get("keys")
     if not isinstance(keys, list) or not all(isinstance(each, dict) for each in keys):
@@ -70,14 +72,14 @@ def _can_be_stored(value: dict[str, Any]) -> bool:
 
 
 def has_private_part(key: dict[str, Any]) -> bool:
-    """Whether a JWK holds what its owner should keep."""
+    """Return whether a JWK contains a private or shared key."""
     return bool(_PRIVATE & key.keys())
 
 
 def read_unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return header and claims of a compact JWS, before anything of it is verified.
+    """Return the header and claims of a compact JWS, without verifying it.
 
-    :raises ValueError: when it is none, or they are no JSON objects
+    :raises ValueError: if it isn't one, or they aren't JSON objects
     """
     parts = token.split(".")
     if len(parts) != 3:
@@ -96,9 +98,9 @@ def _object(part: str) -> dict[str, Any]:
 
 
 def is_signed(token: str, jwks: dict[str, Any], alg: str, kid: object = None) -> bool:
-    """Whether one of these keys signed ``token``, a compact JWS, by ``alg``.
+    """Return whether one of these keys signed ``token``, a compact JWS, with ``alg``.
 
-    :param kid: the key that its header names; without one each key for that algorithm is tried
+    :param kid: key id in its header; without one, every key for the algorithm is tried
     """
     from app.oidc import jose
 
@@ -112,7 +114,7 @@ def _candidates(jwks: dict[str, Any], alg: str, kid: object) -> Iterator[jwk.Key
 
 
 def _usable(key: dict[str, Any], alg: str) -> jwk.Key | None:
-    """Return a key that verifies signatures by ``alg``, or None."""
+    """Return the key if it can verify ``alg`` signatures, else None."""
     from app.oidc import jose
 
     kind, curve = KINDS[alg]
@@ -126,12 +128,12 @@ def _usable(key: dict[str, Any], alg: str) -> jwk.Key | None:
 
 
 def spend_proof(kind: str, owner: str, jti: str, until: datetime) -> bool:
-    """Use a proof; False when it was used before. One statement; of two uses at once one succeeds.
+    """Mark a proof as used; return False if it was used before. One statement, atomic for concurrent uses.
 
-    :param kind: of proof, ``assertion`` or ``dpop``
-    :param owner: whose it is, in whose name nobody else can use up its ids: a client id, or a key's thumbprint
+    :param kind: kind of proof, ``assertion`` or ``dpop``
+    :param owner: client id or key thumbprint that the id is scoped to, so that no one else can use up its ids
     :param jti: its id; any text
-    :param until: when it would not be accepted any more in any case
+    :param until: when it would be rejected anyway
     """
     digest = secrets.digest("\n".join((kind, owner, jti)))
     return _SPEND.run(digest=digest, expires_at=until) == 1

@@ -1,5 +1,7 @@
-"""Client metadata (RFC 7591, section 2): the fields of a client that it stands for, as a program registers it and as a
-client ID metadata document says it (draft-ietf-oauth-client-id-metadata-document-02, section 4).
+"""Client metadata (RFC 7591, section 2), mapped to the fields of a client.
+
+It is sent by a program that registers a client, or read from a client ID metadata document
+(draft-ietf-oauth-client-id-metadata-document-02, section 4).
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ FIELDS = {
     "require_pushed_authorization_requests": "require_pushed",
     "dpop_bound_access_tokens": "require_dpop",
 }
-"""Each metadata field that a program can set, and the field of ``Client`` that holds it."""
+"""Metadata fields that a program can set, and the ``Client`` field each one maps to."""
 
 NAME = 80
 ADDRESSES = ("redirect_uris", "post_logout_redirect_uris")
@@ -51,7 +53,7 @@ DOCUMENT_METHODS = ("none", "private_key_jwt")
 
 
 class Metadata(BaseModel):
-    """What a program says of itself, each value of its type. What nobody here knows is left out (RFC 7591, 3.1)."""
+    """Client metadata with validated types. Unknown fields are ignored (RFC 7591, 3.1)."""
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True, hide_input_in_errors=True)
 
@@ -82,7 +84,7 @@ class Metadata(BaseModel):
 
 
 def read_metadata(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a client that ``given`` stands for; null counts as left out (RFC 7592, section 2.2).
+    """Return the client fields for ``given`` metadata; null counts as omitted (RFC 7592, section 2.2).
 
     :raises OAuthError: ``invalid_redirect_uri``, ``invalid_client_metadata``
     """
@@ -109,9 +111,9 @@ def read_metadata(given: dict[str, Any]) -> dict[str, Any]:
 def registered_client(
     client_id: str, secret_digests: tuple[str, ...], fields: dict[str, Any], source: str = "registration"
 ) -> Client:
-    """Return a client of these fields.
+    """Return a client with these fields.
 
-    :raises OAuthError: as ``read_metadata``
+    :raises OAuthError: like ``read_metadata``
     """
     try:
         return Client(**fields, id=client_id, secret_digests=secret_digests, source=source)
@@ -120,7 +122,7 @@ def registered_client(
 
 
 def metadata_of(client: Client) -> dict[str, Any]:
-    """Return what is registered of a client, as metadata; what is empty is left out."""
+    """Return a client's registration as metadata, without empty values."""
     held = client.model_dump(mode="json")
     facts: dict[str, Any] = {name: held[field] for name, field in FIELDS.items() if held[field] not in ("", [], None)}
     native = any(is_loopback(uri) or urlsplit(uri).scheme not in ("https", "http") for uri in client.redirect_uris)
@@ -137,7 +139,7 @@ def metadata_of(client: Client) -> dict[str, Any]:
 def read_document(client_id: str, body: bytes) -> Client:
     """Return the client that a document describes.
 
-    :raises OAuthError: with what is wrong, for its developer
+    :raises OAuthError: with the reason, for its developer
     """
     try:
         given = read_object(body)
@@ -157,7 +159,7 @@ def read_document(client_id: str, body: bytes) -> Client:
 
 
 def _of_ours(given: dict[str, Any]) -> dict[str, Any]:
-    """Return metadata without what is meant for other servers: the same document is read by all of them."""
+    """Return metadata without values meant for other servers, since all of them read the same document."""
     found = dict(given)
     if isinstance(given.get("grant_types"), list):
         found["grant_types"] = [each for each in given["grant_types"] if each in GRANT_TYPES]
@@ -171,7 +173,7 @@ def _of_ours(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_address(name: str, uri: str, client_id: str) -> None:
-    """Refuse an address on another site: its owner has not said that this app is theirs (section 8.1)."""
+    """Reject a URI on another site, since its owner hasn't confirmed that the app is theirs (section 8.1)."""
     if is_loopback(uri):
         return
     here, there = urlsplit(client_id), urlsplit(uri)
@@ -201,7 +203,7 @@ def _refuse_unsupported(metadata: Metadata) -> None:
 
 
 def _refuse_address(uri: str, metadata: Metadata) -> None:
-    """Refuse an address that a program may not choose for itself, whatever an operator may."""
+    """Reject a redirect URI that a program may not register itself, even if an operator could."""
     scheme = uri.partition(":")[0]
     try:
         check_redirect_uri(uri)
@@ -214,7 +216,7 @@ def _refuse_address(uri: str, metadata: Metadata) -> None:
 
 
 def _scopes(scope: str) -> list[str]:
-    """Return the scopes that are known; all where none was named."""
+    """Return the known scopes; all of them if none were named."""
     asked = scope.split()
     known = [name for name in dict.fromkeys(asked) if name in SCOPES]
     if asked and not known:
@@ -223,7 +225,7 @@ def _scopes(scope: str) -> list[str]:
 
 
 def _origins(uris: list[str]) -> list[str]:
-    """Return the origins of pages that are sent codes: their scripts exchange them."""
+    """Return the origins of the pages that codes are sent to, since their scripts exchange them."""
     return list(
         dict.fromkeys("/".join(uri.split("/", 3)[:3]) for uri in uris if uri.startswith(("https://", "http://")))
     )
@@ -238,9 +240,9 @@ def _invalid(description: str) -> OAuthError:
 
 
 def _refusal(error: ValidationError, names: dict[str, str]) -> OAuthError:
-    """Return what is wrong first, by the metadata field that it is wrong with; without its value.
+    """Return an error for the first invalid metadata field, without its value.
 
-    :param names: of metadata fields, where the fault knows the field of ``Client``
+    :param names: maps ``Client`` fields to metadata fields, if the error is about the former
     """
     fault = error.errors(include_url=False, include_input=False)[0]
     field = str(fault["loc"][0]) if fault["loc"] else ""

@@ -1,21 +1,21 @@
-"""Secrets of clients: how they are made, and what an operator may bring (ASVS 11.4.1)."""
+"""Client secrets: how they are generated, and which ones an operator may supply (ASVS 11.4.1)."""
 
 from __future__ import annotations
 
 from app.crypto import secrets
 
 PREFIX = "lks_"
-"""By which scanners of code recognize one."""
+"""Lets secret scanners recognize a client secret."""
 
 INITIAL_PREFIX = "lki_"
-"""Of an initial access token, with which a program registers clients."""
+"""Prefix of an initial access token, with which a program registers clients."""
 
 REGISTRATION_PREFIX = "lkm_"
-"""Of a registration access token, with which a registered client changes itself."""
+"""Prefix of a registration access token, with which a registered client manages itself."""
 
 LEAST = 20
 MARK = "sha256:"
-"""Before a digest in the clients file, so that nobody takes a secret for one."""
+"""Prefix of digests in the clients file, so that a secret can't be mistaken for one."""
 
 
 def new_secret() -> str:
@@ -24,9 +24,9 @@ def new_secret() -> str:
 
 
 def check_secret(text: str) -> None:
-    """Refuse a secret that can be guessed, or sent in no header.
+    """Reject a secret that can be guessed or can't be sent in a header.
 
-    :raises ValueError: with what is wrong, and never with the secret
+    :raises ValueError: with the reason, never with the secret
     """
     if len(text) < LEAST:
         raise ValueError(f"is shorter than {LEAST} characters, so it can be guessed")
@@ -35,5 +35,5 @@ def check_secret(text: str) -> None:
 
 
 def digest_text(secret: str) -> str:
-    """Return the digest of a secret as the clients file has it."""
+    """Return the digest of a secret in the format of the clients file."""
     return MARK + secrets.digest(secret)

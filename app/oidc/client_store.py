@@ -1,6 +1,6 @@
-"""Clients in the database: create, change and describe them, rotate their secrets, and take them away.
+"""Clients in the database: create, change, describe and delete them, and rotate their secrets.
 
-Each change is one conditional statement and an event. None of them commits.
+Each change is a conditional statement and an audit event. The caller commits, except for ``delete_grants``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import UTC, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT too
 
 from app import clock
 from app.audit import record
@@ -35,23 +35,23 @@ from app.oidc.models import (
 )
 
 LEFT_BEHIND = (AuthorizationRequest, ClientDocument, DeviceRequest, Consent, Grant)
-"""What names a client without a foreign key."""
+"""Models that refer to a client without a foreign key."""
 
 BATCH = 500
 TOKEN_NAME = 64
-"""Characters of the name of an initial access token."""
+"""Maximum length of an initial access token's name."""
 
 _table = OAuthClient.__table__
 _c = _table.c
 
 
 def row_of(client_id: str) -> OAuthClient | None:
-    """Return the row of a client, disabled or not."""
+    """Return a client's row, disabled or not."""
     return db.session.get(OAuthClient, client_id)
 
 
 def rows() -> Iterator[OAuthClient]:
-    """Yield the row of every client, by its id. A statement for each few hundred."""
+    """Yield the rows of all clients, ordered by id. One statement per batch."""
     last = ""
     while True:
         found = sa.select(OAuthClient).where(OAuthClient.id > last).order_by(OAuthClient.id).limit(BATCH)
@@ -64,11 +64,11 @@ def rows() -> Iterator[OAuthClient]:
 
 
 def create(client: Client, *, by: str, secret: str = "", registration_token: str = "") -> bool:
-    """Store a client; return False when there is one of this id, which stays as it is.
+    """Store a client; return False if the id is taken, leaving that client unchanged.
 
     :param by: who does it, for the event: ``operator``, ``registration`` or ``document``
     :param secret: "" for a client without one
-    :param registration_token: with which it may change itself; "" for none
+    :param registration_token: token that lets the client manage itself; "" for none
     """
     row = {
         "id": client.id,
@@ -88,9 +88,9 @@ def create(client: Client, *, by: str, secret: str = "", registration_token: str
 
 
 def change(client: Client, *, by: str, secret: str | None = None) -> bool:
-    """Replace what is registered of a client; False when there is none of this id.
+    """Replace a client's registration; return False if there is no client with this id.
 
-    :param secret: instead of every secret that it has; "" for none, None to leave them as they are
+    :param secret: replaces all of its secrets; "" for none, None to leave them as they are
     """
     values: dict[str, Any] = {"registered": registered_fields(client), "updated_at": clock.now()}
     if secret is not None:
@@ -104,9 +104,9 @@ def change(client: Client, *, by: str, secret: str | None = None) -> bool:
 
 
 def rotate_secret(client_id: str, overlap: timedelta, *, by: str) -> str | None:
-    """Give a client a new secret, and return it; None when it has none, or there is no such client.
+    """Give a client a new secret and return it; None if it has no secret or doesn't exist.
 
-    :param overlap: for which the secret that it has now is accepted too; one that was replaced before is not
+    :param overlap: how long the current secret stays valid too; one replaced earlier stops working
     """
     secret, now = new_secret(), clock.now()
     kept = {"old_secret_digest": _c.secret_digest if overlap else None, "old_secret_until": now + overlap}
@@ -118,10 +118,10 @@ def rotate_secret(client_id: str, overlap: timedelta, *, by: str) -> str | None:
 
 
 def switch(client_id: str, *, off: bool, by: str) -> bool:
-    """Disable or enable a client; False when it is so already, or there is none.
+    """Disable or enable a client; return False if it already is, or doesn't exist.
 
-    While it is disabled, nobody can sign in to it, and none of its tokens is valid. Who is signed in to it is signed
-    out there.
+    While it is disabled, no one can sign in to it and none of its tokens are valid. Disabling it also signs out the
+    users who are signed in to it.
     """
     switched = sa.update(_table).where(
         _c.id == client_id, _c.disabled_at.is_(None) if off else _c.disabled_at.is_not(None)
@@ -135,16 +135,16 @@ def switch(client_id: str, *, off: bool, by: str) -> bool:
 
 
 def delete_grants(client_id: str) -> None:
-    """Delete what people have let a client do, a batch at a time. Commits each by itself; can be repeated."""
+    """Delete a client's grants in batches. Commits each batch; safe to repeat."""
     while delete_batch(db.session, Grant, Grant.client_id == client_id):
         pass
 
 
 def delete(client_id: str, *, by: str) -> bool:
-    """Delete a client with all that it was given; False when there is none.
+    """Delete a client and everything it was granted; return False if it doesn't exist.
 
-    Another one of the same id begins anew: its people are asked again, and no token of this one is valid there.
-    Who is signed in to this one is signed out there.
+    A new client with the same id starts from scratch: users are asked again, and no token of the old one is valid
+    there. Users who are signed in to the old one are signed out there.
     """
     while client_ends.end_batch_of(client_id):
         pass
@@ -157,7 +157,7 @@ def delete(client_id: str, *, by: str) -> bool:
 
 
 def issue_registration_token(name: str, uses: int, lasts: timedelta, *, by: str) -> str:
-    """Return a token with which programs register ``uses`` clients (RFC 7591, section 3); it isn't stored."""
+    """Return a token that can register ``uses`` clients (RFC 7591, section 3). Only its digest is stored."""
     token = secrets.prefixed_token(INITIAL_PREFIX)
     row = {"digest": secrets.digest(token), "name": name, "uses_left": uses, "expires_at": clock.now() + lasts}
     db.session.execute(sa.insert(RegistrationToken).values(row | {"created_at": clock.now()}))
@@ -166,7 +166,7 @@ def issue_registration_token(name: str, uses: int, lasts: timedelta, *, by: str)
 
 
 def recipe(client: Client, secret: str = "") -> dict[str, Any]:
-    """Return what an app is given to sign people in here."""
+    """Return the settings an app needs to sign users in here."""
     origin = settings.public_url
     return {
         "discovery_url": f"{origin}/.well-known/openid-configuration",
@@ -180,7 +180,7 @@ def recipe(client: Client, secret: str = "") -> dict[str, Any]:
 
 
 def described(row: OAuthClient) -> dict[str, Any]:
-    """Return every field of a client in the database, and its state."""
+    """Return all fields of a client in the database, and its state."""
     client = client_of(row)
     replaced = bool(row.old_secret_digest) and len(client.secret_digests) > 1
     return fields_of(client) | {
@@ -192,7 +192,7 @@ def described(row: OAuthClient) -> dict[str, Any]:
 
 
 def fields_of(client: Client) -> dict[str, Any]:
-    """Return every field of a client but its secrets."""
+    """Return all fields of a client except its secrets."""
     facts = client.model_dump(mode="json")
     return {"id": client.id} | {name: facts[name] for name in Client.model_fields if name in REGISTERED} | {
         "source": client.source,
@@ -201,19 +201,19 @@ def fields_of(client: Client) -> dict[str, Any]:
 
 
 def state_of(row: OAuthClient) -> str:
-    """Return ``enabled``, ``disabled``, or ``hidden`` where the clients file has one of the same id."""
+    """Return ``enabled``, ``disabled``, or ``hidden`` if the clients file has a client with the same id."""
     if row.id in clients_in_memory():
         return "hidden"
     return "enabled" if row.disabled_at is None else "disabled"
 
 
 def id_for(name: str) -> str:
-    """Return a client id made of an app's name; "" where nothing of it is left."""
+    """Return a client id derived from an app's name; "" if nothing of it is left."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def notes_on(client: Client, groups: Collection[str]) -> list[str]:
-    """Return what is allowed, and may still not be meant."""
+    """Return warnings about settings that are allowed but may not be intended."""
     found = [f"there is no group {name}: flask groups create {name}" for name in client.groups if name not in groups]
     addresses = (*client.redirect_uris, *client.post_logout_redirect_uris, client.backchannel_logout_uri)
     found += [f"{uri} can be read on its way: use https://" for uri in addresses if is_plain_http(uri)]
@@ -221,7 +221,7 @@ def notes_on(client: Client, groups: Collection[str]) -> list[str]:
 
 
 def _store_what_is_looked_up(client: Client, *, replace: bool) -> None:
-    """Store the origins of a client, and what it serves for any app, where one look at an index finds them."""
+    """Store a client's origins, and what it serves for any app, in tables that an index lookup can search."""
     open_to_all = client.serves if client.serves_all else ()
     for model, column, values in (
         (OAuthClientOrigin, "origin", client.origins),

@@ -1,6 +1,6 @@
-"""Addresses of clients: which may be registered, and whether one that a request names is among them (RFC 9700, 2.1).
+"""URIs of clients: which may be registered, and whether a request's URI matches one of them (RFC 9700, 2.1).
 
-The address of a metadata document is a client id itself (draft-ietf-oauth-client-id-metadata-document-02, section 3).
+The URL of a metadata document is itself a client id (draft-ietf-oauth-client-id-metadata-document-02, section 3).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from app.oidc.models import CLIENT_ID, ORIGIN, RESOURCE
 LONGEST = 2048
 
 _URI = re.compile(r"(?:[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+\Z")
-"""RFC 3986, appendix A, without a fragment. Browsers drop or change everything else on the way."""
+"""RFC 3986, appendix A, without a fragment. Browsers drop or rewrite all other characters."""
 
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\Z")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*\Z")
@@ -22,13 +22,13 @@ _LOOPBACK = re.compile(r"http://(localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::([
 LAST_PORT = 65535
 
 EVERYONE = "everyone"
-"""In ``LATCHKEY_CLIENT_DOCUMENTS``: every account may use such apps."""
+"""Value of ``LATCHKEY_CLIENT_DOCUMENTS`` that lets every account use such apps."""
 
 
 def check_url(value: str) -> None:
-    """Refuse what is no https or http address of a page or an endpoint.
+    """Reject anything that isn't an https or http URL of a page or an endpoint.
 
-    :raises ValueError: with what is wrong
+    :raises ValueError: with the reason
     """
     parts = _split(value)
     if parts.scheme not in ("https", "http") or not value.startswith(f"{parts.scheme}://"):
@@ -41,9 +41,9 @@ def check_url(value: str) -> None:
 
 
 def check_redirect_uri(value: str) -> None:
-    """Refuse what can't be a redirect URI (RFC 6749, section 3.1.2; RFC 8252, section 7).
+    """Reject anything that can't be a redirect URI (RFC 6749, section 3.1.2; RFC 8252, section 7).
 
-    :raises ValueError: with what is wrong
+    :raises ValueError: with the reason
     """
     scheme = value.partition(":")[0]
     if "*" in value:
@@ -59,9 +59,9 @@ def check_redirect_uri(value: str) -> None:
 
 
 def check_origin(value: str) -> None:
-    """Refuse what no browser sends as an origin (RFC 6454, section 6.2).
+    """Reject anything that a browser wouldn't send as an origin (RFC 6454, section 6.2).
 
-    :raises ValueError: with what is wrong
+    :raises ValueError: with the reason
     """
     try:
         check_url(value)
@@ -74,16 +74,16 @@ def check_origin(value: str) -> None:
 
 
 def check_resource(value: str) -> None:
-    """Refuse what is no absolute URI without a fragment (RFC 8707, section 2).
+    """Reject anything that isn't an absolute URI without a fragment (RFC 8707, section 2).
 
-    :raises ValueError: with what is wrong
+    :raises ValueError: with the reason
     """
     if not _split(value).scheme or len(value) > RESOURCE:
         raise ValueError(f"{value!r} is no URI of at most {RESOURCE} characters; write it as https://api.example.com")
 
 
 def _split(value: str) -> SplitResult:
-    """Split what has only characters of a URI, and no fragment. Raises ValueError."""
+    """Split a URI that has only valid characters and no fragment. Raises ValueError."""
     if "#" in value:
         raise ValueError(f"{value!r} has a fragment: leave out # and what follows it")
     if len(value) > LONGEST or not _URI.match(value):
@@ -97,22 +97,22 @@ def _split(value: str) -> SplitResult:
 
 
 def is_loopback(uri: str) -> bool:
-    """Whether a redirect URI leads to a native app on the person's own machine (RFC 8252, section 7.3)."""
+    """Return whether a redirect URI leads to a native app on the user's own machine (RFC 8252, section 7.3)."""
     return _portless(uri) is not None
 
 
 def is_native(uri: str) -> bool:
-    """Whether an address leads to an app on the person's own device (RFC 8252, section 7)."""
+    """Return whether a URI leads to an app on the user's own device (RFC 8252, section 7)."""
     return is_loopback(uri) or not uri.startswith(("https://", "http://"))
 
 
 def is_plain_http(uri: str) -> bool:
-    """Whether an address leads to another machine without TLS."""
+    """Return whether a URI leads to another machine without TLS."""
     return uri.startswith("http://") and not is_loopback(uri)
 
 
 def allows_redirect(registered: tuple[str, ...], uri: str) -> bool:
-    """Whether ``uri`` is one of these, to the letter; the port of a loopback address may be any (RFC 8252)."""
+    """Return whether ``uri`` matches a registered one exactly, except for the port of a loopback URI (RFC 8252)."""
     if uri in registered:
         return True
     wanted = _portless(uri)
@@ -120,7 +120,7 @@ def allows_redirect(registered: tuple[str, ...], uri: str) -> bool:
 
 
 def _portless(uri: str) -> tuple[str, str] | None:
-    """Return host and rest of a loopback address, to the letter; None for any other address."""
+    """Return the host and the rest of a loopback URI, without its port; None for any other URI."""
     if not uri.startswith("http://") or len(uri) > LONGEST:
         return None
     found = _LOOPBACK.match(uri)
@@ -130,7 +130,7 @@ def _portless(uri: str) -> tuple[str, str] | None:
 
 
 def is_document_id(client_id: str) -> bool:
-    """Whether a client id can be the address of a metadata document."""
+    """Return whether a client id can be the URL of a metadata document."""
     if not client_id.startswith("https://") or len(client_id) > CLIENT_ID:
         return False
     try:
@@ -142,7 +142,7 @@ def is_document_id(client_id: str) -> bool:
 
 
 def admits(client_id: str) -> bool:
-    """Whether the operator accepts an app that is known by this address alone."""
+    """Return whether the operator accepts an app identified by this URL alone."""
     if not settings.client_documents or not is_document_id(client_id):
         return False
     hosts, host = settings.client_document_hosts, host_of_id(client_id)
@@ -150,11 +150,11 @@ def admits(client_id: str) -> bool:
 
 
 def host_of_id(client_id: str) -> str:
-    """Return the host by which a person can tell whose app it is."""
+    """Return the host, which tells a user whose app it is."""
     return urlsplit(client_id).hostname or ""
 
 
 def admitted_groups() -> tuple[str, ...]:
-    """Return the groups whose members may use such apps; none where every account may."""
+    """Return the groups whose members may use such apps; empty if every account may."""
     named: tuple[str, ...] = settings.client_documents
     return () if EVERYONE in named else named

@@ -1,4 +1,4 @@
-"""Client: an app that signs people in here, from wherever it was registered."""
+"""Client: an app that signs users in here, wherever it was registered."""
 
 from __future__ import annotations
 
@@ -31,44 +31,44 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 SCOPES = ("openid", "profile", "email", "phone", "groups", "offline_access")
-"""What an app can ask for; ``groups`` are the names of the groups that a person is a member of."""
+"""Scopes an app can request. ``groups`` gives it the names of the user's groups."""
 
 DEFAULT_SCOPES = ("openid", "profile", "email", "phone", "groups", "offline_access")
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
-"""The grant of devices without a browser (RFC 8628)."""
+"""Grant type for devices without a browser (RFC 8628)."""
 
 GRANT_TYPES = ("authorization_code", "refresh_token", DEVICE_CODE)
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 MOST_URIS = 50
 LONGEST_AGE = 999_999_999
-"""Seconds of ``default_max_age`` at most, as of ``max_age`` in a request."""
+"""Maximum of ``default_max_age`` in seconds, the same as for ``max_age`` in a request."""
 
 _CLIENT_ID = re.compile(r"[\x21-\x7e]+\Z")
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _SECTOR = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?\Z")
 _UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
-"""Categories of characters that show nothing, or turn what is around them."""
+"""Unicode categories of characters that are invisible or change the direction of the text around them."""
 
 _JOINERS = "\u180b\u180c\u180d\u200c\u200d"
-"""Invisible, but part of words in some languages: Mongolian variants, and joiners."""
+"""Invisible, but part of words in some languages: Mongolian variation selectors, and joiners."""
 
 _IN_MEMORY = "latchkey.oidc.clients"
 _READ_AT = "latchkey.oidc.clients_read_at"
 
 
 class Client(BaseModel):
-    """What is registered of an app. Unchangeable; read from a file or a row.
+    """An app's registration. Immutable; loaded from the clients file or a row.
 
-    :ivar secret_digests: SHA-256 of the secrets that are accepted, in hexadecimal; none for a public client
-    :ivar groups: names of the groups whose members may use it; empty for everybody
-    :ivar consent: ``ask`` each person once, or ``trusted``: never
-    :ivar level: 2 where two factors are asked for (``aal2``)
-    :ivar access_token: ``opaque``, which ends with the session at once, or ``jwt`` (RFC 9068)
-    :ivar subject: ``public`` for the account's handle, ``pairwise`` for another name in each sector
-    :ivar origins: of pages whose scripts call the endpoints
+    :ivar secret_digests: SHA-256 of the accepted secrets, in hexadecimal; empty for a public client
+    :ivar groups: names of the groups whose members may use it; empty for everyone
+    :ivar consent: ``ask`` each user once, or ``trusted`` to never ask
+    :ivar level: ``aal2`` if two factors are required
+    :ivar access_token: ``opaque``, which ends with the session immediately, or ``jwt`` (RFC 9068)
+    :ivar subject: ``public`` for the account's handle, ``pairwise`` for a different identifier in each sector
+    :ivar origins: origins of pages whose scripts call the endpoints
     :ivar resources: services that its tokens may be for (RFC 8707)
-    :ivar serves: services that it is: it may ask about tokens for them (RFC 7662)
-    :ivar serves_all: whether any app may ask for tokens for these, also one that registered itself
+    :ivar serves: services that it provides itself; it may introspect tokens for them (RFC 7662)
+    :ivar serves_all: whether any app may request tokens for these, even one that registered itself
     :ivar source: ``file``, ``command``, ``registration`` or ``document``
     """
 
@@ -108,21 +108,21 @@ class Client(BaseModel):
 
     @property
     def is_public(self) -> bool:
-        """Whether it can keep no secret (RFC 6749, section 2.1)."""
+        """Whether it can't keep a secret (RFC 6749, section 2.1)."""
         return self.auth_method == "none"
 
     @property
     def is_vetted(self) -> bool:
-        """Whether an administrator has added it, not the app itself."""
+        """Whether an administrator added it, rather than the app itself."""
         return self.source in ("file", "command")
 
     def admits(self, groups: Collection[str]) -> bool:
-        """Whether an account in these groups may use it."""
+        """Return whether an account in these groups may use it."""
         return not self.groups or not frozenset(self.groups).isdisjoint(groups)
 
     @property
     def host(self) -> str:
-        """Where it sends people back to, as a person can check it: the host of its first redirect URI."""
+        """Host of its first redirect URI, so that users can check where it sends them."""
         return urlsplit(self.redirect_uris[0]).hostname or "" if self.redirect_uris else ""
 
     @field_validator("id")
@@ -135,7 +135,7 @@ class Client(BaseModel):
     @field_validator("name")
     @classmethod
     def _check_name(cls, value: str) -> str:
-        """Refuse what would look like another name on the consent page, or like none."""
+        """Reject names that would look like another name, or like none, on the consent page."""
         is_seen = shows_all(value, keep=_JOINERS + SELECTORS)
         if value != value.strip() or not is_seen or any(map(_is_unseen, value)):
             raise ValueError("must be one line, without blanks around it and without invisible characters")
@@ -225,11 +225,11 @@ class Client(BaseModel):
 
 
 REGISTERED = frozenset(Client.model_fields) - {"id", "source", "secret_digests"}
-"""Fields of a client that ``OAuthClient.registered`` holds."""
+"""Fields of a client stored in ``OAuthClient.registered``."""
 
 
 def registered_fields(client: Client) -> dict[str, Any]:
-    """Return every field, also those as by default: another default in a later release changes no client."""
+    """Return every field, even if it has its default, so that a new default in a later release changes no client."""
     return client.model_dump(mode="json", include=set(REGISTERED))
 
 
@@ -255,7 +255,7 @@ def _check_digest(value: str) -> None:
 
 
 def is_client_id(text: str) -> bool:
-    """Whether a client can have this id: printable ASCII without blanks (RFC 6749, appendix A.1)."""
+    """Return whether this is a valid client id: printable ASCII without spaces (RFC 6749, appendix A.1)."""
     return len(text) <= CLIENT_ID and _CLIENT_ID.match(text) is not None
 
 
@@ -264,7 +264,7 @@ _BY_ID = CompiledStatement(_ROWS.select().where(OAuthClient.__table__.c.id == sa
 
 
 def keep_in_memory(app: Flask, clients: dict[str, Client]) -> None:
-    """Keep the clients of the clients file with ``app``, and when they were read."""
+    """Keep the clients of the clients file in memory, and the time they were read."""
     app.extensions[_IN_MEMORY] = clients
     app.extensions[_READ_AT] = clock.now()
 
@@ -276,15 +276,15 @@ def clients_in_memory() -> dict[str, Client]:
 
 
 def clients_read_at() -> datetime:
-    """Return when the clients file was read. Needs one."""
+    """Return when the clients file was read. There must be one."""
     read_at: datetime = this_app().extensions[_READ_AT]
     return read_at
 
 
 def find_client(client_id: str) -> Client | None:
-    """Return a client that is not disabled; None where there is none.
+    """Return a client unless it is disabled; None if there is none.
 
-    No statement for one of the clients file, else one.
+    No statement for a client of the clients file, one for any other.
     """
     if (known := clients_in_memory().get(client_id)) is not None:
         return known
@@ -297,7 +297,7 @@ def find_client(client_id: str) -> Client | None:
 
 
 def find_clients(client_ids: Collection[str]) -> dict[str, Client]:
-    """Return those of these clients that are not disabled, by id. At most one statement."""
+    """Return these clients by id, without disabled ones. At most one statement."""
     known = clients_in_memory()
     found = {each: known[each] for each in client_ids if each in known}
     if stored := [each for each in client_ids if each not in known]:
@@ -308,9 +308,9 @@ def find_clients(client_ids: Collection[str]) -> dict[str, Client]:
 
 
 def enabled_client_of(row: OAuthClient) -> Client | None:
-    """Return what a row says; None when it is disabled, or says what no client can be any more.
+    """Return the client in a row; None if it is disabled or no longer valid.
 
-    One that is known by its metadata document is there only while the operator accepts those.
+    A client with a metadata document is only returned while the operator accepts its document.
     """
     if row.disabled_at is not None or (row.source == "document" and not client_uris.admits(row.id)):
         return None
@@ -322,10 +322,11 @@ def enabled_client_of(row: OAuthClient) -> Client | None:
 
 
 def client_of(row: OAuthClient) -> Client:
-    """Return what a row says. A field that this release does not know is of a newer one, and left out.
+    """Return the client in a row. Fields that this release doesn't know come from a newer one and are ignored.
 
-    Who may use an app that is known by its metadata document is a setting.
-    :raises pydantic.ValidationError: when no client can be so
+    Which groups may use a client with a metadata document is a setting.
+
+    :raises pydantic.ValidationError: if the client is invalid
     """
     digests = [row.secret_digest] if row.secret_digest else []
     if row.old_secret_digest and row.old_secret_until is not None and row.old_secret_until > clock.now():

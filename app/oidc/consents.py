@@ -1,4 +1,4 @@
-"""What people have allowed apps, and what is known of a person when an app asks."""
+"""Users' consent to apps, and what is known about a user when an app makes a request."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT too
 
 from app import clock
 from app.db.compiled import CompiledStatement
@@ -33,10 +33,10 @@ _FIND = CompiledStatement(
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """What is known of a person and an app.
+    """What is known about a user in relation to an app.
 
-    :ivar allowed: the scopes that the person has let the app have
-    :ivar groups: of the person
+    :ivar allowed: scopes the user has consented to
+    :ivar groups: names of the user's groups
     :ivar has_signed_in: whether this session has signed in to the app before
     """
 
@@ -47,7 +47,7 @@ class Relation:
 
 
 def relation_of(user_id: int, client_id: str, session_id: str) -> Relation:
-    """Return what is known of a person and an app. One statement."""
+    """Return what is known about a user in relation to an app. One statement."""
     found = _FIND.first(user=user_id, client=client_id, session=session_id)
     if found is None:
         return Relation("", frozenset(), frozenset(), False)
@@ -56,7 +56,7 @@ def relation_of(user_id: int, client_id: str, session_id: str) -> Relation:
 
 
 def allow(user_id: int, client_id: str, scopes: Iterable[str]) -> None:
-    """Note that a person lets an app have these scopes, which include those it has already."""
+    """Record a user's consent to these scopes, which must include those they already consented to."""
     now = clock.now()
     row = insert(Consent).values(
         user_id=user_id, client_id=client_id, scopes=" ".join(scopes), created_at=now, updated_at=now
@@ -66,11 +66,11 @@ def allow(user_id: int, client_id: str, scopes: Iterable[str]) -> None:
 
 
 def allow_more(user_id: int, client: Client, scopes: Iterable[str], before: Relation) -> None:
-    """Note that a person lets an app have these scopes too, of those that it may have at all."""
+    """Record a user's consent to additional scopes, limited to those the app may have."""
     allowed = before.allowed.union(scopes)
     allow(user_id, client.id, [scope for scope in client.scopes if scope in allowed])
 
 
 def withdraw(user_id: int, client_id: str) -> int:
-    """Forget what a person lets an app have; return how many rows that were."""
+    """Delete a user's consent to an app; return how many rows were deleted."""
     return changed(sa.delete(Consent).where(Consent.user_id == user_id, Consent.client_id == client_id))

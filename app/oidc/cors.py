@@ -1,8 +1,8 @@
-"""Scripts of clients on other origins: which of them may read the answers of the endpoints (the Fetch standard, 3.3).
+"""CORS: which origins' scripts may read the responses of the endpoints (the Fetch standard, 3.3).
 
-An origin is allowed where the client that asks has registered it. Before it is known who asks (a preflight, a wrong
-token), it is enough that some client has: nothing that is answered then is anybody's. No cookie counts, ever:
-``Access-Control-Allow-Credentials`` is never sent, so a foreign page gets what its own token opens, and no more.
+An origin is allowed if the calling client has registered it. While the client isn't known yet (a preflight, a wrong
+token), it is enough that any client has, since such responses contain no one's data. Cookies are never accepted:
+``Access-Control-Allow-Credentials`` is never sent, so a foreign page only gets what its own token gives access to.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ METHODS = {
     "/oauth/token": "POST", "/oauth/revoke": "POST", "/oauth/par": "POST", "/oauth/device": "POST",
     "/oauth/userinfo": "GET, POST",
 }  # fmt: skip
-"""Endpoints that a browser client calls, and how."""
+"""Endpoints that browser clients call, and the methods they use."""
 
 REQUEST_HEADERS = "Authorization, Content-Type, DPoP"
 ANSWER_HEADERS = "DPoP-Nonce, Retry-After, WWW-Authenticate"
 PREFLIGHT_HOLDS = 600
-"""Seconds for which a browser need not ask again, and still may though the origin was taken away."""
+"""Seconds that browsers may cache a preflight. An origin that was removed can still send requests that long."""
 
 _origin, _client = OAuthClientOrigin.__table__.c, OAuthClient.__table__.c
 _OWNERS = CompiledStatement(
@@ -36,13 +36,13 @@ _OWNERS = CompiledStatement(
 
 
 def note_client(client: Client) -> None:
-    """Remember which client the current request is of."""
+    """Remember the client of the current request."""
     g.oauth_client = client
 
 
 @bp.before_request
 def answer_preflight() -> Response | None:
-    """Answer a browser that asks whether a script may send its request."""
+    """Answer a CORS preflight request."""
     if request.method != "OPTIONS" or request.path not in METHODS:
         return None
     answer = Response(status=204)
@@ -57,7 +57,7 @@ def answer_preflight() -> Response | None:
 
 @bp.after_request
 def allow_origin(answer: Response) -> Response:
-    """Let scripts of the client's origins read the answer."""
+    """Let scripts on the client's origins read the response."""
     origin = request.headers.get("Origin", "")
     if request.method != "OPTIONS" and request.path in METHODS and answer.status_code < 500 and _is_allowed(origin):
         answer.headers["Access-Control-Allow-Origin"] = origin
@@ -71,7 +71,7 @@ def _is_allowed(origin: str) -> bool:
 
 
 def _is_anyones(origin: str) -> bool:
-    """Whether an enabled client has registered this origin. One statement, unless a client of the file has."""
+    """Return whether any enabled client has registered this origin. One statement, or none if the file has one."""
     if not origin or origin == settings.origin or len(origin) > ORIGIN or "\x00" in origin:
         return False
     in_file = clients_in_memory()

@@ -1,4 +1,4 @@
-"""What a person decides about a device: which one shows the code that they type, and whether it may sign in."""
+"""A user's decision about a device: which one shows the code they entered, and whether it may sign in."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ FIELD = "user_code"
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A device that waits for a person's decision, and that person.
+    """A device that waits for a user's decision, and that user.
 
-    :ivar user_code: what it shows, as people read it
+    :ivar user_code: the code it shows, formatted for people
     """
 
     user_code: str
@@ -37,22 +37,22 @@ class Asking:
 
     @property
     def step(self) -> Step:
-        """What the person has to do next. ``consent`` and ``answer`` are the same here: each device is asked about."""
+        """Next step for the user. ``consent`` and ``answer`` are the same here: every device needs a decision."""
         return next_step(self.asked, self.found)
 
     @property
     def scopes(self) -> list[str]:
-        """The scopes that the person decides about."""
+        """Scopes the user decides about."""
         return scopes_to_allow(self.asked)
 
 
 def look_up(typed: str, session: AuthSession, address: str, *, decides: bool | None = None) -> Asking:
-    """Return the device that shows what was typed. A wrong code counts for the account and for the network address.
+    """Return the device that shows the entered code. A wrong code counts against the account and the network address.
 
-    The try is counted before it is looked at (RFC 8628, section 5.1); what can't be a code is none, and a code that was
-    right once isn't wrong.
-    :param decides: whether the person allows it; what they have just decided in this session they may
-        decide again
+    The attempt is counted before the lookup (RFC 8628, section 5.1). Text that can't be a code doesn't count, and
+    neither does the code of a request that is over.
+
+    :param decides: the decision the user is submitting; one just made in this session may be repeated
     :raises Rejected: ``device_code_wrong`` or ``device_code_over`` on ``user_code``; ``too_many_requests`` (429)
     """
     throttling.allow("failures", address)
@@ -80,10 +80,9 @@ def look_up(typed: str, session: AuthSession, address: str, *, decides: bool | N
 
 
 def _asked(client: Client, row: DeviceRequest) -> Authorization:
-    """Return what a device asks for, of what its client may have now.
+    """Return a device's request, limited to what its client may have now.
 
-    :raises Rejected: ``device_code_over`` where nothing is left of it, or a service that its tokens would be for is no
-        longer there
+    :raises Rejected: ``device_code_over`` if nothing is left of it, or a service its tokens would be for is gone
     """
     asked = row.scopes.split()
     scopes = tuple(scope for scope in client.scopes if scope in asked)
@@ -105,16 +104,19 @@ def _asked(client: Client, row: DeviceRequest) -> Authorization:
 
 
 def _is_decided(row: DeviceRequest, decides: bool | None, session: AuthSession) -> bool:
-    """Whether the person has decided just that: a double click. A refusal is the same however often it is repeated."""
+    """Return whether the user has just made this same decision: a double click.
+
+    A refusal has the same effect however often it is repeated, so its session doesn't matter.
+    """
     if decides is None:
         return False
     return devices.was_allowed_in(row, session) if decides else devices.was_refused(row)
 
 
 def decide(asking: Asking, *, allows: bool) -> None:
-    """Note what the person decides, once; deciding the same again in the same session changes nothing.
+    """Record the user's decision, once. Repeating it in the same session has no effect.
 
-    :raises Rejected: ``device_code_over`` where it was decided otherwise meanwhile
+    :raises Rejected: ``device_code_over`` if it was decided differently in the meantime
     """
     client, session = asking.asked.client, asking.found.session
     if _is_decided(asking.row, allows, session):
@@ -133,7 +135,7 @@ def decide(asking: Asking, *, allows: bool) -> None:
 
 
 def _reject_unless_decided(asking: Asking, allows: bool) -> None:
-    """Let the second of two presses at once be as good as the first, which has decided meanwhile."""
+    """Accept the second of two concurrent clicks if the first one made the same decision."""
     db.session.refresh(asking.row)
     if not _is_decided(asking.row, allows, asking.found.session):
         raise Rejected("device_code_over", field=FIELD)

@@ -1,4 +1,4 @@
-"""The device flow (RFC 8628): /oauth/device, where a device asks to be signed in; /device, where its person decides."""
+"""The device flow (RFC 8628): /oauth/device, where a device starts it, and /device, where the user decides."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from app.web.redirects import with_query
 from app.web.respond import respond, wants_json
 
 VERIFICATION = "/device"
-"""The page on which people type the code."""
+"""Page where users enter the code."""
 
 PAGE = "/device"
 TYPE_CODE = "oidc/device.html"
@@ -40,7 +40,7 @@ TYPE_CODE = "oidc/device.html"
 
 @bp.post("/oauth/device")
 def authorize_device() -> Response:
-    """Give a device a code to show, and one to ask for its tokens with (sections 3.1 and 3.2)."""
+    """Issue a code for the device to show, and one to poll for its tokens with (sections 3.1 and 3.2)."""
     after_this_request(view_commit)
     fields = form_fields()
     client_documents.require(named_client(fields), g.client_address)
@@ -66,7 +66,7 @@ def authorize_device() -> Response:
 @bp.get("/device")
 @login_required
 def device_page() -> Response:
-    """Ask for the code that a device shows; one that stands in the address is filled in."""
+    """Ask for the code that a device shows, prefilled if it is in the URL."""
     user_code = devices.read_user_code(request.args.get("user_code", "")) or ""
     return respond(TYPE_CODE, DeviceForm(), shown=_typed(devices.grouped(user_code) if user_code else ""))
 
@@ -87,7 +87,7 @@ def look_at_device() -> Response:
 @bp.post("/device/consent")
 @login_required
 def decide_about_device() -> Response:
-    """Note whether the person lets the device sign in."""
+    """Record whether the user lets the device sign in."""
     after_this_request(view_commit)
     form = DeviceDecisionForm()
     if form.validate():
@@ -105,7 +105,7 @@ def decide_about_device() -> Response:
 @bp.post("/device/account")
 @login_required
 def use_another_account() -> Response:
-    """Sign out, and go on with the same code in another account."""
+    """Sign out, and continue with the same code in another account."""
     after_this_request(view_commit)
     form = DeviceForm()
     if not form.validate():
@@ -117,7 +117,7 @@ def use_another_account() -> Response:
 
 
 def _asking(form: DeviceForm, *, decides: bool | None = None) -> Asking:
-    """Return the device whose code was sent, as ``device_approval.look_up``. Raises Rejected; for a token, too."""
+    """Return the device whose code was sent, like ``device_approval.look_up``. Raises Rejected for API tokens too."""
     session = current_session()
     if session is None or session.kind != "browser":
         raise Rejected("token_not_accepted", status=403)
@@ -125,9 +125,11 @@ def _asking(form: DeviceForm, *, decides: bool | None = None) -> Asking:
 
 
 def _instead(asking: Asking) -> Response | None:
-    """Return the page of what the person has to do first, or that they may not use the app; None where they can decide.
+    """Return the page for what the user has to do first, or saying that they may not use the app.
 
-    :raises ReauthenticationRequired: when they have to confirm who they are
+    None if they can decide now.
+
+    :raises ReauthenticationRequired: if they have to reauthenticate, or a JSON request needs a second factor
     """
     step, back = asking.step, with_query(PAGE, user_code=asking.user_code)
     if step == "confirm" or (step == "second_factor" and wants_json()):
@@ -159,7 +161,7 @@ def _ask(asking: Asking) -> Response:
 
 
 def _shown(asking: Asking) -> dict[str, Any]:
-    """Return what each page shows of a device's app, and where it is shown again."""
+    """Return what every page shows about a device's app, and the links back to that page."""
     facts = consent_facts(asking.asked, asking.found.relation, asking.scopes)
     return facts | _typed(asking.user_code) | {
         "back": with_query(PAGE, user_code=asking.user_code),

@@ -1,7 +1,7 @@
-"""Devices without a browser: each shows a code, which a person types elsewhere, and fetches its tokens (RFC 8628).
+"""Devices without a browser: each shows a code, which a user enters elsewhere, and fetches its tokens (RFC 8628).
 
-Typing, deciding, polling and fetching are each one conditional UPDATE, so that of forty at once one decides, one gets
-the tokens, and those that come too fast are told so, on any number of servers.
+Deciding, polling and fetching are each one conditional UPDATE. Of any number of concurrent requests, one decides and
+one gets the tokens, and devices that poll too fast are told to slow down, on any number of servers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT too
 
 from app import clock, user_input
 from app.audit import record
@@ -32,15 +32,15 @@ from app.web.idempotency import NONCE_HOLDS
 
 LIFETIME = timedelta(minutes=10)
 CODE_LENGTH = 8
-"""Letters of a code that people type: 34.5 bits, of which an account may try 25 a day."""
+"""Letters in a user code: 34.5 bits of entropy. An account may try 25 codes a day."""
 
 INTERVAL = 5
 SLOWER = 5
-"""Seconds by which the interval grows for a device that is too fast (RFC 8628, section 3.5)."""
+"""Seconds added to the interval of a device that polls too fast (RFC 8628, section 3.5)."""
 
 SLOWEST = 60
 EARLY = timedelta(seconds=1)
-"""By which a poll may come too early: the one before it may have taken longer on its way."""
+"""How much too early a poll may arrive, since the previous one may have taken longer to reach us."""
 
 State = Literal["waiting", "allowed", "refused", "expired"]
 
@@ -57,7 +57,7 @@ _INTERVALS = range(INTERVAL, SLOWEST + SLOWER, SLOWER)
 _last_allowed = sa.case(
     {seconds: sa.bindparam(f"ago_{seconds}", type_=_d.polled_at.type) for seconds in _INTERVALS}, value=_d.interval
 )
-"""When its poll before this one has to have been, by its own interval."""
+"""Latest time of the previous poll at which this one is not too early, given the device's interval."""
 
 _POLL_IN_TIME = CompiledStatement(
     sa.update(_table)
@@ -84,14 +84,14 @@ _FETCH = CompiledStatement(
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What a device is told, and nothing of it stored."""
+    """Codes issued to a device. Only their digests are stored."""
 
     device_code: str
     user_code: str
 
 
 def begin(client: Client, scopes: Sequence[str], resource: str, jkt: str | None, who: ClientContext) -> Begun:
-    """Store what a device asks for; return its codes. One INSERT; another one where that code is another device's.
+    """Store a device's request and return its codes. One INSERT, plus one for each collision of the user code.
 
     :param jkt: thumbprint of the key that its tokens will be bound to, or None
     """
@@ -108,19 +108,19 @@ def begin(client: Client, scopes: Sequence[str], resource: str, jkt: str | None,
 
 
 def read_user_code(typed: str) -> str | None:
-    """Return what was typed as the code of a device, in capitals and without its dash; None when it can't be one."""
+    """Return an entered code in capitals and without its dash; None if it can't be the code of a device."""
     text = user_input.compact(typed)
     tidy = text.upper() if text.isascii() else ""
     return tidy if len(tidy) == CODE_LENGTH and set(tidy) <= set(secrets.CONSONANTS) else None
 
 
 def grouped(user_code: str) -> str:
-    """Return a code as people read it: ``WDJB-MJHT``."""
+    """Format a code for people: ``WDJB-MJHT``."""
     return f"{user_code[:4]}-{user_code[4:]}"
 
 
 def find(user_code: str) -> DeviceRequest | None:
-    """Return the request of the device that shows this code, over or not. One statement.
+    """Return the request of the device that shows this code, even if it is over. One statement.
 
     :param user_code: from ``read_user_code``
     """
@@ -129,7 +129,7 @@ def find(user_code: str) -> DeviceRequest | None:
 
 
 def state_of(row: DeviceRequest) -> State:
-    """Return what became of a request."""
+    """Return the state of a request."""
     if row.denied_at is not None:
         return "refused"
     if row.grant_id is not None:
@@ -138,19 +138,19 @@ def state_of(row: DeviceRequest) -> State:
 
 
 def was_allowed_in(row: DeviceRequest, session: AuthSession) -> bool:
-    """Whether a request was just allowed in this session. One statement where it was allowed at all."""
+    """Return whether a request was just allowed in this session. One statement if it was allowed at all."""
     lately = Grant.created_at > clock.now() - NONCE_HOLDS
     its_grant = sa.exists().where(Grant.id == row.grant_id, Grant.session_id == session.session_id, lately)
     return row.grant_id is not None and bool(db.session.scalar(sa.select(its_grant)))
 
 
 def was_refused(row: DeviceRequest) -> bool:
-    """Whether a request was just refused."""
+    """Return whether a request was just refused."""
     return row.denied_at is not None and row.denied_at > clock.now() - NONCE_HOLDS
 
 
 def allow(row: DeviceRequest, client: Client, scopes: Sequence[str], session: AuthSession) -> bool:
-    """Let a device have its tokens; False when that is decided already, or its time is over."""
+    """Issue a grant to a device; return False if the request was already decided or has expired."""
     grant_id = grants.issue_to_device(client, scopes, session, resource=row.resource, life=row.expires_at - clock.now())
     if _decide(row, grant_id=grant_id):
         return True
@@ -159,17 +159,19 @@ def allow(row: DeviceRequest, client: Client, scopes: Sequence[str], session: Au
 
 
 def refuse(row: DeviceRequest) -> bool:
-    """Let a device have nothing; False as ``allow``."""
+    """Refuse a device; return False like ``allow``."""
     return _decide(row, denied_at=clock.now())
 
 
 def redeem(device_code: str, client: Client, jkt: str | None) -> Redeemed:
-    """Exchange the code of a device (section 3.4). One statement while its person hasn't decided.
+    """Exchange a device code (section 3.4).
 
-    A decision is answered however fast the device asks.
+    While the user hasn't decided, this takes one statement, or two if the device polls too fast. A decision is returned
+    however fast the device polls.
+
     :param jkt: thumbprint of the key that the request proves, or None
     :raises OAuthError: ``authorization_pending``, ``slow_down``, ``access_denied``, ``expired_token``, or
-        ``invalid_grant`` for a code that is another client's, was used, or whose session has ended
+        ``invalid_grant`` for a code that belongs to another client, was used, or whose session has ended
     """
     refused = OAuthError("invalid_grant", "The device_code is invalid or was used before.")
     row, is_too_fast = _poll(device_code, client)
@@ -191,7 +193,7 @@ def redeem(device_code: str, client: Client, jkt: str | None) -> Redeemed:
 
 
 def _poll(device_code: str, client: Client) -> tuple[DeviceRequest | None, bool]:
-    """Note that a device asks; return its request, and whether it asks too soon. One statement for one that doesn't."""
+    """Record a poll; return the device's request, and whether it polled too early. One statement if it didn't."""
     now = clock.now()
     which = {"code": secrets.digest(device_code), "client": client.id, "now": now}
     times = {f"ago_{seconds}": now - timedelta(seconds=seconds) + EARLY for seconds in _INTERVALS}
@@ -213,8 +215,8 @@ def _decide(row: DeviceRequest, **values: object) -> bool:
 
 
 def _digest(user_code: str, kid: str | None = None) -> str:
-    """Return what is stored of a code that people type: with a key, since all that there are can be tried in seconds.
+    """Return the stored digest of a user code. It is keyed, since all possible codes can be tried in seconds.
 
-    :param kid: of the key; the current one when None
+    :param kid: id of the key; None for the current one
     """
     return hmac.digest(keyring.derive("oauth-user-code", kid), user_code.encode(), hashlib.sha256).hex()

@@ -1,7 +1,7 @@
-"""What apps read before they send anyone here: this provider's metadata, and the keys that sign its tokens.
+"""Discovery: this provider's metadata, and the public keys that verify its tokens.
 
-OpenID Connect Discovery 1.0 and RFC 8414; the members are those of the IANA registry. Anyone may read them, scripts on
-any page too, and keep them for a while.
+OpenID Connect Discovery 1.0 and RFC 8414, with the members of the IANA registry. Anyone may read and cache them,
+including scripts on any page.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from app.oidc.token_views import EXCHANGES
 
 METADATA_KEPT = timedelta(hours=1)
 JWKS_KEPT = timedelta(minutes=15)
-"""How long others may keep the keys. A new one is published a day before it signs; a dropped one is gone after this."""
+"""How long the keys may be cached. A new key is published a day before it signs; a dropped one is gone after this."""
 
 ENDPOINTS = {
     "authorization_endpoint": "/oauth/authorize",
@@ -39,7 +39,7 @@ ENDPOINTS = {
     "end_session_endpoint": "/oauth/logout",
 }
 AUTH_METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
-"""How clients authenticate. One that can keep no secret is known by its id alone, and revokes its own tokens so."""
+"""Client authentication methods. A public client is identified by its id alone, also to revoke its own tokens."""
 
 CLAIMS = ("sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", *SCOPE_OF)
 
@@ -52,18 +52,18 @@ def openid_configuration() -> Response:
 
 @bp.route("/.well-known/oauth-authorization-server", methods=["GET", "OPTIONS"])
 def server_metadata() -> Response:
-    """Describe this authorization server: the same document (RFC 8414, section 3)."""
+    """Describe this authorization server, with the same document (RFC 8414, section 3)."""
     return _public(_described(), METADATA_KEPT)
 
 
 @bp.route("/oauth/jwks", methods=["GET", "OPTIONS"])
 def jwks() -> Response:
-    """List the public keys: what signs, what comes next, and what has signed (RFC 7517, section 5)."""
+    """List the public keys: current, next and previous ones (RFC 7517, section 5)."""
     return _public(b"" if request.method == "OPTIONS" else orjson.dumps(keys.public_set()), JWKS_KEPT)
 
 
 def _public(body: bytes, kept: timedelta) -> Response:
-    """Return JSON that anyone may read and keep for so long; to OPTIONS, that they may."""
+    """Return JSON that anyone may read, and cache for ``kept``; for OPTIONS, only say so."""
     answer = Response(body, mimetype="application/json")
     answer.headers["Access-Control-Allow-Origin"] = "*"
     if request.method == "OPTIONS":
@@ -74,7 +74,7 @@ def _public(body: bytes, kept: timedelta) -> Response:
         return answer
     answer.headers["Cache-Control"] = f"public, max-age={kept.total_seconds():.0f}"
     answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-    answer.headers["Vary"] = "Accept-Encoding"  # and not the cookie: it is the same for everybody
+    answer.headers["Vary"] = "Accept-Encoding"  # not Cookie: the response is the same for everyone
     answer.set_etag(hashlib.sha256(body).hexdigest()[:32])
     answer.make_conditional(request)
     return answer
@@ -90,7 +90,7 @@ def _metadata(origin: str, languages: tuple[str, ...], documents: bool) -> bytes
 
 
 def metadata(origin: str, languages: tuple[str, ...], *, documents: bool = False) -> dict[str, Any]:
-    """Return what this provider says of itself."""
+    """Return this provider's metadata."""
     signed = list(KINDS)
     return {
         "issuer": origin,

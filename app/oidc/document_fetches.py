@@ -1,4 +1,4 @@
-"""The worker reads metadata documents: those that a person waits for, and once a day those of apps in use."""
+"""Fetching of metadata documents by the worker: those a user is waiting for, and once a day those of apps in use."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ log = structlog.get_logger()
 BY = "document"
 MOST_BYTES = 5 * 1024
 WITHIN = 3.0
-"""Seconds for all of it: name resolution, connecting, and each byte."""
+"""Total timeout in seconds: name resolution, connecting, and reading."""
 
 AT_ONCE = 8
 REFUSED = "The host of the document is not accepted here."
-"""What came of one that was ordered before the settings changed."""
+"""Result for a document that was scheduled before the settings changed."""
 
 FRESH_FOR = timedelta(hours=1)
-"""Where the server of a document doesn't say for how long it may be kept; the bounds of that are below."""
+"""How long a document is fresh if its server doesn't say. The bounds for what servers say are below."""
 
 LEAST_FRESH, MOST_FRESH = timedelta(minutes=5), timedelta(days=1)
 DAILY = timedelta(days=1)
 UNUSED_FOR = timedelta(days=30)
 NEVER_ALLOWED_FOR = timedelta(days=1)
-"""How long one is remembered that nobody has allowed anything: anyone can publish any number of them."""
+"""How long an app is kept that no one has consented to, since anyone can publish any number of them."""
 
 _table = ClientDocument.__table__
 _c = _table.c
@@ -58,11 +58,11 @@ _IS_DUE = sa.select(sa.exists().where(_c.due_at <= sa.bindparam("now")))
 
 
 def fetch_due(stop: threading.Event) -> bool:
-    """Read the documents that are due, several at once; return whether there may be more."""
+    """Fetch the documents that are due, several concurrently; return whether there may be more."""
     if not settings.client_documents or stop.is_set() or not db.session.scalar(_IS_DUE, {"now": clock.now()}):
         return False
     claimed = [row.client_id for row in claim_rows(_CLAIM)]
-    db.session.close()  # no connection is held while others answer
+    db.session.close()  # don't hold a connection while other servers respond
     found = dict.fromkeys(claimed, REFUSED) | _fetched_together([each for each in claimed if admits(each)])
     for client_id, answer in found.items():
         _settle(client_id, answer)
@@ -70,7 +70,7 @@ def fetch_due(stop: threading.Event) -> bool:
 
 
 def _fetched_together(ids: list[str]) -> dict[str, Fetched | str | None]:
-    """Return what came of fetching each of these."""
+    """Fetch these documents concurrently and return the results."""
     if not ids:
         return {}
     allows = is_public_or_loopback if settings.client_documents_loopback else is_public
@@ -79,7 +79,7 @@ def _fetched_together(ids: list[str]) -> dict[str, Fetched | str | None]:
 
 
 def _fetched(client_id: str, allows: Callable[[str], bool]) -> Fetched | str | None:
-    """Return what is at the address of a document, or what is wrong; None when the worker stops."""
+    """Return the document at this URL, or what is wrong; None if the worker is stopping."""
     try:
         return fetch_json(client_id, most=MOST_BYTES, within=WITHIN, allows=allows)
     except NotFetched as fault:
@@ -90,7 +90,7 @@ def _fetched(client_id: str, allows: Callable[[str], bool]) -> Fetched | str | N
 
 
 def _settle(client_id: str, answer: Fetched | str | None) -> None:
-    """Note what came of reading a document. A bad one changes nothing of what the last good one said."""
+    """Record the result of fetching a document. After a failure, the last valid document stays in effect."""
     now = clock.now()
     if answer is None:
         _note(client_id, due_at=now)
@@ -107,7 +107,7 @@ def _fresh_for(max_age: int | None) -> timedelta:
 
 
 def _stored(client_id: str, answer: Fetched) -> str:
-    """Store what a document says of its client, or return what is wrong with it. One of an operator's stays theirs."""
+    """Store the client that a document describes, or return what is wrong. An operator's client stays as it is."""
     try:
         client = read_document(client_id, answer.body)
     except OAuthError as error:
@@ -125,12 +125,12 @@ def _note(client_id: str, **values: object) -> None:
     changed(sa.update(ClientDocument).where(ClientDocument.client_id == client_id).values(**values))
 
 
-# --- what nobody uses ---------------------------------------------------------------------------
+# --- unused apps --------------------------------------------------------------------------------
 
 _is_used = sa.exists().where(Grant.__table__.c.client_id == _c.client_id)
 _was_allowed = sa.exists().where(Consent.__table__.c.client_id == _c.client_id)
 _is_disabled = sa.exists().where(OAuthClient.id == _c.client_id, OAuthClient.disabled_at.is_not(None))
-"""Forgotten, it would be enabled when it comes again."""
+"""Disabled apps are kept: once deleted, they would be enabled when they come back."""
 
 _is_unused = sa.and_(
     sa.or_(
@@ -144,7 +144,7 @@ _UNUSED = sa.select(_c.client_id).where(_is_unused).limit(100)
 
 
 def prune_unused_apps() -> int:
-    """Delete a batch of apps that nobody has used for long, with their documents; return how many."""
+    """Delete a batch of apps that haven't been used for a long time, with their documents; return how many."""
     now = clock.now()
     ids = db.session.scalars(_UNUSED, {"long_ago": now - UNUSED_FOR, "a_day_ago": now - NEVER_ALLOWED_FOR}).all()
     for client_id in ids:
@@ -156,7 +156,7 @@ def prune_unused_apps() -> int:
 
 
 def prune_documents() -> int:
-    """Delete a batch of documents that were never good; return how many."""
+    """Delete a batch of documents that were never valid; return how many."""
     now = clock.now()
     never_good = sa.or_(_c.fetched_at < now - FAILED_FOR, _c.asked_at < now - DAILY)
     return delete_batch(

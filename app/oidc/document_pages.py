@@ -1,6 +1,6 @@
-"""What a person sees while the metadata document of an app is read, and where it is no good.
+"""Pages a user sees while the metadata document of an app is being read, and if it is invalid.
 
-Nothing is redirected: until the document is read, no redirect URI is sure.
+Nothing is redirected: no redirect URI is verified until the document has been read.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from app.web.redirects import with_query
 from app.web.respond import respond
 
 AGAIN = 1
-"""Seconds after which the page looks again."""
+"""Seconds after which the page checks again."""
 
 
 def page_until_read(given: MultiDict[str, str], row: AuthorizationRequest | None, path: str) -> Response | None:
-    """Return the page for a request whose client's document isn't read; None where there is nothing to wait for.
+    """Return the page for a request whose client's document hasn't been read; None if there is nothing to wait for.
 
-    :param row: the stored request; a new one is stored, so that the page can come back to it
-    :param path: where a stored request goes on
-    :raises AuthorizationError: ``temporarily_unavailable`` where no page may be shown and the client was known before
+    :param row: the stored request; a new request is stored, so that the page can come back to it
+    :param path: where a stored request continues
+    :raises AuthorizationError: ``temporarily_unavailable`` if no page may be shown and the client was known before
     """
     ids = given.getlist("client_id")
     if len(ids) != 1 or not client_documents.is_document(ids[0]):
@@ -57,7 +57,7 @@ def page_until_read(given: MultiDict[str, str], row: AuthorizationRequest | None
 
 
 def _no_page(given: MultiDict[str, str]) -> Response:
-    """Answer a request for which no page may be shown: its client, if a document said before where that is."""
+    """Answer a request for which no page may be shown, by redirect if an earlier document has the redirect URI."""
     try:
         asked = read_authorization(given)
     except PageRefusal:

@@ -1,7 +1,7 @@
-"""Proof of possession of a key (RFC 9449): a token that is bound to a key is good with a proof by that key alone.
+"""DPoP (RFC 9449): a token that is bound to a key is only accepted with a proof signed by that key.
 
-A proof is accepted for a minute, and once. There is no nonce of ours (section 8): a proof can't be made ahead for
-longer than that minute.
+A proof is accepted for a minute, and once. We don't send nonces (section 8), since a proof can't be made more than that
+minute ahead.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ HEADER = "DPoP"
 TYPE = "dpop+jwt"
 LONGEST = 4096
 WITHIN = timedelta(seconds=60)
-"""How far the time of a proof may be from ours, which allows for clocks that differ, too."""
+"""Maximum difference between the time of a proof and ours, including clock skew."""
 
 _PORTS = {"https": 443, "http": 80}
 
 
 class InvalidProof(Exception):
-    """A proof that proves nothing; its text says why, to the developer of the client."""
+    """A rejected proof. Its text is the reason, for the developer of the client."""
 
 
 def thumbprint(client: Client) -> str | None:
-    """Return the thumbprint of the key that this request for tokens proves; None without a proof.
+    """Return the thumbprint of the key that this token request proves; None without a proof.
 
     :raises OAuthError: ``invalid_dpop_proof``
     """
@@ -49,10 +49,10 @@ def thumbprint(client: Client) -> str | None:
 
 
 def key_asked_for(named: str | None) -> str | None:
-    """Return the thumbprint of the key that a request wants to be bound to, by name or by a proof (section 10.1).
+    """Return the thumbprint of the key to bind to, from ``dpop_jkt`` or from a proof (section 10.1).
 
-    :param named: its ``dpop_jkt``
-    :raises OAuthError: ``invalid_dpop_proof``; ``invalid_request`` when the two are of different keys
+    :param named: value of ``dpop_jkt``
+    :raises OAuthError: ``invalid_dpop_proof``; ``invalid_request`` if the two are different keys
     """
     if HEADER not in request.headers:
         return named
@@ -66,7 +66,7 @@ def key_asked_for(named: str | None) -> str | None:
 
 
 def check_token(token: str, jkt: str) -> None:
-    """Accept a token that is bound to the key ``jkt`` and was sent with a proof by it (section 7.1).
+    """Check that a token bound to the key ``jkt`` was sent with a proof by that key (section 7.1).
 
     :raises OAuthError: ``invalid_dpop_proof``, or ``invalid_token`` for a proof by another key (401)
     """
@@ -82,7 +82,7 @@ def check_token(token: str, jkt: str) -> None:
 
 
 def challenge(error: str = "") -> str:
-    """Return the WWW-Authenticate of a resource that takes bound tokens."""
+    """Return the WWW-Authenticate value of a resource that accepts bound tokens."""
     said = f'error="{error}", ' if error else ""
     return f'{HEADER} {said}algs="{" ".join(KINDS)}"'
 
@@ -92,12 +92,12 @@ def _refusal(fault: InvalidProof) -> OAuthError:
 
 
 def _proved_key(token: str | None = None) -> str:
-    """Return the thumbprint of the key that this request's proof is signed by. One statement, if it is valid otherwise.
+    """Return the thumbprint of the key that signed this request's proof. One statement, if it is otherwise valid.
 
-    :param token: the access token that it must be for
-    :raises InvalidProof: when it is no proof for this request, or was used before
+    :param token: the access token that the proof must be for
+    :raises InvalidProof: if it is no proof for this request, or was used before
     """
-    sent = ",".join(request.headers.getlist(HEADER))  # as servers join them: no proof has a comma
+    sent = ",".join(request.headers.getlist(HEADER))  # joined the way servers do it: a proof has no comma
     if not sent:
         raise InvalidProof("it is missing")
     if len(sent) > LONGEST:
@@ -118,7 +118,7 @@ def _proved_key(token: str | None = None) -> str:
 
 
 def _signer(proof: str, header: dict[str, Any]) -> str:
-    """Return the thumbprint of the key in a proof's header, which has signed it (section 4.3, points 4 to 7)."""
+    """Verify a proof with the key in its header; return the key's thumbprint (section 4.3, points 4 to 7)."""
     alg, key = header.get("alg"), header.get("jwk")
     if header.get("typ") != TYPE:
         raise InvalidProof(f"typ must be {TYPE}")
@@ -134,7 +134,7 @@ def _signer(proof: str, header: dict[str, Any]) -> str:
 
 
 def _check_request(claims: dict[str, Any], token: str | None) -> None:
-    """Refuse a proof for another request (points 8, 9 and 12)."""
+    """Reject a proof for another request (points 8, 9 and 12)."""
     if claims.get("htm") != request.method:
         raise InvalidProof("htm is not the method of this request")
     if not _is_here(claims.get("htu")):
@@ -144,7 +144,7 @@ def _check_request(claims: dict[str, Any], token: str | None) -> None:
 
 
 def _is_here(htu: object) -> bool:
-    """Whether an address is that of this request, without query and fragment, and normalized (RFC 3986, 6.2.3)."""
+    """Return whether a URI is this request's, without query and fragment, and normalized (RFC 3986, 6.2.3)."""
     if not isinstance(htu, str):
         return False
     try:
@@ -155,13 +155,13 @@ def _is_here(htu: object) -> bool:
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None, bool]:
-    """Return what two addresses of the same server have in common. Raises ValueError."""
+    """Return the parts that two URIs on the same server have in common. Raises ValueError."""
     return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme), "@" in parts.netloc
 
 
 def _check_time(iat: object) -> datetime:
-    """Return when a proof was made. Raises InvalidProof when that is too long ago, or still to come."""
-    if not isinstance(iat, (int, float)):  # true is 1, and too far from now
+    """Return when a proof was made. Raises InvalidProof if that is too far in the past or the future."""
+    if not isinstance(iat, (int, float)):  # true counts as 1, which is too far from now
         raise InvalidProof("iat is no number of seconds")
     now, most = clock.unix(), WITHIN.total_seconds()
     if not now - most <= iat <= now + most:

@@ -1,4 +1,4 @@
-"""Tell people that an app was signed out of their account, because one of its tokens may have been copied."""
+"""Notify users that an app was signed out of their account, because one of its tokens may have been copied."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def notify_of_reuse(user_id: int, client: Client) -> None:
 
 
 def token_reused(message: Message, leaving: NoticeFacts | None) -> EmailMessage | TextMessage | None:
-    """Say which app was signed out, and where to review all of them; None for a text beyond the send limits."""
+    """Say which app was signed out, and where to review apps; None for a text message over the send limits."""
     if leaving is None:
         return None
     return write(message, app=message.facts["app"], when=message.created_at, link=settings.public_url + "/apps")

@@ -1,4 +1,4 @@
-"""OAuthError: what an endpoint answers a client that it refuses (RFC 6749, section 5.2)."""
+"""OAuthError: an error response to a client (RFC 6749, section 5.2)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOR_PROGRAMS = (
     "/oauth/token", "/oauth/userinfo", "/oauth/revoke", "/oauth/introspect", "/oauth/par", "/oauth/device",
     "/oauth/register", "/oauth/jwks", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server",
 )  # fmt: skip
-"""Where clients themselves ask, not people: an answer is JSON there whatever a request accepts."""
+"""Endpoints called by clients, not people. Their errors are JSON, whatever a request accepts."""
 
 _BY_STATUS = {
     404: ("invalid_request", "There is no such resource."),
@@ -23,16 +23,16 @@ _BY_STATUS = {
     500: ("server_error", "Something went wrong here."),
     503: ("temporarily_unavailable", "Nothing was stored. Send the same request again."),
 }
-"""What a client hears of a fault that is no answer of its endpoint."""
+"""What clients get for errors that an endpoint doesn't handle itself."""
 
 
 class OAuthError(Exception):
-    """An expected no. What was recorded before it is kept.
+    """An expected error. Database changes made before it are committed.
 
-    :ivar code: from the registry of OAuth errors: ``invalid_grant``
-    :ivar description: a sentence for the developer of the client, in English, without a value that was sent
-    :ivar status: HTTP status of the answer
-    :ivar challenge: value of WWW-Authenticate, for a refusal of the client or its token
+    :ivar code: error code from the OAuth registry, such as ``invalid_grant``
+    :ivar description: a sentence for the developer of the client, in English, without any value that was sent
+    :ivar status: HTTP status of the response
+    :ivar challenge: WWW-Authenticate value, if the client or its token is rejected
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class OAuthError(Exception):
 
 
 def init_app(app: Flask) -> None:
-    """Answer clients in their protocol, whatever goes wrong."""
+    """Register error handlers, so that clients get OAuth errors whatever goes wrong."""
     app.register_error_handler(OAuthError, error_response)
     answer_by(app, FOR_PROGRAMS, _error_by_status)
 
 
 def error_response(error: OAuthError) -> Response:
-    """Return the JSON of a refusal (an error handler)."""
+    """Return an OAuth error as JSON (an error handler)."""
     answer = json_response({"error": error.code, "error_description": error.description}, error.status)
     if error.challenge:
         answer.headers["WWW-Authenticate"] = error.challenge
@@ -63,13 +63,13 @@ def error_response(error: OAuthError) -> Response:
 
 
 def _error_by_status(status: int) -> Response:
-    """Return the same for a fault that is known by its status alone; a person's sentence would be none of it."""
+    """Return an OAuth error for an HTTP status, without the message meant for people."""
     code, description = _BY_STATUS.get(status, ("invalid_request", f"{HTTPStatus(status).phrase}."))
     return json_response({"error": code, "error_description": description}, status)
 
 
 def json_response(facts: dict[str, object], status: int = 200) -> Response:
-    """Return these members as JSON that nobody keeps, no cache of HTTP/1.0 either (RFC 6749, section 5.1)."""
+    """Return JSON that must not be cached, not even by HTTP/1.0 caches (RFC 6749, section 5.1)."""
     answer = Response(orjson.dumps(facts), status, mimetype="application/json")
     answer.headers["Cache-Control"] = "no-store"
     answer.headers["Pragma"] = "no-cache"

@@ -1,4 +1,4 @@
-"""What an export holds of apps; never a token, a code or a digest."""
+"""What a data export contains about apps; never a token, a code or a digest."""
 
 from __future__ import annotations
 

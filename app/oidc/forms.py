@@ -1,4 +1,4 @@
-"""Forms of the pages that stand between an app and its answer, and of a person's apps."""
+"""Forms of the authorization pages, the device pages and the list of apps."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from app.web.forms import BaseForm, Required, TextField
 
 
 class RequestForm(BaseForm):
-    """Names the authorization request that a page is about."""
+    """Identifies the authorization request that a page is about."""
 
     request = TextField(widget=HiddenInput(), validators=[Required(), Length(max=32)])
 
 
 class ConsentForm(RequestForm):
-    """Whether the person allows it: ``yes``, or anything else for no."""
+    """The user's decision: ``yes``, or anything else for no."""
 
     allow = TextField(validators=[Length(max=8)])
 
 
 class DeviceForm(BaseForm):
-    """Has the code that a device shows."""
+    """The code that a device shows."""
 
     user_code = TextField(N_("Code"), validators=[Required(), Length(max=MAX_LENGTH)])
 
 
 class DeviceDecisionForm(DeviceForm):
-    """Whether the person lets that device sign in: ``yes``, or anything else for no."""
+    """Whether the device may sign in: ``yes``, or anything else for no."""
 
     allow = TextField(validators=[Required(), Length(max=8)])
 
 
 class AppForm(BaseForm):
-    """Names an app by its client id."""
+    """Identifies an app by its client id."""
 
     client = TextField(widget=HiddenInput(), validators=[Required(), Length(max=CLIENT_ID)])
 
 
 class LogoutForm(BaseForm):
-    """Signing out for an app, or for none; its fields are validated as those of the app's own request."""
+    """Sign-out, requested by an app or not. Its fields are validated like those of the app's own request."""
 
     client_id = TextField()
     post_logout_redirect_uri = TextField()

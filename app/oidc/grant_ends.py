@@ -1,15 +1,15 @@
-"""What ends grants, and the sessions that apps keep themselves: the end of a session, and access that a person lost.
+"""Ending grants, and the sessions that apps keep themselves: when a session ends, and when a user loses access.
 
-Grants without ``offline_access`` end with the session that gave them, however it ends. Those with it were given for
-when nobody is signed in, and go on (OpenID Connect Back-Channel Logout 1.0, section 2.7). They end where someone else
-may have been in the account, or it is closed: "this wasn't me", recovery, an undone change of addresses, disabling,
-deletion, and the first proof of an address; API tokens end at the same places.
+Grants without ``offline_access`` end with the session that issued them, however it ends. Those with it are meant for
+when the user is not signed in, so they continue (OpenID Connect Back-Channel Logout 1.0, section 2.7). They are revoked
+if someone else may have had access to the account, or if it is closed: "this wasn't me", recovery, an undone change of
+addresses, disabling, deletion, and the first verification of an address. API tokens are revoked in the same cases.
 
-When a session ends, each app that it signed in to gets a logout token, once, from the outbox. So does an app whose
-access the person removes, one that the person may no longer use (they have left its groups, or it is for others from
-now on), and one that is disabled or deleted (``client_ends``). Each statement that accepts a token asks for the groups,
-so it is refused from that moment in any case; here its grant ends for good, ``offline_access`` included. What a
-disabled app has with that rests until it is enabled.
+When a session ends, each app that it signed in to gets one logout token from the outbox. So does an app whose access
+the user removes, an app that the user may no longer use (they left its groups, or its groups changed), and an app that
+is disabled or deleted (``client_ends``). Every statement that accepts a token checks the groups too, so tokens are
+rejected immediately in any case. This module then ends the grant for good, including ``offline_access``. Grants with
+``offline_access`` of a disabled app are suspended until it is enabled.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from app.users import User
 
 KIND = "app_logout"
 TRIED_FOR = timedelta(hours=2)
-"""An app that is away for longer has to find out by itself."""
+"""How long delivery is retried. An app that is down for longer won't be notified."""
 
 _table, _user = Grant.__table__, User.__table__
 _c = _table.c
@@ -46,17 +46,17 @@ _is_open = sa.or_(_c.ended_at.is_(None), _c.revoked_at.is_(None))
 OF_GRANT = (
     _c.client_id, _c.session_id, _c.user_id, _handle.label("handle"), _c.code_used_at, _c.revoked_at
 )  # fmt: skip
-"""What ``tell`` needs of a grant, and when it was revoked."""
+"""Columns of a grant that ``tell`` needs, and when it was revoked."""
 
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 LOGOUT_TOKEN_LIFETIME = timedelta(minutes=2)
 
 BATCH = 500
-"""Grants that end in one statement."""
+"""Maximum number of grants that one statement ends."""
 
 
 def _ending(*which: sa.ColumnElement[bool]) -> CompiledStatement:
-    """Return the statement that ends grants, once, and returns whom to tell."""
+    """Return a statement that ends grants that haven't ended yet, and returns their rows for ``tell``."""
     revoked_at = sa.case((_c.offline, _c.revoked_at), else_=sa.func.coalesce(_c.revoked_at, sa.bindparam("now")))
     return CompiledStatement(
         sa.update(_table)
@@ -84,7 +84,7 @@ _REVOKE_LASTING = CompiledStatement(
 
 
 def end_grants(which: EndedSessions) -> None:
-    """End what these sessions gave to apps, and have the apps told. One statement where they gave nothing."""
+    """End the grants of these sessions and notify the apps. One statement if there are none."""
     now = clock.now()
     if which.session_id:
         rows = _END_OF_ONE.all(session=which.session_id, now=now)
@@ -94,9 +94,9 @@ def end_grants(which: EndedSessions) -> None:
 
 
 def end_app(user_id: int, client_id: str) -> int:
-    """End what the sessions of an account gave to one app, and have it told; return how many grants were valid.
+    """End the grants that an account's sessions issued to one app, and notify it; return how many were valid.
 
-    What it may do since a session that has ended already goes on.
+    Grants of sessions that have already ended continue.
     """
     now = clock.now()
     rows = _REMOVAL.all(user=user_id, client=client_id, now=now)
@@ -105,10 +105,11 @@ def end_app(user_id: int, client_id: str) -> int:
 
 
 def end_batch_of_client(client_id: str, client: Client | None) -> int:
-    """End what sessions gave to an app that is not to be used now, and have it told; return how many grants.
+    """End a batch of grants of an app that can't be used now, and notify it; return how many.
 
-    What has ``offline_access`` goes on when the app does, as after signing out.
-    :param client: what is registered of it; None where that can't be read, and nobody is told
+    Grants with ``offline_access`` continue when the app can be used again, as after a sign-out.
+
+    :param client: the app's registration; None if it can't be read, and then it is not notified
     """
     rows = _END_OF_CLIENT.all(client=client_id, now=clock.now())
     tell(rows, {client_id: client} if client is not None else {})
@@ -116,14 +117,15 @@ def end_batch_of_client(client_id: str, client: Client | None) -> int:
 
 
 def revoke_lasting(user_id: int) -> None:
-    """Revoke what an account has let apps do while nobody is signed in. One statement."""
+    """Revoke an account's grants with ``offline_access``. One statement."""
     _REVOKE_LASTING.run(user=user_id, now=clock.now())
 
 
 def end_of_people(user_ids: Sequence[int]) -> None:
-    """End what accounts gave to apps that they may no longer use: at each batch one statement where they gave nothing.
+    """End accounts' grants for apps that they may no longer use.
 
-    Otherwise there are at most two, and one or two for each app that is for groups.
+    One statement for each batch of accounts without grants. Otherwise at most two for each batch, and one or two for
+    each app that is restricted to groups.
     """
     for begin in range(0, len(user_ids), BATCH):
         theirs = _c.user_id.in_(user_ids[begin : begin + BATCH])
@@ -133,14 +135,15 @@ def end_of_people(user_ids: Sequence[int]) -> None:
 
 
 def end_of_client(client: Client) -> None:
-    """End what an app was given by accounts that it is no longer for. No statement where it is for everybody."""
+    """End an app's grants for accounts that it no longer admits. No statement if it admits everyone."""
     _end_all(client)
 
 
 def prune_lost_access() -> int:
-    """End a batch of what was given to apps of the clients file, or that nobody has added; return how many grants.
+    """End a batch of grants of accounts that may no longer use the app; return how many.
 
-    Whom those are for is read at start, and no handler hears of a change.
+    Covers apps of the clients file and apps with a metadata document. Their groups are read at startup, so nothing else
+    notices a change.
     """
     for client in clients_in_memory().values():
         if ended := _end_batch(client.groups, _c.client_id == client.id):
@@ -169,10 +172,10 @@ def _end_batch(groups: Sequence[str], *which: sa.ColumnElement[bool]) -> int:
 
 
 def tell(ended: Sequence[Sequence[Any]], clients: Mapping[str, Client] | None = None) -> None:
-    """Have each app told of each session, by the names it knows: what they are of may be gone when the message leaves.
+    """Queue a logout token for each app and session, with the ids the app knows: the rows may be gone when it is sent.
 
-    :param ended: rows of grants; nobody was signed in by one whose code was never exchanged
-    :param clients: by id, those that are not to be found any more; None where all are to be looked up
+    :param ended: rows of grants; one whose code was never exchanged is skipped, since it signed no one in
+    :param clients: clients by id, if they can no longer be looked up; None to look all of them up
     """
     reached = sorted({tuple(row[:4]) for row in ended if row[4] is not None})
     if not reached:
@@ -189,15 +192,15 @@ def tell(ended: Sequence[Sequence[Any]], clients: Mapping[str, Client] | None = 
 
 
 def where_told(client: Client) -> dict[str, Any]:
-    """Return what it takes to tell an app, for a message that may leave when the app is no longer registered.
+    """Return what is needed to notify an app, for a message that may be sent after it is no longer registered.
 
-    The address of an app that registered itself is a stranger's: it is not let into a private network.
+    The URL of an app that registered itself is untrusted, so it may not lead into a private network.
     """
     return {"uri": client.backchannel_logout_uri, "alg": client.id_token_alg, "public_only": not client.is_vetted}
 
 
 def logout_token(client_id: str, alg: str, sub: str, sid: str) -> str:
-    """Return a new logout token. Its kind, its event and the missing nonce keep it from passing for an ID token."""
+    """Return a new logout token. Its type, its event and the missing nonce tell it apart from an ID token."""
     now = int(clock.unix())
     claims = {
         "iss": settings.public_url,
@@ -213,9 +216,9 @@ def logout_token(client_id: str, alg: str, sub: str, sid: str) -> str:
 
 
 def render(message: Message) -> LogoutMessage | None:
-    """Return what an app is sent, signed now; None for one that wants to hear nothing any more.
+    """Return an app's logout message, signed now; None if the app no longer wants to be notified.
 
-    One that was disabled or deleted meanwhile is told where it was registered when the session ended.
+    An app that was disabled or deleted in the meantime is notified at the URL it had when the session ended.
     """
     facts = message.facts
     client = find_client(facts["client"])

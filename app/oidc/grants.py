@@ -1,8 +1,8 @@
 """Grants: issued with a code, redeemed once, refreshed, revoked.
 
-A grant is valid while its account is active and, unless it has ``offline_access``, the session that gave it is open.
-Where its client is for groups, it is worth something only while the account is in one of them.
-Single use is a conditional UPDATE in each case: of forty requests at once one succeeds, on any number of servers.
+A grant is valid while its account is active and, unless it has ``offline_access``, the session that issued it is open.
+If its client is restricted to groups, the account must also be in one of them. Single use is enforced by a conditional
+UPDATE: of any number of concurrent requests one succeeds, on any number of servers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ from app.users import User
 
 CODE_LIFETIME = timedelta(seconds=60)
 REPEATED_WITHIN = timedelta(seconds=30)
-"""For so long after it was exchanged, a refresh token gets the same successor again: the first answer may be lost."""
+"""Grace period during which repeating the exchange of a refresh token returns the same new token.
+
+The client may never have received the first response.
+"""
 
 MOST_REPEATS = 3
 _ID = 32
@@ -45,7 +48,7 @@ _INSERT = CompiledStatement.into(_table)
 _GRANTS = Detached(Grant)
 
 is_active = sa.exists().where(_user.c.id == _c.user_id, _user.c.disabled_at.is_(None), _user.c.deletes_at.is_(None))
-"""Whether the account of a grant may be used."""
+"""The grant's account is active."""
 
 session_is_open = sa.exists().where(
     _head.c.session_id == _c.session_id,
@@ -53,13 +56,13 @@ session_is_open = sa.exists().where(
     _head.c.revoked_at.is_(None),
     _head.c.expires_at > sa.bindparam("now"),
 )
-"""Whether the session that gave a grant is open."""
+"""The session that issued the grant is open."""
 
 is_valid = sa.and_(_c.revoked_at.is_(None), is_active, sa.or_(_c.offline, session_is_open))
 
 
 class _ForMembers:
-    """A statement about grants of one client, which finds none of an account that the client is not for."""
+    """A grant query restricted to one client, and to accounts allowed to use that client."""
 
     def __init__(self, statement: sa.Update) -> None:
         self._statement = statement
@@ -134,8 +137,8 @@ _OWNER = CompiledStatement(sa.select(_user.c.handle).where(_user.c.id == sa.bind
 class Redeemed:
     """A grant whose code or refresh token was just accepted.
 
-    :ivar handle: of its account
-    :ivar refresh_token: the next one, not stored; None for a client that gets none
+    :ivar handle: handle of its account
+    :ivar refresh_token: the next one, of which only the digest is stored; None for a client that gets none
     """
 
     grant: Grant
@@ -144,9 +147,9 @@ class Redeemed:
 
 
 def issue_code(asked: Authorization, scopes: Sequence[str], session: AuthSession, *, request_id: str = "") -> str:
-    """Return a new code for ``session``'s person, which isn't stored. One INSERT.
+    """Issue a code to the user of ``session``. Only its digest is stored. One INSERT.
 
-    :param request_id: of the stored request that it answers, for ``code_again``; "" for none
+    :param request_id: id of the stored request that it answers, for ``code_again``; "" for none
     """
     code, now = _code_of(request_id, session) if request_id else secrets.token(), clock.now()
     row = _row(asked.client, scopes, session, now, resource=asked.resource, claims=asked.claims, jkt=asked.jkt) | {
@@ -165,7 +168,8 @@ def issue_code(asked: Authorization, scopes: Sequence[str], session: AuthSession
 def code_again(request_id: str, session: AuthSession) -> str | None:
     """Return the code that answered a stored request in this session, while it can be exchanged; else None.
 
-    Nothing is issued: a button that was pressed twice leads to the same answer, and the browser shows the second one.
+    Nothing is issued: if a button is clicked twice, both responses have the same code, and the browser shows the
+    second.
     """
     codes = {secrets.digest(code): code for code in (_code_of(request_id, session, kid) for kid in keyring.kids)}
     waits = (_c.code_used_at.is_(None), _c.code_expires_at > clock.now(), _c.revoked_at.is_(None))
@@ -176,7 +180,7 @@ def code_again(request_id: str, session: AuthSession) -> str | None:
 def issue_to_device(
     client: Client, scopes: Sequence[str], session: AuthSession, *, resource: str, life: timedelta
 ) -> str:
-    """Return the id of a new grant whose tokens a device will fetch within ``life``. One INSERT."""
+    """Issue a grant whose tokens a device has to fetch within ``life``; return its id. One INSERT."""
     now = clock.now()
     row = _row(client, scopes, session, now, resource=resource, claims={}, jkt=None) | {"expires_at": now + life}
     _INSERT.run(**row)
@@ -216,8 +220,9 @@ def _row(
 def redeem(code: str, client: Client, redirect_uri: str, verifier: str, jkt: str | None) -> Redeemed:
     """Exchange a code. Two statements.
 
-    A code that was used before revokes what its first use got (RFC 6749, section 4.1.2).
-    :param verifier: "" for none; one for a code without a challenge is refused (RFC 9700, section 4.8.2)
+    Using a code again revokes what its first use issued (RFC 6749, section 4.1.2).
+
+    :param verifier: "" for none; one for a code without a challenge is rejected (RFC 9700, section 4.8.2)
     :param jkt: thumbprint of the key that the request proves, or None (RFC 9449)
     :raises OAuthError: ``invalid_grant``
     """
@@ -236,10 +241,10 @@ def redeem(code: str, client: Client, redirect_uri: str, verifier: str, jkt: str
 
 
 def redeem_of_device(grant_id: str, client: Client, jkt: str | None) -> Redeemed:
-    """Begin a grant whose device has just spent its code. Two statements.
+    """Activate the grant of a device that has just used its code. Two statements.
 
     :param jkt: thumbprint of the key that the request proves, or None (RFC 9449)
-    :raises OAuthError: ``invalid_grant`` when the session that gave it has ended, or its account is closed
+    :raises OAuthError: ``invalid_grant`` if the session that issued it has ended, or its account is closed
     """
     now = clock.now()
     refresh_token = first_refresh_token(grant_id, client)
@@ -254,11 +259,12 @@ def redeem_of_device(grant_id: str, client: Client, jkt: str | None) -> Redeemed
 
 
 def refresh(token: str, client: Client, jkt: str | None) -> Redeemed:
-    """Exchange a refresh token for the next one. Two statements; three for one that is sent again.
+    """Exchange a refresh token for the next one. Two statements; three for a repeated request.
 
-    One that was exchanged before was copied, and nobody can tell which of the two is the owner's: the grant is revoked
-    (RFC 9700, section 4.14.2), and the person is told. Sent again within 30 s by the same client, it gets the same
-    successor.
+    If the same client repeats the exchange within 30 s, it gets the same new token. Any other reuse means that the
+    token was copied, and there is no telling which copy is the owner's, so the grant is revoked (RFC 9700, section
+    4.14.2) and the user is notified.
+
     :raises OAuthError: ``invalid_grant``
     """
     refused = OAuthError("invalid_grant", "The refresh token is invalid, has expired or was used before.")
@@ -282,33 +288,33 @@ def refresh(token: str, client: Client, jkt: str | None) -> Redeemed:
 
 
 def revoke(*which: sa.ColumnElement[bool]) -> int:
-    """Revoke grants and with them their tokens, at once and on every replica; return how many were valid."""
+    """Revoke grants and their tokens, immediately and on every replica; return how many were valid."""
     return changed(sa.update(Grant).where(*which, Grant.revoked_at.is_(None)).values(revoked_at=clock.now()))
 
 
 def revoke_by_token(grant_id: str, refresh_token: str, client: Client) -> int:
-    """Revoke the grant of a refresh token, the newest one or the one before; return how many that were."""
+    """Revoke the grant of a refresh token, the newest one or the one before; return how many were revoked."""
     digest = secrets.digest(refresh_token)
     newest = sa.or_(Grant.refresh_digest == digest, Grant.previous_digest == digest)
     return revoke(Grant.id == grant_id, Grant.client_id == client.id, newest)
 
 
 def first_refresh_token(grant_id: str, client: Client) -> str | None:
-    """Return a new refresh token for a grant, which isn't stored; None for a client that gets none."""
+    """Return a new refresh token for a grant; None for a client that gets none. It isn't stored."""
     if "refresh_token" not in client.grant_types:
         return None
     return secrets.prefixed_token(secrets.GRANT_PREFIX + grant_id)
 
 
 def grant_id_of(refresh_token: str) -> str | None:
-    """Return which grant a refresh token names; None for anything else."""
+    """Return the id of the grant that a refresh token belongs to; None for anything else."""
     if not secrets.has_prefix(refresh_token, secrets.GRANT_PREFIX, _ID):
         return None
     return refresh_token[len(secrets.GRANT_PREFIX) :][:_ID]
 
 
 def _binds(client: Client, jkt: str | None) -> str | None:
-    """Return the key that refresh tokens are bound to: those of a client that authenticates are not (RFC 9449, 5)."""
+    """Return the key to bind refresh tokens to; None for clients that authenticate (RFC 9449, section 5)."""
     return jkt if client.is_public else None
 
 
@@ -321,7 +327,7 @@ def _redeemed(row: Sequence[Any], refresh_token: str | None) -> Redeemed:
 
 
 def _punish_reuse(named: sa.ColumnElement[bool], client: Client, used: sa.ColumnElement[bool]) -> int | None:
-    """Revoke a grant whose code or refresh token was used again; return whose it was, None when it was over before."""
+    """Revoke a grant whose code or refresh token was reused; return its user id, or None if it wasn't valid."""
     whose = sa.select(Grant.user_id, Grant.id).where(named, _c.client_id == client.id, used)
     found = db.session.execute(whose).first()
     if found is None or not revoke(Grant.id == found.id):
@@ -331,9 +337,9 @@ def _punish_reuse(named: sa.ColumnElement[bool], client: Client, used: sa.Column
 
 
 def _code_of(request_id: str, session: AuthSession, kid: str | None = None) -> str:
-    """Return the code that answers a stored request in one session: a MAC, so that it is the same each time.
+    """Return the code for a stored request in one session. It is a MAC, so it is the same each time.
 
-    :param kid: of the key; the current one when None
+    :param kid: id of the key; None for the current one
     """
     data = f"{request_id}:{session.session_id}".encode()
     mac = hmac.digest(keyring.derive("oauth-code", kid), data, hashlib.sha256)
@@ -341,7 +347,7 @@ def _code_of(request_id: str, session: AuthSession, kid: str | None = None) -> s
 
 
 def _named_by(code: str) -> str:
-    """Return the id of the grant that a code is for, so that the code says where its refresh token belongs."""
+    """Derive the id of a grant from its code, so that a refresh token can be made before the grant is looked up."""
     return secrets.digest(f"grant:{code}")[:_ID]
 
 
@@ -352,6 +358,6 @@ def _challenge(verifier: str) -> str:
 
 
 def _successor(token: str, grant_id: str, kid: str) -> str:
-    """Return the refresh token that follows ``token``: the same each time, so that a repeated request gets it again."""
+    """Return the refresh token that follows ``token``. It is derived, so that a repeated request gets it again."""
     data = hmac.digest(keyring.derive("oauth-refresh", kid), token.encode(), hashlib.sha256)
     return secrets.derived_token(secrets.GRANT_PREFIX + grant_id, data)

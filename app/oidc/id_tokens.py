@@ -17,16 +17,17 @@ from app.oidc.models import Grant
 from app.oidc.subjects import sid_for, subject_for
 
 LIFETIME = timedelta(minutes=10)
-"""Long enough for a clock that is off; a client reads it once."""
+"""Long enough to allow for clock skew. A client reads an ID token once."""
 
 _HASHES = {"RS256": hashlib.sha256, "ES256": hashlib.sha256, "EdDSA": hashlib.sha512}
 
 
 def id_token(grant: Grant, handle: str, client: Client, access: Issued, *, refreshed: bool = False) -> str:
-    """Return a signed ID token for the person of a grant.
+    """Return a signed ID token for the user of a grant.
 
-    No statement, but one where the request named claims to be in it.
-    :param refreshed: whether a refresh token brought it: it has no nonce then (Core, section 12.2)
+    No statement, or one if the request named claims to include.
+
+    :param refreshed: whether it is issued for a refresh token, and so has no nonce (Core, section 12.2)
     """
     now = int(clock.unix())
     claims: dict[str, Any] = {

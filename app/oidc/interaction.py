@@ -1,4 +1,4 @@
-"""What a person has to do before an app gets its answer (OpenID Connect Core, section 3.1.2.3 and 3.1.2.4)."""
+"""What the user has to do before an app gets its response (OpenID Connect Core, sections 3.1.2.3 and 3.1.2.4)."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ ERRORS: dict[Step, tuple[str, str]] = {
     "not_allowed": ("access_denied", "This account may not use the app."),
     "consent": ("consent_required", "The person has to allow this."),
 }
-"""What a client hears that wants no page to be shown (section 3.1.2.6)."""
+"""Errors for clients that want no page to be shown (section 3.1.2.6)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Who is there when an app asks.
+    """The user's state when an app makes a request.
 
-    :ivar since: when the app asked first: what was done after that, was done for it
-    :ivar has_consented: whether the person has allowed this very request
+    :ivar since: when the app first made the request; anything done after that was done for it
+    :ivar has_consented: whether the user has consented to this very request
     """
 
     session: AuthSession
@@ -42,7 +42,7 @@ class Situation:
 
 
 def next_step(asked: Authorization, found: Situation | None) -> Step:
-    """Return what is to be done next; ``answer`` when nothing is left."""
+    """Return the next step; ``answer`` if nothing is left to do."""
     if found is None:
         return "sign_in"
     if "select_account" in asked.prompts:
@@ -59,13 +59,13 @@ def next_step(asked: Authorization, found: Situation | None) -> Step:
 
 
 def scopes_to_allow(asked: Authorization) -> list[str]:
-    """Return the scopes that the person decides about, those behind single claims included."""
+    """Return the scopes the user decides about, including those behind individual claims."""
     behind = scopes_behind(asked.claims)
     return [scope for scope in asked.client.scopes if scope in asked.scopes or scope in behind]
 
 
 def _must_confirm(asked: Authorization, found: Situation) -> bool:
-    """Whether the person has to prove again who they are, and hasn't since the app asked."""
+    """Return whether the user has to reauthenticate, and hasn't since the app made its request."""
     authenticated_at = found.session.authenticated_at
     if authenticated_at >= found.since:
         return False
@@ -75,11 +75,11 @@ def _must_confirm(asked: Authorization, found: Situation) -> bool:
 
 
 def _must_consent(asked: Authorization, found: Situation) -> bool:
-    """Whether the person has to allow this.
+    """Return whether the user has to consent.
 
-    An app that is known by its document is asked about each time: it may say something else today, and another program
-    on the same device can come with its name (RFC 8252, section 8.6). So is a service that nobody has listed for the
-    app: what is remembered are scopes.
+    An app identified by its metadata document needs consent each time: the document may have changed, and another
+    program on the same device can use its name (RFC 8252, section 8.6). So does a request for a service that isn't
+    listed for the app, since consent is only remembered by scope.
     """
     if "consent" in asked.prompts:
         return True

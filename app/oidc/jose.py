@@ -1,7 +1,7 @@
-"""What joserfc does for us: keys (RFC 7517), signatures (RFC 7515), signed claims (RFC 7519).
+"""joserfc for our purposes: keys (RFC 7517), signatures (RFC 7515), signed claims (RFC 7519).
 
-Import it where a key or a token is at hand, and not with a module: joserfc and what it brings take 3 MB and 30 ms of a
-start, and a service without apps of OpenID Connect never needs them.
+Import this module inside the functions that need it, not at module level. joserfc and its dependencies add 3 MB and 30
+ms to startup, and a deployment without OpenID Connect apps never needs them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ Key = RSAKey | ECKey | OKPKey
 _OURS: Final[dict[str, Any]] = {"RS256": RSAKey, "ES256": ECKey, "EdDSA": OKPKey}
 
 _OF_CLIENTS: Final = jws.JWSRegistry(algorithms=list(KINDS), strict_check_header=False)
-_OF_CLIENTS.max_header_length = 4096  # an RSA key in it has 800 characters, and joserfc's limit is 512
+_OF_CLIENTS.max_header_length = 4096  # a header with an RSA key has 800 characters, and joserfc's limit is 512
 
-# RFC 9864 has another name for EdDSA with this curve. The old one is what nearly all clients know.
+# RFC 9864 renames EdDSA with this curve. Nearly all clients only know the old name.
 warnings.filterwarnings("ignore", "EdDSA is deprecated", module=r"joserfc|app\.oidc")
 
 
 class OurAlgorithms(jws.JWSRegistry):
-    """These three and no other, without joserfc's warning that EdDSA has a newer name (RFC 9864)."""
+    """Only the three algorithms we sign with, without joserfc's warning that EdDSA has a newer name (RFC 9864)."""
 
     def get_alg(self, name: str) -> Any:
         if name not in ALGORITHMS:
@@ -43,7 +43,7 @@ _REGISTRY: Final = OurAlgorithms()
 def generate(alg: str) -> Key:
     """Return a new private key for this algorithm.
 
-    :raises ValueError: for one that we don't sign with
+    :raises ValueError: if we don't sign with it
     """
     if alg == "RS256":
         return RSAKey.generate_key(2048)
@@ -55,25 +55,25 @@ def generate(alg: str) -> Key:
 
 
 def private_key(alg: str, der: bytes) -> Key:
-    """Return a private key of ours. Checking that its numbers are a key takes 80 ms: they were one when sealed."""
+    """Return one of our private keys. Skips validation, which takes 80 ms: the key was valid when it was sealed."""
     loaded: Any = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
     key: Key = _OURS[alg].import_key(loaded)
     return key
 
 
 def public_key(alg: str, public: dict[str, Any]) -> Key:
-    """Return a public key of ours from its JWK."""
+    """Return one of our public keys from its JWK."""
     key: Key = _OURS[alg].import_key(public)
     return key
 
 
 def sign(header: dict[str, Any], payload: bytes, key: Key) -> str:
-    """Return a compact JWS (RFC 7515, section 3.1) by a key of ours."""
+    """Return a compact JWS (RFC 7515, section 3.1) signed with one of our keys."""
     return jws.serialize_compact(header, payload, key, registry=_REGISTRY)
 
 
 def claims_of(token: str, key: Key) -> dict[str, Any] | None:
-    """Return the claims of a token that this key of ours signed; None for any other."""
+    """Return the claims of a token that this key of ours signed; None for any other token."""
     try:
         return jwt.decode(token, key, registry=_REGISTRY).claims
     except (JoseError, ValueError):
@@ -81,7 +81,7 @@ def claims_of(token: str, key: Key) -> dict[str, Any] | None:
 
 
 def key_of_client(key: dict[str, Any]) -> jwk.Key | None:
-    """Return a client's public key; None for what can't be read as one."""
+    """Return a client's public key; None if it can't be parsed."""
     try:
         read = jwk.import_key(key)
         _ = read.public_key
@@ -96,7 +96,7 @@ def thumbprint(key: dict[str, Any]) -> str:
 
 
 def is_signed_by(token: str, key: jwk.Key) -> bool:
-    """Whether a client's key has signed ``token``, a compact JWS, by an algorithm for clients."""
+    """Return whether a client's key signed ``token``, a compact JWS, with an algorithm allowed for clients."""
     try:
         jws.deserialize_compact(token, key, registry=_OF_CLIENTS)
     except (JoseError, ValueError, TypeError):

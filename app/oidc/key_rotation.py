@@ -1,7 +1,7 @@
-"""Rotation of signing keys: the next key is made, published for a day, signs, and is published while its tokens last.
+"""Rotation of signing keys: a key is created, published for a day, signs, and stays published while its tokens last.
 
-When a key begins to sign stands in its row, so nothing has to run at that moment. The worker only sees to it that
-there is a next key, and that older ones are taken out of the JWKS.
+The time at which a key starts to sign is in its row, so nothing has to run at that moment. The worker only makes sure
+that there is a next key, and removes older ones from the JWKS.
 """
 
 from __future__ import annotations
@@ -28,10 +28,13 @@ from app.outbox import register_periodic_task
 log = structlog.get_logger()
 
 PUBLISHED_BEFORE = timedelta(hours=24)
-"""How long a key is published before it signs. The first one of an algorithm is not: nobody knows an older one."""
+"""How long a key is published before it signs.
+
+The first key of an algorithm signs immediately, since no one has cached an older one.
+"""
 
 KEPT_FOR = timedelta(days=1)
-"""How long it is published at least when it signs no more, until the last token that it signed is over."""
+"""Minimum time that a key stays published after it stops signing, so that its last tokens can expire."""
 
 AT_ONCE = {"at_once": True}
 
@@ -45,7 +48,7 @@ _DROP = sa.delete(_key).where(_key.c.alg == sa.bindparam("of"), _key.c.number <=
 
 
 def init_app(app: Flask) -> None:
-    """Register what the worker does for the keys, and that private parts are sealed."""
+    """Register the worker's tasks for the keys, and the column of sealed private keys."""
     register_periodic_task(app, keep_keys)
     register_cleanups(app, prune_private_keys, prune_signing_keys)
     register_sealed(app, key_store.SEALED)
@@ -53,11 +56,11 @@ def init_app(app: Flask) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """What a rotation did to the keys of an algorithm.
+    """Result of rotating the keys of an algorithm.
 
-    :ivar kid: the key that signs next
-    :ivar signs_from: from when
-    :ivar dropped: ids of the keys that are not accepted any more
+    :ivar kid: id of the key that signs next
+    :ivar signs_from: when it starts to sign
+    :ivar dropped: ids of the keys that are no longer accepted
     """
 
     alg: str
@@ -67,13 +70,13 @@ class Rotation:
 
 
 def rotate(alg: str | None = None, *, now: bool = False) -> list[Rotation]:
-    """Let the next key sign as soon as it has been published for a day, and see that there is another next one.
+    """Let the next key sign as soon as it has been published for a day, and make sure there is another next key.
 
-    An algorithm without a key is left out. The caller commits.
+    Algorithms without a key are skipped. The caller commits.
 
-    :param alg: the one algorithm; all of them when None
-    :param now: at once, and drop every key before it, which may be known to others: nothing that they have signed is
-        accepted any more, neither here nor by an app that has read the JWKS since
+    :param alg: a single algorithm; None for all
+    :param now: sign immediately, and drop every earlier key, because it may be compromised. Nothing they signed is
+        accepted any longer, neither here nor by apps that have fetched the JWKS since
     """
     rows, begun = key_store.published(anew=True), clock.now()
     signing = [key_store.current(rows, each, begun) for each in ([alg] if alg else ALGORITHMS)]
@@ -82,7 +85,7 @@ def rotate(alg: str | None = None, *, now: bool = False) -> list[Rotation]:
 
 
 def _prepare(signing: SigningKey, at_once: bool) -> SigningKey:
-    """Return the key that comes after the one that signs, and make what is missing then, before anything is written."""
+    """Return the key that follows the current one. Creates any missing keys first, before anything is written."""
     following = key_store.following(key_store.published(anew=True), signing)
     if following is None:
         key_store.make(signing.alg, signing.number + 1, _planned(signing))
@@ -114,14 +117,14 @@ def _interval() -> timedelta:
 
 
 def _planned(signing: SigningKey) -> datetime:
-    """Return when a key that is made now would take over."""
+    """Return when a key that is created now would take over."""
     return max(clock.now() + PUBLISHED_BEFORE, signing.signs_from + _interval())
 
 
 def make_missing() -> bool:
-    """Make one key that is missing, if any is: of each algorithm there is one that signs and a next one.
+    """Create one missing key, if any: each algorithm needs a current key and a next one.
 
-    Return whether it made one.
+    :return: whether a key was created
     """
     rows, now = key_store.published(), clock.now()
     for alg in ALGORITHMS:
@@ -139,9 +142,9 @@ def make_missing() -> bool:
 
 
 def keep_keys() -> bool:
-    """Make a key that is missing, or else take out older ones and follow the settings (a periodic task).
+    """Create a missing key, or else retire older keys and apply the settings (a periodic task).
 
-    Nothing to do costs a statement each ten seconds. Each change is a transaction of its own.
+    Costs one statement every ten seconds if there is nothing to do. Each change is a transaction of its own.
     """
     if make_missing():
         return True
@@ -156,7 +159,7 @@ def keep_keys() -> bool:
 
 
 def _due(alg: str) -> Iterator[tuple[sa.Update, dict[str, object]]]:
-    """Yield what is to be changed in the rows of an algorithm."""
+    """Yield the updates that an algorithm's keys need."""
     now = clock.now()
     mine = [row for row in key_store.published() if row.alg == alg]
     last_over = max(KEPT_FOR, settings.oauth_jwt_lifetime, settings.oauth_access_token_lifetime)
@@ -166,17 +169,17 @@ def _due(alg: str) -> Iterator[tuple[sa.Update, dict[str, object]]]:
             yield _TAKE_OUT, which | {"until": successor.signs_from + last_over}
         elif successor.signs_from > now:
             planned = _planned(row)
-            if successor.signs_from > planned:  # the setting was longer when it was made
+            if successor.signs_from > planned:  # the interval was longer when it was created
                 yield _SIGN_EARLIER, {"of": alg, "which": successor.number, "earlier": planned}
 
 
 def prune_private_keys() -> int:
-    """Forget the private parts of keys that are published no more; return of how many."""
+    """Erase the private parts of keys that are no longer published; return how many."""
     over = sa.and_(_key.c.published_until < clock.now(), _key.c.sealed_private != "")
     return changed(sa.update(_key).where(over).values(sealed_private="").execution_options(**AT_ONCE))
 
 
 def prune_signing_keys() -> int:
-    """Delete keys whose tokens nobody can ask us about any more; return how many."""
+    """Delete keys too old for anyone to present their tokens to us; return how many."""
     old = clock.now() - settings.oauth_refresh_absolute
     return changed(sa.delete(_key).where(_key.c.published_until < old).execution_options(**AT_ONCE))

@@ -1,7 +1,7 @@
-"""Signing keys as a process has them: rows read at most every ten seconds, private parts opened once.
+"""Signing keys as a process caches them: rows are read at most every ten seconds, private keys opened once.
 
-A row says from when its key signs, and there is a row at least a day before that. So all processes change to the next
-key at the same moment, by the clock, and none of them has to be told.
+A row says when its key starts to sign, and it exists for at least a day before that. So all processes switch to the
+next key at the same moment, by the clock, and none of them has to be notified.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from app.oidc.jose import Key
 
 READ_EVERY = 10.0
-"""Seconds that a process goes by the rows that it has read."""
+"""Seconds for which a process caches the rows."""
 
 KID = 43
-"""Characters of a key's id: the SHA-256 of its public part (RFC 7638)."""
+"""Length of a key id: the SHA-256 of the public key (RFC 7638)."""
 
 _IN_MEMORY = "latchkey.oidc.keys"
 
 
 @dataclass(slots=True)
 class _Read:
-    """What this process has read.
+    """What this process has cached.
 
     :ivar rows: keys that sign, will sign, or have signed what may still be valid; by algorithm, oldest first
-    :ivar older: keys before them that were looked up, by id
+    :ivar older: earlier keys that were looked up, by id
     :ivar private: and ``public``: keys that were used, by id
     """
 
@@ -69,7 +69,7 @@ _INSERT = {"sqlite": _inserting(sqlite.insert), "postgresql": _inserting(postgre
 def published(*, anew: bool = False) -> Sequence[SigningKey]:
     """Return the keys that sign, will sign, or have signed what may still be valid: by algorithm, oldest first.
 
-    One statement, or none when they were read within the last ten seconds.
+    One statement, or none if they were read within the last ten seconds.
 
     :param anew: read them now
     """
@@ -78,9 +78,9 @@ def published(*, anew: bool = False) -> Sequence[SigningKey]:
     if not anew and 0 <= now - last < READ_EVERY:
         return known.rows
     if anew and has_written(db.session.connection()):
-        return _read()  # maybe a key that this transaction has made, and may take back
+        return _read()  # not cached: this transaction may have created a key, and may roll back
     if known.rows:
-        known.at = now  # meanwhile others go by what there is
+        known.at = now  # other threads use the cached rows in the meantime
     try:
         rows = _read()
     except Exception:
@@ -94,7 +94,7 @@ def published(*, anew: bool = False) -> Sequence[SigningKey]:
 
 
 def last_read() -> Sequence[SigningKey]:
-    """Return the keys as they were read last, however long ago; nothing if they never were."""
+    """Return the keys as last read, however long ago; empty if they were never read."""
     return _in_memory().rows
 
 
@@ -103,7 +103,7 @@ def _read() -> list[SigningKey]:
 
 
 def find(kid: str) -> SigningKey | None:
-    """Return the key of this id, also one that is published no more. Two statements at most, mostly none."""
+    """Return the key with this id, even if it is no longer published. At most two statements, usually none."""
     row = next((row for row in published() if row.kid == kid), None)
     if row is not None or len(kid) != KID:
         return row
@@ -117,9 +117,9 @@ def find(kid: str) -> SigningKey | None:
 
 
 def current(rows: Sequence[SigningKey], alg: str, now: datetime) -> SigningKey | None:
-    """Return the key of this algorithm that signs at ``now``; None where there is no key at all.
+    """Return the key of this algorithm that signs at ``now``; None if there is no key at all.
 
-    The first one signs also where the clock of its maker is ahead of ours.
+    The first key also signs before its time, in case it was created by a server whose clock is ahead of ours.
     """
     mine = [row for row in rows if row.alg == alg]
     begun = [row for row in mine if row.signs_from <= now]
@@ -127,14 +127,15 @@ def current(rows: Sequence[SigningKey], alg: str, now: datetime) -> SigningKey |
 
 
 def following(rows: Sequence[SigningKey], row: SigningKey) -> SigningKey | None:
-    """Return the key that comes after ``row``; None where there is none yet."""
+    """Return the key that comes after ``row``; None if there is none yet."""
     return next((each for each in rows if each.alg == row.alg and each.number == row.number + 1), None)
 
 
 def make(alg: str, number: int, signs_from: datetime) -> None:
-    """Make the key of this number, unless another process has: of two, one does, and both use that.
+    """Create the key with this number, unless another process has. If two try, one succeeds and both use that key.
 
-    Commits by itself, except in a transaction that has written: there it is part of that. An RSA key takes some 100 ms.
+    A transaction of its own, unless the current one has written: then it is part of that. An RSA key takes about 100
+    ms.
     """
     key = generate(alg)
     kid = key.thumbprint()
@@ -156,7 +157,7 @@ def make(alg: str, number: int, signs_from: datetime) -> None:
 def generate(alg: str) -> Key:
     """Return a new private key for this algorithm.
 
-    :raises ValueError: for one that we don't sign with
+    :raises ValueError: if we don't sign with it
     """
     from app.oidc import jose
 
@@ -164,7 +165,7 @@ def generate(alg: str) -> Key:
 
 
 def sealing_context(alg: str, number: int) -> tuple[str, ...]:
-    """Return what a private part is sealed to: its row."""
+    """Return what a private key is sealed to: its row."""
     return SigningKey.__tablename__, alg, str(number)
 
 
@@ -174,13 +175,13 @@ SEALED = SealedColumn(
     id="kid",
     secret="sealed_private",  # noqa: S106
 )
-"""So that no key is taken away that these need, and ``flask keys rotate`` seals them anew."""
+"""Keeps the master keys that these need from being removed, and lets ``flask keys rotate`` reseal them."""
 
 
 def private_key(row: SigningKey) -> Key:
     """Return the key to sign with.
 
-    :raises DecryptionError: when it can't be opened
+    :raises DecryptionError: if it can't be opened
     """
     from app.oidc import jose
 

@@ -1,7 +1,7 @@
 """Sign tokens, verify our own, and publish the keys: RS256, ES256 and EdDSA (RFC 7518, RFC 8037).
 
-Of each algorithm there is a key that signs and the next one, which is published for a day before it signs: who keeps
-our JWKS for hours knows a key before its first token.
+Each algorithm has a current key and a next one, which is published for a day before it signs. That way, clients that
+cache our JWKS for hours know a key before they see its first token.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from app.oidc.clients import ALGORITHMS
 from app.oidc.models import SigningKey
 
 LONGEST = 65_536
-"""Characters of a token of ours; a longer one isn't ours."""
+"""Maximum length of our tokens. Anything longer isn't ours."""
 
 
 def sign(claims: dict[str, Any], alg: str, *, typ: str = "JWT") -> str:
-    """Return ``claims`` as a signed token: the compact form of a JWS (RFC 7515, section 3.1).
+    """Return ``claims`` as a signed token, a compact JWS (RFC 7515, section 3.1).
 
-    Takes 0.3 ms by RS256. The keys are read again every ten seconds, by one statement; the first token of all makes
+    Takes 0.3 ms with RS256. The keys are reread every ten seconds with one statement, and the very first token creates
     the first key.
 
     :param claims: plain JSON values, times as integers
     :param alg: ``RS256``, ``ES256`` or ``EdDSA``
-    :param typ: what kind of token it is, as ``at+jwt`` (RFC 9068) or ``logout+jwt``
+    :param typ: type of the token, such as ``at+jwt`` (RFC 9068) or ``logout+jwt``
     :raises ValueError: for another algorithm
-    :raises DecryptionError: when the key can't be opened
+    :raises DecryptionError: if the key can't be opened
     """
     from app.oidc import jose
 
@@ -52,9 +52,11 @@ def _signing_key(alg: str) -> SigningKey:
 
 
 def verify(token: str, *, typ: str | None = None) -> dict[str, Any] | None:
-    """Return the claims of a token that a key of ours signed, also long ago, whatever its ``exp``; None for any other.
+    """Return the claims of a token that one of our keys signed, however long ago; None for any other.
 
-    :param typ: what its header must name as its kind; anything when None
+    Its ``exp`` is not checked.
+
+    :param typ: required type in its header; None for any
     """
     header = _header(token)
     if header is None or (typ is not None and header["typ"] != typ):
@@ -68,7 +70,7 @@ def verify(token: str, *, typ: str | None = None) -> dict[str, Any] | None:
 
 
 def _header(token: str) -> dict[str, str] | None:
-    """Return the header of what may be a token of ours; None for what can't be one."""
+    """Return the header of what may be one of our tokens; None if it can't be one."""
     if len(token) > LONGEST or not token.isascii():
         return None
     try:
@@ -80,10 +82,10 @@ def _header(token: str) -> dict[str, str] | None:
 
 
 def public_set() -> dict[str, list[dict[str, Any]]]:
-    """Return the public keys as a JWK set (RFC 7517, section 5): what signs, what comes next, and what has signed.
+    """Return the public keys as a JWK set (RFC 7517, section 5): current, next and previous ones.
 
-    One statement, or none when they were read within the last ten seconds. Keys that are missing are made. While the
-    database is away, they are those that were read last.
+    One statement, or none if they were read within the last ten seconds. Missing keys are created. While the database
+    is unavailable, the keys that were last read are returned.
     """
     try:
         _complete()
@@ -98,7 +100,7 @@ def public_set() -> dict[str, list[dict[str, Any]]]:
 
 
 def _complete() -> None:
-    """Make what is missing, as the worker does."""
+    """Create missing keys, as the worker does."""
     for _ in range(2 * len(ALGORITHMS)):
         if not key_rotation.make_missing():
             return

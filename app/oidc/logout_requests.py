@@ -1,4 +1,4 @@
-"""What an app asks when it sends a person to sign out (OpenID Connect RP-Initiated Logout 1.0, section 2)."""
+"""An app's request to sign a user out (OpenID Connect RP-Initiated Logout 1.0, section 2)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ MOST_LOCALES = 8
 
 @dataclass(frozen=True, slots=True)
 class LogoutRequest:
-    """A valid request.
+    """A valid logout request.
 
-    :ivar client: that asks; None where it did not say
+    :ivar client: the client that sends it; None if it didn't say
     :ivar redirect_uri: one that the client has registered, or ""
-    :ivar sub: whom the ID token was about that it sent as a hint; "" without one
-    :ivar sid: from which session
+    :ivar sub: subject of the ID token sent as a hint; "" without one
+    :ivar sid: session of that ID token
     :ivar ui_locales: languages that the page should be in
     """
 
@@ -40,24 +40,24 @@ class LogoutRequest:
 
     @property
     def url(self) -> str:
-        """Where the browser goes afterwards: to the letter, with the state; "" where it stays here."""
+        """Where the browser goes afterwards: the exact redirect URI, with the state; "" to stay here."""
         if not self.redirect_uri or self.state is None:
             return self.redirect_uri
         joint = "&" if urlsplit(self.redirect_uri).query else "" if self.redirect_uri.endswith("?") else "?"
         return f"{self.redirect_uri}{joint}{urlencode({'state': self.state})}"
 
     def is_about(self, session_id: str, handle: str) -> bool:
-        """Whether its hint is of this session, or of this person: then nobody has to be asked (section 2)."""
+        """Return whether its hint is for this session or this user, so that no confirmation is needed (section 2)."""
         if self.client is None or not self.sub:
             return False
         return same(self.sid, sid_for(session_id, self.client.id)) or same(self.sub, subject_for(handle, self.client))
 
 
 def read_logout(given: MultiDict[str, str]) -> LogoutRequest:
-    """Validate a request. Its faults are shown to the person: nothing is redirected to an address that is not sure.
+    """Validate a logout request. Errors are shown to the user, since no redirect URI is verified yet.
 
-    :raises PageRefusal: for a parameter that is sent twice or too long, a hint that we did not issue or that is
-        another client's, an unknown client, and an address that is not registered
+    :raises PageRefusal: for a parameter that is repeated or too long, a hint that we did not issue or that belongs to
+        another client, an unknown client, or a redirect URI that is not registered
     """
     try:
         fields = single_values(given, OF_LOGOUT)
@@ -79,7 +79,7 @@ def read_logout(given: MultiDict[str, str]) -> LogoutRequest:
 
 
 def _hint_of(fields: dict[str, str]) -> dict[str, Any]:
-    """Return what the ID token says that was sent as a hint, also long after it expired (section 4)."""
+    """Return the claims of the ID token sent as a hint, even if it expired long ago (section 4)."""
     if "id_token_hint" not in fields:
         return {}
     claims = keys.verify(fields["id_token_hint"], typ="JWT")
@@ -89,7 +89,7 @@ def _hint_of(fields: dict[str, str]) -> dict[str, Any]:
 
 
 def _client_of(fields: dict[str, str], hint: dict[str, Any]) -> Client | None:
-    """Return the client that asks: the one that is named, which the hint must be for, or the one of the hint."""
+    """Return the requesting client: the named one, which the hint must be for, or else the hint's."""
     named, audience = fields.get("client_id", ""), hint.get("aud", [])
     audiences = [audience] if isinstance(audience, str) else list(audience)
     if hint and named and named not in audiences:

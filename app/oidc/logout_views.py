@@ -1,4 +1,4 @@
-"""/oauth/logout: where an app sends a person to sign out (OpenID Connect RP-Initiated Logout 1.0)."""
+"""/oauth/logout: where an app sends a user to sign out (OpenID Connect RP-Initiated Logout 1.0)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KEPT_FOR = timedelta(minutes=10)
 
 @bp.get(HERE)
 def logout_page() -> Response:
-    """Sign out whom the app's hint is about; ask anybody else. Without a session, go straight back."""
+    """Sign out the user that the app's hint is about; ask anyone else. Without a session, go straight back."""
     after_this_request(view_commit)
     try:
         asked = read_logout(_given())
@@ -54,10 +54,10 @@ def logout_page() -> Response:
 
 @bp.post(HERE)
 def logout_by_form() -> Response:
-    """Store what another site's form asks for, and have the browser come back with its cookies.
+    """Store a logout request that was POSTed, and redirect so that the browser comes back with its cookies.
 
-    As at ``/oauth/authorize``: nothing is decided here and no session is looked up, so it needs no CSRF token. An ID
-    token that was posted stays out of every address.
+    As at ``/oauth/authorize``, nothing is decided here and no session is looked up, so no CSRF token is needed. A
+    posted ID token stays out of all URLs.
     """
     after_this_request(view_commit)
     throttling.take("requests", present_client().ip_address)
@@ -67,7 +67,7 @@ def logout_by_form() -> Response:
 
 @bp.post(f"{HERE}/confirm")
 def confirm_logout() -> Response:
-    """Sign out, because the person says so; then back to the app."""
+    """Sign out, as the user has confirmed, then return to the app."""
     after_this_request(view_commit)
     form = LogoutForm()
     if not form.validate() and not is_signed_out_already():
@@ -104,14 +104,14 @@ def _sign_out(asked: LogoutRequest) -> None:
 
 
 def _back(asked: LogoutRequest) -> Response:
-    """Leave for the app, or say here that nobody is signed in."""
+    """Return to the app, or show that no one is signed in."""
     if asked.url:
         return leave(asked.url)
     return respond("oidc/signed_out.html", shown=_shown(asked), state="signed_out", app=_name(asked))
 
 
 def _shown(asked: LogoutRequest) -> dict[str, Any]:
-    """Return what a page shows of the app that asks, if it said who it is."""
+    """Return what a page shows about the requesting app, if the request names one."""
     return {"asked": asked, "asker": None} | (asker_facts(asked.client) if asked.client is not None else {})
 
 

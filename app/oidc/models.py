@@ -1,7 +1,7 @@
-"""Clients and what belongs to them, AuthorizationRequest, Grant, AccessToken, Consent, DeviceRequest, and keys.
+"""Models: clients and their tables, authorization and device requests, grants, tokens, consent and signing keys.
 
-Codes, tokens and secrets are stored as digests, private keys sealed. A client is named by its id alone and without a
-foreign key, since it may stand in a file.
+Codes, tokens and secrets are stored as digests, private keys are sealed. Other tables refer to a client by its id,
+without a foreign key, since it may be defined in a file.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from app.db import BrowserName, partial_index
 from app.extensions import db
 
 CLIENT_ID = 255
-"""Characters of a client id at most; one that is the address of a metadata document is the longest."""
+"""Maximum length of a client id. The longest ones are URLs of metadata documents."""
 
 
 ORIGIN = 300
-"""Characters of an origin at most: a scheme, a host name of 253, and a port."""
+"""Maximum length of an origin: a scheme, a host name of 253 characters, and a port."""
 
 
 FAULT = 200
 RESOURCE = 1000
-"""Characters of a resource indicator at most; those of one request are kept joined."""
+"""Maximum length of a resource indicator. Those of one request are stored joined."""
 
 
 class OAuthClient(db.Model):
@@ -43,13 +43,13 @@ class OAuthClient(db.Model):
     source: Mapped[str] = mapped_column(sa.String(16))
     """``command``, ``registration`` or ``document``."""
     registered: Mapped[dict[str, Any]]
-    """What ``app.oidc.clients.Client`` is made of, as JSON."""
+    """Fields of ``app.oidc.clients.Client``, as JSON."""
     secret_digest: Mapped[str | None] = mapped_column(sa.String(64))
     old_secret_digest: Mapped[str | None] = mapped_column(sa.String(64))
-    """Of the secret before the last rotation, accepted until ``old_secret_until``."""
+    """Digest of the secret before the last rotation, accepted until ``old_secret_until``."""
     old_secret_until: Mapped[datetime | None]
     registration_digest: Mapped[str | None] = mapped_column(sa.String(64))
-    """Of the token with which a registered client changes itself (RFC 7592)."""
+    """Digest of the token with which a registered client manages itself (RFC 7592)."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     updated_at: Mapped[datetime] = mapped_column(default=clock.now)
     disabled_at: Mapped[datetime | None]
@@ -58,7 +58,7 @@ class OAuthClient(db.Model):
 
 
 class OAuthClientOrigin(db.Model):
-    """An origin whose scripts may call the endpoints, as its client registered it: found by one look at an index."""
+    """An origin that a client registered, whose scripts may call the endpoints. Found with one index lookup."""
 
     __tablename__ = "oauth_client_origin"
 
@@ -69,21 +69,21 @@ class OAuthClientOrigin(db.Model):
 
 
 class FileClient(db.Model):
-    """A client of the clients file, kept so that its app can be sent logout tokens after it is taken out."""
+    """A client of the clients file, stored so that its app can be sent logout tokens after it is removed there."""
 
     __tablename__ = "oauth_file_client"
 
     id: Mapped[str] = mapped_column(sa.String(CLIENT_ID), primary_key=True)
     registered: Mapped[dict[str, Any]]
-    """As ``OAuthClient.registered``."""
+    """Same as ``OAuthClient.registered``."""
     read_at: Mapped[datetime]
-    """When a server that is not older than any other with this client read the file."""
+    """When the server that recorded it read the file. Servers with an older file don't record it again."""
 
 
 class ClientDocument(db.Model):
-    """A client id that is the address of a metadata document, and how reading it went.
+    """A client id that is the URL of a metadata document, and the state of reading it.
 
-    What a good one says is an ``OAuthClient``. None is stored that nobody asked for.
+    A valid document's content is stored as an ``OAuthClient``. Only documents that someone requested are stored.
     """
 
     __tablename__ = "oauth_document"
@@ -91,19 +91,19 @@ class ClientDocument(db.Model):
     client_id: Mapped[str] = mapped_column(sa.String(CLIENT_ID), primary_key=True)
     host: Mapped[str] = mapped_column(sa.String(CLIENT_ID), index=True)
     asked_at: Mapped[datetime] = mapped_column(index=True)
-    """When an app last sent a person, and the document had to be read."""
+    """When an app last sent a user and the document had to be read."""
     due_at: Mapped[datetime | None] = mapped_column(index=True)
-    """When a worker reads it next."""
+    """When a worker fetches it next."""
     fetched_at: Mapped[datetime | None]
-    """When a worker last tried to."""
+    """When a worker last tried to fetch it."""
     fresh_until: Mapped[datetime | None]
-    """Until when the last good one counts without being read again; None while there was none."""
+    """Until when the last valid one counts without being fetched again; None if there never was one."""
     fault: Mapped[str] = mapped_column(sa.String(FAULT), default="")
-    """What was wrong at the last try, in English for its developer, without a text of theirs; "" for nothing."""
+    """What was wrong at the last attempt, in English for its developer, without any of their text; "" for nothing."""
 
 
 class OAuthClientResource(db.Model):
-    """A service that every app may ask for tokens for, as the client that it is says: found by one look at an index."""
+    """A service that any app may request tokens for, and the client that serves it. Found with one index lookup."""
 
     __tablename__ = "oauth_client_resource"
 
@@ -114,7 +114,7 @@ class OAuthClientResource(db.Model):
 
 
 class RegistrationToken(db.Model):
-    """An initial access token: with it a program registers clients (RFC 7591, section 3)."""
+    """An initial access token, with which a program registers clients (RFC 7591, section 3)."""
 
     __tablename__ = "oauth_registration_token"
 
@@ -126,7 +126,7 @@ class RegistrationToken(db.Model):
 
 
 class AuthorizationRequest(db.Model):
-    """A request that waits: pushed by a client (RFC 9126), or for a person to sign in, confirm or consent."""
+    """A stored request: pushed by a client (RFC 9126), or waiting for a user to sign in, confirm or consent."""
 
     __tablename__ = "oauth_request"
 
@@ -136,17 +136,17 @@ class AuthorizationRequest(db.Model):
     """As they were sent. They are validated each time, since the client may have changed."""
     pushed: Mapped[bool] = mapped_column(default=False)
     begun_at: Mapped[datetime | None]
-    """When a browser brought a pushed one, which it does once."""
+    """When a browser brought a pushed request, which it can do once."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     expires_at: Mapped[datetime] = mapped_column(index=True)
     done_at: Mapped[datetime | None]
-    """When it was answered; it is answered once."""
+    """When it was answered, which happens once."""
 
 
 class Grant(db.Model):
-    """What a person has let a client do, from one authorization: its code, its refresh token, and what they stand for.
+    """What a user has authorized a client to do: its code, its refresh token, and the scopes they stand for.
 
-    Tokens hang on it. It ends with the session that gave it, unless that includes ``offline_access``.
+    Access tokens belong to a grant. It ends with the session that issued it, unless it has ``offline_access``.
     """
 
     __tablename__ = "oauth_grant"
@@ -155,9 +155,9 @@ class Grant(db.Model):
     client_id: Mapped[str] = mapped_column(sa.String(CLIENT_ID), index=True)
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
     session_id: Mapped[str] = mapped_column(sa.String(32), index=True)
-    """The session in which it was given. May outlive that row."""
+    """Session that issued it. May outlive that row."""
     scopes: Mapped[str] = mapped_column(sa.String(512))
-    """Joined by spaces, as in the wire's ``scope``."""
+    """Joined by spaces, as in the ``scope`` parameter."""
     resource: Mapped[str] = mapped_column(sa.String(1024), default="")
     """Resource indicators joined by spaces (RFC 8707); "" for none."""
     claims: Mapped[dict[str, Any]]
@@ -165,12 +165,12 @@ class Grant(db.Model):
     offline: Mapped[bool] = mapped_column(default=False)
     nonce: Mapped[str | None] = mapped_column(sa.String(512))
     amr: Mapped[str] = mapped_column(sa.String(128))
-    """How the session was verified when it gave this, and the two columns below."""
+    """How the session was authenticated when it issued this, along with the two columns below."""
     level: Mapped[int]
     authenticated_at: Mapped[datetime]
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     code_digest: Mapped[str | None] = mapped_column(sa.String(64), unique=True)
-    """None for a grant that a device got."""
+    """None for a grant issued to a device."""
     code_expires_at: Mapped[datetime | None]
     code_used_at: Mapped[datetime | None]
     redirect_uri: Mapped[str] = mapped_column(sa.String(2048), default="")
@@ -178,22 +178,22 @@ class Grant(db.Model):
     jkt: Mapped[str | None] = mapped_column(sa.String(43))
     """Thumbprint of the key that its code, or a public client's refresh token, is bound to (RFC 9449)."""
     refresh_digest: Mapped[str | None] = mapped_column(sa.String(64))
-    """Of the newest refresh token."""
+    """Digest of the newest refresh token."""
     previous_digest: Mapped[str | None] = mapped_column(sa.String(64))
-    """Of the one before it, which is answered with the same successor for a short while."""
+    """Digest of the one before it, which for a short grace period is answered with the same successor."""
     refreshed_at: Mapped[datetime | None]
     """When the newest refresh token was issued."""
     repeats: Mapped[int] = mapped_column(default=0)
-    """How often a refresh token was sent again within that while."""
+    """How often a refresh token was sent again within that grace period."""
     expires_at: Mapped[datetime] = mapped_column(index=True)
-    """When nothing of it can be valid any more."""
+    """When nothing it issued can be valid any longer."""
     revoked_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
-    """When the session that gave it was ended, and the client told; with ``offline_access`` it may go on."""
+    """When the session that issued it ended and the client was notified. With ``offline_access`` it may continue."""
 
 
 class AccessToken(db.Model):
-    """What a client calls us, or another service, with."""
+    """A token with which a client calls us or another service."""
 
     __tablename__ = "oauth_token"
 
@@ -208,7 +208,7 @@ class AccessToken(db.Model):
 
 
 class Consent(db.Model):
-    """The scopes that a person has let a client have; asked for again only where a request wants more."""
+    """Scopes that a user has let a client have. The user is asked again only if a request needs more."""
 
     __tablename__ = "oauth_consent"
 
@@ -220,7 +220,7 @@ class Consent(db.Model):
 
 
 class DeviceRequest(db.Model):
-    """A device without a browser that asks to be signed in by a code typed elsewhere (RFC 8628)."""
+    """A device without a browser that wants to be signed in by a code entered elsewhere (RFC 8628)."""
 
     __tablename__ = "oauth_device"
 
@@ -236,16 +236,16 @@ class DeviceRequest(db.Model):
     expires_at: Mapped[datetime] = mapped_column(index=True)
     polled_at: Mapped[datetime | None]
     interval: Mapped[int] = mapped_column(default=5)
-    """Seconds between two polls; grows when the device is too fast."""
+    """Seconds between two polls; grows if the device polls too fast."""
     denied_at: Mapped[datetime | None]
     grant_id: Mapped[str | None] = mapped_column(sa.ForeignKey("oauth_grant.id", ondelete="CASCADE"), index=True)
-    """What was allowed. The device gets its tokens once."""
+    """The grant, if the user allowed it. The device gets its tokens once."""
     done_at: Mapped[datetime | None]
     jkt: Mapped[str | None] = mapped_column(sa.String(43))
 
 
 class UsedProof(db.Model):
-    """A proof or assertion that was accepted, and is not again while it would hold (RFC 9449, section 11.1)."""
+    """A proof or assertion that was accepted, and is rejected for the rest of its validity (RFC 9449, section 11.1)."""
 
     __tablename__ = "oauth_used_proof"
 
@@ -254,29 +254,29 @@ class UsedProof(db.Model):
 
 
 class SigningKey(db.Model):
-    """A key that signs ID tokens, one after another of its algorithm."""
+    """A key that signs tokens. The keys of an algorithm sign one after another."""
 
     __tablename__ = "oauth_key"
 
     alg: Mapped[str] = mapped_column(sa.String(8), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    """1, 2, 3: of two servers that make the next key at the same moment, one does."""
+    """1, 2, 3: if two servers create the next key at the same moment, only one succeeds."""
     kid: Mapped[str] = mapped_column(sa.String(43), unique=True)
     public: Mapped[dict[str, Any]]
     sealed_private: Mapped[str] = mapped_column(sa.Text)
-    """"" once the key is published no more."""
+    """Empty once the key is no longer published."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     signs_from: Mapped[datetime]
-    """It signs from then until the next one does."""
+    """It signs from then until the next key does."""
     published_until: Mapped[datetime | None] = mapped_column(index=True)
-    """When the last token that it signed is over; None while it is the newest or the one that signs."""
+    """When the last token it signed has expired; None while it is the newest key or the one that signs."""
 
 
 class NamingSecret(db.Model):
-    """The secret from which the names are made that one client alone knows a person or a session by. One row.
+    """The secret behind the identifiers by which a single client knows a user or a session. One row.
 
-    It is made once and stays, whatever happens to the keys that seal it: with another one, every app would take every
-    person for a new one.
+    It is created once and never changes, whatever happens to the keys that seal it: with another secret, every app
+    would take every user for a new one.
     """
 
     __tablename__ = "oauth_naming"

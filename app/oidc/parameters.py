@@ -1,4 +1,4 @@
-"""Parameters of a request, each of them once and of a bounded length (RFC 6749, sections 3.1 and 3.2)."""
+"""Request parameters: each is sent once and limited in length (RFC 6749, sections 3.1 and 3.2)."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ OF_AUTHORIZATION = frozenset((
     "acr_values", "login_hint", "id_token_hint", "ui_locales", "claims_locales", "display", "claims", "request",
     "request_uri", "registration", "code_challenge", "code_challenge_method", "resource", "dpop_jkt",
 ))  # fmt: skip
-"""What an authorization request can have; all else in it is ignored (RFC 6749, section 3.1)."""
+"""Parameters of an authorization request; any others are ignored (RFC 6749, section 3.1)."""
 
 OF_LOGOUT = frozenset(("client_id", "id_token_hint", "logout_hint", "post_logout_redirect_uri", "state", "ui_locales"))
-"""The same of a logout request (RP-Initiated Logout 1.0, section 2)."""
+"""Parameters of a logout request (RP-Initiated Logout 1.0, section 2)."""
 
 UNREADABLE = "\ufffd"
-"""Stands for what is no UTF-8, and in a stored request for a NUL."""
+"""Replaces invalid UTF-8 and, in a stored request, NUL."""
 
 _IMPOSSIBLE = re.compile(f"[\0{UNREADABLE}]")
 
@@ -40,30 +40,30 @@ FORM = "application/x-www-form-urlencoded"
 
 
 def of_query() -> MultiDict[str, str]:
-    """Return the parameters of this request's address."""
+    """Return the query parameters of this request."""
     return _read(request.query_string)
 
 
 def of_form() -> MultiDict[str, str]:
-    """Return the parameters of this request's body; none of a body that is no form."""
+    """Return the form parameters of this request; none if the body is not a form."""
     return _read(request.get_data()) if request.mimetype == FORM else MultiDict()
 
 
 def _read(encoded: bytes) -> MultiDict[str, str]:
-    """Return parameters with ``UNREADABLE`` for what is no UTF-8. Werkzeug leaves ``%FF`` as it is, as if sent so."""
+    """Parse parameters, with ``UNREADABLE`` for invalid UTF-8. Werkzeug would keep ``%FF``, as if that were meant."""
     return MultiDict(parse_qsl(encoded.decode(errors="replace"), keep_blank_values=True, errors="replace"))
 
 
 def longest_of(name: str) -> int:
-    """Return how many characters a parameter can have."""
+    """Return the maximum length of a parameter."""
     return _LONGEST_OF.get(name, LONGEST)
 
 
 def single_values(given: MultiDict[str, str], names: Container[str] | None = None) -> dict[str, str]:
-    """Return each parameter's value without empty ones; those that may be sent several times are joined by spaces.
+    """Return each parameter's value, without empty ones; parameters that may be repeated are joined by spaces.
 
-    :param names: those to read; all when None
-    :raises OAuthError: ``invalid_request`` for one that is sent twice, is too long, has a NUL in it or is no UTF-8
+    :param names: parameters to read; None for all
+    :raises OAuthError: ``invalid_request`` for one that is repeated, too long, contains a NUL or is invalid UTF-8
     """
     found: dict[str, str] = {}
     for name, values in given.lists():
@@ -89,18 +89,18 @@ def _fault(name: str, values: Sequence[str]) -> str:
 
 
 def sole_value(given: MultiDict[str, str], name: str) -> str | None:
-    """Return a parameter that nothing is wrong with, whatever is with others; None for one that is left out or wrong.
+    """Return a valid parameter, whatever is wrong with others; None if it is missing or invalid.
 
-    One without a value counts as left out (RFC 6749, section 3.1).
+    An empty parameter counts as missing (RFC 6749, section 3.1).
     """
     values = given.getlist(name)
     return values[0] if values and values[0] and not _fault(name, values) else None
 
 
 def form_fields() -> dict[str, str]:
-    """Return the parameters of a request to an endpoint that takes forms alone.
+    """Return the parameters of a request to an endpoint that only accepts forms.
 
-    :raises OAuthError: ``invalid_request`` for another type of body, and as ``single_values``
+    :raises OAuthError: ``invalid_request`` for another content type, and like ``single_values``
     """
     if request.mimetype != FORM:
         raise OAuthError("invalid_request", f"Send the parameters as {FORM}.")
@@ -108,9 +108,9 @@ def form_fields() -> dict[str, str]:
 
 
 def required(fields: Mapping[str, str], name: str) -> str:
-    """Return a parameter that must be there.
+    """Return a required parameter.
 
-    :raises OAuthError: ``invalid_request`` when it is not
+    :raises OAuthError: ``invalid_request`` if it is missing
     """
     if not (value := fields.get(name)):
         raise OAuthError("invalid_request", f"{name} is missing.")
@@ -118,5 +118,5 @@ def required(fields: Mapping[str, str], name: str) -> str:
 
 
 def words(fields: Mapping[str, Any], name: str) -> list[str]:
-    """Return the words of a space-separated parameter, each once, in their order."""
+    """Return the words of a space-separated parameter in order, without duplicates."""
     return list(dict.fromkeys(str(fields.get(name, "")).split()))

@@ -1,4 +1,4 @@
-"""What pages show of apps."""
+"""What pages show about apps."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ SCOPES_IN_WORDS = {
 
 
 def look_of(client_id: str, name: str) -> dict[str, Any]:
-    """Return how a page shows an app before its name: its logo, or a letter."""
+    """Return what a page shows before an app's name: its logo, or a letter."""
     return {"logo": logo_path(client_id), "letter": letter_of(name), "tint": tint_of(client_id)}
 
 
 def app_to_open(entry: LauncherEntry) -> dict[str, Any]:
-    """Return an app that a person can open."""
+    """Return the facts about an app that a user can open."""
     logo = settings.public_url + entry.logo if entry.logo else None
     return {"id": entry.id, "name": entry.name, "url": entry.url, "host": entry.host, "logo_url": logo}
 
 
 def access_facts(access: AppAccess) -> dict[str, Any]:
-    """Return an app that a person has allowed something, and what it may do now."""
+    """Return the facts about an app that a user has granted access to, and what it may do now."""
     path = logo_path(access.id)
     return {
         "id": access.id,
@@ -59,22 +59,22 @@ def access_facts(access: AppAccess) -> dict[str, Any]:
 
 
 def host_of(client: Client) -> str:
-    """Return by which host a person can tell whose app it is; its home page counts where an administrator named it."""
+    """Return the host that tells a user whose app it is. The home page only counts if an administrator set it."""
     address = client.id if client.source == "document" else client.home_url if client.is_vetted else ""
     return urlsplit(address).hostname or client.host
 
 
 def in_words(scopes: Collection[str]) -> list[tuple[str, str]]:
-    """Return scopes with what each lets an app do, for a page to translate.
+    """Return scopes with a description of what each lets an app do, for a page to translate.
 
-    ``openid`` is in each request for a sign-in, and only says something where it stands alone.
+    ``openid`` is in every sign-in request, so it is only shown if it is the only scope.
     """
     shown = [scope for scope in scopes if scope != "openid"] or list(scopes)
     return [(scope, SCOPES_IN_WORDS[scope]) for scope in SCOPES_IN_WORDS if scope in shown]
 
 
 def asker_facts(client: Client) -> dict[str, Any]:
-    """Return what a page shows of an app that asks for something, and how it looks."""
+    """Return what a page shows about the app that makes a request, and its logo or letter."""
     return {
         "asker": {
             "name": client.name,
@@ -87,7 +87,7 @@ def asker_facts(client: Client) -> dict[str, Any]:
 
 
 def consent_facts(asked: Authorization, relation: Relation, scopes: Sequence[str]) -> dict[str, Any]:
-    """Return what the pages show of an app and of what it asks for."""
+    """Return what the pages show about an app and its request."""
     client = asked.client
     return {
         "app": {
@@ -108,14 +108,14 @@ def consent_facts(asked: Authorization, relation: Relation, scopes: Sequence[str
 
 
 def device_facts(row: DeviceRequest) -> dict[str, Any]:
-    """Return where a device asks from, as a person can recognize it."""
+    """Return where a device's request comes from, so that the user can recognize it."""
     return {"browser": user_agents.label(row.agent), "address": row.address or None, "at": row.created_at}
 
 
 def destination_of_request(query: Mapping[str, str]) -> Destination | None:
     """Return the app whose stored request a query names, if it is valid. At most two statements.
 
-    An app that added itself is called by its host: it could call itself like any other.
+    A self-registered app is shown by its host, since it could choose any name.
     """
     row = requests.find(query.get("request", "")[:32])
     if row is None:

@@ -1,7 +1,7 @@
-"""Clients that register themselves (RFC 7591), and change or remove what they registered (RFC 7592).
+"""Clients that register themselves (RFC 7591), and change or delete their registration (RFC 7592).
 
-Two kinds of token let them: an initial access token from the operator registers so many clients, and each client gets
-a registration access token of its own. Both are stored as digests.
+There are two kinds of token: an initial access token from the operator registers a limited number of clients, and each
+client gets a registration access token of its own. Both are stored as digests.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _USE = (
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A client that was registered or changed, and what it is told once.
+    """A client that was registered or changed, and the values that are returned only once.
 
     :ivar secret: a new one, or ""
-    :ivar token: its registration access token, when it was registered just now
+    :ivar token: its registration access token, if it was just registered
     """
 
     client: Client
@@ -47,7 +47,7 @@ class Registered:
 
 
 def may_register(token: str) -> bool:
-    """Whether an initial access token registers a client now; it is not used yet. One statement."""
+    """Return whether an initial access token can register a client now, without using it. One statement."""
     if not secrets.has_prefix(token, INITIAL_PREFIX):
         return False
     found = sa.select(_token.digest).where(
@@ -57,9 +57,9 @@ def may_register(token: str) -> bool:
 
 
 def register(token: str, metadata: dict[str, Any]) -> Registered | None:
-    """Register a client; None when another request has just used the token for the last time.
+    """Register a client; return None if a concurrent request has just used up the token.
 
-    :raises OAuthError: as ``read_metadata``
+    :raises OAuthError: like ``read_metadata``
     """
     fields = read_metadata(metadata)
     secret = "" if fields["auth_method"] in SECRETLESS else new_secret()
@@ -72,7 +72,7 @@ def register(token: str, metadata: dict[str, Any]) -> Registered | None:
 
 
 def find_registered(client_id: str, token: str) -> OAuthClient | None:
-    """Return the row of an enabled client whose registration access token this is. One statement."""
+    """Return the row of the enabled client that this registration access token belongs to. One statement."""
     if not secrets.has_prefix(token, REGISTRATION_PREFIX) or client_id in clients_in_memory():
         return None
     row = db.session.get(OAuthClient, client_id) if is_client_id(client_id) else None
@@ -82,16 +82,16 @@ def find_registered(client_id: str, token: str) -> OAuthClient | None:
 
 
 def has_secret(row: OAuthClient, given: object) -> bool:
-    """Whether this is the client's newest secret: it may send it back, and choose no other (RFC 7592, section 2.2)."""
+    """Return whether this is the client's newest secret: it may be sent back but not chosen (RFC 7592, section 2.2)."""
     if not isinstance(given, str) or row.secret_digest is None:
         return False
     return secrets.same(row.secret_digest, secrets.digest(given))
 
 
 def replace(row: OAuthClient, metadata: dict[str, Any]) -> Registered:
-    """Replace what a client registered. What an operator decides, as its groups, stays; trust does not.
+    """Replace a client's registration. What an operator decides, such as its groups, is kept; trust is not.
 
-    :raises OAuthError: as ``read_metadata``
+    :raises OAuthError: like ``read_metadata``
     """
     before = client_of(row)
     fields = before.model_dump(include=set(REGISTERED)) | read_metadata(metadata) | {"consent": "ask"}
@@ -104,7 +104,7 @@ def replace(row: OAuthClient, metadata: dict[str, Any]) -> Registered:
 
 
 def remove(client_id: str) -> None:
-    """Delete a client with all that it was given."""
+    """Delete a client and everything it was granted."""
     client_store.delete(client_id, by=BY)
 
 

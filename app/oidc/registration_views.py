@@ -1,6 +1,6 @@
-"""/oauth/register: programs register clients (RFC 7591), and manage what they registered (RFC 7592).
+"""/oauth/register: programs register clients (RFC 7591), and manage their registrations (RFC 7592).
 
-No cookie is read: who may do it is known by a bearer token alone, which a page of another site can't send.
+No cookie is read: requests are authorized by a bearer token alone, which a page on another site can't send.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ def register_client() -> Response:
 
 @bp.get(f"{PATH}/<client_id>")
 def show_registered_client(client_id: str) -> Response:
-    """Return what is registered of a client (RFC 7592, section 2.1)."""
+    """Return a client's registration (RFC 7592, section 2.1)."""
     token = _token()
     return json_response(_facts(registration.Registered(client_of(_found(client_id, token))), token))
 
 
 @bp.put(f"{PATH}/<client_id>")
 def replace_registered_client(client_id: str) -> Response:
-    """Replace what is registered of a client (RFC 7592, section 2.2)."""
+    """Replace a client's registration (RFC 7592, section 2.2)."""
     after_this_request(view_commit)
     token = _token()
     row = _found(client_id, token)
@@ -63,14 +63,14 @@ def replace_registered_client(client_id: str) -> Response:
 
 @bp.delete(f"{PATH}/<client_id>")
 def delete_registered_client(client_id: str) -> Response:
-    """Delete a client, its tokens and what people consented to (RFC 7592, section 2.3)."""
+    """Delete a client, its tokens and users' consent to it (RFC 7592, section 2.3)."""
     after_this_request(view_commit)
     registration.remove(_found(client_id, _token()).id)
     return Response(status=204)
 
 
 def _found(client_id: str, token: str) -> OAuthClient:
-    """Return the row of the client that this token manages; an unknown client and a wrong token are answered alike."""
+    """Return the row of the client that this token manages. An unknown client fails in the same way as a bad token."""
     row = registration.find_registered(client_id, token)
     if row is None:
         raise _refused_token()
@@ -93,7 +93,7 @@ def _token() -> str:
 
 
 def _refused_token() -> OAuthError:
-    """Return the refusal of a token, and count it."""
+    """Return the error for an invalid token, and count the failure."""
     try:
         throttling.take(LIMIT, g.client_address, about=PATH)
     except Rejected as full:
@@ -108,7 +108,7 @@ def _unavailable(full: Rejected) -> OAuthError:
 
 
 def _metadata() -> dict[str, Any]:
-    """Return the body: one JSON object.
+    """Return the request body, which must be one JSON object.
 
     :raises OAuthError: ``invalid_client_metadata``
     """
@@ -121,7 +121,7 @@ def _metadata() -> dict[str, Any]:
 
 
 def _facts(made: registration.Registered, token: str) -> dict[str, Any]:
-    """Return what a client is told of its registration (RFC 7591, section 3.2.1; RFC 7592, section 3)."""
+    """Return the registration response (RFC 7591, section 3.2.1; RFC 7592, section 3)."""
     client = made.client
     facts: dict[str, Any] = {"client_id": client.id}
     if made.secret:

@@ -1,5 +1,6 @@
-"""Authorization requests that wait: for a person to sign in, confirm or consent, or for the browser that is to bring
-what its app has pushed (RFC 9126).
+"""Stored authorization requests.
+
+They wait for a user to sign in, confirm or consent, or for the browser that brings what its app has pushed (RFC 9126).
 """
 
 from __future__ import annotations
@@ -22,24 +23,24 @@ from app.sessions.models import AuthSession
 from app.web.idempotency import NONCE_HOLDS
 
 LIFETIME = timedelta(hours=1)
-"""Long enough to set up a second factor on the way."""
+"""Long enough to set up a second factor along the way."""
 
 CONSENT = "consent.given"
-"""Among the parameters of a stored request: that it was allowed. It is none that a request can have."""
+"""Set in the parameters of a stored request once the user has consented. No request can send it."""
 
 SHOWN = "consent.shown"
-"""The same: the scopes that the person was asked about."""
+"""Likewise: the scopes that the user was asked about."""
 
 REFUSED = "consent.refused"
-"""The same: the session in which it was refused."""
+"""Likewise: the session in which the user refused."""
 
 URN = "urn:ietf:params:oauth:request_uri:"
 PUSHED_FOR = timedelta(seconds=60)
-"""How long a pushed request can be begun (RFC 9126, section 2.2)."""
+"""How long a pushed request can be started (RFC 9126, section 2.2)."""
 
 
 def store(given: MultiDict[str, str], *, lifetime: timedelta = LIFETIME, pushed: bool = False) -> AuthorizationRequest:
-    """Store the parameters of a request, faults included: they are found when it is read."""
+    """Store the parameters of a request, including invalid ones: they are validated when it is read."""
     kept = {name: _kept(name, values) for name, values in given.lists() if name in OF_AUTHORIZATION | OF_LOGOUT}
     now = clock.now()
     row = AuthorizationRequest(
@@ -52,15 +53,15 @@ def store(given: MultiDict[str, str], *, lifetime: timedelta = LIFETIME, pushed:
 
 
 def _kept(name: str, values: list[str]) -> list[str]:
-    """Return what is stored of a parameter: no more than shows that it was too much, and no NUL (PostgreSQL)."""
+    """Return what to store of a parameter: just enough to show that it exceeds a limit, and no NUL (PostgreSQL)."""
     most, longest = (MOST_VALUES if name in MANY else 1) + 1, longest_of(name) + 1
     return [value[:longest].replace("\0", UNREADABLE) for value in values[:most]]
 
 
 def find(request_id: str, *, answered: bool = False) -> AuthorizationRequest | None:
-    """Return a request that a browser has brought and that still waits for its answer; None for any other text.
+    """Return a request that a browser has brought and that isn't answered yet; None for any other text.
 
-    :param answered: return one that has its answer instead, for as long as a button counts as pressed twice
+    :param answered: return one that was answered instead, within the time that counts as a double click
     """
     if not secrets.is_row_id(request_id):
         return None
@@ -78,53 +79,53 @@ def parameters_of(row: AuthorizationRequest) -> MultiDict[str, str]:
 
 
 def answer(row: AuthorizationRequest) -> bool:
-    """Note that a request is answered; False when it was before, or is over."""
+    """Mark a request as answered; return False if it already was, or is gone."""
     waits = (AuthorizationRequest.id == row.id, AuthorizationRequest.done_at.is_(None))
     return changed(sa.update(AuthorizationRequest).where(*waits).values(done_at=clock.now())) == 1
 
 
 def note_consent(row: AuthorizationRequest) -> None:
-    """Note that the person has allowed what this request asks for. No parameter that is sent can say so."""
+    """Record that the user has consented to this request. No parameter that is sent can do so."""
     row.parameters = row.parameters | {CONSENT: ["yes"]}
 
 
 def has_consent(row: AuthorizationRequest) -> bool:
-    """Whether the person has allowed what this request asks for."""
+    """Return whether the user has consented to this request."""
     return CONSENT in row.parameters
 
 
 def note_refusal(row: AuthorizationRequest, session: AuthSession) -> None:
-    """Note in which session the person has refused."""
+    """Record the session in which the user refused."""
     row.parameters = row.parameters | {REFUSED: [session.session_id]}
 
 
 def has_refused(row: AuthorizationRequest, session: AuthSession) -> bool:
-    """Whether the person has refused in this session."""
+    """Return whether the user refused in this session."""
     return session.session_id in row.parameters.get(REFUSED, ())
 
 
 def note_shown(row: AuthorizationRequest, scopes: Sequence[str]) -> None:
-    """Note which scopes the person is asked about."""
+    """Record which scopes the user is asked about."""
     row.parameters = row.parameters | {SHOWN: list(scopes)}
 
 
 def has_shown(row: AuthorizationRequest, scopes: Sequence[str]) -> bool:
-    """Whether the person was asked about all of these scopes."""
+    """Return whether the user was asked about all of these scopes."""
     return set(scopes) <= set(row.parameters.get(SHOWN, ()))
 
 
 def settle_prompt(row: AuthorizationRequest, prompt: str) -> None:
-    """Note that a person has done what ``prompt`` asks for."""
+    """Record that the user has done what ``prompt`` requires."""
     left = " ".join(word for word in " ".join(row.parameters.get("prompt", [])).split() if word != prompt)
     parameters = {name: values for name, values in row.parameters.items() if name != "prompt"}
     row.parameters = parameters | ({"prompt": [left]} if left else {})
 
 
 def push(given: MultiDict[str, str], client: Client, jkt: str | None) -> str:
-    """Store a request of ``client``, which has proved who it is; return the ``request_uri`` that stands for it.
+    """Store a request of an authenticated client; return the ``request_uri`` that refers to it.
 
     :param jkt: thumbprint of the key that its code will be bound to, or None (RFC 9449, section 10.1)
-    :raises OAuthError: when the authorization endpoint would refuse it
+    :raises OAuthError: if the authorization endpoint would reject it
     """
     if "request_uri" in given:
         raise OAuthError("invalid_request", "request_uri can't be pushed.")
@@ -142,14 +143,15 @@ def push(given: MultiDict[str, str], client: Client, jkt: str | None) -> str:
 
 
 def is_pushed(given: MultiDict[str, str]) -> bool:
-    """Whether a request names one that was pushed."""
+    """Return whether a request refers to a pushed one."""
     return given.get("request_uri", "").startswith(URN)
 
 
 def claim_pushed(given: MultiDict[str, str]) -> AuthorizationRequest | None:
-    """Return the pushed request that its client names, which is begun once; None where there is none.
+    """Claim the pushed request that its client names, which works once; None if there is none.
 
-    From then on it waits for its person as others do. What stands beside ``request_uri`` and ``client_id`` is ignored.
+    From then on it waits for the user like any other. All parameters except ``request_uri`` and ``client_id`` are
+    ignored.
     """
     uris, clients = given.getlist("request_uri"), given.getlist("client_id")
     request_id = uris[0].removeprefix(URN)

@@ -1,7 +1,7 @@
-"""Services that tokens are for (RFC 8707): which of them an app may ask for, and whose they are.
+"""Services that tokens are for (RFC 8707): which ones an app may request, and which clients serve them.
 
-An app may ask for the ``resources`` that the operator has listed for it, and for what a client of the operator's serves
-for any app (``serves_all``). The groups and the level of that client then count besides those of the app.
+An app may request the ``resources`` that the operator has listed for it, and any service that an operator's client
+serves for all apps (``serves_all``). For the latter, that client's groups and level apply in addition to the app's.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from app.oidc.models import OAuthClient, OAuthClientResource
 from app.oidc.parameters import words
 
 LONGEST = 1024
-"""Characters of all resources of a grant, joined."""
+"""Maximum length of all resources of a grant, joined."""
 
 _r = OAuthClientResource.__table__.c
 
 
 def resources_of(fields: dict[str, str], client: Client) -> tuple[str, tuple[Client, ...]]:
-    """Return the resource indicators of a request, joined, and the clients that serve those that any app may ask for.
+    """Return a request's resource indicators, joined, and the clients that serve those open to any app.
 
-    No statement where the client has all of them listed, else one.
+    No statement if all of them are listed for the client, else one.
+
     :raises OAuthError: ``invalid_target`` (RFC 8707, section 2)
     """
     asked = words(fields, "resource")
@@ -40,7 +41,7 @@ def resources_of(fields: dict[str, str], client: Client) -> tuple[str, tuple[Cli
 
 
 def resource_of(fields: dict[str, str], client: Client) -> str:
-    """Return the resource indicators of a request, joined, where its client may have only those listed for it.
+    """Return a request's resource indicators, joined, if its client may only have those listed for it.
 
     :raises OAuthError: ``invalid_target``
     """
@@ -51,7 +52,7 @@ def resource_of(fields: dict[str, str], client: Client) -> str:
 
 
 def _serving_all(resources: Iterable[str]) -> dict[str, Client]:
-    """Return by resource the enabled client of the operator's that serves it for any app."""
+    """Return the enabled operator's client that serves each resource for any app, by resource."""
     wanted, in_file = list(resources), clients_in_memory()
     rows = sa.select(_r.resource, OAuthClient).join(OAuthClient, OAuthClient.id == _r.client_id)
     found: dict[str, Client] = {}

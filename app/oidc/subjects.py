@@ -1,10 +1,9 @@
-"""sub and sid: the names by which an app knows a person, and the session that it was signed in from.
+"""sub and sid: the identifiers by which an app knows a user, and the session it was signed in from.
 
-Both are of one client alone where that matters: a pairwise ``sub`` (OpenID Connect Core 1.0, section 8.1) and every
-``sid`` (Back-Channel Logout 1.0, section 2.1) are HMACs under a secret of this installation, so that two apps can't
-compare theirs and nobody can work them out. The secret is made once, stored sealed and never replaced: apps keep a
-``sub`` for ever, and a session may live longer than the master key that it began under. ``flask keys rotate`` seals it
-anew and changes no name.
+A pairwise ``sub`` (OpenID Connect Core 1.0, section 8.1) and every ``sid`` (Back-Channel Logout 1.0, section 2.1) are
+HMACs with a secret of this installation, so that two apps can't compare theirs and no one can compute them. The secret
+is created once, stored sealed and never replaced: apps keep a ``sub`` forever, and a session may outlive the master key
+it began under. ``flask keys rotate`` reseals it and changes no identifier.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from base64 import urlsafe_b64encode
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT too
 
 from app import clock
 from app.authenticators.keys import SealedColumn
@@ -31,35 +30,36 @@ _UNCOMMITTED = "latchkey.oidc.naming_uncommitted"
 
 
 def subject_for(handle: str, client: Client) -> str:
-    """Return what ``client`` knows a person as: the ``sub`` claim. It never changes.
+    """Return the ``sub`` claim: the identifier by which ``client`` knows a user. It never changes.
 
-    :param handle: of the account, which is itself the name for a client with public subjects
+    :param handle: the account's handle, which is itself the identifier for clients with public subjects
     """
     return handle if client.subject == "public" else _name("sub", _sector_of(client), handle)
 
 
 def _sector_of(client: Client) -> str:
-    """Return whose apps know a person by one name.
+    """Return the sector, whose apps all know a user by the same identifier.
 
-    For a document that is its own host: on loopback, and in another order of the addresses, it would be someone else's.
+    For a metadata document it is the document's own host. Its redirect URIs may be on loopback, or listed in another
+    order, and would then share a sector with someone else.
     """
     own = host_of_id(client.id) if client.source == "document" else client.sector or client.host
     return own or client.id
 
 
 def sid_for(session_id: str, client_id: str) -> str:
-    """Return what a client knows a session as: the ``sid`` claim, 43 characters. It stays while the session lives."""
+    """Return the ``sid`` claim, by which a client knows a session: 43 characters, unchanged while the session lives."""
     return _name("sid", client_id, session_id)
 
 
 def _name(kind: str, audience: str, of: str) -> str:
-    """Return the name of something for an audience. No part can run into the next: none has a NUL in it."""
+    """Return an identifier for an audience. Parts can't run into each other, since none contains a NUL."""
     mac = hmac.digest(_secret(), "\0".join((kind, audience, of)).encode(), "sha256")
     return urlsafe_b64encode(mac).rstrip(b"=").decode()
 
 
 def _secret() -> bytes:
-    """Return the secret of this installation, made when it is first needed. Read once in a process."""
+    """Return the secret of this installation, created when it is first needed. Read once per process."""
     kept: bytes | None = this_app().extensions.get(_IN_MEMORY)
     if kept is not None:
         return kept
@@ -75,9 +75,9 @@ def _read() -> str | None:
 
 
 def _make() -> str:
-    """Make the secret, in a transaction of its own where nothing was written before.
+    """Create the secret, in a transaction of its own if nothing was written before.
 
-    Else it is of this transaction, which may be undone: what it made is then not kept in memory.
+    Otherwise it belongs to the current transaction, which may be rolled back, so the secret is not cached.
     """
     at_once = not has_written(db.session.connection())
     if not at_once:
@@ -99,4 +99,4 @@ def _context(row: Any) -> tuple[str, ...]:
 
 
 SEALED = SealedColumn(NamingSecret, _context)
-"""So that its key is not taken away, and rotation seals it anew."""
+"""Keeps its master key from being removed, and lets rotation reseal it."""

@@ -1,4 +1,4 @@
-"""/oauth/token, /oauth/revoke and /oauth/introspect: what clients exchange with us directly."""
+"""/oauth/token, /oauth/revoke and /oauth/introspect: the endpoints that clients call directly."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def token() -> Response:
 
 @bp.post("/oauth/revoke")
 def revoke() -> Response:
-    """Revoke a token of the client that asks; the answer is the same for one that is none (RFC 7009, section 2.2)."""
+    """Revoke a token of the calling client. An invalid token gets the same response (RFC 7009, section 2.2)."""
     after_this_request(view_commit)
     fields = form_fields()
     client = authenticate(fields)
@@ -84,12 +84,12 @@ def introspect() -> Response:
 
 
 def _may_ask(client: Client, grant: Grant, resource: str) -> bool:
-    """Whether a client may ask about a token: its own, one for it, or any if it was registered for that."""
+    """Return whether a client may introspect a token: its own, one for its service, or any if registered to do so."""
     return client.introspects or grant.client_id == client.id or bool(set(resource.split()) & set(client.serves))
 
 
 def _is_served(client: Client, found: Presented) -> bool:
-    """Whether the person may use what ``client`` serves for any app, where the token is for that."""
+    """Return whether the user may use what ``client`` serves for any app, if the token is for that."""
     open_to_all = set(found.row.resource.split()) - set(found.client.resources)
     return open_to_all.isdisjoint(client.serves) or client.admits(found.groups)
 
@@ -125,8 +125,9 @@ def _exchange_device_code(fields: Fields, client: Client) -> dict[str, object]:
 def _resource(fields: Fields, grant: Grant, client: Client) -> str:
     """Return the resources of an access token: those of its grant, or some of them (RFC 8707, section 2.2).
 
-    No statement more where all are listed for the client.
-    :raises OAuthError: ``invalid_target`` for others, and for those that are no longer for this app or this person
+    No extra statement if all are listed for the client.
+
+    :raises OAuthError: ``invalid_target`` for others, and for those no longer available to this app or this user
     """
     asked, granted = words(fields, "resource"), grant.resource.split()
     if not set(asked) <= set(granted):
@@ -142,7 +143,7 @@ def _resource(fields: Fields, grant: Grant, client: Client) -> str:
 
 
 def _unspent(error: OAuthError) -> OAuthError:
-    """Undo the exchange: what was presented can be exchanged by a request that asks for less."""
+    """Undo the exchange, so that what was presented can still be exchanged by a narrower request."""
     db.session.rollback()
     return error
 
@@ -150,7 +151,9 @@ def _unspent(error: OAuthError) -> OAuthError:
 def token_response(
     redeemed: Redeemed, client: Client, scopes: list[str], resource: str, jkt: str | None, *, refreshed: bool = False
 ) -> dict[str, object]:
-    """Return the answer to a successful exchange (RFC 6749, section 5.1). One statement.
+    """Return the response to a successful exchange (RFC 6749, section 5.1).
+
+    One statement, or two if claims were requested in the ID token.
 
     :param jkt: thumbprint of the key that the access token will be bound to, or None
     """
@@ -170,7 +173,7 @@ def token_response(
 
 
 def token_type(jkt: str | None) -> str:
-    """Return how a token is presented that is bound to this key, or to none (RFC 9449, section 7)."""
+    """Return how to present a token that is bound to this key, or to none (RFC 9449, section 7)."""
     return "DPoP" if jkt else "Bearer"
 
 

@@ -1,4 +1,4 @@
-"""/oauth/userinfo: what an app learns about the person who signed in (OpenID Connect Core, section 5.3)."""
+"""/oauth/userinfo: claims about the user who signed in (OpenID Connect Core, section 5.3)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from app.web.commit import view_commit
 
 @bp.get("/oauth/userinfo")
 def userinfo() -> Response:
-    """Return the claims that a token gives. One statement; two for a token that is bound to a key."""
+    """Return the claims that a token grants. One statement; two for a token that is bound to a key."""
     after_this_request(view_commit)
     return _answer(*_token_of_header())
 
 
 @bp.post("/oauth/userinfo")
 def userinfo_by_form() -> Response:
-    """The same for a token that comes in a form (RFC 6750, section 2.2)."""
+    """Return the same claims for a token sent in a form (RFC 6750, section 2.2)."""
     after_this_request(view_commit)
     in_body = single_values(of_form(), ("access_token",)).get("access_token")
     in_header, scheme = _token_of_header()
@@ -35,7 +35,7 @@ def userinfo_by_form() -> Response:
 
 
 def _token_of_header() -> tuple[str | None, str]:
-    """Return the token of this request, and its scheme in lower case: ``bearer`` or ``dpop``."""
+    """Return this request's token, and its scheme in lower case: ``bearer`` or ``dpop``."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     is_known = scheme.lower() in ("bearer", "dpop") and token.strip()
     return (token.strip(), scheme.lower()) if is_known else (None, "")
