@@ -28,6 +28,11 @@ class Button(NamedTuple):
         return "button-main" in self.attributes.get("class", "").split()
 
     @property
+    def is_for_enter(self) -> bool:
+        """Whether nobody sees it: the Enter key presses it, as the first of its form."""
+        return self.attributes.get("aria-hidden") == "true"
+
+    @property
     def path(self) -> str:
         """Where it sends its form."""
         return self.attributes.get("formaction", self.form.get("action", ""))

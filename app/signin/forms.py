@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import request
 from wtforms.validators import StopValidation
 
 from app.enrollments.catalog import code_methods
@@ -12,6 +13,10 @@ from app.i18n import N_
 from app.web.forms import BaseForm, CheckboxField, CredentialField, PasscodeField, Required, SafeNext, TextField
 from app.web.json_body import sends_json
 from app.web.messages import message
+from app.web.respond import wants_json
+
+ENTER = "enter"
+"""Name of the first step's button that the Enter key presses."""
 
 
 def _required_when_explicit(form: BaseForm, field: Any) -> None:
@@ -74,6 +79,20 @@ class SendCodeForm(BaseForm):
     remember = CheckboxField(N_("Keep me signed in on this device"))
     next = TextField(validators=[SafeNext()])
     challenge = TextField()
+
+
+class EnterForm(SendCodeForm):
+    """The first step as the Enter key sent it, with an identity alone: its button names the method, as one that sends.
+
+    A form has one button for that key, its first. Beside a folded field for a password, that one can mean either.
+    """
+
+    other_names = {ENTER: "chosen_method"}
+
+
+def enter_asks_for_code() -> bool:
+    """Return whether the Enter key sent this form of a page, and no passcode was typed: then a code is sent."""
+    return not wants_json() and ENTER in request.form and not request.form.get("passcode")
 
 
 class VerifyForm(BaseForm):

@@ -23,7 +23,15 @@ from app.sessions import refresh_tokens
 from app.sessions.refresh_tokens import Exchanged, Reused
 from app.sessions.store import is_signed_out_already, revoke_current_session
 from app.signin import bp, service
-from app.signin.forms import LoginForm, LogoutForm, RefreshForm, SendCodeForm, SignInForm
+from app.signin.forms import (
+    EnterForm,
+    LoginForm,
+    LogoutForm,
+    RefreshForm,
+    SendCodeForm,
+    SignInForm,
+    enter_asks_for_code,
+)
 from app.signin.presenters import (
     HOME,
     PAGE,
@@ -77,6 +85,8 @@ def us_signin_page() -> Response:
 def us_signin() -> Response:
     """Sign in with an identity and a passcode."""
     after_this_request(view_commit)
+    if enter_asks_for_code():
+        return _send_code(EnterForm())
     form = LoginForm() if request.endpoint == "signin.login_post" else SignInForm()
     if form.validate():
         with form.showing_refusals():
@@ -94,7 +104,10 @@ def us_signin() -> Response:
 def us_signin_send_code() -> Response:
     """Send a passcode to an identity, if somebody has it."""
     after_this_request(view_commit)
-    form = SendCodeForm()
+    return _send_code(SendCodeForm())
+
+
+def _send_code(form: SendCodeForm) -> Response:
     if form.validate():
         with form.showing_refusals():
             method, typed = form.chosen_method.data or None, form.identity.data

@@ -97,14 +97,17 @@ def test_asking_again_too_soon_without_the_script_sends_nothing(new_browser, ada
     assert sent(ada.email) == 1
 
 
-def test_enter_in_the_field_for_an_app_code_signs_in(page, people, email):
+@pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
+def test_enter_in_the_field_for_an_app_code_signs_in(new_browser, people, email, sent, script):
     ada = people.open(email=email, methods=["email", "authenticator"])
+    page = new_browser(java_script_enabled=script)
     page.goto("/us-signin")
     page.get_by_label("Email, phone or username").fill(email)
     page.get_by_text("Use an authenticator app").click()
     page.get_by_label("Code from your app").fill(ada.app_code())
     page.get_by_label("Code from your app").press("Enter")
     page.get_by_role("heading", name="Your account").wait_for()
+    assert sent(email) == 0
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])

@@ -29,9 +29,9 @@ def first_step(browser_wire):
 
 
 def shown(page) -> list[str]:
-    """Return the buttons by which one signs in, as they stand; those that are folded away are left out."""
+    """Return the buttons by which one signs in, as they stand; those that nobody sees are left out."""
     ways = [button for button in page.buttons if button.path in (PAGE, SEND, "/wan-signin")]
-    return [button.text for button in ways if not button.is_folded and button.text]
+    return [button.text for button in ways if not button.is_folded and not button.is_for_enter]
 
 
 def main(page):
@@ -42,7 +42,16 @@ def main(page):
 
 def press(browser, page, text: str, **typed: str):
     """Press a button as a browser does: with the fields of its form, and a name only where the button has one."""
-    button = next(each for each in page.buttons if each.text == text)
+    return send(browser, page, next(each for each in page.buttons if each.text == text), typed)
+
+
+def enter(browser, page, **typed: str):
+    """Press Enter in a field as a browser without scripts does: it presses the first button of the field's form."""
+    return send(browser, page, next(each for each in page.buttons if each.form.get("action") == PAGE), typed)
+
+
+def send(browser, page, button, typed: dict[str, str]):
+    """Send the button's form with what was typed."""
     named = {button.attributes["name"]: button.attributes["value"]} if "name" in button.attributes else {}
     return browser.post(button.path, **page.hidden_of(button.form["action"]) | typed | named)
 
@@ -112,11 +121,57 @@ def test_a_password_manager_finds_its_field_whatever_was_used_last(first_step):
 
 
 @ALL
-def test_enter_presses_what_stands_out(first_step):
-    for last in ("", "sms", "password"):
-        page = first_step(last).page
-        first = next(button for button in page.buttons if button.form.get("action") == PAGE)
-        assert first == main(page)
+@pytest.mark.parametrize("last", ["", "sms", "password", "authenticator", "webauthn"])
+def test_enter_signs_in_by_the_password_that_was_typed(browser_wire, first_step, people, deliver, last):
+    eve = people.open(email="eve@example.com", password=PASSWORD, methods=["email", "password"])
+    answer = enter(browser_wire, first_step(last).page, identity=eve.email, passcode=PASSWORD)
+    assert (answer.location, browser_wire.signed_in_as()) == ("/", eve.email)
+    assert [mail.subject for mail in deliver() if "Sign in to" in mail.subject] == []
+
+
+@ALL
+@pytest.mark.parametrize(
+    ("last", "heading"), [("", "Check your email"), ("sms", "Check your phone"), ("webauthn", "Check your email")]
+)
+def test_enter_without_a_password_sends_what_the_first_button_sends(browser_wire, first_step, people, last, heading):
+    eve = people.open(email="eve@example.com", phone=PHONE, methods=["email", "sms"])
+    typed = {"identity": eve.email, "passcode": "", "remember": "y"}
+    answer = enter(browser_wire, first_step(last).page, **typed)
+    assert (answer.status, answer.page.heading) == (303, heading)
+    assert "checked" in answer.page.attributes("remember")
+
+
+@ALL
+def test_enter_with_a_wrong_password_is_put_right_where_it_was_typed(browser_wire, first_step, ada):
+    answer = enter(browser_wire, first_step().page, identity=ada.email, passcode="not the password of anybody")
+    assert (answer.status, answer.codes, main(answer.page).text) == (400, ["generic_authn_failed"], "Sign in")
+
+
+@ALL
+def test_enter_with_no_address_says_so(browser_wire, first_step):
+    answer = enter(browser_wire, first_step().page, identity="", passcode="")
+    assert (answer.status, answer.codes, answer.page.heading) == (400, ["required"], "Sign in")
+
+
+@ALL
+@pytest.mark.parametrize("last", ["", "password", "webauthn"])
+def test_a_button_that_sends_does_so_whatever_a_password_manager_filled_in(browser_wire, first_step, ada, last):
+    filled = {"identity": ada.email, "passcode": PASSWORD}
+    answer = press(browser_wire, first_step(last).page, "Send me a code", **filled)
+    assert answer.page.heading == "Check your email"
+
+
+@pytest.mark.settings(methods=["email", "sms"])
+def test_where_nothing_is_typed_but_an_address_enter_presses_what_stands_out(first_step):
+    page = first_step().page
+    assert next(button for button in page.buttons if button.form.get("action") == PAGE) == main(page)
+
+
+@ALL
+def test_a_program_has_no_enter_key(json_wire, ada):
+    for typed in ({}, {"passcode": ""}):
+        answer = json_wire.post(PAGE, identity=ada.email, enter="email", **typed)
+        assert (answer.status, answer.codes) == (400, ["generic_authn_failed"])
 
 
 @ALL
