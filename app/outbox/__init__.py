@@ -1,7 +1,8 @@
-"""The outbox: messages written in the transaction of their cause, and sent by a worker after the commit.
+"""The outbox: messages are enqueued in the transaction that causes them, and sent by a worker after the commit.
 
-Promises that no message leaves for work that was rolled back, none is lost for work that was done,
-two workers never send one short of a crash, and no code, link or address is readable in queue or log.
+Guarantees that no message is sent for work that was rolled back, that none is lost for work that was committed,
+that short of a crash no message is sent by two workers, and that no code, link or address is readable in the queue
+or the logs.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ __all__ = [
 
 
 def init_app(app: Flask) -> None:
-    """Configure Flask-Mail, add the commands, and register what an export holds and how pages say why."""
+    """Configure Flask-Mail, and register commands, template filter, data export parts, periodic task and cleanups."""
     from app.commands import add_command, from_modules
     from app.db.export import register_export
     from app.db.retention import register_cleanups

@@ -22,7 +22,7 @@ from app.outbox.models import STATES, Message
 log = structlog.get_logger()
 
 AFTER_TROUBLE = 2.0
-"""Seconds between two looks for a database that is away."""
+"""Seconds between attempts to reach an unavailable database."""
 
 HEADS = (
     N_("ID"), N_("STATE"), N_("CHANNEL"), N_("KIND"), N_("TRIES"), N_("AGE"), N_("TO"), N_("BY"), N_("WHY NOT"),
@@ -36,7 +36,7 @@ PROVIDER_ROOMS = (7, 8, 8, -12, -10, -11, 30, 0)
 
 
 class InAppContext(TranslatedGroup):
-    """A group whose commands run in the application's context, however Flask was started."""
+    """A group whose commands run in an app context, however Flask was started."""
 
     def invoke(self, ctx: click.Context) -> Any:
         with ctx.obj.load_app().app_context():
@@ -124,9 +124,9 @@ def run_worker(info: Any) -> None:
 
 
 def _await_tables(app: worker.App, stop: threading.Event) -> None:
-    """Wait for the database. End the process with status 78 (EX_CONFIG) when this release can't work with it as it is.
+    """Wait for the database. Exit with status 78 (EX_CONFIG) if this release can't use it as it is.
 
-    As when its tables lack migrations, or when the settings do not say what stands before it.
+    Examples are missing migrations, or a connection pooler that the settings don't mention.
     """
     while not stop.is_set():
         with app.app_context():

@@ -1,4 +1,4 @@
-"""Send messages: claim, render, send, and record the result; when to try again, and when to give up."""
+"""Deliver messages: claim, render, send and record the result. Decides when to retry and when to give up."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ from app.outbox.renderers import Content, EmailMessage, Expired, LogoutMessage, 
 from app.outbox.service import LOGOUT, MAIL, SMS
 
 FIRST_WAITS = tuple(timedelta(seconds=seconds) for seconds in (1, 5, 15, 30))
-"""After the first failures; from then on the waits grow with the message's age."""
+"""Delays after the first failures. After that, the delay grows with the message's age."""
 
 GROWTH = 4
-"""A message waits for a quarter of its age; one that expires no longer than a quarter of the time it has left."""
+"""The delay is a quarter of the message's age and, if the message expires, at most a quarter of its remaining time."""
 
 LONGEST_WAIT = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=1)
-"""How long a message that does not expire is tried: a mail server that is repaired within a day loses none."""
+"""How long to retry a message that doesn't expire, so that a mail server outage of up to a day loses none."""
 
 COSTLY_WAIT = timedelta(seconds=5)
 MOST_COPIES = 2
-"""Each further text message costs money, so what may have reached the provider is repeated once (same key)."""
+"""Attempts for a text message that may already have reached the provider. Each copy costs money, so it is retried
+once, with the same idempotency key."""
 
 LAST_CHANCE = timedelta(seconds=5)
-"""No try is made closer than this to the end of a message's life."""
+"""No attempt is made within this time before a message expires."""
 
 
 def next_attempt(
@@ -47,10 +48,10 @@ def next_attempt(
     wait: timedelta = timedelta(0),
     costly: bool = False,
 ) -> datetime | None:
-    """Return when to try again after ``attempts`` failed ones, or None to give up.
+    """Return when to retry after ``attempts`` failures, or None to give up.
 
-    :param wait: what the other side asks to be waited at least
-    :param costly: whether it may have the message, and takes money for a copy
+    :param wait: minimum delay, such as the other side asked for
+    :param costly: whether the other side may already have the message and charges for a copy
     """
     end = written_at + GIVE_UP_AFTER if expires_at is None else expires_at - LAST_CHANCE
     if costly:
@@ -69,45 +70,45 @@ def next_attempt(
 log = structlog.get_logger()
 
 CONTENT = {MAIL: EmailMessage, SMS: TextMessage, LOGOUT: LogoutMessage}
-"""What each channel takes."""
+"""Type of content each channel sends."""
 
 UPDATE = "Install the newer release for this worker as well. Until then workers that have it send the message."
 
 ENOUGH = 1.0
-"""Seconds after which the rest of a batch is given back rather than kept waiting."""
+"""Seconds after which the rest of a batch is released instead of being kept waiting."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one try ended: the message's next state, when it is due again, and why it did not leave."""
+    """Result of one attempt: the message's next state, when it is due again, and why it was not sent."""
 
     message: Message
     state: str
     due: datetime | None = None
     reason: str = ""
     counts: bool = True
-    """Whether this was a try at all; False when the channel rested or the worker stops."""
+    """Whether it counts as an attempt. False if the message was released untried or its channel is paused."""
     provider: str = ""
-    """Which provider took it."""
+    """Provider that accepted the message."""
 
 
 def deliver(message_id: str) -> bool:
-    """Try to send one message now. Return whether it left; False also when another worker has it or it is settled.
+    """Try to send one message now; return whether it was sent. False also if another worker has it or it is settled.
 
-    Runs in an app context. Never raises for what a channel or a renderer does wrong; that is planned again.
+    Needs an app context. Errors in channels and renderers never propagate; they are recorded, and retried if it helps.
     """
     return any(outcome.state == SENT for outcome in deliver_all([message_id]))
 
 
 def deliver_all(ids: Sequence[str]) -> list[Outcome]:
-    """Try to send these messages, as ``send`` does. Messages that are not due are left out."""
+    """Claim these messages and ``send`` them. Messages that are not due are skipped."""
     return send(claim(ids))
 
 
 def send(messages: Sequence[Message]) -> list[Outcome]:
-    """Try to send these messages, claimed together, one after the other, and settle them together.
+    """Try to send a claimed batch, one message at a time, and record all results together; return the outcomes.
 
-    Return what became of each. What takes longer than ``ENOUGH`` gives the rest back.
+    Once the batch has taken longer than ``ENOUGH``, the remaining messages are released.
     """
     if not messages:
         return []
@@ -115,11 +116,11 @@ def send(messages: Sequence[Message]) -> list[Outcome]:
     outcomes: list[Outcome] = []
     with holding(messages) as held:
         known, suppressed = _read(messages), _suppressed(messages)
-        log = structlog.get_logger().bind()  # once for all of them: it costs as much as the line itself
+        log = structlog.get_logger().bind()  # bind once per batch: it costs as much as logging a line
         for message in messages:
             if message.channel == MAIL and not message.decoy and message.to in suppressed:
                 outcomes.append(_drop(message, suppressed[message.to]))
-            elif outcomes and time.monotonic() - began > ENOUGH:  # one is tried in any case
+            elif outcomes and time.monotonic() - began > ENOUGH:  # always try at least one
                 outcomes.append(_again(message, clock.now(), "worker busy"))
             else:
                 outcomes.append(_traced(message, known, log))
@@ -130,7 +131,7 @@ def send(messages: Sequence[Message]) -> list[Outcome]:
 
 
 def _count(outcomes: Sequence[Outcome]) -> None:
-    """Count how these attempts ended, and how long people waited for what has left."""
+    """Update the metrics: how these attempts ended, and the delay of messages that were sent."""
     for each in outcomes:
         message, how = each.message, each.state
         if how == WAITING:
@@ -142,18 +143,18 @@ def _count(outcomes: Sequence[Outcome]) -> None:
 
 
 def _read(messages: Sequence[Message]) -> Mapping[str, Any] | None:
-    """Return what these messages are about; None if that failed: then each is read alone and fails alone."""
+    """Load the data of these messages; return None on failure, so that each is loaded, and fails, separately."""
     try:
         return renderers.read(message for message in messages if not message.decoy)
-    except Exception:  # a reader belongs to another package
+    except Exception:  # readers belong to other packages and may raise anything
         log.exception("outbox.cannot_read", messages=len(messages))
         return None
     finally:
-        db.session.close()  # no connection is held while a mail server answers
+        db.session.close()  # don't hold a connection while waiting for a mail server
 
 
 def _suppressed(messages: Sequence[Message]) -> Mapping[str, str]:
-    """Return the addresses among these that get no mail, with why; none if that can't be read."""
+    """Return the suppressed addresses among the recipients, with the reason; empty if they can't be loaded."""
     try:
         return suppressions.among({each.to for each in messages if each.channel == MAIL and not each.decoy})
     except Exception:
@@ -169,7 +170,7 @@ def _drop(message: Message, why: str) -> Outcome:
 
 
 def _traced(message: Message, known: Mapping[str, Any] | None, log: Any) -> Outcome:
-    """Attempt to send a message, as a span that says how it ended and not to whom it went."""
+    """Attempt to send a message in a trace span that records the outcome but not the recipient."""
     facts: dict[str, spans.Value] = {"latchkey__kind": message.kind, "latchkey__attempt": message.attempts}
     with spans.span(f"deliver {message.channel}", latchkey__message=message.id, **facts) as note:
         outcome = _attempt(message, known, log)
@@ -196,7 +197,7 @@ def _attempt(message: Message, known: Mapping[str, Any] | None, log: Any) -> Out
         return _again(message, clock.now(), "worker stopped")
     except Failed as failure:
         return _failed(message, failure)
-    except Exception as error:  # unexpected; the rest of the batch is sent all the same
+    except Exception as error:  # unexpected, but must not stop the rest of the batch
         log.exception("message.not_sent", **named(message))
         return _failed(message, Failed(f"not sent ({type(error).__name__})"))
     log.info("message.sent", **named(message), provider=provider, seconds=round(time.monotonic() - began, 3))
@@ -204,11 +205,11 @@ def _attempt(message: Message, known: Mapping[str, Any] | None, log: Any) -> Out
 
 
 def _render(message: Message, known: Mapping[str, Any] | None) -> Content | None:
-    """Return the words of a message, with no connection of ours kept busy afterwards.
+    """Return the content of a message, and release the database connection.
 
-    :param known: what it is about, by message id, with that of others; None to read it now
+    :param known: data by message id, for this message and possibly others; None to load it now
     :raises Expired: when there is nothing left to say
-    :raises Failed: when its renderer fails, whatever for, or this release has none: the next one may know better
+    :raises Failed: when the renderer fails for any reason, or this release has none, but a newer one may
     """
     if not renderers.is_known(message):
         raise Failed("written by a newer release", remedy=UPDATE)
@@ -216,7 +217,7 @@ def _render(message: Message, known: Mapping[str, Any] | None) -> Content | None
         words = renderers.render(message, renderers.read([message]) if known is None else known)
     except Expired:
         raise
-    except Exception as error:  # a renderer belongs to another package
+    except Exception as error:  # renderers belong to other packages and may raise anything
         log.exception("message.not_rendered", **named(message))
         raise Failed(f"not rendered ({type(error).__name__})") from error
     finally:
@@ -227,7 +228,7 @@ def _render(message: Message, known: Mapping[str, Any] | None) -> Content | None
 
 
 def _hand_over(message: Message, words: Content) -> str:
-    """Send a message and return the name of the provider that took it; "" for an app."""
+    """Send a message and return the name of the provider that accepted it; "" for an app."""
     if isinstance(words, EmailMessage):
         return mail.send(message, words)[0]
     if isinstance(words, LogoutMessage):
@@ -237,7 +238,7 @@ def _hand_over(message: Message, words: Content) -> str:
 
 
 def _again(message: Message, due: datetime, reason: str) -> Outcome:
-    """Give a message back untried; what would be due after its end is given up."""
+    """Release a message without counting an attempt; abandon it if it would only be due after it expires."""
     if message.has_expired(due):
         return _expired(message)
     return Outcome(message, WAITING, due=due, reason=reason, counts=False)
@@ -268,5 +269,5 @@ def _failed(message: Message, failure: Failed) -> Outcome:
 
 
 def named(message: Message) -> dict[str, object]:
-    """Return what a log line may say of a message."""
+    """Return the fields that identify a message in the logs, with the recipient masked."""
     return {"message": message.id, "kind": message.kind, "to": message.masked_to, "attempt": message.attempts}

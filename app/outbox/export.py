@@ -1,4 +1,4 @@
-"""What an export holds of messages: that they were sent, never what they said."""
+"""Parts of a data export about messages: that they were sent, but never their content."""
 
 from __future__ import annotations
 

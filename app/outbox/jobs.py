@@ -1,7 +1,7 @@
-"""What a worker does besides delivering messages: jobs, periodic tasks and cleanups.
+"""Work of a worker other than delivering messages: jobs, periodic tasks and cleanups.
 
-All three are functions that do a batch and say whether there may be more, and one loop runs them (ADR 47). Which
-worker is alive, and which one cleans up, are rows that expire.
+All three are functions that process a batch and return whether there may be more, and the same loop runs them
+(ADR 47). Worker heartbeats and the lock on cleanups are leases, rows that expire.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 Job = Callable[[threading.Event], bool]
-"""Does one piece of longer work, such as building an export, and returns whether there was any.
+"""Processes one long-running job, such as building an export, and returns whether there was one.
 
-Its rows are in a table of its package, and it claims one as messages are claimed (``claiming`` and ``claim_rows`` in
-``app.outbox.leases``). So of two workers one does it, and when it fails or its worker dies the row is due again at the
-end of the lease. Once the event is set it has a second or two to give its row back.
+The job's rows are in a table of its own package and are claimed like messages (``claiming`` and ``claim_rows`` in
+``app.outbox.leases``). Only one worker gets a row, and if the job fails or its worker dies, the row is due again when
+the lease ends. Once the event is set, the job has a second or two to release its row.
 """
 
 PeriodicTask = Callable[[], bool]
-"""Does a batch of what requests have left to the worker, such as enqueueing reminders; returns if there may be more."""
+"""Processes a batch of work deferred from requests, such as enqueueing reminders; returns if there may be more."""
 
 CLEAN_UP_EVERY = 600.0
 PAUSE = 0.05
-"""Seconds between two batches, so that writers that wait for the lock get it."""
+"""Seconds between two batches, so that writers waiting for the lock can get it."""
 
 REPORT_EVERY = 60.0
-"""Seconds between two log lines about messages that wait for another attempt."""
+"""Seconds between two reports of messages waiting for a retry."""
 
 _JOBS, _PROMPT_JOBS, _PERIODIC_TASKS = "latchkey.jobs", "latchkey.prompt_jobs", "latchkey.periodic_tasks"
 _DELIVERERS = "latchkey.deliverers"
@@ -58,17 +58,17 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 
 def register_job(app: Flask, job: Job) -> None:
-    """Have the worker run ``job`` in the thread of the jobs, so that no message waits for it."""
+    """Have the worker run ``job`` in its job thread, so that it never delays messages."""
     app.extensions.setdefault(_JOBS, []).append(job)
 
 
 def register_prompt_job(app: Flask, job: Job) -> None:
-    """Have the worker run a job that people wait for within a second, in a thread apart from those that take long."""
+    """Have the worker run a job that users wait for, within a second and in a thread apart from long-running jobs."""
     app.extensions.setdefault(_PROMPT_JOBS, []).append(job)
 
 
 def registered_jobs() -> list[Job]:
-    """Return what is registered with the app that runs."""
+    """Return the jobs registered with the current app."""
     return list(this_app().extensions.get(_JOBS, ()))
 
 
@@ -78,64 +78,64 @@ def register_periodic_task(app: Flask, task: PeriodicTask) -> None:
 
 
 def periodic_tasks() -> list[PeriodicTask]:
-    """Return what is registered with the app that runs."""
+    """Return the periodic tasks registered with the current app."""
     return list(this_app().extensions.get(_PERIODIC_TASKS, ()))
 
 
 class Deliverer(Protocol):
-    """What posts rows of a table of its own, in threads of its own, for as long as a worker runs."""
+    """Posts rows from its own table, in its own threads, while a worker runs."""
 
     @property
     def threads(self) -> Mapping[str, Callable[[], None]]:
-        """What its threads run until the worker stops, by their names."""
+        """Functions its threads run until the worker stops, by thread name."""
 
     def wake(self) -> None:
-        """Look at the table soon."""
+        """Poll the table soon."""
 
     def close(self) -> None:
-        """Begin nothing more."""
+        """Start no further deliveries."""
 
 
 def register_deliverer(app: Flask, make: Callable[[Any, threading.Event], Deliverer]) -> None:
-    """Have each worker run what ``make`` returns for the app and the event that stops the worker."""
+    """Have each worker run a deliverer. ``make`` is called with the app and the event that stops the worker."""
     app.extensions.setdefault(_DELIVERERS, []).append(make)
 
 
 def deliverers_of(app: Any) -> list[Callable[[Any, threading.Event], Deliverer]]:
-    """Return what is registered with this app."""
+    """Return the deliverer factories registered with this app."""
     return list(app.extensions.get(_DELIVERERS, ()))
 
 
 def run_jobs(stop: threading.Event) -> None:
-    """Run the jobs until there is nothing left to do, or until ``stop``. Needs an app context."""
+    """Run jobs until none are left or ``stop`` is set. Needs an app context."""
     _run_in_turns(registered_jobs(), lambda job: job(stop), stop)
 
 
 def run_prompt_jobs(stop: threading.Event) -> None:
-    """Run the jobs that people wait for, as ``run_jobs`` does. Needs an app context."""
+    """Run the jobs users wait for, like ``run_jobs``. Needs an app context."""
     _run_in_turns(list(this_app().extensions.get(_PROMPT_JOBS, ())), lambda job: job(stop), stop)
 
 
 def run_periodic_tasks(stop: threading.Event) -> None:
-    """Run the periodic tasks until there is nothing left to do, or until ``stop``. Needs an app context."""
+    """Run periodic tasks until nothing is left to do or ``stop`` is set. Needs an app context."""
     _run_in_turns(periodic_tasks(), lambda task: task(), stop)
 
 
 def _run_in_turns(functions: Sequence[T], run: Callable[[T], object], stop: threading.Event) -> None:
-    """Let these functions take turns, a batch each, until none has anything left to do or ``stop`` is set."""
+    """Run the functions round-robin, one batch each, until all are out of work or ``stop`` is set."""
     busy = list(functions)
     while busy and not stop.is_set():
         busy = [each for each in busy if not stop.is_set() and _run_once(each, run)]
 
 
 def _run_once(function: T, run: Callable[[T], object]) -> bool:
-    """Run a batch and commit it; return whether there may be more. One that fails keeps nothing, and others go on."""
+    """Run a batch and commit it; return whether there may be more. A failure is logged and rolled back, not raised."""
     try:
         more = bool(run(function))
         db.session.commit()
-    except Exception as error:  # it belongs to another package
+    except Exception as error:  # tasks belong to other packages and may raise anything
         named = {"task": getattr(function, "__qualname__", ""), "error": type(error).__name__}
-        if unavailable(error):  # its rows are there when the database is
+        if unavailable(error):  # its rows are still there when the database is back
             log.warning("worker.task_postponed", **named)
         else:
             log.exception("worker.task_failed", **named)
@@ -145,7 +145,7 @@ def _run_once(function: T, run: Callable[[T], object]) -> bool:
 
 
 class Upkeep:
-    """The upkeep of one worker. Its methods need an app context."""
+    """One worker's heartbeat, periodic tasks and cleanups. Methods need an app context."""
 
     def __init__(self, settings: Settings, stop: threading.Event) -> None:
         self.settings = settings
@@ -157,11 +157,11 @@ class Upkeep:
         self._report_at = time.monotonic()
 
     def beat(self) -> None:
-        """Note that this worker is alive, and when it was last through with its periodic tasks."""
+        """Record this worker's heartbeat, and when it last completed its periodic tasks."""
         beat(self.name, replica=self.replica, started_at=self.started_at, swept_at=self.swept_at)
 
     def sweep(self) -> None:
-        """Run the periodic tasks, and log which messages wait for another attempt."""
+        """Run the periodic tasks, and log which messages are waiting for a retry."""
         run_periodic_tasks(self.stop)
         self.swept_at = clock.now()
         if time.monotonic() >= self._report_at:
@@ -169,7 +169,7 @@ class Upkeep:
             schedule.report_waiting()
 
     def prune(self) -> None:
-        """Delete expired rows, batch by batch, unless another worker does."""
+        """Delete expired rows in batches, unless another worker is doing so."""
         _run_in_turns([self._prune_messages, *registered_cleanups()], self._prune_batch, self.stop)
 
     def _prune_messages(self) -> int:
@@ -183,11 +183,11 @@ class Upkeep:
 
 
 HELD_FOR = timedelta(seconds=30)
-"""How long a role is held without being renewed, and how long a worker counts as alive after its last sign."""
+"""How long a role is held without renewal, and how long a worker counts as alive after its last heartbeat."""
 
 PRUNING = "pruning"
 WORKER = "worker-"
-"""Names of roles; a worker's own follows the second."""
+"""Lease names. The second is a prefix, followed by the worker's name."""
 
 _lease = Lease.__table__
 
@@ -205,7 +205,7 @@ _HOLD = {"sqlite": _holding(sqlite.insert), "postgresql": _holding(postgresql.in
 
 
 def hold(role: str, holder: str, lasting: timedelta = HELD_FOR) -> bool:
-    """Take or renew a role for ``holder``; return False while another one holds it. Commits by itself."""
+    """Acquire or renew a role for ``holder``; return False if another worker holds it. Runs in its own transaction."""
     now = clock.now()
     values = {"name": role, "holder": holder, "until": now + lasting, "now": now}
     statement = _HOLD[db.session.connection().dialect.name]
@@ -214,12 +214,12 @@ def hold(role: str, holder: str, lasting: timedelta = HELD_FOR) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSign:
-    """What a worker last said of itself.
+    """A worker's last heartbeat.
 
-    :ivar name: drawn at its start
-    :ivar replica, version: "" of a worker of a release that did not say
-    :ivar seen_at: when it said so
-    :ivar swept_at: when it was last through with its periodic tasks; None before the first time
+    :ivar name: random, generated when the worker starts
+    :ivar replica, version: "" for workers of older releases, which didn't report them
+    :ivar seen_at: time of the heartbeat
+    :ivar swept_at: when it last completed its periodic tasks; None before the first time
     """
 
     name: str
@@ -233,7 +233,7 @@ class WorkerSign:
 def beat(
     worker: str, *, replica: str = "", started_at: datetime | None = None, swept_at: datetime | None = None
 ) -> None:
-    """Note that this worker is alive, and forget those that were long ago. A new one is a row more."""
+    """Record a worker's heartbeat, and delete heartbeats that expired more than a day ago. Each worker has one row."""
     values = {"until": clock.now() + HELD_FOR, "replica": replica, "version": VERSION}
     values |= {"started_at": started_at, "swept_at": swept_at}
     known = sa.update(_lease).where(_lease.c.name == WORKER + worker).values(values).returning(_lease.c.name)
@@ -247,7 +247,7 @@ def beat(
 
 
 def live_workers() -> list[WorkerSign]:
-    """Return what each worker that is alive last said, the one that started first before the others."""
+    """Return the last heartbeat of each live worker, longest running first."""
     alive = sa.and_(_lease.c.name.startswith(WORKER), _lease.c.until > clock.now())
     rows = db.session.execute(sa.select(_lease).where(alive).order_by(_lease.c.started_at, _lease.c.name))
     return [
@@ -257,6 +257,6 @@ def live_workers() -> list[WorkerSign]:
 
 
 def count_workers() -> int:
-    """Return how many workers are alive."""
+    """Return the number of live workers."""
     alive = sa.and_(_lease.c.name.startswith(WORKER), _lease.c.until > clock.now())
     return db.session.scalar(sa.select(sa.func.count()).where(alive)) or 0

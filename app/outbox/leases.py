@@ -1,7 +1,7 @@
-"""Leases: claim rows that are due, renew the lease of messages while they are sent, and record the results.
+"""Leases: claim due rows, renew the lease of messages while they are being sent, and record the results.
 
-Conditional statements let exactly one worker have a row. One that has left must not be sent again because
-recording that failed.
+Conditional updates give each row to exactly one worker. Recording results is retried, since a message that was sent
+must not be sent again because the write failed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from app.outbox.delivery import Outcome
 
 LEASE = timedelta(seconds=60)
-"""How long a claimed row is left to its worker, which renews it while it works. After a crash the row is due again."""
+"""How long a worker holds a claimed row unless it renews the lease. After a crash the row is due again when it ends."""
 
 RENEW_AFTER = timedelta(seconds=20)
 
@@ -36,18 +36,18 @@ RENEW_AFTER = timedelta(seconds=20)
 def claiming(
     key: sa.Column[Any], due_at: sa.Column[Any], *order: Any, wanted: Any = (), most: Any = 1, **values: Any
 ) -> sa.Update:
-    """Return the statement that claims rows of a table that are due; of several workers one gets a row.
+    """Return the statement that claims due rows of a table. Each row goes to exactly one worker.
 
-    It is a transaction of its own and returns whole rows. Its parameters are ``now`` and ``lease``: at the end of its
-    lease a row is due again.
+    It runs in its own transaction and returns whole rows. Its parameters are ``now``, and ``lease``: the end of the
+    lease, at which a row is due again.
 
-    :param order: which rows come first; those that have been due longest, unless it is given
-    :param wanted: further conditions
-    :param most: how many rows to claim
-    :param values: what else to set
+    :param order: sort order; defaults to longest overdue first
+    :param wanted: additional conditions
+    :param most: maximum number of rows to claim
+    :param values: additional columns to set
     """
     is_due = due_at <= sa.bindparam("now")
-    # A CTE runs once; PostgreSQL may run a subquery again for other rows, and then the limit holds for each run alone.
+    # A CTE runs once. PostgreSQL may run a subquery several times, and the limit would apply to each run separately.
     due_now = sa.select(key).where(*wanted, is_due).order_by(*(order or (due_at,))).limit(most)
     ids = sa.select(due_now.with_for_update(skip_locked=True).cte("due_now"))
     changes = {due_at.name: sa.bindparam("lease")} | values
@@ -56,7 +56,7 @@ def claiming(
 
 
 def claim_rows(statement: sa.Update, **parameters: Any) -> Sequence[sa.Row[Any]]:
-    """Run a statement of ``claiming`` and return the rows that this worker may work on until their lease ends."""
+    """Run a statement from ``claiming`` and return the rows this worker now holds until their lease ends."""
     now = clock.now()
     return db.session.execute(statement, {"now": now, "lease": now + LEASE} | parameters).all()
 
@@ -64,7 +64,7 @@ def claim_rows(statement: sa.Update, **parameters: Any) -> Sequence[sa.Row[Any]]
 _ROWS = Detached(Message)
 _message = Message.__table__
 _due_at = _message.c.next_attempt_at
-_zero: sa.ColumnElement[int] = sa.literal_column("0")  # a literal, since a parameter shows no partial index
+_zero: sa.ColumnElement[int] = sa.literal_column("0")  # a literal: partial indexes can't match a parameter
 _is_new, _was_tried = _message.c.attempts == _zero, _message.c.attempts > _zero
 
 
@@ -105,9 +105,10 @@ _RENEW = (
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Messages to one destination that are due: those never tried, or those to be tried again.
+    """Due messages to one destination, either new ones or retries.
 
-    :ivar since: when the first of them was due, and ``newest`` the last
+    :ivar since: earliest due time among them
+    :ivar newest: latest due time among them
     """
 
     destination: str
@@ -117,38 +118,38 @@ class Due:
 
 
 def due() -> list[Due]:
-    """Return where messages are due, in no order. One statement."""
+    """Return the destinations with due messages, in no particular order. One statement."""
     rows = _DUE.all(now=clock.now())
     db.session.close()
     return [Due(destination, bool(tried), since, newest) for destination, tried, since, newest in rows]
 
 
 def claim_from(which: Due, most: int, *, newest: bool = False) -> list[Message]:
-    """Take at most so many of these messages for this worker and return them, in the order they were written.
+    """Claim up to ``most`` of these messages for this worker and return them in creation order.
 
-    Commits by itself. It takes those that have been due longest, or of those never tried the ``newest``.
+    Runs in its own transaction. Claims the longest overdue ones or, if they are new and ``newest`` is set, the newest.
     """
     statement = _CLAIM_TRIED if which.tried else _CLAIM_NEWEST if newest else _CLAIM_OLDEST
     return _claimed(claim_rows(statement, there=which.destination, most=most))
 
 
 def claim(ids: Sequence[str]) -> list[Message]:
-    """Take the due ones of these messages for this worker and return them, in the order they were written.
+    """Claim those of these messages that are due and return them in creation order.
 
-    Commits by itself. What another worker holds, or what is settled, is left out.
+    Runs in its own transaction. Skips messages that another worker holds or that are settled.
     """
     return _claimed(claim_rows(_CLAIM, ids=list(ids)))
 
 
 def _claimed(rows: Sequence[Sequence[Any]]) -> list[Message]:
-    db.session.close()  # no connection is held while a mail server answers
+    db.session.close()  # don't hold a connection while waiting for a mail server
     claimed: list[Message] = [message for row in rows for message in _ROWS.read(row)]
     return sorted(claimed, key=lambda message: message.created_at)
 
 
 @dataclass(eq=False, slots=True)
 class Held:
-    """Messages that this process is sending. Their lease is read and changed under the lock."""
+    """Messages this process is sending. The lock guards their lease."""
 
     messages: Sequence[Message]
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -159,7 +160,7 @@ _under_way: set[Held] = set()
 
 @contextmanager
 def holding(messages: Sequence[Message]) -> Iterator[Held]:
-    """Have the lease of these messages renewed by ``renew`` until the block ends."""
+    """Have ``renew`` keep the lease of these messages alive until the block ends."""
     held = Held(messages)
     _under_way.add(held)
     try:
@@ -169,9 +170,9 @@ def holding(messages: Sequence[Message]) -> Iterator[Held]:
 
 
 def renew() -> None:
-    """Renew the lease of what this process has been sending for a while. Needs an app context."""
+    """Renew leases that this process has held longer than ``RENEW_AFTER``. Needs an app context."""
     for held in list(_under_way):
-        if held.lock.acquire(blocking=False):  # otherwise it is being settled
+        if held.lock.acquire(blocking=False):  # otherwise its results are being recorded
             try:
                 _renew(held.messages)
             finally:
@@ -188,9 +189,9 @@ def _renew(messages: Sequence[Message]) -> None:
 
 
 def retry(ids: Sequence[str] | None) -> list[Message]:
-    """Make abandoned messages (all of them for None) due again from their first attempt; return those still worth it.
+    """Requeue abandoned messages, all of them for None, with their attempts reset; return the requeued ones.
 
-    The caller commits.
+    Skips expired messages. The caller commits.
     """
     now = clock.now()
     alive = sa.or_(Message.expires_at.is_(None), Message.expires_at > now)
@@ -204,7 +205,7 @@ def retry(ids: Sequence[str] | None) -> list[Message]:
 
 
 def prune(keep: timedelta, most: int = 1000) -> int:
-    """Delete messages that were settled and written longer than ``keep`` ago, at most so many; return how many."""
+    """Delete up to ``most`` settled messages created more than ``keep`` ago; return how many."""
     old = Message.created_at < clock.now() - keep
     ids = sa.select(Message.id).where(old, Message.next_attempt_at.is_(None)).order_by(Message.created_at).limit(most)
     statement = sa.delete(Message).where(Message.id.in_(ids)).execution_options(synchronize_session=False, at_once=True)
@@ -214,12 +215,12 @@ def prune(keep: timedelta, most: int = 1000) -> int:
 log = structlog.get_logger()
 
 PAUSES = (0.1, 0.3, 1, 3, 5, 5, 5, 5, 5, 5)
-"""Seconds between tries to write while the database is away: together less than a lease."""
+"""Seconds between attempts to write while the database is unavailable. Their sum is less than a lease."""
 
 _held = (
     _message.c.id.in_(sa.bindparam("ids", expanding=True)),
     _message.c.state == SENDING,
-    _message.c.lease_until == sa.bindparam("lease"),  # a batch is claimed at one moment, so it has one lease
+    _message.c.lease_until == sa.bindparam("lease"),  # a batch is claimed by one statement and shares one lease
 )
 _SENT = (
     sa.update(_message)
@@ -248,9 +249,9 @@ _UNSENT = (
 
 
 def record_results(outcomes: Sequence[Outcome]) -> None:
-    """Write these outcomes in one transaction and commit it, trying for half a minute when the database is away.
+    """Write and commit these outcomes in one transaction, retrying for half a minute if the database is unavailable.
 
-    Messages whose lease another worker has taken over meanwhile are left to it.
+    Skips messages whose lease has since passed to another worker.
     """
     if not outcomes:
         return
@@ -275,7 +276,7 @@ def record_results(outcomes: Sequence[Outcome]) -> None:
 
 
 def _write(outcomes: Sequence[Outcome], names_users: bool) -> None:
-    use_async_commit(db.session.connection())  # a mark lost in a power cut costs a second copy, which is the same
+    use_async_commit(db.session.connection())  # losing this in a power cut only sends an identical copy
     left = [outcome for outcome in outcomes if outcome.state == SENT]
     sent, held = [outcome.message for outcome in left], _mark_sent(left)
     facts = [_about(each, names_users, channel=each.channel) for each in sent if each.challenge_id and each.id in held]
@@ -296,14 +297,14 @@ def _why(outcome: Outcome) -> dict[str, str]:
 
 
 def _write_unsent(outcome: Outcome) -> bool:
-    """Write down what did not leave; return whether this worker still had it."""
+    """Record that a message was not sent; return whether this worker still held it."""
     back = 0 if outcome.counts else 1
     new = {"new_state": outcome.state, "due": outcome.due, "reason": outcome.reason[:80], "back": back}
     return _change(_UNSENT, [outcome.message], **new) > 0
 
 
 def _mark_sent(outcomes: Sequence[Outcome]) -> frozenset[str]:
-    """Mark those as sent that this worker still holds, with who took them; return their ids."""
+    """Mark messages this worker still holds as sent, with the provider that accepted them; return their ids."""
     marked: set[str] = set()
     for provider in {outcome.provider for outcome in outcomes}:
         messages = [outcome.message for outcome in outcomes if outcome.provider == provider]
@@ -313,6 +314,6 @@ def _mark_sent(outcomes: Sequence[Outcome]) -> frozenset[str]:
 
 
 def _change(statement: sa.Update, messages: Sequence[Message], **values: Any) -> int:
-    """Change messages that this worker still holds; return how many those are."""
+    """Update the messages that this worker still holds; return how many."""
     held = {"ids": [message.id for message in messages], "lease": messages[0].lease_until}
     return changed(statement, held | values)

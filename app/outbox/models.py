@@ -1,4 +1,4 @@
-"""Message: an email, a text or a logout token to be sent. Lease: which worker holds a role, and until when."""
+"""Models of the outbox: messages to send, provider health, bounces, suppressed addresses, and worker leases."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ STATES = (WAITING, SENDING, SENT, ABANDONED, DROPPED)
 
 
 class Message(db.Model):
-    """What must leave, to whom, and how far it got. Holds no text: that is rendered when it is sent.
+    """An email, text message or logout token to send. Holds no text: content is rendered at send time.
 
-    ``next_attempt_at`` alone says when a row is due, and is NULL once it is settled. While a worker
-    sends, it is the end of that worker's lease: after a crash the row falls due again by itself.
+    ``next_attempt_at`` is the only column that decides when a row is due, and is NULL once the message is settled.
+    While a worker is sending, it holds the end of that worker's lease, so after a crash the row becomes due again.
     """
 
     __tablename__ = "message"
@@ -47,22 +47,23 @@ class Message(db.Model):
     channel: Mapped[str] = mapped_column(sa.String(8))
     to: Mapped[str] = mapped_column(sa.String(254), index=True)
     destination: Mapped[str] = mapped_column(sa.String(254), default="", server_default=sa.text("''"))
-    """Mail domain, ``sms``, or ``app:`` and its id: messages wait only for others to the same destination."""
+    """Mail domain, ``sms``, or ``app:`` and the client id. Each destination is a queue of its own."""
     user_id: Mapped[int | None] = mapped_column(index=True)
-    """No foreign key, which would be checked for known people only (ADR 15). Set to NULL when the user is deleted."""
+    """Not a foreign key, whose check would only run for known accounts (ADR 15). NULL once the user is deleted."""
     challenge_id: Mapped[str | None] = mapped_column(sa.String(64))
     facts: Mapped[dict[str, Any]]
     language: Mapped[str] = mapped_column(sa.String(16), default="en")
     tag: Mapped[str] = mapped_column(sa.String(16), default="")
     decoy: Mapped[bool] = mapped_column(default=False)
-    """Requested for an identity that nobody has: the same work, but nothing is sent."""
+    """Created for an identity that no account has. Costs the same work, but nothing is sent."""
     state: Mapped[str] = mapped_column(sa.String(16), default=WAITING)
     attempts: Mapped[int] = mapped_column(default=0)
     next_attempt_at: Mapped[datetime | None] = mapped_column()
     lease_until: Mapped[datetime | None]
     last_error: Mapped[str] = mapped_column(sa.String(80), default="")
     provider: Mapped[str] = mapped_column(sa.String(16), default="", server_default=sa.text("''"))
-    """Which mail server or SMS provider took it: ``primary`` or ``fallback``; "" before, and of older releases."""
+    """Mail server or SMS provider that accepted it, ``primary`` or ``fallback``. Empty until then, and in rows written
+    by older releases."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now, index=True)
     sent_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
@@ -72,14 +73,14 @@ class Message(db.Model):
 
     @property
     def masked_to(self) -> str:
-        """The recipient as a log may show it; the id of an app is no secret."""
+        """The recipient, masked for logs. Client ids are not secret and shown as they are."""
         if self.channel == "logout":
             return self.to
         return identifiers.mask("email" if self.channel == "mail" else "phone", self.to)
 
 
 class ProviderHealth(db.Model):
-    """When a mail server or SMS provider last took a message and last failed, as the workers saw it."""
+    """When a mail server or SMS provider last accepted a message and last failed, across all workers."""
 
     __tablename__ = "provider_health"
 
@@ -91,34 +92,34 @@ class ProviderHealth(db.Model):
 
 
 class Bounce(db.Model):
-    """A report that a mail came back, or that its reader called it spam. Without the address, and without words."""
+    """A bounce or spam complaint. Stores neither the address nor the text of the report."""
 
     __tablename__ = "bounce"
 
     id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
     event: Mapped[str] = mapped_column(sa.String(64), unique=True)
-    """A digest of the provider's name for it: the same report may come again."""
+    """Digest of the provider's event id, for deduplication: providers may deliver the same report again."""
     digest: Mapped[str] = mapped_column(sa.String(64), index=True)
-    """A keyed digest of the address."""
+    """Keyed digest of the address."""
     kind: Mapped[str] = mapped_column(sa.String(16))
     """``hard``, ``soft`` or ``complaint``."""
     at: Mapped[datetime] = mapped_column(index=True)
     provider: Mapped[str] = mapped_column(sa.String(16))
     code: Mapped[str] = mapped_column(sa.String(16))
-    """Status code (RFC 3463) or reply code; "" where none was told."""
+    """Status code (RFC 3463) or SMTP reply code; "" if the report had none."""
     counts: Mapped[bool] = mapped_column(default=True)
-    """Whether it is one of those that suppress an address; not after that was lifted."""
+    """Whether it counts toward suppressing the address. False once a suppression of the address was lifted."""
     user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
 
 
 class Suppression(db.Model):
-    """That an address gets no mail for now."""
+    """An address that temporarily receives no mail."""
 
     __tablename__ = "suppression"
 
     digest: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     masked: Mapped[str] = mapped_column(sa.String(254))
-    """The address as an operator may see it: ``a...@example.com``."""
+    """The address as shown to operators: ``a...@example.com``."""
     kind: Mapped[str] = mapped_column(sa.String(16))
     provider: Mapped[str] = mapped_column(sa.String(16))
     code: Mapped[str] = mapped_column(sa.String(16))
@@ -128,7 +129,7 @@ class Suppression(db.Model):
 
 
 class Lease(db.Model):
-    """What one worker alone may do until ``until``, such as deleting old rows; also that a worker is alive."""
+    """An exclusive role, such as deleting old rows, held by one worker until ``until``. Also a worker's heartbeat."""
 
     __tablename__ = "lease"
 
@@ -136,8 +137,8 @@ class Lease(db.Model):
     holder: Mapped[str] = mapped_column(sa.String(32))
     until: Mapped[datetime] = mapped_column()
     replica: Mapped[str | None] = mapped_column(sa.String(64))
-    """Of a worker: the machine or container it runs on, as its settings name it."""
+    """For a worker: the machine or container it runs on, as named in its settings."""
     version: Mapped[str | None] = mapped_column(sa.String(16))
     started_at: Mapped[datetime | None] = mapped_column()
     swept_at: Mapped[datetime | None] = mapped_column()
-    """When it was last through with its periodic tasks."""
+    """When it last completed its periodic tasks."""

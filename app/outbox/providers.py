@@ -1,4 +1,4 @@
-"""How the mail servers and SMS providers do: written down by workers, and read by operators."""
+"""Health of mail servers and SMS providers, recorded by workers and shown to operators."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ WORKS, FAILS, UNUSED = "works", "fails", "unused"
 
 @dataclass(frozen=True, slots=True)
 class ProviderState:
-    """A provider that is set, and how it did.
+    """A configured provider and its health.
 
     :ivar name: ``primary`` or ``fallback``
-    :ivar state: ``works``, ``fails`` when what it did last was to fail, or ``unused``
-    :ivar sent_lately: messages that it took in the last 24 hours
-    :ivar sent_at, failed_at: when it last took a message, and last failed; None for never
-    :ivar reason: why it last failed; "" when it works
+    :ivar state: ``works``, ``fails`` if its last attempt failed, or ``unused``
+    :ivar sent_lately: messages of the last 24 hours that it accepted
+    :ivar sent_at, failed_at: when it last accepted a message, and last failed; None for never
+    :ivar reason: why it last failed; "" if it works
     """
 
     channel: str
@@ -44,7 +44,7 @@ class ProviderState:
 
 
 def states() -> list[ProviderState]:
-    """Return the providers that are set, mail servers first, in the order in which they are asked. Two statements."""
+    """Return the configured providers, mail servers first, in the order they are tried. Two statements."""
     lately = sa.select(Message.channel, Message.provider, sa.func.count()).where(
         Message.created_at > clock.now() - LATELY, Message.provider != ""
     )
@@ -55,12 +55,12 @@ def states() -> list[ProviderState]:
 
 
 def states_alone() -> list[ProviderState]:
-    """Return the providers that are set, without how much they sent. One statement, of a few rows."""
+    """Return the configured providers without message counts. One statement, a few rows."""
     return _states({})
 
 
 def failing() -> list[ProviderState]:
-    """Return those that fail, without how much they sent. One statement, of a few rows."""
+    """Return the failing providers without message counts. One statement, a few rows."""
     return [each for each in states_alone() if each.state == FAILS]
 
 
@@ -85,7 +85,7 @@ _table = ProviderHealth.__table__
 
 
 def _saving(insert: Any) -> Any:
-    """Return the statement that notes what is newer than what is known."""
+    """Return the upsert that keeps the newest of the stored and new times."""
     row = insert(_table).values({each.name: sa.bindparam(each.name) for each in _table.c})
     new = row.excluded
 
@@ -102,7 +102,7 @@ _SAVE = {"sqlite": _saving(sqlite.insert), "postgresql": _saving(postgresql.inse
 
 
 def save_health() -> bool:
-    """Write down how the providers did in this process since the last time. Nothing when nothing was sent."""
+    """Save this process's provider health since the last call. Writes nothing if nothing was sent."""
     for provider in (*mail.providers.values(), *sms.providers.values()):
         _save(provider)
     return False

@@ -1,7 +1,7 @@
-"""Why a message or an event did not leave, for a reader of any language.
+"""Translate the reasons why a message or webhook event was not sent.
 
-Workers store a reason in English, which is a code as much as a text: commands, logs and JSON have it as it is. Here it
-is put into the language of a page.
+Workers store reasons in English. They double as codes: commands, logs and JSON show them unchanged. This module
+translates them for pages.
 """
 
 from __future__ import annotations
@@ -78,16 +78,16 @@ _KNOWN = frozenset((
     N_("worker stopped"),
     N_("written by a newer release"),
 ))  # fmt: skip
-"""What reasons begin with; a detail may follow in parentheses: a code, the name of an error, or an earlier reason."""
+"""Known reasons. A detail may follow in parentheses: a code, an exception name, or an earlier reason."""
 
 _STATUS = re.compile(r"\b[1-5][0-9]{2}\b")
 
 
 @dataclass(frozen=True, slots=True)
 class ReasonText:
-    """A reason on a page.
+    """A reason as shown on a page.
 
-    :ivar is_known: whether it is in the reader's language; else it is in English, as it was stored
+    :ivar is_known: whether it is in the reader's language; otherwise it is in English, as stored
     """
 
     text: str
@@ -95,7 +95,7 @@ class ReasonText:
 
 
 def reason_text(reason: str) -> ReasonText:
-    """Return a stored reason in the reader's language. One that was cut off at its end is read as far as it goes."""
+    """Return a stored reason in the reader's language. Handles reasons that were truncated when stored."""
     what, _, rest = reason.partition(" (")
     detail = rest.removesuffix(")")
     status = _STATUS.search(what)

@@ -1,4 +1,4 @@
-"""Renderers: what each kind of message says."""
+"""Renderers: functions that produce the content of each kind of message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EmailMessage:
-    """A mail: the same said in text and in HTML."""
+    """Content of an email, as text and optionally HTML."""
 
     subject: str
     text: str
@@ -27,16 +27,16 @@ class EmailMessage:
 
 @dataclass(frozen=True)
 class TextMessage:
-    """A text message."""
+    """Content of a text message."""
 
     body: str
 
 
 @dataclass(frozen=True)
 class LogoutMessage:
-    """What is posted to an app when a session ends (OpenID Connect Back-Channel Logout 1.0, section 2.5).
+    """Logout token posted to an app when a session ends (OpenID Connect Back-Channel Logout 1.0, section 2.5).
 
-    :ivar public_only: whether a stranger named the address, so that nothing in a private network may be reached by it
+    :ivar public_only: whether the URL comes from an untrusted party and must not reach a private network
     """
 
     url: str
@@ -48,7 +48,7 @@ Content = EmailMessage | TextMessage | LogoutMessage
 
 
 class Expired(Exception):
-    """What a message would say is over by now: it is given up rather than sent."""
+    """The content of a message is no longer valid. The message is abandoned instead of sent."""
 
 
 Renderer = Callable[..., Content | None]
@@ -58,14 +58,15 @@ _REGISTERED = "latchkey.renderers"
 
 
 def register_renderers(app: Flask, renderers: Mapping[str, Renderer], *, reads: Reader | None = None) -> None:
-    """Register which function says what messages of each kind say.
+    """Register the function that renders each kind of message.
 
-    It is called in an app context without a request, each time the message is sent, and must return the same words
-    each time: a copy sent because an answer was lost must not differ. A logout token alone is new each time. None drops
-    the message, and Expired gives it up.
-    :param reads: reads from the database what some messages are about, all of them in one statement, and returns
-        that by message id; the renderer is given its part, or None, as second argument and asks for nothing itself
-    :raises ValueError: when a kind has a renderer already
+    A renderer is called in an app context without a request, on each attempt to send the message. It must return the
+    same content every time, because a copy sent after a lost response must not differ. Only logout tokens are new each
+    time. Returning None drops the message, and raising Expired abandons it.
+
+    :param reads: loads the data of several messages in one statement, and returns it by message id; the renderer gets
+        its message's data, or None, as second argument and runs no queries itself
+    :raises ValueError: when a kind already has a renderer
     """
     registered = app.extensions.setdefault(_REGISTERED, {})
     if taken := registered.keys() & renderers.keys():
@@ -79,12 +80,15 @@ def _of(kind: str) -> tuple[Renderer, Reader | None]:
 
 
 def is_known(message: Message) -> bool:
-    """Say whether this release can send it: a newer one beside it may write kinds, or use channels, that are new."""
+    """Return whether this release can send a message.
+
+    A newer release running alongside may enqueue kinds and channels that this one doesn't know.
+    """
     return message.kind in this_app().extensions[_REGISTERED] and message.channel in CHANNELS
 
 
 def read(messages: Iterable[Message]) -> dict[str, Any]:
-    """Return by message id what these messages are about: one statement for each reader, not for each message."""
+    """Return the data of these messages by message id, with one statement per reader rather than per message."""
     wanted: dict[Reader, list[Message]] = {}
     known = this_app().extensions[_REGISTERED]
     for message in messages:
@@ -95,9 +99,9 @@ def read(messages: Iterable[Message]) -> dict[str, Any]:
 
 
 def render(message: Message, known: Mapping[str, Any]) -> Content | None:
-    """Return what ``message`` says, None when that is nothing any more. Raises KeyError for a kind without renderer.
+    """Return the content of ``message``; None if it should no longer be sent. Raises KeyError for an unknown kind.
 
-    :param known: from ``read``, for this message among others
+    :param known: result of ``read`` for messages including this one
     """
     say, reader = _of(message.kind)
     with i18n.speaking(message.language):

@@ -1,7 +1,7 @@
-"""Return paths: each mail has an envelope sender of its own, signed, so that what comes back to it can be believed.
+"""Return paths: each mail has its own signed envelope sender, so that bounces to it can be trusted.
 
-``bounce+<id>-<expiry>-<mac>@domain``, in letters that keep their meaning in lower case, and short enough for the 64
-characters of a local part (RFC 5321, section 4.5.3.1.1).
+``bounce+<id>-<expiry>-<mac>@domain``, in characters that survive lowercasing, and short enough for the limit of 64
+octets on a local part (RFC 5321, section 4.5.3.1.1).
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from app.crypto.secrets import same
 from app.extensions import keyring, settings
 
 GOOD_FOR = timedelta(days=14)
-"""Mail servers try for five days at most, as they should (RFC 5321, section 4.5.4.1), and say so once more later."""
+"""Lifetime of a return path. Mail servers usually retry for up to five days (RFC 5321, section 4.5.4.1) and send a
+final bounce after that."""
 
 _TOKEN = re.compile(r"([0-9a-z]{26})-([0-9]{1,6})-([0-9a-z]{16})\Z")
 
 
 def return_path_of(message_id: str) -> str:
-    """Return the envelope sender of a message; "" where the settings name no address for what comes back."""
+    """Return the envelope sender of a message; "" if no bounce address is configured."""
     mailbox, _, domain = settings.mail_bounce_address.rpartition("@")
     if not mailbox:
         return ""
@@ -32,7 +33,7 @@ def return_path_of(message_id: str) -> str:
 
 
 def message_in(recipient: str) -> str | None:
-    """Return the id of the message whose return path an address is; None unless it was signed here and is not over."""
+    """Return the id of the message to which a return path belongs; None if its signature is invalid or it expired."""
     local, _, domain = recipient.strip().strip("<>").lower().rpartition("@")
     mailbox, _, ours = settings.mail_bounce_address.lower().rpartition("@")
     if not ours or domain != ours or not local.startswith(f"{mailbox}+"):

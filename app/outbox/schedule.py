@@ -1,7 +1,7 @@
-"""Which messages a worker sends next, and which wait for another try.
+"""Scheduling: which messages a worker sends next, and which are waiting for a retry.
 
-A worker holds none of them: due rows stay in the table. Events that are posted to other programs are scheduled in the
-same way, from a table of their own.
+Workers keep no queue in memory; due rows stay in the table until claimed. Webhook events are scheduled the same way,
+from their own table.
 """
 
 from __future__ import annotations
@@ -24,61 +24,61 @@ from app.outbox.leases import Due
 from app.outbox.models import SENDING, WAITING, Message
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks at the table without a wake-up."""
+"""Seconds between polls of the table without a wake-up."""
 
 GATHER = 0.1
-"""Seconds after a look that left nothing due, in which messages may gather to be sent together: the statements of a
-batch are as many for one message as for sixteen."""
+"""Minimum seconds between polls when the last one left nothing due, so that messages can accumulate into a batch.
+A batch of sixteen takes as many statements as a single message."""
 
 ROUND = 8
-"""Destinations that get one batch each before the table is looked at again."""
+"""Destinations that get one batch each between two polls of the table."""
 
 BATCH = 16
 BATCH_TIME = 0.5
-"""Seconds that a batch should take at the most, by what the last one took."""
+"""Target upper bound for a batch in seconds, estimated from the destination's last batch."""
 
 SLOW = 2.0
-"""Seconds a message may take before its destination counts as slow."""
+"""Seconds per message from which a destination counts as slow."""
 
 PACES = 4096
-"""Destinations whose pace is remembered."""
+"""Destinations for which the time per message is remembered."""
 
 SHARE = 4
-"""Batches that a quick destination has under way at the most: mail servers count connections."""
+"""Maximum concurrent batches for a fast destination. Mail servers limit connections per client."""
 
 
 Row = TypeVar("Row")
 
 
 class Queue(Protocol[Row]):
-    """The table that is scheduled. Both methods need an app context, and raise what the database raises."""
+    """The table being scheduled. Both methods need an app context, and let database errors propagate."""
 
     def due(self) -> list[Due]:
-        """Return where rows are due."""
+        """Return the destinations with due rows."""
 
     def claim_from(self, which: Due, most: int, *, newest: bool = False) -> list[Row]:
-        """Take at most so many of these for this worker."""
+        """Claim up to ``most`` of these rows for this worker."""
 
 
 class Messages:
-    """The table of messages."""
+    """The message table."""
 
     def due(self) -> list[Due]:
-        """Return where messages are due."""
+        """Return the destinations with due messages."""
         return leases.due()
 
     def claim_from(self, which: Due, most: int, *, newest: bool = False) -> list[Message]:
-        """Take at most so many messages."""
+        """Claim up to ``most`` messages."""
         return leases.claim_from(which, most, newest=newest)
 
 
 class Schedule(Generic[Row]):
-    """Hands batches to the threads of one worker process: destinations take turns, and none takes all threads.
+    """Hands batches to the threads of one worker process, rotating between destinations so that none takes all threads.
 
-    A destination that is slow, or not known yet, gets one thread, and all such together leave one to the quick ones.
-    Within a destination messages that were never tried come before those to be tried again. The newest of them, for
-    which someone waits now, and those that wait longest have every other batch: after an outage new codes leave at
-    once, and when more comes than can leave, no message waits forever.
+    A slow or unknown destination gets one thread, and all of these together leave at least one thread for fast ones.
+    Within a destination, new messages come before retries. Batches alternate between the newest messages, which
+    someone is waiting for right now, and the oldest ones. This way new codes go out immediately after an outage,
+    and no message starves under overload.
     """
 
     def __init__(self, threads: int, look_every: float, queue: Queue[Row]) -> None:
@@ -98,18 +98,18 @@ class Schedule(Generic[Row]):
         self._changing = threading.Lock()
 
     def wake(self) -> None:
-        """Have a thread look at the table soon."""
+        """Have a thread poll the table soon."""
         self._woken.set()
 
     def close(self) -> None:
-        """Hand out nothing more, and wake every thread that waits."""
+        """Hand out no more batches, and wake all waiting threads."""
         self._closed = True
         self._woken.set()
 
     def take(self, timeout: float) -> tuple[str, list[Row]] | None:
-        """Return a destination and some of its messages, claimed; None when there was nothing for ``timeout`` seconds.
+        """Claim a batch and return its destination and messages; None if nothing was due for ``timeout`` seconds.
 
-        Needs an app context. The caller says ``done`` when they are sent. Raises what the database raises.
+        Needs an app context. The caller must call ``done`` afterwards. Database errors propagate.
         """
         until = time.monotonic() + timeout
         if not self._looking.acquire(timeout=timeout):
@@ -124,7 +124,7 @@ class Schedule(Generic[Row]):
             self._looking.release()
 
     def done(self, destination: str, seconds: float) -> None:
-        """Note that a batch is over, and how long one of its messages took."""
+        """Record that a batch has finished, and how many seconds each of its messages took on average."""
         with self._changing:
             self._under_way[destination] -= 1
             if self._under_way[destination] <= 0:
@@ -138,7 +138,7 @@ class Schedule(Generic[Row]):
             self.wake()
 
     def _look(self, until: float) -> bool:
-        """Fill the round, at once when the last one left something due; return False when it is not time to look."""
+        """Poll the table for the next round, immediately if the last poll left rows due; return False if too early."""
         if not self._more:
             now, look_at = time.monotonic(), self._looked_at + self.look_every
             if now >= until:
@@ -163,7 +163,7 @@ class Schedule(Generic[Row]):
         self._newest = not self._newest
         most = self._size(which.destination)
         messages = self._queue.claim_from(which, most, newest=self._newest)
-        if not messages:  # another worker was quicker
+        if not messages:  # another worker claimed them first
             return None
         self._more = self._more or len(messages) == most
         with self._changing:
@@ -190,10 +190,10 @@ class Schedule(Generic[Row]):
 
 
 def choose(found: Sequence[Due]) -> list[Due]:
-    """Return which destinations have their turn in the next round, in their order.
+    """Return the destinations of the next round, in order.
 
-    First those with messages never tried: the newest, for which someone waits now, and those that wait longest, so
-    that none waits forever. Then those to be tried again; one of them has a turn in every round.
+    Destinations with new messages come first: those with the newest, which someone is waiting for right now, and those
+    that have waited longest, so that none starves. Retries follow, with at least one slot in every round.
     """
     new = sorted((each for each in found if not each.tried), key=lambda each: each.newest, reverse=True)
     again = sorted((each for each in found if each.tried), key=lambda each: each.since)
@@ -205,7 +205,7 @@ def choose(found: Sequence[Due]) -> list[Due]:
 log = structlog.get_logger()
 
 SHOWN = 5
-"""Destinations that are named, those with the most messages."""
+"""Number of groups to report, largest first."""
 
 
 _at: sa.Column[datetime] = Message.__table__.c.next_attempt_at
@@ -213,9 +213,9 @@ _at: sa.Column[datetime] = Message.__table__.c.next_attempt_at
 
 @dataclass(frozen=True, slots=True)
 class WaitingSummary:
-    """Messages to one destination that failed for one reason and will be tried again.
+    """Messages to one destination that failed for the same reason and are waiting for a retry.
 
-    :ivar next_at: when the first of them will be
+    :ivar next_at: time of the earliest retry
     """
 
     destination: str
@@ -225,7 +225,7 @@ class WaitingSummary:
 
 
 def waiting_messages(most: int = SHOWN) -> list[WaitingSummary]:
-    """Return what failed and will be tried again, by destination and reason, the largest groups first."""
+    """Return messages waiting for a retry, grouped by destination and reason, largest groups first."""
     count = sa.func.count().label("count")
     statement = (
         sa.select(Message.destination, Message.last_error, count, sa.func.min(_at))
@@ -238,7 +238,7 @@ def waiting_messages(most: int = SHOWN) -> list[WaitingSummary]:
 
 
 def report_waiting() -> None:
-    """Log what ``waiting_messages`` returns, a line for each."""
+    """Log the result of ``waiting_messages``, one line per group."""
     for each in waiting_messages():
         again = max(0.0, (each.next_at - clock.now()).total_seconds())
         facts = {"destination": each.destination, "messages": each.count, "reason": each.reason}
@@ -246,18 +246,18 @@ def report_waiting() -> None:
 
 
 def oldest_due() -> datetime | None:
-    """Return since when the longest waiting message has been due; None when none is late."""
+    """Return the time at which the longest overdue message became due; None if nothing is due."""
     is_late = Message.next_attempt_at <= clock.now()
     return db.session.scalar(sa.select(sa.func.min(Message.next_attempt_at)).where(is_late))
 
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """Messages of one channel that wait for one destination in one state.
+    """Number of unsettled messages for one channel, destination and state.
 
-    :ivar state: ``new``, ``sending``, or ``parked``: tried, or put off, and waiting for another try
-    :ivar oldest: when the first of them was written
-    :ivar due: since when the first of them has been due, or when it will be
+    :ivar state: ``new``, ``sending``, or ``parked`` (tried or postponed, and waiting for a retry)
+    :ivar oldest: when the oldest of them was created
+    :ivar due: earliest due time among them, past or future
     """
 
     channel: str
@@ -269,7 +269,7 @@ class QueueDepth:
 
 
 def queue_depths() -> list[QueueDepth]:
-    """Return what waits or is being sent, in no order."""
+    """Return the number of waiting and sending messages, in no particular order."""
     parked = sa.case((Message.state == SENDING, "sending"), (Message.last_error != "", "parked"), else_="new")
     what = (Message.channel, Message.destination, parked.label("kind"))
     figures = (sa.func.count(), sa.func.min(Message.created_at), sa.func.min(Message.next_attempt_at))

@@ -1,4 +1,4 @@
-"""Add messages to the outbox, in the transaction of the work they are about."""
+"""Enqueue messages in the same transaction as the work they report."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from app.users import User
 MAIL = "mail"
 SMS = "sms"
 LOGOUT = "logout"
-"""To an app: that a session in which somebody was signed in to it is over."""
+"""Notice to an app that a session in which someone was signed in to it has ended."""
 
 CHANNELS = (MAIL, SMS, LOGOUT)
 _TO = 254
 
 UNKEPT = frozenset(("code", "link", "passcode", "password", "secret", "token", "url"))
-"""Names of facts that would put a secret at rest. The renderer derives such things when it sends."""
+"""Fact names that would store a secret in the database. Renderers derive such values at send time."""
 
 ENQUEUED = "latchkey.enqueued"
 
@@ -36,7 +36,7 @@ _NEW: dict[str, Any] = {"state": WAITING, "attempts": 0, "last_error": "", "prov
 _user = User.__table__
 _of_owner = sa.select(_user.c.language).where(_user.c.id == sa.bindparam("owner")).scalar_subquery()
 _language = sa.func.coalesce(_of_owner, sa.bindparam("reader", type_=sa.String(16)))
-"""A message to an account is in the account's language, and any other in that of the request."""
+"""A message to an account uses the account's language, any other message the language of the request."""
 
 _INSERT = CompiledStatement.into(Message.__table__, language=_language)
 _INSERT_EACH = sa.insert(Message.__table__).values(language=_language)
@@ -54,15 +54,15 @@ def enqueue(
     decoy: bool = False,
     **facts: Any,
 ) -> None:
-    """Add a message to this transaction: one INSERT. A worker sends it after the commit, or never.
+    """Enqueue a message in the current transaction, with one INSERT. A worker sends it only after the commit.
 
-    :param kind: names the renderer that will say it
+    :param kind: selects the renderer
     :param channel: "mail", "sms" or "logout"
-    :param to: the canonical address or number, or the id of an app
-    :param expires_at: the moment after which it must not be sent any more
-    :param decoy: True does all the work and sends nothing
+    :param to: canonical address or phone number, or client id
+    :param expires_at: time after which the message must not be sent
+    :param decoy: if True, do all the work but send nothing
     :param facts: plain JSON values for the renderer
-    :raises ValueError: for an unknown channel, or a fact whose name says that it is secret
+    :raises ValueError: for an unknown channel, or a fact name listed in ``UNKEPT``
     """
     _check(channel, facts)
     row = _NEW | {"id": secrets.row_id(), "kind": kind, "channel": channel, "to": to, "facts": facts}
@@ -85,9 +85,9 @@ def enqueue_each(
     own: Mapping[str, Mapping[str, Any]] | None = None,
     **facts: Any,
 ) -> None:
-    """Add the same message to each of these addresses to this transaction: one INSERT, none when there are none.
+    """Enqueue the same message to several addresses in the current transaction, with one INSERT, or none if empty.
 
-    :param own: by address, the facts that its message alone has
+    :param own: additional facts for individual messages, by address
     :raises ValueError: as ``enqueue``
     """
     own = own or {}
@@ -102,9 +102,9 @@ def enqueue_all(
     user_id: int | None = None,
     expires_at: datetime | None = None,
 ) -> None:
-    """Add messages of one kind to this transaction: one INSERT, none when there are none.
+    """Enqueue messages of one kind in the current transaction, with one INSERT, or none if empty.
 
-    :param messages: where each goes, and its facts
+    :param messages: recipient and facts of each message
     :raises ValueError: as ``enqueue``
     """
     for _, facts in messages:
@@ -126,12 +126,12 @@ def enqueue_all(
 
 
 def wake_after_commit() -> None:
-    """Wake the workers once this transaction is committed, as for a new message: it made others due."""
+    """Wake the workers after this transaction commits, as ``enqueue`` does, because it made other rows due."""
     db.session().info.setdefault(ENQUEUED, []).append("")
 
 
 def destination_of(channel: str, to: str) -> str:
-    """Return where a message goes, for which it may have to wait for others: its mail domain, ``sms``, or its app."""
+    """Return the destination under which a message is queued: its mail domain, ``sms``, or ``app:`` and client id."""
     if channel == LOGOUT:
         return f"app:{to}"[:_TO]
     return to.rpartition("@")[2] if channel == MAIL else SMS

@@ -1,8 +1,8 @@
-"""Addresses that get no mail because it came back, or because their owner called it spam.
+"""Suppression list: addresses that get no mail after bounces or spam complaints.
 
-What came back is kept by a keyed digest of the address, with a code and never the words of a stranger's server. A
-hard bounce and a complaint suppress an address at once, soft bounces when there were several within a while. It ends by
-itself, by an operator, or when somebody types a code that was sent there.
+Bounces are stored under a keyed digest of the address, with a status code and never text from a foreign server. A hard
+bounce or a complaint suppresses an address immediately, soft bounces after several within a time span. A suppression
+ends when it expires, when an operator lifts it, or when someone enters a code that was sent to the address.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ HARD, SOFT, COMPLAINT = "hard", "soft", "complaint"
 KINDS = (HARD, SOFT, COMPLAINT)
 
 NO_COMPLAINTS = frozenset(("not-spam", "auth-failure"))
-"""Types of feedback that blame no mail (RFC 5965, section 7.3; RFC 6591, section 3.1)."""
+"""Feedback types that are not complaints about a mail (RFC 5965, section 7.3; RFC 6591, section 3.1)."""
 
 MOST_REPORTS = 1000
-"""Reports that are taken at once: a provider sends no more."""
+"""Maximum reports processed in one call. Providers don't send more."""
 
 LATELY = timedelta(days=1)
-"""For how long what came back is shown to an operator."""
+"""Time span of the bounce counts shown to operators."""
 
 REASON = "address suppressed"
-"""Begins the reason of a message that was dropped for it."""
+"""Prefix of the reason stored with a message dropped because its address is suppressed."""
 
 _CODE = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 _REPLY = re.compile(r"[245][0-9]{2}(?![0-9.])")
 _GONE = ("5.1.", "5.2.1")
-"""Status codes (RFC 3463, section 3) of an address that does not exist, or is closed."""
+"""Status codes (RFC 3463, section 3) for an address that doesn't exist or is disabled."""
 
 log = structlog.get_logger()
 
@@ -56,10 +56,10 @@ _AMONG = sa.select(_s.digest, _s.kind, _s.code).where(
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A mail came back, or its reader called it spam.
+    """A bounce or spam complaint.
 
     :ivar kind: one of ``KINDS``
-    :ivar event: the provider's name for this report: the same one may come again
+    :ivar event: the provider's id for this report, which may be delivered more than once
     :ivar code: from ``code_in``
     """
 
@@ -71,7 +71,7 @@ class Report:
 
 
 def code_in(*texts: object) -> str:
-    """Return the first status code of these texts (RFC 3463), else the first reply code; "" for none."""
+    """Return the first status code (RFC 3463) in these texts, else the first SMTP reply code; "" for none."""
     known = [str(text)[:1000] for text in texts if text is not None]
     for pattern in (_CODE, _REPLY):
         for text in known:
@@ -81,9 +81,9 @@ def code_in(*texts: object) -> str:
 
 
 def kind_of(code: str, otherwise: str) -> str:
-    """Return what a final refusal with this code says of the address: policy and full mailboxes are no end of it.
+    """Classify a permanent rejection by its code. Policy rejections and full mailboxes are not hard bounces.
 
-    :param otherwise: for a code that says nothing of that
+    :param otherwise: kind for a code that says nothing about the address
     """
     if code.startswith(_GONE):
         return HARD
@@ -91,9 +91,9 @@ def kind_of(code: str, otherwise: str) -> str:
 
 
 def take(reports: Sequence[Report]) -> int:
-    """Keep these reports and suppress addresses by them; return how many were new. Seven statements at most.
+    """Store reports and suppress addresses accordingly; return how many reports were new. At most nine statements.
 
-    Left out is what came before, and addresses that no account has and that were sent no mail lately.
+    Ignores duplicates, and addresses that no account has and that were sent no mail recently.
     """
     found = [(address, report) for report in reports[:MOST_REPORTS] if (address := _canonical(report.address))]
     owners = _owners_of({address for address, _ in found})
@@ -112,7 +112,7 @@ def take(reports: Sequence[Report]) -> int:
 
 
 def among(addresses: Collection[str]) -> dict[str, str]:
-    """Return those of these canonical addresses that are suppressed, with a reason that may be shown. One statement."""
+    """Return the suppressed ones of these canonical addresses, with a reason that may be shown. One statement."""
     if not addresses:
         return {}
     by_digest = {digest: address for address in addresses for digest in _digests(address)}
@@ -121,9 +121,9 @@ def among(addresses: Collection[str]) -> dict[str, str]:
 
 
 def lift(address: str, by: str) -> bool:
-    """Write to a canonical address again; return whether it was suppressed. What was counted counts no more.
+    """Lift the suppression of a canonical address; return whether it was suppressed. Earlier bounces no longer count.
 
-    :param by: who did it, for the event: ``operator``, ``admin:`` and a handle, or ``proved``
+    :param by: who lifted it, for the event: ``operator``, ``admin:`` and a handle, or ``proved``
     """
     digests = _digests(address)
     user_id = db.session.scalar(sa.select(_s.user_id).where(_s.digest.in_(digests)))
@@ -135,7 +135,7 @@ def lift(address: str, by: str) -> bool:
 
 
 def suppressed_of(addresses: Collection[str]) -> dict[str, Suppression]:
-    """Return by address which of these canonical addresses are suppressed. One statement."""
+    """Return the active suppressions of these canonical addresses, by address. One statement."""
     by_digest = {digest: address for address in addresses for digest in _digests(address)}
     if not by_digest:
         return {}
@@ -144,14 +144,14 @@ def suppressed_of(addresses: Collection[str]) -> dict[str, Suppression]:
 
 
 def listed(most: int) -> list[Suppression]:
-    """Return what is suppressed now, newest first."""
+    """Return up to ``most`` active suppressions, newest first."""
     active = sa.select(Suppression).where(Suppression.until > clock.now()).order_by(Suppression.since.desc())
     return list(db.session.scalars(active.limit(most)))
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How many addresses are suppressed now, and what came back in the last day, by kind."""
+    """Number of addresses suppressed now, and in the last day, bounces by kind and emails sent."""
 
     suppressed: int
     lately: Mapping[str, int]
@@ -159,30 +159,30 @@ class Summary:
 
 
 def summary() -> Summary:
-    """Return figures for an operator. Three statements."""
+    """Return statistics for operators. Three statements."""
     sent = (Message.channel == "mail", Message.created_at > clock.now() - LATELY, Message.state == "sent")
     count = db.session.scalar(sa.select(sa.func.count()).select_from(Message).where(*sent)) or 0
     return Summary(count_suppressed(), came_back(), count)
 
 
 def count_suppressed() -> int:
-    """Return how many addresses are suppressed now. One statement."""
+    """Return the number of suppressed addresses. One statement."""
     return db.session.scalar(sa.select(sa.func.count()).where(_s.until > clock.now())) or 0
 
 
 def came_back() -> dict[str, int]:
-    """Return how many mails came back in the last day, by kind; kinds that none was of are left out. One statement."""
+    """Return the number of bounces and complaints in the last day by kind, without zeros. One statement."""
     lately = sa.select(_b.kind, sa.func.count()).where(_b.at > clock.now() - LATELY).group_by(_b.kind)
     return dict(db.session.execute(lately).all())
 
 
 def prune_suppressions() -> int:
-    """Delete a batch of suppressions that are over."""
+    """Delete a batch of expired suppressions."""
     return delete_batch(db.session, Suppression, Suppression.until < clock.now())
 
 
 def prune_bounces() -> int:
-    """Delete a batch of reports that are older than any suppression by them."""
+    """Delete a batch of reports too old for any suppression to depend on them."""
     return delete_batch(db.session, Bounce, Bounce.at < clock.now() - settings.suppress_for - settings.soft_bounce_span)
 
 
@@ -198,12 +198,12 @@ def _digest(address: str, kid: str) -> str:
 
 
 def _digests(address: str) -> list[str]:
-    """Return what an address may be kept under: it was under the key of the time."""
+    """Return all digests an address may be stored under, one per key, since keys are rotated."""
     return [_digest(address, kid) for kid in keyring.kids]
 
 
 def _owners_of(addresses: Collection[str]) -> dict[str, int | None]:
-    """Return the addresses that an account has, with it, and those that were sent mail lately. Two statements."""
+    """Return the addresses that belong to an account or were recently sent mail, with the user id. Two statements."""
     if not addresses:
         return {}
     sent = sa.select(Message.to).where(Message.to.in_(addresses), Message.channel == "mail").distinct()
@@ -213,7 +213,7 @@ def _owners_of(addresses: Collection[str]) -> dict[str, int | None]:
 
 
 def _keep_new(reports: Sequence[tuple[str, Report]], owners: Mapping[str, int | None]) -> list[tuple[str, Report]]:
-    """Keep the reports that are new, and return them. One statement."""
+    """Store new reports and return them. One statement."""
     by_event = {_event_digest(address, report): (address, report) for address, report in reports}
     if not by_event:
         return []
@@ -236,7 +236,7 @@ def _event_digest(address: str, report: Report) -> str:
 
 
 def _tired(addresses: Collection[str]) -> set[str]:
-    """Return the addresses with enough soft bounces within the span. One statement."""
+    """Return the addresses with enough soft bounces within the time span to be suppressed. One statement."""
     if not addresses:
         return set()
     by_digest = {digest: address for address in addresses for digest in _digests(address)}
@@ -247,7 +247,7 @@ def _tired(addresses: Collection[str]) -> set[str]:
 
 
 def _suppress(ending: Mapping[str, Report], owners: Mapping[str, int | None]) -> None:
-    """Suppress these addresses by these reports; one that is suppressed already stays so for the longer time."""
+    """Suppress these addresses because of these reports. If one is already suppressed, the later end applies."""
     if not ending:
         return
     now = clock.now()
@@ -281,9 +281,9 @@ def _event(user_id: int | None, report: Report) -> dict[str, Any]:
 
 
 def lift_proved(proofs: Iterable[tuple[str, datetime]]) -> int:
-    """Lift the suppression of addresses at which a code arrived after it began; return how many.
+    """Lift suppressions that began before a code sent to the address was entered; return how many.
 
-    :param proofs: canonical addresses, and when a code that was sent there was typed
+    :param proofs: canonical addresses, and when a code sent there was entered
     """
     lifted = 0
     for address, at in proofs:

@@ -1,8 +1,8 @@
-"""Wake workers when a message was committed. A wake-up carries nothing: rows are in the table.
+"""Wake workers when a message is committed. A wake-up has no payload: the rows are in the table.
 
-A worker looks at the table every second in any case, so a wake-up that is lost costs a second. Requests never wait:
-on this machine a wake-up is a datagram to a socket in a folder, and what goes through Redis or PostgreSQL is sent by
-a thread of its own.
+Workers poll the table every second anyway, so a lost wake-up costs at most a second. Requests never wait: on the same
+machine a wake-up is a datagram to a socket in a folder, and wake-ups through Redis or PostgreSQL are sent by a
+background thread.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 PAUSE = 0.05
-"""Seconds in which further wake-ups gather, on either side. Nobody waits for that: a worker that has just looked at the
-table lets messages gather for longer (``GATHER`` in ``app/outbox/schedule.py``)."""
+"""Seconds in which further wake-ups are coalesced, in both sender and listener. This adds no delay: a worker that has
+just polled the table waits longer for messages to accumulate (``GATHER`` in ``app/outbox/schedule.py``)."""
 
 LONGEST_PATH = 100
-"""Octets of a socket's path; most systems take 108 and some less."""
+"""Maximum bytes in a socket path. Most systems allow 108, some fewer."""
 
 LIST_EVERY = 1.0
-"""Seconds for which the sockets of a folder are remembered."""
+"""Seconds for which the list of sockets in a folder is cached."""
 
 
 class Folder:
-    """A folder with one datagram socket for each worker on this machine."""
+    """A folder with one datagram socket per worker on this machine."""
 
     def __init__(self, url: str) -> None:
         self.path = Path(str(make_url(url).database)).with_suffix(".wake")
@@ -48,12 +48,12 @@ class Folder:
         self._listed_at = float("-inf")
 
     def wake(self) -> None:
-        """Wake them all."""
-        with suppress(OSError):  # no folder, so no worker yet
+        """Wake all workers on this machine."""
+        with suppress(OSError):  # no folder yet, so no workers either
             self.send()
 
     def send(self) -> list[bool]:
-        """Wake them all and return for each whether it still listens. Raises OSError."""
+        """Wake all workers and return, for each socket, whether a worker still listens on it. Raises OSError."""
         now = time.monotonic()
         if now - self._listed_at > LIST_EVERY:
             self._known = [name for name in os.listdir(self.path) if name.endswith(".sock")]
@@ -66,7 +66,7 @@ class Folder:
             self._socket.setblocking(False)
         try:
             self._socket.sendto(b"\0", self.address(name))
-        except BlockingIOError:  # it has not even read the last ones
+        except BlockingIOError:  # it still has unread wake-ups
             return True
         except (ConnectionRefusedError, FileNotFoundError):  # its worker was killed
             self._listed_at = float("-inf")
@@ -76,7 +76,7 @@ class Folder:
         return True
 
     def address(self, name: str) -> str:
-        """Return the path of a socket, over a descriptor of its folder where it would be too long."""
+        """Return the path of a socket, by way of a file descriptor of its folder if it would be too long."""
         path = str(self.path / name)
         if len(os.fsencode(path)) <= LONGEST_PATH:
             return path
@@ -89,7 +89,7 @@ class Folder:
 
 
 class SocketListener:
-    """The worker's end: a socket of its own in the folder."""
+    """Listener on a socket of its own in the folder."""
 
     def __init__(self, url: str) -> None:
         folder = Folder(url)
@@ -122,13 +122,13 @@ log = structlog.get_logger()
 CHANNEL = "latchkey_wake"
 
 TIMEOUT = 2.0
-"""Seconds that either may take, in threads in which no request waits."""
+"""Seconds a Redis or PostgreSQL operation may take. No request waits for these threads."""
 
 AFTER_TROUBLE = 5.0
 
 
 class _Remote:
-    """Wakes through another server, by a thread in which no request waits."""
+    """Sends wake-ups through another server, from a background thread so that no request waits."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -137,7 +137,7 @@ class _Remote:
         threading.Thread(target=self._run, name="outbox-wake", daemon=True).start()
 
     def wake(self) -> None:
-        """Have them woken soon; one wake-up will do for several messages."""
+        """Schedule a wake-up. One may serve several messages."""
         self._wanted.set()
 
     def _run(self) -> None:
@@ -147,7 +147,7 @@ class _Remote:
             try:
                 self._send()
                 time.sleep(PAUSE)
-            except Exception as error:  # the driver of either may raise anything; workers look by themselves
+            except Exception as error:  # either driver may raise anything, and workers poll anyway
                 log.warning("queue.unreachable", error=type(error).__name__)
                 self._client = None
                 time.sleep(AFTER_TROUBLE)
@@ -157,7 +157,7 @@ class _Remote:
 
 
 class RedisSender(_Remote):
-    """Wakes through Redis."""
+    """Sends wake-ups through Redis."""
 
     def _send(self) -> None:
         if self._client is None:
@@ -166,7 +166,7 @@ class RedisSender(_Remote):
 
 
 class RedisListener:
-    """The worker's end of Redis."""
+    """Listener on a Redis channel."""
 
     def __init__(self, url: str) -> None:
         self._client = _redis(url)
@@ -178,12 +178,12 @@ class RedisListener:
         while (left := until - time.monotonic()) > 0:
             if self._subscription.get_message(timeout=left) is not None:
                 while self._subscription.get_message() is not None:
-                    pass  # those of other processes
+                    pass  # drain wake-ups from other processes
                 return True
         return False
 
     def count(self) -> int:
-        """Return how many listen, this one too."""
+        """Return the number of listeners, including this one."""
         return int(self._client.pubsub_numsub(CHANNEL)[0][1])
 
     def close(self) -> None:
@@ -200,7 +200,7 @@ def _redis(url: str) -> Any:
 
 
 class PostgresSender(_Remote):
-    """Wakes through PostgreSQL."""
+    """Sends wake-ups through PostgreSQL."""
 
     def _send(self) -> None:
         if self._client is None:
@@ -209,7 +209,7 @@ class PostgresSender(_Remote):
 
 
 class PostgresListener:
-    """The worker's end of PostgreSQL."""
+    """Listener on a PostgreSQL channel."""
 
     def __init__(self, url: str) -> None:
         self._connection = _postgres(url)
@@ -232,38 +232,38 @@ def _postgres(url: str) -> Any:
 
 
 NOBODY = "memory:"
-"""Where a database in memory is, no other process can be woken."""
+"""Location for an in-memory database, which no other process can share."""
 
 
 class Listener(Protocol):
-    """The worker's end."""
+    """Receives wake-ups in a worker."""
 
     def wait(self, seconds: float) -> bool:
-        """Wait so long at most; return whether there was a wake-up. Raises what the driver raises."""
+        """Wait up to ``seconds``; return whether there was a wake-up. Driver errors propagate."""
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
 
 
 def wake() -> None:
-    """Wake every worker that listens. Takes microseconds and never fails."""
+    """Wake all listening workers. Takes microseconds and never fails."""
     url = _location(current_settings.queue_url, current_settings.database_url)
     _sender(url, os.getpid()).wake()
 
 
 def location(settings: Settings) -> str:
-    """Return where wake-ups go: as ``LATCHKEY_QUEUE_URL`` says, else a folder beside the database or in ``var/``."""
+    """Return the URL for wake-ups: ``LATCHKEY_QUEUE_URL``, else a folder next to the database or in ``var/``."""
     return _location(settings.queue_url, settings.database_url)
 
 
 def listen(url: str) -> Listener:
-    """Begin to listen at ``url``. Raises what the driver raises."""
+    """Start listening at ``url``. Driver errors propagate."""
     listener: Listener = _KINDS[_scheme(url)][1](url)
     return listener
 
 
 def count_listeners(url: str) -> int | None:
-    """Return how many workers listen at ``url``; None where that can't be known. Raises what the driver raises."""
+    """Return the number of workers listening at ``url``; None if that can't be determined. Driver errors propagate."""
     if url == NOBODY:
         return None
     if _scheme(url) == "sqlite":
@@ -292,7 +292,7 @@ def _scheme(url: str) -> str:
 
 
 class _NoWakeups:
-    """Both ends of no wake-ups at all."""
+    """Sender and listener that do nothing, for a location without wake-ups."""
 
     def __init__(self, url: str) -> None:
         pass
@@ -301,7 +301,7 @@ class _NoWakeups:
         """Do nothing."""
 
     def wait(self, seconds: float) -> bool:
-        """Wait in vain."""
+        """Sleep, and return False."""
         time.sleep(seconds)
         return False
 

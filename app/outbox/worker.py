@@ -22,27 +22,28 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 LISTEN = 0.5
-"""Seconds after which the thread that waits for wake-ups looks whether it should stop."""
+"""Seconds between checks of the stop event in the thread that waits for wake-ups."""
 
 HEARTBEAT = 5.0
-"""Seconds between two signs of life, from a thread of their own: a task that hangs is not a worker that is gone."""
+"""Seconds between heartbeats. They have their own thread, so that a hanging task doesn't make the worker look dead."""
 
 AFTER_TROUBLE = 1.0
-"""Seconds of rest when the database did not answer."""
+"""Seconds to pause after a database error."""
 
 IDLE = 2.0
-"""Seconds without work after which a thread closes its mail connection."""
+"""Idle seconds after which a thread closes its mail connection."""
 
 STOP_WITHIN = 2.5
-"""Seconds for tries under way when the worker stops; then they are cut off and their messages given back."""
+"""Seconds that attempts in progress get when the worker stops. Then they are cut off and their messages released."""
 
 
 BESIDE = "latchkey.beside_worker"
-"""Functions that ``flask worker`` gives the app before it works, so that packages above can run something beside it."""
+"""Functions that ``flask worker`` calls with the app before it starts the worker, so that higher-level packages can
+run something alongside it."""
 
 
 class App(Protocol):
-    """What the worker needs of the Flask application."""
+    """The part of the Flask application that the worker needs."""
 
     extensions: dict[str, Any]
 
@@ -50,9 +51,9 @@ class App(Protocol):
 
 
 def run(app: App, stop: threading.Event) -> None:
-    """Deliver messages until ``stop`` is set, then end within 5 s with every lease given back.
+    """Deliver messages until ``stop`` is set, then return within 5 s with every lease released.
 
-    Blocks. Use it in a process of its own, or in a thread; one at a time in a process.
+    Blocks, so run it in its own process or thread. At most one per process.
     """
     attempt.resume()
     worker = Worker(app, stop)
@@ -65,9 +66,9 @@ def run(app: App, stop: threading.Event) -> None:
 
 
 class Worker:
-    """Threads that deliver, and one each for wake-ups, leases, signs of life and each kind of other work.
+    """Delivery threads, plus one thread each for wake-ups, leases, heartbeats and every kind of background work.
 
-    Delivering waits for none of the others.
+    Delivery never waits for the other threads.
     """
 
     def __init__(self, app: App, stop: threading.Event) -> None:
@@ -93,7 +94,7 @@ class Worker:
         self._threads: dict[str, threading.Thread] = {}
 
     def start(self) -> None:
-        """Start every thread that does not run."""
+        """Start every thread that isn't running."""
         for name, job in self._jobs.items():
             thread = self._threads.get(name)
             if thread is None or not thread.is_alive():
@@ -101,13 +102,13 @@ class Worker:
                 self._threads[name].start()
 
     def revive(self) -> None:
-        """Restart threads that died of an unexpected error."""
+        """Restart threads that died from an unexpected error."""
         if dead := [name for name, thread in self._threads.items() if not thread.is_alive()]:
             log.error("worker.thread_died", threads=dead)
             self.start()
 
     def end(self) -> None:
-        """Wait for tries under way, and cut off those that take too long."""
+        """Wait for attempts in progress, and cut off those that take too long."""
         self.schedule.close()
         for each in self._deliverers:
             each.close()
@@ -121,7 +122,7 @@ class Worker:
             thread.join(max(0.0, until - time.monotonic()))
 
     def listen(self) -> None:
-        """Look at the table at each wake-up."""
+        """Have the tables polled on each wake-up."""
         where, listener = wakeups.location(self.settings), None
         while not self.stop.is_set():
             try:
@@ -131,7 +132,7 @@ class Worker:
                     for each in self._deliverers:
                         each.wake()
                     self.stop.wait(wakeups.PAUSE)
-            except Exception as error:  # the driver of each kind may raise anything
+            except Exception as error:  # any driver may raise anything
                 log.warning("queue.unreachable", error=type(error).__name__)
                 listener = None
                 self.stop.wait(wakeups.AFTER_TROUBLE)
@@ -143,7 +144,7 @@ class Worker:
             try:
                 with self.app.app_context():
                     job()
-            except Exception as error:  # the database is away; so is what was to be done
+            except Exception as error:  # database unavailable; the next run catches up
                 log.warning("worker.cannot_look", error=type(error).__name__)
             self.stop.wait(seconds)
 
@@ -157,7 +158,7 @@ class Worker:
                         self._send(*taken)
                     else:
                         mail.hang_up()
-            except Exception as error:  # the database is away; rows whose lease ends are due again
+            except Exception as error:  # database unavailable; claimed rows are due again when their lease ends
                 log.warning("outbox.cannot_deliver", error=type(error).__name__)
                 self.stop.wait(AFTER_TROUBLE)
         mail.hang_up()
@@ -165,6 +166,6 @@ class Worker:
     def _send(self, destination: str, messages: list[Message]) -> None:
         began, tried = time.monotonic(), 1
         try:
-            tried = sum(outcome.counts for outcome in send(messages))  # what was given back took no time
+            tried = sum(outcome.counts for outcome in send(messages))  # released messages took no time
         finally:
             self.schedule.done(destination, (time.monotonic() - began) / max(1, tried))

@@ -1,4 +1,4 @@
-"""Channels: email by SMTP, text messages and logout tokens by HTTP. Each tries once, within a hard time limit."""
+"""Channels: email over SMTP, text messages and logout tokens over HTTP. Each makes one attempt with a hard deadline."""
 
 from app.outbox.channels.attempt import Failed, Interrupted, Postponed
 

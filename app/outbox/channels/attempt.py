@@ -1,7 +1,7 @@
-"""One attempt to send a message: how it can fail, and the deadline of its conversation with a server.
+"""One attempt to send a message: how it can fail, and the deadline for the whole exchange with a server.
 
-A socket's own time-out bounds each wait, so a server that sends one byte now and then could hold a worker forever.
-Here the whole conversation has an end: one thread looks at all of them, and shuts the socket of one that is overdue.
+A socket timeout only limits each single read or write, so a server that sends a byte now and then could block a worker
+forever. A deadline limits the exchange as a whole: one thread watches all deadlines and shuts down overdue sockets.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from datetime import timedelta
 from typing import Any
 
 LONGEST_TRY = timedelta(minutes=20)
-"""No ``send`` takes longer: 5 minutes each until one of two servers has the message, 10 for its answer (RFC 5321,
-section 4.5.3.2).
+"""Upper limit for any ``send``: 5 minutes for each of two servers until one has the message, and 10 for its response
+(RFC 5321, section 4.5.3.2).
 
-A lease must last as long, or be renewed meanwhile.
+A lease must last that long, or be renewed in the meantime.
 """
 
 
 MESSAGE, MOMENT, PROVIDER = "message", "moment", "provider"
-"""What a failure is about: this message, which no other provider would take either; this moment, in which another one
-may take it; or the provider as a whole, which counts towards leaving it alone for a while."""
+"""What a failure is about: the message, which no other provider would accept either; the moment, in which another
+provider may accept it; or the provider as a whole, which counts toward opening its circuit breaker."""
 
 
 class Failed(Exception):
-    """The message was not sent, or that is unknown.
+    """The message was not sent, or it is unknown whether it was.
 
-    :ivar reason: without address, text or anything that a server said
-    :ivar permanent: no later try can end better
-    :ivar taken: whether the other side may have the message all the same, so that a repeat may be a copy
-    :ivar wait: seconds before which it must not be tried again; None leaves that to the plan
-    :ivar remedy: what an operator can do about it, as ``flask doctor`` says it; "" when there is nothing to be done
-    :ivar fault: what it is about, one of ``MESSAGE``, ``MOMENT``, ``PROVIDER``
+    :ivar reason: without address, text or anything from the server's response
+    :ivar permanent: whether a retry is pointless
+    :ivar taken: whether the other side may have the message anyway, so that a retry may send a duplicate
+    :ivar wait: minimum seconds before a retry; None for the regular schedule
+    :ivar remedy: what an operator can do about it, as shown by ``flask doctor``; "" for nothing
+    :ivar fault: what it is about: ``MESSAGE``, ``MOMENT`` or ``PROVIDER``
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class Failed(Exception):
 
     @property
     def may_go_elsewhere(self) -> bool:
-        """Whether another provider may be given the message at once: never what this one may have taken."""
+        """Whether another provider may be tried immediately. Never if this one may already have the message."""
         return self.fault != MESSAGE and not self.taken
 
 
 class Postponed(Exception):
-    """The channel can't take the message now, and has not: ask again in ``seconds``. This counts as no try.
+    """The channel can't accept the message now: try again in ``seconds``. Doesn't count as an attempt.
 
-    :ivar reason: as that of ``Failed``
+    :ivar reason: as in ``Failed``
     """
 
     def __init__(self, seconds: float, reason: str = "channel rests") -> None:
@@ -76,13 +76,13 @@ class Postponed(Exception):
 
 
 class Interrupted(Exception):
-    """This worker stops before the other side had the message; the next one sends it."""
+    """The worker is stopping before the message was handed over. Another worker will send it."""
 
 
 def unreached(whom: str, setting: str, error: Exception) -> Failed:
-    """Say why ``whom`` was not reached, in the operator's words; it never heard of the message.
+    """Return the failure for an error while connecting to ``whom``, before the message was handed over.
 
-    :param setting: the variable with its URL
+    :param setting: environment variable that holds its URL
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         why = error.verify_message.partition(",")[0]
@@ -99,16 +99,16 @@ def unreached(whom: str, setting: str, error: Exception) -> Failed:
 
 
 TICK = 0.1
-"""Seconds between two looks."""
+"""Seconds between two checks for overdue deadlines."""
 
 
 class Deadline:
-    """When a conversation through a client of smtplib or http.client must end: ``until``, in monotonic seconds.
+    """Deadline for an exchange through an smtplib or http.client client: ``until``, in monotonic seconds.
 
-    A thread of its own then shuts the socket.
+    A background thread shuts down the socket when it has passed.
 
     :ivar taken: whether the other side may have the message by now
-    :ivar silence: seconds before it is sent again when no answer comes; None leaves that to the plan
+    :ivar silence: minimum seconds before a retry if no response comes; None for the regular schedule
     """
 
     def __init__(self, until: float) -> None:
@@ -120,22 +120,22 @@ class Deadline:
         self._sock: Any = None
 
     def through(self, client: Any) -> None:
-        """Name the client whose ``sock`` is to be shut at the end. Raises Failed when that has come already."""
+        """Set the client whose ``sock`` is shut down at the deadline. Raises Failed if it has already passed."""
         self._client, self._sock = client, getattr(client, "sock", None)
         if self.over or time.monotonic() >= self.until:
             raise Failed("timed out", fault=PROVIDER)
 
     def hand_over(self, *, seconds: float | None = None, silence: float | None = None) -> None:
-        """Note that the other side may have the message from here on, and has ``seconds`` from now to say so."""
+        """Record that the other side may have the message from now on, and give it ``seconds`` to respond."""
         self.taken, self.silence = True, silence
         if seconds is not None:
             self.until = time.monotonic() + seconds
 
     def end(self) -> None:
-        """Shut the socket: a thread that waits for it gets an error at once."""
+        """Shut down the socket, so that a thread blocked on it gets an error immediately."""
         self.over = True
-        sock = getattr(self._client, "sock", None) or self._sock  # http.client forgets it while a body is read
-        if sock is not None:  # else it is not connected yet
+        sock = getattr(self._client, "sock", None) or self._sock  # http.client drops it while reading a body
+        if sock is not None:  # otherwise not connected yet
             with suppress(OSError):
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
@@ -147,11 +147,11 @@ _watch: threading.Thread | None = None
 
 @contextmanager
 def cut_off_after(seconds: float) -> Iterator[Deadline]:
-    """Run a block that talks to a server, and end that talk ``seconds`` after its beginning.
+    """Run a block that talks to a server, and shut down its connection after ``seconds``.
 
-    :raises Failed: "timed out", when the block failed because of that; "worker stopped", when it failed because of
-        that after the message was handed over
-    :raises Interrupted: when the worker stops before that
+    :raises Failed: "timed out" if the block failed at the deadline or by a timeout of its own; "worker stopped" if it
+        failed while the worker was stopping, after the message was handed over
+    :raises Interrupted: if the worker stops before that
     """
     deadline = Deadline(time.monotonic() + seconds)
     _under_way.add(deadline)
@@ -174,19 +174,19 @@ def cut_off_after(seconds: float) -> Iterator[Deadline]:
 
 
 def cut_off_all() -> None:
-    """End every conversation and let none begin, because this worker stops."""
+    """Cut off all exchanges and prevent new ones, because this worker is stopping."""
     _stopping.set()
     for deadline in list(_under_way):
         deadline.end()
 
 
 def resume() -> None:
-    """Let conversations begin again: a worker starts in this process."""
+    """Allow exchanges again when a worker starts in this process."""
     _stopping.clear()
 
 
 def _keep_watch() -> None:
-    """Make sure that the watch runs: threads do not survive a fork."""
+    """Start the watchdog thread unless it is running. Threads don't survive a fork."""
     global _watch
     if _watch is None or not _watch.is_alive():
         _watch = threading.Thread(target=_end_what_is_overdue, name="outbox-cutoff", daemon=True)

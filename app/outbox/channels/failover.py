@@ -1,8 +1,8 @@
-"""Two providers for a channel: which one is asked, and when the other takes over.
+"""Failover between the two providers of a channel.
 
-A provider that can't be used is left for a minute after three failures in a row; then one message tries it again, and
-the channel goes back to it when it answers. What becomes of a message depends on what went wrong (``Failed.fault``):
-only a message that certainly was not taken goes to the other one at once.
+A circuit breaker skips a provider for a minute after several consecutive failures. Then a single message probes it, and
+the channel returns to it if it works. What happens to a failed message depends on the cause (``Failed.fault``): only a
+message that was certainly not accepted goes to the other provider immediately.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ T = TypeVar("T")
 
 @dataclass
 class Health:
-    """How a provider did in this process since it was last saved.
+    """A provider's health in this process since it was last saved.
 
-    :ivar sent_at: when it last took a message
-    :ivar failed_at: when it last failed, and ``reason`` how, as in ``Failed``
+    :ivar sent_at: when it last accepted a message
+    :ivar failed_at: when it last failed
+    :ivar reason: why it last failed, as in ``Failed``
     """
 
     sent_at: datetime | None = None
@@ -42,7 +43,7 @@ class Health:
 
 @dataclass(eq=False)
 class Provider:
-    """A mail server or SMS provider as this process knows it."""
+    """This process's state for a mail server or SMS provider."""
 
     channel: str
     name: str
@@ -52,18 +53,18 @@ class Provider:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def reset(self) -> None:
-        """Forget everything that went wrong."""
+        """Forget all failures."""
         self.breaker.succeeded()
         self.gate.open()
         self.health = Health()
 
     def admit(self) -> None:
-        """Let a message through. Raises Postponed while the provider rests, asks to wait or refuses us."""
+        """Let a message through. Raises Postponed if the breaker is open or the provider told us to wait."""
         if resting := self.gate.wait() or self.breaker.admit():
             raise Postponed(resting, self.gate.reason or "channel rests")
 
     def failed(self, failure: Failed, *, rests: bool) -> None:
-        """Note a failure; one that is about this provider brings it nearer to a rest, any other says that it works."""
+        """Record a failure. If the provider is at fault, it counts toward opening the breaker; if not, it closes it."""
         if failure.fault != PROVIDER:
             self.breaker.succeeded()
             return
@@ -73,19 +74,19 @@ class Provider:
             log.warning("provider.rests", **facts, seconds=self.breaker.seconds)
 
     def put_off(self, rest: Postponed) -> None:
-        """Note that it takes nothing now, where it said so itself."""
+        """Record a postponement as a failure if the provider itself asked for it."""
         if self.gate.wait():
             self._note(rest.reason)
 
     def succeeded(self) -> None:
-        """Note that it took a message."""
+        """Record that the provider accepted a message."""
         if self.breaker.succeeded():
             log.info("provider.resumed", channel=self.channel, provider=self.name)
         with self._lock:
             self.health.sent_at = clock.now()
 
     def count(self, outcome: str) -> None:
-        """Count how an attempt ended, for the metrics."""
+        """Count the outcome of an attempt in the metrics."""
         metrics.PROVIDERS.count(self.channel, self.name, outcome)
 
     def _note(self, reason: str) -> None:
@@ -93,23 +94,23 @@ class Provider:
             self.health.failed_at, self.health.reason = clock.now(), reason
 
     def take_health(self) -> Health:
-        """Return what happened since this was last called."""
+        """Return and reset the health recorded since the last call."""
         with self._lock:
             taken, self.health = self.health, Health()
         return taken
 
 
 def pair(channel: str, failures: int, seconds: float = 60) -> dict[str, Provider]:
-    """Return the two providers of a channel, by name. Each rests for ``seconds`` after so many failures in a row."""
+    """Return a channel's two providers by name. ``failures`` in a row open a provider's breaker for ``seconds``."""
     return {name: Provider(channel, name, Breaker(failures, seconds), ProviderGate(channel, name)) for name in NAMES}
 
 
 def send_by(providers: Sequence[Provider], send: Callable[[Provider], T], *, rests: bool = True) -> tuple[str, T]:
-    """Hand a message to the first of these providers that takes it; return its name and what ``send`` returned.
+    """Send a message through the first provider that accepts it; return its name and the result of ``send``.
 
-    :param rests: whether one that fails is left alone for a while
-    :raises Failed: when it must not go to another one, or none took it
-    :raises Postponed: when none can take it now
+    :param rests: whether to use the circuit breakers
+    :raises Failed: when the message must not go to another provider, or none accepted it
+    :raises Postponed: when no provider can accept it now
     :raises Interrupted: when the worker stops
     """
     troubles: list[Failed | Postponed] = []
@@ -139,7 +140,7 @@ def send_by(providers: Sequence[Provider], send: Callable[[Provider], T], *, res
 
 
 def _worst(troubles: Sequence[Failed | Postponed]) -> Failed | Postponed:
-    """Return what decides when a message is tried again: a failure that may pass, else the shortest rest."""
+    """Return the error that decides about the retry: a temporary failure, else the shortest wait, else any failure."""
     rests = [each for each in troubles if isinstance(each, Postponed)]
     failures = [each for each in troubles if isinstance(each, Failed)]
     passing = [each for each in failures if not each.permanent]

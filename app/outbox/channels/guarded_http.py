@@ -1,7 +1,8 @@
-"""HTTP to addresses that apps have named.
+"""HTTP to URLs provided by apps, protected against server-side request forgery.
 
-A name is resolved once, and what was checked is what is connected to, so that a name server can't change its answer in
-between (DNS rebinding). TLS is verified for the name. What a stranger named may be on the public internet alone.
+A host name is resolved once, and the connection goes to the checked address, so that a DNS server can't change its
+answer in between (DNS rebinding). TLS is verified for the host name. URLs from untrusted parties may only point to the
+public internet.
 """
 
 from __future__ import annotations
@@ -27,24 +28,25 @@ AGENT = "Latchkey"
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 UNICAST = ipaddress.IPv6Network("2000::/3")
 PROTOCOLS = ipaddress.IPv4Network("192.0.0.0/24")
-"""Assigned for protocols (RFC 6890), metadata services of clouds among them. Python takes most of it for public."""
+"""IETF protocol assignments (RFC 6890), used by cloud metadata services among others. Python treats most of it as
+public."""
 
 MOST_ADDRESSES = 8
-"""Addresses of a name that are tried: it may have any number of them, all of other people's machines."""
+"""Maximum addresses to try per host name. A name can have any number of them, all pointing to other people's hosts."""
 
 LARGEST_ANSWER = 1 << 20
-"""Bytes of an answer that are read at most, its header and the sizes of its chunks included."""
+"""Maximum bytes read of a response, including headers and chunk sizes."""
 
 _JSON = re.compile(r"application/([a-z0-9!#$&^_.-]+\+)?json\s*(;.*)?\Z", re.IGNORECASE)
 _MAX_AGE = re.compile(r'max-age\s*=\s*"?([0-9]{1,9})"?\Z', re.IGNORECASE)
 
 
 class ForbiddenAddress(OSError):
-    """The name leads to an address that must not be connected to."""
+    """The host name resolves to an address that must not be connected to."""
 
 
 class _Limited(io.RawIOBase):
-    """What a server sends, up to ``LARGEST_ANSWER``."""
+    """Raw stream of a response that fails beyond ``LARGEST_ANSWER`` bytes."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._raw = sock.makefile("rb", buffering=0)
@@ -54,7 +56,7 @@ class _Limited(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill ``buffer``; return how much came. Raises HTTPException for more than the limit."""
+        """Read into ``buffer``; return the number of bytes read. Raises HTTPException beyond the limit."""
         count = self._raw.readinto(buffer) or 0
         self._left -= count
         if self._left < 0:
@@ -67,7 +69,7 @@ class _Limited(io.RawIOBase):
 
 
 class _LimitedSocket:
-    """What a response needs of its socket."""
+    """The part of the socket interface that a response needs, with limited reads."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -77,9 +79,10 @@ class _LimitedSocket:
 
 
 class _Answer(HTTPResponse):
-    """An answer that ends, whatever it says of its size.
+    """A response of limited size, whatever its headers claim.
 
-    Python reads a chunk of size -1 as all that comes (RFC 9112, section 7.1), and a hundred header lines of 64 KiB.
+    For a chunk of size -1 Python would read until the connection ends, although chunk sizes have no sign (RFC 9112,
+    section 7.1). It also accepts a hundred header lines of 64 KiB.
     """
 
     def __init__(self, sock: socket.socket, *rest: Any, **more: Any) -> None:
@@ -87,7 +90,7 @@ class _Answer(HTTPResponse):
 
 
 class NotFetched(Exception):
-    """A document wasn't fetched; ``reason`` is one of ``REASONS``."""
+    """A document could not be fetched; ``reason`` is a key of ``REASONS``."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -106,14 +109,14 @@ REASONS = {
     "encoding": "it is compressed",
     "large": "it is too large",
 }
-"""The first two are one to who asks: a stranger could else try which names there are inside the operator's network."""
+"""The first two share a text so that a stranger can't probe which host names exist in the operator's network."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a server sent.
+    """A fetched document.
 
-    :ivar max_age: seconds for which it may be kept as its server says, 0 for not at all; None where it doesn't say
+    :ivar max_age: seconds for which the server allows caching, 0 for not at all; None if it doesn't say
     """
 
     body: bytes
@@ -121,11 +124,11 @@ class Fetched:
 
 
 def is_public(address: str) -> bool:
-    """Whether an address belongs to the internet, and to no private network (RFC 6890)."""
+    """Return whether an IP address is on the public internet rather than in a private network (RFC 6890)."""
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv4Address):
         return found.is_global and not found.is_multicast and found not in PROTOCOLS
-    if found in NAT64:  # an IPv4 address, as it is reached from a network that has IPv6 alone (RFC 6052)
+    if found in NAT64:  # an IPv4 address as reached from an IPv6-only network (RFC 6052)
         return is_public(str(ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)))
     inner = found.ipv4_mapped or found.sixtofour
     if inner is not None:
@@ -134,19 +137,19 @@ def is_public(address: str) -> bool:
 
 
 def is_public_or_loopback(address: str) -> bool:
-    """Whether an address is public, or this machine's own: for development and tests."""
+    """Return whether an IP address is public or loopback, for development and tests."""
     return is_public(address) or ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
 def connect(
     url: str, deadline: Deadline, *, within: float, allows: Callable[[str], bool] | None = None
 ) -> HTTPConnection:
-    """Return a connection to the server of ``url``, which ``deadline`` ends.
+    """Return a connection to the server of ``url`` that is cut off at ``deadline``.
 
     :param within: seconds for name resolution and connecting
-    :param allows: whether an address may be connected to; None for any
+    :param allows: predicate for the IP addresses that may be connected to; None for any
     :raises OSError: when the server can't be reached, or its certificate is not trusted
-    :raises ForbiddenAddress: when one of its addresses is not allowed
+    :raises ForbiddenAddress: when any of its addresses is not allowed
     """
     until = time.monotonic() + within
     parts = urlsplit(url)
@@ -173,7 +176,7 @@ def connect(
 
 
 def _resolve(host: str, port: int, seconds: float) -> list[str]:
-    """Return the addresses of a host. The system's resolver has no time limit of its own, so a thread asks it."""
+    """Return the IP addresses of a host. Runs in a thread because the system's resolver has no timeout."""
     answer: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
 
     def look_up() -> None:
@@ -196,7 +199,7 @@ def _resolve(host: str, port: int, seconds: float) -> list[str]:
 
 
 def _first_open(addresses: list[str], port: int, until: float) -> socket.socket:
-    """Return a socket to the first of these addresses that answers. Raises OSError of the last."""
+    """Return a socket connected to the first address that accepts. Raises the OSError of the last one otherwise."""
     for place, each in enumerate(addresses, 1):
         left = max(0.01, until - time.monotonic())
         try:
@@ -208,16 +211,16 @@ def _first_open(addresses: list[str], port: int, until: float) -> socket.socket:
 
 
 def fetch_json(url: str, *, most: int, within: float, allows: Callable[[str], bool]) -> Fetched:
-    """Fetch a JSON document, as ``fetch``."""
+    """Fetch a JSON document, like ``fetch``."""
     return fetch(url, most=most, within=within, allows=allows, kind=_JSON)
 
 
 def fetch(
     url: str, *, most: int, within: float, allows: Callable[[str], bool], kind: re.Pattern[str] | None = None
 ) -> Fetched:
-    """Fetch a document, of ``most`` bytes and in ``within`` seconds for all of it.
+    """Fetch a document of at most ``most`` bytes, within ``within`` seconds overall.
 
-    :param kind: what its content type matches; None for any
+    :param kind: pattern for the required content type; None for any
     :raises NotFetched: with the reason
     :raises Interrupted: when the worker stops
     """
@@ -257,17 +260,17 @@ def _get(connection: HTTPConnection, url: str, most: int, kind: re.Pattern[str] 
         raise NotFetched("encoding")
     try:
         body = answer.read(most + 1)
-    except ValueError:  # a chunk of a size below -1
+    except ValueError:  # a chunk size below -1
         raise NotFetched("broken") from None
     if len(body) > most:
         raise NotFetched("large")
     if answer.length:
-        raise NotFetched("broken")  # it ended before its length
+        raise NotFetched("broken")  # the body is shorter than declared
     return Fetched(body, _max_age(answer))
 
 
 def _max_age(answer: HTTPResponse) -> int | None:
-    """Return for how many seconds an answer may be kept (RFC 9111, section 5.2.2)."""
+    """Return for how many seconds a response may be cached (RFC 9111, section 5.2.2); None if it doesn't say."""
     ages: list[int] = []
     for directive in answer.getheader("Cache-Control", "").split(","):
         if directive.strip().lower().partition("=")[0].strip() in ("no-store", "no-cache"):

@@ -1,4 +1,4 @@
-"""Logout tokens by HTTP: an app is told that a session is over (OpenID Connect Back-Channel Logout 1.0)."""
+"""Logout tokens over HTTP: notify an app that a session has ended (OpenID Connect Back-Channel Logout 1.0)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 CONNECT_WITHIN = 5.0
 ANSWER_WITHIN = 10.0
-"""Seconds for the whole try. An app that needs longer has its thread and holds up nobody else's messages."""
+"""Seconds for the whole attempt. A slow app only occupies its own thread and doesn't delay other messages."""
 
 
 def send(message: Message, logout: LogoutMessage) -> None:
-    """Post one logout token, or raise. Redirects are not followed: they would take the token elsewhere.
+    """Post one logout token, or raise. Redirects are not followed, as they would send the token elsewhere.
 
     :raises Failed: permanently when the app refused the token (400)
     """
@@ -38,7 +38,7 @@ def send(message: Message, logout: LogoutMessage) -> None:
 
 
 def _post(connection: HTTPConnection, logout: LogoutMessage) -> int:
-    """Return the status of the answer; what else it says is not read."""
+    """Return the response status. The body is not read."""
     parts = urlsplit(logout.url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     headers = {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": "Latchkey"}
@@ -47,7 +47,7 @@ def _post(connection: HTTPConnection, logout: LogoutMessage) -> int:
 
 
 def _judge(status: int, setting: str) -> None:
-    """Raise what an answer means that is no yes (section 2.8)."""
+    """Raise Failed unless the status means success (section 2.8)."""
     if 200 <= status < 300:
         return
     if status == 400:
@@ -62,7 +62,7 @@ def _judge(status: int, setting: str) -> None:
 def _connected(logout: LogoutMessage, deadline: Deadline, setting: str) -> HTTPConnection:
     """Return a connection to the app.
 
-    :raises Failed: when it can't be reached, or must not
+    :raises Failed: when it can't be reached, or its address is not allowed
     """
     allows = guarded_http.is_public if logout.public_only else None
     try:

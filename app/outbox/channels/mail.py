@@ -1,4 +1,4 @@
-"""Email through Flask-Mail: one recipient, verified TLS, one Message-ID for all copies of a message."""
+"""Email through Flask-Mail: one recipient, verified TLS, and the same Message-ID for all copies of a message."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 NOT_IN_AN_ADDRESS = frozenset(' ,;:<>"()[]\\')
 
 LONGEST = 300.0
-"""Seconds that a server may take until it has a mail: as many as one command may (RFC 5321, section 4.5.3.2)."""
+"""Maximum seconds until a server has the mail, the same as RFC 5321, section 4.5.3.2, allows for one command."""
 
 LONGER = 5
-"""How many times as long each further try may take: who is slow is waited for, but not at first."""
+"""Factor by which the timeout grows with each attempt, so that slow servers get more time, but not at first."""
 
 
 class _Policy(Compat32):
-    """The policy ``compat32``, which takes no time over a header that fits on a line as it is."""
+    """The policy ``compat32`` with a fast path for headers that fit on one line."""
 
     def fold_binary(self, name: str, value: Any) -> bytes:
-        """Return a header as it goes out."""
+        """Return a header as sent."""
         if isinstance(value, str) and value.isascii() and value.isprintable() and len(name) + len(value) < 74:
             return f"{name}: {value}{self.linesep}".encode()
         folded: bytes = super().fold_binary(name, value)
@@ -53,29 +53,29 @@ class _Policy(Compat32):
 
 
 POLICY = _Policy(linesep="\r\n", cte_type="7bit", max_line_length=76)
-"""What any server takes. The newer policies take quotes away from a long name, so that a comma in it ends it
-(seen with Python 3.11), and need twice the time."""
+"""Produces mail that any server accepts. The newer policies drop the quotes around a long name, so that a comma in it
+ends the name (seen with Python 3.11), and take twice as long."""
 
 FAILURES = 3
-"""In a row, after which a mail server is left alone for a minute when there is another one."""
+"""Consecutive failures after which a mail server is skipped for a minute, if there is a second one."""
 
 SETTINGS = {PRIMARY: "LATCHKEY_MAIL_URL", FALLBACK: "LATCHKEY_MAIL_FALLBACK_URL"}
-"""Where the URL of each mail server is set."""
+"""Setting that holds the URL of each mail server."""
 
 providers = failover.pair("mail", FAILURES)
 _this_thread = threading.local()
 
 
 def urls_of(settings: Settings) -> dict[str, str]:
-    """Return the URLs of the mail servers by name, the one that is asked first before the other."""
+    """Return the URLs of the configured mail servers by name, in the order they are tried."""
     urls = {PRIMARY: settings.mail_url, FALLBACK: settings.mail_fallback_url}
     return {name: url for name, url in urls.items() if url}
 
 
 def mail_config(settings: Settings, url: str | None = None) -> dict[str, Any]:
-    """Return Flask-Mail's configuration for a mail server; for the first one of the settings without its URL.
+    """Return Flask-Mail's configuration for the mail server at ``url``, by default the primary one.
 
-    Its debug output is off whatever Flask's is: it would print the conversation, and with it the passcodes.
+    Debug output is always off, even if Flask's is on: it would print the SMTP dialog including passcodes.
     """
     parts = urlsplit(settings.mail_url if url is None else url)
     return {
@@ -92,17 +92,17 @@ def mail_config(settings: Settings, url: str | None = None) -> dict[str, Any]:
 
 
 def send(message: Message, email: EmailMessage, *, only: str = "") -> tuple[str, str]:
-    """Hand one mail to the first mail server that takes it, or raise; return its name and its answer.
+    """Send one mail through the first mail server that accepts it, or raise; return the server's name and response.
 
-    The answer may quote the mail: log it nowhere. A first try takes ``LATCHKEY_MAIL_TIMEOUT`` at most until the server
-    has the mail (and what resolving its name takes), later ones up to ``LONGEST``; and then
-    ``LATCHKEY_MAIL_ANSWER_TIMEOUT`` until its answer.
+    Never log the response, since it may quote the mail. The first attempt takes at most ``LATCHKEY_MAIL_TIMEOUT``
+    until the server has the mail (plus name resolution), later ones up to ``LONGEST``. After that, the server has
+    ``LATCHKEY_MAIL_ANSWER_TIMEOUT`` to respond.
 
-    :param only: the name of the mail server that alone is asked, whether it rests or not
-    :raises Postponed: while both rest
-    :raises Failed: permanently, when the server refused the message (5xx) or it can't be written to that recipient;
-        ``taken`` when it has the whole mail and has not answered, which is no reason to send a second copy soon
-    :raises Interrupted: when the worker stops before the server has it
+    :param only: name of the only mail server to use, regardless of its circuit breaker
+    :raises Postponed: while both servers are skipped after failures
+    :raises Failed: permanently when the server rejected the message (5xx) or it can't be addressed to that recipient;
+        ``taken`` when the server has the whole mail but didn't respond, so that a retry soon might send a duplicate
+    :raises Interrupted: when the worker stops before the server has the mail
     """
     urls = urls_of(settings)
     if not urls:
@@ -118,7 +118,7 @@ def send(message: Message, email: EmailMessage, *, only: str = "") -> tuple[str,
 
 
 def _send_by(name: str, url: str, written: _Mail, message: Message) -> str:
-    """Hand a mail to one mail server and return its answer, or raise as ``send``."""
+    """Send a mail through one mail server and return its response, or raise as ``send``."""
     seconds = min(LONGEST, settings.mail_timeout.total_seconds() * LONGER ** max(0, (message.attempts or 1) - 1))
     if message.expires_at is not None:
         seconds = min(seconds, (message.expires_at - clock.now()).total_seconds())
@@ -132,19 +132,19 @@ def _send_by(name: str, url: str, written: _Mail, message: Message) -> str:
     except Failed as failure:
         _drop()
         raise _named(failure, name) from failure.__cause__
-    except Exception as error:  # smtplib, ssl and the system each raise their own
+    except Exception as error:  # smtplib, ssl and the OS each raise their own types
         _drop()
         raise _named(smtp.failure_of(error, taken=deadline is not None and deadline.taken), name) from error
 
 
 def _named(failure: Failed, name: str) -> Failed:
-    """Have a remedy name the setting of the mail server that failed."""
+    """Make the remedy name the setting of the mail server that failed."""
     failure.remedy = failure.remedy.replace(SETTINGS[PRIMARY], SETTINGS[name])
     return failure
 
 
 def hang_up() -> None:
-    """Say goodbye on this thread's connection, if it has one. Kept open between mails, it saves most of their cost."""
+    """Close this thread's connection with QUIT, if any. It is kept open between mails because that is much cheaper."""
     connection = getattr(_this_thread, "connection", None)
     if connection is not None:
         with suppress(Failed, Interrupted, OSError, smtplib.SMTPException), cut_off_after(1) as deadline:
@@ -154,19 +154,19 @@ def hang_up() -> None:
 
 
 def check(settings: Settings, name: str = PRIMARY) -> None:
-    """Connect to a mail server and sign in, as the next mail would. Raises Failed."""
+    """Connect to a mail server and sign in as the next mail would. Raises Failed."""
     seconds = settings.mail_timeout.total_seconds()
     try:
         with cut_off_after(seconds) as deadline:
             _Connection(settings, urls_of(settings)[name], deadline, seconds).host.close()
     except Failed as failure:
         raise _named(failure, name) from failure.__cause__
-    except Exception as error:  # smtplib, ssl and the system each raise their own
+    except Exception as error:  # smtplib, ssl and the OS each raise their own types
         raise _named(smtp.failure_of(error, taken=False), name) from error
 
 
 class _Connection(flask_mail.Connection):
-    """Flask-Mail's connection, with an end in time and with certificates checked."""
+    """Flask-Mail's connection with a deadline and certificate verification."""
 
     host: smtp.SmtpConnection
 
@@ -180,11 +180,11 @@ class _Connection(flask_mail.Connection):
         self.host = self.configure_host()
 
     def send(self, message: flask_mail.Message, envelope_from: Any = None) -> None:
-        """Send a mail whose sender and recipient were checked: Flask-Mail would parse and write both anew."""
+        """Send a mail whose sender and recipient are already checked: Flask-Mail would parse and format both again."""
         self.host.sendmail(str(message.sender), [str(each) for each in message.recipients], message.as_bytes())
 
     def configure_host(self) -> smtp.SmtpConnection:
-        """Return a client that is connected, protected and signed in."""
+        """Return a client that is connected, uses TLS if configured, and is signed in."""
         server = (self.deadline, self.answer_wait, self.mail.server, self.mail.port)
         client: smtp.SmtpConnection
         if self.mail.use_ssl:
@@ -198,7 +198,7 @@ class _Connection(flask_mail.Connection):
             if self.mail.username and self.mail.password:
                 client.login(self.mail.username, self.mail.password)
             client.ehlo_or_helo_if_needed()
-            self.deadline.through(client)  # not over meanwhile
+            self.deadline.through(client)  # raises if the deadline has passed
         except BaseException:
             client.close()
             raise
@@ -206,10 +206,10 @@ class _Connection(flask_mail.Connection):
 
 
 class _Mail(flask_mail.Message):
-    """A mail whose copies are alike to the last byte: its Message-ID, date and boundary come from the row."""
+    """A mail whose copies are byte-for-byte identical: Message-ID, date and boundary come from the row."""
 
     def __init__(self, message: Message, email: EmailMessage) -> None:
-        """Flask-Mail's own would ask the system for this machine's full name, which may wait for a name server."""
+        """Don't call Flask-Mail's constructor: it looks up this machine's host name, which may block on DNS."""
         _check_recipient(message.to)
         if "\0" in email.subject or len(email.subject.splitlines()) != 1:
             raise Failed("subject has a line break", permanent=True)
@@ -227,7 +227,7 @@ class _Mail(flask_mail.Message):
         self.boundary = f"=_{message.id}"
 
     def as_bytes(self) -> bytes:
-        """Return the mail as it goes out (RFC 5322)."""
+        """Return the mail as sent (RFC 5322)."""
         headers = {
             "Subject": str(self.subject),
             "From": self.shown_sender,
@@ -247,13 +247,14 @@ class _Mail(flask_mail.Message):
 
 
 def _part(subtype: str, text: str) -> MimeMessage[Any, Any]:
-    """Return a text as a part of a mail, in the encoding that makes the least of it.
+    """Return a MIME part with this text, in the more compact of two encodings.
 
-    ``EmailMessage.set_content`` writes the same in three times the time: it encodes in Python, a character each.
+    ``EmailMessage.set_content`` takes three times as long for the same result, because it encodes character by
+    character in Python.
     """
     data = b"\n".join(text.encode().splitlines()) + b"\n"
     encoding, encoded = "quoted-printable", quopri.encodestring(data)
-    if len(encoded) > len(data) * 3 // 2:  # few of its letters are ASCII
+    if len(encoded) > len(data) * 3 // 2:  # mostly non-ASCII
         encoding, encoded = "base64", base64.encodebytes(data)
     part = MimeMessage(policy=POLICY)
     part["Content-Type"] = f'text/{subtype}; charset="utf-8"'
@@ -264,14 +265,14 @@ def _part(subtype: str, text: str) -> MimeMessage[Any, Any]:
 
 @lru_cache(maxsize=8)
 def _sender(sender: str) -> tuple[str, str]:
-    """Return a sender as its header has it, in ASCII and with its name in quotes, and its address alone."""
+    """Return the sender as an ASCII header value with its name quoted if needed, and its bare address."""
     name, address = split_sender(sender)
     encoded = name if name.isascii() else " ".join(Header(name, "utf-8", header_name="From").encode().split())
     return formataddr((encoded, address)), address
 
 
 def _check_recipient(address: str) -> None:
-    """Let through what is exactly one address: a comma would make it two, a line break another header."""
+    """Raise Failed unless this is exactly one address: a comma would add a second one, a line break a header."""
     sound = address.isascii() and address.isprintable() and address.count("@") == 1
     if not sound or NOT_IN_AN_ADDRESS.intersection(address):
         raise Failed("recipient isn't one address", permanent=True)
@@ -283,12 +284,12 @@ def _host_name(url: str) -> str:
 
 
 def _hello(name: str) -> str:
-    """Return the name to greet a mail server with; asking the system for one may wait for a name server."""
+    """Return the host name for EHLO. Asking the operating system for one may block on DNS."""
     return f"[{name}]" if name.replace(".", "").isdigit() else name
 
 
 def _send(written: _Mail, url: str, deadline: Deadline, seconds: float) -> str:
-    """Send over this thread's connection, or a new one if there is none or it has ended; return the answer."""
+    """Send over this thread's connection, or a new one if there is none or it was closed; return the response."""
     known: _Connection | None = getattr(_this_thread, "connection", None)
     if known is not None and known.url == url:
         known.host.go_on(deadline, seconds)
@@ -296,7 +297,7 @@ def _send(written: _Mail, url: str, deadline: Deadline, seconds: float) -> str:
             known.send(written)
         except smtplib.SMTPException as error:
             if deadline.taken or not _is_gone(error):
-                raise  # else it was given nothing, so this is no second copy
+                raise  # otherwise it got nothing, so sending again is no duplicate
         else:
             return known.host.answer
     _drop()
@@ -306,13 +307,13 @@ def _send(written: _Mail, url: str, deadline: Deadline, seconds: float) -> str:
 
 
 def _is_gone(error: smtplib.SMTPException) -> bool:
-    """Say whether the server has left a connection, as it may at any time, rather than refused a mail."""
+    """Return whether the server closed the connection, as it may at any time, rather than rejected a mail."""
     codes = [getattr(error, "smtp_code", 0)] + [code for code, _ in getattr(error, "recipients", {}).values()]
     return isinstance(error, smtplib.SMTPServerDisconnected) or smtp.GOING_AWAY in codes
 
 
 def _drop() -> None:
-    """Forget this thread's connection without a word."""
+    """Close and forget this thread's connection without QUIT."""
     connection = getattr(_this_thread, "connection", None)
     _this_thread.connection = None
     if connection is not None:

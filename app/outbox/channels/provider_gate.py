@@ -1,4 +1,4 @@
-"""When a provider may be asked again that doesn't answer, asked us to wait, or rejected us."""
+"""When to use a provider again that doesn't respond, asked us to wait, or rejected us."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app import clock
 
 
 class Breaker:
-    """Opens after ``failures`` in a row and stays open for ``seconds``; then one more try decides."""
+    """Circuit breaker. Opens for ``seconds`` after consecutive ``failures``; then a single attempt decides."""
 
     def __init__(self, failures: int, seconds: float) -> None:
         self.failures = failures
@@ -23,13 +23,13 @@ class Breaker:
         self._lock = threading.Lock()
 
     def wait(self) -> float:
-        """Return the seconds until a try makes sense; 0 when it does now."""
+        """Return the seconds until the next attempt is allowed; 0 for now."""
         return max(0.0, self._opened_at + self.seconds - clock.unix())
 
     def admit(self) -> float:
-        """Let a try through and return 0, or return the seconds until one makes sense.
+        """Return 0 to allow an attempt, else the seconds until one is allowed.
 
-        Once the rest is over one try is let through, and the next one ``seconds`` later unless it succeeds.
+        When the open time is over, a single attempt is allowed. Unless it succeeds, the next one is ``seconds`` later.
         """
         if not self._is_open:
             return 0.0
@@ -65,23 +65,23 @@ class Breaker:
 log = structlog.get_logger()
 
 LONGEST_WAIT = 3600.0
-"""Seconds after which a provider is asked again whatever it said."""
+"""Maximum seconds to wait, whatever the provider asked for."""
 
 UNTOLD = (1.0, 60.0)
-"""Seconds to wait when it does not say how long, or says not at all: at first, and at most. Each time twice as long."""
+"""Initial and maximum backoff in seconds if Retry-After is missing or less than a second. Doubles each time."""
 
 TURNED_AWAY = (30.0, 300.0)
-"""The same when it refuses us rather than a message."""
+"""The same when the provider refuses us rather than a message."""
 
 OTHERS_FIRST = 5.0
-"""Seconds by which a message that was turned away lets others go first: it may be the reason."""
+"""Extra seconds that a message refused in this way waits, so that others go first: it may itself be the cause."""
 
 
 REFUSES_US = "provider refuses us"
 
 
 class ProviderGate:
-    """Whether a provider of a channel can be used now. One for each of them and each process."""
+    """Tracks whether a provider of a channel can be used now. One instance per provider and process."""
 
     def __init__(self, channel: str, provider: str = "primary") -> None:
         self.channel = channel
@@ -90,7 +90,7 @@ class ProviderGate:
         self.open()
 
     def open(self) -> None:
-        """Forget everything that went wrong."""
+        """Forget all failures."""
         with self._lock:
             self._until, self.reason = float("-inf"), ""
             self._asked, self._stops = 0, 0
@@ -101,18 +101,18 @@ class ProviderGate:
         return {"channel": self.channel, "provider": self.provider}
 
     def passed(self) -> None:
-        """Note that the provider took a message."""
+        """Record that the provider accepted a message."""
         if self._stops:
             log.info("channel.resumed", **self._named)
         if self._asked or self._turned_away:
             self.open()
 
     def wait(self) -> float:
-        """Return the seconds until a try makes sense; 0 when it does now. ``reason`` says why."""
+        """Return the seconds until the provider may be used; 0 for now. ``reason`` says why."""
         return max(0.0, self._until - clock.unix())
 
     def ask_later(self, status: int, headers: HTTPMessage) -> float:
-        """Note that the provider takes nothing for now; return for how many seconds."""
+        """Record that the provider asked us to wait; return for how many seconds."""
         with self._lock:
             seconds = _retry_after(headers)
             if seconds is None or seconds < UNTOLD[0]:
@@ -123,10 +123,10 @@ class ProviderGate:
         return self.wait()
 
     def turn_away(self, status: int, message_id: str, *, for_all: bool) -> float:
-        """Note that the provider refuses us; return for how many seconds this message waits.
+        """Record that the provider refuses us; return how many seconds this message must wait.
 
-        :param for_all: whether that can't be about this message; otherwise the second message in a row stops the
-            channel, so that one number that the provider does not serve does not stop the others
+        :param for_all: whether the refusal can't be about this message. Otherwise only a second message refused in a
+            row stops the channel, so that one number the provider doesn't serve doesn't block the others.
         """
         with self._lock:
             self._turned_away.add(message_id)
@@ -143,7 +143,7 @@ class ProviderGate:
 
 
 def refusal(status: int) -> str:
-    """Return the reason that a message waits which a provider turned away because of us."""
+    """Return the reason stored with a message when the provider refuses us."""
     return f"{REFUSES_US} ({status})"
 
 
@@ -155,11 +155,11 @@ REMEDIES = {
     402: "Top up the account at the SMS provider.",
     403: "Check the credentials of the SMS provider, and what its account may send.",
 }
-"""By the status with which a provider refuses us."""
+"""Remedies by the HTTP status with which a provider refuses us."""
 
 
 def refuses_us(status: int) -> bool:
-    """Say whether an answer is about us, our URL or our bill, and not about a message."""
+    """Return whether a status is about our credentials, URL or bill rather than a message."""
     return status in REMEDIES or 300 <= status < 400
 
 
@@ -169,17 +169,17 @@ def remedy(status: int) -> str:
 
 
 def remedy_for(reason: str) -> str:
-    """The same by the reason that ``refusal`` returned."""
+    """Return the same for a reason returned by ``refusal``."""
     return remedy(int("".join(filter(str.isdecimal, reason)) or 0))
 
 
 def _retry_after(headers: HTTPMessage) -> float | None:
-    """Return the seconds that Retry-After asks for (RFC 9110, section 10.2.3); None when it can't be read."""
+    """Return the seconds requested by Retry-After (RFC 9110, section 10.2.3); None if missing or invalid."""
     text = (headers.get("Retry-After") or "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
     until = _date(text)
-    now = _date(headers.get("Date") or "") or clock.now()  # the provider's clock if it sends a date: clocks differ
+    now = _date(headers.get("Date") or "") or clock.now()  # prefer the provider's clock, as clocks differ
     return max(0.0, (until - now).total_seconds()) if until else None
 
 

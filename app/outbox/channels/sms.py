@@ -1,4 +1,4 @@
-"""Text messages by HTTP: a provider of the operator's, or Twilio."""
+"""Text messages over HTTP, through any provider with an HTTP API or Twilio."""
 
 from __future__ import annotations
 
@@ -25,30 +25,32 @@ if TYPE_CHECKING:
     from app.outbox.renderers import TextMessage
 
 BUSY = frozenset((429, 503))
-"""The provider took nothing, and says when to ask again (RFC 6585, section 4; RFC 9110, section 15.6.4)."""
+"""The provider didn't accept the message and may say when to retry (RFC 6585, section 4; RFC 9110, section 15.6.4)."""
 
 UNTAKEN = frozenset((408, 425))
-"""Answers that speak of the moment, not of the message, which was not taken (RFC 9110, section 15.5.9; RFC 8470)."""
+"""Temporary errors: the message was not accepted, but not because of its content (RFC 9110, section 15.5.9; RFC 8470).
+"""
 
 LONGEST_BODY = 65536
-"""Bytes of an answer that are looked at."""
+"""Maximum bytes read of a response body."""
 
 UNCLEAR = frozenset((502, 504))
-"""What stands before the provider did not hear from it: it may have the message (RFC 9110, section 15.6.3)."""
+"""A gateway in front of the provider got no valid response. The provider may have the message (RFC 9110, section
+15.6.3)."""
 
 FAILURES = 5
-"""In a row, after which a provider rests for a minute."""
+"""Consecutive failures after which a provider is skipped for a minute."""
 
 providers = failover.pair("sms", FAILURES)
 
 
 @dataclass(frozen=True)
 class Access:
-    """How a provider is reached.
+    """How to reach a provider.
 
-    :ivar setting: the variable with its URL
-    :ivar headers: as ``read_headers`` reads them
-    :ivar success: the expression that the body of its answer matches; "" for any
+    :ivar setting: environment variable that holds its URL
+    :ivar headers: in the format of ``read_headers``
+    :ivar success: regular expression that the response body must match; "" for any
     """
 
     url: str
@@ -59,7 +61,7 @@ class Access:
 
 
 def accesses() -> dict[str, Access]:
-    """Return how the providers that are set are reached, by name, the one that is asked first before the other."""
+    """Return how to reach the configured providers, by name, in the order they are tried."""
     twilio = Access(settings.twilio_url, "LATCHKEY_TWILIO_URL", is_twilio=True)
     found: dict[str, Access] = {}
     if settings.sms_provider == "twilio":
@@ -77,7 +79,7 @@ def accesses() -> dict[str, Access]:
 
 @dataclass(frozen=True)
 class Request:
-    """What is posted, and where."""
+    """A POST request to a provider."""
 
     url: str
     body: bytes
@@ -87,7 +89,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the provider said."""
+    """A provider's response."""
 
     status: int
     headers: HTTPMessage
@@ -95,13 +97,13 @@ class Answer:
 
 
 def send(message: Message, text: TextMessage) -> str:
-    """Hand one text message to the first provider that takes it and return its name, or raise.
+    """Send one text message through the first provider that accepts it and return its name, or raise.
 
-    Each has ``LATCHKEY_SMS_TIMEOUT`` for it.
+    Each provider has ``LATCHKEY_SMS_TIMEOUT`` to accept it. Retries carry the same Idempotency-Key, so that a provider
+    that supports it sends the message only once.
 
-    Repeats carry the same Idempotency-Key, so that a provider which knows it sends one message.
-    :raises Postponed: while each rests after five failures in a row, wants us to wait, or refuses us
-    :raises Failed: permanently when it refused the message (4xx); ``taken`` unless it never heard of it
+    :raises Postponed: while every provider is skipped after five consecutive failures, asks us to wait, or refuses us
+    :raises Failed: permanently when the provider refused the message (4xx); ``taken`` unless it can't have received it
     """
     known = accesses()
     if not known:
@@ -113,7 +115,7 @@ def send(message: Message, text: TextMessage) -> str:
 
 
 def _send_by(provider: Provider, access: Access, message: Message, text: TextMessage) -> None:
-    """Hand a text message to one provider, or raise as ``send``."""
+    """Send a text message through one provider, or raise as ``send``."""
     seconds = settings.sms_timeout.total_seconds()
     if message.expires_at is not None:
         seconds = min(seconds, (message.expires_at - clock.now()).total_seconds())
@@ -122,7 +124,7 @@ def _send_by(provider: Provider, access: Access, message: Message, text: TextMes
 
 
 def check(name: str = PRIMARY) -> None:
-    """Connect to a provider, as the next message would, and say nothing. Raises Failed."""
+    """Connect to a provider as the next message would, without sending anything. Raises Failed."""
     access = accesses()[name]
     parts = urlsplit(access.url)
     connection = _prepare_connection(parts.scheme, parts.hostname or "", parts.port)
@@ -133,7 +135,7 @@ def check(name: str = PRIMARY) -> None:
 
 
 def _judge(provider: Provider, access: Access, answer: Answer, message_id: str) -> None:
-    """Raise what an answer means that is no yes."""
+    """Raise Failed or Postponed unless the response means success."""
     status, gate = answer.status, provider.gate
     if status in BUSY:
         raise Postponed(gate.ask_later(status, answer.headers), f"provider asks to wait ({status})")
@@ -150,9 +152,9 @@ def _judge(provider: Provider, access: Access, answer: Answer, message_id: str) 
 
 
 def _may_have_it(status: int) -> bool:
-    """Say whether a provider that failed may have the message all the same.
+    """Return whether a provider that failed may have accepted the message anyway.
 
-    With a second provider, its own word that it failed is believed: the message is worth more than a copy saved.
+    With a second provider, trust the status 5xx and fail over, since delivery matters more than avoiding a duplicate.
     """
     return status in UNCLEAR or (status >= 500 and len(accesses()) == 1)
 
@@ -165,7 +167,7 @@ def _for_any(access: Access, message: Message, text: TextMessage) -> Request:
 
 
 def _for_twilio(message: Message, text: TextMessage) -> Request:
-    """A message as Twilio's Messages resource takes it; a sender MG... is a messaging service."""
+    """Return the request for Twilio's Messages resource. A sender ``MG...`` is a messaging service."""
     account, sender = settings.twilio_account_sid, settings.twilio_sender
     fields = {"To": message.to, "Body": text.body, "MessagingServiceSid" if sender.startswith("MG") else "From": sender}
     url = f"{settings.twilio_url.rstrip('/')}/2010-04-01/Accounts/{quote(account, safe='')}/Messages.json"
@@ -174,7 +176,7 @@ def _for_twilio(message: Message, text: TextMessage) -> Request:
 
 
 def _post(request: Request, access: Access, key: str, seconds: float) -> Answer:
-    """Return the answer, with its body where the settings say how success looks. Redirects are not followed."""
+    """Return the response, with its body if the settings define a success pattern. Redirects are not followed."""
     parts = urlsplit(request.url)
     headers = {"Idempotency-Key": key, "User-Agent": "Latchkey"}
     if request.credentials:

@@ -1,5 +1,6 @@
-"""A client for mail servers: smtplib's, which knows when a server has a whole mail, signs in with any password,
-and distinguishes errors.
+"""SMTP client based on smtplib.
+
+Tracks when a server has the whole mail, supports non-ASCII passwords, and classifies errors.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ from typing import Any
 from app.outbox.channels.attempt import MESSAGE, MOMENT, PROVIDER, Deadline, Failed, unreached
 
 AFTER_SILENCE = 120.0
-"""Seconds before a mail is sent again to a server that has it whole and did not say whether it took it."""
+"""Minimum seconds before a retry if the server got the whole mail but didn't say whether it accepted it."""
 
 GOING_AWAY = 421
-"""The server closes this connection (RFC 5321, section 4.2.1)."""
+"""The server is closing the connection (RFC 5321, section 4.2.1)."""
 
 TOO_LARGE = 552
-"""It is over the size that the server takes (RFC 1870, section 6.1)."""
+"""The mail exceeds the server's size limit (RFC 1870, section 6.1)."""
 
 SIGN_IN_FIRST = 530
-"""The server takes no mail from strangers (RFC 4954, section 6)."""
+"""The server requires authentication (RFC 4954, section 6)."""
 
 ENHANCED = re.compile(rb"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9.])")
-"""A status code that says more than the first three digits (RFC 3463, section 2)."""
+"""Enhanced status code (RFC 3463, section 2)."""
 
 ITS_LOG = "Look at the mail server's log."
 MAY_NOT_RELAY = (
@@ -32,14 +33,14 @@ MAY_NOT_RELAY = (
 )
 
 HAS_SIGNED_IN = (235, 503)
-"""It worked, or had worked before (RFC 4954, section 6)."""
+"""Authentication succeeded, or had already (RFC 4954, section 6)."""
 
 
 class SmtpConnection(smtplib.SMTP):
-    """One connection to a mail server. Its deadline holds from the first byte on, so that it can be cut off.
+    """One connection to a mail server. The deadline applies from the first byte on.
 
-    :ivar answer_wait: seconds to wait for the answer to a whole mail
-    :ivar answer: what the server said to the last one
+    :ivar answer_wait: seconds to wait for the response to a whole mail
+    :ivar answer: the server's response to the last mail
     """
 
     answer = ""
@@ -55,17 +56,17 @@ class SmtpConnection(smtplib.SMTP):
         return super().connect(host, port, source_address)
 
     def go_on(self, deadline: Deadline, seconds: float) -> None:
-        """Use the connection for another mail, whose conversation may take that long. Raises Failed when it is over."""
+        """Reuse the connection for another mail with a new deadline. Raises Failed if that has already passed."""
         self.deadline, self.timeout = deadline, seconds
         deadline.through(self)
         if self.sock is not None:
             self.sock.settimeout(seconds)
 
     def login(self, user: str, password: str, *, initial_response_ok: bool = True) -> tuple[int, bytes]:
-        """Sign in. User and password may have any characters; they are sent as UTF-8 (RFC 4616).
+        """Sign in. User and password may contain any characters and are sent as UTF-8 (RFC 4616).
 
-        :raises Failed: when the server offers nothing that we know
-        :raises smtplib.SMTPAuthenticationError: when it refuses them
+        :raises Failed: when the server offers no supported mechanism
+        :raises smtplib.SMTPAuthenticationError: when the server rejects the credentials
         """
         self.ehlo_or_helo_if_needed()
         offered = self.esmtp_features.get("auth", "").split()
@@ -88,10 +89,10 @@ class SmtpConnection(smtplib.SMTP):
         return code, said
 
     def data(self, msg: Any) -> tuple[int, bytes]:
-        """Hand over a mail whose lines end with CRLF, and wait long for what becomes of it.
+        """Send a mail whose lines end with CRLF, and wait up to ``answer_wait`` for the response.
 
-        "When the receiver gets the final period terminating the message data, it typically performs processing": ten
-        minutes are to be waited for that (RFC 5321, section 4.5.3.2.6), or the mail arrives twice.
+        "When the receiver gets the final period terminating the message data, it typically performs processing", so a
+        client should wait ten minutes (RFC 5321, section 4.5.3.2.6). With less, the mail may arrive twice.
         """
         code, said = self.docmd("DATA")
         if code != 354:
@@ -106,11 +107,11 @@ class SmtpConnection(smtplib.SMTP):
             self.sock.settimeout(self.timeout)
         if not (200 <= code < 300 or _is_no(code)):
             raise smtplib.SMTPResponseException(code, said)
-        return (250 if 200 <= code < 300 else code), said  # the first digit says it (RFC 5321, section 4.3.2)
+        return (250 if 200 <= code < 300 else code), said  # only the first digit matters (RFC 5321, section 4.3.2)
 
 
 class TlsSmtpConnection(SmtpConnection, smtplib.SMTP_SSL):
-    """The same, with TLS from the first byte on (RFC 8314)."""
+    """The same with implicit TLS (RFC 8314)."""
 
 
 def _base64(text: str) -> str:
@@ -118,22 +119,22 @@ def _base64(text: str) -> str:
 
 
 def answer_in(error: BaseException | None) -> str:
-    """Return what the server said in an error of smtplib, for a person who may see it; "" when it said nothing."""
+    """Return the server's response from an smtplib error, for a person allowed to see it; "" if there was none."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         return next((_in_words(code, said) for code, said in error.recipients.values()), "")
     return _in_words(error.smtp_code, error.smtp_error) if isinstance(error, smtplib.SMTPResponseException) else ""
 
 
 def _in_words(code: int, said: object) -> str:
-    """Return an answer as one printable line of at most 300 characters."""
+    """Return a response as one printable line of at most 300 characters."""
     text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
     return "".join(each if each.isprintable() else " " for each in f"{code} {text}")[:300]
 
 
 def failure_of(error: Exception, *, taken: bool) -> Failed:
-    """Say what went wrong without what the server said, which may quote the mail.
+    """Return the failure for an error, without the server's text, which may quote the mail.
 
-    :param error: of smtplib, ssl or the system
+    :param error: from smtplib, ssl or the operating system
     :param taken: whether the server has the whole mail
     """
     if isinstance(error, smtplib.SMTPRecipientsRefused):
@@ -155,7 +156,7 @@ def failure_of(error: Exception, *, taken: bool) -> Failed:
 
 
 def _answer(error: smtplib.SMTPResponseException, code: int) -> Failed:
-    """What an answer means that is no yes. What the operator has to mend is no reason to give a mail up."""
+    """Return the failure for an error response. Problems that the operator has to fix are not permanent."""
     if isinstance(error, smtplib.SMTPAuthenticationError):
         remedy = "Check user and password in LATCHKEY_MAIL_URL; special characters are percent-encoded."
         return Failed(f"mail server refused user or password ({code})", remedy=remedy, fault=PROVIDER)
@@ -176,17 +177,17 @@ def _answer(error: smtplib.SMTPResponseException, code: int) -> Failed:
 
 ABOUT_SENDER = ("5.1.7", "5.1.8")
 ABOUT_MESSAGE = (".1.", ".2.", ".6.")
-"""Address, mailbox, content: subjects of a status code (RFC 3463, section 3) that are the same for each mail server.
-The others are about mail system, network, protocol and policy, as of a server that does not relay for us or has
-blocked our account."""
+"""Subjects of a status code (RFC 3463, section 3) that are the same for any mail server: address, mailbox, content.
+The others are mail system, network, protocol and policy, such as a server that doesn't relay for us or has blocked our
+account."""
 
 
 def _fault_of(status: str) -> str:
-    """Say what a refusal is about: a recipient that does not exist does not exist for another mail server either.
+    """Return what a rejection is about. A recipient that doesn't exist, for example, is the same for any mail server.
 
-    One for now is of the moment, and without a status code that says more a final one is about the message.
+    A temporary rejection is about the moment. A permanent one without an enhanced status code is about the message.
 
-    :param status: as ``_status`` returns it
+    :param status: from ``_status``
     """
     code, _, detail = status.partition(" ")
     if not _is_final(int(code)):
@@ -199,7 +200,7 @@ def _fault_of(status: str) -> str:
 
 
 def _is_no(code: int) -> bool:
-    """Say whether an answer refuses, for now or for good (RFC 5321, section 4.2.1)."""
+    """Return whether a reply is a temporary or permanent rejection (RFC 5321, section 4.2.1)."""
     return 400 <= code < 600
 
 
@@ -208,13 +209,13 @@ def _is_final(code: int) -> bool:
 
 
 def _status(code: int, said: object) -> str:
-    """Return the numbers of an answer, as ``550 5.7.1``: its words may quote the mail, its numbers say why."""
+    """Return the codes of a response, such as ``550 5.7.1``. They give the reason, and the text may quote the mail."""
     found = ENHANCED.match(said) if isinstance(said, bytes) else None
     return f"{code} {found[0].decode()}" if found else str(code)
 
 
 def _trouble(error: Exception) -> Failed:
-    """What it means that there is no answer at all."""
+    """Return the failure for an error without a response."""
     if isinstance(error, smtplib.SMTPNotSupportedError):
         remedy = "Use smtps:// with port 465, or have the server offer STARTTLS."
         return Failed("mail server offers no STARTTLS", remedy=remedy, fault=PROVIDER)
