@@ -1,6 +1,6 @@
 """The database: engine, transactions, deadlines and column types.
 
-Promises that a read never takes a lock and that no statement outlives its deadline.
+Guarantees that reads never take a lock and that no statement outlives its deadline.
 """
 
 from __future__ import annotations
@@ -55,5 +55,5 @@ def init_app(app: Flask) -> None:
 
 
 def check_models() -> None:
-    """Check all models together, at start and not with the first query: rows read past the ORM become objects, too."""
+    """Configure all mappers at startup rather than on the first query: rows read without the ORM need them as well."""
     configure_mappers()

@@ -1,7 +1,7 @@
-"""All processes follow the database's clock, so that leases, expiry and codes agree on every machine.
+"""Sync all processes to the database's clock, so that leases, expiry and codes agree on every machine.
 
-Each process measures by how much its machine's clock differs, when it connects and then now and then as a connection
-comes back, and ``app.clock`` shows the database's time. SQLite is on this machine and has its clock.
+Each process measures the offset of its machine's clock when it connects, and then periodically when a connection
+returns to the pool. ``app.clock`` returns the database's time. SQLite runs on the same machine and needs no sync.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ MEASURE_EVERY = 10.0
 WARN_EVERY = 60.0
 
 IGNORED = 0.25
-"""Seconds of difference that are left alone: a measurement is as inexact as the way to the server is long."""
+"""Seconds of difference that are ignored, in addition to the round trip, which limits the measurement's accuracy."""
 
 TOLERATED = 2.0
-"""Seconds of difference past which the operator is warned."""
+"""Seconds of difference above which the operator is warned."""
 
 STEP = 1.0
-"""Seconds by which a machine's clock may move against its own uptime before it is measured at once."""
+"""Seconds the machine's clock may drift from its monotonic clock before the offset is measured again immediately."""
 
 
 class DatabaseClock:
-    """What one process knows of the database's clock."""
+    """Measures the offset of the database's clock for one process."""
 
     def __init__(self, watchdog: Watchdog) -> None:
         self._watchdog = watchdog
@@ -45,16 +45,16 @@ class DatabaseClock:
         self._measuring = threading.Lock()
 
     def connected(self, connection: Any, *_rest: Any) -> None:
-        """Measure over a new connection."""
+        """Measure on a new connection."""
         self._measure(connection)
 
     def taken(self, connection: Any, *_rest: Any) -> None:
-        """Measure before anything else when this machine's clock was set, or stood still while the machine slept."""
+        """Measure first if this machine's clock was changed, or the machine was suspended."""
         if abs(_uptime() - self._uptime) > STEP:
             self._measure(connection)
 
     def returned(self, connection: Any, *_rest: Any) -> None:
-        """Measure now and then over a connection that has just served."""
+        """Measure periodically, on a connection that was just returned to the pool."""
         if connection is not None and time.monotonic() - self._measured_at > MEASURE_EVERY:
             self._measure(connection)
 
@@ -62,13 +62,13 @@ class DatabaseClock:
         if connection.closed or not self._measuring.acquire(blocking=False):
             return
         try:
-            with suppress(Exception):  # it is broken, which its next use will show
+            with suppress(Exception):  # a broken connection shows on its next use
                 self._note(*self._ask(connection))
         finally:
             self._measuring.release()
 
     def _ask(self, connection: Any) -> tuple[float, float]:
-        """Return by how many seconds the database is ahead of this machine, and how long asking took."""
+        """Return by how many seconds the database is ahead of this machine, and the round-trip time."""
         was, connection.autocommit = connection.autocommit, True
         self._watchdog.begin(connection)
         try:
@@ -91,7 +91,7 @@ class DatabaseClock:
 
 
 def follow(engine: Engine, watchdog: Watchdog) -> None:
-    """Have this process go by the clock of the PostgreSQL server behind ``engine``."""
+    """Sync this process to the clock of the PostgreSQL server behind ``engine``."""
     known = DatabaseClock(watchdog)
     event.listen(engine, "connect", known.connected)
     event.listen(engine, "checkout", known.taken)

@@ -1,4 +1,4 @@
-"""Column types, the declarative base that every model shares, and the Flask-SQLAlchemy extension."""
+"""Column types, the declarative base of all models, and the Flask-SQLAlchemy extension."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ CONSTRAINT_NAMES = {
 
 
 class UtcDateTime(sa.types.TypeDecorator[datetime]):
-    """An aware UTC time on every database; SQLite, which has no zones, gets the naive UTC value.
+    """An aware UTC datetime on every database. SQLite has no time zones and stores the naive UTC value.
 
-    Naive values are refused with ValueError: a time without a zone is a guess.
+    Naive values raise ValueError, since their time zone would be a guess.
     """
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
     def bind_processor(self, dialect: Dialect) -> Any:
-        """Return what turns a time into what the driver takes; for SQLite into text at once, in one step of C."""
+        """Return the converter from datetime to driver value. For SQLite it produces text directly, in one C call."""
         return _sqlite_text if dialect.name == "sqlite" else super().bind_processor(dialect)
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
-        """Return what turns what the driver gives into a time: text of SQLite, in one step; nothing elsewhere."""
+        """Return the converter from driver value to datetime: it parses SQLite's text. None for other databases."""
         return _time_of_sqlite if dialect.name == "sqlite" else None
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -49,9 +49,9 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
 
 
 class BrowserName(sa.types.TypeDecorator[str]):
-    """A browser by its name from the closed list of ``user_agents``; "" where no browser asked.
+    """A browser's name from the fixed list in ``user_agents``; "" for requests without a browser.
 
-    What came before there was a list is the User-Agent header as it was sent. It is read through the list as well.
+    Rows from before that list existed contain the User-Agent header as sent. It is mapped to the list on reading.
     """
 
     impl = sa.String(256)
@@ -65,7 +65,7 @@ class BrowserName(sa.types.TypeDecorator[str]):
 
 
 def _sqlite_text(value: datetime | None) -> str | None:
-    """Write ``value`` as SQLAlchemy's own DATETIME does on SQLite. Raises ValueError for a naive one."""
+    """Format ``value`` like SQLAlchemy's own DATETIME on SQLite. Raises ValueError for naive values."""
     if value is None:
         return None
     if value.tzinfo is not UTC:
@@ -76,15 +76,15 @@ def _sqlite_text(value: datetime | None) -> str | None:
 
 
 def _time_of_sqlite(text: str | None) -> datetime | None:
-    """Read a time as it stands in SQLite; with its zone where a statement once gave it as no time of ours.
+    """Parse a time stored in SQLite. Times written by a statement that bypassed ``UtcDateTime`` include the offset.
 
-    Naming the zone before a time is read costs a fifth of giving it one afterwards.
+    Appending the offset before parsing costs a fifth of setting the time zone afterwards.
     """
     return None if text is None else datetime.fromisoformat(text if text.endswith(ZONE) else text + ZONE)
 
 
 class Base(DeclarativeBase):
-    """The declarative base: constraint names that migrations can rely on, and our column types."""
+    """The declarative base, with predictable constraint names for migrations and our column types."""
 
     registry = registry(
         metadata=sa.MetaData(naming_convention=CONSTRAINT_NAMES),
@@ -93,7 +93,7 @@ class Base(DeclarativeBase):
 
 
 def partial_index(name: str, where: str, *columns: str) -> sa.Index:
-    """Return an index of the rows of which ``where`` (SQL) is true. Statements must say the same in literals."""
+    """Return an index of rows that satisfy the SQL ``where``. Queries must repeat that condition with literals."""
     return sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
 
 

@@ -1,13 +1,12 @@
-"""Statements compiled once and handed to the driver as they are, and rows read without the ORM's unit of work.
+"""Statements that are compiled once and passed straight to the driver, and rows read without the ORM's unit of work.
 
-Finding a compiled statement again, and making its result, costs SQLAlchemy several times what the database takes for
-a row by its index. Here a statement becomes text, with what its values need on the way in and out, once for each kind
-of database. It runs on the session's own connection and notifies the engine's listeners, so that transactions,
-deadlines and counts are those of every other statement.
+Looking up a cached statement and building its result takes SQLAlchemy several times as long as the database takes for
+an indexed row. Here each statement is compiled once per kind of database, along with the converters for its parameters
+and columns. It runs on the session's connection and notifies the engine's listeners, so transactions, deadlines and
+statement counts work as for any other statement.
 
-Detached rows are model objects that only statements change. Statements for them are written in tables and their
-columns, not in mapped attributes, which cost as much again. They belong to no session: setting an attribute raises
-AttributeError.
+Detached rows are model objects that are only changed by statements. Those use tables and columns rather than mapped
+attributes, which would double the cost. Detached rows belong to no session: setting an attribute raises AttributeError.
 """
 
 from __future__ import annotations
@@ -27,24 +26,24 @@ Converter = Callable[[Any], Any]
 CONNECTION = "latchkey.connection"
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s|%%")
 PREPARED = "latchkey.prepared"
-"""Of a connection to PostgreSQL, what runs prepared statements on it; a pooler allows none."""
+"""Key in the ``info`` of a PostgreSQL connection for its PreparedCursor. Not set behind a connection pooler."""
 
 
 @sa.event.listens_for(db.session, "after_begin")
 def _keep_connection(session: Session, transaction: SessionTransaction, connection: sa.Connection) -> None:
-    """Finding a session's connection again costs it more than the session needs for the rest of a statement."""
+    """Cache the session's connection: looking it up takes longer than the rest of a session's work for a statement."""
     session.info[CONNECTION] = connection
 
 
 @sa.event.listens_for(db.session, "after_transaction_create")
 @sa.event.listens_for(db.session, "after_transaction_end")
 def _forget_connection(session: Session, transaction: SessionTransaction) -> None:
-    """A savepoint is set when the session is asked for its connection; and a transaction that ended has none."""
+    """Clear the cache: sessions create savepoints when asked for their connection, and lose it with the transaction."""
     session.info.pop(CONNECTION, None)
 
 
 def session_connection() -> sa.Connection:
-    """Return the connection of this request's session, as ``db.session.connection()`` does, only sooner."""
+    """Return the current session's connection, like ``db.session.connection()`` but faster."""
     session = db.session()
     connection: sa.Connection | None = session.info.get(CONNECTION)
     return connection or session.connection()
@@ -52,18 +51,19 @@ def session_connection() -> sa.Connection:
 
 @dataclass(slots=True)
 class Context:
-    """What the engine's listeners ask of a statement's context."""
+    """The part of a statement's execution context that the engine's listeners use."""
 
     execution_options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A statement as one kind of database takes it.
+    """A statement compiled for one kind of cursor.
 
-    :ivar names: parameters in their order, each with its converter; ``by_name`` says how the driver wants them
-    :ivar fixed: values that stand in the statement itself
-    :ivar columns: place and converter of each column that the driver does not give as we want it
+    :ivar names: parameters in order, each with its converter
+    :ivar by_name: whether the driver takes parameters by name rather than by position
+    :ivar fixed: parameter values that are part of the statement itself
+    :ivar columns: index and converter of each result column that needs conversion
     """
 
     text: str
@@ -89,15 +89,15 @@ class _Ready:
 
 
 class CompiledStatement:
-    """One statement. All its parameters are given by name; a list of values can't be one.
+    """One statement. All parameters are passed by name; expanding lists are not supported.
 
-    :raises sqlalchemy.exc.DBAPIError: from whatever runs it, as ``session.execute`` would
+    :raises sqlalchemy.exc.DBAPIError: from any method that runs it, as ``session.execute`` would
     """
 
     def __init__(self, statement: Any, *, at_once: bool = False) -> None:
-        """Keep ``statement`` until a database asks for it.
+        """Store ``statement``; it is compiled on first use.
 
-        :param at_once: a transaction of its own, as ``app.db.engine`` explains
+        :param at_once: run it in its own transaction, as ``app.db.engine`` explains
         """
         self._statement = statement
         self._columns: list[str] = []
@@ -106,9 +106,9 @@ class CompiledStatement:
 
     @classmethod
     def into(cls, table: Any, *, at_once: bool = False, **expressions: Any) -> CompiledStatement:
-        """Return the INSERT of a row of ``table``: each column by its key, NULL where no value is given.
+        """Return the INSERT of a row into ``table``. Columns are passed by key; those not passed are NULL.
 
-        :param expressions: by column, what the database computes; their parameters are given by name, too
+        :param expressions: SQL expressions by column; their parameters are passed by name, too
         """
         insert = cls(sa.insert(table).inline().values(expressions), at_once=at_once)
         columns = [column.key for column in table.columns if not _numbered(column)]
@@ -116,24 +116,24 @@ class CompiledStatement:
         return insert
 
     def all(self, **values: Any) -> list[Sequence[Any]]:
-        """Return the rows that it finds, or returns of what it changed."""
+        """Return the selected rows, or those of a RETURNING clause."""
         ready, rows, _ = self._run(values, fetch=True)
         return [ready.row(row) for row in rows] if ready.columns else rows
 
     def first(self, **values: Any) -> Sequence[Any] | None:
-        """Return the first of its rows, or None. The statement itself limits how many there are."""
+        """Return the first row, or None. All rows are fetched, so the statement should limit them."""
         rows = self.all(**values)
         return rows[0] if rows else None
 
     def run(self, **values: Any) -> int:
-        """Return how many rows it changed."""
+        """Run it and return the number of rows changed."""
         return int(self._run(values)[2])
 
     def _run(self, values: dict[str, Any], *, fetch: bool = False) -> tuple[_Ready, list[Sequence[Any]], int]:
-        """Run it; return how it was run, the rows it found if they are to be fetched, and how many it changed.
+        """Run it; return its compiled form, the rows if they are to be fetched, and the number of rows changed.
 
-        Rows are fetched before the listeners hear of the end: SQLite writes what a statement with RETURNING has
-        changed when its last row is read, so a full disk shows there, and the turn to write lasts until then.
+        Rows are fetched before the listeners are told that the statement ended: SQLite completes a statement with
+        RETURNING when its last row is read, so a full disk only shows then, and the write lock is needed until then.
         """
         connection = session_connection()
         raw: Any = connection.connection.dbapi_connection
@@ -141,7 +141,7 @@ class CompiledStatement:
         ready = self._ready.get(type(cursor)) or self._make_ready(connection.dialect, type(cursor))
         arguments = ready.arguments(values)
         heard = (connection, cursor, ready.text, arguments, self._context, False)
-        listening = connection.engine.dispatch  # a connection's own would be put together for this one request
+        listening = connection.engine.dispatch  # a connection's own dispatch would be built for each request
         try:
             for listener in listening.before_cursor_execute:
                 listener(*heard)
@@ -178,7 +178,7 @@ class CompiledStatement:
 
 
 def _numbered_text(text: str) -> tuple[str, list[str]]:
-    """Return a text with ``%(name)s`` in it with ``$1`` and on instead, and the names that these stand for."""
+    """Replace ``%(name)s`` with ``$1`` and so on; return the text and the names in the order of their numbers."""
     places: dict[str, str] = {}
 
     def place(found: re.Match[str]) -> str:
@@ -189,7 +189,7 @@ def _numbered_text(text: str) -> tuple[str, list[str]]:
 
 
 def _numbered(column: Any) -> bool:
-    """Whether the database gives this column its value."""
+    """Return whether this is an autoincrement column."""
     return column.primary_key and isinstance(column.type, sa.Integer) and not column.foreign_keys
 
 
@@ -203,7 +203,7 @@ M = TypeVar("M")
 
 
 class Detached:
-    """The columns of one or several models in a row, and how to make objects of them again."""
+    """Reads the columns of one or several models from a row, and turns them into detached objects."""
 
     def __init__(self, *models: Any) -> None:
         self._models = models
@@ -211,11 +211,11 @@ class Detached:
         self.tables = [model.__table__ for model in models]
 
     def select(self) -> sa.Select[Any]:
-        """Return the beginning of a statement that reads these models, in this order."""
+        """Return a SELECT of these models' columns, in order, to be extended by the caller."""
         return sa.select(*self.tables)
 
     def read(self, row: Sequence[Any]) -> list[Any]:
-        """Return an object for each model, in order; None where an outer join found nothing. What follows is left."""
+        """Return an object per model, in order; None where an outer join had no match. Ignores any further columns."""
         made, begin = [], 0
         for model, names in zip(self._models, self._names, strict=True):
             values = row[begin : begin + len(names)]
@@ -231,9 +231,9 @@ def _whole(model: Any, names: list[str], values: Sequence[Any]) -> Any:
 
 
 def detached_from(model: type[M], values: dict[str, Any]) -> M:
-    """Return an object of ``model`` with these columns; one that is not given is None.
+    """Return an object of ``model`` with these column values; columns that are not given are None.
 
-    It has no state of the ORM, and making it costs a tenth of what the constructor does.
+    It has no ORM state, and is ten times as fast to create as with the constructor.
     """
     instance = object.__new__(model)
     instance.__dict__.update(_nothing(cast("Hashable", model)))
@@ -247,5 +247,5 @@ def _nothing(model: Any) -> dict[str, None]:
 
 
 def note(instance: Any, **values: Any) -> None:
-    """Let ``instance`` show what a statement has just written to its row."""
+    """Update a detached ``instance`` with values that a statement has just written to its row."""
     instance.__dict__.update(values)

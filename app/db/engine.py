@@ -1,13 +1,13 @@
-"""The engine: autocommit reads, one BEGIN before the first write, the same on both databases.
+"""The engine: autocommit reads, and one BEGIN before the first write, the same on both databases.
 
-Connections run in autocommit, so that a read is one round trip and takes no lock. Before the first
-writing statement the engine opens a transaction (``BEGIN IMMEDIATE`` on SQLite, where upgrading a
-reading transaction fails at once when another connection has written). What is checked before that is
-checked again by the conditional statement that changes it: READ COMMITTED on both databases.
+Connections run in autocommit mode, so that a read takes one round trip and no lock. Before the first writing statement
+the engine opens a transaction (``BEGIN IMMEDIATE`` on SQLite, where upgrading a read transaction fails immediately if
+another connection has written). Isolation is READ COMMITTED on both databases, so conditions checked before a write
+are checked again by the conditional statement that writes.
 
-A statement run with ``execution_options(at_once=True)`` is a transaction of its own. It counts
-tries before a passcode is compared, so that no failure afterwards can undo the count. It does not wait for
-the disk, as ``use_async_commit`` explains: the next full transaction writes both.
+A statement run with ``execution_options(at_once=True)`` is its own transaction. Attempts are counted this way before a
+passcode is compared, so that no later failure can undo the count. Such a statement doesn't wait for the disk, as
+``use_async_commit`` explains: the next full transaction flushes both.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ NAMES = "latchkey.names_to_hold"
 
 
 def engine_url(url: str) -> str:
-    """Return what ``create_engine`` is given for ``url``: only ``engine_options`` can say all that a URL of libpq says.
+    """Return the URL for ``create_engine``, with an SQLite path resolved against the working directory.
 
-    An SQLite file's path is counted from the working directory, as everything else of ours is.
+    For PostgreSQL the details go into ``engine_options``, as SQLAlchemy's URLs can't express all that libpq's can.
     """
     if not url.startswith("sqlite"):
         return "postgresql+psycopg://"
@@ -45,16 +45,16 @@ def engine_url(url: str) -> str:
 def engine_options(url: str, *, timeout: float, pool_size: int, pooled: bool = False) -> dict[str, Any]:
     """Return the options of ``create_engine`` for ``url``; ``timeout`` is in seconds.
 
-    :param pooled: whether a pooler in transaction mode stands before PostgreSQL
+    :param pooled: whether PostgreSQL is behind a pooler in transaction mode
     """
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": False}
-    options["hide_parameters"] = True  # an error in the log must not show values
+    options["hide_parameters"] = True  # logged errors must not contain values
     options |= {"json_serializer": lambda value: orjson.dumps(value).decode(), "json_deserializer": orjson.loads}
     if url.startswith("sqlite"):
         connect: dict[str, Any] = {"timeout": 0.0, "cached_statements": 512, "check_same_thread": False}
         connect["factory"] = sqlite.RetryingConnection
     else:
-        from app.db import postgresql  # its driver is for those who have that database
+        from app.db import postgresql  # needs the driver, which is optional
 
         connect = postgresql.connect_arguments(url, timeout, pooled=pooled)
     if ":memory:" not in url:
@@ -63,9 +63,9 @@ def engine_options(url: str, *, timeout: float, pool_size: int, pooled: bool = F
 
 
 def attach(engine: sa.Engine, *, timeout: float) -> None:
-    """Give ``engine`` its transactions and deadlines; ``timeout`` is in seconds.
+    """Set up transactions and deadlines on ``engine``; ``timeout`` is in seconds.
 
-    Listeners run in the order they are registered here: the turn in the queue comes before BEGIN.
+    Listeners run in the order they are registered here, so that writers queue before BEGIN.
     """
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", sqlite.prepare)
@@ -113,36 +113,36 @@ def _begin_before_writing(
 
 
 def _hold(names: Sequence[str]) -> str:
-    """Return the statement that waits for these names, always in the same order, so that no two wait for each other."""
+    """Return the statement that locks these names, always in the same order to avoid deadlocks."""
     keys = sorted({int.from_bytes(sha256(name.encode()).digest()[:8], "big", signed=True) for name in names})
     return "; ".join(f"SELECT pg_advisory_xact_lock({key})" for key in keys)
 
 
 def has_written(conn: sa.Connection) -> bool:
-    """Say whether ``conn`` is in a transaction that has written something."""
+    """Return whether ``conn`` is in a transaction, which only writes begin."""
     return bool(conn.info.get(BEGUN))
 
 
 def use_async_commit(conn: sa.Connection) -> None:
-    """Let the transaction that ``conn`` begins next be written without waiting for the disk.
+    """Let the next transaction on ``conn`` commit without waiting for the disk.
 
-    It survives every crash of ours; the last moments before a power cut it may not. For what can be asked for
-    again, never for what must not be undone: a used passcode, a session, a revocation.
+    It survives any crash of our processes, but may be lost in a power cut moments later. Use it for what can be
+    requested again, never for what must not be undone: a used passcode, a session, a revocation.
     """
     conn.info[LIGHT] = True
 
 
 def serialize_on(conn: sa.Connection, *names: str) -> None:
-    """Let what ``conn`` runs next be in a transaction, alone among those that take turns at any of these names.
+    """Run the next statements on ``conn`` in a transaction that is serialized with others on any of these names.
 
-    What it reads then still holds when it writes. SQLite has one write lock, and that is taken before the reading;
-    on PostgreSQL each name is an advisory lock, taken in the round trip of BEGIN. Free again after the transaction.
+    What the transaction reads is still true when it writes. SQLite takes its only write lock before the first read.
+    On PostgreSQL each name is an advisory lock, taken in the same round trip as BEGIN. Locks end with the transaction.
     """
     conn.info[NAMES] = names
 
 
 def _forget_transaction(conn: sa.Connection) -> None:
-    if not conn.invalidated:  # what an invalidated connection had begun is gone with it
+    if not conn.invalidated:  # the transaction of an invalidated connection is gone anyway
         info = conn.info
         info.pop(BEGUN, None)
         info.pop(LIGHT, None)
@@ -150,7 +150,7 @@ def _forget_transaction(conn: sa.Connection) -> None:
 
 
 def _queue_writers(engine: sa.Engine, timeout: float) -> None:
-    """Let the writers of this process queue for SQLite's one write lock instead of polling for it."""
+    """Have this process's writers queue for SQLite's single write lock instead of polling for it."""
     turns = sqlite.WriteQueue(timeout)
 
     @event.listens_for(engine, "before_cursor_execute")

@@ -1,6 +1,6 @@
-"""Personal data exports: each package says which columns of its tables belong in one.
+"""Personal data exports: each package declares which columns of its tables to include.
 
-A list of what is included, never of what is held back: a forgotten column is not exported.
+This is an allowlist, so a forgotten column is not exported.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from flask import Flask, current_app
 from sqlalchemy.orm import scoped_session
 
 BATCH = 500
-"""Rows read at a time: so many are in memory, however many there are."""
+"""Rows read at a time, which limits memory use."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportPart:
     """One file of an export.
 
-    :ivar name: of the file, without its ending
-    :ivar says: a sentence that describes its content
-    :ivar owner: the column that says whose a row is
-    :ivar columns: what is given, by the name it is given under
-    :ivar newest_by: columns that are never NULL, by which rows come newest first; together they are unique
-    :ivar where: which of the owner's rows are meant
+    :ivar name: file name without extension
+    :ivar says: sentence that describes its content
+    :ivar owner: column with the id of the row's user
+    :ivar columns: exported columns, by their name in the file
+    :ivar newest_by: columns that sort rows newest first; never NULL, and unique in combination
+    :ivar where: additional conditions on the user's rows
     """
 
     name: str
@@ -47,16 +47,16 @@ _REGISTERED = "latchkey.export"
 
 @dataclass(slots=True)
 class Registered:
-    """What each package gives, and which tables give nothing and why."""
+    """Parts registered by the packages, and tables that are excluded, with the reason."""
 
     parts: list[ExportPart] = field(default_factory=list)
     excluded: dict[str, str] = field(default_factory=dict)
 
 
 def register_export(app: Flask, parts: Sequence[ExportPart], excluded: Mapping[str, str] | None = None) -> None:
-    """Add files to every export, in this order; ``excluded`` are tables with rows of a user that give nothing.
+    """Add files to every export, in this order. ``excluded`` names tables of user data that are left out, and why.
 
-    No column may be a secret, a digest, an encrypted text, or an id that opens anything.
+    No column may be a secret, a digest, encrypted, or an id that grants access to anything.
     """
     registered: Registered = app.extensions.setdefault(_REGISTERED, Registered())
     registered.parts.extend(parts)
@@ -64,13 +64,13 @@ def register_export(app: Flask, parts: Sequence[ExportPart], excluded: Mapping[s
 
 
 def registered_export() -> Registered:
-    """Return what is registered with the app that runs."""
+    """Return what is registered with the current app."""
     registered: Registered = current_app.extensions[_REGISTERED]
     return registered
 
 
 def read(session: scoped_session[Any], part: ExportPart, user_id: int) -> Iterator[list[dict[str, Any]]]:
-    """Yield what ``part`` gives this user, newest first, in batches; each is one statement on its own."""
+    """Yield this user's rows for ``part`` in batches, newest first. Each batch is a separate statement."""
     mine = (part.owner == user_id, *part.where)
     keys = [key.label(f"key_{number}") for number, key in enumerate(part.newest_by)]
     given = [column.label(name) for name, column in part.columns.items()]
@@ -84,7 +84,7 @@ def read(session: scoped_session[Any], part: ExportPart, user_id: int) -> Iterat
 
 
 def _before(keys: Sequence[Any], place: Sequence[Any]) -> sa.ColumnElement[bool]:
-    """Return what holds for the rows that come after the one at ``place``."""
+    """Return the condition for rows that follow the one with the keys ``place``."""
     first, *others = keys
     if not others:
         return cast("sa.ColumnElement[bool]", first < place[0])

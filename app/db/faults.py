@@ -1,4 +1,4 @@
-"""Which errors mean that the database is unavailable, and why it is, in the operator's words."""
+"""Which errors mean that the database is unavailable, and explanations of the cause for operators."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Final
 from sqlalchemy import exc
 
 AWAY = ("08", "57P", "25006", "25P03", "25P04")
-"""SQLSTATEs, by how they begin, after which a connection is of no use (PostgreSQL, appendix A): it is broken, its
-server stops or starts, its server takes no writes any more (a failover that left connections open), or its
-transaction was ended with it."""
+"""SQLSTATE prefixes (PostgreSQL, appendix A) after which a connection is useless: it is broken, its server is stopping
+or starting, its server has become read-only (a failover that left connections open), or the server closed it because
+of a transaction timeout."""
 
 
 class DatabaseUnavailable(Exception):
-    """The database did not answer in time, or is known not to; try again shortly."""
+    """The database did not respond in time, or is known not to. Retry shortly."""
 
 
 class DatabaseReadOnly(DatabaseUnavailable):
-    """The database answers, but takes no writes: a standby, or a primary that was demoted."""
+    """The database responds but accepts no writes: it is a standby or a demoted primary."""
 
 
 class PoolerFound(Exception):
-    """A connection pooler stands before the database, and the settings do not say so."""
+    """There is a connection pooler in front of the database that the settings don't mention."""
 
     def __str__(self) -> str:
         return (
@@ -32,14 +32,14 @@ class PoolerFound(Exception):
 
 
 def unavailable(error: BaseException) -> bool:
-    """Say whether ``error`` comes from a database that is gone, locked, full, read-only or too slow."""
+    """Return whether ``error`` means that the database is down, locked, full, read-only or too slow."""
     if isinstance(error, (DatabaseUnavailable, exc.TimeoutError, exc.OperationalError)):
         return True
     return isinstance(error, exc.DBAPIError) and error.connection_invalidated
 
 
 def is_away(error: BaseException) -> bool:
-    """Say whether ``error`` of the driver means that its connection, and others like it, should be dropped."""
+    """Return whether a driver error means that its connection, and others in the pool, should be dropped."""
     state = getattr(error, "sqlstate", None)
     return state is not None and state.startswith(AWAY)
 
@@ -76,11 +76,11 @@ KNOWN: Final[tuple[tuple[str, str, str], ...]] = (
     ("timeout expired", "does not answer in time", "Look whether it runs, and for a firewall in between."),
     ("timed out", "does not answer in time", "Look whether it runs, and for a firewall in between."),
 )
-"""What stands in libpq's text, what that means, and the remedy; the first that fits is said."""
+"""Substring of libpq's error, its meaning, and a remedy. The first match is used."""
 
 
 def why_unreached(error: BaseException) -> tuple[str, str] | None:
-    """Return what keeps us from the database ("refuses user or password") and a remedy; None if unknown."""
+    """Return why the database can't be reached ("refuses user or password") and a remedy; None if unknown."""
     reason = getattr(error, "orig", None) or error
     if isinstance(reason, sqlite3.Error):
         return f"can't be used ({reason})", "Look at its disk, and who may write there."

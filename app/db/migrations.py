@@ -1,7 +1,7 @@
 """The migrations of this release, and Flask-Migrate to run them.
 
-Flask-Migrate brings Alembic, a tenth of all that a process would load. What serves needs neither: it compares the
-revision of its tables with the names of the files.
+Flask-Migrate imports Alembic, a tenth of everything a process would load. Serving needs neither: it compares the
+revision of the tables with the migrations' file names.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ DIRECTORY = Path(__file__).parents[2] / "migrations"
 
 
 def revisions() -> list[str]:
-    """Return the revisions of this release, oldest first: one chain, and each file's name begins with its own."""
+    """Return the revisions of this release, oldest first. They form one chain, and file names start with them."""
     return sorted(path.name.partition("_")[0] for path in (DIRECTORY / "versions").glob("[0-9]*_*.py"))
 
 
 def bound_to(app: Flask) -> Any:
-    """Return Flask-Migrate, bound to ``app`` now if it was not yet; its commands are then ``flask db``."""
+    """Return Flask-Migrate, binding it to ``app`` if necessary. That adds its commands to ``flask db``."""
     from flask_migrate import Migrate
 
     if "migrate" not in app.extensions:
@@ -32,7 +32,7 @@ def bound_to(app: Flask) -> Any:
 
 
 def upgrade(app: Flask) -> None:
-    """Run the migrations that the tables lack, in the context of ``app``."""
+    """Run pending migrations. Needs the app context of ``app``."""
     from flask_migrate import upgrade
 
     bound_to(app)

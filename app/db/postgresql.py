@@ -1,13 +1,13 @@
-"""How PostgreSQL is used: connections, deadlines, and a pooler before it (ADR 31).
+"""PostgreSQL: connections, deadlines, and connection poolers (ADR 31).
 
-``statement_timeout`` runs inside PostgreSQL and is no help when that process is frozen. So a watchdog thread in each
-web process shuts the socket of a statement that is overdue; the driver then sees a closed connection and the pool
-drops it.
+``statement_timeout`` runs inside PostgreSQL and doesn't help if that process is frozen. So a watchdog thread in each
+web process shuts down the socket of an overdue statement. The driver then sees a closed connection, and the pool drops
+it.
 
-A pooler in transaction mode (PgBouncer) gives each transaction another connection to the server. Nothing may be set
-for a session there: what one transaction sets for it the next one may not find, or a stranger does. So each
-transaction sets its own deadlines. A statement by itself is sent together with what sets them, as one transaction in
-one round trip (libpq's pipeline); ``BEGIN`` carries them along.
+A pooler in transaction mode (PgBouncer) may run each transaction on a different server connection. Session settings
+don't work there: the next transaction may not see them, but another client's may. So each transaction sets its own
+deadlines. A single statement is sent together with the one that sets them, as one transaction in one round trip (libpq
+pipeline mode). In an explicit transaction they are part of ``BEGIN``.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ STUCK_AFTER = 1.0
 """Seconds after which a running statement counts as stuck."""
 
 MOST_STUCK = 8
-"""With this many statements stuck, further ones are refused at once."""
+"""With this many stuck statements, further ones are rejected immediately."""
 
 TICK = 0.25
-"""Seconds between two looks of the watchdog."""
+"""Seconds between two checks of the watchdog."""
 
 
 class Watchdog:
-    """Ends statements that run past ``limit`` seconds by shutting their socket."""
+    """Ends statements that run longer than ``limit`` seconds by shutting down their socket."""
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
@@ -52,9 +52,9 @@ class Watchdog:
         self._starting = threading.Lock()
 
     def begin(self, connection: Any) -> None:
-        """Note that ``connection`` (a psycopg connection) has a statement under way.
+        """Record that ``connection`` (a psycopg connection) starts a statement.
 
-        :raises DatabaseUnavailable: when too many statements are stuck already
+        :raises DatabaseUnavailable: when too many statements are already stuck
         """
         if self._pid != os.getpid():
             self._start()
@@ -64,7 +64,7 @@ class Watchdog:
         self._running[connection] = now
 
     def end(self, connection: Any) -> None:
-        """Note that the statement of ``connection`` is over."""
+        """Record that the statement of ``connection`` has ended."""
         self._running.pop(connection, None)
 
     def _stuck(self, now: float) -> int:
@@ -98,13 +98,13 @@ def _shut(connection: Any) -> None:
 
 
 class PooledCursor(psycopg.Cursor[Any]):
-    """A cursor whose transactions each begin with ``settings``, by name."""
+    """A cursor that applies ``settings`` at the start of each transaction."""
 
     settings: ClassVar[dict[str, str]]
     _set_all: ClassVar[bytes]
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> PooledCursor:
-        """Run one statement, in the transaction under way or in one of its own."""
+        """Run one statement, in the current transaction or in its own."""
         if self._in_transaction():
             return super().execute(query, params, **options)
         if isinstance(query, str) and query.startswith("BEGIN"):
@@ -115,7 +115,7 @@ class PooledCursor(psycopg.Cursor[Any]):
         return self
 
     def executemany(self, query: Any, params_seq: Iterable[Any], *, returning: bool = False) -> None:
-        """Run one statement with each of these parameters."""
+        """Run one statement with each set of parameters."""
         if self._in_transaction():
             super().executemany(query, params_seq, returning=returning)
             return
@@ -127,7 +127,7 @@ class PooledCursor(psycopg.Cursor[Any]):
         return self.connection.pgconn.transaction_status != TransactionStatus.IDLE
 
     def _set(self) -> None:
-        """Set them until the end of the transaction that a pipeline is."""
+        """Apply the settings until the end of the pipeline, which is an implicit transaction."""
         psycopg.Cursor(self.connection).execute(self._set_all)
 
     def _set_local(self) -> str:
@@ -135,40 +135,40 @@ class PooledCursor(psycopg.Cursor[Any]):
 
 
 def cursor_with(settings: dict[str, str]) -> type[PooledCursor]:
-    """Return a kind of cursor whose transactions begin with these settings."""
+    """Return a cursor class whose transactions begin with these settings."""
     calls = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
     return type("PooledCursor", (PooledCursor,), {"settings": settings, "_set_all": f"SELECT {calls}".encode()})
 
 
 UNSUPPORTED = "unsupported startup parameter"
-"""What PgBouncer says of a connection that brings settings of its own."""
+"""PgBouncer's error for a connection with startup parameters it doesn't support."""
 
 
 BY_INDEX = {"enable_seqscan": "off", "jit": "off"}
-"""Indexes are used wherever there is one. PostgreSQL keeps the plan of a prepared statement until the table is next
-analyzed: one made while it was small or empty would read it whole, however large it has become meanwhile. Through a
-pooler nothing is prepared, and each plan is made for the table as it is.
+"""Use an index whenever there is one. PostgreSQL keeps the plan of a prepared statement until the table is next
+analyzed, and a plan made while the table was small or empty would scan it sequentially, however large it has grown.
+Behind a pooler nothing is prepared, so every plan is made for the table as it is.
 
-Up to release 17 the setting makes a table that has no such index seem to cost ten thousand million, and what costs
-that much is compiled first: half a second to four for a handful of rows.
+JIT is off because, up to PostgreSQL 17, disabling sequential scans adds ten billion to the cost of reading a table
+without a suitable index. Statements that expensive are compiled first, which takes 0.5 to 4 seconds for a few rows.
 """
 
 
 def connect_arguments(url: str, timeout: float, *, pooled: bool) -> dict[str, Any]:
-    """Return what psycopg is given to connect to ``url``: all that stands there, and our deadline in seconds.
+    """Return psycopg's connection arguments: everything from ``url``, plus our deadline ``timeout`` in seconds.
 
     :raises ValueError: when libpq can't use ``url``
     """
     found: dict[str, Any] = {"connect_timeout": 2, **parameters(url)}
-    # A busy statement is prepared by app.db.prepared. The driver would prepare any it sees several times, with a plan
-    # for no values in particular, and would drop all that is prepared with the next rollback.
+    # Frequent statements are prepared by app.db.prepared. psycopg would prepare any statement it runs several times,
+    # with a generic plan, and would deallocate all prepared statements on the next rollback.
     found["prepare_threshold"] = None
     if "," in found.get("host", ""):
-        found.setdefault("target_session_attrs", "read-write")  # of several servers the one that can be written
+        found.setdefault("target_session_attrs", "read-write")  # of several servers, use the writable one
     milliseconds = str(int(timeout * 1000))
     deadlines = {"statement_timeout": milliseconds, "lock_timeout": milliseconds, "synchronous_commit": "off"}
     if pooled:
-        os.environ["PGTZ"] = "UTC"  # libpq asks for it at the start; a pooler takes this, and keeps it for the client
+        os.environ["PGTZ"] = "UTC"  # libpq sends it at startup; poolers accept it and keep it per client
         return found | {"cursor_factory": cursor_with(deadlines)}
     given = [found["options"]] if "options" in found else []
     ours = [f"-c {name}={value}" for name, value in (deadlines | BY_INDEX | {"timezone": "UTC"}).items()]
@@ -176,9 +176,9 @@ def connect_arguments(url: str, timeout: float, *, pooled: bool) -> dict[str, An
 
 
 def refuse_unseen_pooler(timeout: float) -> Callable[[Any, Any], None]:
-    """Return what refuses a connection that came without our deadline: something on the way has dropped it.
+    """Return a listener that rejects a connection without our deadline, which a pooler on the way must have dropped.
 
-    What is returned raises PoolerFound.
+    The listener raises PoolerFound.
     """
     expected = str(int(timeout * 1000))
 
@@ -195,7 +195,7 @@ def refuse_unseen_pooler(timeout: float) -> Callable[[Any, Any], None]:
 
 
 def attach(engine: sa.Engine, timeout: float) -> Watchdog:
-    """Give ``engine`` its deadline, in seconds, and have it drop useless connections; return the watchdog."""
+    """Enforce ``timeout`` in seconds on ``engine``, and have it drop unusable connections; return the watchdog."""
     watchdog = Watchdog(timeout)
     event.listen(engine, "first_connect", refuse_unseen_pooler(timeout))
     event.listen(engine, "connect", _refuse_read_only)
@@ -208,12 +208,12 @@ def attach(engine: sa.Engine, timeout: float) -> Watchdog:
 
 
 def _prepare_statements(connection: Any, record: Any) -> None:
-    if not issubclass(connection.cursor_factory, PooledCursor):  # a pooler may give each transaction another server
+    if not issubclass(connection.cursor_factory, PooledCursor):  # behind a pooler, server connections change
         record.info[PREPARED] = PreparedCursor(connection)
 
 
 def _refuse_closed_socket(connection: Any, record: Any, proxy: Any) -> None:
-    """Drop a pooled connection whose server has gone: its idle socket is readable. No round trip."""
+    """Drop a pooled connection that the server has closed: its idle socket is readable. No round trip."""
     if connection.closed:
         raise exc.DisconnectionError("the connection was closed")
     poll = select.poll()
@@ -223,11 +223,11 @@ def _refuse_closed_socket(connection: Any, record: Any, proxy: Any) -> None:
 
 
 READ_ONLY = (b"in_hot_standby", b"default_transaction_read_only")
-"""What a server (14 and later) reports about itself, by itself and whenever it changes: it costs no round trip."""
+"""Parameters that a server (14 and later) reports unasked whenever they change, so checking needs no round trip."""
 
 
 NOT_WRITABLE = "session is read-only"
-"""What libpq says of a server that is not what ``target_session_attrs=read-write`` asks for."""
+"""libpq's error for a server that doesn't satisfy ``target_session_attrs=read-write``."""
 
 
 def _is_read_only(connection: Any) -> bool:
@@ -235,20 +235,20 @@ def _is_read_only(connection: Any) -> bool:
 
 
 def _refuse_read_only(connection: Any, record: Any) -> None:
-    """Take no new connection to a server that can't be written: what it would show may be out of date."""
+    """Reject a new connection to a read-only server, whose data may be out of date."""
     if _is_read_only(connection):
         connection.close()
         raise DatabaseReadOnly("the database takes no writes")
 
 
 def _drop_read_only(connection: Any, record: Any, proxy: Any) -> None:
-    """Drop the pool when its server takes no writes any more: by now its name may lead to another one."""
+    """Invalidate the pool when its server has become read-only: the host name may lead to another server by now."""
     if _is_read_only(connection):
         raise exc.InvalidatePoolError("the database takes no writes any more")
 
 
 def _drop_when_away(context: Any) -> None:
-    """Drop connection and pool after errors that say so, though the connection itself is open still."""
+    """Drop connection and pool after errors that make them useless, even if the connection is still open."""
     error = context.original_exception
     if context.connection is not None:
         context.is_disconnect = context.is_disconnect or is_away(error)

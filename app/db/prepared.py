@@ -1,7 +1,7 @@
-"""Statements that PostgreSQL keeps prepared, run through libpq as ``psycopg.pq`` offers it (ADR 62).
+"""Prepared statements for PostgreSQL, run directly through libpq with ``psycopg.pq`` (ADR 62).
 
-psycopg's own cursor decides for each statement whether to prepare it, rewrites its placeholders, and waits in
-generators of Python: several times what PostgreSQL takes to find a row by its index.
+On each execution, psycopg's own cursor decides whether to prepare the statement, rewrites its placeholders, and waits
+in Python generators. That takes several times as long as PostgreSQL takes to look up a row by index.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ _DONE = frozenset((ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK))
 
 
 class PreparedCursor:
-    """Runs statements on one connection for as long as that lives, one after the other.
+    """Runs statements on one connection, one at a time, for the lifetime of the connection.
 
-    It is as much of a cursor as the engine's listeners ask for: ``connection``, ``execute``, ``rowcount``.
+    Implements only the part of the cursor interface that the engine's listeners need: ``connection``, ``execute``,
+    ``rowcount``.
     """
 
     is_numbered = True
-    """Its texts have ``$1`` and on for their values."""
+    """Its statements use ``$1`` and so on as placeholders."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self.connection = connection
@@ -38,21 +39,23 @@ class PreparedCursor:
         self._found: Any = None
 
     def execute(self, text: str, arguments: Sequence[Any] | None = None) -> None:
-        """Run ``text``, with values for ``$1`` and on; without any it may be several statements, and is not prepared.
+        """Run ``text`` with values for ``$1`` and so on.
 
-        It waits without holding up other threads, and ends as the connection does: with an error of the driver.
-        :raises psycopg.Error: as a cursor of psycopg would
+        Without ``arguments``, the text is not prepared and may contain several statements. Other threads can run
+        meanwhile. If the connection is closed, this raises a driver error.
+
+        :raises psycopg.Error: as a psycopg cursor would
         """
         if arguments is None:
             self._found = self._checked(self._libpq.exec_(text.encode()))
             return
-        # As text, because a number's binary form depends on how wide the column is.
+        # Text format, because the binary form of a number depends on the width of the column.
         given: Any = self._values.dump_sequence(arguments, [PyFormat.TEXT] * len(arguments))
         try:
             found = self._run(text, given)
         except (FeatureNotSupported, InvalidSqlStatementName):
-            # A migration changed what it returns, or DEALLOCATE was run here, and others may be as stale. It has done
-            # nothing yet, so it is run again, except in a transaction, which has failed with it.
+            # A migration changed its result columns, or someone ran DEALLOCATE. Other statements may be stale as well.
+            # It had no effect yet, so run it again, unless it was in a transaction, which has failed with it.
             self._names.clear()
             if self._libpq.transaction_status != TransactionStatus.IDLE:
                 raise
@@ -61,12 +64,12 @@ class PreparedCursor:
         self.rowcount = -1 if changed is None else changed
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """Return the rows that the last statement found."""
+        """Return the rows of the last statement."""
         self._values.set_pgresult(self._found)
         return self._values.load_rows(0, self._found.ntuples, tuple)
 
     def close(self) -> None:
-        """Forget what was found: SQLAlchemy closes a cursor that failed, and this one goes on."""
+        """Discard the last result. SQLAlchemy closes a cursor that failed, but this one stays usable."""
         self._found = None
 
     def _run(self, text: str, given: Any) -> Any:
@@ -74,11 +77,11 @@ class PreparedCursor:
         return self._checked(self._libpq.exec_prepared(name, given))
 
     def _prepare(self, text: str) -> bytes:
-        # Through a pooler that nothing told us of, the name may be looked up among those that another process prepared:
-        # there it must be missing, and never be another statement's.
+        # Behind a pooler we don't know of, the name may be looked up on a connection that another process prepared
+        # statements on. It must be unknown there, and never match a different statement.
         name = f"latchkey_{sha256(text.encode()).hexdigest()[:16]}_{next(_numbers)}".encode()
         self._checked(self._libpq.prepare(name, text.encode()))
-        self._names[text] = name  # a rollback leaves it prepared
+        self._names[text] = name  # it stays prepared after a rollback
         return name
 
     def _checked(self, result: Any) -> Any:

@@ -1,8 +1,8 @@
-"""Read-only service: every process answers reads, and no change reaches the database, by whomever it comes.
+"""Read-only mode: every process keeps serving reads, and the database rejects changes from any client.
 
-The database itself refuses: triggers on every table, made in one transaction with a row that says until when. So no
-process has to learn of it, none is a moment late, and while nothing is read-only nothing is asked. ``flask db move``
-switches it on. While it works it renews the row; when it is killed, the service takes changes again LEASE later.
+The database enforces it through triggers on every table, created in one transaction with a row that holds the end time.
+So processes need no notification, none of them lags behind, and there is no overhead while the mode is off.
+``flask db move`` turns it on and renews the row while it runs. If it is killed, changes are accepted again after LEASE.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 TABLE: Final = "latchkey_read_only"
 FUNCTION: Final = "latchkey_refuse"
 SIGN: Final = "latchkey: read-only"
-"""What the database says when it refuses."""
+"""Text that identifies the error raised by the triggers."""
 
 SQLSTATE: Final = "LK001"
 LEASE: Final = timedelta(seconds=60)
 LOCK_WITHIN: Final = "10s"
-"""How long a writing transaction that is under way is waited for."""
+"""How long to wait for write transactions in progress, on PostgreSQL."""
 
 FOR_GOOD: Final = 253402300799
-"""Seconds since 1970 until the end of the year 9999."""
+"""Unix time of the end of the year 9999."""
 
 LONGEST: Final = timedelta(minutes=10)
 _OPERATIONS: Final = ("INSERT", "UPDATE", "DELETE")
 
 
 class ServiceReadOnly(DatabaseUnavailable):
-    """The database takes no changes for a while, because the operator moves it.
+    """The database temporarily accepts no changes, because the operator is moving it.
 
-    :ivar retry_after: seconds after which it is worth trying again
+    :ivar retry_after: seconds after which to retry
     """
 
     def __init__(self, retry_after: int) -> None:
@@ -52,14 +52,14 @@ _NOW: Final = {
     "sqlite": "CAST(strftime('%s', 'now') AS INTEGER)",
     "postgresql": "CAST(extract(epoch FROM clock_timestamp()) AS bigint)",
 }
-"""Seconds since 1970 by the database's clock, which all processes go by."""
+"""SQL for the Unix time by the database's clock, which all processes use."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadOnly:
-    """That the service is read-only.
+    """State of read-only mode while it is on.
 
-    :ivar for_good: whether it stays so until ``lift``, for all is moved
+    :ivar for_good: whether it lasts until ``lift``, because everything has been moved
     :ivar back_in: seconds after which it is expected to end
     """
 
@@ -68,7 +68,7 @@ class ReadOnly:
 
 
 def state(connection: sa.Connection) -> ReadOnly | None:
-    """Return whether the service is read-only; None while it takes changes."""
+    """Return the state of read-only mode; None if it is off."""
     if not sa.inspect(connection).has_table(TABLE):
         return None
     now = _NOW[connection.dialect.name]
@@ -77,7 +77,7 @@ def state(connection: sa.Connection) -> ReadOnly | None:
 
 
 def begin(connection: sa.Connection, tables: Iterable[str], back_in: timedelta) -> None:
-    """Take no changes of these tables from now on, for LEASE. ``connection`` is in autocommit."""
+    """Reject changes to these tables from now on, for LEASE. ``connection`` must be in autocommit mode."""
     with _transaction(connection):
         _remove(connection)
         connection.exec_driver_sql(f"CREATE TABLE {TABLE} (until BIGINT NOT NULL, back_at BIGINT NOT NULL)")
@@ -88,14 +88,14 @@ def begin(connection: sa.Connection, tables: Iterable[str], back_in: timedelta) 
 
 
 def renew(connection: sa.Connection, back_in: timedelta, *, for_good: bool = False) -> bool:
-    """Go on for another LEASE, or until ``lift``; return whether it was in force without a break until now."""
+    """Extend read-only mode by another LEASE, or until ``lift``; return False if it had already expired."""
     until = str(FOR_GOOD) if for_good else _after(connection, LEASE)
     statement = f"UPDATE {TABLE} SET until = {until}, back_at = {_after(connection, back_in)}"  # noqa: S608
     return connection.exec_driver_sql(f"{statement} WHERE until > {_NOW[connection.dialect.name]}").rowcount == 1
 
 
 def lift(connection: sa.Connection) -> None:
-    """Take changes again. ``connection`` is in autocommit."""
+    """Accept changes again. ``connection`` must be in autocommit mode."""
     with _transaction(connection):
         _remove(connection)
 
@@ -160,7 +160,7 @@ def _within_reason(seconds: int) -> int:
 
 
 def say_so(context: ExceptionContext) -> None:
-    """Raise ``ServiceReadOnly`` for an error by which the database says so; the engine's listener for errors."""
+    """Raise ``ServiceReadOnly`` for an error raised by the triggers. Runs as the engine's error listener."""
     error: Any = context.original_exception
     if SIGN not in str(error) or context.connection is None:
         return

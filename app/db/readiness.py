@@ -1,4 +1,4 @@
-"""Whether the database can be used: it takes writes, and its tables fit this release."""
+"""Readiness checks: the database accepts writes, and its tables fit this release."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from config.problems import NOT_CONFIGURED
 
 WRITE = "PRAGMA user_version = 0"
 WRITE_EVERY = 1.0
-"""Seconds between two writes of a process that only try whether SQLite can be written."""
+"""Minimum seconds between two test writes to SQLite by the same process."""
 
 
 class _Tries:
-    """What came of a process's last try to write, for the questions of the second after it."""
+    """Caches the result of a process's last test write for ``WRITE_EVERY``."""
 
     def __init__(self) -> None:
         self._asking = threading.Lock()
@@ -46,10 +46,10 @@ _tries: weakref.WeakKeyDictionary[sa.Engine, _Tries] = weakref.WeakKeyDictionary
 
 
 def refuse_unless_writable(connection: sa.Connection) -> None:
-    """Return when the database takes writes.
+    """Raise unless the database accepts writes.
 
-    :raises DatabaseReadOnly: when PostgreSQL is read-only; its connection is dropped
-    :raises sqlalchemy.exc.DBAPIError: when it does not answer; on SQLite also when its disk is full
+    :raises DatabaseReadOnly: when PostgreSQL is read-only; the connection is dropped
+    :raises sqlalchemy.exc.DBAPIError: when it doesn't respond; on SQLite also when the disk is full
     """
     if connection.dialect.name == "sqlite":
         _tries.setdefault(connection.engine, _Tries()).write(connection)
@@ -59,16 +59,16 @@ def refuse_unless_writable(connection: sa.Connection) -> None:
 
 
 def _write_to_sqlite(connection: sa.Connection) -> sqlite3.Error | None:
-    """Write an unused number into the file's header, which adds a page to the log; return what prevented it.
+    """Write an unused number to the file header, which appends a page to the WAL; return the error if it failed.
 
-    It has to be committed, for what is rolled back never reaches the disk. It doesn't wait: a file that another
-    writer has locked is one that can be written.
+    The write is committed, because a rolled back one would never reach the disk. It doesn't wait for locks: if another
+    writer holds the lock, the file is writable.
     """
     driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
     try:
         cursor = sqlite3.Cursor(driver)
-        cursor.execute("PRAGMA synchronous=NORMAL")  # whether it can be written is known before it is on the disk
+        cursor.execute("PRAGMA synchronous=NORMAL")  # no need to wait for the disk
         connection.info[UNSYNCED] = True
         cursor.execute(WRITE)
     except sqlite3.OperationalError as error:
@@ -79,20 +79,20 @@ def _write_to_sqlite(connection: sa.Connection) -> sqlite3.Error | None:
 log = structlog.get_logger()
 
 VERSION_TABLE = "alembic_version"
-"""Where Alembic notes the revision that it has reached: one row, none after a downgrade of everything."""
+"""Table where Alembic stores the current revision. It has one row, or none after a complete downgrade."""
 
 NUMBERED = re.compile(r"[0-9]{4,}", re.ASCII)
-"""How revisions are named. They form one chain, so one with a higher number comes later."""
+"""Format of revision ids. They form one chain, so a higher number is later."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """How the tables of a database fit this release.
+    """Result of comparing the tables of a database with this release.
 
-    :ivar head: the newest revision of this release
-    :ivar missing: revisions of this release that the tables lack, oldest first
-    :ivar newer: the revision of a newer release that the tables have, "" when there is none
-    :ivar foreign: a revision that no release of ours has, "" when there is none
+    :ivar head: newest revision of this release
+    :ivar missing: pending revisions, oldest first
+    :ivar newer: revision of the tables if it belongs to a newer release, else ""
+    :ivar foreign: revision of the tables if it belongs to no release of ours, else ""
     """
 
     head: str
@@ -102,7 +102,7 @@ class Fit:
 
     @property
     def fault(self) -> str:
-        """Why this release can't work with these tables; "" when it can."""
+        """Why this release can't use these tables; "" if it can."""
         if self.foreign:
             return f"the tables are of another program or an unknown release (revision {self.foreign})."
         if self.missing:
@@ -112,7 +112,7 @@ class Fit:
 
     @property
     def remedy(self) -> str:
-        """What to do about the fault."""
+        """How to fix the fault."""
         if self.foreign:
             return "Look at LATCHKEY_DATABASE_URL, or install the release that made them."
         return "Bring the database up to date: flask db upgrade"
@@ -121,7 +121,7 @@ class Fit:
 def fit(connection: sa.Connection) -> Fit:
     """Compare the tables at ``connection`` with the migrations of this release.
 
-    Tables of a newer release fit: a migration must leave them usable by the release before
+    Tables of a newer release fit, since migrations must keep them usable by the previous release
     (docs/architecture.md, Migrations).
     """
     known = migrations.revisions()
@@ -137,7 +137,7 @@ def fit(connection: sa.Connection) -> Fit:
 
 
 def revision(connection: sa.Connection) -> str | None:
-    """Return the revision that the tables at ``connection`` are at; None before the first migration."""
+    """Return the current revision of the tables at ``connection``; None before the first migration."""
     if not sa.inspect(connection).has_table(VERSION_TABLE):
         return None
     at: str | None = connection.scalar(sa.select(sa.column("version_num")).select_from(sa.table(VERSION_TABLE)))
@@ -145,9 +145,9 @@ def revision(connection: sa.Connection) -> str | None:
 
 
 def require_fit(connection: sa.Connection) -> None:
-    """End this process with status 78 when its release can't work with the tables; warn when they are newer.
+    """Exit with status 78 if this release can't use the tables; log a warning if they are newer.
 
-    The status is EX_CONFIG of sysexits.h: starting again changes nothing before a person has.
+    The status is EX_CONFIG of sysexits.h: restarting is pointless until someone has fixed the cause.
     """
     found = fit(connection)
     if found.fault:

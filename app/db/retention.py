@@ -1,4 +1,4 @@
-"""Delete expired rows, a batch at a time."""
+"""Delete expired rows in batches."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from flask import Flask, current_app
 from sqlalchemy.orm import scoped_session
 
 BATCH = 1000
-"""Rows a statement deletes at the most: a writer that waits for it hardly notices."""
+"""Maximum rows deleted per statement, so that waiting writers are hardly delayed."""
 
 LOOK_FOR = 1.0
-"""Seconds for which a walk looks at a time: at a million rows it takes three such looks, ten minutes apart."""
+"""Maximum seconds a walk scans at a time. A million rows take three such runs, ten minutes apart."""
 
 Cleanup = Callable[[], int]
-"""Deletes one batch, commits it and returns how many rows went."""
+"""Deletes one batch, commits, and returns the number of deleted rows."""
 
 _REGISTERED = "latchkey.cleanups"
 
 
 def register_cleanups(app: Flask, *cleanups: Cleanup) -> None:
-    """Have the worker call each of these now and then, until it returns 0."""
+    """Have the worker periodically call each of these until it returns 0."""
     app.extensions.setdefault(_REGISTERED, []).extend(cleanups)
 
 
 def registered_cleanups() -> list[Cleanup]:
-    """Return what is registered with the app that runs."""
+    """Return the cleanups registered with the current app."""
     return list(current_app.extensions[_REGISTERED])
 
 
 class Walk:
-    """A way through a table by its key, for old rows that no index finds: one more entry for each change costs more.
+    """Scans a table by primary key for old rows, where maintaining an index on every write would cost more.
 
-    It is made once in a process, and each look goes on where the last one ended.
+    Create one per process. Each run continues where the last one ended.
     """
 
     def __init__(self, model: Any) -> None:
@@ -44,9 +44,9 @@ class Walk:
         self._after: Any = None
 
     def delete_batch(self, session: scoped_session[Any], old: sa.ColumnElement[bool]) -> int:
-        """Go on until a batch has rows that are ``old``, and delete those; return how many. Commits by itself.
+        """Scan until a batch contains ``old`` rows, and delete those; return how many. Runs in its own transaction.
 
-        Returns 0 at the end of the table, from which the next look begins anew, or after ``LOOK_FOR``.
+        Returns 0 at the end of the table, after which the next run starts over, or after ``LOOK_FOR``.
         """
         until = time.monotonic() + LOOK_FOR
         while True:
@@ -61,7 +61,7 @@ class Walk:
 
 
 def delete_batch(session: scoped_session[Any], model: Any, old: sa.ColumnElement[bool]) -> int:
-    """Delete at most ``BATCH`` rows of ``model`` that are ``old``; return how many. Commits by itself."""
+    """Delete up to ``BATCH`` rows of ``model`` that are ``old``; return how many. Runs in its own transaction."""
     (key,) = model.__table__.primary_key.columns
     return _delete(session, model, key.in_(sa.select(key).where(old).limit(BATCH)))
 

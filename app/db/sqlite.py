@@ -1,8 +1,8 @@
-"""SQLite has one write lock: a queue for it in this process, and short naps while another process holds it.
+"""SQLite's single write lock: a queue within this process, and short sleeps while another process holds the lock.
 
-Otherwise every thread would wait for the lock of another program (a backup), one deadline after the other, and none
-could read meanwhile. SQLite's own handler sleeps up to 0.1 s between two looks, while a
-transaction of ours takes a few milliseconds: the second writer would wait many times as long as the lock is held.
+Without the queue, every thread might end up waiting for a lock held by another program (a backup), one deadline after
+the other, and none would be left for reads. SQLite's own busy handler sleeps up to 0.1 s between attempts, but our
+transactions take a few milliseconds, so a second writer would wait many times longer than the lock is held.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import Any, Final
 from sqlalchemy import exc
 
 STUCK_AFTER = 1.0
-"""Seconds after which the turn of one writer counts as stuck."""
+"""Seconds after which the current writer counts as stuck."""
 
 MOST_WAITING = 2
-"""Writers that wait behind a stuck one; others are rejected at once."""
+"""Writers that may wait behind a stuck one. Others are rejected immediately."""
 
 BRIEF = 0.05
-"""Seconds that a writer in the background waits for the lock itself."""
+"""Seconds a background writer waits for the lock itself."""
 
 LOOK_EVERY = 0.2
-"""Seconds between two looks of a waiting writer at how long the queue stands still."""
+"""Seconds between a waiting writer's checks of whether the current one is stuck."""
 
 
 class WriteQueue:
-    """One writer at a time; ``limit`` is how many seconds a writer may wait, for its turn and for the lock together."""
+    """Admits one writer at a time. ``limit`` is the maximum wait in seconds, for the turn and the lock together."""
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
@@ -39,9 +39,9 @@ class WriteQueue:
         self._waiting: list[int] = []
 
     def take(self) -> float:
-        """Wait for a turn. Return the seconds of the limit that are left for the lock itself.
+        """Wait for a turn; return the seconds left for the lock itself.
 
-        :raises sqlalchemy.exc.TimeoutError: when the turn does not come in time, or will hardly come
+        :raises sqlalchemy.exc.TimeoutError: when the turn doesn't come in time, or too many wait behind a stuck writer
         """
         came = time.monotonic()
         if not self._turn.acquire(blocking=False):
@@ -50,9 +50,9 @@ class WriteQueue:
         return self.limit - (self._began - came)
 
     def take_in_background(self) -> float:
-        """Wait for a turn without a place among the waiting, and return BRIEF: no request waits for this writer.
+        """Wait for a turn outside the list of waiting writers, as no request waits for this one; return BRIEF.
 
-        :raises sqlalchemy.exc.TimeoutError: when the turn does not come in time
+        :raises sqlalchemy.exc.TimeoutError: when the turn doesn't come in time
         """
         if not self._turn.acquire(timeout=self.limit):
             raise exc.TimeoutError("waited too long for other writers of this process")
@@ -60,8 +60,8 @@ class WriteQueue:
         return BRIEF
 
     def give(self) -> None:
-        """Let the next writer have its turn."""
-        self._began = math.inf  # between two turns nothing is stuck, however long that is
+        """Give the turn to the next writer."""
+        self._began = math.inf  # nothing is stuck between two turns
         self._turn.release()
 
     def _wait(self, came: float) -> None:
@@ -81,13 +81,13 @@ class WriteQueue:
 
 SHORT_NAP: Final = 0.0005
 LONG_NAP: Final = 0.01
-"""Seconds between two looks: short ones while a transaction of ours may have the lock, then long ones."""
+"""Seconds between attempts: short while one of our own transactions may hold the lock, then long."""
 
 SHORT_FOR: Final = 0.1
-"""Seconds after which it must be something else that has the lock: a backup, another program."""
+"""Seconds after which the lock must be held by something else, such as a backup or another program."""
 
 PRIMARY: Final = 0xFF
-"""The part of an extended result code that names the error."""
+"""Mask for the primary result code in an extended one."""
 
 
 class RetryingConnection(sqlite3.Connection):
@@ -96,24 +96,24 @@ class RetryingConnection(sqlite3.Connection):
     patience: float = 5.0
 
     def cursor(self, *given: Any) -> Any:
-        """Return a cursor that waits."""
+        """Return a cursor that waits for locks."""
         return super().cursor(RetryingCursor)
 
 
 class RetryingCursor(sqlite3.Cursor):
-    """Runs a statement again that found the database locked; it has changed nothing."""
+    """Retries statements that found the database locked and therefore changed nothing."""
 
     def execute(self, *given: Any) -> Any:
         """Run one statement.
 
-        :raises sqlite3.OperationalError: also when the lock does not come in time
+        :raises sqlite3.OperationalError: also when the lock isn't released in time
         """
         try:
             return super().execute(*given)
         except sqlite3.OperationalError as error:
             if not _is_locked(error):
                 raise
-        return self._again(super().execute, given)  # out here nothing holds the error, whose frames hold this cursor
+        return self._again(super().execute, given)  # not in the except block: the error's frames would keep the cursor
 
     def _again(self, run: Callable[..., Any], given: tuple[Any, ...]) -> Any:
         began = time.monotonic()
@@ -134,11 +134,11 @@ def _is_locked(error: sqlite3.OperationalError) -> bool:
 
 
 def prepare(connection: Any, record: Any) -> None:
-    """Set up a new connection: WAL lets reads go on beside a write; FULL keeps a used code used after a power cut."""
+    """Set up a new connection. WAL allows reads during a write; FULL keeps a used code used after a power cut."""
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.execute("PRAGMA temp_store=MEMORY")
-    cursor.execute("PRAGMA secure_delete=ON")  # what is erased is overwritten, not left in pages that are free
+    cursor.execute("PRAGMA secure_delete=ON")  # overwrite deleted data instead of leaving it in free pages
     cursor.close()
