@@ -1,6 +1,6 @@
-"""Limits: by network address, by account, by destination, and for the whole service.
+"""Rate limits: by network address, by account, by destination, and for the whole service.
 
-Promises that an address we cannot read shares one strict budget, and that a limit never fails open.
+Guarantees that clients whose address can't be parsed share one strict budget, and that limits never fail open.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["allow", "bucket_of", "is_news", "penalize", "stop", "take"]
 
 
 def init_app(app: Flask) -> None:
-    """Register what the worker deletes."""
+    """Register the cleanups."""
     from app.db.retention import register_cleanups
     from app.throttling import cleanup
 

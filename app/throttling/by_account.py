@@ -1,14 +1,14 @@
-"""Failed attempts of an account, over all its challenges, methods and addresses.
+"""Limits on failed attempts per account, across all its challenges, methods and network addresses.
 
-An attempt is counted and committed before its passcode is compared, by one statement that the database runs alone on
-its row. It counts the attempt if there are fewer than ten failures in the window of an hour, fewer than 25 in the
-window of a day, and fewer than a hundred in a row, or if none was counted for a day; it does nothing otherwise. So the
-limits are exact under any number of attempts at once, and a rejected attempt does not lengthen the wait. A resend or
-restart refreshes nothing. A right attempt is refunded. ADR 13.
+An attempt is counted and committed before its passcode is compared, by a single atomic statement on its row. The
+statement counts the attempt if there are fewer than ten failures in the hourly window, fewer than 25 in the daily
+window, and fewer than a hundred in a row or none for a day. Otherwise it does nothing. So the limits are exact under
+any concurrency, and a rejected attempt doesn't extend the wait. Resending or restarting a challenge resets nothing. A
+correct attempt is refunded. ADR 13.
 
-A window begins with the first failure. When it is over, what it counted still counts in the next one, unless its
-length has passed since the last failure. So no hour has more than ten failures, wherever it begins, and an hour after
-the tenth all ten are free again.
+A window starts with the first failure. When it ends, its failures still count in the next window, unless the window's
+length has passed since the last failure. So no hour contains more than ten failures, wherever it starts, and an hour
+after the tenth failure all ten attempts are available again.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ def _count(name: str) -> sa.BindParameter[int]:
 
 
 _ahead = _c.failed_at > _time("soon")
-"""What was counted while the clock was ahead counts no more once it is right again."""
+"""The last failure was counted while the clock was ahead. Such a row no longer counts once the clock is correct."""
 
 _rested = sa.or_(_c.touched_at <= _time("rested"), _ahead)
 
 
 def _window(name: str) -> tuple[dict[str, sa.ColumnElement[Any]], sa.ColumnElement[int]]:
-    """Return the columns of the ``hour`` or ``day`` with what they are with one failure more; and its failures so far.
+    """Return the new column values of the ``hour`` or ``day`` window after one more failure, and its failures so far.
 
-    The next window begins when this one is over.
+    If the current window is over, a new one starts.
     """
     count, before, began_at = _c[f"{name}_count"], _c[f"{name}_before"], _c[f"{name}_began_at"]
     is_open, is_recent = began_at > _time(f"{name}_ago"), _c.failed_at > _time(f"{name}_ago")
@@ -93,9 +93,9 @@ _COUNT = CompiledStatement(
 
 
 def counts_without_attempt() -> dict[str, sa.ColumnElement[int]]:
-    """Return the counts of a row with an attempt taken back, if it is the attempt's row; else as they are.
+    """Return column values for an UPDATE that refunds an attempt if it was counted in this row.
 
-    For an UPDATE with the parameters of ``LoginAttempt.of_refund``. A window that has begun since then keeps it.
+    The UPDATE takes its parameters from ``LoginAttempt.of_refund``. A window that started after the attempt is kept.
     """
     its = _c.id == sa.bindparam("attempt_row")
     return {
@@ -112,11 +112,11 @@ _REFUND = sa.update(_table).where(_c.id == sa.bindparam("attempt_row")).values(i
 
 @dataclass(frozen=True, slots=True)
 class LoginAttempt:
-    """An attempt that was counted, and may be compared.
+    """An attempt that was counted, and whose passcode may be compared.
 
     :ivar row: id of its ``FailureCounter``
-    :ivar hour, day: when the windows began in which it was counted
-    :ivar is_last: whether no other may follow it for now
+    :ivar hour, day: start of the windows in which it was counted
+    :ivar is_last: whether this attempt reached a limit
     """
 
     row: str
@@ -125,21 +125,21 @@ class LoginAttempt:
     is_last: bool
 
     def of_refund(self) -> dict[str, str | datetime]:
-        """Return the parameters of a statement with ``counts_without_attempt`` in it."""
+        """Return the parameters for a statement that uses ``counts_without_attempt``."""
         return {"attempt_row": self.row, "attempt_hour": self.hour, "attempt_day": self.day}
 
 
 UNLIMITED = LoginAttempt("", datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC), is_last=False)
-"""An attempt that nobody counts (``LATCHKEY_LIMITS=off``)."""
+"""The attempt returned when limits are off (``LATCHKEY_LIMITS=off``)."""
 
 
 def row_id(subject: str, caller: str = "", *, password: bool = False, second: bool = False) -> str:
-    """Return the id of the row that counts the failures of ``caller`` at ``subject``.
+    """Return the id of the row that counts ``caller``'s failures for ``subject``.
 
     :param caller: digest of a known device's cookie, ``sessions`` for reauthentication, ``recovery`` for recovery
-        codes, ``devices`` for codes that devices show, or "" for all other browsers
-    :param password: passwords from those are counted apart, so that spraying them stops no codes
-    :param second: second factors are counted apart from first ones
+        codes, ``devices`` for codes shown by devices, or "" for all other browsers
+    :param password: count passwords from unknown browsers separately, so that password spraying doesn't block codes
+    :param second: count second factors separately from first ones
     """
     what = "second" if second else "password" if password and not caller else "code"
     return hashlib.sha256(f"{subject}|{caller}|{what}".encode()).hexdigest()
@@ -156,15 +156,16 @@ def reserve(
     recovery: bool = False,
     of_device: bool = False,
 ) -> LoginAttempt | None:
-    """Count one attempt at this user's secrets before it is compared; None when the limit is reached.
+    """Count one attempt at this user's secrets before they are compared; None if the limit is reached.
 
-    Committed at once, whatever happens next. An identity without an account costs the same.
-    :param browser: digest of the known device's cookie, if it is one: it has attempts of its own
-    :param session_id: of the session that reauthenticates: all sessions together have attempts of their own, or each
-        email that is read would buy ten more attempts at the app
+    Committed immediately, whatever happens next. An identity without an account costs the same.
+
+    :param browser: digest of the cookie of a known device, which has its own limit
+    :param session_id: session that reauthenticates. All sessions share one limit, otherwise each email that someone
+        gets to read would allow ten more attempts at the authenticator app
     :param second: it is a second factor
-    :param recovery: it is a recovery code; these have attempts of their own, for every browser
-    :param of_device: it is a code that a device shows; these have attempts of their own too, in every session
+    :param recovery: it is a recovery code; these have one limit across all browsers
+    :param of_device: it is a code shown by a device; these have one limit across all sessions
     """
     if not settings.limits:
         return UNLIMITED
@@ -184,13 +185,13 @@ def reserve(
 
 
 def refund(attempt: LoginAttempt) -> None:
-    """Take back an attempt that was right."""
+    """Refund an attempt that turned out to be correct."""
     if attempt is not UNLIMITED:
         changed(_REFUND, attempt.of_refund())
 
 
 def forget(user_id: int) -> int:
-    """Forget the failures at this user's account, of everybody and every kind; return how many callers had some."""
+    """Reset all failure counts of this user's account; return how many rows had failures."""
     failed = sa.or_(_c.day_count + _c.day_before > 0, _c.in_a_row > 0)
     none = dict.fromkeys(("hour_count", "hour_before", "day_count", "day_before", "in_a_row"), 0)
     empty = none | dict.fromkeys(("failed_at", "hour_began_at", "day_began_at"))

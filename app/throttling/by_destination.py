@@ -1,8 +1,9 @@
-"""How much may be sent: to one account or number, and to one unverified address or number for all accounts together.
+"""Send limits: per account or phone number, and per unverified address or number across all accounts.
 
-Each account has budgets of its own; without the other, every further account could send a stranger as much again.
-Requests are counted when they are made, so that the answer can say so; messages that anyone can have sent to any
-address are counted once more when they leave. Neither depends on whether the address has an account.
+The second kind is needed because each account has its own budget, so every additional account could send the same
+amount to a stranger. Requests are counted when they are made, so that the response can report the limit. Messages that
+anyone can have sent to any address are counted again when they are sent. Neither depends on whether the address has an
+account.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from app.throttling.models import SendWindow
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ASKED, LEFT = "asked", "left"
-"""What is counted: requests, or what left."""
+"""What is counted: requests, or messages sent."""
 
 _table = SendWindow.__table__
 _c = _table.c
 
 SETTING_UP = ("setup", "second_setup")
-"""Purposes of challenges by which a number is set up."""
+"""Purposes of challenges that set up a phone number."""
 
 
 def _value(name: str, type_: sa.types.TypeEngine[Any] | None = None) -> sa.BindParameter[Any]:
@@ -59,10 +60,10 @@ _FULL = sa.select(_c.id, _c.began_at, _c.count).where(_c.id.in_((_value("hour_id
 
 
 def take(channel: str, destination: str, network_address: str) -> None:
-    """Count a request that something be sent to ``destination``; part of the transaction under way. One statement.
+    """Count a request to send a message to ``destination``, in the current transaction. One statement.
 
-    :raises Rejected: ``too_many_messages`` (429) with ``retry_after`` in seconds when the hour or the day has none
-        left; the transaction is rolled back then, so that nothing is kept of what can't be sent
+    :raises Rejected: ``too_many_messages`` (429) with ``retry_after`` in seconds when the hourly or daily limit is
+        reached; the transaction is rolled back, so that nothing remains of a request that can't be fulfilled
     """
     now = clock.now()
     given = _given(ASKED, channel, destination, now)
@@ -76,9 +77,9 @@ def take(channel: str, destination: str, network_address: str) -> None:
 
 
 def within(channel: str, messages: Sequence[Message]) -> list[Message]:
-    """Return the messages that their destinations have room for, and count them.
+    """Count these messages and return those within the limits of their destinations.
 
-    For messages that anyone can have sent. Each is a statement of its own, committed by itself.
+    For messages that anyone can have sent. Each takes one statement in its own transaction.
     """
     now, statement = clock.now(), _TAKE.execution_options(at_once=True)
     return [
@@ -99,12 +100,12 @@ def _given(what: str, channel: str, destination: str, now: datetime) -> dict[str
         "now": now,
         "hour_ago": now - HOUR,
         "day_ago": now - DAY,
-        "soon": now + timedelta(minutes=1),  # a window that begins in the future was begun by a clock that was ahead
+        "soon": now + timedelta(minutes=1),  # a window that starts later was created while the clock was ahead
     }
 
 
 def _seconds_left(given: dict[str, Any], now: datetime) -> int:
-    """Return when both windows have room again."""
+    """Return the seconds until both windows have room again."""
     lengths = {given["hour_id"]: (HOUR, given["per_hour"]), given["day_id"]: (DAY, given["per_day"])}
     left = [0.0]
     for name, began_at, count in db.session.execute(_FULL, given):
@@ -115,23 +116,24 @@ def _seconds_left(given: dict[str, Any], now: datetime) -> int:
 
 
 def turns_at(method: str, purpose: str, subject: str, destination: str) -> list[str]:
-    """Return the locks under which a request is counted: the account's, and for SMS the phone number's.
+    """Return the locks for counting a request: the account's, and for SMS the phone number's.
 
-    The code of a second factor takes the number's alone, whose budget it uses. It is sent while the answer to the first
-    challenge is being stored, and a request for that one again holds the account's: they would wait for each other.
+    A second-factor code only takes the lock of the number, whose budget it uses. It is sent while the answer to the
+    first challenge is being stored, and a resend of that challenge holds the account's lock: they would deadlock.
     """
     number = [destination] if method_of(method).sends == SMS else []
     return number if number and purpose == "second" else [subject, *number]
 
 
 def is_within(method: str, purpose: str, used: Sequence[int], most_open: int, *, is_known: bool) -> bool:
-    """Return whether one more send stays within every limit.
+    """Return whether one more message stays within all limits.
 
-    A known device has as many emails of its own as all other browsers have together, and a few SMS; but however many
-    browsers claim to be one, no more than the sum leaves.
-    :param used: sends of the hour and the day and open challenges, of all browsers and then of this one; and how
-        often the account has begun to set this method up within the hour, sent or not: a number that is taken counts
-        like a free one
+    A known device has its own email budget, the same as that of all other browsers together, and a few extra SMS.
+    However many browsers claim to be known devices, the total is limited to the sum of both budgets.
+
+    :param used: messages of the hour, messages of the day and open challenges, first of all browsers, then of this one;
+        then how often the account started to set up this method within the hour, whether or not a message was sent, so
+        that a number already in use counts like a free one
     """
     *of_all, hour, day, open_ones, set_ups = used
     if method_of(method).sends == SMS:

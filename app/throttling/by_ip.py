@@ -1,6 +1,6 @@
-"""Limits by network address: an IPv4 address, or an IPv6 /64, and ten times that for its /48; and penalties.
+"""Rate limits by network address: per IPv4 address or IPv6 /64, with ten times the limit per /48; and penalties.
 
-Penalties are stored where every process sees them.
+Penalties are stored in the database, where every process sees them.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _making = Lock()
 SHARED = "shared"
 DENIED = "denied"
 PENALIZED = frozenset(("starts", "failures"))
-"""Asking for codes and trying them."""
+"""Limits that penalties apply to: requesting codes and entering them."""
 
 TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
-"""IPv4 addresses as a server sees them that has IPv6 alone, behind a translator (RFC 6052, RFC 7755)."""
+"""IPv4 addresses as seen by an IPv6-only server behind a translator (RFC 6052, RFC 7755)."""
 
 NETWORKS = 10
-"""How many times as much as its /64 an IPv6 /48 may do: the two are often one customer's."""
+"""Factor between the limits of an IPv6 /48 and a /64. Both are common allocations to a single customer."""
 
 _table = Penalty.__table__
 _c = _table.c
@@ -53,21 +53,22 @@ _IMPOSE = (
 
 
 def take(name: str, address: str, *, about: str = "", looks_up: bool = True) -> None:
-    """Use one of ``address``'s turns of the limit ``name``.
+    """Count a request from ``address`` against the limit ``name``.
 
-    Penalties count for starts and failures alone: a request that someone reported stops no other person's passkey, no
-    app, and nobody who is signed in on their way to one, unless they are asked for a code again.
-    :param name: ``starts``, ``failures``, ``clients``, ``passkeys``, ``exchanges``, ``refreshes`` (those that failed),
+    Penalties only apply to starts and failures. A reported request doesn't block other people's passkeys, apps, or
+    anyone who is signed in and on the way to an app, unless they have to enter a code again.
+
+    :param name: ``starts``, ``failures``, ``clients``, ``passkeys``, ``exchanges``, ``refreshes`` (failed ones only),
         ``requests`` or ``documents``
-    :param about: counted apart for each: the client whose secret is tried
-    :param looks_up: False leaves the penalty that is kept in the database to ``stop``
-    :raises Rejected: ``too_many_requests`` (429) with ``retry_after`` in seconds when none is left
+    :param about: counted separately for each value, such as the client whose secret is tried
+    :param looks_up: False to leave the penalty stored in the database to ``stop``
+    :raises Rejected: ``too_many_requests`` (429) with ``retry_after`` in seconds when the limit is reached
     """
     if name in PENALIZED:
         _stop_penalized(name, _buckets(address)[0], looks_up)
     if settings.limits:
         bucket, *wider = _buckets(address)
-        for each in wider:  # asked before the address is counted: who holds a /48 could have us remember 65,536 of them
+        for each in wider:  # check before counting: otherwise the owner of a /48 could make us store 65,536 keys
             if not _limiter().test(_item(name, each), each, about):
                 _reject(name, each, about)
         for each in (bucket, *wider):
@@ -76,7 +77,7 @@ def take(name: str, address: str, *, about: str = "", looks_up: bool = True) -> 
 
 
 def allow(name: str, address: str, *, about: str = "") -> None:
-    """Reject the request unless ``address`` has turns of ``name`` left; uses none.
+    """Reject the request if ``address`` has reached the limit ``name``, without counting it.
 
     :param about: as in ``take``
     :raises Rejected: as ``take``
@@ -90,7 +91,7 @@ def allow(name: str, address: str, *, about: str = "") -> None:
 
 
 def stop(name: str, address: str, until: datetime | None) -> None:
-    """Reject the request while the penalty of ``address`` lasts, which another statement has read: ``until`` then.
+    """Reject the request if ``address`` has a penalty, whose end ``until`` was read by another statement.
 
     :raises Rejected: as ``take``
     """
@@ -99,14 +100,14 @@ def stop(name: str, address: str, until: datetime | None) -> None:
 
 
 def bucket_of(address: str) -> str:
-    """Return the key under which the penalty of ``address`` is stored."""
+    """Return the key under which a penalty for ``address`` is stored."""
     return _buckets(address)[0]
 
 
 def penalize(address: str) -> None:
-    """Answer starts and attempts from ``address`` with 429 for ``LATCHKEY_DENIED_PENALTY``.
+    """Reject starts and attempts from ``address`` with 429 for ``LATCHKEY_DENIED_PENALTY``.
 
-    Clients whose address can't be read share a bucket, which one of them must not close to all.
+    Never applies to the bucket shared by clients whose address can't be parsed, so that one can't block all others.
     """
     bucket = _buckets(address)[0]
     if settings.limits and settings.denied_penalty and bucket != SHARED:
@@ -115,15 +116,15 @@ def penalize(address: str) -> None:
 
 
 def is_news(what: str, about: str, address: str) -> bool:
-    """Return whether this is the first time in this window that ``address`` does ``what`` with the same thing.
+    """Return whether ``address`` does ``what`` with ``about`` for the first time in this window.
 
-    For events that anyone can cause as often as they like: one is worth recording, three hundred only fill the log.
+    For events that anyone can cause any number of times: one is worth recording, three hundred only fill the log.
     """
     return _limiter().hit(_once("news"), what, about, _buckets(address)[0])
 
 
 def _stop_penalized(name: str, bucket: str, looks_up: bool = True) -> None:
-    """Reject the request while a penalty lasts. An attempt has no statement left for it, and asks the counters."""
+    """Reject the request during a penalty. Attempts only check the counters, to avoid another SQL statement."""
     if not settings.limits or not settings.denied_penalty:
         return
     if name == "starts" and looks_up and (seconds := _penalty_left(bucket)):
@@ -142,14 +143,14 @@ def _reject(name: str, bucket: str, about: str = "", *, reset: float | None = No
 
 @lru_cache(maxsize=4096)
 def _buckets(address: str) -> tuple[str, ...]:
-    """Return what ``address`` counts towards: itself, or its /64 and /48; what cannot be read shares one bucket."""
+    """Return the buckets of ``address``: itself, or its /64 and /48. Unparsable addresses share one bucket."""
     try:
         parsed = ipaddress.ip_address(address)
         if parsed.version == 4:
             return (str(parsed),)
         if parsed.ipv4_mapped is not None:
             return (str(parsed.ipv4_mapped),)
-        if parsed in TRANSLATED:  # else all of IPv4 would share one /64
+        if parsed in TRANSLATED:  # otherwise all of IPv4 would share one /64
             return (str(ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)),)
         networks = [ipaddress.ip_network((int(parsed), length), strict=False) for length in (64, 48)]
     except ValueError:
@@ -174,18 +175,18 @@ def _item(name: str, bucket: str) -> RateLimitItem:
 
 
 def _penalty() -> RateLimitItem:
-    """A window that one denial fills."""
+    """Return the limit that a single penalty exhausts."""
     return _window(DENIED, 1, settings.denied_penalty)
 
 
 def _once(what: str) -> RateLimitItem:
-    """One event for each window that is full: a flood must not fill the audit log."""
+    """Return a limit of one event per window, so that a flood of requests doesn't fill the audit log."""
     return _window(what, 1, settings.address_window)
 
 
 @lru_cache(maxsize=64)
 def _window(name: str, most: int, length: timedelta) -> RateLimitItem:
-    """Return ``most`` turns in a window of this length; a limit's name is its namespace, where it is counted apart."""
+    """Return a limit of ``most`` hits in a window of this length. Its name is its namespace, counted separately."""
     from limits import RateLimitItemPerSecond
 
     return RateLimitItemPerSecond(most, max(1, int(length.total_seconds())), namespace=name)
@@ -197,7 +198,7 @@ def _limiter() -> Counters:
 
 
 def _made_once() -> Counters:
-    """Return this process's counters. Its first requests come at once: all but one wait, and none counts alone."""
+    """Return this process's counters. A lock makes concurrent first requests share one instance."""
     from app.throttling.counters import Counters
 
     made = this_app().extensions
@@ -209,12 +210,12 @@ def _made_once() -> Counters:
 
 
 def _impose_penalty(bucket: str, penalty: timedelta) -> None:
-    """Let ``bucket`` wait for ``penalty`` from now, once the transaction under way is committed."""
+    """Block ``bucket`` for ``penalty`` from now, in the current transaction."""
     changed(_IMPOSE, {"bucket": bucket, "then": clock.now() + penalty})
 
 
 def _penalty_left(bucket: str) -> float:
-    """Return how many seconds ``bucket`` has to wait, 0 when it need not. One statement, on the primary key."""
+    """Return how many seconds of penalty ``bucket`` has left; 0 for none. One statement, by primary key."""
     now = clock.now()
     found = _FIND.first(bucket=bucket, now=now)
     return float((found[0] - now).total_seconds()) if found else 0.0

@@ -1,4 +1,4 @@
-"""Delete penalties and windows of the send limits that are over; which failures count no more."""
+"""Delete expired penalties and send windows, and define which failure counters can be deleted."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from app.extensions import db
 from app.throttling.models import FailureCounter, Penalty, SendWindow
 
 COUNTED_FOR = timedelta(days=1)
-"""The longest window of a send limit; a challenge counts for that long."""
+"""Longest window of a send limit, and how long a challenge counts toward it."""
 
 FAILURES_COUNT_FOR = timedelta(days=1)
-"""After the last one."""
+"""How long failures count after the last one."""
 
 DECOYS_KEPT_FOR = timedelta(days=30)
-"""Counters of identities without an account."""
+"""How long counters of identities without an account are kept."""
 
 _PENALTIES = Walk(Penalty)
 
 
 def prune_penalties() -> int:
-    """Delete a batch of penalties that are over; return how many."""
+    """Delete a batch of expired penalties; return how many."""
     return _PENALTIES.delete_batch(db.session, Penalty.until < clock.now())
 
 
 def prune_send_windows() -> int:
-    """Delete a batch of windows of the send budget that are long over; return how many."""
+    """Delete a batch of send windows that ended long ago; return how many."""
     return delete_batch(db.session, SendWindow, SendWindow.began_at < clock.now() - 2 * COUNTED_FOR)
 
 
 def is_unneeded(now: datetime) -> sa.ColumnElement[bool]:
-    """Return what holds for failure counters that no limit reads any more; nobody's goes after a month in any case.
+    """Return the condition for failure counters that no limit needs. Those without an account go after a month anyway.
 
-    They are deleted with the known devices, whose table is theirs.
+    They are deleted together with known devices, which share the table.
     """
     c = FailureCounter
     settled = sa.and_(c.first_seen_at.is_(None), c.in_a_row == 0, c.touched_at < now - FAILURES_COUNT_FOR)

@@ -1,9 +1,9 @@
-"""Moving windows behind the limits: in Redis, shared by all replicas, or in this process while it is away.
+"""Sliding-window counters for rate limits: in Redis, shared by all replicas, or in this process if it is unavailable.
 
-In this process they cost the same however many addresses were ever seen (ADR 33). Each limit has a table of the keys
-that were counted last, oldest first, and forgets those whose window is over. A table holds KEYS of them. While it is
-full, as in a flood of made-up addresses, those it knows are counted as ever, and all others share CELLS counters, each
-by its hash: none is forgotten, and few meet a counter that others have used up.
+In the process, the cost is bounded however many addresses were ever seen (ADR 33). Each limit has a table of up to KEYS
+recently counted keys, oldest first, which drops keys whose window is over. While the table is full, as in a flood of
+spoofed addresses, keys in the table are still counted exactly, and all others share CELLS counters by hash. So no key
+goes uncounted, and few collide with a counter that others have used up.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ from app import metrics
 log = structlog.get_logger()
 
 DEADLINE = 0.2
-"""Seconds that Redis has for an answer."""
+"""Timeout for Redis in seconds."""
 
 REST = 10.0
-"""Seconds for which Redis is left alone after it did not answer; this process counts alone meanwhile."""
+"""Seconds to wait before using Redis again after a failure. Meanwhile this process counts locally."""
 
 T = TypeVar("T")
 
 KEYS: Final = 32_768
-"""Keys of one limit that are counted one by one: about 16 MB, when each used 20 turns."""
+"""Keys of one limit that are counted exactly. They take about 16 MB if each has 20 hits."""
 
 CELLS: Final = 1 << 20
-"""Counters that the others share: 2 MB for this window, and as much for the one before."""
+"""Shared counters for all other keys: 2 MB for the current window, and 2 MB for the previous one."""
 
 FULL: Final = 65_535
-"""The most a shared counter holds."""
+"""Maximum value of a shared counter."""
 
 FORGET: Final = 2
-"""Keys that each hit forgets, at most, when their window is over: one more than it adds."""
+"""Maximum expired keys that each hit drops, one more than it adds."""
 
 
 class Counters:
-    """Moving windows. A limit never fails open: without Redis each process holds its share of it by itself.
+    """Sliding windows. Limits never fail open: without Redis, each process enforces its share of them locally.
 
-    :param replicas: among how many processes the limit is divided while Redis is away
+    :param replicas: number of processes between which limits are divided while Redis is unavailable
     """
 
     def __init__(self, redis_url: str, replicas: int = 1) -> None:
@@ -61,15 +61,15 @@ class Counters:
             self._shared = MovingWindowRateLimiter(_redis(redis_url))
 
     def hit(self, item: RateLimitItem, *key: str) -> bool:
-        """Use a turn of ``item``; False when none is left."""
+        """Count a hit against ``item``; return False if the limit is reached."""
         return self._ask(lambda limiter, item: limiter.hit(item, *key), item)
 
     def test(self, item: RateLimitItem, *key: str) -> bool:
-        """Say whether a turn of ``item`` is left; uses none."""
+        """Return whether ``item`` allows another hit, without counting one."""
         return self._ask(lambda limiter, item: limiter.test(item, *key), item)
 
     def full_until(self, item: RateLimitItem, *key: str) -> float:
-        """Return the Unix time at which a turn is free again."""
+        """Return the Unix time at which another hit is allowed."""
         return self._ask(lambda limiter, item: limiter.get_window_stats(item, *key).reset_time, item)
 
     def _ask(self, challenge_request: Callable[[MovingWindowRateLimiter, RateLimitItem], T], item: RateLimitItem) -> T:
@@ -77,7 +77,7 @@ class Counters:
             began = time.perf_counter()
             try:
                 return challenge_request(self._shared, item)
-            except Exception as error:  # the driver of Redis raises many kinds
+            except Exception as error:  # the Redis client raises many types
                 metrics.REDIS_FAILURES.count()
                 self._rest(error)
             finally:
@@ -85,7 +85,7 @@ class Counters:
         return challenge_request(self.local, self._divided(item))
 
     def _rest(self, error: Exception) -> None:
-        """Leave Redis alone for a while, and say so once for all threads."""
+        """Stop using Redis for a while, and log it once for all threads."""
         now = time.monotonic()
         with self._resting:
             first, self._rests_until = now >= self._rests_until, max(self._rests_until, now + REST)
@@ -99,8 +99,8 @@ class Counters:
 
 
 def _redis(url: str) -> Storage:
-    """Return Redis as a storage of the ``limits`` library, asked once. Its client, 9 MB, is loaded here alone."""
-    # Whole, and first: the storage takes ``redis`` from sys.modules, where another thread may have only begun with it.
+    """Return a Redis storage for ``limits``, without retries. Loaded here only, because the client takes 9 MB."""
+    # Import it completely first: the storage takes ``redis`` from sys.modules while another thread may be importing it.
     import redis  # noqa: F401
     from limits.storage import RedisStorage
     from redis.backoff import NoBackoff
@@ -112,7 +112,7 @@ def _redis(url: str) -> Storage:
 
 
 class Table:
-    """The windows of one limit, each of ``seconds``. Its caller holds a lock."""
+    """The windows of one limit, each ``seconds`` long. Callers must hold a lock."""
 
     __slots__ = ("_before", "_keys", "_now", "_number", "_seconds")
 
@@ -127,7 +127,7 @@ class Table:
         return len(self._keys)
 
     def times(self, key: str, now: float) -> array[float] | None:
-        """Return when ``key`` was counted within the window, oldest first; None when it is not counted by itself."""
+        """Return the times of ``key``'s hits within the window, oldest first; None if it isn't counted exactly."""
         times = self._keys.get(key)
         if times is not None:
             end, old = now - self._seconds, 0
@@ -137,7 +137,7 @@ class Table:
         return times
 
     def add(self, key: str, now: float, amount: int) -> None:
-        """Count ``key`` this many times more."""
+        """Count ``amount`` hits of ``key``."""
         times = self._keys.get(key)
         if times is not None:
             self._keys.move_to_end(key)
@@ -149,7 +149,7 @@ class Table:
         times.extend([now] * amount)
 
     def forget(self, now: float) -> None:
-        """Drop a few keys whose window is over."""
+        """Drop a few expired keys."""
         for _ in range(min(FORGET, len(self._keys))):
             key = next(iter(self._keys))
             times = self._keys[key]
@@ -158,11 +158,11 @@ class Table:
             del self._keys[key]
 
     def drop(self, key: str) -> None:
-        """Forget ``key``, if it is counted by itself."""
+        """Drop ``key`` if it is counted exactly."""
         self._keys.pop(key, None)
 
     def shared(self, key: str, now: float) -> int:
-        """Return how often ``key``, and what shares its counter, was counted within the window, about."""
+        """Return the approximate hits within the window of ``key`` and the keys that share its counter."""
         self._turn(now)
         cell, part = hash(key) % CELLS, now / self._seconds % 1
         found = self._now[cell] if self._now else 0
@@ -176,7 +176,7 @@ class Table:
         self._now[cell] = min(FULL, self._now[cell] + amount)
 
     def _turn(self, now: float) -> None:
-        """Begin a new window of the shared counters when it is time."""
+        """Start a new window of the shared counters if the current one is over."""
         number = int(now // self._seconds)
         if number != self._number:
             self._before = self._now if number == self._number + 1 else None
@@ -184,7 +184,7 @@ class Table:
 
 
 class Memory(Storage, MovingWindowSupport):
-    """A storage of the ``limits`` library. A key's namespace, up to its first slash, is the limit it belongs to."""
+    """In-memory storage for the ``limits`` library. A key's namespace, up to the first slash, identifies its limit."""
 
     STORAGE_SCHEME = None
 
@@ -194,7 +194,7 @@ class Memory(Storage, MovingWindowSupport):
         self._lock = Lock()
 
     def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        """Count ``key``; False, and nothing is counted, when that would be more than ``limit``."""
+        """Count ``amount`` hits of ``key``; return False, without counting, if that would exceed ``limit``."""
         now = time.time()
         with self._lock:
             table = self._table(key, expiry)
@@ -206,7 +206,7 @@ class Memory(Storage, MovingWindowSupport):
             return True
 
     def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
-        """Return when the window of ``key`` began (Unix time) and how often it was counted within it."""
+        """Return the start of ``key``'s window (Unix time) and its number of hits."""
         now = time.time()
         with self._lock:
             table = self._table(key, expiry)
@@ -216,37 +216,37 @@ class Memory(Storage, MovingWindowSupport):
             return (times[0] if times else now), len(times)
 
     def clear(self, key: str) -> None:
-        """Forget ``key``, if it is counted by itself."""
+        """Drop ``key`` if it is counted exactly."""
         with self._lock:
             for table in self._tables.values():
                 table.drop(key)
 
     def reset(self) -> int:
-        """Forget all; return how many keys were counted by themselves."""
+        """Drop all keys; return how many were counted exactly."""
         with self._lock:
             count = sum(map(len, self._tables.values()))
             self._tables.clear()
         return count
 
     def check(self) -> bool:
-        """Say that it works."""
+        """Return True: memory is always available."""
         return True
 
     @property
     def base_exceptions(self) -> type[Exception]:
-        """What it raises: nothing that a caller could wait out."""
+        """Exceptions that the library should catch. Memory raises none that a caller could wait out."""
         return ValueError
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Not for moving windows."""
+        """Not used by moving windows."""
         raise NotImplementedError
 
     def get(self, key: str) -> int:
-        """Not for moving windows."""
+        """Not used by moving windows."""
         raise NotImplementedError
 
     def get_expiry(self, key: str) -> float:
-        """Not for moving windows."""
+        """Not used by moving windows."""
         raise NotImplementedError
 
     def _table(self, key: str, seconds: int) -> Table:

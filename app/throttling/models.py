@@ -1,4 +1,4 @@
-"""Penalty, SendWindow and FailureCounter."""
+"""Models of rate limiting: penalties, send windows and failure counters."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ from app.extensions import db
 
 
 class Penalty(db.Model):
-    """A network address from which a request came that the account's owner reported."""
+    """A network address that sent a request which the account's owner reported."""
 
     __tablename__ = "penalty"
 
     id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
-    """The address, or the /64 of an IPv6 one."""
+    """The address, or the /64 of an IPv6 address."""
     until: Mapped[datetime]
-    """In no index: while few are stopped PostgreSQL would find one of them by it, and keep that plan."""
+    """Not indexed: with few rows, PostgreSQL would use this index to find one by id, and keep that plan."""
 
 
 class SendWindow(db.Model):
-    """How much the whole service has sent since a window began; or since when a breaker is open."""
+    """Number of messages counted since a window started, or when a circuit breaker opened."""
 
     __tablename__ = "send_window"
 
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
-    """Its name: ``mail``, ``sms``, or ``stopped:`` and a country or range of numbers."""
+    """Such as ``mail`` or ``sms`` for a service budget, ``asked:hour:`` and a digest of the destination, or
+    ``stopped:`` and a country or number range."""
     began_at: Mapped[datetime] = mapped_column(index=True)
     count: Mapped[int]
 
 
 class FailureCounter(db.Model):
-    """Attempts at an account that failed of late: by one known device, or by all other browsers together.
+    """Recent failed attempts at an account, by one known device or by all other browsers together.
 
-    They are counted in windows of an hour and of a day, which begin with a failure (``by_account``). An identity that
-    nobody has gets a row like anybody's. The row of a known device is also its record: ``KnownDevice``
+    They are counted in windows of an hour and a day that start with a failure (``by_account``). Identities without an
+    account get rows as well. The row of a known device doubles as its record: ``KnownDevice``
     (``app/sessions/models.py``).
     """
 
@@ -45,33 +46,33 @@ class FailureCounter(db.Model):
     __table_args__ = (sa.Index("ix_standing_user_id_browser", "user_id", "browser"),)
 
     id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
-    """A digest of whose it is and who fails: ``by_account.row_id``."""
+    """Digest of account and caller: ``by_account.row_id``."""
     user_id: Mapped[int | None]
-    """No foreign key: nobody has nothing to check (ADR 15). It goes with its user."""
+    """Not a foreign key, whose check would only run for known accounts (ADR 15). Deleted along with the user."""
     failed_at: Mapped[datetime | None]
     """When an attempt was last counted."""
     hour_began_at: Mapped[datetime | None]
     hour_count: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
     hour_before: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
-    """Failures since the hour began; and in the hour before, if that ended less than an hour after its last one."""
+    """Failures since the window started, and in the previous one if its last was less than an hour before that."""
     day_began_at: Mapped[datetime | None]
     day_count: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
     day_before: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
-    """The same of a day."""
+    """The same for a day."""
     in_a_row: Mapped[int] = mapped_column(default=0)
-    """Failures since the account was last signed in to."""
+    """Consecutive failures since the last successful sign-in."""
     touched_at: Mapped[datetime]
-    """In no index, as all that each attempt changes: what is old is found by going through the table (``Walk``)."""
+    """Not indexed, like everything each attempt changes. Old rows are found by scanning the table (``Walk``)."""
     failures: Mapped[str] = mapped_column(sa.Text, default="")
-    """Written by the release before, and by no other (migration 0041)."""
+    """Only written by the previous release (migration 0041)."""
 
     browser: Mapped[str] = mapped_column(sa.String(64), default="")
-    """Of a known device, as what follows: digest of the secret in its cookie; "" for all other browsers."""
+    """For a known device, like the columns below: digest of the secret in its cookie. "" for all other browsers."""
     first_seen_at: Mapped[datetime | None]
-    """When its user first signed in there; None for all other browsers."""
+    """When the user first signed in there; None for all other browsers."""
     last_seen_at: Mapped[datetime | None]
-    """When its user last signed in there, to the day."""
+    """When the user last signed in there, to the day."""
     agent: Mapped[str] = mapped_column(BrowserName, default="")
     revoked_at: Mapped[datetime | None]
     trusted_until: Mapped[datetime | None]
-    """Until when the account's second factor is skipped there."""
+    """Until when the second factor is skipped there."""

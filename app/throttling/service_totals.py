@@ -1,4 +1,4 @@
-"""Totals of the whole service: emails in an hour, texts in a day. Running low is logged."""
+"""Send budgets of the whole service: emails per hour, text messages per day. Running low is logged."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ log = structlog.get_logger()
 WINDOWS = {"mail": timedelta(hours=1), "sms": timedelta(days=1)}
 SETTINGS = {"mail": "LATCHKEY_MAILS_PER_HOUR_OVERALL", "sms": "LATCHKEY_SMS_PER_DAY_OVERALL"}
 NAMES = {"overall": "in all", "strangers": "to addresses nobody has proved", "known": "asked for by known browsers"}
-"""Which messages each total counts."""
+"""Budgets, and which messages each one counts."""
 
 LEAST = 600
-"""Mails an hour, however few accounts there are."""
+"""Minimum hourly email budget, however few accounts there are."""
 
 COUNT_EVERY = 600.0
-"""Seconds for which a count of the accounts is good enough."""
+"""Seconds for which the number of accounts is cached."""
 
 NEARLY = 80
-"""Percent of a total from which on it is said that it will not last."""
+"""Percentage of a budget from which a warning is logged."""
 
 _table = SendWindow.__table__
 _c = _table.c
 is_over = sa.or_(_c.began_at <= sa.bindparam("past"), _c.began_at > sa.bindparam("soon"))
-"""A window that begins in the future was begun by a clock that was ahead, and is over."""
+"""The window is over. One that starts in the future was created while the clock was ahead, and counts as over."""
 
 FIRST = insert(_table).values(id=sa.bindparam("window"), began_at=sa.bindparam("now"), count=sa.bindparam("more"))
 TAKE = (
@@ -54,7 +54,7 @@ TAKE = (
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """How much of a total is used in the window that began last."""
+    """How much of a budget is used in its latest window."""
 
     channel: str
     which: str
@@ -68,11 +68,10 @@ class Used:
 
 
 def most_of(channel: str, which: str) -> int:
-    """Return how many messages one total allows in its window.
+    """Return the size of a budget, in messages per window.
 
-    Unless the settings say it, as many mails as there are confirmed accounts, so that no organization grows out of it
-    unnoticed. Letters that anybody can have sent to any address grow with a tenth of the accounts: they are what a
-    stranger would misuse.
+    Unless configured, the email budget is the number of confirmed accounts, so that no organization outgrows it
+    unnoticed. For emails that anyone can have sent to any address, which a stranger might abuse, it is a tenth of that.
     """
     if channel == "mail" and not settings.mails_per_hour_overall:
         most = max(LEAST, _accounts() // 10 if which == "strangers" else _accounts())
@@ -84,9 +83,9 @@ def most_of(channel: str, which: str) -> int:
 
 
 def take(channel: str, which: str, more: int) -> int:
-    """Use so many of one total (``overall``, ``strangers`` or ``known``); return how many were left.
+    """Use ``more`` of a budget (``overall``, ``strangers`` or ``known``); return how much was left before.
 
-    Running out is an event, and a warning once in a window, as is running low.
+    Exhausting it records an event and logs a warning, once per window. Running low logs a warning, too.
     """
     if not more:
         return 0
@@ -107,12 +106,15 @@ def take(channel: str, which: str, more: int) -> int:
 
 
 def past(now: datetime, window: timedelta) -> dict[str, datetime]:
-    """Return when a window that is over began at the latest, and when none can have begun: clocks differ by seconds."""
+    """Return the bounds for ``is_over``: windows are over if they start before ``past``, or after ``soon``.
+
+    ``soon`` is a minute ahead because clocks differ by seconds.
+    """
     return {"past": now - window, "soon": now + timedelta(minutes=1)}
 
 
 def used() -> Iterator[Used]:
-    """Yield how much of each total is used, those of the last day whose window may be over as well."""
+    """Yield the use of each budget in its latest window of the last day, which may already be over."""
     names = {_window(channel, which): (channel, which) for channel in WINDOWS for which in NAMES}
     lately = clock.now() - timedelta(days=1)
     rows = db.session.execute(sa.select(_c.id, _c.count, _c.began_at).where(_c.id.in_(names), _c.began_at > lately))
@@ -126,7 +128,7 @@ def _window(channel: str, which: str) -> str:
 
 
 def _accounts() -> int:
-    """Return how many accounts are confirmed, as it was minutes ago."""
+    """Return the number of confirmed accounts, cached for minutes."""
     counted_at, count = this_app().extensions.get("latchkey.accounts", (float("-inf"), 0))
     if time.monotonic() - counted_at > COUNT_EVERY:
         counting = sa.select(sa.func.count()).select_from(User).where(User.confirmed_at.is_not(None))
