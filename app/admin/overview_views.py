@@ -32,7 +32,7 @@ COMMANDS = {"no_worker": "flask worker", "old_key": "flask keys rotate"}
 """Command that fixes a problem, by the problem's code."""
 
 LATE = timedelta(minutes=1)
-"""A message overdue by more than this was lost track of, or the workers can't keep up."""
+"""A message overdue by more than this was missed, or the workers can't keep up."""
 
 DESTINATIONS = 3
 """Maximum number of mail domains listed."""

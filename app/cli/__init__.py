@@ -1,7 +1,7 @@
 """The operator's commands: ``flask users``, ``groups``, ``clients``, ``attempts``, ``keys``, ``mail`` and others.
 
-Promises that each command says what it did in one line, exits with 1 when something is left to mend, can be
-stopped and repeated at any moment, and never prints a secret that it did not just make.
+Guarantees that each command reports what it did in one line, exits with 1 when something needs fixing, can be
+interrupted and repeated at any time, and never prints a secret that it didn't just generate.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ GROUPS = {
     "backup": ("backups",),
     "restore": ("backups",),
 }
-"""Each command with its module, and with those that add commands to it."""
+"""Each command with its module, followed by modules that add subcommands."""
 
 
 def init_app(app: Flask) -> None:
-    """Add the operator's commands."""
+    """Register the operator's commands."""
     from app.commands import add_command, from_modules
 
     for name, modules in GROUPS.items():
@@ -43,7 +43,7 @@ def init_app(app: Flask) -> None:
 
 
 def _database(app: Flask) -> click.Command:
-    """Return the group of Flask-Migrate with what we add to it."""
+    """Return Flask-Migrate's command group, extended with our commands."""
     from app.cli import backups
     from app.db import migrations
 

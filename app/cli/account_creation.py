@@ -1,4 +1,4 @@
-"""Create accounts, one or some hundreds in a transaction; what is there already is left alone."""
+"""Create accounts, one or several hundred per transaction. Existing accounts are left unchanged."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from app.users import Identity, TypedIdentity, User
 from app.web.messages import message
 
 ATTEMPTS = 5
-"""How often a batch is looked at anew when other processes take its addresses meanwhile."""
+"""How often a batch is tried when other processes take its identities at the same time."""
 
 BATCH = 500
-"""Accounts to a transaction: large enough to be quick, small enough to let sign-ins through in between."""
+"""Accounts per transaction: large enough to be fast, small enough to let sign-ins through in between."""
 
 
 @dataclass
 class Outcome:
-    """What became of a batch, by the numbers that the drafts came with."""
+    """Result of a batch, by draft number."""
 
     opened: list[int] = field(default_factory=list)
     present: list[int] = field(default_factory=list)
@@ -48,17 +48,18 @@ class Outcome:
 
 @dataclass(frozen=True)
 class File:
-    """What is known of the file that drafts come from.
+    """What is known about the file that drafts come from.
 
-    :ivar places: where each stands, by number; "line N" for those that are not in it
-    :ivar earlier: identities that it had before, with where: a draft that has one of them is refused
+    :ivar places: location of each draft, by number; defaults to "line N"
+    :ivar earlier: identities that occurred earlier in the file, with their location; drafts that repeat one are
+        rejected
     """
 
     places: Mapping[int, str] = field(default_factory=dict)
     earlier: Mapping[TypedIdentity, str] = field(default_factory=dict)
 
     def place(self, number: int) -> str:
-        """Return where the draft of this number stands."""
+        """Return the location of the draft with this number."""
         return self.places.get(number, f"line {number}")
 
 
@@ -69,14 +70,14 @@ def open_accounts(
     file: File | None = None,
     dry_run: bool = False,
 ) -> Outcome:
-    """Open an account for each draft and commit; all that can be opened are there when this returns.
+    """Create an account for each draft and commit. Every account that can be created exists when this returns.
 
-    A draft whose identities all find one and the same account is present already and left alone.
-    One with only some of them taken is refused. Earlier numbers win over later ones.
-    :param drafts: some hundreds at most, by number
-    :param create_groups: whether groups that are not there are created; else a draft that names one is refused
-    :param file: what is known of the file that they come from
-    :param dry_run: say what would happen, and write nothing
+    A draft whose identities all belong to one existing account is left unchanged. If only some of them are taken, it is
+    rejected. Lower numbers take precedence.
+    :param drafts: up to several hundred, by number
+    :param create_groups: create missing groups; otherwise a draft that names one is rejected
+    :param file: what is known about the file that they come from
+    :param dry_run: report what would happen without writing anything
     """
     hashes: dict[int, str] = {}
     file = file or File()
@@ -97,7 +98,7 @@ def open_accounts(
             IntegrityError,
             UnknownGroup,
             DataError,
-        ) as error:  # someone took an address or deleted a group just now
+        ) as error:  # an address was taken or a group deleted concurrently
             db.session.rollback()
             if attempt == ATTEMPTS or isinstance(error, DataError):
                 return _one_by_one(drafts, error, create_groups, file)
@@ -105,7 +106,7 @@ def open_accounts(
 
 
 def _one_by_one(drafts: Mapping[int, Draft], error: Exception, create_groups: bool, file: File) -> Outcome:
-    """Open the accounts in two halves after the database refused them together, so that one costs no other."""
+    """Retry a rejected batch in two halves, recursively, so that one bad draft doesn't affect the others."""
     if len(drafts) == 1:
         (number,) = drafts
         return Outcome(refused={number: f"the database refuses it ({type(error).__name__})"})
@@ -124,7 +125,7 @@ def _one_by_one(drafts: Mapping[int, Draft], error: Exception, create_groups: bo
 
 
 def _sift(drafts: Mapping[int, Draft], create_groups: bool, file: File) -> Outcome:
-    """Tell the drafts to open from those that are there and those that cannot be."""
+    """Sort drafts into those to create, those that exist, and those that can't be created."""
     outcome = Outcome()
     unknown = groups.unknown_names({name for draft in drafts.values() for name in draft.groups})
     owners = _owners([identity for draft in drafts.values() for identity in draft.identities])
@@ -152,7 +153,7 @@ def _sift(drafts: Mapping[int, Draft], create_groups: bool, file: File) -> Outco
 
 
 def _owners(identities: Sequence[TypedIdentity]) -> dict[TypedIdentity, str]:
-    """Return who has each of ``identities`` that somebody has."""
+    """Return the owner of each identity that is already taken."""
     owners: dict[TypedIdentity, str] = {}
     for kind in {identity.kind for identity in identities}:
         values = [identity.value for identity in identities if identity.kind == kind]
@@ -162,7 +163,7 @@ def _owners(identities: Sequence[TypedIdentity]) -> dict[TypedIdentity, str]:
 
 
 def _hash_passwords(drafts: Mapping[int, Draft], outcome: Outcome, hashes: dict[int, str]) -> None:
-    """Hash the passwords of what is to be opened, on all processors: one takes tens of milliseconds, by design."""
+    """Hash the passwords of the accounts to create on all CPUs, since one takes tens of milliseconds by design."""
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # a thread has no context of its own
 
     def hash_one(number: int) -> str | Rejected:
@@ -178,14 +179,14 @@ def _hash_passwords(drafts: Mapping[int, Draft], outcome: Outcome, hashes: dict[
         for number, made in zip(missing, pool.map(hash_one, missing), strict=True):
             if isinstance(made, Rejected):
                 outcome.opened.remove(number)
-                with i18n.in_english():  # as every command is
+                with i18n.in_english():  # like the output of every command
                     outcome.refused[number] = f"password: {message(made.code, **made.facts)}"
             else:
                 hashes[number] = made
 
 
 def _insert(drafts: Mapping[int, Draft], hashes: Mapping[int, str]) -> Sequence[int]:
-    """Insert users, identities and methods, one statement for each of the three, and one event; return the users."""
+    """Insert users, identities and methods with one statement each, and record one event; return the user IDs."""
     if not drafts:
         return ()
     now = clock.now()
@@ -218,9 +219,9 @@ def _insert(drafts: Mapping[int, Draft], hashes: Mapping[int, str]) -> Sequence[
 
 
 def _join_groups(ids: Sequence[int], drafts: Mapping[int, Draft], create_groups: bool) -> set[str]:
-    """Add new users to the groups of their drafts; return the groups that were created for that.
+    """Add new users to their drafts' groups; return the groups that were created.
 
-    :raises UnknownGroup: when one is not there, and is not to be created
+    :raises UnknownGroup: when a group is missing and ``create_groups`` is off
     """
     names_by_user = {user_id: draft.groups for user_id, draft in zip(ids, drafts.values(), strict=True)}
     made = {name for name in sorted(_new_groups(drafts)) if create_groups and groups.create(name, by="operator")}
@@ -233,7 +234,7 @@ def _new_groups(drafts: Mapping[int, Draft]) -> set[str]:
 
 
 def _enrolled(user_id: int, draft: Draft, password_hash: str) -> Iterator[dict[str, object]]:
-    """Yield the rows of a draft's methods, each secret sealed to its row."""
+    """Yield the enrollment rows of a draft's methods, each secret encrypted for its row."""
     for method in draft.methods:
         kind, names = method_of(method), set[str]()
         is_second = method in draft.seconds

@@ -1,6 +1,6 @@
-"""An account as an operator describes it: parsed and checked, not stored yet.
+"""Accounts as described by operators: parsed and validated, but not stored.
 
-A rejected line says what it is, and what to do with it: exports of other services are recognized.
+An error names the problem and the fix. Exports of other products are recognized.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TEXTS = ("email", "phone", "username", "name", "password", "password_hash")
 FLAGS = ("disabled", "confirmed", "password_hmac")
 LISTS = ("methods", "groups", "more_emails", "authenticator", "second_factor")
 MOST_EMAILS = 10
-"""Addresses of one account, at most."""
+"""Maximum number of email addresses per account."""
 
 EXPORTS = {
     "Auth0": {"user_id", "identities"},
@@ -33,10 +33,10 @@ EXPORTS = {
     "Kratos": {"traits", "schema_id"},
     "Supabase": {"encrypted_password"},
 }
-"""Fields that all stand in an account of such an export, and in no line of ours."""
+"""Fields that identify an account of each product's export, and never occur together in our format."""
 
 WHOLE = {"Keycloak": {"realm", "users"}, "Firebase": {"users"}}
-"""Fields of a file that is one object with all accounts in it."""
+"""Fields that identify a file that is a single object containing all accounts."""
 
 HASHES = (
     ("bcrypt of a faulty PHP", r"\$2x\$"),
@@ -48,25 +48,25 @@ HASHES = (
     ("a plain digest", r"([0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}|[0-9a-fA-F]{128})\Z"),
     ("Django's mark for no password", r"!"),
 )
-"""Hashes that are not read, by how they begin."""
+"""Unsupported password hashes, by their prefix."""
 
 
 class NotUsable(ValueError):
-    """No account can be opened from a description. Its message says why, and never repeats a secret."""
+    """A description that no account can be created from. The message gives the reason and never contains a secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An account to be opened.
+    """An account to be created.
 
-    :ivar identities: canonical, each once; at least one. The first of a kind is the primary one
-    :ivar methods: names of methods, each of which can work with what is here
-    :ivar groups: names that groups can have, whether there are such groups or not
-    :ivar authenticators: secrets in base32, each once
-    :ivar seconds: methods among ``methods`` that are asked for as a second step
-    :ivar name: what its owner is called, or ""
-    :ivar password: in clear, or ""
-    :ivar password_hash: of another service instead, as ``imported_hashes`` keeps it, or ""
+    :ivar identities: canonical, without duplicates, at least one; the first of each kind is the primary one
+    :ivar methods: names of methods, each of which works with the data given here
+    :ivar groups: valid group names; the groups may not exist
+    :ivar authenticators: secrets in base32, without duplicates
+    :ivar seconds: those of ``methods`` that are required as a second factor
+    :ivar name: name of its owner, or ""
+    :ivar password: in plaintext, or ""
+    :ivar password_hash: hash from another service instead, as stored by ``imported_hashes``, or ""
     """
 
     identities: tuple[TypedIdentity, ...]
@@ -82,11 +82,11 @@ class Draft:
 
 
 def read_draft(described: Any) -> Draft:
-    """Read one account from a mapping of the fields above, with lists of texts; ``authenticator`` can be one text.
+    """Read an account from a mapping of the fields above, with lists of strings; ``authenticator`` may be one string.
 
-    Absent, null and empty fields are the same. Without ``methods``, the account signs in by e-mail (by SMS, if it
-    has a phone number alone); a password or an authenticator that is given works in any case.
-    :raises NotUsable: when it describes no account
+    Absent, null and empty fields are equivalent. Without ``methods``, the account signs in by email (or by SMS, if it
+    only has a phone number). A given password or authenticator always works.
+    :raises NotUsable: when it doesn't describe an account
     """
     given = _checked_shape(described)
     identities = [_identity(kind, given[kind]) for kind in ("email", "phone", "username") if kind in given]
@@ -150,7 +150,7 @@ def _name(text: str) -> str:
 
 
 def _methods(given: dict[str, Any]) -> tuple[str, ...]:
-    """Return what the account can sign in with: what was named or is usual, and what came with its secret."""
+    """Return the account's sign-in methods: those named or the default, and those given with a secret."""
     usual = [name for name, kind in (("email", "email"), ("sms", "phone")) if kind in given][:1]
     with_secret = [name for name in ("password", "authenticator") if name in given or (f"{name}_hash" in given)]
     named = list(dict.fromkeys([*given.get("methods", usual), *with_secret]))
@@ -188,7 +188,7 @@ def _authenticators(given: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _seconds(given: dict[str, Any], methods: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what is asked for as a second step; an app that is, signs nobody in by itself (ADR 37)."""
+    """Return the methods used as a second factor. An authenticator app among them can't sign in alone (ADR 37)."""
     seconds = tuple(dict.fromkeys(_texts(given, "second_factor")))
     for name in seconds:
         if name not in methods or not method_of(name).second_rank:
@@ -200,7 +200,7 @@ def _seconds(given: dict[str, Any], methods: tuple[str, ...]) -> tuple[str, ...]
 
 
 def _imported(text: str, of_hmac: bool) -> str:
-    """Return a hash as it is kept, if a sign-in can compare with it and can afford to."""
+    """Return a hash in its stored form, if it is supported and verifying it isn't too expensive."""
     if not text:
         return text
     try:
@@ -215,12 +215,12 @@ def _imported(text: str, of_hmac: bool) -> str:
 
 
 def array_hint(line: bytes) -> str:
-    """Return what to do with a line that is, or begins, a JSON array; "" for any other."""
+    """Return how to fix a line that is or starts a JSON array; "" for other lines."""
     return "is a JSON array; one object a line is wanted: jq -c '.[]' FILE" if line.lstrip()[:1] == b"[" else ""
 
 
 def export_hint(described: dict[str, Any]) -> str:
-    """Return whose export an object seems to be, as the end of a sentence; "" when it looks like none."""
+    """Return which product's export an object looks like, as the rest of a sentence; "" for none."""
     fields = described.keys()
     for name, wanted in WHOLE.items():
         if wanted <= fields and isinstance(described["users"], list):
@@ -236,5 +236,5 @@ def _remedy(name: str) -> str:
 
 
 def hash_name(text: str) -> str:
-    """Return what kind of password hash ``text`` is, where it is a known one that is not read; else ""."""
+    """Return the name of a recognized but unsupported hash format, else ""."""
     return next((name for name, pattern in HASHES if re.match(pattern, text)), "")

@@ -86,7 +86,7 @@ def try_url(url: str, who: str | None, method: str, address: str | None) -> None
     if asked is None or app is None:
         raise click.ClickException(gettext("No app of the apps file is at {url}: a proxy gets 403 for it.", url=url))
     path = (asked[2] or "/").partition("?")[0]
-    path = quote(path, safe=_ASCII) if path.startswith("/") else "/"  # as browsers send what people read
+    path = quote(path, safe=_ASCII) if path.startswith("/") else "/"  # the encoding that browsers send
     need = app.need_of(method.upper(), path, _address(address))
     click.echo(f"{app.name}: {method.upper()} {path}")
     if plain_path(path) is None:
@@ -97,7 +97,7 @@ def try_url(url: str, who: str | None, method: str, address: str | None) -> None
 
 
 def _verdict(app: ProtectedApp, need: Need, who: str) -> str:
-    """Return what becomes of a request by a signed-in person."""
+    """Return the outcome of a request by a signed-in person."""
     user = user_named(who)
     if need.level == "public":
         return gettext("{identity} may pass, as everybody does.", identity=who)
@@ -149,7 +149,7 @@ def _address(text: str | None) -> Address | None:
 
 
 def _notes(found: Iterable[ProtectedApp]) -> Iterator[str]:
-    """Yield what is no fault and may still be a mistake."""
+    """Yield things that are valid but may be mistakes."""
     if not settings.forward_auth_proxies:
         yield gettext(
             "{setting} is empty: no proxy is believed, and each request gets 403.",

@@ -1,4 +1,4 @@
-"""``flask attempts``: what became of attempts to sign in."""
+"""``flask attempts``: explain sign-in attempts."""
 
 from __future__ import annotations
 

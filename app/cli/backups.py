@@ -1,4 +1,4 @@
-"""``flask backup`` and ``flask restore``; and ``flask db move`` and ``read-write``, in the group of Flask-Migrate."""
+"""``flask backup`` and ``flask restore``, plus ``move`` and ``read-write`` in Flask-Migrate's group ``flask db``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 
 class FileOrCommand(OperatorGroup):
-    """A group whose first word may be a file: then ``create`` is meant."""
+    """A group whose first argument may be a file name, in which case ``create`` is implied."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] != "--help" and args[0] not in self.commands:
@@ -46,7 +46,7 @@ backup = FileOrCommand(
 
 @contextmanager
 def saying_progress(doing: str) -> Iterator[Progress]:
-    """Show what is being done, and end the command with a sentence where it can't be."""
+    """Show progress, and turn a BackupError into a command error."""
     with status(doing) as say:
         try:
             yield lambda what, rows: say(
@@ -60,7 +60,7 @@ KINDS = {"portable": N_("portable"), "sqlite": N_("a copy of SQLite's"), "pg_dum
 
 
 def described(manifest: Manifest) -> str:
-    """Return in a line what a backup holds."""
+    """Return a one-line summary of a backup."""
     people = manifest.tables.get("user", {}).get("rows", 0)
     return gettext(
         "{accounts}, {rows} rows in {tables} tables, of {time}, {kind}, migration {revision}, sealed under key {key}",
@@ -93,7 +93,7 @@ def create(file: str, native: bool, force: bool) -> None:
 
 
 def _note(manifest: Manifest) -> None:
-    """Note that a backup was made. A database that takes no writes, such as a standby, is backed up without."""
+    """Record that a backup was made. This is skipped if the database is read-only, such as a standby."""
     try:
         record("backup.created", content=manifest.content, rows=manifest.rows)
         db.session.commit()
@@ -147,9 +147,9 @@ def restore(file: str, replace: bool, yes: bool, keep_sessions: bool) -> None:
 
 
 def _agree(file: str, what: str, *, replace: bool, yes: bool) -> None:
-    """Return if the database may be replaced.
+    """Make sure that the database may be replaced.
 
-    :raises click.ClickException: if not
+    :raises click.ClickException: if it may not
     """
     if not replace:
         raise click.ClickException(
@@ -188,7 +188,7 @@ ENDED = {
         "{count} accounts are erased later than planned: their owners may have kept them since (flask users undelete).",
     ),
 }
-"""What is said of what a restore ended, by its name."""
+"""Messages about what a restore invalidated, by kind."""
 
 
 def _say_ended(ended: dict[str, int], *, keep_sessions: bool) -> None:
@@ -202,7 +202,7 @@ def _say_ended(ended: dict[str, int], *, keep_sessions: bool) -> None:
 
 
 def commands() -> click.Command:
-    """Return the group: Flask-Migrate's commands, and those below."""
+    """Return Flask-Migrate's command group, including the commands below."""
     return cast("click.Command", group)
 
 

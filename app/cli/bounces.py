@@ -1,4 +1,4 @@
-"""``flask bounces``: take reports from a mail server."""
+"""``flask bounces``: receive bounce reports from a mail server."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from config import types
 bounces = OperatorGroup("bounces", help=N_("Take what mail servers send back."))
 
 REFUSED = 65
-"""EX_DATAERR (sysexits.h), which mail servers read."""
+"""EX_DATAERR (sysexits.h), which mail servers understand."""
 
 LATER = 75
-"""EX_TEMPFAIL: a mail server keeps the mail and comes again. For a status that it doesn't know it drops a report."""
+"""EX_TEMPFAIL: the mail server keeps the mail and retries. On an unknown status it would drop the report."""
 
 UNAVAILABLE = 69
 """EX_UNAVAILABLE."""
@@ -67,7 +67,7 @@ def listen(address: str) -> None:
     ADDRESS is 127.0.0.1:2424 or another one with its port, or unix:/run/latchkey/lmtp.sock, which the group may write
     to.
     """
-    from app.bounces import lmtp  # with asyncio, which nothing else needs
+    from app.bounces import lmtp  # imports asyncio, which nothing else needs
 
     _require_return_paths()
     where = types.listener(address)
@@ -83,16 +83,16 @@ def listen(address: str) -> None:
     click.echo(gettext("Listening at {address}.", address=address))
     lmtp.serve(this_app(), bound, stop)
     if isinstance(where, str):
-        with suppress(FileNotFoundError):  # newer Pythons have removed it
+        with suppress(FileNotFoundError):  # newer Python versions have already removed it
             os.unlink(where)
 
 
 def _bound(where: tuple[str, int] | str) -> socket.socket:
-    """Return a socket that is bound there; one of a process that has died is replaced."""
+    """Return a socket bound to this address. A stale socket file of a dead process is replaced."""
     if not isinstance(where, str):
         return socket.create_server(where, family=socket.AF_INET6 if ":" in where[0] else socket.AF_INET)
     forget_socket(where)
-    made, before = socket.socket(socket.AF_UNIX), os.umask(0o117)  # the owner and the group may connect
+    made, before = socket.socket(socket.AF_UNIX), os.umask(0o117)  # accessible to owner and group
     try:
         made.bind(where)
     except OSError:

@@ -1,4 +1,4 @@
-"""``flask clients check``, ``digest`` and ``registration-token``: what surrounds the clients themselves."""
+"""``flask clients check``, ``digest`` and ``registration-token``: commands related to clients."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def registration_token(uses: int, lasts: timedelta, name: str, as_json: bool) ->
 
 
 def _existing() -> str:
-    """Return the secret that is typed, or comes on standard input. Raises click.ClickException."""
+    """Read the secret from the terminal or standard input. Raises click.ClickException."""
     typed = sys.stdin.isatty()
     secret: str = click.prompt(gettext("Secret"), hide_input=True) if typed else sys.stdin.read(65536).strip()
     try:
@@ -120,14 +120,14 @@ def _existing() -> str:
 
 
 def _why_refused(secret: str) -> str:
-    """Return what is wrong with a secret, and never the secret."""
+    """Return what is wrong with a secret, without revealing it."""
     if len(secret) < LEAST:
         return gettext("That secret is shorter than {count} characters, so it can be guessed.", count=LEAST)
     return gettext("That secret has other characters than printable ASCII.")
 
 
 def _stored() -> tuple[dict[str, Client], list[str]]:
-    """Return the clients of the database by id, and the ids of rows that are none any more."""
+    """Return the clients in the database by ID, and the IDs of rows that are no longer valid."""
     stored: dict[str, Client] = {}
     broken = []
     for row in client_store.rows():

@@ -1,4 +1,4 @@
-"""Options by which ``flask clients create`` and ``change`` set the fields of a client."""
+"""Options of ``flask clients create`` and ``change`` that set a client's fields."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 METHODS = ("secret", "client_secret_basic", "client_secret_post", "private_key_jwt", "none")
 GRANTS = {name.rpartition(":")[2]: name for name in GRANT_TYPES}
-"""``device_code`` for the URN of RFC 8628, and the others as they are."""
+"""``device_code`` for the URN of RFC 8628; the others have their own names."""
 
 
 def _many(name: str, field: str, text: str, **more: Any) -> Callable[[F], F]:
@@ -99,20 +99,20 @@ NAMES = {field: name for name, field in (
     ("--grant", "grant_types"), ("--group", "groups"), ("--alg", "id_token_alg"), ("--resource", "resources"),
     ("--max-age", "default_max_age"), ("--id", "id"), ("NAME", "name"),
 )}  # fmt: skip
-"""By which option an operator knows a field, where that is not its own name."""
+"""Option that sets a field, if it isn't named after the field."""
 
 
 def client_options(command: F) -> F:
-    """Give a command every option of a client."""
+    """Add every client option to a command."""
     for option in reversed(OPTIONS):
         command = option(command)
     return command
 
 
 def given_fields(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that were given; "" for a list empties it.
+    """Return the fields that were given. "" clears a list.
 
-    :raises click.ClickException: when ``--jwks`` is no JSON
+    :raises click.ClickException: when ``--jwks`` isn't valid JSON
     """
     fields: dict[str, Any] = {}
     for name, value in options.items():
@@ -127,15 +127,15 @@ def given_fields(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def grants_of_device(fields: dict[str, Any]) -> list[str]:
-    """Return the grants of an app for devices: those that were given, or all that it can use, and the device code."""
+    """Return the grants of a device app: those given, or all that it can use, plus the device code grant."""
     usual = (["authorization_code"] if fields.get("redirect_uris") else []) + ["refresh_token"]
     return list(dict.fromkeys([*fields.get("grant_types", usual), DEVICE_CODE]))
 
 
 def made_client(client_id: str, secret_digests: tuple[str, ...] = (), **fields: Any) -> Client:
-    """Return a client of these fields.
+    """Return a client with these fields.
 
-    :raises click.ClickException: with everything that is wrong with them, by the options that an operator knows
+    :raises click.ClickException: listing all errors by the option they concern
     """
     try:
         return Client(**fields, id=client_id, secret_digests=secret_digests)

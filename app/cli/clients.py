@@ -1,4 +1,4 @@
-"""``flask clients``: add apps that sign people in here, list, change and disable them, and rotate their secrets."""
+"""``flask clients``: add, list, change and disable apps that sign people in here, and rotate their secrets."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TITLES = {
     "client_secret": N_("Client secret"), "redirect_uris": N_("Redirect URIs"), "scopes": N_("Scopes"),
     "device_url": N_("Device URL"),
 }  # fmt: skip
-"""What an operator looks for in the app's own settings."""
+"""Names that operators look for in an app's own settings."""
 
 
 @clients.command("create")
@@ -203,7 +203,7 @@ def delete(client_id: str, yes: bool) -> None:
 
 
 def _switch(client_ids: tuple[str, ...], *, off: bool) -> None:
-    """Disable or enable each client; what can be done is done, what cannot is named."""
+    """Disable or enable each client. Unknown clients are reported without affecting the others."""
     missing = 0
     for client_id in client_ids:
         try:
@@ -221,7 +221,7 @@ def _switch(client_ids: tuple[str, ...], *, off: bool) -> None:
 def _row_named(client_id: str) -> OAuthClient:
     """Return the row of a client.
 
-    :raises click.ClickException: when there is none, or the clients file has one of this id
+    :raises click.ClickException: when there is none, or the clients file has a client with this ID
     """
     if client_id in clients_in_memory():
         raise click.ClickException(
@@ -247,12 +247,12 @@ def _print_notes(client: Client) -> None:
 
 
 def known_groups() -> set[str]:
-    """Return the name of every group."""
+    """Return the names of all groups."""
     return set(db.session.scalars(sa.select(Group.name)))
 
 
 def print_recipe(client: Client, secret: str, *, as_json: bool) -> None:
-    """Print what the app is given; the secret is shown this once."""
+    """Print the settings that the app needs, including the secret if it was just generated."""
     found = recipe(client, secret)
     if as_json:
         click.echo(orjson.dumps(found))
@@ -265,7 +265,7 @@ def print_recipe(client: Client, secret: str, *, as_json: bool) -> None:
 
 
 def print_fields(facts: dict[str, Any]) -> None:
-    """Print fields by the names that the clients file and JSON have, one in a line; the empty ones are left out."""
+    """Print the nonempty fields, one per line, under their names in the clients file and JSON."""
     for name, value in facts.items():
         if value not in ("", [], None, False):
             click.echo(f"{name.replace('_', ' '):<{WIDTH}}{_in_words(name, value)}")

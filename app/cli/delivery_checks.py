@@ -1,4 +1,4 @@
-"""What ``flask doctor`` looks at of all that leaves the service: mail, text messages, webhooks, and their workers."""
+"""Checks of ``flask doctor`` on delivery: mail, text messages, webhooks, and the workers."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from app.webhooks.delivery import FAILING, GONE
 from app.webhooks.sender import remedy_for as remedy_of_endpoint
 
 PATIENCE = timedelta(seconds=5)
-"""How long another server may take to answer."""
+"""Timeout for other servers to respond."""
 
 STUCK = timedelta(minutes=10)
-"""A worker that takes longer for a round of its other work hangs, or does a cleanup as it never had to before."""
+"""A worker whose round of other work takes longer hangs, or is running an unusually large cleanup."""
 
 LATE = timedelta(minutes=1)
-"""A message due for longer than this was forgotten."""
+"""A message overdue by more than this was missed."""
 
 LEAST_BOUNCES, MOST_BOUNCES = 20, 0.05
-"""So many mails that come back in a day, and so great a share of all, are worth a look: providers block above."""
+"""Bounces per day, as a number and a share of all mail, worth investigating. Providers block senders above that."""
 
 
 def mail_server_answers() -> Iterator[HealthCheck]:
-    """It can be reached, with TLS and sign-in as set. Nothing is sent."""
+    """The mail server is reachable, with TLS and authentication as configured. Nothing is sent."""
     if not settings.mail_url and not settings.is_production:
         yield HealthCheck(gettext("no mail server is set: flask serve keeps mail and shows it at /dev/inbox"))
         return
@@ -60,7 +60,7 @@ def mail_server_answers() -> Iterator[HealthCheck]:
 
 
 def sms_provider_answers() -> Iterator[HealthCheck]:
-    """Its machine takes connections, and it has not refused us. Nothing is sent."""
+    """The SMS provider accepts connections, and hasn't rejected our account. Nothing is sent."""
     if not methods_reaching("phone") or not settings.can_send_sms:
         yield HealthCheck(gettext("not in use"))
         return
@@ -78,7 +78,7 @@ def sms_provider_answers() -> Iterator[HealthCheck]:
 
 
 def _refused_by_provider() -> str:
-    """Return why the provider takes no text messages of ours, "" when it does: the newest says it."""
+    """Return why the provider rejects our text messages, "" if it accepts them, judging by the latest one."""
     lately = (Message.channel == "sms", Message.created_at > clock.now() - timedelta(days=1))
     refused = sa.select(Message.created_at, Message.last_error).where(*lately, Message.last_error.contains(REFUSES_US))
     newest = db.session.execute(refused.order_by(Message.created_at.desc()).limit(1)).first()
@@ -89,7 +89,7 @@ def _refused_by_provider() -> str:
 
 
 def providers_send() -> Iterator[HealthCheck]:
-    """Where there are two providers, how each did: one that fails is not missed while the other one sends."""
+    """Status of each provider where there are two, since a failing one goes unnoticed while the other one sends."""
     known = providers.states()
     doubled = [each for each in known if sum(other.channel == each.channel for other in known) > 1]
     for each in doubled:
@@ -118,7 +118,7 @@ def _failing(name: str, provider: providers.ProviderState) -> str:
 
 
 def mail_arrives() -> Iterator[HealthCheck]:
-    """Little of it comes back, and reports of that come in."""
+    """Few emails bounce, and bounce reports arrive."""
     found = suppressions.summary()
     back, spam = (sum(found.lately.get(kind, 0) for kind in kinds) for kinds in (("hard", "soft"), ("complaint",)))
     what = gettext(
@@ -133,7 +133,7 @@ def mail_arrives() -> Iterator[HealthCheck]:
 
 
 def queue_answers() -> Iterator[HealthCheck]:
-    """Workers can be woken when a message waits. Otherwise they find it by looking, a second later."""
+    """Workers can be woken when a message is waiting. Otherwise they find it by polling, a second later."""
     where = wakeups.location(settings)
     kind = gettext("this machine") if where.startswith("sqlite") else where.partition(":")[0]
     try:
@@ -153,7 +153,7 @@ def queue_answers() -> Iterator[HealthCheck]:
 
 
 def redis_answers() -> Iterator[HealthCheck]:
-    """All replicas count together."""
+    """All replicas share their counters."""
     if not settings.redis_url:
         yield HealthCheck(gettext("not in use: each process counts by itself"))
         return
@@ -165,7 +165,7 @@ def redis_answers() -> Iterator[HealthCheck]:
 
 
 def messages_leave() -> Iterator[HealthCheck]:
-    """Workers run, nothing waits longer than it should, and nothing was given up."""
+    """Workers are running, no message is overdue, and none was given up."""
     due, now, signs = oldest_due(), clock.now(), jobs.live_workers()
     workers = len(signs)
     if due is not None and now - due > LATE:
@@ -201,7 +201,7 @@ def messages_leave() -> Iterator[HealthCheck]:
 
 
 def _worker(sign: jobs.WorkerSign) -> HealthCheck:
-    """Say where a worker runs, which release it is, and when it was last through with its other work."""
+    """Report where a worker runs, its release, and when it last completed a round of its other work."""
     release = sign.version or gettext("older than {release}", release="0.1.0")
     where = N_("worker on {replica}, release {release}") if sign.replica else N_("worker, release {release}")
     parts = [gettext(where, replica=sign.replica, release=release)]
@@ -227,11 +227,11 @@ TOTALS = {
     "strangers": N_("to addresses no one has proved"),
     "known": N_("asked for by known browsers"),
 }
-"""Which messages each of ``service_totals.NAMES`` counts."""
+"""Messages counted by each of ``service_totals.NAMES``."""
 
 
 def budgets_suffice() -> Iterator[HealthCheck]:
-    """What may leave of the whole service is not used up."""
+    """The service's overall sending limits aren't exhausted."""
     for total in service_totals.used():
         which = gettext(TOTALS[total.which])
         facts = {"which": which, "used": min(total.count, total.most), "most": total.most}
@@ -250,7 +250,7 @@ def budgets_suffice() -> Iterator[HealthCheck]:
 
 
 def webhooks_are_taken() -> Iterator[HealthCheck]:
-    """Endpoints take what is posted to them, and none was disabled for not doing so."""
+    """Endpoints accept what is posted to them, and none was disabled for failing."""
     found = endpoints.health()
     for each in found:
         name, why = each.endpoint.id, each.endpoint.last_error

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 COLOURS = {"mend": "red", "note": "yellow", "ok": "green", "over": "green"}
-"""``over``: what was found before and is no longer."""
+"""``over``: a finding that no longer applies."""
 
 
 @click.command("doctor", cls=TranslatedCommand)
@@ -62,14 +62,14 @@ def doctor(info: Any, watch: bool, every: float, rounds: int | None, as_json: bo
 
 
 def changes(before: list[Finding], now: list[Finding]) -> list[tuple[str, Finding]]:
-    """Return what is new since the look before, and what is over, with its state. Figures that change are no news."""
+    """Return findings that are new or gone since the last check, with their state. Changed numbers are ignored."""
     known, found = {each.same_as() for each in before}, {each.same_as() for each in now}
     over = [("over", each) for each in before if each.same_as() not in found and each.state != "ok"]
     return over + [(each.state, each) for each in now if each.same_as() not in known]
 
 
 def say(findings: Iterable[tuple[str, Finding]], as_json: bool, *, dated: bool) -> None:
-    """Print findings, a line each."""
+    """Print findings, one per line."""
     at = f"{clock.now():%Y-%m-%dT%H:%M:%SZ}"
     for state, finding in findings:
         what, remedy = finding.check.what, finding.check.remedy if state != "over" else ""

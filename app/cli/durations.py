@@ -1,4 +1,4 @@
-"""A length of time as an operator types it: ``24h``, ``7d``, seconds, or ISO 8601."""
+"""Durations as operators type them: ``24h``, ``7d``, seconds, or ISO 8601."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _READ: TypeAdapter[timedelta] = TypeAdapter(DurationOrZero)
 
 
 def span_text(lasts: timedelta) -> str:
-    """Return a length of time as an operator reads it: ``7 days``."""
+    """Return a duration in words: ``7 days``."""
     with speaking():
         return i18n.span_text(lasts.total_seconds())
 
 
 class DurationType(click.ParamType[timedelta]):
-    """``24h``, ``7d``, ``3600`` or ``PT1H``; 0 where there may be none."""
+    """Option type for ``24h``, ``7d``, ``3600`` or ``PT1H``. 0 is only accepted with ``or_zero``."""
 
     name = "duration"
 
@@ -33,7 +33,7 @@ class DurationType(click.ParamType[timedelta]):
         self.or_zero = or_zero
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Return the length of time."""
+        """Parse a duration."""
         if isinstance(value, timedelta):
             return value
         short = _SHORT.fullmatch(value.strip().lower())

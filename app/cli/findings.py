@@ -1,4 +1,4 @@
-"""What ``flask doctor`` has found out, as it says it."""
+"""Findings of ``flask doctor``."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import re
 from dataclasses import dataclass
 
 FIGURES = re.compile(r"[0-9][0-9,.:\u00a0\u202f\u066c]*")
-"""A number, as any language groups it."""
+"""A number with any language's digit grouping."""
 
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """One thing that was looked at.
+    """Result of a check.
 
-    :ivar what: a sentence; holds no secret
-    :ivar remedy: what to do about it; "" when all is well
-    :ivar wrong: whether the service does not work, or not safely, until that is done
+    :ivar what: a sentence without secrets
+    :ivar remedy: how to fix it; "" when everything is fine
+    :ivar wrong: the service doesn't work, or isn't safe, until it is fixed
     """
 
     what: str
@@ -25,7 +25,7 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found out about one subject, such as the database."""
+    """The result of a check of one subject, such as the database."""
 
     subject: str
     check: HealthCheck
@@ -36,5 +36,5 @@ class Finding:
         return "mend" if self.check.wrong else "note" if self.check.remedy else "ok"
 
     def same_as(self) -> tuple[str, str, str]:
-        """Return what is equal for two findings that differ in figures alone."""
+        """Return a key that is equal for findings that differ only in numbers."""
         return self.subject, self.state, FIGURES.sub("#", self.check.what)

@@ -1,4 +1,4 @@
-"""What the operator's commands share: a database that is away is a sentence, and accounts are found by name."""
+"""Shared parts of the operator's commands: readable database errors, and account lookup."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MISSING_TABLES = ("no such table", "no such column", "UndefinedTable", "Undefine
 
 
 class OperatorGroup(TranslatedGroup, AppGroup):
-    """A group whose commands run in the application's context; a database that is away is a sentence, not a trace."""
+    """A group whose commands run in an app context. Database outages are reported as a sentence, not a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -31,7 +31,7 @@ class OperatorGroup(TranslatedGroup, AppGroup):
 
 
 def _explained(error: Exception) -> Exception:
-    """Return what an operator should read instead of ``error``, or ``error`` itself."""
+    """Return a readable replacement for ``error``, or ``error`` itself."""
     if isinstance(error, PoolerFound):
         return click.ClickException(str(error))
     if isinstance(error, (OperationalError, ProgrammingError)):
@@ -46,16 +46,16 @@ def _explained(error: Exception) -> Exception:
 
 
 def switched(name: str, *, off: bool, done: bool) -> str:
-    """Return what became of something to disable (``off``) or enable; it is not ``done`` if it was so before."""
+    """Return the message for something disabled (``off``) or enabled. Not ``done`` means that it already was."""
     if off:
         return gettext(N_("{name}: disabled.") if done else N_("{name}: disabled already."), name=name)
     return gettext(N_("{name}: enabled.") if done else N_("{name}: enabled already."), name=name)
 
 
 def user_named(text: str) -> User:
-    """Return the account that ``text`` names: an identity, or the handle by which other programs know it.
+    """Return the account with this identity or handle (its ID in other programs).
 
-    :raises click.ClickException: when it names none, or cannot name one
+    :raises click.ClickException: when there is none, or the text can't be either
     """
     typed = read_identity(text)
     user = find_by_identity(typed) if typed else None
@@ -71,10 +71,10 @@ def user_named(text: str) -> User:
 
 
 def for_each(identities: Iterable[str], do: Callable[[str, User], str]) -> NoReturn:
-    """Do something about each account, commit it and print what was done.
+    """Apply ``do`` to each account, commit, print the result, and exit.
 
-    What can be done is done, and an identity that no account has is named; with one of those the status is 1.
-    :param do: takes the identity as it was typed and its account; returns what to print
+    Unknown identities are reported without affecting the others, and make the exit status 1.
+    :param do: takes the identity as typed and its account; returns the text to print
     """
     missing = 0
     for text in identities:

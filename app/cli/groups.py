@@ -1,4 +1,4 @@
-"""``flask groups``: create, list and delete groups, add and remove their members."""
+"""``flask groups``: create, list and delete groups, and add and remove members."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.groups.service import GroupSummary, UnknownGroup
 from app.users import User
 
 SHOWN = 20
-"""Groups that are named where one that is not there was asked for."""
+"""Groups listed when an unknown one was requested."""
 
 groups = OperatorGroup("groups", help=N_("Create and delete groups, add and remove members."))
 
@@ -123,7 +123,7 @@ def list_(as_json: bool) -> None:
 
 
 def group_named(name: str) -> GroupSummary:
-    """Return the group of this name.
+    """Return the group with this name.
 
     :raises click.ClickException: when there is none
     """
@@ -134,7 +134,7 @@ def group_named(name: str) -> GroupSummary:
 
 
 def unknown_group(name: str) -> click.ClickException:
-    """Return what says that there is no group of this name, and which there are."""
+    """Return an error saying that there is no such group, listing those that exist."""
     names = [group.name for group in service.groups()]
     if not names:
         said = gettext(
@@ -149,9 +149,9 @@ def unknown_group(name: str) -> click.ClickException:
 
 
 def refuse_name(name: str) -> None:
-    """Say what is wrong with a name that no group can have.
+    """Reject names that groups can't have.
 
-    :raises click.ClickException: when it is one
+    :raises click.ClickException: when the name is invalid
     """
     if service.is_name(name):
         return
@@ -167,7 +167,7 @@ def refuse_name(name: str) -> None:
 
 
 def _each(name: str, identities: tuple[str, ...], do: Callable[[User], str]) -> NoReturn:
-    """Do something about each account, as ``for_each`` does; ``do`` returns what to print, with names to fill in."""
+    """Apply ``do`` to each account like ``for_each``; ``do`` returns a text with placeholders to fill in."""
     group_named(name)
 
     def change(text: str, user: User) -> str:

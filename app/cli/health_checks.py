@@ -1,4 +1,4 @@
-"""What ``flask doctor`` looks at: everything the service depends on, with what is wrong and how to fix it."""
+"""Checks of ``flask doctor``: everything the service depends on, with problems and how to fix them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from config.settings import Settings
 NEED_DATABASE = frozenset(
     ("migrations", "keys", "sms", "providers", "bounces", "outbox", "budgets", "webhooks", "backups")
 )
-"""Examinations that say nothing while the database does not answer."""
+"""Checks that are skipped while the database doesn't respond."""
 
 
 def examine() -> list[Finding]:
-    """Look at everything once. Needs an app context, and leaves no transaction open."""
+    """Run all checks once. Requires an app context, and leaves no transaction open."""
     found: list[Finding] = []
     unreachable: set[str] = set()
     for name, examination, remedy in CHECKS:
@@ -36,7 +36,7 @@ def examine() -> list[Finding]:
         findings: list[HealthCheck] = []
         try:
             findings.extend(examination())
-        except Exception as error:  # whatever a driver raises is what we came to find
+        except Exception as error:  # any driver error is a finding
             db.session.rollback()
             unreachable.add(name)
             findings.append(unanswered(error, gettext(remedy)))
@@ -46,7 +46,7 @@ def examine() -> list[Finding]:
 
 
 def unanswered(error: Exception, remedy: str) -> HealthCheck:
-    """Return what is to be said when an examination could not be made."""
+    """Return the finding for a check that failed with an exception."""
     if isinstance(error, DatabaseReadOnly):
         what = gettext("takes no writes: it is a standby, or it was set to be read-only")
         return HealthCheck(what, gettext("Point LATCHKEY_DATABASE_URL at the primary."), wrong=True)
@@ -59,7 +59,7 @@ def unanswered(error: Exception, remedy: str) -> HealthCheck:
 
 
 def settings_hold() -> Iterator[HealthCheck]:
-    """Nothing unsafe or misspelt."""
+    """No setting is unsafe or misspelled."""
     held: list[HealthCheck] = [HealthCheck(f"{problem.setting} {problem.what}", problem.remedy, wrong=True)
                            for problem in checks.problems(settings)]  # fmt: skip
     held += [HealthCheck(f"{problem.setting} {problem.what}", problem.remedy) for problem in checks.warnings(settings)]
@@ -75,7 +75,7 @@ WRITABLE = N_("{version}, can be written")
 
 
 def database_answers() -> Iterator[HealthCheck]:
-    """It can be read and written, with the durability we count on."""
+    """The database is readable and writable, with the durability we rely on."""
     with db.engine.connect() as connection:
         refuse_unless_writable(connection)
         if (found := read_only.state(connection)) is not None:
@@ -102,7 +102,7 @@ def database_answers() -> Iterator[HealthCheck]:
 
 
 def migrations_are_current() -> Iterator[HealthCheck]:
-    """The tables are those that this release works with."""
+    """The tables are compatible with this release."""
     with db.engine.connect() as connection:
         found = readiness.fit(connection)
     if found.fault:
@@ -120,7 +120,7 @@ def migrations_are_current() -> Iterator[HealthCheck]:
 
 
 def keys_fit() -> Iterator[HealthCheck]:
-    """Each key that something is sealed under is in the ring, and opens it."""
+    """Every key that rows are encrypted with is in the key ring and decrypts them."""
     counts = sealed_rows()
     for kid in counts.keys() - set(keyring.kids):
         remedy = gettext("Put the key back at the end of LATCHKEY_SECRET_KEYS, then: flask keys rotate")
@@ -147,7 +147,7 @@ def keys_fit() -> Iterator[HealthCheck]:
 
 
 def _opens(kid: str) -> bool:
-    """Try one row of each table that is sealed under this key."""
+    """Try to decrypt one row of each table encrypted with this key."""
     for column in sealed_columns():
         row = db.session.scalar(sa.select(column.model).where(column.texts.like(f"v1.{kid}.%")).limit(1))
         try:
@@ -159,11 +159,11 @@ def _opens(kid: str) -> bool:
 
 
 OLD_BACKUP = timedelta(days=2)
-"""Where backups are made, one a day is missed at the most."""
+"""With daily backups, this allows for one that was missed."""
 
 
 def backups_are_made() -> Iterator[HealthCheck]:
-    """Where our command makes them, the last one is not old."""
+    """The last backup isn't old, if our command makes them."""
     made = last_backup()
     if made is None:
         yield HealthCheck(gettext("none is known of; flask backup makes one"))
@@ -189,4 +189,4 @@ CHECKS: tuple[tuple[str, Callable[[], Iterator[HealthCheck]], str], ...] = (
     ("webhooks", delivery.webhooks_are_taken, N_("Run: flask db upgrade")),
     ("backups", backups_are_made, N_("Run: flask db upgrade")),
 )
-"""Name, examination, and what to do when it cannot even be made."""
+"""Name, check, and what to do when the check itself fails."""

@@ -1,4 +1,4 @@
-"""``flask keys``: make and list keys, re-encrypt rows under the current one, and rotate signing keys (ASVS 11.2.2)."""
+"""``flask keys``: create and list keys, re-encrypt rows with the current one, and rotate signing keys (ASVS 11.2.2)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from app.oidc.models import SigningKey
 from app.terminal import padded, status
 
 SHOWN = 5
-"""Rows that are named for each reason why some did not open."""
+"""Rows listed for each reason why rows couldn't be decrypted."""
 
 keys = OperatorGroup("keys", help=N_("Make, list and rotate keys, of encryption and of signing."))
 
@@ -39,7 +39,7 @@ COST = N_(
     "JWT access tokens need new ones. Servers follow within {seconds} seconds; an app that keeps our keys may take "
     "the old ones for {minutes} minutes more. If the next keys may be known as well, run this a second time."
 )
-"""What dropping a key costs."""
+"""Consequences of dropping a key."""
 
 
 @keys.command("new", with_appcontext=False)
@@ -73,7 +73,7 @@ def list_() -> None:
 
 
 USES = {False: N_("seals nothing"), True: N_("still needed: flask keys rotate")}
-"""What an older key is for, by whether it seals something."""
+"""What an older key is needed for, by whether any rows are encrypted with it."""
 
 
 def _rows(count: int) -> str:
@@ -131,9 +131,9 @@ def rotate(alg: str | None, now: bool) -> None:
 
 
 def _await_readers() -> None:
-    """Wait until every running process has said that it can read the current key; one that has ended is soon forgotten.
+    """Wait until every running process has announced the current key. Processes that have exited are soon ignored.
 
-    :raises click.ClickException: when some still have not
+    :raises click.ClickException: when some still haven't
     """
     until = time.monotonic() + 1.2 * key_announcements.DEAD_AFTER.total_seconds()
     while lacking := key_announcements.without(keyring.kid):
@@ -153,10 +153,10 @@ def _await_readers() -> None:
 
 @dataclass
 class Resealed:
-    """What a rotation did.
+    """Result of a key rotation.
 
-    :ivar moved: how many rows are under the current key now that were not before
-    :ivar shut: why rows did not open, each reason with the tables and ids of those rows
+    :ivar moved: number of rows that were re-encrypted with the current key
+    :ivar shut: tables and IDs of rows that couldn't be decrypted, by reason
     """
 
     moved: int = 0
@@ -164,15 +164,15 @@ class Resealed:
 
     @property
     def shut_rows(self) -> int:
-        """How many rows did not open."""
+        """Number of rows that couldn't be decrypted."""
         return sum(map(len, self.shut.values()))
 
 
 def reseal(moved: Callable[[int], None] = lambda count: None) -> Resealed:
-    """Seal every row anew that is not under the current key. Commits each batch; may be stopped and run again.
+    """Re-encrypt every row that doesn't use the current key. Commits each batch; can be interrupted and repeated.
 
-    A row that somebody changes meanwhile keeps that change: it is written only where the old text still stands.
-    :param moved: told how many rows each batch moved
+    A row that changes in the meantime keeps its change, since it is only written if its old value is still there.
+    :param moved: called with the number of rows in each batch
     """
     result = Resealed()
     for column in sealed_columns():
@@ -187,7 +187,7 @@ def reseal(moved: Callable[[int], None] = lambda count: None) -> Resealed:
 
 
 def _older(column: SealedColumn) -> Iterator[list[Any]]:
-    """Yield the rows that are not under the current key, in batches, by id."""
+    """Yield rows that aren't encrypted with the current key, in batches, by ID."""
     last = ""
     while True:
         older = (column.texts != "", column.texts.not_like(f"v1.{keyring.kid}.%"), column.ids > last)
@@ -215,7 +215,7 @@ def _sealed_anew(rows: list[Any], column: SealedColumn, result: Resealed) -> lis
 
 
 def _write(column: SealedColumn, texts: list[dict[str, str]]) -> int:
-    """Put the new texts where the old ones still stand, and commit; return how many did."""
+    """Replace old values that are still there, and commit; return how many were."""
     if not texts:
         return 0
     unchanged = (column.ids == sa.bindparam("row"), column.texts == sa.bindparam("was"))
@@ -226,7 +226,7 @@ def _write(column: SealedColumn, texts: list[dict[str, str]]) -> int:
 
 
 def list_signing_keys() -> None:
-    """Print the keys that are published, each with what it does now."""
+    """Print the published signing keys, each with its current use."""
     rows, now = key_store.published(anew=True), clock.now()
     for row in rows:
         click.echo(f"{row.alg:<5}  {row.kid}  {_use(row, key_store.current(rows, row.alg, now))}")
@@ -243,7 +243,7 @@ def _use(row: SigningKey, signing: SigningKey | None) -> str:
 
 
 def rotate_signing_keys(alg: str | None = None, *, now: bool = False) -> None:
-    """Rotate them, commit, and print from when which key signs."""
+    """Rotate signing keys, commit, and print when each new key starts signing."""
     rotations = key_rotation.rotate(alg, now=now)
     db.session.commit()
     for rotation in rotations:

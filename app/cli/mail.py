@@ -1,4 +1,4 @@
-"""``flask mail``: look at every message, and send a test email."""
+"""``flask mail``: preview every message, send a test email, and manage suppressions."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ WORDS = Markup("<td>{words}</tr>\n")
 
 @dataclass(frozen=True)
 class Written:
-    """A message in one language."""
+    """A rendered message in one language."""
 
     name: str
     words: EmailMessage | TextMessage
 
     @property
     def files(self) -> dict[str, str]:
-        """What it says, by the name of the file."""
+        """Its content by file name."""
         if isinstance(self.words, TextMessage):
             return {f"{self.name}.sms.txt": self.words.body}
         return {f"{self.name}.html": self.words.html or "", f"{self.name}.txt": self.words.text}
@@ -87,7 +87,7 @@ def preview(folder: Path) -> None:
 
 
 def written(tag: str) -> Iterator[Written]:
-    """Yield every message in one language."""
+    """Yield every message, rendered in one language."""
     with i18n.speaking(tag):
         for sample in samples():
             yield Written(sample.name, sample.written())
@@ -128,7 +128,7 @@ def test(address: str, language: str | None, fallback: bool) -> None:
         _, answer = mail_channel.send(message, words, only=FALLBACK if fallback else PRIMARY)
     except Failed as failure:
         said = gettext("Not sent: {reason}.", reason=failure.reason)
-        answer = smtp.answer_in(failure.__cause__)  # nothing that a log may not show: the mail is the operator's own
+        answer = smtp.answer_in(failure.__cause__)  # may be shown: the mail is the operator's own
         if answer:
             said += " " + gettext("The mail server answered: {answer}", answer=answer)
         click.echo(said, err=True)

@@ -1,4 +1,4 @@
-"""A sample of every message, for previews and for checks of templates: made-up facts, in the reader's language."""
+"""Samples of every message, for previews and template checks, with made-up facts in the reader's language."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.notifications.challenge_emails import LINK_PATHS, write
 from app.outbox import EmailMessage, Message, TextMessage
 
 CODES = ("sign_in", "verify", "recovery", "setup", "change_email", "add_email", "create_account", "confirm")
-"""Kinds of mail with a code."""
+"""Kinds of email with a code."""
 
 TEXTED_CODES = ("sign_in", "verify", "second", "setup", "confirm", "create_account")
 TOKEN = "sample-link-that-opens-nothing"  # noqa: S105 - it is none
@@ -23,9 +23,9 @@ TOKEN = "sample-link-that-opens-nothing"  # noqa: S105 - it is none
 
 @dataclass(frozen=True)
 class Sample:
-    """A message that says something.
+    """A sample message.
 
-    :ivar variant: which of the forms of its kind it is; "" for the usual one
+    :ivar variant: form of its kind; "" for the usual one
     """
 
     kind: str
@@ -39,20 +39,20 @@ class Sample:
         return f"{self.kind}-{self.variant}" if self.variant else self.kind
 
     def written(self) -> EmailMessage | TextMessage:
-        """Return what it says, in the language that is spoken. Raises what its templates raise."""
+        """Return the message rendered in the current language. Raises what its templates raise."""
         to = "ada@example.com" if self.channel == "mail" else "+16502530000"
         return write(unsent(self.kind, self.channel, to, self.tag), **self.facts)
 
 
 def unsent(kind: str, channel: str, to: str, tag: str = "") -> Message:
-    """Return a message that is in no database."""
+    """Return a message that isn't in the database."""
     now = clock.now()
     known = {"id": secrets.row_id(), "facts": {}, "attempts": 1, "created_at": now}
     return Message(kind=kind, channel=channel, to=to, tag=tag, **known)
 
 
 def samples() -> Iterator[Sample]:
-    """Yield a sample of every kind of message, and of each form that it has."""
+    """Yield a sample of every kind of message and each of its variants."""
     yield from _codes()
     yield from _notices()
     yield from _deletions()

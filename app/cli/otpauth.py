@@ -1,7 +1,8 @@
-"""Secrets of authenticator apps, as base32 and as ``otpauth://`` addresses.
+"""Secrets of authenticator apps, as base32 or ``otpauth://`` URIs.
 
-The address is that of Google Authenticator's "Key Uri Format". What it says of digits, period and algorithm is read,
-because here a code is six digits, of 30 seconds, by SHA-1 (RFC 6238): another app's codes would never be right.
+The URI follows Google Authenticator's "Key Uri Format". Its digits, period and algorithm are checked, since this
+service only accepts six-digit codes with a period of 30 seconds and SHA-1 (RFC 6238). Codes of an app with other
+parameters would never be right.
 """
 
 from __future__ import annotations
@@ -15,28 +16,28 @@ from app import user_input
 DIGITS, PERIOD, ALGORITHM = 6, 30, "SHA1"
 
 SHORTEST_SECRET = 10
-"""Bytes of a secret. RFC 4226 (requirement 4) wants 16, but 10 is what many services gave out."""
+"""Minimum length in bytes. RFC 4226 (requirement 4) requires 16, but many services issued 10."""
 
 
 class NotCarried(ValueError):
-    """No app's secret, or one whose codes can't be checked here. Its message says why, and never repeats it."""
+    """Not a TOTP secret, or one whose codes can't be verified here. The message gives the reason, never the secret."""
 
 
 def address(secret: str, *, digits: int = DIGITS, period: int = PERIOD, algorithm: str = ALGORITHM) -> str:
-    """Return the address of a secret in base32 and what its codes are made by."""
+    """Return the URI of a base32 secret and its code parameters."""
     return f"otpauth://totp/?secret={quote(secret)}&digits={digits}&period={period}&algorithm={quote(algorithm)}"
 
 
 def base32(secret: bytes) -> str:
-    """Return a secret of bytes as base32 without padding."""
+    """Encode a secret as base32 without padding."""
     return base64.b32encode(secret).decode().rstrip("=")
 
 
 def read(text: str) -> str:
-    """Return the secret of ``text``, base32 or an address, as pyotp reads it: upper case, without padding.
+    """Parse base32 or a URI, and return the secret in the form that pyotp reads: upper case, without padding.
 
-    Blanks, dashes and lower case are as people copy it.
-    :raises NotCarried: when it is none, or its codes are made otherwise
+    Whitespace, dashes and lower case are accepted, as people copy them.
+    :raises NotCarried: when it isn't a secret, or its codes have other parameters
     """
     if text.strip().lower().startswith("otpauth:"):
         text = _secret_in(text.strip())

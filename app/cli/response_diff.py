@@ -1,4 +1,4 @@
-"""Do two kinds of request get different answers, or take different times? Differences, and a rank-sum test."""
+"""Detect whether two kinds of requests get different responses or response times, by diffing and a rank-sum test."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from app.command_language import N_, gettext
 
 _PIECES = re.compile(rb"([A-Za-z0-9_=+/.-]+)")
 _IGNORED = frozenset(("date",))
-"""Headers that tell the time and nothing else."""
+"""Headers that only contain the time."""
 
 Template = tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer.
+    """A response.
 
-    :ivar seconds: from the request's first byte to the answer's last
+    :ivar seconds: from the first byte of the request to the last byte of the response
     """
 
     status: int
@@ -31,21 +31,21 @@ class Reply:
 
     @property
     def header_names(self) -> tuple[str, ...]:
-        """The names of all headers, sorted."""
+        """Names of all headers, sorted."""
         return tuple(sorted({name.lower() for name, _ in self.headers}))
 
     @property
     def cookie_names(self) -> tuple[str, ...]:
-        """The names of all cookies it sets, sorted."""
+        """Names of all cookies it sets, sorted."""
         set_ = [value.partition("=")[0] for name, value in self.headers if name.lower() == "set-cookie"]
         return tuple(sorted(set_))
 
 
 def template_of(replies: Sequence[tuple[Reply, str]]) -> Template | None:
-    """Return what these answers of one class have in common, with a mask for each piece in which they differ.
+    """Return what these responses of one class have in common, with a mask for each piece that differs between them.
 
-    A mask keeps its piece's length. The identity that was asked for is taken out first.
-    :param replies: each with its identity; ten are enough to see what is random
+    A mask keeps the length of its piece. The requested identity is removed first.
+    :param replies: each with its identity; ten are enough to detect what is random
     :return: None when they differ in more than pieces of equal length, so that nothing can be masked
     """
     found = [_pieces(reply, identity) for reply, identity in replies]
@@ -55,7 +55,7 @@ def template_of(replies: Sequence[tuple[Reply, str]]) -> Template | None:
 
 
 def differences(one: Template | None, other: Template | None) -> list[str]:
-    """Return where two classes of answers differ, a line each; empty when no byte tells them apart."""
+    """Return the differences between two classes of responses, one per line; empty when they are indistinguishable."""
     if one is None or other is None:
         return [] if one is other else [gettext(LENGTHS)]
     if len(one) != len(other):
@@ -83,10 +83,10 @@ def _mask(variants: Sequence[bytes]) -> bytes:
 
 
 def mann_whitney_z(one: Sequence[float], other: Sequence[float]) -> float:
-    """Return how many standard deviations the ranks of ``one`` lie above those expected if nothing differed.
+    """Return how many standard deviations the ranks of ``one`` are above those expected without a difference.
 
-    By the normal approximation, without a continuity correction, with the variance corrected for ties (Mann and
-    Whitney 1947; Siegel 1956). Good from about 20 values in each. 0.0 where all values are equal or none is given.
+    Uses the normal approximation without continuity correction, with the variance corrected for ties (Mann and Whitney
+    1947; Siegel 1956). Accurate from about 20 values in each. 0.0 when all values are equal or either is empty.
     """
     n, m = len(one), len(other)
     everything = sorted([(value, True) for value in one] + [(value, False) for value in other])
@@ -95,7 +95,7 @@ def mann_whitney_z(one: Sequence[float], other: Sequence[float]) -> float:
     for _, group in groupby(everything, key=lambda pair: pair[0]):
         members = [is_one for _, is_one in group]
         size = len(members)
-        ranks_of_one += sum(members) * (before + (size + 1) / 2)  # each of the tied gets their mean rank
+        ranks_of_one += sum(members) * (before + (size + 1) / 2)  # ties get their mean rank
         tied += size**3 - size
         before += size
     if n == 0 or m == 0 or total < 2:

@@ -22,10 +22,10 @@ from app.extensions import settings
 selftest = OperatorGroup("selftest", help=N_("Measure what the running service promises."))
 
 MOST_Z = 4.0
-"""Standard deviations: past it the times differ, by chance once in 16,000 comparisons."""
+"""Threshold in standard deviations above which times differ. Chance exceeds it once in 16,000 comparisons."""
 
 SAMPLES = 20
-"""Answers from which is learnt what is random in them."""
+"""Responses from which the random parts are determined."""
 
 WRONG_CODE = "00000000"
 NOBODY = "unknown"
@@ -36,13 +36,13 @@ REQUESTS: dict[str, tuple[str, Fields]] = {
 }
 REGISTER: tuple[str, Fields] = ("/register", lambda identity: {"email": identity})
 REGISTER_EACH = 3
-"""Times that each address is registered: the unknown ones are new each time, so the others must not be worn out."""
+"""Registrations per address. Unknown addresses are new each time, so the others must not be used up."""
 
 WARM_UP = 20
-"""Requests of each class that are made first and not looked at."""
+"""Initial requests of each class that are discarded."""
 
 PATIENCE = 10.0
-"""Seconds that an answer may take."""
+"""Response timeout in seconds."""
 
 
 @selftest.command("enumeration")
@@ -94,7 +94,7 @@ def _compare(
     count: int,
     median_ms: float,
 ) -> bool:
-    """Ask, print what came of it, and return whether all classes are alike."""
+    """Send the requests, print the results, and return whether all classes are indistinguishable."""
     found = ask_in_turn(service, path, fields, people, count)
     click.echo(gettext("{name}: {count} requests for each class", name=name, count=count))
     alike = [_say(kind, found[kind], found[NOBODY], median_ms) for kind in found]
@@ -126,7 +126,7 @@ def _say(name: str, replies: Sequence[tuple[Reply, str]], nobodys: Sequence[tupl
 
 
 def _alike_many(people: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
-    """Return whom to ask about: as many of each class, for it makes a difference what was asked for before."""
+    """Return equally many addresses for each class, since earlier requests for an address affect later ones."""
     least = min(map(len, people.values()))
     return {NOBODY: made_up(people["known"][:least]), **{name: each[:least] for name, each in people.items()}}
 
@@ -136,13 +136,13 @@ def _in_turn(people: Mapping[str, Sequence[str]]) -> dict[str, Iterator[str]]:
 
 
 def _fresh(people: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """Yield an address that nobody has, without end."""
+    """Yield addresses that no one has, endlessly."""
     for addresses in repeat(people["known"]):
         yield from made_up(addresses)
 
 
 def _host(url: str | None) -> str:
-    """Return the name to ask for when the service is reached by its machine's own address."""
+    """Return the Host header for a service reached at a loopback address."""
     ours = url and urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1") and settings.is_production
     return urlsplit(settings.origin).netloc if ours else ""
 
@@ -153,14 +153,14 @@ UNEXPECTED = N_("The service says {status} to {path}. Look what its log says.")
 
 
 class CannotMeasure(Exception):
-    """The service doesn't answer, or answers with limits that an ordinary person wouldn't meet."""
+    """The service doesn't respond, or enforces limits that ordinary users wouldn't reach."""
 
 
 class Service:
-    """A running service at ``url``, spoken to as a program without cookies, on one connection.
+    """Client for a running service at ``url``, without cookies, on a single connection.
 
-    :param host: what it is called, when it is reached by another address
-    :param rps: requests a second at the most; 0 for as many as it answers one after the other
+    :param host: the service's host name, when it is reached at another address
+    :param rps: maximum requests per second; 0 for no limit, one after the other
     """
 
     def __init__(self, url: str, host: str = "", rps: float = 0) -> None:
@@ -171,9 +171,10 @@ class Service:
         self._pause = 1 / rps if rps else 0.0
 
     def post(self, path: str, fields: Mapping[str, str]) -> Reply:
-        """Post ``fields`` and return the answer.
+        """Post ``fields`` and return the response.
 
-        :raises CannotMeasure: when there is none, when it is busy, and when a limit says to wait
+        :raises CannotMeasure: when there is no response, on a server error, redirect or 404, and when a limit was
+            reached
         """
         time.sleep(self._pause)
         body = json.dumps(fields).encode()
@@ -193,7 +194,7 @@ class Service:
         return Reply(response.status, tuple(response.getheaders()), content, seconds)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._connection.close()
 
 
@@ -201,9 +202,9 @@ def ask_in_turn(
     service: Service, path: str, fields: Callable[[str], Mapping[str, str]], people: Mapping[str, Iterator[str]],
     count: int,
 ) -> dict[str, list[tuple[Reply, str]]]:  # fmt: skip
-    """Ask ``count`` times about each class of ``people``, one after the other in an order that changes each round.
+    """Send ``count`` requests for each class of ``people``, in an order shuffled each round.
 
-    Return the answers by class, each with the identity asked about. A warm-up goes before, and is left out.
+    Return the responses by class, each with the identity requested. A warm-up is sent first and discarded.
     """
     found: dict[str, list[tuple[Reply, str]]] = {name: [] for name in people}
     names = list(people)
@@ -218,7 +219,7 @@ def ask_in_turn(
 
 
 def made_up(like: Sequence[str]) -> list[str]:
-    """Return addresses that nobody has, each as long as one of ``like`` and at its domain."""
+    """Return addresses that no one has, each with the length and domain of one in ``like``."""
     letters = "bcdfghjklmnpqrstvwxz"
     split = [address.rpartition("@") for address in like]
     return ["".join(random.choices(letters, k=len(local))) + at + domain for local, at, domain in split]  # noqa: S311

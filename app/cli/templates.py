@@ -1,4 +1,4 @@
-"""``flask templates``: check templates of your own (syntax, names, sample data), and list what ours have."""
+"""``flask templates``: check the operator's templates (syntax, names, rendering), and list what built-in ones offer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".html", ".txt")
 PARTS = ("ui/", "mail/layout.", "mail/facts.", "base.html")
-"""Templates that others extend or import: they are rendered with those."""
+"""Templates that others extend or import. They are rendered as part of those."""
 
 REQUEST_VALUES = (
     "avatar_of",
@@ -40,7 +40,7 @@ REQUEST_VALUES = (
     "open_recovery",
     "phone_country",
 )
-"""Functions of pages that need a request, the database or real names."""
+"""Template functions that need a request, the database or real names."""
 
 IDENTITY_KINDS = ("email", "phone", "username")
 
@@ -49,7 +49,7 @@ templates = OperatorGroup("templates", help=N_("Check templates of your own, and
 
 @dataclass(frozen=True, order=True)
 class Fault:
-    """Something to mend in a template."""
+    """A problem in a template."""
 
     file: str
     line: int
@@ -60,7 +60,7 @@ class Fault:
 
 
 class SampleValue(int):
-    """Stands for any value of a page: it has every attribute and item, can be called, and is two of itself."""
+    """Stand-in for any template value: has every attribute and item, is callable, and iterates over two of itself."""
 
     def __getattr__(self, name: str) -> SampleValue:
         if name.startswith("__"):
@@ -93,13 +93,13 @@ SAMPLE = SampleValue(1)
 
 
 class SampleIdentity(SampleValue):
-    """One of a known kind."""
+    """An identity of a known kind."""
 
     def __init__(self, _value: int, kind: str) -> None:
         self.kind = kind
 
     def __new__(cls, value: int, _kind: str) -> SampleIdentity:
-        """Return the number that it is."""
+        """Return the underlying number."""
         return super().__new__(cls, value)
 
 
@@ -107,17 +107,17 @@ CHOICES: dict[str, dict[str, tuple[object, ...]]] = {
     "identities/identities.html": {"identities": ([SampleIdentity(1, kind) for kind in IDENTITY_KINDS],)},
     "recovery/cancel.html": {"state": ("open", "cancelled", "done", "expired")},
 }
-"""Values of a page that have to be of a kind, or are one of a few words: it is rendered with each."""
+"""Values that must have a certain type or are one of a few words. The page is rendered with each."""
 
 
 def faults() -> list[Fault]:
-    """Return what is wrong with the templates that the service would use, the operator's and ours."""
+    """Return the problems of all templates the service would use, built-in and the operator's."""
     app = this_app()
     environment = _strict(app)
     own = folder_of(app)
     names = own_names(own) if own else []
     found = {fault for name in names for fault in _faults_of_source(environment, own, name)}
-    with app.test_request_context("/us-signin"):  # for ``request``; nothing else of it is used
+    with app.test_request_context("/us-signin"):  # provides ``request``; nothing else is used
         for name, context in renderings():
             found |= set(_faults_of_rendering(environment, own, name, context))
     return sorted(found)
@@ -130,7 +130,7 @@ def own_names(folder: str) -> list[str]:
 
 
 def renderings() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each page and message with values for it."""
+    """Yield each page and message with sample values."""
     for name in built_in_names():
         if not name.startswith(("mail/", "sms/", *PARTS)):
             yield from ((name, dict.fromkeys(variables_of(name), SAMPLE) | chosen) for chosen in _choices(name))
@@ -151,13 +151,13 @@ def _of_message(sample: Sample) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def built_in_names() -> list[str]:
-    """Return the names of our templates."""
+    """Return the names of the built-in templates."""
     return own_names(_our_folder())
 
 
 @cache
 def variables_of(name: str) -> frozenset[str]:
-    """Return the values that our template of this name uses, and those of all it extends, imports and includes."""
+    """Return the values used by a built-in template and by all templates it extends, imports or includes."""
     tree = _parsed(name)
     used = values_in(tree) - _functions()
     for other in filter(None, meta.find_referenced_templates(tree)):
@@ -166,7 +166,7 @@ def variables_of(name: str) -> frozenset[str]:
 
 
 def values_in(tree: nodes.Template) -> set[str]:
-    """Return the names that a template reads and nothing in it defines. Raises TemplateSyntaxError."""
+    """Return the names that a template reads but doesn't define. Raises TemplateSyntaxError."""
     defined = {macro.name for macro in tree.find_all(nodes.Macro)}
     defined |= {name.name for name in tree.find_all(nodes.Name) if name.ctx in ("store", "param")}
     for imported in tree.find_all(nodes.FromImport):
@@ -176,13 +176,13 @@ def values_in(tree: nodes.Template) -> set[str]:
 
 
 def _functions() -> set[str]:
-    """Return the names that every template has: functions, and what Flask adds. ``session`` is a value of one page."""
+    """Return the names available to every template: functions, and what Flask adds. ``session`` belongs to one page."""
     return set(this_app().jinja_env.globals) - {"session"}
 
 
 @cache
 def blocks_of(name: str) -> frozenset[str]:
-    """Return the blocks that a template of this name can replace: ours and those of what it extends."""
+    """Return the blocks that a template of this name can override, in the built-in one and those it extends."""
     tree = _parsed(name)
     blocks = {block.name for block in tree.find_all(nodes.Block)}
     for parent in tree.find_all(nodes.Extends):
@@ -192,12 +192,12 @@ def blocks_of(name: str) -> frozenset[str]:
 
 
 def _parsed(name: str) -> nodes.Template:
-    """Return one of our templates as a tree."""
+    """Return the syntax tree of a built-in template."""
     return _without_functions().parse((Path(_our_folder()) / name).read_text(encoding="utf-8"))
 
 
 def _without_functions() -> Environment:
-    """Return an environment for reading templates: Jinja leaves out of their names those that every template has."""
+    """Return an environment for parsing without globals, since Jinja omits globals from undeclared names."""
     environment: Environment = this_app().jinja_env.overlay()
     environment.globals = {}
     return environment
@@ -208,7 +208,7 @@ def _our_folder() -> str:
 
 
 def _strict(app: Flask) -> Environment:
-    """Return the service's environment in which a missing value is an error, and no function needs a request."""
+    """Return the service's environment, changed so that missing values are errors and no function needs a request."""
     environment: Environment = app.jinja_env.overlay(undefined=StrictUndefined)
     environment.globals = app.jinja_env.globals | dict.fromkeys(REQUEST_VALUES, SAMPLE)
     ours = {name: of for name, of in app.jinja_env.filters.items() if name not in FILTERS}
@@ -217,12 +217,12 @@ def _strict(app: Flask) -> Environment:
 
 
 def _tolerant(of: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a filter that leaves a sample value as it is: ours take a time, a code or a name of a browser."""
+    """Wrap a filter so that it leaves sample values unchanged, since ours expect a time, a code or a browser name."""
     return lambda value, *more, **named: str(value) if isinstance(value, SampleValue) else of(value, *more, **named)
 
 
 def _faults_of_source(environment: Environment, folder: str, name: str) -> Iterator[Fault]:
-    """Yield what is wrong with a template of the operator's before it is rendered."""
+    """Yield problems of the operator's template that can be found without rendering it."""
     file = f"{folder}/{name}"
     try:
         tree = _without_functions().parse(Path(file).read_text(encoding="utf-8"), name, file)
@@ -248,7 +248,7 @@ def _faults_of_source(environment: Environment, folder: str, name: str) -> Itera
 
 
 def _is_used(environment: Environment, folder: str, name: str) -> bool:
-    """Say whether another template of the operator's extends, imports or includes this one."""
+    """Return whether another of the operator's templates extends, imports or includes this one."""
     for other in own_names(folder):
         try:
             tree = environment.parse((Path(folder) / other).read_text(encoding="utf-8"))
@@ -264,7 +264,7 @@ def _faults_of_rendering(environment: Environment, folder: str, name: str, conte
         environment.get_template(name).render(context)
     except TemplateSyntaxError as error:
         yield Fault(error.filename or name, error.lineno, error.message or gettext("syntax error"))
-    except Exception as error:  # whatever a template's expressions raise
+    except Exception as error:  # template expressions can raise anything
         ours = f"{_our_folder()}/"
         frames = [(frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(error.__traceback__)]
         places = [place for place in frames if place[0].startswith((f"{folder}/", ours) if folder else (ours,))]

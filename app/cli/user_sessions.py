@@ -1,4 +1,4 @@
-"""``flask users sessions``: list and revoke a user's sessions."""
+"""``flask users sessions``: list and end an account's sessions."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _count(count: int, *, more: bool) -> str:
 
 
 def _tokens(user_id: int, revoked: int = 0) -> str:
-    """Say what became of the personal tokens."""
+    """Return a message about the account's API tokens."""
     if revoked:
         return ngettext("{count} API token revoked.", "{count} API tokens revoked.", revoked)
     if not (left := api_tokens.count_active(user_id)):

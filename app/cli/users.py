@@ -39,7 +39,7 @@ TITLES = {
     "confirmed": N_("confirmed"), "created_at": N_("created at"), "administrator": N_("administrator"),
     "authenticators": N_("authenticators"), "identities": N_("identities"),
 }  # fmt: skip
-"""What operators call the fields of an account, which JSON has under their own names."""
+"""Labels of an account's fields. JSON uses the field names."""
 
 
 @users.command("create")
@@ -74,7 +74,7 @@ def create(unconfirmed: bool, methods: tuple[str, ...], groups: tuple[str, ...],
 
 
 def _not_opened(reason: str) -> click.ClickException:
-    """Return what says so. A reason is said as imports write it to their files."""
+    """Return the error for a rejected account. The reason is worded as in files of rejected records."""
     return click.ClickException(gettext("No account was opened: {reason}", reason=reason))
 
 
@@ -271,12 +271,12 @@ def in_one_line(account: dict[str, Any]) -> str:
 
 
 def field_title(name: str) -> str:
-    """Return what an operator calls a field of an account."""
+    """Return the label of an account's field."""
     return gettext(TITLES[name])
 
 
 def in_words(value: Any) -> str:
-    """Return a field of an account as an operator reads it."""
+    """Format the value of an account's field."""
     if isinstance(value, bool):
         return gettext("yes") if value else gettext("no")
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""``flask webhooks``: where events are posted, how that goes, and what is posted again."""
+"""``flask webhooks``: webhook endpoints, their deliveries, and retries."""
 
 from __future__ import annotations
 
@@ -275,7 +275,7 @@ def _time(moment: datetime | None) -> str | None:
 
 
 def _without_query(url: str) -> str:
-    """Return a URL without its query, in which receivers put secrets of theirs."""
+    """Return a URL without its query string, where receivers put their own secrets."""
     parts = urlsplit(url)
     return parts._replace(query="...").geturl() if parts.query else url
 
@@ -287,7 +287,7 @@ def _named(endpoint_id: str) -> WebhookEndpoint:
 
 @contextmanager
 def _in_words() -> Iterator[None]:
-    """Have a refusal said in words.
+    """Turn a rejection into a command error.
 
     :raises click.ClickException: instead of Rejected
     """

@@ -1,4 +1,4 @@
-"""An account as another product has it, and its groups, put into the words that ``account_drafts`` reads."""
+"""An account of another product and its groups, translated to the fields that ``account_drafts`` reads."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ LEFT = {
     STAFF: N_("Staff and superuser rights don't move: give rights here by groups."),
     ROLES: N_("Roles that only its own apps know stay behind."),
 }
-"""What stays behind of an account that comes, and what its owner does instead."""
+"""What isn't carried over with an account, and what its owner does instead."""
 
 
 @dataclass
 class Account:
-    """What is known of an account so far.
+    """An account as far as it is known.
 
-    :ivar assumed_verified: what holds for addresses of which the export does not say whether they are verified
-    :ivar groups: what each is there (group or role), and as the product names it
+    :ivar assumed_verified: whether addresses count as verified if the export doesn't say
+    :ivar groups: pairs of kind (group or role) and the product's name for it
     :ivar faults: fields that can't be carried over, with the reason
     :ivar left: keys of ``LEFT``
     """
@@ -67,11 +67,11 @@ class Account:
     _phone_signs_in: bool = False
 
     def cannot_carry(self, field: str, reason: str) -> None:
-        """Note why a field stays behind, unless that is known."""
+        """Record why a field can't be carried over. The first reason is kept."""
         self.faults.setdefault(field, reason)
 
     def add_name(self, *parts: str) -> None:
-        """Add what its owner is called, from the parts of it in their order; an address is no name."""
+        """Set the owner's name from its parts, in order. An email address isn't accepted as a name."""
         joined = " ".join(filter(None, parts))
         if self.name or not joined or "@" in joined:
             return
@@ -81,20 +81,20 @@ class Account:
             self.left.add(NAME)
 
     def add_email(self, email: str, verified: bool | None) -> None:
-        """Add an address, unless it is there already; the first is the primary one."""
+        """Add an email address, unless it is already there. The first one is primary."""
         if email and email.lower() not in (known.lower() for known in self._emails):
             self._emails[email] = self.assumed_verified if verified is None else verified
 
     def add_phone(self, phone: str, verified: bool | None, *, signs_in: bool) -> None:
-        """Add a phone number, the first one alone.
+        """Set the phone number, unless there already is one.
 
-        :param signs_in: whether codes that go there sign in; else it only finds the account
+        :param signs_in: whether codes sent to it can be used to sign in; otherwise it only identifies the account
         """
         if phone and not self._phone:
             self._phone, self._phone_verified, self._phone_signs_in = phone, verified, signs_in
 
     def add_profile_phone(self, phone: str, region: str, verified: bool | None = None) -> None:
-        """Add a number that a profile has: one that can't be read stays behind."""
+        """Add a phone number from a profile. An invalid one is dropped."""
         if not phone:
             return
         try:
@@ -105,19 +105,19 @@ class Account:
             self.add_phone(phone, verified, signs_in=verified is True)
 
     def add_app(self, text: str, *, is_second: bool = True) -> None:
-        """Add an authenticator app by its secret in base32, or its ``otpauth://`` address."""
+        """Add an authenticator app by its base32 secret or ``otpauth://`` URI."""
         self.apps.append(text)
         if is_second:
             self.seconds.add("authenticator")
 
     def add_second_phone(self, phone: str) -> None:
-        """Add a number that codes of the second step go to."""
+        """Add a phone number that receives second-factor codes."""
         if phone:
             self.add_phone(phone, True, signs_in=True)
             self.seconds.add("sms")
 
     def fields(self) -> dict[str, Any]:
-        """Return the account as ``read_draft`` takes it."""
+        """Return the account as a mapping for ``read_draft``."""
         self._settle_username()
         verified = [email for email, is_verified in self._emails.items() if is_verified]
         phone, vouches = self._phone, self._phone_vouches()
@@ -147,13 +147,13 @@ class Account:
         }
 
     def _phone_vouches(self) -> bool:
-        """Say whether the phone number is proved to be its owner's: one of a profile is not, beside an address."""
+        """Return whether the phone number is verified. One from a profile isn't, if there is an email address."""
         if self._phone_verified is None:
             return bool(self._phone) and self.assumed_verified and (self._phone_signs_in or not self._emails)
         return bool(self._phone) and self._phone_verified
 
     def _settle_username(self) -> None:
-        """Read a username that is an email address as one, and leave one behind that can't be one here."""
+        """Treat a username that is an email address as one, and drop one that isn't valid here."""
         name = self.username
         if "@" in name:
             self.username = ""
@@ -170,19 +170,19 @@ class Account:
 
 
 class GroupNames:
-    """What each group and role of an export is called here, the same in the whole run.
+    """Maps an export's groups and roles to group names, consistently throughout a run.
 
-    "/Sales/North West" is "sales.north-west". Two that would get one name are not made one: apps would then give the
-    members of either what was meant for the other.
+    "/Sales/North West" becomes "sales.north-west". Two that map to the same name aren't merged, since apps would then
+    give the members of one access meant for the other.
     """
 
     def __init__(self) -> None:
         self._sources: dict[str, str] = {}
 
     def of(self, kind: str, source: str) -> str:
-        """Return the name of a group or role.
+        """Return the name for a group or role.
 
-        :raises NotUsable: when it can have none, or another one has it
+        :raises NotUsable: when no valid name can be derived, or it is already used by another
         """
         said = f"{kind} {source}"
         folded = unicodedata.normalize("NFKD", source).encode("ascii", "ignore").decode().lower()

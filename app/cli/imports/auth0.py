@@ -1,4 +1,4 @@
-"""Auth0: the bulk export of users, the password hashes that its support sends, and files for its own import."""
+"""Auth0: the bulk user export, the password hashes provided by its support, and files for its own import."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.cli.imports.values import flag, mapping, names, number, objects, text
 from app.cli.otpauth import NotCarried
 
 OWN = {"auth0", "email", "sms"}
-"""Providers of an identity that a mailbox, phone or Auth0's own database proves; all others are other services."""
+"""Identity providers verified by a mailbox, a phone or Auth0's own database. All others are external services."""
 
 SIGNS = {"user_id", "passwordHash", "custom_password_hash", "identities", "app_metadata", "user_metadata",
          "mfa_factors", "email_verified", "phone_verified"}  # fmt: skip
@@ -20,7 +20,7 @@ FAST = {"hmac", "ldap", "md4", "md5", "sha1", "sha256", "sha512"}
 
 
 class Auth0:
-    """Users of a tenant, one JSON object or row of CSV each."""
+    """Users of a tenant, one JSON object or CSV row each."""
 
     name = "auth0"
     title = "Auth0"
@@ -28,11 +28,11 @@ class Auth0:
     joins: Joins = "files"
 
     def knows(self, values: Values) -> bool:
-        """As ``Product``."""
+        """See ``Product``."""
         return bool(values.keys() & SIGNS) and not values.keys() & {"traits", "encrypted_password", "emailVerified"}
 
     def part(self, row: Row) -> Part:
-        """As ``Product``: a line of the hash export belongs to the user of its id."""
+        """See ``Product``. A line of the hash export belongs to the user with its ID."""
         values = row.values
         if "passwordHash" in values and "user_id" not in values:
             own = text(values, "alt_id") or text(mapping(values.get("_id")), "$oid") or text(values, "_id")
@@ -40,7 +40,7 @@ class Auth0:
         return Part(text(values, "user_id").rpartition("|")[2])
 
     def account(self, values: Values, choices: Choices) -> Account:
-        """As ``Product``."""
+        """See ``Product``."""
         account = Account(not choices.unverified, disabled=flag(values, "blocked") is True)
         exported = [values, *objects(values.get("password_export"))]
         for each in exported:
@@ -64,7 +64,7 @@ class Auth0:
 
 
 def _add_identifiers(account: Account, values: Values) -> None:
-    """Add what newer exports list, where the members of old are sometimes missing."""
+    """Add the identifiers listed by newer exports, in which the older fields may be missing."""
     for each in objects(values.get("identifiers")):
         value, verified = text(each, "value"), flag(each, "verified")
         if each.get("type") == "email":
@@ -92,7 +92,7 @@ def _add_password(account: Account, values: Values) -> None:
 
 
 def _custom_hash(custom: dict[str, Any]) -> str:
-    """Return the hash in a form that is read here. Raises ``NotCarried`` with what it is instead."""
+    """Return the hash in a supported format. Raises ``NotCarried`` naming an unsupported one."""
     algorithm, hashed = text(custom, "algorithm").lower(), mapping(custom.get("hash"))
     if algorithm in FAST:
         raise NotCarried(f"is {algorithm}, which is guessed fast and not read")

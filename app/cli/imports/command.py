@@ -1,4 +1,4 @@
-"""The command ``flask users import``: its options, and what it says."""
+"""The command ``flask users import``: its options and output."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from app.extensions import settings
 from app.terminal import counted
 
 SHOWN = 20
-"""Reasons that are counted one by one; what is left of them is counted together."""
+"""Number of reasons counted separately. The others are counted together."""
 
 REFUSED = N_("{count} refused: {reason}")
 LEFT_OUT = N_("{count} left out of accounts that come: {reason}")
@@ -45,7 +45,7 @@ ORPHANS = ngettext_noop(
 UNKNOWN_GROUPS = N_("Unknown groups: {names}. Create them (flask groups create NAME), or import with --create-groups.")
 
 PRODUCTS: tuple[type[Product], ...] = (Auth0, Keycloak, Supabase, Kratos, Django, FlaskSecurity)
-"""Products that accounts come from, beside Latchkey."""
+"""Products that accounts can be imported from, besides Latchkey."""
 
 PATH = click.Path(exists=True, allow_dash=True, path_type=Path)
 
@@ -113,7 +113,7 @@ def import_(
 
 
 def _say(tally: Tally, product: Product, choices: Choices) -> None:
-    """Print what became of an export."""
+    """Print the result of an import."""
     if choices.dry_run or not isinstance(product, Latchkey):
         _say_reasons(REFUSED, tally.reasons)
         _say_reasons(LEFT_OUT, tally.skipped)
@@ -140,7 +140,7 @@ def _say_reasons(what: str, reasons: Counter[str]) -> None:
 
 
 def _say_settings(tally: Tally) -> None:
-    """Say which settings keep from working what has come."""
+    """Print which settings prevent imported features from working."""
     for name, count in tally.methods.items():
         if name not in settings.methods:
             click.echo(ngettext(*UNUSED, count, method=name))
@@ -169,9 +169,9 @@ def _accounts(count: int) -> str:
 
 
 def _rows(given: list[Path], product: Product, read: Callable[[int], None]) -> Iterator[Row | Fault]:
-    """Yield what is in all files.
+    """Yield the rows of all files.
 
-    :raises click.ClickException: when the first of a file is of another product
+    :raises click.ClickException: when the first row of a file is from another product
     """
     for path in given:
         with files.opened(path, read) as stream:
@@ -186,7 +186,7 @@ def _rows(given: list[Path], product: Product, read: Callable[[int], None]) -> I
 
 
 def _require_other(path: Path, row: Row, product: Product) -> None:
-    """Stop where a file is of another product than it should be."""
+    """Abort if a file is from another product than the one chosen."""
     for each in PRODUCTS:
         if each.name != product.name and each().knows(row.values):
             said = gettext(
@@ -200,7 +200,7 @@ def _require_other(path: Path, row: Row, product: Product) -> None:
 
 
 def _require_lines(path: Path, begin: bytes) -> None:
-    """Stop where a file without --from is no JSON lines, but begins as a product's export does."""
+    """Abort if a file given without --from isn't JSON lines but starts like a product's export."""
     for each in PRODUCTS:
         first = next(rows_of(io.BufferedReader(io.BytesIO(begin)), each(), ""), None)
         if isinstance(first, Row) and each().knows(first.values):
@@ -226,9 +226,9 @@ def _secrets(file: BinaryIO | None) -> dict[str, str]:
 
 @contextmanager
 def _kept(path: Path, given: list[Path]) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Write refused records to a file that its owner alone can read: they can hold hashes and secrets.
+    """Write rejected records to a file readable by its owner only, since they can contain hashes and secrets.
 
-    :raises click.ClickException: when it can't be written, or is one of those that are read
+    :raises click.ClickException: when it can't be written, or is one of the input files
     """
     if any(each.exists() and path.exists() and path.samefile(each) for each in given):
         raise click.ClickException(
@@ -248,6 +248,6 @@ def _kept(path: Path, given: list[Path]) -> Iterator[Callable[[dict[str, Any]], 
 
 @contextmanager
 def _progress(given: list[Path]) -> Iterator[tuple[Callable[[int], None], Callable[[Tally], None]]]:
-    """Show on standard error, if that is a terminal, how much of the files is read, and what became of it."""
+    """Show how much of the files has been read, and the results so far, on standard error if it is a terminal."""
     with counted(gettext("Importing"), files.size_of(given)) as update:
         yield lambda count: update(count, None), lambda tally: update(0, str(tally))

@@ -1,4 +1,4 @@
-"""Django: ``dumpdata`` as JSON or JSON lines, of any user model, with django-otp, two-factor and django-allauth."""
+"""Django: ``dumpdata`` as JSON or JSON lines, for any user model, with django-otp, two-factor and django-allauth."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ PARTS = {
     "two_factor.phonedevice": "phones",
     "phonenumber.phonedevice": "phones",
 }
-"""Models whose rows belong to a user, by what is made of them."""
+"""Models whose rows belong to a user, mapped to the name of the part."""
 
 PHONES = ("phone", "phone_number", "mobile", "mobile_number")
 
 
 class Django:
-    """Users of a project, with what other apps keep of them."""
+    """Users of a project, with the data that other apps store about them."""
 
     name = "django"
     title = "Django"
@@ -37,11 +37,11 @@ class Django:
         self._groups: dict[str, str] = {}
 
     def knows(self, values: Values) -> bool:
-        """As ``Product``."""
+        """See ``Product``."""
         return "model" in values and "fields" in values
 
     def part(self, row: Row) -> Part | None:
-        """As ``Product``: a model with a password and a name or address is the users'."""
+        """See ``Product``. A model with a password and a username or email address is the user model."""
         model, fields = text(row.values, "model").lower(), mapping(row.values.get("fields"))
         if model == "auth.group":
             self._groups[text(row.values, "pk")] = text(fields, "name")
@@ -55,7 +55,7 @@ class Django:
         return None
 
     def account(self, values: Values, choices: Choices) -> Account:
-        """As ``Product``."""
+        """See ``Product``."""
         fields = mapping(values.get("fields"))
         account = Account(not choices.unverified, disabled=flag(fields, "is_active") is False)
         _add_addresses(account, values, fields)
@@ -74,18 +74,18 @@ class Django:
             account.left.add(STAFF)
         groups = [self._group(each) for each in items(fields.get("groups"))]
         account.groups += [("group", name) for name in groups]
-        values["fields"] = fields | {"groups": [[name] for name in groups]}  # by name, as a file of refused ones needs
+        values["fields"] = fields | {"groups": [[name] for name in groups]}  # by name, for the file of rejected ones
         return account
 
     def _group(self, named: Any) -> str:
-        """Return the name of a group; where the file does not have it, its number."""
+        """Return the name of a group, or its primary key if the file doesn't contain it."""
         if isinstance(named, list):
             return str(named[0]) if named else ""
         return self._groups.get(str(named), str(named))
 
 
 def _owner(user: Any) -> str:
-    """Return whose a row is: by number, or with --natural-foreign by name."""
+    """Return the owner of a row: its primary key, or its name with --natural-foreign."""
     return f"natural {user[0]}" if isinstance(user, list) and user else str(user)
 
 
@@ -108,7 +108,7 @@ def _add_addresses(account: Account, values: Values, fields: dict[str, Any]) -> 
 
 
 def _add_device(account: Account, device: dict[str, Any]) -> None:
-    """Add a device of django-otp, whose key is written in hexadecimal digits."""
+    """Add a django-otp device, whose key is hexadecimal."""
     try:
         digits, period = number(device, "digits", otpauth.DIGITS), number(device, "step", otpauth.PERIOD)
         if number(device, "t0", 0):
@@ -123,7 +123,7 @@ def _add_device(account: Account, device: dict[str, Any]) -> None:
 
 
 def _add_mfa(account: Account, values: Values) -> None:
-    """Add what django-allauth keeps in one table."""
+    """Add the rows that django-allauth stores in a single table."""
     for each in _rows(values, "mfa"):
         kind, data = text(each, "type"), mapping(each.get("data"))
         if kind == "totp" and text(data, "secret"):

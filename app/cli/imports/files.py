@@ -1,4 +1,4 @@
-"""Files as they come: packed or not, in UTF-8 or UTF-16, with a byte order mark or without; read as UTF-8."""
+"""Input files, compressed or not, in UTF-8 or UTF-16, with or without a byte order mark. They are read as UTF-8."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from app.command_language import N_, gettext
 CHUNK = 65536
 
 READ_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
-"""What reading raises where a packed file is damaged or ends too soon."""
+"""Errors raised when reading a compressed file that is damaged or truncated."""
 
 LARGEST = 64 * 1024 * 1024
-"""Bytes of one element of a JSON array, and of what stands before the first: a realm has its settings there."""
+"""Maximum bytes of a JSON array's element, and before the first one, where a Keycloak realm has its settings."""
 
 DIGITS = 4000
 DEEPEST = 2000
-"""Brackets that can be open in one element, those in its texts included."""
+"""Maximum number of open brackets in an element, including those within strings."""
 
 _HUGE = re.compile(rb"[0-9]{%d}" % DIGITS)
 _BRACKET = re.compile(rb"[][{}]")
@@ -37,7 +37,7 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-"""Byte order marks; PowerShell writes the third one by ``>``."""
+"""Byte order marks. PowerShell's ``>`` writes the third one."""
 
 OTHERS = (
     (b"PGDMP", N_("{path} is pg_dump's custom format: pg_restore --data-only --file=users.sql FILE")),
@@ -50,11 +50,11 @@ OTHERS = (
     (b"\xfd7zXZ", N_("{path} is packed by xz: unpack it first.")),
     (b"\x28\xb5\x2f\xfd", N_("{path} is packed by zstd: unpack it first.")),
 )
-"""Beginnings of files that are no text, and what to do with them."""
+"""Signatures of files that aren't text, with what to do about each."""
 
 
 class _Counted(io.RawIOBase):
-    """A stream that tells how many bytes were read from it, and gives as many as it is asked for while it has them."""
+    """A stream that reports how many bytes were read, and fills each request as far as its data allows."""
 
     def __init__(self, stream: BinaryIO, told: Callable[[int], None]) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class _Counted(io.RawIOBase):
 
 
 class _Recoded(io.RawIOBase):
-    """A stream of UTF-8 made of one in another encoding; what can't be decoded is U+FFFD."""
+    """A stream converted to UTF-8 from another encoding. Invalid bytes become U+FFFD."""
 
     def __init__(self, stream: BinaryIO, encoding: str) -> None:
         super().__init__()
@@ -93,13 +93,14 @@ class _Recoded(io.RawIOBase):
 
 
 class Unreadable(Exception):
-    """Something that no export has, and that would take the process down. Its message says what."""
+    """Input that no real export contains and that would crash the process. The message describes it."""
 
 
 class Guarded(io.RawIOBase):
     """A stream of JSON for a parser without limits.
 
-    It crashes at numbers of thousands of digits, holds any text in memory, and the path to each level of nesting.
+    The parser crashes on numbers with thousands of digits, and keeps strings of any size and the path to every nesting
+    level in memory.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -111,9 +112,9 @@ class Guarded(io.RawIOBase):
         return True
 
     def readinto(self, room: memoryview) -> int:  # type: ignore[override]
-        """Read on. What stands before something that no export has is handed on first.
+        """Read more data. Data before a violation of the limits is returned first.
 
-        :raises Unreadable: at that
+        :raises Unreadable: at the violation
         """
         data = b"" if self._fault else self._sound(self._stream.read(len(room)))
         if self._fault and not data:
@@ -122,11 +123,11 @@ class Guarded(io.RawIOBase):
         return len(data)
 
     def begin(self) -> None:
-        """Note that an element was read, so that the next one is measured by itself."""
+        """Mark the end of an element, so that limits apply to the next one separately."""
         self._since = self._depth = 0
 
     def _sound(self, data: bytes) -> bytes:
-        """Return as much of ``data`` as a parser may get, and note what is wrong with the rest."""
+        """Return the part of ``data`` that is within the limits, and record what is wrong with the rest."""
         self._since += len(data)
         if self._since > LARGEST:
             self._fault = f"has more than {LARGEST // 1024**2} MiB in one account"
@@ -138,7 +139,7 @@ class Guarded(io.RawIOBase):
         return data[: self._depth_allows(data)]
 
     def _depth_allows(self, data: bytes) -> int:
-        """Return how much of ``data`` goes no deeper than ``DEEPEST``."""
+        """Return how many bytes of ``data`` stay within ``DEEPEST``."""
         opening = data.count(b"[") + data.count(b"{")
         if self._depth + opening <= DEEPEST:
             self._depth = max(0, self._depth + opening - data.count(b"]") - data.count(b"}"))
@@ -152,9 +153,9 @@ class Guarded(io.RawIOBase):
 
 
 def in_order(paths: Iterable[Path], list_: str = "*.json") -> list[Path]:
-    """Return the files, and those in a directory in the order of the numbers in their names.
+    """Return the files, expanding directories in the order of the numbers in their file names.
 
-    :raises click.ClickException: when a directory has none, or those of several realms of Keycloak
+    :raises click.ClickException: when a directory contains no such files, or those of several Keycloak realms
     """
     found: list[Path] = []
     for path in paths:
@@ -180,7 +181,7 @@ def _numbers(path: Path) -> list[tuple[int, str]]:
 
 
 def size_of(paths: Iterable[Path]) -> int | None:
-    """Return the bytes of all files; None when one of them is no regular file, such as standard input."""
+    """Return the total size of all files in bytes; None if any of them isn't a regular file, such as standard input."""
     files = list(paths)
     return sum(path.stat().st_size for path in files) if all(path.is_file() for path in files) else None
 
@@ -189,8 +190,8 @@ def size_of(paths: Iterable[Path]) -> int | None:
 def opened(path: Path, told: Callable[[int], None]) -> Iterator[io.BufferedReader]:
     """Open a file, or standard input for "-".
 
-    :param told: told how many bytes of the file were read
-    :raises click.ClickException: when it is empty, or of no kind that is read here
+    :param told: called with the number of bytes read from the file
+    :raises click.ClickException: when it is empty or in an unsupported format
     """
     with ExitStack() as stack:
         try:
@@ -223,14 +224,14 @@ def _as_utf8(stream: io.BufferedReader, path: Path) -> io.BufferedReader:
 
 
 def _without_mark(begin: bytes) -> str:
-    """Return the encoding of a text whose first letter is ASCII, in UTF-16 without a mark; else ""."""
+    """Return the encoding of UTF-16 text without a byte order mark that starts with an ASCII character; else ""."""
     if begin[1:2] == b"\0" and begin[:1] not in (b"", b"\0"):
         return "utf-16-le"
     return "utf-16-be" if begin[:1] == b"\0" and begin[1:2] not in (b"", b"\0") else ""
 
 
 def decodable(stream: io.BufferedReader) -> io.BufferedReader:
-    """Return the stream with U+FFFD for each byte that is not UTF-8: a parser stops at such bytes."""
+    """Return the stream with U+FFFD in place of invalid UTF-8, which a parser would stop at."""
     return _reader(_Recoded(cast(BinaryIO, stream), "utf-8"))
 
 

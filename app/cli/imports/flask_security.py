@@ -1,4 +1,4 @@
-"""Flask-Security: its tables as CSV, JSON or a dump of data."""
+"""Flask-Security: its tables as CSV, JSON or a data dump."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from app.cli.imports.product import Choices, Joins, Part, Row, Values
 from app.cli.imports.values import flag, items, mapping, names, number, objects, text
 
 SINGLE = re.compile(r"pbkdf2_sha|argon2\$|bcrypt\$\$|bcrypt_sha256\$\$|(sha1|md5)\$|!")
-"""Hashes of Django's schemes, which are in SECURITY_PASSWORD_SINGLE_HASH by default: of the password itself."""
+"""Hashes in Django's formats, by default in SECURITY_PASSWORD_SINGLE_HASH: they are of the password itself."""
 
 HIGHEST_COST = 20
-"""2**20 rounds of PBKDF2 for one key; passlib makes 2**14."""
+"""2**20 rounds of PBKDF2 for one key. passlib uses 2**14."""
 
 
 class FlaskSecurity:
@@ -37,11 +37,11 @@ class FlaskSecurity:
         self._confirmable = False
 
     def knows(self, values: Values) -> bool:
-        """As ``Product``: also rows that belong to a user, and roles."""
+        """See ``Product``. Includes roles, and rows that belong to a user."""
         return _kind(values) is not None
 
     def part(self, row: Row) -> Part | None:
-        """As ``Product``: told by the columns."""
+        """See ``Product``. Determined by the columns."""
         kind, values = _kind(row.values), row.values
         if kind == "roles":
             self._roles[text(values, "id")] = text(values, "name")
@@ -52,7 +52,9 @@ class FlaskSecurity:
         return Part(text(values, "user_id", "users_id"), kind) if kind else None
 
     def account(self, values: Values, choices: Choices) -> Account:
-        """As ``Product``. Where nobody has ``confirmed_at``, the service confirmed none: it doesn't say."""
+        """See ``Product``. If no user has ``confirmed_at``, the service didn't confirm addresses: verification is
+        unknown.
+        """
         confirmable = values.setdefault("confirmable", self._confirmable)
         confirmed = bool(text(values, "confirmed_at")) if confirmable else None
         account = Account(not choices.unverified, disabled=flag(values, "active") is False)
@@ -78,7 +80,7 @@ class FlaskSecurity:
 
 
 def _kind(values: Values) -> str | None:
-    """Return which table a row is of: "" for the users, None for one that says nothing of them."""
+    """Return the table a row is from: "" for users, None for one unrelated to users."""
     columns = values.keys()
     if "fs_uniquifier" in columns or {"password", "active"} <= columns:
         return ""
@@ -100,7 +102,7 @@ def _add_second(account: Account, values: Values, secrets: Mapping[str, str]) ->
 
 
 def _add_app(account: Account, kept: Any, secrets: Mapping[str, str], *, is_second: bool) -> None:
-    """Add an app whose secret passlib keeps as base32, as an address or as JSON, in which it can be encrypted."""
+    """Add an app from passlib's format: base32, a URI, or JSON, in which the secret may be encrypted."""
     source = mapping(kept)
     try:
         address = _address(source, secrets) if source else str(kept)
@@ -111,7 +113,7 @@ def _add_app(account: Account, kept: Any, secrets: Mapping[str, str], *, is_seco
 
 
 def _address(source: dict[str, Any], secrets: Mapping[str, str]) -> str:
-    """Return the ``otpauth://`` address of what passlib's ``TOTP.to_json`` wrote. Raises ``NotCarried``."""
+    """Return the ``otpauth://`` URI for the output of passlib's ``TOTP.to_json``. Raises ``NotCarried``."""
     encrypted = mapping(source.get("enckey"))
     key = otpauth.base32(_decrypted(encrypted, secrets)) if encrypted else text(source, "key")
     digits, period = number(source, "digits", otpauth.DIGITS), number(source, "period", otpauth.PERIOD)
@@ -119,7 +121,7 @@ def _address(source: dict[str, Any], secrets: Mapping[str, str]) -> str:
 
 
 def _decrypted(encrypted: dict[str, Any], secrets: Mapping[str, str]) -> bytes:
-    """Return a key that passlib's AppWallet encrypted: AES-256 in counter mode, key and counter by PBKDF2."""
+    """Decrypt a key encrypted by passlib's AppWallet: AES-256 in counter mode, key and counter derived with PBKDF2."""
     tag, cost = text(encrypted, "t"), number(encrypted, "c", 14)
     if tag not in secrets:
         said = f"has no secret {tag[:20]!r}" if secrets else "wants SECURITY_TOTP_SECRETS"

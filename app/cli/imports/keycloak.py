@@ -1,4 +1,4 @@
-"""Keycloak: a realm's export with its users in one file, or in a directory of ``REALM-users-N.json``."""
+"""Keycloak: a realm export with users in a single file, or in a directory of ``REALM-users-N.json``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from app.extensions import settings
 SIGNS = {"credentials", "enabled", "emailVerified", "realmRoles", "createdTimestamp", "totp", "requiredActions",
          "federatedIdentities", "clientRoles", "notBefore"}  # fmt: skip
 AUTOMATIC = {"offline_access", "uma_authorization"}
-"""Roles that everyone has, with ``default-roles-REALM``: they say nothing of anyone."""
+"""Roles that every user has, like ``default-roles-REALM``, and that carry no information."""
 
 OWN_CLIENTS = {"account", "account-console", "broker"}
-"""Clients of Keycloak itself that everyone has roles of."""
+"""Keycloak's own clients, which every user has roles of."""
 
 PHONES = ("phoneNumber", "phone_number", "phone", "mobile", "mobileNumber")
 PASSKEYS = {"webauthn", "webauthn-passwordless"}
@@ -31,15 +31,15 @@ class Keycloak:
     joins: Joins = "never"
 
     def knows(self, values: Values) -> bool:
-        """As ``Product``."""
+        """See ``Product``."""
         return "username" in values and bool(values.keys() & SIGNS)
 
     def part(self, row: Row) -> Part | None:
-        """As ``Product``: never asked."""
+        """See ``Product``. Never called."""
         return None
 
     def account(self, values: Values, choices: Choices) -> Account:
-        """As ``Product``."""
+        """See ``Product``."""
         if text(values, "serviceAccountClientId", "serviceAccountClientLink"):
             raise PassedOver("service accounts of clients")
         account = Account(not choices.unverified, disabled=flag(values, "enabled") is False)
@@ -70,7 +70,7 @@ def _add_groups(account: Account, values: Values) -> None:
 
 
 def _add_credential(account: Account, credential: dict[str, Any]) -> None:
-    """Add a credential; before release 8 what is in two texts of JSON now stood in members of its own."""
+    """Add a credential. Before release 8, the content of the two JSON strings was in separate fields."""
     kind = text(credential, "type")
     data = mapping(credential.get("credentialData")) or credential
     secret = mapping(credential.get("secretData")) or {
@@ -105,7 +105,7 @@ def _add_password(account: Account, data: dict[str, Any], secret: dict[str, Any]
 
 
 def _add_app(account: Account, kind: str, data: dict[str, Any], secret: dict[str, Any]) -> None:
-    """Add an authenticator app. Its key is the text as it stands, unless an encoding is named."""
+    """Add an authenticator app. Its key is the text itself, unless an encoding is given."""
     if "hotp" in (kind, text(data, "subType")):
         account.left.add(COUNTER)
         return

@@ -1,4 +1,4 @@
-"""Ory Kratos: identities of the admin API with their credentials, as a list, one a line or under ``identities``."""
+"""Ory Kratos: identities of the admin API with credentials, as a list, one per line, or under ``identities``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MISSING = "isn't in this export: ask for it by include_credential={}"
 
 
 class Kratos:
-    """Identities, whatever their schema."""
+    """Identities of any schema."""
 
     name = "kratos"
     title = "Kratos"
@@ -21,15 +21,15 @@ class Kratos:
     joins: Joins = "never"
 
     def knows(self, values: Values) -> bool:
-        """As ``Product``."""
+        """See ``Product``."""
         return "traits" in values
 
     def part(self, row: Row) -> Part | None:
-        """As ``Product``: never asked."""
+        """See ``Product``. Never called."""
         return None
 
     def account(self, values: Values, choices: Choices) -> Account:
-        """As ``Product``."""
+        """See ``Product``."""
         account = Account(not choices.unverified, disabled=text(values, "state") == "inactive")
         credentials = {name: mapping(each) for name, each in mapping(values.get("credentials")).items()}
         if "credentials" not in values:
@@ -49,7 +49,7 @@ class Kratos:
 
 
 def _has(credentials: dict[str, dict[str, Any]], name: str) -> bool:
-    """Say whether there is anything of this kind; a set that was emptied is there still."""
+    """Return whether there is a credential of this kind. An emptied set of credentials is still listed."""
     if name not in credentials:
         return False
     config = mapping(credentials[name].get("config"))
@@ -58,7 +58,7 @@ def _has(credentials: dict[str, dict[str, Any]], name: str) -> bool:
 
 
 def _add_addresses(account: Account, values: Values, credentials: dict[str, dict[str, Any]]) -> None:
-    """Add what the schema's traits, the addresses to verify and the identifiers of the password have."""
+    """Add the addresses found in traits, verifiable addresses and the password's identifiers."""
     traits = mapping(values.get("traits"))
     verified = {
         text(each, "value").lower(): flag(each, "verified") for each in objects(values.get("verifiable_addresses"))
@@ -82,7 +82,7 @@ def _add_addresses(account: Account, values: Values, credentials: dict[str, dict
 
 
 def _add_name(account: Account, traits: dict[str, Any]) -> None:
-    """Add a name, which schemas have as a text, or as an object of its parts."""
+    """Add a name, which schemas store as a string or as an object with parts."""
     parts = mapping(traits.get("name"))
     account.add_name(text(traits, "name", "full_name", "display_name"))
     account.add_name(text(parts, "first", "first_name", "given"), text(parts, "last", "last_name", "family"))

@@ -1,4 +1,4 @@
-"""Our own JSON lines."""
+"""Our own JSON lines format."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from app.cli.imports.product import Choices, Joins, Part, Row, Values
 
 
 class Latchkey:
-    """Our own JSON lines, whose fields ``account_drafts.read_draft`` reads as they are."""
+    """Our own JSON lines format, which ``account_drafts.read_draft`` reads directly."""
 
     name = "latchkey"
     title = "Latchkey"
@@ -16,13 +16,13 @@ class Latchkey:
     joins: Joins = "never"
 
     def knows(self, values: Values) -> bool:
-        """As ``Product``."""
+        """See ``Product``."""
         return False
 
     def part(self, row: Row) -> Part | None:
-        """As ``Product``."""
+        """See ``Product``."""
         return None
 
     def account(self, values: Values, choices: Choices) -> Account:
-        """As ``Product``: never called."""
+        """See ``Product``. Never called."""
         raise NotUsable("is read as it is")

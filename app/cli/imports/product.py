@@ -1,4 +1,4 @@
-"""What a product's module says of its exports, and what passes between reading a file and opening accounts."""
+"""Interface of the products' modules, and the data passed between reading files and creating accounts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, Literal, Protocol
 from app.cli.imports.account import Account
 
 Values = dict[str, Any]
-"""What an export says of one account, or one row of a table: columns or members with their values."""
+"""An account or table row of an export: values by column or member name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something stands: the file, and its line, or its number in a list, from 1."""
+    """A location: the file, and a line number or a position in a list, from 1."""
 
     file: str
     number: int
@@ -28,7 +28,7 @@ class Place:
 class Row:
     """A row of a table, or an element of a list.
 
-    :ivar table: its table, without a schema; "" where the file does not say
+    :ivar table: table name without schema; "" if the file doesn't say
     """
 
     place: Place
@@ -38,11 +38,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that is no row.
+    """Input that can't be read as a row.
 
-    :ivar text: what stands there instead, or the beginning of it
-    :ivar columns: of the table that it should be a row of
-    :ivar form: how a row is written there, as ``tables.READERS`` has it; "" for JSON
+    :ivar text: the input, or the beginning of it
+    :ivar columns: columns of the table it should be a row of
+    :ivar form: format of the row, a key of ``tables.READERS``; "" for JSON
     """
 
     place: Place
@@ -55,9 +55,9 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a row is: the account itself (``name`` is ""), or something that belongs to the account ``owner``.
+    """What a row contains: an account (``name`` is ""), or something that belongs to the account ``owner``.
 
-    :ivar also: another name of the account, by which parts may know it
+    :ivar also: another key of the account that parts may refer to
     """
 
     owner: str
@@ -67,14 +67,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the operator chose.
+    """The operator's options.
 
-    :ivar create_groups: groups that are not there are created
-    :ivar no_groups: groups and roles stay behind
-    :ivar unverified: addresses that the export says nothing about were not verified
-    :ivar skip_unreadable: an account comes without a password or app that can't be carried over
-    :ivar hmac: passwords are of an HMAC (Flask-Security)
-    :ivar totp_secrets: by tag, what authenticator secrets were encrypted with (Flask-Security)
+    :ivar create_groups: create missing groups
+    :ivar no_groups: don't import groups and roles
+    :ivar unverified: treat addresses as unverified if the export doesn't say
+    :ivar skip_unreadable: import accounts without a password or app that can't be carried over
+    :ivar hmac: passwords were passed through an HMAC before hashing (Flask-Security)
+    :ivar totp_secrets: encryption secrets of authenticator secrets, by tag (Flask-Security)
     """
 
     create_groups: bool = False
@@ -90,16 +90,16 @@ Joins = Literal["never", "files", "always"]
 
 
 class PassedOver(Exception):
-    """An account that is no person's, or no longer there. Its message says what it is, for counting."""
+    """An account that isn't a person's or was deleted. The message names its kind, for counting."""
 
 
 class Product(Protocol):
-    """A product that accounts come from.
+    """A product that accounts can be imported from.
 
-    :ivar name: as ``--from`` has it
-    :ivar title: as people write it
-    :ivar lists: members that hold the accounts where a file is one JSON object
-    :ivar joins: whether an account can be spread over several rows: never, over several files, or always
+    :ivar name: value of ``--from``
+    :ivar title: display name
+    :ivar lists: members that contain the accounts when a file is a single JSON object
+    :ivar joins: whether an account can be spread over several rows: never, across files, or always
     """
 
     name: str
@@ -108,15 +108,15 @@ class Product(Protocol):
     joins: Joins
 
     def knows(self, values: Values) -> bool:
-        """Say whether these values look like an account of this product, and like none of another."""
+        """Return whether these values look like an account of this product and not of another."""
 
     def part(self, row: Row) -> Part | None:
-        """Say what a row is; None for one that says nothing of an account. Asked only where rows are joined."""
+        """Return what a row contains; None for a row unrelated to accounts. Only called when rows are joined."""
 
     def account(self, values: Values, choices: Choices) -> Account:
-        """Describe an account.
+        """Return the account described by these values.
 
-        :param values: of its row; what belongs to it is a list under the name of the part
-        :raises PassedOver: when it is nobody's
-        :raises NotUsable: when it is none
+        :param values: values of its row; rows that belong to it are a list under the part's name
+        :raises PassedOver: when it isn't a person's
+        :raises NotUsable: when it isn't an account
         """

@@ -1,7 +1,7 @@
-"""The rows in a file: JSON lines, a JSON array or object, CSV, and PostgreSQL's dumps of data. None is held as a whole.
+"""Read rows from JSON lines, a JSON array or object, CSV, or a PostgreSQL data dump, as a stream.
 
-A row that can't be read is a ``Fault`` of its own, and reading goes on behind it; only where a JSON array breaks off is
-nothing after that known.
+An unreadable row is reported as a ``Fault``, and reading continues after it. Only when a JSON array breaks off is
+everything after that lost.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from app.cli.imports.tables import READERS, BrokenRow, copied_rows, csv_rows, is
 from app.cli.imports.values import is_shallow, items
 
 LONGEST_LINE, LONGEST_OWN_LINE = 1024 * 1024, 65536
-"""Bytes of a line: of a product's, and of ours."""
+"""Maximum bytes per line in a product's export, and in our own format."""
 
 KEPT = 4096
-"""Characters of a line that is too long which are kept among the refused ones."""
+"""Characters of an overlong line that are kept in the file of rejected records."""
 
 PEEK = 65536
 ENDS = "the file breaks off or isn't JSON here: nothing behind it was read"
@@ -32,10 +32,10 @@ Rows = Iterator[Row | Fault]
 
 
 def rows_of(stream: io.BufferedReader, product: Product, file: str) -> Rows:
-    """Yield what is in a file, whatever form it has.
+    """Yield the rows of a file in any of these formats.
 
-    :param stream: of UTF-8, from ``files.opened``
-    :param file: its name, for places; "" for the only one
+    :param stream: in UTF-8, from ``files.opened``
+    :param file: file name for locations; "" if it is the only file
     """
     longest = LONGEST_LINE if product.lists else LONGEST_OWN_LINE
     begin = stream.peek(PEEK)[:PEEK]
@@ -56,31 +56,31 @@ def rows_of(stream: io.BufferedReader, product: Product, file: str) -> Rows:
 
 
 def _lists_in(begin: bytes, product: Product) -> str:
-    """Return where the accounts are in a file that is one JSON object or several over many lines; "" for JSON lines."""
+    """Return the path of the accounts in a file with one or more multi-line JSON objects; "" for JSON lines."""
     line, end, rest = begin.lstrip().partition(b"\n")
     try:
         whole = orjson.loads(line)
     except orjson.JSONDecodeError:
         if end and rest.lstrip()[:1] == b"{" and line.rstrip()[-1:] == b"}":
-            return ""  # JSON lines, of which the first is broken
+            return ""  # JSON lines with an invalid first line
         members = _members(begin)
         if not members and end:
             return ""
         return next((f"{name}.item" for name in product.lists if name in members), _unseen(members, product))
     found = next((name for name in product.lists if isinstance(whole.get(name), list)), "")
     if not found and not rest.strip() and "record" not in whole and "text" not in whole and not product.knows(whole):
-        return f"{product.lists[0]}.item"  # one object, as a realm without users
+        return f"{product.lists[0]}.item"  # a single object, such as a realm without users
     return f"{found}.item" if found else ""
 
 
 def _unseen(members: set[str], product: Product) -> str:
-    """Return where accounts are when none of the lists is near the beginning: each object may be an account itself."""
+    """Return the path of the accounts when no list is near the start. Each object may be an account itself."""
     seems_account = product.knows(dict.fromkeys(members, "")) or "record" in members
     return " " if seems_account else f"{product.lists[0]}.item"
 
 
 def _members(begin: bytes) -> set[str]:
-    """Return the names of the members of the object that ``begin`` is the beginning of."""
+    """Return the member names of the JSON object that starts with ``begin``."""
     found: set[str] = set()
     try:
         for prefix, event, value in ijson.parse(Guarded(io.BytesIO(begin)), multiple_values=True):
@@ -130,7 +130,7 @@ def _why_no_json(line: bytes) -> str:
 
 
 def _row(value: object, place: Place) -> Row | Fault:
-    """Return an element as a row; one of a file of refused records as the record that it holds."""
+    """Return an element as a row. A rejected record is unwrapped."""
     if not is_shallow(value):
         return Fault(place, "is nested too deeply")
     if not isinstance(value, dict):
@@ -144,7 +144,7 @@ def _row(value: object, place: Place) -> Row | Fault:
 
 
 def _mended(refused: Values, place: Place) -> Row | Fault:
-    """Return the row in a line that was refused, once it has been mended."""
+    """Return the row of a rejected line after it has been corrected."""
     line, table, form = (str(refused.get(name, "")) for name in ("text", "table", "form"))
     columns = [str(name) for name in items(refused.get("columns"))]
     try:
@@ -157,13 +157,13 @@ def _mended(refused: Values, place: Place) -> Row | Fault:
 
 
 def _raw_lines(stream: io.BufferedReader, longest: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines with their numbers; of one that is too long only a beginning that is too long as well."""
+    """Yield lines with their numbers. An overlong line is cut, to a length that is still over the limit."""
     number = 0
     while line := stream.readline(longest + 1):
         number += 1
         end = line
         while not end.endswith(b"\n") and (end := stream.readline(PEEK)):
-            pass  # what is behind the longest line is dropped
+            pass  # the rest of an overlong line is dropped
         yield number, line
 
 

@@ -1,4 +1,4 @@
-"""Open the accounts of an export, batch by batch, and say what became of each record."""
+"""Create the accounts of an export in batches, and report the outcome of each record."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from app.cli.imports.spool import Spool
 from app.command_language import gettext
 
 SKIPPABLE = ("password_hash", "authenticator")
-"""Fields that --skip-unreadable leaves behind."""
+"""Fields that --skip-unreadable omits."""
 
 
 @dataclass
 class Tally:
-    """What became of the records read so far.
+    """Results of the records read so far.
 
-    :ivar reasons: how many were refused for what, without what differs from one to the next
-    :ivar left: of how many accounts what stays behind, by the keys of ``account.LEFT``
-    :ivar skipped: of how many accounts what could not be carried over, by its reason
-    :ivar passed: how many are no person's, by what they are
-    :ivar methods: how many accounts have each method, of those that are opened
-    :ivar seconds: how many of those are asked for a second step
-    :ivar unverified: how many of those have still to prove an address
+    :ivar reasons: rejected records by reason, without details that vary between records
+    :ivar left: accounts by what wasn't carried over, by the keys of ``account.LEFT``
+    :ivar skipped: accounts by the reason why something couldn't be carried over
+    :ivar passed: records that aren't a person's, by kind
+    :ivar methods: created accounts by method
+    :ivar seconds: created accounts with a second factor
+    :ivar unverified: created accounts that still need to verify an address
     """
 
     opened: int = 0
@@ -54,7 +54,7 @@ class Tally:
 
     @property
     def total(self) -> int:
-        """Records that were looked at."""
+        """Records processed."""
         return self.opened + self.present + self.refused + self.passed.total()
 
     def __str__(self) -> str:
@@ -67,12 +67,12 @@ class Tally:
 
 
 Refuse = Callable[[Place, dict[str, Any]], None]
-"""Told each record that opens no account: where it stands, and ``reason`` with ``record`` or ``text``."""
+"""Called for each record that creates no account, with its location, and ``reason`` with ``record`` or ``text``."""
 
 
 @dataclass(frozen=True)
 class Drafted:
-    """A record that describes an account, and what of it stays behind."""
+    """A record that describes an account, and what isn't carried over from it."""
 
     place: Place
     said: dict[str, Any]
@@ -82,14 +82,14 @@ class Drafted:
 
 
 class Import:
-    """One run: what was chosen, and what became of the records so far."""
+    """A run: its options, and the results so far."""
 
     def __init__(self, product: Product, choices: Choices, spool: Spool, refuse: Refuse) -> None:
         self.product, self.choices, self.tally = product, choices, Tally()
         self._spool, self._refuse, self._names = spool, refuse, GroupNames()
 
     def take(self, records: Iterable[Row | Fault]) -> None:
-        """Open the accounts of some hundred records."""
+        """Create the accounts of several hundred records."""
         drafted: dict[int, Drafted] = {}
         refused: list[tuple[Place, dict[str, Any]]] = []
         for number, record in enumerate(records):
@@ -140,7 +140,7 @@ class Import:
         return Drafted(record.place, said, draft, frozenset(account.left), (*faults, *skipped))
 
     def _drafted(self, fields: dict[str, Any]) -> tuple[Draft, list[str]]:
-        """Return the draft, and what was left out of it because it can't be carried over."""
+        """Return the draft, and what was omitted from it because it can't be carried over."""
         skipped: list[str] = []
         while True:
             try:
@@ -191,10 +191,10 @@ def run(
     *,
     join: bool = False,
 ) -> Tally:
-    """Open an account for each record, and return what became of them.
+    """Create an account for each record, and return the results.
 
-    :param told: told after each batch how far it is
-    :param join: put the rows of several tables or files together first
+    :param told: called after each batch with the results so far
+    :param join: join the rows of several tables or files first
     """
     with closing(Spool()) as spool:
         going = Import(product, choices, spool, refuse)
@@ -214,11 +214,11 @@ def import_lines(
     *,
     create_groups: bool = False,
 ) -> Tally:
-    """Open an account for each line of ours. Blank lines are passed over.
+    """Create an account for each of our own JSON lines. Blank lines are ignored.
 
-    :param refuse: told each line that opened none: its number, the line, and why
-    :param read: told how many records are done with, after each batch
-    :param create_groups: whether groups that are not there are created; else a line that names one is refused
+    :param refuse: called for each line that didn't create an account, with its number, the line, and the reason
+    :param read: called after each batch with the number of records processed
+    :param create_groups: create missing groups; otherwise a line that names one is rejected
     """
 
     def refused(place: Place, what: dict[str, Any]) -> None:
@@ -234,19 +234,19 @@ def import_lines(
 
 
 def visible(text: str) -> str:
-    """Return a text, parts of which are a file's, so that a terminal takes nothing of it for a command."""
+    """Replace unprintable characters in text that may come from a file, so that a terminal doesn't interpret them."""
     return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def kind_of(reason: str) -> str:
-    """Return a reason without what differs from one record to the next: places, numbers and names."""
+    """Return a reason without details that vary between records: locations, numbers and names."""
     kind = reason.partition("; ")[0]
     kind = re.sub(r"(: ).*( has it too)", r"\1another record\2", kind)
     return re.sub(r"'[^']*'|\"[^\"]*\"", "...", kind)
 
 
 def _said(record: Row | Fault) -> dict[str, Any]:
-    """Return a record as the file of refused ones has it, so that it can be read again."""
+    """Return a record in the format of the file of rejected records, so that it can be read again."""
     if isinstance(record, Row):
         return {"record": record.values} | ({"table": record.table} if record.table else {})
     more = {"table": record.table, "columns": list(record.columns), "form": record.form}

@@ -1,7 +1,7 @@
-"""What is read, on disk until all files are read: an account's rows can stand anywhere in them.
+"""Temporary storage for rows until all files have been read, since an account's rows can be anywhere in them.
 
-A temporary SQLite database of its own, with the name "": it has no file that anyone else can open, and is gone with the
-process. It holds secrets for that long, as the export does.
+Uses a temporary SQLite database with the name "". No one else can open its file, and it is deleted when the process
+ends. Until then it contains secrets, as the export does.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from app.cli.imports.product import Fault, Part, Place, Product, Row, Values
 from app.users import TypedIdentity
 
 SOME = 500
-"""Accounts that are put together at a time."""
+"""Accounts joined per batch."""
 
 
 class Spool:
-    """Rows until they are put together, and the identities that were seen."""
+    """Rows waiting to be joined, and the identities seen so far."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
@@ -37,21 +37,21 @@ class Spool:
             """
         )
         self.orphans = 0
-        """Rows that belong to no account."""
+        """Rows that don't belong to any account."""
 
     def close(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
         self._db.close()
 
     def joined(self, rows: Iterable[Row | Fault], product: Product) -> Iterator[Row | Fault]:
-        """Yield each fault when it is read, and each account with what belongs to it once everything was read."""
+        """Yield faults as they are read, then each account with its parts once everything has been read."""
         for row in rows:
             if isinstance(row, Fault):
                 yield row
             elif (part := product.part(row)) is not None:
                 self._keep(row, part)
             elif not row.table and not product.knows(row.values):
-                yield row  # it is refused: nothing says that it is of another table
+                yield row  # rejected later: nothing says it is from another table
         self._db.execute("CREATE INDEX of_part ON part (owner)")
         self._db.execute("CREATE TEMP TABLE owners AS SELECT owner FROM account UNION SELECT also FROM account")
         lone = "SELECT count(*) FROM part WHERE owner NOT IN (SELECT owner FROM owners)"
@@ -88,7 +88,7 @@ class Spool:
         return found
 
     def earlier(self, identities: Iterable[TypedIdentity]) -> dict[TypedIdentity, str]:
-        """Return where the files had each of these before, of those that they had."""
+        """Return the earlier locations of those identities that the files have already contained."""
         seen = {}
         for identity in identities:
             here = (identity.kind, identity.value)
@@ -97,13 +97,13 @@ class Spool:
         return seen
 
     def note(self, identities: Iterable[tuple[TypedIdentity, str]]) -> None:
-        """Note where the files had these."""
+        """Record the locations of identities."""
         rows = [(identity.kind, identity.value, place) for identity, place in identities]
         self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", rows)
 
 
 def written(values: Any) -> str:
-    """Return values as JSON, also those that no JSON of 64 bits holds."""
+    """Serialize values as JSON, including integers of more than 64 bits."""
     try:
         return orjson.dumps(values, default=str).decode()
     except (TypeError, ValueError):

@@ -1,6 +1,6 @@
-"""Supabase: rows of ``auth.users``, ``auth.identities`` and ``auth.mfa_factors`` as CSV, JSON or a dump of data.
+"""Supabase: rows of ``auth.users``, ``auth.identities`` and ``auth.mfa_factors`` as CSV, JSON or a data dump.
 
-The users that its admin API lists are read too; they have no passwords.
+Users listed by its admin API are also supported, but without passwords.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from app.cli.imports.product import Choices, Joins, Part, PassedOver, Row, Value
 from app.cli.imports.values import flag, is_ahead, is_set, mapping, names, objects, text
 
 OWN = {"email", "phone", "anonymous"}
-"""Providers that a mailbox or phone proves; all others are other services."""
+"""Providers verified by a mailbox or phone. All others are external services."""
 
 ENCRYPTED = "is encrypted by Supabase (GOTRUE_SECURITY_DB_ENCRYPTION): decrypt it there first"
 
@@ -26,18 +26,18 @@ class Supabase:
     joins: Joins = "always"
 
     def knows(self, values: Values) -> bool:
-        """As ``Product``: also rows that belong to a user."""
+        """See ``Product``. Includes rows that belong to a user."""
         return _kind(values) is not None
 
     def part(self, row: Row) -> Part | None:
-        """As ``Product``: told by the columns, as other schemas have tables of the same names."""
+        """See ``Product``. Determined by the columns, since other schemas have tables with the same names."""
         kind = _kind(row.values)
         if kind is None:
             return None
         return Part(text(row.values, "user_id"), kind) if kind else Part(text(row.values, "id"))
 
     def account(self, values: Values, choices: Choices) -> Account:
-        """As ``Product``."""
+        """See ``Product``."""
         if flag(values, "is_anonymous"):
             raise PassedOver("anonymous users")
         if text(values, "deleted_at"):
@@ -71,7 +71,7 @@ class Supabase:
 
 
 def _kind(values: Values) -> str | None:
-    """Return which table a row is of: "" for the users, None for one that says nothing of them."""
+    """Return the table a row is from: "" for users, None for one unrelated to users."""
     columns = values.keys()
     if "encrypted_password" in columns or {"id", "aud", "role"} <= columns or {"aud", "app_metadata"} <= columns:
         return ""
@@ -83,10 +83,10 @@ def _kind(values: Values) -> str | None:
 
 
 def _confirmed(values: Values, kind: str) -> bool | None:
-    """Say whether an address was confirmed; None where the export does not say."""
+    """Return whether an address was confirmed; None if the export doesn't say."""
     confirmed = is_set(values, f"{kind}_confirmed_at")
     if confirmed is None and "app_metadata" in values:
-        return False  # the API leaves out what has no value
+        return False  # the API omits fields without a value
     return is_set(values, "confirmed_at") if confirmed is None and kind == "email" else confirmed
 
 

@@ -1,6 +1,6 @@
-"""Rows of tables: CSV with a header, and the data of PostgreSQL's plain dumps (COPY, or INSERT with columns).
+"""Table rows from CSV with a header, and from PostgreSQL's plain dumps (COPY, or INSERT with columns).
 
-NULL is None. Each row is read from lines, so that one broken quote costs its row alone.
+NULL becomes None. Rows are parsed from lines, so that an unbalanced quote only affects its own row.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import partial
 from app.cli.imports.product import Fault, Place, Row, Values
 
 MOST_LINES = 200
-"""Lines of one row, at most: text in quotes can have line ends, and a quote that is never closed would take all."""
+"""Maximum lines per row. Quoted text can contain newlines, and an unclosed quote would consume the rest of the file."""
 
 NumberedLines = Iterator[tuple[int, str]]
 
@@ -34,16 +34,16 @@ _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
 class BrokenRow(ValueError):
-    """A row can't be read. Its message says why."""
+    """A row can't be parsed. The message gives the reason."""
 
 
 def is_dump(begin: bytes) -> bool:
-    """Say whether a file that begins so is a dump of SQL rather than CSV."""
+    """Return whether a file that starts like this is an SQL dump rather than CSV."""
     return _DUMP.match(begin.lstrip()) is not None
 
 
 def csv_rows(lines: NumberedLines, file: str) -> Iterator[Row | Fault]:
-    """Yield the rows of CSV. The first line names the columns; they are separated by commas, semicolons or tabs."""
+    """Yield rows of CSV. The first line has the column names, separated by commas, semicolons or tabs."""
     number, head = next(lines, (0, ""))
     comma = max(",;\t", key=head.count)
     columns = next(csv.reader([head], delimiter=comma), [])
@@ -58,9 +58,9 @@ def csv_rows(lines: NumberedLines, file: str) -> Iterator[Row | Fault]:
 
 
 def csv_values(text: str, columns: Sequence[str], comma: str = ",") -> Values:
-    """Return the values of one row of CSV by column.
+    """Return the values of a CSV row by column.
 
-    :raises BrokenRow: when it is no such row
+    :raises BrokenRow: when it isn't such a row
     """
     try:
         (cells,) = csv.reader(io.StringIO(text, newline=""), delimiter=comma, strict=True)
@@ -70,9 +70,9 @@ def csv_values(text: str, columns: Sequence[str], comma: str = ",") -> Values:
 
 
 def copied_values(text: str, columns: Sequence[str]) -> Values:
-    """Return the values of a line of COPY by column.
+    """Return the values of a COPY line by column.
 
-    :raises BrokenRow: when there are more or fewer than columns
+    :raises BrokenRow: when their number differs from that of the columns
     """
     cells = [None if cell == r"\N" else _ESCAPE.sub(_unescaped, cell) for cell in text.rstrip("\r\n").split("\t")]
     return _by_column(columns, cells)
@@ -83,9 +83,9 @@ def _unescaped(found: re.Match[str]) -> str:
 
 
 def inserted_values(text: str, columns: Sequence[str]) -> Values:
-    """Return the values between the brackets of INSERT by column.
+    """Return the values between the parentheses of an INSERT by column.
 
-    :raises BrokenRow: when it is no such list
+    :raises BrokenRow: when it isn't such a list
     """
     cells: list[str | None] = []
     place = 0
@@ -105,11 +105,11 @@ READERS: dict[str, Callable[[str, Sequence[str]], Values]] = {
     "insert": inserted_values,
     **{comma: partial(csv_values, comma=comma) for comma in ",;\t"},
 }
-"""How a row is read, by the form that its file of refused records names."""
+"""Parser for each row format, as named in the file of rejected records."""
 
 
 def copied_rows(lines: NumberedLines, file: str) -> Iterator[Row | Fault]:
-    """Yield the rows of all tables in a plain dump, whether by COPY or by INSERT with columns."""
+    """Yield the rows of all tables in a plain dump, from COPY or from INSERT with columns."""
     pending = _Pending(lines)
     for number, line in pending:
         if copy := _COPY.match(line.strip()):
@@ -130,7 +130,7 @@ def _copied(lines: NumberedLines, file: str, table: str, columns: list[str]) -> 
 
 
 def _inserted(lines: _Pending, file: str, number: int, line: str, found: re.Match[str]) -> Iterator[Row | Fault]:
-    """Yield the rows of one INSERT: all on its line, or each on a line of its own behind it."""
+    """Yield the rows of an INSERT: all on its line, or one per line after it."""
     table, columns = _table(found[1]), _names((found[2] or "")[1:-1])
     if not columns:
         yield Fault(Place(file, number), "INSERT without columns: dump with --column-inserts", line[:200])
@@ -163,9 +163,9 @@ def _blamed(
     table: str = "",
     ends: str = "",
 ) -> Iterator[Row | Fault]:
-    """Yield rows that can have line ends between quotes; where one can't be read, its first line alone is blamed.
+    """Yield rows that can contain newlines within quotes. If one can't be parsed, only its first line is reported.
 
-    :param ends: what ends the last row, where something does
+    :param ends: terminator of the last row, if there is one
     """
     pending = lines if isinstance(lines, _Pending) else _Pending(iter(lines))
     for number, line in pending:
@@ -188,7 +188,7 @@ def _blamed(
 
 
 class _Pending:
-    """Lines, of which some can be put back to be read once more."""
+    """Lines that can be put back and read again."""
 
     def __init__(self, lines: NumberedLines) -> None:
         self._lines, self._back = lines, deque[tuple[int, str]]()

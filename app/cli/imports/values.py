@@ -1,4 +1,4 @@
-"""Values as exports have them: the same thing as JSON, as text in CSV and as PostgreSQL writes it."""
+"""Read values in the forms that exports use: JSON, text in CSV, and PostgreSQL's notation."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from app import clock
 from app.cli.otpauth import NotCarried
 
 LEVELS = 100
-"""Of lists and objects in each other. What writes JSON again stops somewhere behind that."""
+"""Maximum nesting of lists and objects. JSON serializers fail at some depth beyond that."""
 
 TRUE, FALSE = {"t", "true", "1", "yes"}, {"f", "false", "0", "no", ""}
 
 
 def is_shallow(value: object, levels: int = LEVELS) -> bool:
-    """Say whether lists and objects in a value are nested no deeper than exports have them."""
+    """Return whether the nesting of lists and objects in a value is within the limit."""
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return levels > 0 and all(is_shallow(each, levels - 1) for each in inside if isinstance(each, (dict, list)))
 
 
 def text(values: dict[str, Any], *names: str) -> str:
-    """Return the first of these members that is a text or number with anything in it, as text; else ""."""
+    """Return the first of these members that is a nonempty string or a number, as text; else ""."""
     for name in names:
         value = values.get(name)
         if isinstance(value, (str, int)) and not isinstance(value, bool) and str(value).strip():
@@ -32,7 +32,7 @@ def text(values: dict[str, Any], *names: str) -> str:
 
 
 def flag(values: dict[str, Any], *names: str) -> bool | None:
-    """Return the first of these members that says yes or no; None when none does."""
+    """Return the first of these members that is a yes or no value; None when there is none."""
     for name in names:
         value = values.get(name)
         if isinstance(value, (bool, int)):
@@ -43,9 +43,9 @@ def flag(values: dict[str, Any], *names: str) -> bool | None:
 
 
 def number(values: dict[str, Any], name: str, usual: int) -> int:
-    """Return a whole number, ``usual`` when there is none.
+    """Return an integer, or ``usual`` when the member is missing.
 
-    :raises NotCarried: when something else stands there
+    :raises NotCarried: when it isn't an integer
     """
     said = text(values, name)
     if said and not (said.isascii() and said.isdigit() and len(said) < 12):
@@ -54,18 +54,18 @@ def number(values: dict[str, Any], name: str, usual: int) -> int:
 
 
 def is_set(values: dict[str, Any], name: str) -> bool | None:
-    """Say whether a member has a value, such as a time; None where there is no such member."""
+    """Return whether a member has a value, such as a time; None if the member doesn't exist."""
     return bool(text(values, name)) if name in values else None
 
 
 def mapping(value: object) -> dict[str, Any]:
-    """Return an object, also one that is written as text; {} for anything else."""
+    """Return an object, parsing it if it is a string; {} for anything else."""
     found = _parsed(value)
     return found if isinstance(found, dict) else {}
 
 
 def items(value: object) -> list[Any]:
-    """Return a list, also one that is written as text, as JSON or as PostgreSQL writes arrays; [] for anything else."""
+    """Return a list, parsing it if it is a string of JSON or a PostgreSQL array; [] for anything else."""
     if isinstance(value, str) and value.startswith("{") and value.endswith("}") and ":" not in value:
         return [name.strip('"') for name in value[1:-1].split(",") if name]
     found = _parsed(value)
@@ -78,7 +78,7 @@ def objects(value: object) -> list[dict[str, Any]]:
 
 
 def names(value: object) -> list[str]:
-    """Return the texts in a list; of objects in it their ``name``. One text alone is a list of it."""
+    """Return the strings in a list, and the ``name`` of objects in it. A single string is split at commas."""
     if isinstance(value, str) and value[:1] not in ("[", "{"):
         return [name.strip() for name in value.split(",") if name.strip()]
     found = [text(each, "name") if isinstance(each, dict) else each for each in items(value)]
@@ -86,9 +86,9 @@ def names(value: object) -> list[str]:
 
 
 def is_ahead(value: str) -> bool:
-    """Say whether a time, as ISO 8601 or PostgreSQL has it, is still to come; True for what can't be read.
+    """Return whether an ISO 8601 or PostgreSQL time is in the future; True if it can't be parsed.
 
-    Until then an account is shut out: what says so in a form that is not known is believed.
+    The account is blocked until then, so a value in an unknown format is treated as a block.
     """
     if not value:
         return False
