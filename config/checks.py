@@ -289,7 +289,7 @@ def unread_variables(settings: "Settings") -> list[Problem]:
 
 
 def warnings(settings: "Settings") -> list[Problem]:
-    """Return warnings about settings that are allowed in production but weaken it; none in development."""
+    """Return warnings about settings that are allowed in production but weaker than possible; none in development."""
     if not settings.is_production:
         return []
     weak = {

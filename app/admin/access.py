@@ -20,7 +20,7 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Flask, Response, abort, g, request
 from flask_login import current_user
-from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT as well
 
 from app import clock
 from app.admin import bp

@@ -74,7 +74,7 @@ def rotate_webhook_secret(endpoint_id: str) -> Response:
 
 @bp.post("/webhooks/<endpoint_id>/disable")
 def disable_webhook(endpoint_id: str) -> Response:
-    """Stop posting to an endpoint. Pending deliveries are sent once it is enabled again."""
+    """Stop posting to an endpoint. Pending deliveries are sent if it is enabled again within 5 days."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():

@@ -179,7 +179,7 @@ def _hash_passwords(drafts: Mapping[int, Draft], outcome: Outcome, hashes: dict[
         for number, made in zip(missing, pool.map(hash_one, missing), strict=True):
             if isinstance(made, Rejected):
                 outcome.opened.remove(number)
-                with i18n.in_english():  # like the output of every command
+                with i18n.in_english():  # like all reasons, which are written to files
                     outcome.refused[number] = f"password: {message(made.code, **made.facts)}"
             else:
                 hashes[number] = made

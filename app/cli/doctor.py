@@ -1,4 +1,4 @@
-"""``flask doctor``: report problems and how to fix them, once or as they come and go."""
+"""``flask doctor``: report problems and how to fix them, once or continuously."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ BEGAN = "latchkey.statement_began"
 
 
 def time_statements(engine: sa.Engine) -> None:
-    """Time every statement of ``engine``, including the wait for SQLite's write lock. COMMITs aren't counted."""
+    """Time every statement of ``engine``, including the wait for SQLite's write lock, but not COMMITs."""
     if not event.contains(engine, "before_cursor_execute", _before):
         event.listen(engine, "before_cursor_execute", _before, insert=True)
         event.listen(engine, "after_cursor_execute", _after)

@@ -52,9 +52,7 @@ class FlaskSecurity:
         return Part(text(values, "user_id", "users_id"), kind) if kind else None
 
     def account(self, values: Values, choices: Choices) -> Account:
-        """See ``Product``. If no user has ``confirmed_at``, the service didn't confirm addresses: verification is
-        unknown.
-        """
+        """See ``Product``. If no user has ``confirmed_at``, the service didn't verify addresses, so it is unknown."""
         confirmable = values.setdefault("confirmable", self._confirmable)
         confirmed = bool(text(values, "confirmed_at")) if confirmable else None
         account = Account(not choices.unverified, disabled=flag(values, "active") is False)
