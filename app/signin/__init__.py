@@ -1,6 +1,6 @@
 """Sign in, confirm it's you, and sign out.
 
-Promises the same answer, cookies and statements whether or not an account is there.
+Guarantees the same responses, cookies and statements whether or not an account exists.
 """
 
 from flask import Blueprint, Flask
@@ -9,7 +9,7 @@ bp = Blueprint("signin", __name__)
 
 
 def init_app(app: Flask) -> None:
-    """Register this feature's URLs, its email, and what the worker deletes."""
+    """Register this feature's URLs, email, cleanups, deletion hook and export."""
     from app.db.export import register_export
     from app.db.retention import register_cleanups
     from app.outbox import register_renderers

@@ -1,4 +1,4 @@
-"""What an export holds of links that administrators had sent: when, and whether they were used."""
+"""Sign-in links sent by administrators, in a data export."""
 
 from __future__ import annotations
 

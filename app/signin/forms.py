@@ -1,4 +1,4 @@
-"""Forms of signing in. They check shapes, not proofs."""
+"""Sign-in forms. They validate only the format of fields; passcodes are verified elsewhere."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ ENTER = "enter"
 
 
 def _required_when_explicit(form: BaseForm, field: Any) -> None:
-    """A missing identity is told apart from a wrong one only where the operator wants explicit answers."""
+    """Report a missing identity differently from a wrong one only if explicit responses are enabled."""
     if not settings.generic_responses:
         Required()(form, field)
 
 
 class _Provided:
-    """As the above, and it is told by the names of a form of address and password."""
+    """Like ``_required_when_explicit``, with an error code for clients that send ``email`` and ``password``."""
 
     def __init__(self, code: str) -> None:
         self.code = code
 
     def __call__(self, form: BaseForm, field: Any) -> None:
-        """Raise StopValidation with the sentence of ``code`` when the field is empty and answers are explicit."""
+        """Raise StopValidation with the message of ``code`` if the field is empty and responses are explicit."""
         if not settings.generic_responses:
             Required(self.code)(form, field)
 
 
 def _a_code_method(form: BaseForm, field: Any) -> None:
-    """A program says how to send a code; on a page nobody has to."""
+    """Require a method that sends codes from API clients. On pages, it's optional unless the form asks for it."""
     if not field.data and (sends_json() or form.asks_for_method):
         raise StopValidation(message("us_method_not_available"))
     if field.data and field.data not in code_methods():
@@ -46,7 +46,7 @@ def _a_code_method(form: BaseForm, field: Any) -> None:
 
 
 class SignInForm(BaseForm):
-    """An identity and what answers for it; clients of a form of address and password send it under those names."""
+    """An identity and a passcode. Clients with email and password fields may use those names."""
 
     other_names = {"email": "identity", "username": "identity", "password": "passcode"}
 
@@ -60,7 +60,7 @@ class SignInForm(BaseForm):
 
 
 class LoginForm(SignInForm):
-    """The same at ``/login``, where clients of a form of address and password look for their own names."""
+    """The sign-in form at ``/login``, which reports errors under the field names ``email`` and ``password``."""
 
     speaks_other_names = True
 
@@ -69,7 +69,7 @@ class LoginForm(SignInForm):
 
 
 class SendCodeForm(BaseForm):
-    """An identity and how to reach it; a page may leave the latter to what was typed."""
+    """An identity and the method to send a code by. On pages, the method may follow from the identity."""
 
     asks_for_method = False
 
@@ -96,7 +96,7 @@ def enter_asks_for_code() -> bool:
 
 
 class VerifyForm(BaseForm):
-    """A proof that it is still the same person; clients of ``/verify`` call it a password."""
+    """A passcode to reauthenticate. Clients of ``/verify`` call it a password."""
 
     other_names = {"password": "passcode"}
 
@@ -107,7 +107,7 @@ class VerifyForm(BaseForm):
 
 
 class VerifySendForm(BaseForm):
-    """How to reach the signed-in person."""
+    """The method to send the signed-in user a code by."""
 
     asks_for_method = True
 
@@ -118,14 +118,14 @@ class VerifySendForm(BaseForm):
 
 
 class LinkForm(BaseForm):
-    """A link's page: the token, and the characters that the asking screen shows."""
+    """A magic link's token, and the confirmation characters shown in the requesting browser."""
 
     token = TextField(validators=[Required()])
     characters = TextField(N_("Characters from the other screen"))
 
 
 class ContinueForm(BaseForm):
-    """Go on where a link was approved elsewhere; what else the page had is shown again."""
+    """Continue after a link was approved on another device. The other fields are kept to show the page again."""
 
     identity = TextField(N_("Email, phone or username"))
     passcode = PasscodeField(N_("Code"))
@@ -136,7 +136,7 @@ class ContinueForm(BaseForm):
 
 
 class SecondStepForm(BaseForm):
-    """The code of a second step, and whether to skip it here the next times."""
+    """The code of a second factor, and whether to trust this browser."""
 
     code = PasscodeField(N_("Code"), [Required()])
     remember = CheckboxField(N_("Don't ask again on this browser"))
@@ -146,7 +146,7 @@ class SecondStepForm(BaseForm):
 
 
 class SelectForm(BaseForm):
-    """By which method the second step is taken."""
+    """The method for the second factor."""
 
     which = TextField(N_("How"), [Required()])
     next = TextField(validators=[SafeNext()])
@@ -154,7 +154,7 @@ class SelectForm(BaseForm):
 
 
 class RecoveryCodeForm(BaseForm):
-    """A recovery code in place of the second step."""
+    """A recovery code used as the second factor."""
 
     code = TextField(N_("Recovery code"), [Required()])
     next = TextField(validators=[SafeNext()])
@@ -162,22 +162,22 @@ class RecoveryCodeForm(BaseForm):
 
 
 class RescueForm(BaseForm):
-    """What is to be done instead of the second step."""
+    """An alternative to the second factor."""
 
     help_setup = TextField(N_("Instead"), [Required()])
     pending = TextField()
 
 
 class NotMeForm(BaseForm):
-    """The button that ends what was asked for, and a box that no machine ticks which only presses buttons."""
+    """The button that cancels a request, and a checkbox that bots don't tick if they only press buttons."""
 
     sure = CheckboxField(N_("I didn't request this"))
 
 
 class LogoutForm(BaseForm):
-    """Signing out: of this session, and of the one that gave a refresh token.
+    """Sign out of this session, and of the one that issued a refresh token.
 
-    A ``next`` that leads away is no fault here: nobody stays signed in for the sake of a wrong link.
+    An unsafe ``next`` is not an error here: a bad link must not keep anyone signed in.
     """
 
     next = TextField()
@@ -191,7 +191,7 @@ class RefreshForm(BaseForm):
 
 
 class AskForm(BaseForm):
-    """A passkey is asked for; who is named makes no difference."""
+    """Request a passkey. The identity makes no difference."""
 
     identity = TextField(N_("Email, phone or username"))
     remember = CheckboxField(N_("Keep me signed in on this device"))
@@ -200,7 +200,7 @@ class AskForm(BaseForm):
 
 
 class AnswerForm(BaseForm):
-    """What the browser answered."""
+    """The browser's response to a passkey request."""
 
     credential = CredentialField(N_("Passkey"), [Required("api_error")])
     remember = CheckboxField(N_("Keep me signed in on this device"))

@@ -1,7 +1,7 @@
-"""Links of emails: what they open, and what waits for one that is approved in another browser.
+"""Views for links in emails, and for a browser that waits for its link to be approved on another device.
 
-``/us-verify-link`` is the link of a code. ``/sign-in-link`` is one that an administrator had sent: opening it spends
-nothing, its button signs in. ``/not-me`` reports a request that its recipient didn't make.
+``/us-verify-link`` is the magic link sent with a code. ``/sign-in-link`` is a link sent by an administrator: opening it
+spends nothing, its button signs in. ``/not-me`` reports a request that the recipient didn't make.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PAGE_AFTER = {
     "too_many_requests": "elsewhere",
     "link_refused": "refused",
 }
-"""What the page shows after a refusal; after any other the link is gone."""
+"""Page states after an error. After any other error, the link is no longer valid (``gone``)."""
 
 SENT_PAGE = "signin/sent_link.html"
 REPORT_PAGE = "signin/not_me.html"
@@ -49,9 +49,9 @@ REPORT_PAGE = "signin/not_me.html"
 
 @bp.get("/us-verify-link")
 def us_verify_link() -> Response:
-    """Sign in the browser that asked for the link; show any other what was asked, and change nothing.
+    """Sign in the browser that requested the link. In any other, only show the request.
 
-    A mail's link is a page to go to, so programs are redirected as browsers are.
+    A link in an email is a page to visit, so API clients are redirected just like browsers.
     """
     after_this_request(view_commit)
     token, client = request.args.get("token", ""), present_client()
@@ -76,7 +76,7 @@ def us_verify_link() -> Response:
 
 @bp.post("/us-verify-link")
 def us_verify_link_post() -> Response:
-    """Sign in by the link's page in the browser that asked; elsewhere take the characters that it shows."""
+    """Sign in the browser that requested the link. In any other, accept its confirmation characters."""
     after_this_request(view_commit)
     form = LinkForm()
     shown: dict[str, Any] = {"state": "elsewhere", "asked": None}
@@ -95,14 +95,14 @@ def us_verify_link_post() -> Response:
 
 @bp.get("/us-signin/status")
 def us_signin_status() -> Response:
-    """Tell the browser or program that asked what became of its link; always in JSON, and no cookie is given."""
+    """Return the state of the link to the browser or API client that requested it. Always JSON, sets no cookies."""
     return envelope(200, {"state": links.state(present_client(request.args.get("challenge")))})
 
 
 @bp.post("/us-signin/continue")
 @anonymous_only
 def us_signin_continue() -> Response:
-    """Sign in the browser or program that asked, once its link was approved elsewhere."""
+    """Sign in the browser or API client that requested a link, once it was approved on another device."""
     after_this_request(view_commit)
     form = ContinueForm()
     if form.validate():
@@ -115,7 +115,7 @@ def us_signin_continue() -> Response:
 @bp.get("/sign-in-link/<token>")
 @anonymous_only
 def sent_link_page(token: str) -> Response:
-    """Show the button that signs in. Nothing is spent."""
+    """Show the button that signs in. Spends nothing."""
     link, _ = sent_links.find_open(token)
     browser_secret()
     email = identifiers.mask("email", link.email)
@@ -127,7 +127,7 @@ def sent_link_page(token: str) -> Response:
 @bp.post("/sign-in-link/<token>")
 @anonymous_only
 def use_sent_link(token: str) -> Response:
-    """Sign this browser in, or go on to its second step."""
+    """Sign in this browser, or continue to the second factor."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -137,14 +137,14 @@ def use_sent_link(token: str) -> Response:
 
 @bp.get("/not-me/<token>")
 def not_me_page(token: str) -> Response:
-    """Show the request, and a button that cancels it. Looking changes nothing."""
+    """Show the request, and a button that cancels it. Changes nothing."""
     told = reports.look(token)
     return no_referrer(respond(REPORT_PAGE, NotMeForm(), shown=_report_page(token, told), state=_report_state(told)))
 
 
 @bp.post("/not-me/<token>")
 def not_me(token: str) -> Response:
-    """End it. Signs nobody in, and works in any browser."""
+    """Cancel the reported request. Works in any browser, and signs no one in."""
     after_this_request(view_commit)
     form = NotMeForm()
     if form.validate() and form.sure.data:
@@ -157,7 +157,7 @@ def not_me(token: str) -> Response:
 
 
 def _taken(form: LinkForm, shown: dict[str, Any]) -> Response:
-    """Sign in here, or take the characters; ``shown`` learns who asked."""
+    """Sign in this browser, or accept the characters; add the request to ``shown``."""
     token, typed, client = form.token.data, form.characters.data or "", present_client()
     opened = links.open_good(token, client)
     shown |= _shown(opened)
@@ -170,13 +170,13 @@ def _taken(form: LinkForm, shown: dict[str, Any]) -> Response:
         go = opened.challenge.next or settings.post_login_url
         return respond(go=go, user=user_facts(current_user, arrived), tf_required=False)
     if not typed.strip():
-        raise Rejected("link_elsewhere", field="characters")  # a button that a robot presses is no try
+        raise Rejected("link_elsewhere", field="characters")  # not a try: bots press buttons, too
     links.approve(opened, token, typed, client)
     return respond(PAGE, form, shown={"asked": shown["asked"]}, state="approved")
 
 
 def _shown(opened: OpenedLink) -> dict[str, Any]:
-    """Return who asked, and where that is denied."""
+    """Return the request and the link to report it, as the page shows them."""
     challenge = opened.challenge
     shown = {"asked": asked(challenge), "denial": report_link("challenge", challenge.id, challenge.created_at)}
     shown |= {"next": challenge.next, "again": _start_page(challenge.next)}
@@ -191,7 +191,7 @@ def _signed_in(opened: OpenedLink) -> Response:
 
 
 def _half_way(pending_state: PendingState) -> Response:
-    """Go on to the second step; a front end finds its state in the cookie, and what is asked by GET /tf-validate."""
+    """Redirect to the second factor. An SPA has the state in the cookie, and gets the details by GET /tf-validate."""
     if settings.redirect_behavior == "spa":
         return redirect(with_query(settings.post_login_url, tf_required=1))  # type: ignore[return-value]
     return redirect(second_step(pending_state)["go"])  # type: ignore[return-value]
@@ -202,13 +202,13 @@ def _went_wrong(refused: Rejected) -> Response:
     if settings.redirect_behavior == "spa":
         target = settings.login_error_url or start
         return redirect(with_query(target, error=text, error_code=refused.code))  # type: ignore[return-value]
-    # Who followed a link has typed nothing that could be checked.
+    # Someone who followed a link hasn't typed anything to check.
     say("invalid_code" if refused.code == "generic_authn_failed" else refused.code, "error", **refused.facts)
     return redirect(start)  # type: ignore[return-value]
 
 
 def _start_page(next_page: str | None) -> str:
-    """Return the page that asks for another code, which leads to where the person was going."""
+    """Return the URL for requesting another code, keeping the page to continue to."""
     goal = safe_next(next_page) or safe_next(request.args.get("next"))
     return with_query("/us-signin", next=goal) if goal else "/us-signin"
 

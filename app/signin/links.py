@@ -1,7 +1,6 @@
-"""Magic links: open one, or approve it elsewhere and let the browser that asked go on.
+"""Magic links: open one, or approve it on another device to let the requesting browser continue.
 
-A browser that opens a link without having asked for it never gets a session (NIST SP 800-63B 3.1.3: approving alone is
-not enough).
+A browser that opens a link it didn't request never gets a session (NIST SP 800-63B 3.1.3: approving isn't enough).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from app.users import User
 
 
 def open_good(token: str, client: ClientContext) -> OpenedLink:
-    """Return what ``token`` names while that can still be answered.
+    """Return the link of ``token`` if it still works.
 
     :raises Rejected: ``generic_authn_failed`` (explicit: ``invalid_code``), ``link_expired``
     """
@@ -36,12 +35,12 @@ def open_good(token: str, client: ClientContext) -> OpenedLink:
 
 
 def is_here(opened: OpenedLink, client: ClientContext) -> bool:
-    """Say whether this is the browser that asked; never for a request that must not change anything."""
+    """Return whether this browser requested the link."""
     return client.is_bound_to(opened.challenge.binding)
 
 
 def follow(opened: OpenedLink, client: ClientContext) -> AuthSession | PendingState:
-    """Sign in the browser that asked for this link.
+    """Sign in the browser that requested this link.
 
     :raises Rejected: as ``open_good``; ``disabled_account`` in explicit mode
     """
@@ -53,9 +52,9 @@ def follow(opened: OpenedLink, client: ClientContext) -> AuthSession | PendingSt
 
 
 def over(opened: OpenedLink, client: ClientContext) -> Rejected:
-    """Return the refusal of a link that was good once, after recording why, once for each address in a window.
+    """Return the error for a link that no longer works, and record why, once per network address and window.
 
-    Its fact ``next`` is where the person was going, for the page that asks for another one.
+    Its ``next`` is the URL to continue to, for the page that requests another link.
     """
     why = "expired" if opened.has_expired else "spent"
     if throttling.is_news(f"link.{why}", opened.challenge.id, client.ip_address):
@@ -72,22 +71,22 @@ def over(opened: OpenedLink, client: ClientContext) -> Rejected:
 
 
 def expired() -> Rejected:
-    """Return the refusal of what is too old."""
+    """Return the error for an expired link."""
     return Rejected("link_expired", minutes=int(settings.email_code_lifetime.total_seconds() // 60))
 
 
 def no(code: str) -> str:
-    """Return ``code`` where the operator wants explicit answers, else the one that tells nothing."""
+    """Return ``code`` if explicit responses are enabled, else the generic error code."""
     return "generic_authn_failed" if settings.generic_responses else code
 
 
 def note_elsewhere(opened: OpenedLink, client: ClientContext) -> None:
-    """Record that the link was opened in a browser that did not ask, and how many seconds after the mail.
+    """Record that the link was opened in a browser that didn't request it, and how many seconds after it was sent.
 
-    Once for each network address in a window: whoever has the link can open it as often as they like.
+    Recorded once per network address and window, since anyone with the link can open it as often as they like.
     """
     if is_here(opened, client):
-        return  # it only looked ahead
+        return  # this browser only prefetched it
     if not throttling.is_news("link.opened_unbound", opened.challenge.id, client.ip_address):
         return
     after = int((clock.now() - opened.challenge.last_sent_at).total_seconds())
@@ -97,12 +96,11 @@ def note_elsewhere(opened: OpenedLink, client: ClientContext) -> None:
 
 
 def approve(opened: OpenedLink, token: str, typed: str, client: ClientContext) -> None:
-    """Let the browser that asked go on, if ``typed`` are the characters that it shows.
+    """Let the browser that requested the link continue, if ``typed`` are the characters it shows.
 
-    The try is counted before it is looked at; what cannot be those characters is no try. Who approves what is approved
-    already has done it.
-    :raises Rejected: ``link_characters_wrong``, ``link_refused`` when no try is left, ``too_many_requests``;
-        otherwise as for a link that is over
+    The attempt is counted before it is checked. Input in the wrong format isn't counted. Approving twice succeeds.
+    :raises Rejected: ``link_characters_wrong``, ``link_refused`` if no try is left, ``too_many_requests``;
+        otherwise as for a link that no longer works
     """
     throttling.allow("failures", client.ip_address)
     if opened.user is not None and not opened.user.is_active:
@@ -122,16 +120,16 @@ def approve(opened: OpenedLink, token: str, typed: str, client: ClientContext) -
 
 
 def state(client: ClientContext) -> str:
-    """Return what became of the link that ``client`` was mailed; what is not theirs reads as expired."""
+    """Return the state of the link that ``client`` requested; ``expired`` if the link isn't theirs."""
     asked = approvals.asked_by(client, PURPOSE)
     return approvals.state_of(asked.challenge) if asked else approvals.EXPIRED
 
 
 def go_on(client: ClientContext, *, remember: bool) -> tuple[AuthSession | PendingState, Challenge]:
-    """Sign in the browser or program that asked, as was approved elsewhere.
+    """Sign in the browser or API client that requested a link, after it was approved on another device.
 
-    :raises Rejected: ``link_not_approved``, ``link_refused``, ``link_expired``; ``generic_authn_failed`` when it was
-        used already (explicit: ``invalid_code``, ``disabled_account``)
+    :raises Rejected: ``link_not_approved``, ``link_refused``, ``link_expired``; ``generic_authn_failed`` if it was
+        already used (explicit: ``invalid_code``, ``disabled_account``)
     """
     asked = approvals.asked_by(client, PURPOSE)
     state = approvals.state_of(asked.challenge) if asked else approvals.EXPIRED
@@ -154,20 +152,20 @@ def go_on(client: ClientContext, *, remember: bool) -> tuple[AuthSession | Pendi
 def _signed_in(
     challenge: Challenge, user: User | None, client: ClientContext, *, remember: bool, has_second: bool
 ) -> AuthSession | PendingState:
-    """Sign in by a link's challenge, which is spent; without a user it opens an account."""
+    """Sign in with a link's challenge, which is already spent. Without a user, create the account."""
     factor = VerifiedFactor(challenge.method, challenge)
     return finish(SignIn(client, remember, challenge.next, user=user, has_second=has_second, factors=(factor,)))
 
 
 def _decided(token: str, client: ClientContext) -> None:
-    """Return if the link was approved meanwhile, or before; else raise why it can't be any more."""
+    """Return if the link is already approved; else raise why it can no longer be."""
     opened = open_link(token, PURPOSE)
     if opened is None:
         raise Rejected(no("invalid_code"))
     state = approvals.state_of(opened.challenge)
     if state == approvals.APPROVED:
         return
-    if state in (approvals.REFUSED, approvals.WAITING):  # waiting: who had the last try has not compared it yet
+    if state in (approvals.REFUSED, approvals.WAITING):  # waiting: the request with the last try is still running
         raise Rejected("link_refused", field="characters")
     raise over(opened, client)
 

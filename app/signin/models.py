@@ -1,4 +1,4 @@
-"""SentLink: a one-time sign-in link that an administrator had sent."""
+"""SentLink: a one-time sign-in link sent by an administrator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.extensions import db
 
 
 class SentLink(db.Model):
-    """A link that an administrator had sent to an account's own email. It is signed, so nothing of it is stored."""
+    """A link that an administrator sent to an account's own email. The token is signed, so it isn't stored."""
 
     __tablename__ = "sent_link"
 
@@ -23,4 +23,4 @@ class SentLink(db.Model):
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     expires_at: Mapped[datetime] = mapped_column(index=True)
     used_at: Mapped[datetime | None]
-    """When it was used, or another one took its place."""
+    """When it was used or replaced by another one."""

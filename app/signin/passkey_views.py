@@ -34,7 +34,7 @@ PAGE = "signin/passkey.html"
 @bp.get("/wan-signin")
 @anonymous_only
 def wan_signin_page() -> Response:
-    """Show the button that asks for a passkey, alone or as the second step of a sign-in under way."""
+    """Show the button that requests a passkey, to sign in or as the second factor of a pending sign-in."""
     form = AskForm()
     form.next.data = safe_next(request.args.get("next"))
     form.remember.data = settings.default_remember_me
@@ -53,7 +53,7 @@ def wan_signin_page() -> Response:
 @bp.post("/wan-signin")
 @anonymous_only
 def wan_signin() -> Response:
-    """Begin to sign in with a passkey, or to take the second step with one."""
+    """Start a sign-in with a passkey, as the only or as the second factor."""
     after_this_request(view_commit)
     form = AskForm()
     pending_sign_in = passkeys.under_way(_asker(form.pending.data))
@@ -72,7 +72,7 @@ def wan_signin() -> Response:
 @bp.post("/wan-signin/<state>")
 @anonymous_only
 def wan_signin_response(state: str) -> Response:
-    """Sign in with what the browser answered."""
+    """Sign in with the browser's response."""
     after_this_request(view_commit)
     form = AnswerForm()
     pending_sign_in = passkeys.under_way(_asker(form.pending.data))
@@ -96,7 +96,7 @@ def wan_signin_response(state: str) -> Response:
 @bp.get("/wan-verify")
 @login_required
 def wan_verify_page() -> Response:
-    """Show the button by which who is signed in proves it again."""
+    """Show the button to reauthenticate with a passkey."""
     form = AskForm()
     form.next.data = safe_next(request.args.get("next"))
     return respond(PAGE, form, shown=_page("/wan-verify"))
@@ -105,7 +105,7 @@ def wan_verify_page() -> Response:
 @bp.post("/wan-verify")
 @login_required
 def wan_verify() -> Response:
-    """Begin to prove again with a passkey."""
+    """Start reauthenticating with a passkey."""
     after_this_request(view_commit)
     form = AskForm()
     if form.validate():
@@ -118,7 +118,7 @@ def wan_verify() -> Response:
 @bp.post("/wan-verify/<state>")
 @login_required
 def wan_verify_response(state: str) -> Response:
-    """Freshen the session with what the browser answered."""
+    """Freshen the session with the browser's response."""
     after_this_request(view_commit)
     form = AnswerForm()
     if form.validate():
@@ -133,12 +133,12 @@ def wan_verify_response(state: str) -> Response:
 
 def _session() -> AuthSession:
     session = current_session()
-    assert session is not None  # login_required has seen to it
+    assert session is not None  # guaranteed by login_required
     return session
 
 
 def _asker(handle: str | None) -> ClientContext:
-    """Return who asks; a program without cookies hands back the ``pending`` that it was given."""
+    """Return the client. An API client without cookies sends back the ``pending`` token that it was given."""
     present = present_client()
     return replace(present, pending_secret=secrets.digest(handle)) if handle and not present.pending_secret else present
 
@@ -157,9 +157,9 @@ def _begun(
 
 
 def _page(path: str, asking: str = "", pending_sign_in: StartedPending | None = None) -> dict[str, Any]:
-    """Return what the page shows; a program needs none of it.
+    """Return the template context; empty for API clients.
 
-    :param asking: state of a ceremony that was begun without a script
+    :param asking: state of a ceremony that was started without JavaScript
     """
     if wants_json():
         return {}

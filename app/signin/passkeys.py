@@ -1,4 +1,4 @@
-"""Sign in, take the second step, or confirm it's you, with a passkey."""
+"""Use a passkey to sign in, as the second factor, or to confirm it's you."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Credential = str | dict[str, Any]
 
 
 def begin(client: ClientContext) -> tuple[WebauthnChallenge, dict[str, Any]]:
-    """Return a ceremony that signs in, and what the browser needs for it.
+    """Start a ceremony to sign in; return it with the options for the browser.
 
-    The options name nobody's passkeys, whoever is named: the browser offers what it has, and knows whose it is.
-    :raises Rejected: ``us_method_not_available`` where passkeys are off; ``too_many_requests``
+    The options list no passkeys, whatever identity was entered: the browser offers those it has.
+    :raises Rejected: ``us_method_not_available`` if passkeys are disabled; ``too_many_requests``
     """
     _available()
     throttling.take("passkeys", client.ip_address)
@@ -41,11 +41,11 @@ def begin(client: ClientContext) -> tuple[WebauthnChallenge, dict[str, Any]]:
 def sign_in(
     state: str, credential: Credential, client: ClientContext, *, remember: bool, next_page: str = ""
 ) -> AuthSession | PendingState:
-    """Open a session for whoever's passkey ``credential`` was signed by, or park the sign-in if it is one factor.
+    """Sign in the owner of the passkey that signed ``credential``, or wait for a second factor if one is required.
 
-    It takes no guess: 10,000 wrong codes of strangers do not stop it, and there is nothing to guess at.
+    Attempt limits don't apply: a signature can't be guessed, and strangers' wrong codes must not lock the owner out.
     :raises Rejected: ``api_error`` or ``webauthn_expired`` on the form; on ``credential`` what is wrong with it;
-        ``disabled_account`` or ``confirmation_required`` of who has proved to be its owner
+        ``disabled_account`` or ``confirmation_required`` once the signature is verified
     """
     _available()
     ceremony = webauthn_challenges.spend(state, "get", client.binding)
@@ -61,14 +61,14 @@ def sign_in(
         failed(refused, _owner_of(answer.id), PURPOSE)
     held = passkey.in_cooldown(clock.now())
     factor = VerifiedFactor(passkeys.METHOD, verified=used.verified, held=held)
-    has_second = held or not used.verified  # it may be asked for, then
+    has_second = held or not used.verified  # a second factor may be required then
     return finish(SignIn(client, remember, next_page, user=user, has_second=has_second, factors=(factor,)))
 
 
 def begin_again(user: User, session: AuthSession, client: ClientContext) -> tuple[WebauthnChallenge, dict[str, Any]]:
-    """Return a ceremony by which the signed-in user proves it again, with one of their own passkeys.
+    """Start a ceremony to reauthenticate the signed-in user with one of their own passkeys; return it with its options.
 
-    :raises Rejected: ``us_method_not_available`` when they have none; ``too_many_requests``
+    :raises Rejected: ``us_method_not_available`` if they have none; ``too_many_requests``
     """
     _available()
     throttling.take("passkeys", client.ip_address)
@@ -80,9 +80,9 @@ def begin_again(user: User, session: AuthSession, client: ClientContext) -> tupl
 
 
 def verify(user: User, session: AuthSession, state: str, credential: Credential) -> None:
-    """Freshen ``session`` if ``credential`` was signed by a passkey of its own user; its cookie changes.
+    """Freshen ``session`` if ``credential`` was signed by a passkey of its own user. Renews the session cookie.
 
-    :raises Rejected: as ``sign_in``; ``webauthn_mismatch_user_handle`` on the form for somebody else's passkey
+    :raises Rejected: as ``sign_in``; ``webauthn_mismatch_user_handle`` on the form for another user's passkey
     """
     _available()
     ceremony = webauthn_challenges.spend(state, "verify", session.session_id)
@@ -101,7 +101,7 @@ def verify(user: User, session: AuthSession, state: str, credential: Credential)
 
 
 def under_way(client: ClientContext) -> StartedPending | None:
-    """Return the sign-in that waits for a second step which a passkey can take; None when none does."""
+    """Return the client's pending sign-in if it accepts a passkey as the second factor, else None."""
     pending_sign_in = pending.current(client)
     return (
         pending_sign_in
@@ -111,7 +111,7 @@ def under_way(client: ClientContext) -> StartedPending | None:
 
 
 def begin_second(pending_sign_in: StartedPending, client: ClientContext) -> tuple[WebauthnChallenge, dict[str, Any]]:
-    """Return a ceremony that takes the second step, and what the browser needs for it: whose keys will do is known.
+    """Start a ceremony for the second factor; return it with its options, which list the user's accepted passkeys.
 
     :raises Rejected: ``too_many_requests``
     """
@@ -125,9 +125,10 @@ def begin_second(pending_sign_in: StartedPending, client: ClientContext) -> tupl
 def finish_as_second(
     pending_sign_in: StartedPending, state: str, credential: Credential, client: ClientContext
 ) -> AuthSession:
-    """Open the session of the sign-in under way, if ``credential`` was signed by a passkey of its own account.
+    """Open the session of a pending sign-in if ``credential`` was signed by a passkey of the same account.
 
-    :raises Rejected: ``two_factor_permission_denied`` when it has ended meanwhile; as signing in by a passkey alone
+    :raises Rejected: ``two_factor_permission_denied`` if it has ended in the meantime; as ``sign_in``;
+        ``webauthn_in_cooldown`` on ``credential``
     """
     ceremony = webauthn_challenges.spend(state, "second", _place_of(pending_sign_in))
     if ceremony.user_id != pending_sign_in.user.id:
@@ -144,12 +145,12 @@ def finish_as_second(
 
 
 def _place_of(pending_sign_in: StartedPending) -> str:
-    """Return what the ceremony is bound to: this very sign-in, which its cookie or handle opens."""
+    """Return the binding of the ceremony: the pending sign-in, which requires its cookie or token."""
     return pending_sign_in.row.id
 
 
 def failed(refused: Rejected, user: User | None, purpose: str) -> NoReturn:
-    """Note that a passkey was refused, and refuse it."""
+    """Record that a passkey was rejected, and raise the error."""
     record(
         "sign_in.failed", user.id if user else None, at_once=True,
         reason="refused", error=refused.code, purpose=purpose, method=passkeys.METHOD,

@@ -1,4 +1,4 @@
-"""What the sign-in page shows, and where a sign-in leads."""
+"""The contents of the sign-in page, and the response to a sign-in."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ LAST_METHOD = "latchkey_last_method"
 """The cookie that names the method used for the last sign-in in this browser. It grants no access."""
 
 LONGEST_HINT = 254
-"""Characters of an email address (RFC 5321)."""
+"""Maximum length of an email address (RFC 5321)."""
 
 LAST_METHOD_KEPT = 365 * 24 * 3600
 """Seconds."""
 
 
 def page(step: str, told: dict[str, Any] | None = None, main_method: str = "") -> dict[str, Any]:
-    """Return what the page shows at ``step``: ``identity`` or ``code``.
+    """Return the template context for ``step``: ``identity`` or ``code``.
 
-    :param main_method: which method the first step puts first; by default the one that was used last in this browser
+    :param main_method: method to list first in the first step; defaults to the one last used in this browser
     """
     last = _last_method()
     more = {"methods": methods_offered()["available_methods"], "passkeys": settings.can_use_passkeys,
@@ -57,9 +57,9 @@ def page(step: str, told: dict[str, Any] | None = None, main_method: str = "") -
 
 
 def page_of_typed(method: str, form: SignInForm) -> dict[str, Any]:
-    """Return the first step with the field of ``method`` open, and fill ``form``: people come here from a code's page.
+    """Return the first step with the field of ``method`` open, and fill ``form``, for people coming from a code's page.
 
-    Who they are is known from the request for that code, so that no address (URL) names them.
+    The identity is taken from their request for that code, so that it doesn't appear in a URL.
     """
     waiting = page_of_open(form)
     if waiting is not None:
@@ -68,7 +68,7 @@ def page_of_typed(method: str, form: SignInForm) -> dict[str, Any]:
 
 
 def _opens_account(told: dict[str, Any] | None) -> bool:
-    """Say whether the code that was sent opens an account, if there is none: it depends on what was typed alone."""
+    """Return whether the code creates an account if there is none. Depends only on what was typed."""
     try:
         return told is not None and may_register(get_identity(told["identity"]), told["method"])
     except Rejected:
@@ -76,22 +76,22 @@ def _opens_account(told: dict[str, Any] | None) -> bool:
 
 
 def login_hint() -> str:
-    """Return who will probably sign in, as the app says that sent the person here; "" for nobody."""
+    """Return the ``login_hint`` of the app that sent the user here: who will probably sign in; "" without one."""
     hint = request.args.get("login_hint", "")
     return hint if len(hint) <= LONGEST_HINT and hint.isprintable() else ""
 
 
 def _last_method() -> str:
-    """Return the method by which someone signed in here last; "" for none that is offered."""
+    """Return the method last used to sign in in this browser; "" if unknown or not enabled."""
     name = request.cookies.get(settings.cookie_prefix + LAST_METHOD, "")
     return name if method_of(name).is_enabled else ""
 
 
 def page_again(form: SignInForm | SendCodeForm | ContinueForm) -> dict[str, Any]:
-    """Return what the page of a refused sign-in shows: the code entry, if this browser was sent a code.
+    """Return the template context after a rejected sign-in: the code entry, if this browser requested a code.
 
-    Where the refused form asks for a code, only if that was for the same identity. What was typed at the first step is
-    put right there.
+    If the rejected form requests a code, show the entry only for the same identity. Errors of the first step are
+    corrected in the first step.
     """
     if wants_json():
         return {}
@@ -109,14 +109,14 @@ def page_again(form: SignInForm | SendCodeForm | ContinueForm) -> dict[str, Any]
 
 
 def _method_of(form: SignInForm | SendCodeForm | ContinueForm) -> str:
-    """Return the method that a refused form was about. A code's page names it; the first step's fields don't."""
+    """Return the method of a rejected form. The code page sends it; the first step doesn't."""
     if form.chosen_method.data in code_methods():
         return str(form.chosen_method.data)
     return next(iter(typed_methods() if isinstance(form, SignInForm) else code_methods()), "")
 
 
 def keep_open(answer: Response, form: SendCodeForm, challenge: Challenge) -> Response:
-    """Let the browser open the page of its code again, for as long as the code works."""
+    """Let the browser return to the code page for as long as the code is valid."""
     typed = form.identity.data or ""
     goal, remember = safe_next(form.next.data) or "", bool(form.remember.data)
     pending_sign_in = OpenRequest(PURPOSE, challenge.id, typed, goal, remember, support_id())
@@ -124,9 +124,9 @@ def keep_open(answer: Response, form: SendCodeForm, challenge: Challenge) -> Res
 
 
 def page_of_open(form: SignInForm) -> dict[str, Any] | None:
-    """Return what the page shows of the code that this browser waits for, and fill ``form``; None without one.
+    """Return the page for the code that this browser has requested, and fill ``form``; None without one.
 
-    A statement, where the browser says that it has asked for one.
+    One statement, if the browser's cookie says that it requested a code.
     """
     pending_sign_in = open_request.kept(PURPOSE)
     asked = approvals.last_open(present_client(), PURPOSE) if pending_sign_in else None
@@ -140,13 +140,13 @@ def page_of_open(form: SignInForm) -> dict[str, Any] | None:
 
 
 def drop_pending() -> None:
-    """Take back the cookie of a sign-in under way from who looks at where one begins, but not for looking ahead."""
+    """Clear the cookie of a pending sign-in when the start page is opened, except for prefetches and HEAD requests."""
     if request.method != "HEAD" and "prefetch" not in request.headers.get("Sec-Purpose", ""):
         pending.drop(present_client())
 
 
 def say_confirmed(session: AuthSession) -> None:
-    """Tell a browser whose owner has confirmed that they can go on, or what more than adding still needs."""
+    """Flash that the user can continue after reauthenticating, or what changes other than additions still require."""
     if wants_json():
         return
     missing = missing_proof(session, assurance_levels_of(enrolled_of(session.user_id)))
@@ -157,10 +157,10 @@ def say_confirmed(session: AuthSession) -> None:
 
 
 def welcome(arrived: AuthSession | PendingState, go: str, **facts: Any) -> Response:
-    """Answer who has proved who they are: they are signed in, or told of the second step.
+    """Return the response after a verified factor: signed in, or the second factor is required.
 
-    :param go: where a browser goes that is signed in
-    :param facts: what a program is told besides when it is
+    :param go: URL to which a signed-in browser is redirected
+    :param facts: further fields for an API client that is signed in
     """
     if isinstance(arrived, PendingState):
         return open_request.forget(_note_method(respond(**second_step(arrived)), arrived.row.amr))
@@ -170,7 +170,7 @@ def welcome(arrived: AuthSession | PendingState, go: str, **facts: Any) -> Respo
 
 
 def _note_method(answer: Response, amr: str) -> Response:
-    """Let the sign-in page of this browser say which method was used here last. It tells nothing of whose account."""
+    """Remember in a cookie which method was last used in this browser. It doesn't reveal the account."""
     if not wants_json():
         set_cookie(answer, LAST_METHOD, method_behind(amr.partition(",")[0]), LAST_METHOD_KEPT)
     return answer

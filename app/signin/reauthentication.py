@@ -1,4 +1,4 @@
-"""Reauthentication: freshen a session by any method its user has."""
+"""Reauthentication: freshen a session with any of the user's methods."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PURPOSE = "verify"
 def send_code(user: User, method: str, client: ClientContext) -> Challenge:
     """Send a passcode to the signed-in user.
 
-    :raises Rejected: ``us_method_not_available`` when they have no such method
+    :raises Rejected: ``us_method_not_available`` if they don't have this method; ``too_many_requests``
     """
     throttling.take("starts", client.ip_address)
     reached = lookup.destination_of_user(user.id, method) if method in code_methods() else None
@@ -41,7 +41,7 @@ def send_code(user: User, method: str, client: ClientContext) -> Challenge:
 
 
 def verify(user: User, session: AuthSession, passcode: str | int, client: ClientContext) -> None:
-    """Freshen ``session`` if ``passcode`` answers one of the user's methods; its cookie changes.
+    """Freshen ``session`` if ``passcode`` is valid for one of the user's methods. Renews the session cookie.
 
     :raises Rejected: ``invalid_password_code`` on ``passcode``; ``too_many_requests``
     """
@@ -67,10 +67,11 @@ def verify(user: User, session: AuthSession, passcode: str | int, client: Client
 def _proof(
     user: User, session: AuthSession, passcode: str | int, client: ClientContext
 ) -> VerifiedFactor | VerificationFailure:
-    """Look at what could be a recovery code as one; a password may look like that as well, so then as any passcode.
+    """Verify a passcode, first as a recovery code if it has that format, then as any other, since it may be a password.
 
-    What is one of the user's codes, used up or not, is no password: once its use was tried, this request may have
-    SQLite's write lock, and neither a slow hash nor a guess that is counted at once may follow.
+    If it matches one of the user's recovery codes, used or not, it isn't tried as a password: after trying to use the
+    code, this request may hold SQLite's write lock, so neither a slow hash nor an immediately committed count may
+    follow.
     """
     if recovery_codes.read(passcode) is not None:
         found = recovery_codes.find(user.id, passcode)

@@ -35,7 +35,7 @@ HOME = "/us-verify"
 @bp.get("/verify", endpoint="verify")
 @login_required
 def us_verify_page() -> Response:
-    """Show how one can prove it is still oneself."""
+    """Show the methods for reauthenticating."""
     enrolled = enrolled_of(current_user.id)
     form = VerifyForm()
     form.next.data = request.args.get("next")
@@ -57,7 +57,7 @@ def us_verify_page() -> Response:
 @bp.post("/verify", endpoint="verify_post")
 @login_required
 def us_verify() -> Response:
-    """Freshen the session with a passcode of any of one's methods."""
+    """Freshen the session with a passcode of any of the user's methods."""
     after_this_request(view_commit)
     form = VerifyForm()
     if form.validate():
@@ -90,19 +90,19 @@ def us_verify_send_code() -> Response:
 
 
 def _page_again() -> dict[str, Any]:
-    """Return what the page of a refused proof shows: the code entry, if this browser was sent a code."""
+    """Return the template context after a rejected passcode: the code entry, if this browser requested a code."""
     return {} if wants_json() else _page(enrolled_of(current_user.id), _open_here())
 
 
 def _open_here() -> dict[str, Any] | None:
-    """Return what the page says of the code that this browser waits for; None without one. A statement."""
+    """Return the code that this browser has requested, as the page shows it; None without one. One statement."""
     challenge = latest_in_browser(present_client(), reauthentication.PURPOSE)
     mine = challenge is not None and challenge.user_id == current_user.id
     return sent(challenge, challenge.destination) if challenge is not None and mine else None
 
 
 def _page(enrolled: list[Enrollment], told: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return what the page shows: the ways that are strong enough for what one is about to do, and the others."""
+    """Return the template context: the methods that are strong enough for sensitive changes, and the others."""
     if wants_json():
         return {}
     strengths, label = assurance_levels_of(enrolled), label_of(identities_of(current_user.id))

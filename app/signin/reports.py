@@ -1,4 +1,4 @@
-""" "This wasn't me": end what an email told of, and slow down the client that asked."""
+""" "This wasn't me" reports: end the reported request or session, and block the client's network for a while."""
 
 from __future__ import annotations
 
@@ -20,21 +20,23 @@ from app.sessions.store import find_session, opened_by, report_session, revoke_a
 from app.users import lock_account
 
 SIGNED_IN_ALREADY = ("verify", "setup")
-"""Only somebody signed in asks for these: when it was not the owner, every session may be the stranger's."""
+"""Purposes that only a signed-in user can request. If that wasn't the owner, any session may be the intruder's."""
 
 OF_NEW_ADDRESSES = ("change_email", "add_email")
-"""Their mails go to an address that is not the account's yet. Whoever reads it ends the request and no more."""
+"""Purposes whose emails go to an address that isn't the account's yet. A report from there only ends the request."""
 
 
 HELD_FIRST = (*SIGNED_IN_ALREADY, *OF_NEW_ADDRESSES, "recovery")
-"""Who goes on with these holds the account first, and then their challenge; so does who denies them."""
+"""Purposes whose requests lock the account before the challenge. Reports must take the locks in the same order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a page says of a request that can be denied: who asked (None when it is forgotten), and whether it was.
+    """A request that can be reported, as the page shows it.
 
-    :ivar taken_back: how many ways to sign in were removed by this very denial
+    :ivar asked: who made the request; None if it was deleted
+    :ivar denied: whether it has been reported
+    :ivar taken_back: number of sign-in methods removed by this report
     """
 
     asked: dict[str, Any] | None
@@ -43,10 +45,10 @@ class Told:
 
 
 def look(token: str, *, strictly: bool = True) -> Told:
-    """Return what ``token`` is about, and change nothing.
+    """Return the subject of a report token without changing anything.
 
-    :param strictly: False lets any token pass for one whose request nobody remembers
-    :raises Rejected: ``denial_invalid`` (404) when it is none of ours or too old
+    :param strictly: False treats an invalid token like one whose request was deleted
+    :raises Rejected: ``denial_invalid`` (404) if the token isn't ours or has expired
     """
     if not strictly and notice_links.open_report(token) is None:
         return Told(None, False)
@@ -57,11 +59,11 @@ def look(token: str, *, strictly: bool = True) -> Told:
 
 
 def deny(token: str) -> Told:
-    """End the request and the session that it opened in the last 24 h, or the session that the mail told of.
+    """End the reported request and the sessions it opened in the last 24 hours, or the reported session.
 
-    What that session has set up is taken back. No browser is known to the account any more, also where the session
-    has ended by itself: whoever came in may have signed out, and would come back as no news. For a while the network
-    address that asked may ask nothing. Saying it twice is saying it once.
+    What those sessions set up is removed. All known browsers of the account are forgotten, even if the session has
+    already ended: an intruder may have signed out, and would otherwise sign in again without a notification. The
+    network address of the request is blocked for a while. Reporting is idempotent.
     :raises Rejected: as ``look``
     """
     found = _found(token)
@@ -80,7 +82,7 @@ def _found(token: str) -> Challenge | AuthSession | None:
 
 def _deny_challenge(challenge: Challenge) -> int:
     early = challenge.purpose in HELD_FIRST
-    _hold(challenge.user_id if early else None)  # the account and the request in the order of whoever answers it
+    _hold(challenge.user_id if early else None)  # same lock order as when the challenge is answered
     if not notice_links.mark_reported(challenge):
         return 0
     _hold(None if early else challenge.user_id)
@@ -111,16 +113,16 @@ def _deny_session(session: AuthSession) -> int:
 
 
 def _hold(user_id: int | None) -> None:
-    """Let what is being set up at this moment be stored before, or not at all."""
+    """Lock the account, so that enrollments in progress are either stored before the report or not at all."""
     if user_id is not None:
         lock_account(user_id)
 
 
 def _end_sessions(challenge: Challenge, session_ids: list[str]) -> int:
-    """End what the request opened, and what whoever came in may have left behind; return how many sessions ended.
+    """End the sessions that the request opened, and revoke what an intruder may have left; return how many ended.
 
-    Browsers are known no more, and no personal token opens anything. A request that opened nothing ends none of that:
-    anybody can make one.
+    Forgets known browsers and revokes API tokens, unless the request opened no session, since anyone can make such a
+    request.
     """
     if challenge.user_id is None:
         return 0

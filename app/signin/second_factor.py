@@ -1,4 +1,4 @@
-"""The second step: a code, or a recovery code, verifies it, and the pending sign-in becomes a session."""
+"""The second factor: a code or a recovery code turns the pending sign-in into a session."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ FAILED = N_(
 
 
 def validate(code: str | int, client: ClientContext) -> tuple[AuthSession, StartedPending]:
-    """Open the session of the sign-in under way, if ``code`` proves its second step.
+    """Open the session of the client's pending sign-in if ``code`` is valid as its second factor.
 
-    The code is counted before it is looked at; the fifth wrong one ends the sign-in. What cannot be a code
-    is not counted.
-    :raises Rejected: ``two_factor_invalid_token`` on ``code``; ``two_factor_permission_denied`` when none is under
-        way, or another step is due; ``two_factor_ended``; ``too_many_requests``
+    The code is counted before it is checked; the fifth wrong one ends the sign-in. Input in the wrong format isn't
+    counted.
+    :raises Rejected: ``two_factor_invalid_token`` on ``code``; ``two_factor_permission_denied`` if there is no pending
+        sign-in, or it requires another step; ``two_factor_ended``; ``too_many_requests``
     """
     throttling.allow("failures", client.ip_address)
     pending_sign_in = pending.get(client)
@@ -65,9 +65,9 @@ def validate(code: str | int, client: ClientContext) -> tuple[AuthSession, Start
 
 
 def trust_here(pending_sign_in: StartedPending, client: ClientContext) -> str:
-    """Skip the second step of this account here for ``LATCHKEY_TRUST_FOR``; return a program's token, "" for a browser.
+    """Trust this client for ``LATCHKEY_TRUST_FOR``; return the token for an API client, "" for a browser.
 
-    After ``validate``, which has made a browser known.
+    Call it after ``validate``, which makes a browser known.
     """
     if not settings.trust_for:
         return ""
@@ -79,7 +79,7 @@ def trust_here(pending_sign_in: StartedPending, client: ClientContext) -> str:
 
 
 def select(which: str, client: ClientContext) -> PendingState:
-    """Ask for the second step by ``which``; a code that is sent goes out.
+    """Request the second factor by the method ``which``, sending a code if the method sends one.
 
     :raises Rejected: ``invalid_choice`` on ``which``; ``two_factor_permission_denied``; ``too_many_requests``
     """
@@ -94,7 +94,7 @@ def select(which: str, client: ClientContext) -> PendingState:
 
 
 def _set_up(pending_sign_in: StartedPending, code: str | int, client: ClientContext) -> VerifiedFactor:
-    """Store the second factor that is set up on the way in, unless the account has got one meanwhile."""
+    """Store a second factor that is set up while signing in, unless the account has one by now."""
     user, row = pending_sign_in.user, pending_sign_in.row
     fitting = methods_provable_by(code)
     challenge = challenges.count_try_of(row.question_id or "", user.id, second_factor.SETUP_PURPOSE, row.id, fitting)
@@ -120,15 +120,15 @@ def _set_up(pending_sign_in: StartedPending, code: str | int, client: ClientCont
 
 
 def _enrolled_and_in(pending_sign_in: StartedPending, proof: VerifiedFactor, client: ClientContext) -> AuthSession:
-    """Open the session; as after any change of what is asked for, every other one ends, and the owner is told."""
+    """Open the session. As after any credential change, end all other sessions and notify the owner."""
     user_id = pending_sign_in.user.id
     revoke_browsers(user_id, but=client.known_secrets)
     try:
         session = finish_second(pending_sign_in, proof, client)
     except Rejected:
-        db.session.rollback()  # it ended at this very moment, and a factor must not stay without its sign-in
+        db.session.rollback()  # it has just ended: don't keep the factor without the sign-in
         raise
-    note_session(user_id, proof.method, session.session_id)  # so that who denies the session takes it back
+    note_session(user_id, proof.method, session.session_id)  # reporting the session removes it
     revoke_all_sessions(user_id, but=session.session_id)
     what = sentence("Two-step verification was turned on: {method}.", method=sentence(titles()[proof.method]))
     notices.notify(user_id, what, client, session_id=session.session_id)
@@ -157,9 +157,9 @@ def _missed(pending_sign_in: StartedPending, miss: VerificationFailure, tries: i
 
 
 def options(pending_sign_in: StartedPending) -> dict[str, str]:
-    """Return by name where somebody goes who can't take the step. Mail is none: it never stands in for a factor.
+    """Return the alternatives to the second factor, as paths by name. Email isn't one: it never replaces a factor.
 
-    A recovery code is offered to whoever has one left.
+    Recovery codes are included if the user has any left.
     """
     if pending_sign_in.row.state == second_factor.SETUP:
         return {}
@@ -168,12 +168,12 @@ def options(pending_sign_in: StartedPending) -> dict[str, str]:
 
 
 def use_code(code: str | int, client: ClientContext) -> tuple[AuthSession, StartedPending]:
-    """Open the session of the sign-in under way, if ``code`` is one of its owner's recovery codes.
+    """Open the session of the client's pending sign-in if ``code`` is one of the user's recovery codes.
 
-    It is counted before it is looked at, among the five codes that a sign-in has, and among the guesses at recovery
-    codes that the account has in an hour; what cannot be a code counts as neither.
-    :raises Rejected: ``invalid_recovery_code`` on ``code``; ``two_factor_permission_denied`` when no sign-in is under
-        way, or it has to set a factor up; ``two_factor_ended``; ``too_many_requests``
+    The code is counted before it is checked, both against the five tries of the sign-in and against the account's limit
+    for recovery codes. Input in the wrong format isn't counted.
+    :raises Rejected: ``invalid_recovery_code`` on ``code``; ``two_factor_permission_denied`` if there is no pending
+        sign-in, or it requires setting up a factor; ``two_factor_ended``; ``too_many_requests``
     """
     throttling.allow("failures", client.ip_address)
     pending_sign_in = pending.get(client)
@@ -187,7 +187,7 @@ def use_code(code: str | int, client: ClientContext) -> tuple[AuthSession, Start
     found = recovery_codes.find(pending_sign_in.user.id, code)
     if isinstance(found, VerificationFailure):
         raise _missed_recovery_code(pending_sign_in, found, tries, client)
-    if not pending.hold(pending_sign_in):  # another request was first, and this code is good for another time
+    if not pending.hold(pending_sign_in):  # already used or ended: keep the recovery code
         raise Rejected("two_factor_permission_denied")
     proof = recovery_codes.use(found)
     if isinstance(proof, VerificationFailure):
@@ -198,9 +198,10 @@ def use_code(code: str | int, client: ClientContext) -> tuple[AuthSession, Start
 
 
 def ask_for_help(client: ClientContext) -> StartedPending:
-    """Tell whoever runs the service, by mail, that somebody can't take the second step; once in a while for each.
+    """Email the administrators that a user can't provide the second factor, at most once per user and window.
 
-    :raises Rejected: ``invalid_choice`` on ``help_setup`` where nobody is to be asked; ``two_factor_permission_denied``
+    :raises Rejected: ``invalid_choice`` on ``help_setup`` if no support address is configured;
+        ``two_factor_permission_denied``; ``too_many_requests``
     """
     throttling.take("starts", client.ip_address)
     pending_sign_in = pending.get(client)
@@ -215,7 +216,7 @@ def ask_for_help(client: ClientContext) -> StartedPending:
 
 
 def _without_links(identities: Mapping[str, str]) -> list[str]:
-    """Return what finds an account, to be told by mail: a username that is a host's name would become a link there."""
+    """Return the identities for an email. Rewrites dots in usernames, since mail clients would link host names."""
     return [value.replace(".", " dot ") if kind == "username" else value for kind, value in identities.items()]
 
 

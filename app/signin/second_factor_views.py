@@ -1,4 +1,4 @@
-"""/tf-validate, /tf-select, /mf-recovery and /tf-rescue: the second step of a pending sign-in, or what stands in."""
+"""/tf-validate, /tf-select, /mf-recovery and /tf-rescue: the second factor of a pending sign-in, or an alternative."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ OVER = {"two_factor_permission_denied", "two_factor_ended"}
 
 @bp.get("/tf-validate")
 def tf_validate_page() -> Response:
-    """Show where the code of the second step goes, and tell a front end what is due. Signs nobody out."""
+    """Show the form for the second factor's code, or describe the pending sign-in to an SPA. Signs no one out."""
     pending_sign_in = pending.current(present_client())
     if pending_sign_in is None:
         return nothing_under_way()
@@ -66,7 +66,7 @@ def tf_validate_page() -> Response:
 
 @bp.post("/tf-validate")
 def tf_validate() -> Response:
-    """Take the second step: the code makes a session of the sign-in under way."""
+    """Verify the second factor, and turn the pending sign-in into a session."""
     after_this_request(view_commit)
     form = SecondStepForm()
     client = step_asker(form.pending.data)
@@ -85,7 +85,7 @@ def tf_validate() -> Response:
 
 @bp.get("/tf-select")
 def tf_select_page() -> Response:
-    """Show by which methods the second step can be taken."""
+    """Show the methods that are accepted as the second factor."""
     pending_sign_in = pending.current(present_client())
     if pending_sign_in is None or pending_sign_in.row.state == factors.SETUP:
         return nothing_under_way()
@@ -98,7 +98,7 @@ def tf_select_page() -> Response:
 
 @bp.post("/tf-select")
 def tf_select() -> Response:
-    """Choose how to take the second step; a code that is sent goes out, the same one when asked again."""
+    """Choose the method for the second factor, and send its code. Choosing it again resends the same code."""
     after_this_request(view_commit)
     form = SelectForm()
     client = step_asker(form.pending.data)
@@ -112,7 +112,7 @@ def tf_select() -> Response:
 @bp.get("/mf-recovery")
 @anonymous_only
 def mf_recovery_page() -> Response:
-    """Show where a recovery code goes."""
+    """Show the form for a recovery code."""
     pending_sign_in = pending.current(present_client())
     if pending_sign_in is None or pending_sign_in.row.state == factors.SETUP:
         return nothing_under_way()
@@ -124,7 +124,7 @@ def mf_recovery_page() -> Response:
 @bp.post("/mf-recovery")
 @anonymous_only
 def mf_recovery() -> Response:
-    """Take a recovery code for the second step; it is used up, and the sign-in under way becomes a session."""
+    """Use up a recovery code as the second factor, and turn the pending sign-in into a session."""
     after_this_request(view_commit)
     form = RecoveryCodeForm()
     client = step_asker(form.pending.data)
@@ -140,7 +140,7 @@ def mf_recovery() -> Response:
 @bp.get("/tf-rescue")
 @anonymous_only
 def tf_rescue_page() -> Response:
-    """Tell what else there is than the second step."""
+    """Show the alternatives to the second factor."""
     pending_sign_in = pending.current(present_client())
     if pending_sign_in is None:
         return nothing_under_way()
@@ -150,7 +150,7 @@ def tf_rescue_page() -> Response:
 @bp.post("/tf-rescue")
 @anonymous_only
 def tf_rescue() -> Response:
-    """Go to the recovery codes, programs too, as clients of the contract expect; or ask for help."""
+    """Redirect to the recovery codes (API clients as well, as the API's contract requires), or ask for help."""
     after_this_request(view_commit)
     form = RescueForm()
     client = step_asker(form.pending.data)
@@ -168,7 +168,7 @@ def tf_rescue() -> Response:
 
 
 def _again(page: str, form: RecoveryCodeForm | RescueForm, **shown: Any) -> Response:
-    """Show a refused page again, or send a browser back whose sign-in is over."""
+    """Show the page again with its errors, or send the browser back if its pending sign-in has ended."""
     codes = {code_of(text) for _, text in form.faults()}
     if codes <= OVER and not wants_json():
         return start_again(codes.pop(), form.next.data if isinstance(form, RecoveryCodeForm) else None)
@@ -176,20 +176,20 @@ def _again(page: str, form: RecoveryCodeForm | RescueForm, **shown: Any) -> Resp
 
 
 def step_asker(handle: str | None) -> ClientContext:
-    """Return who asks; a program without cookies hands back the ``pending`` that it was given."""
+    """Return the client. An API client without cookies sends back the ``pending`` token that it was given."""
     client = present_client()
     return replace(client, pending_secret=secrets.digest(handle)) if handle and not client.pending_secret else client
 
 
 def _is_to_be_trusted(form: SecondStepForm, pending_sign_in: StartedPending) -> bool:
-    """Say whether the second step is to be skipped here: by the tick of this step, or where it was not offered, by the
-    first step's, which says that this device is one's own."""
+    """Return whether to trust this browser: the checkbox of this form, or if it wasn't offered, that of the first step,
+    which says that this is the user's own device."""
     offered = form.remember_shown.data or "remember" in (submitted() or ())
     return bool(form.remember.data if offered else pending_sign_in.row.remember)
 
 
 def _shown_again(page: str, form: SecondStepForm | SelectForm, client: ClientContext) -> Response:
-    """Show a refused step again, or that there is none any more."""
+    """Show the second factor's page again with its errors, or that the pending sign-in has ended."""
     pending_sign_in = None if wants_json() else pending.current(client)
     if wants_json() or pending_sign_in is not None:
         return respond(page, form, shown=_page(pending_sign_in) if pending_sign_in else {})
@@ -200,16 +200,16 @@ def _shown_again(page: str, form: SecondStepForm | SelectForm, client: ClientCon
 
 
 def nothing_under_way() -> Response:
-    """Answer who has no sign-in under way; somebody signed in stays so."""
+    """Return the response without a pending sign-in. A signed-in user stays signed in."""
     if wants_json():
         raise Rejected("two_factor_permission_denied")
     return start_again("two_factor_permission_denied")
 
 
 def start_again(why: str, field: str | None = None) -> Response:
-    """Send a browser back to where a sign-in begins, with where it was going.
+    """Redirect the browser to the start of the sign-in, keeping the page to continue to.
 
-    :param why: code of what it is told
+    :param why: code of the message to show
     :param field: the form's ``next``
     """
     say(why, "error")
@@ -222,7 +222,7 @@ def _with_next(path: str, field: str | None = None) -> str:
 
 
 def _page(pending_sign_in: StartedPending) -> dict[str, Any]:
-    """Return what the page shows; a program needs none of it."""
+    """Return the template context; empty for API clients."""
     if wants_json():
         return {}
     row = pending_sign_in.row

@@ -1,9 +1,9 @@
-"""One-time sign-in links that administrators have sent to people who can't get in from where they began.
+"""One-time sign-in links that administrators send to people who can't sign in themselves.
 
-A link goes to the account's own confirmed email alone, so it proves what a code by email proves, and nothing more: the
-second step is asked for after it as well. It is bound to no browser, since the person has none that works. That is why
-it is short-lived, works once, ends when another is sent, and why all the account's addresses are told at once that an
-administrator sent it. Opening it spends nothing: programs that check mail do that.
+A link is sent only to the account's own verified email, so it proves as much as an emailed code, and the second factor
+is still required. It isn't bound to a browser, since the person has none that works. To make up for that, it is
+short-lived, works once, is invalidated by the next one, and all addresses of the account are notified immediately.
+Opening it spends nothing, since email scanners open links, too.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ LETTER = "sent_link"
 
 LIVES = timedelta(minutes=15)
 PER_HOUR, PER_DAY = 3, 10
-"""Links of one account."""
+"""Maximum number of links per account."""
 
 AN_HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)
 
 
 def send(user: User, *, by: str) -> SentLink:
-    """Have a link sent to the account's primary email; one that was sent before and not used ends.
+    """Send a link to the account's primary email, and invalidate earlier unused links.
 
-    :param by: ``operator``, or ``admin:`` and the handle of who does it
+    :param by: ``operator``, or ``admin:`` and the administrator's handle
     :raises Rejected: ``disabled_account`` (409), ``person_without_email`` (409), ``too_many_links`` (429)
     """
     lock_account(user.id)
@@ -69,7 +69,7 @@ def send(user: User, *, by: str) -> SentLink:
 
 
 def find_open(token: str) -> tuple[SentLink, User]:
-    """Return the link with this token and its account, if it can be used. Nothing is spent. One statement.
+    """Return the link with this token and its account, if the link is valid. Spends nothing. One statement.
 
     :raises Rejected: ``sign_in_link_invalid`` (404)
     """
@@ -82,7 +82,7 @@ def find_open(token: str) -> tuple[SentLink, User]:
 
 
 def use(token: str, client: ClientContext) -> AuthSession | PendingState:
-    """Sign in by a link, which then is used; the second step may still be due.
+    """Sign in with a link and use it up. A second factor may still be required.
 
     :raises Rejected: ``sign_in_link_invalid`` (404); ``too_many_requests``
     """
@@ -99,17 +99,17 @@ def use(token: str, client: ClientContext) -> AuthSession | PendingState:
 
 
 def end_all(user_id: int) -> None:
-    """End the links of an account that were not used."""
+    """Invalidate the unused links of an account."""
     changed(sa.update(SentLink).where(*_unused(user_id)).values(used_at=clock.now()))
 
 
 def prune_sent_links() -> int:
-    """Delete a batch of links that no limit counts any more; return how many."""
+    """Delete a batch of links that no longer count toward a limit; return how many."""
     return delete_batch(db.session, SentLink, SentLink.expires_at < clock.now() - A_DAY)
 
 
 def links_of(messages: Sequence[Message]) -> dict[str, SentLink]:
-    """Return by message id the link that it is about, for those that can be used. One statement."""
+    """Return the valid links of these messages, keyed by message id. One statement."""
     ids = {message.facts["sent_link"] for message in messages}
     usable = (SentLink.id.in_(ids), SentLink.used_at.is_(None), SentLink.expires_at > clock.now())
     found = {row.id: row for row in db.session.scalars(sa.select(SentLink).where(*usable))}
@@ -117,7 +117,7 @@ def links_of(messages: Sequence[Message]) -> dict[str, SentLink]:
 
 
 def email(message: Message, link: SentLink | None) -> EmailMessage | TextMessage | None:
-    """Say that an administrator sent a link, and until when it works; nothing once it is over."""
+    """Render the email with the link and its expiry; None if the link is no longer valid."""
     if link is None:
         return None
     token = SENT_LINK.sign(keyring, settings.public_url, link.id, link.expires_at)

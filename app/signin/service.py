@@ -1,4 +1,4 @@
-"""Send a code to sign in with, and tell a browser that the account knows where it will not arrive."""
+"""Send a sign-in code, and tell a known browser if the code can't be delivered."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from app.users import TypedIdentity, get_identity
 
 
 def send_code(identity: str, chosen: str | None, client: ClientContext, next_page: str = "") -> OpenApproval:
-    """Send a passcode to whom ``identity`` names, and return the challenge that it answers.
+    """Send a passcode to the user of ``identity``, and return its challenge.
 
-    In generic mode the outcome is the same for everybody: who cannot be reached gets a decoy.
-    :param chosen: the method; None for the one that fits what was typed
-    :raises Rejected: ``identity_invalid``, ``too_many_requests``; in explicit mode also why nothing was sent
+    In generic mode the result looks the same for everyone: unreachable and unknown people get a decoy.
+    :param chosen: the method; None to choose one that fits the identity
+    :raises Rejected: ``identity_invalid``, ``us_method_not_available``, ``too_many_requests``; in explicit mode also
+        why nothing was sent
     """
     typed = get_identity(identity)
     throttling.take("starts", client.ip_address, looks_up=False)
@@ -36,10 +37,10 @@ def send_code(identity: str, chosen: str | None, client: ClientContext, next_pag
     throttling.stop("starts", client.ip_address, held)
     if not settings.generic_responses:
         _say_why_not(reached, method)
-    for_strangers = _letter_for_strangers(typed, method)  # for everybody: it takes time to read a number
+    for_strangers = _letter_for_strangers(typed, method)  # always, since parsing a phone number takes time
     identity_value = typed.value
     if reached is None or reached.enrolled is None or not reached.destination or not reached.user.is_active:
-        whom = reached.user.id if reached else None  # so that what is counted later meets what was asked for now
+        whom = reached.user.id if reached else None  # so that later attempts are counted on this challenge
         letter = for_strangers if reached is None else _letter_for_closed(reached, method)
         to = reached.destination if reached is not None and letter else identity_value
         decoy = ChallengeRequest(
@@ -65,10 +66,10 @@ def send_code(identity: str, chosen: str | None, client: ClientContext, next_pag
 
 
 def is_told_undelivered(challenge: Challenge, client: ClientContext) -> bool:
-    """Return whether this browser is told that the code of ``challenge`` will not arrive.
+    """Return whether to tell this browser that the code of ``challenge`` can't be delivered.
 
-    No statement for a browser that no account knows, and one for a browser that this account does not: everyone else
-    gets the answer that they would get for any address.
+    Only browsers known to the account are told; all others get the same response as for any address. No statement for a
+    browser that no account knows, and one for a browser that this account doesn't know.
     """
     if challenge.user_id is None or not client.known_secrets or method_of(challenge.method).sends != MAIL:
         return False
@@ -78,19 +79,19 @@ def is_told_undelivered(challenge: Challenge, client: ClientContext) -> bool:
 
 
 def _method_for(typed: TypedIdentity) -> str:
-    """Return the method that sends to what was typed, or else the first that sends anything; "" where none does."""
+    """Return the method that sends to this kind of identity, or else the first that sends codes; "" if none does."""
     return next(iter([*methods_reaching(typed.kind), *code_methods()]), "")
 
 
 def _letter_for_strangers(typed: TypedIdentity, method: str) -> str:
-    """Return the message for somebody without an account: it creates one, or says that there is none; "" for none."""
+    """Return the message for people without an account: it creates one, or says that there is none; "" for none."""
     if may_register(typed, method):
         return "create_account"
     return "no_account" if _tells_strangers(typed, method) else ""
 
 
 def _letter_for_closed(reached: lookup.Destination, method: str) -> str:
-    """Return the mail that tells the owner of an account that is to be deleted how to keep it; "" for no mail."""
+    """Return the email that tells the owner of an account scheduled for deletion how to keep it; "" for none."""
     user = reached.user
     closed = user.deletes_at is not None and user.deletes_at > clock.now() and user.disabled_at is None
     is_told = closed and user.confirmed_at is not None and reached.destination != ""
@@ -98,7 +99,7 @@ def _letter_for_closed(reached: lookup.Destination, method: str) -> str:
 
 
 def _tells_strangers(typed: TypedIdentity, method: str) -> bool:
-    """Say whether somebody without an account is to learn that by mail."""
+    """Return whether to email people that they have no account."""
     return settings.mail_unknown and method_of(method).reaches == typed.kind == "email"
 
 

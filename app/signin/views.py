@@ -59,7 +59,7 @@ from app.web.respond import respond, say, support_id, wants_json
 @bp.get("/us-signin")
 @bp.get("/login", endpoint="login")
 def us_signin_page() -> Response:
-    """Show the sign-in page; tell a program who is signed in, or how one can sign in."""
+    """Show the sign-in page; tell an API client who is signed in, or the available methods."""
     if current_user.is_authenticated:
         if not wants_json():
             return already_signed_in()
@@ -102,7 +102,7 @@ def us_signin() -> Response:
 @bp.post("/us-signin/send-code")
 @anonymous_only
 def us_signin_send_code() -> Response:
-    """Send a passcode to an identity, if somebody has it."""
+    """Send a passcode to an identity, if an account has it."""
     after_this_request(view_commit)
     return _send_code(SendCodeForm())
 
@@ -127,7 +127,7 @@ def _send_code(form: SendCodeForm) -> Response:
 
 @bp.post("/logout")
 def logout() -> Response:
-    """Sign out: the session and every token it gave are dead at once."""
+    """Sign out, revoking the session and every token it issued immediately."""
     after_this_request(view_commit)
     form = LogoutForm()
     if form.validate() or is_signed_out_already():
@@ -145,7 +145,7 @@ def logout() -> Response:
 @bp.post("/us-refresh")
 @bp.post("/refresh-token", endpoint="refresh_token")
 def us_refresh() -> Response:
-    """Exchange a refresh token. In JSON alone: a form is what a foreign page can have a browser send."""
+    """Exchange a refresh token. Accepts only JSON, since other sites can make a browser submit a form."""
     after_this_request(view_commit)
     form = RefreshForm()
     if form.validate():
@@ -159,10 +159,10 @@ def us_refresh() -> Response:
 
 
 def refresh(token: str, client: ClientContext) -> Exchanged:
-    """Exchange ``token``, once. One that was exchanged before ends its session, and its owner is told.
+    """Exchange ``token``, which works once. Reusing a token ends its session and notifies the owner.
 
     :raises Rejected: ``refresh_token_invalid`` or ``refresh_token_reused`` (401) on ``refresh_token``;
-        ``too_many_requests`` after too many exchanges, or too many of these, from one network address
+        ``too_many_requests`` after too many exchanges, or too many failed ones, from one network address
     """
     throttling.take("exchanges", client.ip_address)
     throttling.allow("refreshes", client.ip_address)
@@ -179,7 +179,7 @@ def refresh(token: str, client: ClientContext) -> Exchanged:
 
 
 def sign_out(token: str) -> None:
-    """End the session that gave this refresh token, if there is one. Whoever holds it may; nobody is told whether."""
+    """End the session that issued this refresh token, if any. Holding the token suffices; the result isn't revealed."""
     user_id = refresh_tokens.end(token)
     if user_id is not None:
         record("session.ended", user_id, reason="signed_out")
