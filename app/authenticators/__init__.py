@@ -1,6 +1,6 @@
-"""Ways to prove who you are: TOTP apps, passwords, passkeys, recovery codes, and codes that are sent.
+"""Sign-in methods: TOTP apps, passwords, passkeys, recovery codes, and codes sent by email or SMS.
 
-Promises that a proof is good once, and that a secret is readable with the master key alone.
+Guarantees that each code or signature is accepted only once, and that secrets can be read only with the master key.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def init_app(app: Flask) -> None:
-    """Register every authenticator, what the worker does, what is sealed, and what an export holds."""
+    """Register the authenticators, their cleanups and periodic task, their encrypted columns and their exports."""
     from app.authenticators import cleanup, export, keys
     from app.authenticators.registry import register_authenticators
     from app.db.export import register_export

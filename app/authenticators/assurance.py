@@ -1,8 +1,9 @@
-"""Assurance levels of a user's authenticators, and the cooldown in which a new one counts as weak.
+"""Assurance levels of a user's authenticators, and the cooldown during which a new one counts as weak.
 
-An intruder who only has the owner's mailbox may have added it. For ``LATCHKEY_NEW_METHOD_WAIT`` it is worth no more
-than a mailed code: it can't remove or replace the older methods, stand in for them, or ask more of the owner than they
-do. Every address and phone of the account is told.
+A new one may have been added by an intruder who only has access to the owner's mailbox. For
+``LATCHKEY_NEW_METHOD_WAIT`` it counts only as much as an emailed code: it can't be used to remove or replace older
+methods, can't substitute for them, and doesn't raise the level required of the owner. Every address and phone of the
+account is notified.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from app.sessions.models import AuthSession
 
 @dataclass(frozen=True, slots=True)
 class AssuranceLevels:
-    """What a sensitive action requires of a user.
+    """The verification that a sensitive action requires of a user.
 
-    :ivar wanted: what a proof must be worth, 1 to 3
-    :ivar enough: names of the methods by which such a proof can be given, passkeys first, then in configured order
-    :ivar weaker: names of the others
-    :ivar held: names among these that count no more than a mailed code for now (``cooldown``)
-    :ivar asked: names of the second step, where it is all that keeps a mailed code from being enough
+    :ivar wanted: required strength, 1 to 3
+    :ivar enough: names of the methods that are strong enough, passkeys first, then in configured order
+    :ivar weaker: names of the user's other methods
+    :ivar held: names of methods in their cooldown, which count only as much as an emailed code
+    :ivar asked: names of required second factors, if an emailed code alone would be strong enough otherwise
     """
 
     wanted: int
@@ -41,12 +42,12 @@ class AssuranceLevels:
     asked: frozenset[str] = frozenset()
 
     def satisfied_by(self, amr: str) -> bool:
-        """Say whether this proof is enough: where a second step is asked for, only with what it asks for in it."""
+        """Return whether this verification is strong enough and includes a second factor if one is required."""
         worth = self.worth_of(amr)
         return worth >= self.wanted and (worth > WEAK or not self.asked or bool(self.asked & set(amr.split(","))))
 
     def worth_of(self, amr: str) -> int:
-        """Return what a proof is worth for this user: one by what is held no more than a mailed code."""
+        """Return the strength of a verification for this user. Methods in their cooldown count as an emailed code."""
         names = set(amr.split(","))
         if self.held & names:
             names -= self.held | {"uv"}
@@ -55,11 +56,11 @@ class AssuranceLevels:
 
 
 def assurance_levels_of(enrolled: Iterable[Enrollment], *, always: bool = False) -> AssuranceLevels:
-    """Return what is wanted of whom ``enrolled`` belongs to: a proof as strong as the strongest (ASVS 7.5.3).
+    """Return the level required of a user with these enrollments: that of their strongest method (ASVS 7.5.3).
 
-    Only methods that the operator allows count, so that nobody is asked for what does not work here. Who has passkeys
-    costs one statement: what those are worth that are past their cooldown.
-    :param always: also where ``LATCHKEY_FRESHNESS_STRENGTH`` is ``any``
+    Only enabled methods count, so that no one is asked for a method they can't use. If the user has passkeys, one
+    statement looks up the strength of those past their cooldown.
+    :param always: ignore ``LATCHKEY_FRESHNESS_STRENGTH=any``
     """
     rows, now = list(enrolled), clock.now()
     worth = {name: strength_of(name) for name in usable_methods(rows)}
@@ -81,11 +82,11 @@ def assurance_levels_of(enrolled: Iterable[Enrollment], *, always: bool = False)
 
 
 def ends_at(session: AuthSession, enrolled: Sequence[Enrollment]) -> datetime | None:
-    """Return until when a method that ``session`` adds now counts as weak; None when it counts at once.
+    """Return the end of the cooldown of a method that ``session`` adds now; None if it has none.
 
-    It waits when the session's last proof is worth less than the strongest that its owner can give, whatever
-    ``LATCHKEY_FRESHNESS_STRENGTH`` asks for.
-    :param enrolled: what the owner has set up, before the new method takes the place of an earlier one
+    It has a cooldown if the session's last verification is weaker than the owner's strongest method, regardless of
+    ``LATCHKEY_FRESHNESS_STRENGTH``.
+    :param enrolled: the owner's enrollments, before the new method replaces an earlier one
     """
     if not settings.new_method_wait:
         return None
@@ -107,9 +108,10 @@ class NewMethod:
 
 
 def new_methods(user_id: int) -> list[NewMethod]:
-    """Return the methods of a user that are in their cooldown, each passkey for itself, the newest first.
+    """Return the user's methods that are in their cooldown, with each passkey separately, newest first.
 
-    One statement. The row that stands for all passkeys says nothing of one that was added beside another.
+    One statement. Passkeys are read from their own table, since their shared enrollment row doesn't show the cooldown
+    of a passkey that was added to others.
     """
     now = clock.now()
     enrolled, passkey = Enrollment.__table__.c, Passkey.__table__.c

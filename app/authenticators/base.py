@@ -1,4 +1,4 @@
-"""Authenticator: what every way to prove who you are has to do."""
+"""Authenticator: the interface of all sign-in methods."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from app.users import User
 
 Credential = Enrollment | Passkey | RecoveryCode
-"""Something that an account has set up; a recovery code stands for all of its set."""
+"""Something that an account has set up. A recovery code represents its whole set."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedFactor:
-    """What a right passcode proved: the method, and the challenge it answered if there was one.
+    """The result of a successful verification: the method, and the challenge it answered, if any.
 
     :ivar pending: it was a password that grants no access until the address is verified
-    :ivar login_attempt: the attempt that was counted for it, which is given back when the proof is used
-    :ivar verified: it proves two factors in one, as a passkey does that has verified its user
-    :ivar held: what proved it is in its cooldown, so that it counts no more than a mailed code
+    :ivar login_attempt: the attempt that was counted for it, to be refunded when the factor is used
+    :ivar verified: it counts as two factors, like a passkey with user verification
+    :ivar held: the credential is in its cooldown, and counts only as much as an emailed code
     """
 
     method: str
@@ -43,7 +43,7 @@ class VerifiedFactor:
 
     @property
     def proof(self) -> str:
-        """Its name in ``auth_session.amr``; with ``uv`` when it has verified its user."""
+        """Its name in ``auth_session.amr``; with ``uv`` after user verification."""
         return f"{self.method},uv" if self.verified else self.method
 
     @property
@@ -54,12 +54,12 @@ class VerifiedFactor:
 
 @dataclass(frozen=True, slots=True)
 class PasscodeAttempt:
-    """A passcode, and all that it may be compared with.
+    """A passcode, and everything it may be compared with.
 
-    :ivar enrolled: what the account has set up that counts here
+    :ivar enrolled: enrollments of the account that are accepted here
+    :ivar by_id: all enrollments of the account by id
     :ivar challenges: the open challenges against which the attempt was counted
-    :ivar is_allowed: whether the account's budget had room for it; if not, the work is done all the same, and nothing
-        is proved
+    :ivar is_allowed: whether the account had attempts left; if not, the same work is done but verification fails
     """
 
     passcode: str | int
@@ -71,10 +71,10 @@ class PasscodeAttempt:
 
 @dataclass(frozen=True, slots=True)
 class SecondFactorAttempt:
-    """A code given as a second factor.
+    """A code entered as a second factor.
 
     :ivar enrolled: the account's enrollments of the method
-    :ivar challenge_id: the challenge by which the code was sent, if it was; no other will do
+    :ivar challenge_id: the challenge that sent the code, if any; no other is accepted
     """
 
     user_id: int
@@ -87,10 +87,11 @@ class SecondFactorAttempt:
 
 @dataclass(frozen=True, slots=True)
 class EnrollmentStart:
-    """What is to be proved before a method is set up.
+    """What must be verified before a method is set up.
 
-    :ivar destination: where its passcode goes, "" for none
-    :ivar is_taken: whether that is another account's; nothing is sent then, and the answer is the same
+    :ivar destination: where its passcode is sent, "" for nowhere
+    :ivar is_taken: whether the destination belongs to another account; nothing is sent then, but the response is the
+        same
     :ivar is_unproved: whether the destination may be a stranger's
     """
 
@@ -101,9 +102,9 @@ class EnrollmentStart:
 
 @dataclass(frozen=True, slots=True)
 class EnrollmentProof:
-    """An enrollment's challenge and what was typed for it.
+    """The challenge of an enrollment, and the passcode that was typed for it.
 
-    :ivar secret: the base32 secret that the challenge keeps
+    :ivar secret: base32 secret stored in the challenge
     :ivar identities: the account's identities by kind
     """
 
@@ -115,14 +116,14 @@ class EnrollmentProof:
 
 @dataclass(frozen=True, slots=True)
 class NewEnrollment:
-    """What is stored of a method that was proved.
+    """A verified method to be stored.
 
     :ivar secret: base32 secret, or a password's hash
-    :ivar last_step: the 30-second step that an app has used
-    :ivar session_id: of the session that sets it up, if one does
-    :ivar weak_until: end of its cooldown; None when it has none
-    :ivar as_second: it is set up as a second factor, and no way to sign in
-    :ivar name: of a method of which an account may have several; "" for the default
+    :ivar last_step: the 30-second step used by an authenticator app's code
+    :ivar session_id: the session that sets it up, if any
+    :ivar weak_until: end of its cooldown; None if it has none
+    :ivar as_second: it is set up only as a second factor, and can't be used alone to sign in
+    :ivar name: name, for a method of which an account may have several; "" for the default
     """
 
     user: User
@@ -136,17 +137,17 @@ class NewEnrollment:
 
 
 class Authenticator(Method, Protocol):
-    """A way to prove who you are: its traits (``Method``), its texts, and what it does.
+    """A sign-in method: its properties (``Method``), its texts, and its behavior.
 
-    A new one is a module with a subclass of this, and a line in ``registry``. Everything here has a default that
-    suits a method which sends nothing and is proved by a passcode of its own.
+    To add one, write a module with a subclass, and add a line to ``registry``. The defaults suit a method that sends
+    nothing and is verified by a passcode of its own.
 
     :ivar title: its name on pages
-    :ivar one_title: what one of it is called in a mail that says it was removed
-    :ivar phrase: what proves it, within a sentence
-    :ivar shows_secret: whether its owner is shown the secret when it is set up, to keep it in an app
-    :ivar second_phrase: what is asked for where it is a second factor, within a sentence
-    :ivar risk: what it exposes when it alone signs in, "" for nothing
+    :ivar one_title: name of a single credential, in the email about its removal
+    :ivar phrase: what the user provides, within a sentence
+    :ivar shows_secret: whether the user is shown the secret during setup, to store it in an app
+    :ivar second_phrase: what the user provides as a second factor, within a sentence
+    :ivar risk: the risk of using it alone to sign in, "" for none
     """
 
     title: str
@@ -157,91 +158,94 @@ class Authenticator(Method, Protocol):
 
     @property
     def one_title(self) -> str:
-        """Return ``title``, where a sentence can begin with that."""
+        """Return ``title``, which fits if a sentence can begin with it."""
         return self.title
 
     def could_be(self, passcode: str | int) -> bool:
-        """Say whether what was typed has the form of its passcodes. What has not is no attempt."""
+        """Return whether the input has the format of its passcodes. Other input isn't counted as an attempt."""
         ...
 
     def verify(self, attempt: PasscodeAttempt) -> VerifiedFactor | VerificationFailure | None:
-        """Return what a passcode proves, once; a failure when it was right and another request was first."""
+        """Verify a passcode, which works once. Return None if wrong, a failure if another request used it first."""
         ...
 
     def verify_second(self, attempt: SecondFactorAttempt) -> VerifiedFactor | VerificationFailure:
-        """Return what a code proves as a second factor; the attempt was counted for the account."""
+        """Verify a code as a second factor. The attempt was already counted for the account."""
         return VerificationFailure("wrong_code", attempt.challenge_id)
 
     def verify_enrolled(
         self, challenge: Challenge, enrolled: Sequence[Enrollment], code: str | int
     ) -> Enrollment | None:
-        """Return which enrollment ``code`` proves where its owner is asked for it by ``challenge``."""
+        """Return the enrollment that ``code`` verifies in response to ``challenge``; None if it's wrong."""
         return None
 
     def require_room(self, user_id: int, name: str = "") -> None:
-        """Go on only if the account can have one more of it. One statement, where there can be several.
+        """Check that the account can have one more. One statement, if it can have several.
 
-        :param name: for the one that is added, from ``checked_name``
-        :raises Rejected: when it has as many as it can, or another of this name
+        :param name: name of the one to add, from ``checked_name``
+        :raises Rejected: if it has reached the limit, or has another of this name
         """
         return
 
     def begin_enrollment(self, user: User, identities: Mapping[str, str], phone: str | None) -> EnrollmentStart:
-        """Return what must be proved to set it up.
+        """Return what must be verified to set it up.
 
-        :param phone: as typed
-        :raises Rejected: when it can't be set up
+        :param phone: phone number as typed
+        :raises Rejected: if it can't be set up
         """
         return EnrollmentStart()
 
     def is_own(self, phone: str | None, identities: Mapping[str, str]) -> bool:
-        """Say whether setting it up with ``phone``, as typed, means what the account has of it already."""
+        """Return whether setting it up with ``phone``, as typed, refers to what the account already has."""
         return False
 
     def prove_enrollment(self, proof: EnrollmentProof) -> tuple[str, int]:
-        """Return the secret that is to be stored, and the 30-second step that is used up, 0 without one.
+        """Return the secret to store, and the 30-second step that was used, 0 without one.
 
-        :raises NotProved: when the passcode proves nothing
-        :raises Rejected: what is wrong with a secret that its owner makes up
+        :raises NotProved: if the passcode is wrong
+        :raises Rejected: if a secret chosen by the user isn't acceptable
         """
         raise NotProved
 
     def checked_name(self, user_id: int, name: str) -> str:
-        """Return the name of one more of it tidied up; "" for the default, and where there can be but one.
+        """Return the normalized name for one more; "" for the default, and for methods that allow only one.
 
-        :raises Rejected: what is wrong with it, on ``name``
+        :raises Rejected: if it isn't acceptable, on ``name``
         """
         return ""
 
     def add(self, new: NewEnrollment) -> None:
-        """Store what was proved, in place of an earlier one where there can be but one. The user's row is held.
+        """Store a verified method, replacing an earlier one if there can be only one. The user's row is locked.
 
-        :raises Rejected: when it can't be added any more
+        :raises Rejected: if it can no longer be added
         """
         enrollments.replace(new.user.id, self.name, new.secret, session_id=new.session_id, weak_until=new.weak_until)
 
     def credentials_of(self, user_id: int, enrolled: Sequence[Enrollment]) -> Sequence[Credential]:
-        """Return what an account has set up of it, each as it can be removed."""
+        """Return the account's credentials of this method that can be removed individually."""
         return [row for row in enrolled if row.method == self.name]
 
     def without(self, credential: Credential, enrolled: Sequence[Enrollment]) -> list[Enrollment]:
-        """Return what is left among ``enrolled`` when ``credential`` goes."""
+        """Return the enrollments that are left if ``credential`` is removed."""
         return [row for row in enrolled if row.method != self.name]
 
     def remove(self, user: User, credential: Credential) -> bool:
-        """Remove one; False when it is gone already, or the account would be left without an identity."""
+        """Remove a credential; return False if it's already gone, or the account would be left without an identity."""
         return self.remove_all(user)
 
     def remove_all(self, user: User) -> bool:
-        """Remove all that an account has of it; False when it has none. Another way is left, the caller has seen."""
+        """Remove all of the account's credentials of this method; return False if it has none.
+
+        The caller has checked that another sign-in method is left.
+        """
         return enrollments.remove(user.id, self.name) > 0
 
 
 class NotProved(Exception):
-    """A passcode that does not prove an enrollment.
+    """A passcode that doesn't verify an enrollment.
 
     :ivar reason: for the timeline: ``wrong_code`` or ``expired``
-    :ivar code: of the refusal
+    :ivar code: error code
     """
 
     def __init__(self, reason: str = "wrong_code", code: str = "invalid_password_code") -> None:
@@ -249,5 +253,5 @@ class NotProved(Exception):
         self.reason, self.code = reason, code
 
     def rejected(self, field: str) -> Rejected:
-        """Return it as the refusal of ``field``."""
+        """Return it as an error on ``field``."""
         return Rejected(self.code, field=field)

@@ -1,4 +1,4 @@
-"""Delete passkeys' challenges that can't be answered any more."""
+"""Delete expired WebAuthn challenges."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.extensions import db
 
 
 def prune_webauthn_challenges() -> int:
-    """Delete a batch of passkeys' challenges that can be answered no more; return how many."""
+    """Delete a batch of expired WebAuthn challenges; return how many."""
     return delete_batch(
         db.session, WebauthnChallenge, WebauthnChallenge.expires_at < clock.now() - webauthn_challenges.LIFE
     )

@@ -1,7 +1,7 @@
-"""Passwords that are guessed first: common ones, repeats, runs of keys, and the names around an account.
+"""Detect easily guessed passwords: common ones, repetitions, keyboard runs, and names related to the account.
 
-NIST SP 800-63B-4, section 3.1.1.2 and ASVS 6.2.4, 6.2.11. A password is taken apart into what a guesser has a list of:
-each such part is worth one character, and what is left is worth its own length. The work is bounded by that length.
+NIST SP 800-63B-4, section 3.1.1.2 and ASVS 6.2.4, 6.2.11. A password is split into parts that attackers have lists of.
+Each such part scores one point, and so does every other character. The work is bounded by the length of the password.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 
 LIST = Path(__file__).with_name("common_passwords.txt")
 ENOUGH = 5
-"""What a password must be worth: a common one with a number and a sign behind it is not."""
+"""Minimum score. A common password followed by a number and a symbol scores less."""
 
 SHORTEST, LONGEST = 4, 20
-"""Characters of the common passwords that are looked for within a longer one."""
+"""Length of the common passwords that are looked up within a longer one."""
 
 RUN = 3
-"""Characters of a row that are a run: ``abc``, ``321``, ``qwe``. Of one character two are."""
+"""Minimum length of a run of adjacent characters: ``abc``, ``321``, ``qwe``. For one repeated character, it's two."""
 
 _ROWS = (
     "abcdefghijklmnopqrstuvwxyz",
@@ -43,10 +43,10 @@ _WORDS = re.compile(r"[^\W_]+")
 
 
 def is_common(text: str, names: Collection[str] = ()) -> bool:
-    """Say whether a password is among the first that are tried.
+    """Return whether a password is easily guessed.
 
-    :param text: at most as long as a password may be
-    :param names: of the service and of the person: addresses, usernames
+    :param text: the password, within the maximum length
+    :param names: names of the service and the user: addresses, usernames
     """
     plain = text.casefold()
     parts = {word for name in names for word in _WORDS.findall(name.casefold()) if len(word) >= RUN}
@@ -57,7 +57,7 @@ def is_common(text: str, names: Collection[str] = ()) -> bool:
 
 
 def _unit(text: str) -> str:
-    """Return what ``text`` is a repetition of, or ``text``."""
+    """Return the unit that ``text`` repeats, or ``text`` itself."""
     for size in range(1, len(text) // 2 + 1):
         if all(text[place] == text[place % size] for place in range(size, len(text))):
             return text[:size]
@@ -72,14 +72,14 @@ def _worth(text: str, names: Collection[str]) -> int:
         run = _run_at(text, place)
         length = max(_word_at(text, place, names), _word_at(readable, place, names), run)
         is_run = 0 < run == length
-        worth += not (is_run and was_run)  # one run after another is a pattern on the keyboard
+        worth += not (is_run and was_run)  # consecutive runs are one keyboard pattern
         was_run = is_run
         place += length or 1
     return worth
 
 
 def _word_at(text: str, place: int, names: Collection[str]) -> int:
-    """Return how many characters of ``text`` from there on are a common password, a name or a year; 0 for none."""
+    """Return the length of the common password, name or year that begins at ``place``; 0 for none."""
     named = max((len(name) for name in names if text.startswith(name, place)), default=0)
     known = common()
     for length in range(min(LONGEST, len(text) - place), max(SHORTEST, named + 1) - 1, -1):
@@ -89,7 +89,7 @@ def _word_at(text: str, place: int, names: Collection[str]) -> int:
 
 
 def _run_at(text: str, place: int) -> int:
-    """Return how long the run is that begins there: of one character, or of neighbours; 0 for none."""
+    """Return the length of the run that begins at ``place``, of one character or of adjacent ones; 0 for none."""
     end = place + 1
     while end < len(text) and text[end] == text[place]:
         end += 1
@@ -103,6 +103,6 @@ def _run_at(text: str, place: int) -> int:
 
 @lru_cache(maxsize=1)
 def common() -> frozenset[str]:
-    """Return the common passwords of four characters and more; source and license stand in the file."""
+    """Return the common passwords of four or more characters. The file names its source and license."""
     lines = LIST.read_text(encoding="utf-8").splitlines()
     return frozenset(line for line in lines if line and not line.startswith("#"))

@@ -1,4 +1,4 @@
-"""Enroll an authenticator: nothing is stored before a passcode has verified it."""
+"""Enroll an authenticator. Nothing is stored until a passcode has verified it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from app.users import User, identities_of
 
 @dataclass(frozen=True, slots=True)
 class PendingEnrollment:
-    """A method being set up, unproved.
+    """A method that is being set up and not yet verified.
 
-    :ivar secret: base32 key of an authenticator, shown until it is proved; "" for other methods
+    :ivar account: the account's name in an authenticator app
+    :ivar secret: base32 key of an authenticator app, shown until it is verified; "" for other methods
     """
 
     challenge: Challenge
@@ -41,11 +42,11 @@ def begin(
     *,
     replacing: bool = False,
 ) -> PendingEnrollment:
-    """Begin to set up ``method``; the user's account stays as it is until it is proved.
+    """Start setting up ``method``. The account doesn't change until the method is verified.
 
-    :param purpose: of the challenge; only who asks for the same one can prove it
-    :param session_id: of the session that asks, or the id of the sign-in under way; no other can prove it
-    :param replacing: whether what the user has of this method goes with the same request
+    :param purpose: purpose of the challenge; verifying it requires the same one
+    :param session_id: the requesting session or pending sign-in; only that one can verify the method
+    :param replacing: whether the same request removes the user's existing enrollments of this method
     :raises Rejected: ``us_method_not_available`` on ``chosen_method``; ``phone_invalid`` or
         ``identity_already_associated`` on ``phone``; ``authenticator_too_many``; ``too_many_messages``
     """
@@ -64,7 +65,7 @@ def begin(
 
 
 def still_open(user: User, state: str, purpose: str, session_id: str) -> PendingEnrollment | None:
-    """Return the enrollment that ``state`` names if this session of the user can still prove it."""
+    """Return the pending enrollment of ``state`` if this session of the user can still verify it."""
     challenge_id = challenge_id_in(state)
     challenge = challenges.find(challenge_id, purpose) if challenge_id else None
     if challenge is None or not _is_whose(challenge, user, session_id) or not challenge.is_open(clock.now()):
@@ -88,17 +89,17 @@ def store(
     as_second: bool = False,
     name: str = "",
 ) -> None:
-    """Store the method that ``challenge`` is about if ``passcode`` proves it.
+    """Store the method of ``challenge`` if ``passcode`` verifies it.
 
-    The try was counted, and the user's row is held.
-    :param session_id: of the session that sets it up, if one does
-    :param field: of the form that has the passcode
-    :param weak_until: end of the new method's cooldown; None when it has none
-    :param as_second: it is set up as a second step, and no way to sign in
-    :param name: of an authenticator app, checked; "" for the default
-    :raises Rejected: on ``field`` ``invalid_password_code``, ``totp_clock_off`` or a password's own refusal;
-        ``api_error`` when another request was first; ``identity_already_associated`` when the number was taken
-        meanwhile; ``authenticator_too_many``, and ``authenticator_name_inuse`` on ``name``
+    The caller has counted the try and locked the user's row.
+    :param session_id: the session that sets it up, if any
+    :param field: form field of the passcode
+    :param weak_until: end of the new method's cooldown; None if it has none
+    :param as_second: it is set up only as a second factor, and can't be used alone to sign in
+    :param name: name of an authenticator app, from ``checked_name``; "" for the default
+    :raises Rejected: on ``field`` ``invalid_password_code``, ``totp_clock_off`` or the reason a password is rejected;
+        ``api_error`` if another request was first; ``identity_already_associated`` if the number is taken by now;
+        ``authenticator_too_many``, and ``authenticator_name_inuse`` on ``name``
     """
     authenticator = authenticator_of(challenge.method)
     authenticator.require_room(user.id, name)
@@ -114,27 +115,27 @@ def store(
 
 
 def checked_name(user: User, challenge_id: str, purpose: str, name: str) -> str:
-    """Return the name for what this enrollment adds, tidied up; "" for the default. Statements for a name alone.
+    """Return the normalized name for what this enrollment adds; "" for the default. No statements without a name.
 
-    :raises Rejected: what is wrong with it, on ``name``
+    :raises Rejected: if it isn't acceptable, on ``name``
     """
     challenge = challenges.find(challenge_id, purpose) if name.strip() else None
     return authenticator_of(challenge.method).checked_name(user.id, name) if challenge else ""
 
 
 def account_name(mine: dict[str, str]) -> str:
-    """Return what an authenticator app calls the account."""
+    """Return the account's name for display in an authenticator app."""
     return mine.get("email") or mine.get("username") or mine.get("phone", "")
 
 
 def why_not(user: User, challenge_id: str, purpose: str, session_id: str, field: str = "passcode") -> Rejected:
-    """Tell an enrollment that took too long, or was guessed at, from a state that was never this session's."""
+    """Return the error for a failed enrollment: expired, out of tries, spent, or never started by this session."""
     challenge = challenges.find(challenge_id, purpose) if challenge_id else None
     if challenge is None or not _is_whose(challenge, user, session_id):
         return Rejected("api_error")
     late = clock.now() >= challenge.expires_at
     if challenge.is_open(clock.now()) and challenge.tries < settings.challenge_tries:
-        return Rejected("invalid_password_code", field=field)  # it has not the form of a code, and counts as no try
+        return Rejected("invalid_password_code", field=field)  # wrong format, so not counted as a try
     why = "spent" if challenge.spent_at is not None else "expired" if late else "budget_spent"
     record(
         "challenge.failed", user.id, challenge_id=challenge.id, at_once=True,
@@ -152,7 +153,7 @@ def _is_whose(challenge: Challenge, user: User, session_id: str) -> bool:
 
 
 def _proved(user: User, challenge: Challenge, passcode: str | int, field: str) -> tuple[str, int]:
-    """Return the secret that ``passcode`` proves, and for an authenticator app the step that it has used."""
+    """Return the secret that ``passcode`` verifies, and for an authenticator app the time step that it used."""
     secret = keyring.open(challenge.secret, *passcodes.challenge_context(challenge)).decode()
     proof = EnrollmentProof(challenge, secret, passcode, identities_of(user.id))
     try:

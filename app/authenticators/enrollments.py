@@ -30,13 +30,13 @@ def enroll(
     signs_in: bool | None = None,
     is_second: bool = False,
 ) -> Enrollment:
-    """Add a way to sign in, sealed to its row.
+    """Add a sign-in method, with its secret encrypted and bound to the row.
 
-    :param secret: base32 TOTP secret or password hash; a new TOTP secret when None
-    :param session_id: of the session that sets it up, if one does
-    :param weak_until: end of its cooldown (``probation.ends_at``); None when it has none
-    :param signs_in: of an authenticator, see there
-    :param is_second: whether it is asked for as a second step
+    :param secret: base32 TOTP secret or password hash; a new TOTP secret if None
+    :param session_id: the session that sets it up, if any
+    :param weak_until: end of its cooldown (``assurance.ends_at``); None if it has none
+    :param signs_in: for an authenticator app, see ``Enrollment.signs_in``
+    :param is_second: whether it is required as a second factor
     """
     row = Enrollment(id=secrets.row_id(), user_id=user_id, method=method, last_step=last_step, name=name)
     row.session_id, row.weak_until, row.signs_in, row.is_second = session_id, weak_until, signs_in, is_second
@@ -54,7 +54,7 @@ def replace(
     session_id: str | None = None,
     weak_until: datetime | None = None,
 ) -> Enrollment:
-    """Add a way to sign in instead of the user's earlier one of this kind; what was a second factor stays one."""
+    """Replace the user's enrollment of this method, if any. A second factor stays one."""
     was_second = any(row.is_second for row in enrolled_of(user_id) if row.method == method)
     remove(user_id, method)
     row = enroll(user_id, method, secret, session_id=session_id, weak_until=weak_until)
@@ -64,43 +64,43 @@ def replace(
 
 
 def note_session(user_id: int, method: str, session_id: str) -> None:
-    """Note that a method which was set up on the way in is the doing of the session ``session_id`` that it opened."""
+    """Record the session opened by a sign-in as the one that set up this method during that sign-in."""
     mine = (Enrollment.user_id == user_id, Enrollment.method == method, Enrollment.session_id.is_(None))
     changed(sa.update(Enrollment).where(*mine).values(session_id=session_id))
 
 
 def mark_second(user_id: int, method: str) -> int:
-    """Ask for this method as a second step from now on; return how many rows are marked, 0 when there is none."""
+    """Require this method as a second factor from now on; return the number of rows marked, 0 if there are none."""
     mine = (Enrollment.user_id == user_id, Enrollment.method == method)
     return changed(sa.update(Enrollment).where(*mine).values(is_second=True, misses=0))
 
 
 def unmark_seconds(user_id: int) -> int:
-    """Ask this user for no second step any more; return how many methods were one."""
+    """Stop requiring a second factor of this user; return how many enrollments were one."""
     mine = (Enrollment.user_id == user_id, Enrollment.is_second)
     return changed(sa.update(Enrollment).where(*mine).values(is_second=False, misses=0))
 
 
 def remove(user_id: int, method: str) -> int:
-    """Remove a user's way to sign in, with the challenges that hang on it; return how many rows went."""
+    """Remove a user's enrollments of this method; return how many. Their challenges can then no longer be answered."""
     mine = (Enrollment.user_id == user_id, Enrollment.method == method)
     return changed(sa.delete(Enrollment).where(*mine))
 
 
 def enrolled_of(user_id: int | None) -> list[Enrollment]:
-    """Return everything a user has set up; nothing for nobody, at the same cost."""
+    """Return all enrollments of a user; an empty list for None, at the same cost."""
     return list(db.session.scalars(_OF_USER, {"user_id": user_id or 0}))
 
 
 LONGEST_NAME = 64
-"""Characters of a name, at most."""
+"""Maximum length of a name."""
 
 
 def checked_name(name: str, field: str, *, required: str, disallowed: str) -> str:
-    """Return ``name`` tidied up: NFKC, with single blanks.
+    """Return the normalized ``name``: NFKC, with single spaces.
 
-    :param required: code of the refusal when nothing is left
-    :param disallowed: code of the refusal of characters that can't be seen
+    :param required: error code if nothing is left
+    :param disallowed: error code for invisible characters
     :raises Rejected: on ``field``: these, ``invalid_input_length`` or ``invalid_input`` (markup)
     """
     tidy = " ".join(unicodedata.normalize("NFKC", name).split())
@@ -116,7 +116,7 @@ def checked_name(name: str, field: str, *, required: str, disallowed: str) -> st
 
 
 def numbered_name(plain: str, taken: Collection[str]) -> str:
-    """Return ``plain``, with a number where it is taken."""
+    """Return ``plain``, with a number appended if it is taken."""
     number = 1
     while (name := plain if number == 1 else f"{plain} {number}") in taken:
         number += 1

@@ -1,4 +1,4 @@
-"""What an export holds of sign-in methods and challenges; never a secret."""
+"""Sign-in methods and challenges in a data export, without secrets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.enrollments.models import Enrollment
 
 _is_unnamed = sa.and_(Enrollment.method == totp.METHOD, Enrollment.name == "")
 _name = sa.case((Enrollment.method == "password", ""), (_is_unnamed, totp.UNNAMED), else_=Enrollment.name)
-"""A password that waits for its address to be proved bears a digest there."""
+"""The name of a pending password is a digest, so it's left out."""
 
 PARTS = (
     ExportPart(
@@ -71,4 +71,4 @@ PARTS = (
 EXCLUDED = {
     "ceremony": "a passkey's question, answered within minutes; that it was asked stands in the events",
 }
-"""Tables with rows of a user that give nothing, each with the reason."""
+"""Tables with user rows that are left out of the export, each with the reason."""

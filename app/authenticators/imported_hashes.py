@@ -1,4 +1,4 @@
-"""Password hashes that came from other services: read when accounts are imported, compared until the first sign-in."""
+"""Password hashes imported from other services: parse them on import, and verify passwords until the first sign-in."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ from app.extensions import settings
 log = structlog.get_logger()
 
 Check = Callable[[bytes], bool]
-"""Says whether a password is the one."""
+"""Returns whether a password matches the hash."""
 
 MARK, HMAC_MARK = "imported:", "imported-hmac:"
-"""What stands before an imported hash where it is kept; the second one is for hashes of an HMAC of the password."""
+"""Prefixes of stored imported hashes. The second is for hashes of an HMAC of the password."""
 
 MOST_MEMORY, MOST_WORK, MOST_LANES = 256 * 1024, 768 * 1024, 16
-"""What comparing with argon2 and scrypt may cost: KiB at once, KiB in all passes, and lanes. The usual ones take 64 MiB
-and three passes: an imported file must not decide how long a sign-in takes."""
+"""Limits on the cost of argon2 and scrypt hashes: memory in KiB, memory times passes, and lanes. Typical hashes take
+64 MiB and three passes. An imported file must not determine how long a sign-in takes."""
 
 MOST_ROUNDS = 2_000_000
-"""Rounds of PBKDF2, counted for each block of the hash."""
+"""Maximum PBKDF2 rounds, multiplied by the number of blocks of the hash."""
 
 HIGHEST_COST = 14
-"""Of bcrypt: 2**14 rounds take about a second."""
+"""Maximum bcrypt cost: 2**14 rounds take about a second."""
 
 LONGEST, SHORTEST_DIGEST = 512, 16
-"""Characters of a hash, and bytes of what it ends in."""
+"""Maximum length of an encoded hash in characters, and minimum length of its digest in bytes."""
 
 
 class NotReadable(ValueError):
-    """A hash that no password can be compared with here. Its message says why, and does not repeat it."""
+    """An unsupported hash. The message gives the reason, but doesn't contain the hash."""
 
 
 def read(text: str, *, of_hmac: bool = False) -> str:
-    """Return the hash ``text`` as it is kept.
+    """Return the hash ``text`` in the form in which it is stored.
 
-    :param of_hmac: it was made of an HMAC of the password, as Flask-Security does
-    :raises NotReadable: when it has no form that is known here, or comparing would cost too much
+    :param of_hmac: it is a hash of an HMAC of the password, as in Flask-Security
+    :raises NotReadable: if its format is unknown, or verifying it would cost too much
     """
     if of_hmac and not settings.imported_password_salt.get_secret_value():
         raise NotReadable("is of an HMAC, and LATCHKEY_IMPORTED_PASSWORD_SALT is not set")
@@ -60,14 +60,14 @@ def read(text: str, *, of_hmac: bool = False) -> str:
 
 
 def is_imported(kept: str) -> bool:
-    """Say whether ``kept`` is such a hash, and not one of ours."""
+    """Return whether ``kept`` is an imported hash, and not one of ours."""
     return kept.startswith((MARK, HMAC_MARK))
 
 
 def is_hash_of(kept: str, typed: str) -> bool:
-    """Say whether the imported hash ``kept`` is one of ``typed``, as it stands or normalised.
+    """Return whether ``typed``, as entered or normalized, matches the imported hash ``kept``.
 
-    Most services hash what was typed; Flask-Security makes NFKD of it, some NFKC. For ASCII these are all the same.
+    Most services hash the input as is; Flask-Security applies NFKD, some NFKC. For ASCII, these are all the same.
     """
     mark, _, text = kept.partition(":")
     check = _check_of(text)
@@ -82,7 +82,7 @@ def is_hash_of(kept: str, typed: str) -> bool:
 
 
 def _hmac(password: bytes) -> bytes:
-    """Return what Flask-Security hashes: base64 of HMAC-SHA-512 under its SECURITY_PASSWORD_SALT."""
+    """Return what Flask-Security hashes: the base64 of an HMAC-SHA-512 keyed with its SECURITY_PASSWORD_SALT."""
     key = settings.imported_password_salt.get_secret_value().encode()
     return base64.b64encode(hmac.digest(key, password, "sha512"))
 
@@ -106,7 +106,7 @@ def _argon2(text: str) -> Check:
 
 
 def _bcrypt(text: str, cost: str) -> Check:
-    """bcrypt looks at 72 bytes, and takes what NUL ends for what it repeats; so NUL is in no password."""
+    """Check a bcrypt hash. bcrypt uses only 72 bytes, and is ambiguous after a NUL byte, so passwords with NUL fail."""
     if not 4 <= int(cost) <= HIGHEST_COST:
         raise NotReadable(f"has a cost of bcrypt outside 4 to {HIGHEST_COST}")
     return lambda password: b"\0" not in password and bcrypt.checkpw(password[:72], text.encode())
@@ -139,7 +139,7 @@ def _scrypt(n: int, r: str, p: str, salt: bytes, wanted: bytes) -> Check:
 
 
 def _bcrypt_of_hmac(version: str, cost: str, salt: str, digest: str) -> Check:
-    """passlib's bcrypt_sha256: of SHA-256, in version 2 of an HMAC under the salt."""
+    """Check passlib's bcrypt_sha256: bcrypt of SHA-256, or in version 2 of an HMAC-SHA-256 keyed with the salt."""
     check = _bcrypt(f"$2b${int(cost):02}${salt}{digest}", cost)
 
     def made(password: bytes) -> bytes:
@@ -150,9 +150,9 @@ def _bcrypt_of_hmac(version: str, cost: str, salt: str, digest: str) -> Check:
 
 
 def _firebase(cost: str, block: str, lanes: str, salt: bytes, separator: bytes, signer: bytes, wanted: bytes) -> Check:
-    """Firebase's scrypt: 32 bytes of scrypt encrypt the project's signer key, by AES-256 in counter mode from 0."""
+    """Check Firebase's scrypt: the key from scrypt encrypts the project's signer key with AES-256-CTR, counter 0."""
     n, r, p = 2 ** int(cost), int(block), int(lanes)
-    _scrypt(n, block, lanes, salt, wanted)  # what it costs
+    _scrypt(n, block, lanes, salt, wanted)  # check its cost
 
     def check(password: bytes) -> bool:
         key = hashlib.scrypt(password, salt=salt + separator, n=n, r=r, p=p, maxmem=512 * r * (n + p + 2), dklen=32)
@@ -163,7 +163,7 @@ def _firebase(cost: str, block: str, lanes: str, salt: bytes, separator: bytes, 
 
 
 def _base64(text: str, shortest: int = SHORTEST_DIGEST) -> bytes:
-    """Read base64 with or without its padding, and with passlib's dot for a plus."""
+    """Decode base64 with or without padding, accepting passlib's ``.`` for ``+``."""
     bare = text.replace(".", "+").rstrip("=")
     try:
         data = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
@@ -199,7 +199,7 @@ FORMS: tuple[tuple[str, Callable[..., Check]], ...] = (
         lambda digest, rounds, salt, digits: _pbkdf2(digest, rounds, salt.encode(), _hex(digits)),
     ),
     (
-        rf"\$pbkdf2(?:-{_SHA})?\${_NUMBER}\${_B64}\${_B64}",  # passlib, and Keycloak's parts put together
+        rf"\$pbkdf2(?:-{_SHA})?\${_NUMBER}\${_B64}\${_B64}",  # passlib, and Keycloak's parts joined
         lambda digest, rounds, salt, b64: _pbkdf2(digest or "sha1", rounds, _base64(salt, 1), _base64(b64)),
     ),
     (
@@ -243,4 +243,4 @@ FORMS: tuple[tuple[str, Callable[..., Check]], ...] = (
         ),
     ),
 )
-"""Each form that is known, and what reads its parts."""
+"""Supported formats, each with the function that parses its parts."""

@@ -1,4 +1,4 @@
-"""Keys of encryption at rest: which columns are under which, and which the running processes can read with."""
+"""Keys for encryption at rest: which columns use them, and which keys the running processes have."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ log = structlog.get_logger()
 
 ANNOUNCE_EVERY = timedelta(seconds=10)
 DEAD_AFTER = timedelta(seconds=25)
-"""A process that has not announced itself for so long does not run any more."""
+"""A process that hasn't announced itself for this long is considered dead."""
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks of a web process at whether it is time to announce itself, or to try that again."""
+"""Seconds between checks in a web process whether it has to announce itself, or to retry."""
 
 AT_ONCE = {"at_once": True, "synchronize_session": False, "in_background": True}
 
@@ -42,15 +42,15 @@ _announced: dict[int, float] = {}
 
 
 class App(Protocol):
-    """What announcing needs of the Flask application."""
+    """The part of the Flask application that announcing needs."""
 
     def app_context(self) -> AbstractContextManager[Any]: ...
 
 
 def announce() -> bool:
-    """Note which keys this process can read with, and forget processes that have ended; at most each ANNOUNCE_EVERY.
+    """Record which keys this process has, and delete dead processes; at most once per ANNOUNCE_EVERY.
 
-    A worker does so at its sweeps, a web process in ``keep_announcing``. Each statement is a transaction of its own.
+    Workers call this in their sweeps, web processes in ``keep_announcing``. Each statement is a separate transaction.
     """
     process, now = os.getpid(), clock.now()
     if time.monotonic() < _announced.get(process, 0) + ANNOUNCE_EVERY.total_seconds():
@@ -72,7 +72,7 @@ def announce() -> bool:
 
 
 def without(kid: str) -> int:
-    """Return how many running processes can't read what is sealed under the key ``kid``."""
+    """Return the number of running processes that don't have the key ``kid``."""
     running = db.session.scalars(
         sa.select(KeyAnnouncement.kids).where(KeyAnnouncement.seen_at >= clock.now() - DEAD_AFTER)
     )
@@ -80,14 +80,14 @@ def without(kid: str) -> int:
 
 
 def keep_announcing(app: App) -> None:
-    """Announce this process from a thread of its own, as long as it lives."""
+    """Announce this process from a background thread, for as long as it runs."""
 
     def run() -> None:
         while True:
             with app.app_context():
                 try:
                     announce()
-                except Exception as error:  # the database is away, and so is everything else
+                except Exception as error:  # the database is down: retry
                     log.warning("keys.cannot_announce", error=type(error).__name__)
             time.sleep(LOOK_EVERY)
 
@@ -96,17 +96,17 @@ def keep_announcing(app: App) -> None:
 
 @lru_cache
 def _holder(process: int) -> str:
-    """Return the id under which a process announces itself."""
+    """Return the id of a process in its announcements."""
     return secrets.row_id()
 
 
 @dataclass(frozen=True, slots=True)
 class SealedColumn:
-    """A column whose texts are sealed, and may be sealed anew under another key.
+    """An encrypted column, which may be re-encrypted with another key.
 
-    :ivar context: returns what the text of a row is sealed to
-    :ivar id: name of the column that tells the rows apart
-    :ivar secret: name of the column itself; "" in a row that has none
+    :ivar context: returns the encryption context of a row
+    :ivar id: name of the column that identifies a row
+    :ivar secret: name of the encrypted column; its value is "" in rows without a secret
     """
 
     model: Any
@@ -116,12 +116,12 @@ class SealedColumn:
 
     @property
     def ids(self) -> Any:
-        """The column that tells the rows apart, for statements."""
+        """The identifying column, for SQL statements."""
         return self.model.__table__.c[self.id]
 
     @property
     def texts(self) -> Any:
-        """The column with the sealed texts, for statements."""
+        """The encrypted column, for SQL statements."""
         return self.model.__table__.c[self.secret]
 
 
@@ -129,18 +129,18 @@ _REGISTERED = "latchkey.sealed_columns"
 
 
 def register_sealed(app: Flask, *columns: SealedColumn) -> None:
-    """Have these columns counted, checked at start, and sealed anew by ``flask keys rotate``."""
+    """Register columns to be counted, checked at startup, and re-encrypted by ``flask keys rotate``."""
     app.extensions.setdefault(_REGISTERED, []).extend(columns)
 
 
 def sealed_columns() -> list[SealedColumn]:
-    """Return every column that is sealed."""
+    """Return all encrypted columns."""
     found: list[SealedColumn] = this_app().extensions[_REGISTERED]
     return found
 
 
 OWN = (SealedColumn(Enrollment, enrolled_context), SealedColumn(Challenge, challenge_context))
-"""What is sealed of sign-in methods and of what is sent to people."""
+"""Encrypted columns of enrollments and challenges."""
 
 
 _KEYS_IN_USE = """
@@ -151,13 +151,13 @@ _KEYS_IN_USE = """
     )
     SELECT kid FROM used WHERE kid IS NOT NULL
 """
-"""From one key to the next by the index: as many steps as there are keys, however many rows."""
+"""Jumps from one key to the next using the index (loose index scan): one step per key, regardless of rows."""
 
 
 def keys_in_use(connection: sa.Connection | None = None) -> set[str]:
-    """Return the ids of all keys under which something is sealed, those that are not in the ring included.
+    """Return the ids of all keys that encrypt something, including those missing from the key ring.
 
-    :param connection: to another database than the service's
+    :param connection: connection to a database other than the service's
     """
     found: set[str] = set()
     run = db.session if connection is None else connection
@@ -169,9 +169,9 @@ def keys_in_use(connection: sa.Connection | None = None) -> set[str]:
 
 
 def sealed_rows() -> Counter[str]:
-    """Return how many rows are sealed under each key, by its id, keys that are not in the ring included.
+    """Return the number of rows encrypted with each key, by key id, including keys missing from the key ring.
 
-    Reads every row: for an operator who asks, not for a start.
+    Reads every row, so it's for administrators' commands and not for startup.
     """
     counts: Counter[str] = Counter()
     for column in sealed_columns():

@@ -13,7 +13,7 @@ from app.extensions import db
 
 
 class RecoveryCode(db.Model):
-    """One code of a user's set of recovery codes. It works once; only its hash is stored."""
+    """One of a user's recovery codes. It works once; only its hash is stored."""
 
     __tablename__ = "recovery_code"
     __table_args__ = (sa.UniqueConstraint("user_id", "selector"),)
@@ -21,20 +21,20 @@ class RecoveryCode(db.Model):
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"))
     selector: Mapped[str] = mapped_column(sa.String(2))
-    """Its first two characters, by which it is found: no secret, and no other of the set has them."""
+    """Its first two characters, used to look it up. Not secret, and unique among the user's codes."""
     hash: Mapped[str] = mapped_column(sa.String(128))
-    """Of the other fourteen, 70 random bits: argon2id, in the PHC string form."""
+    """argon2id hash, in PHC string format, of the other 14 characters (70 random bits)."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     session_id: Mapped[str | None] = mapped_column("family", sa.String(32), key="session_id")
-    """The session that made the set, so that denying that session takes it back."""
+    """The session that created the set, so that reporting that session removes it."""
     used_at: Mapped[datetime | None]
 
     method = "recovery_code"
-    """What a proof by one is called, in events and in ``amr``."""
+    """Method name in events and in ``amr``."""
 
 
 class Passkey(db.Model):
-    """A passkey of a user: a public key, and what its authenticator said of itself. Nothing in it is a secret."""
+    """A user's passkey: a public key, and what its authenticator reported about itself. Nothing in it is secret."""
 
     __tablename__ = "passkey"
     __table_args__ = (sa.UniqueConstraint("user_id", "name"),)
@@ -42,59 +42,60 @@ class Passkey(db.Model):
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"))
     credential_id: Mapped[str] = mapped_column(sa.String(1368), unique=True)
-    """As base64url without padding; at most 1023 bytes (Web Authentication, section 7.1)."""
+    """Unpadded base64url; at most 1023 bytes decoded (Web Authentication, section 7.1)."""
     public_key: Mapped[bytes] = mapped_column(sa.LargeBinary)
-    """As a COSE key."""
+    """COSE key."""
     sign_count: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     transports: Mapped[str] = mapped_column(sa.String(100), default="")
-    """How browsers reach it, joined by commas: a hint."""
+    """Comma-separated transports, as a hint for browsers."""
     backup_eligible: Mapped[bool]
-    """Whether it may be synced to other devices; never changes."""
+    """Whether it can be synced to other devices; never changes."""
     backup_state: Mapped[bool]
-    """Whether it is synced, as it said last."""
+    """Whether it is synced, as last reported."""
     aaguid: Mapped[str] = mapped_column(sa.String(36))
-    """Which model or service holds it, as it says of itself; zeros say nothing."""
+    """The authenticator's model or service, as it reports itself; all zeros if unknown."""
     name: Mapped[str] = mapped_column(sa.String(64))
     usage: Mapped[str] = mapped_column(sa.String(16))
-    """``first``: it signs in alone; ``secondary``: only after another way."""
+    """``first``: can be used alone to sign in; ``secondary``: only as a second factor."""
     discoverable: Mapped[bool | None]
-    """Whether a browser finds it without being told which; None when it did not say."""
+    """Whether browsers can find it without its id (discoverable credential); None if not reported."""
     verified: Mapped[bool]
-    """Whether it has ever asked its holder for a PIN, a finger or a face."""
+    """Whether it has ever performed user verification (PIN, fingerprint or face)."""
     session_id: Mapped[str | None] = mapped_column("family", sa.String(32), key="session_id")
-    """The session that added it, so that denying that session takes it back."""
+    """The session that added it, so that reporting that session removes it."""
     weak_until: Mapped[datetime | None]
-    """Until when it counts no more than a mailed code, because less than its owner's best proof added it."""
+    """End of its cooldown, during which it counts only as much as an emailed code, since it was added after a
+    verification weaker than the owner's strongest method."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     last_used_at: Mapped[datetime | None]
 
     method = "webauthn"
-    """What it is called among the methods that were proved."""
+    """Method name in events and in ``amr``."""
 
     def in_cooldown(self, now: datetime) -> bool:
-        """Whether it counts no more than a mailed code at this time."""
+        """Return whether it currently counts only as much as an emailed code."""
         return self.weak_until is not None and now < self.weak_until
 
     @property
     def device_type(self) -> str:
-        """``multi_device`` for one that can be synced, else ``single_device``."""
+        """``multi_device`` if it can be synced, else ``single_device``."""
         return "multi_device" if self.backup_eligible else "single_device"
 
 
 class WebauthnChallenge(db.Model):
-    """A passkey's challenge: made for one ceremony and one browser, answered once or never."""
+    """A WebAuthn challenge, created for one ceremony in one browser. It can be answered once."""
 
     __tablename__ = "ceremony"
 
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
     kind: Mapped[str] = mapped_column(sa.String(8))
-    """``create``, ``get`` (sign in), ``second`` (its second step) or ``verify`` (prove again)."""
+    """``create``, ``get`` (sign in), ``second`` (second factor) or ``verify`` (reauthenticate)."""
     challenge: Mapped[str] = mapped_column(sa.String(43))
-    """32 random bytes as base64url; no secret, for it goes through the page."""
+    """32 random bytes as base64url. Not secret, since it's sent to the page."""
     binding: Mapped[str] = mapped_column(sa.String(64))
-    """The session that asked, by its id; before there is one the digest of the browser's secret, "" without."""
+    """Id of the session or pending sign-in that requested it; otherwise a digest of the browser's secret, or ""."""
     user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
-    """Whose passkey it is about; None where anybody may answer."""
+    """The owner of the passkey; None if any user may answer."""
     name: Mapped[str] = mapped_column(sa.String(64), default="")
     usage: Mapped[str] = mapped_column(sa.String(16), default="")
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
@@ -103,11 +104,11 @@ class WebauthnChallenge(db.Model):
 
 
 class KeyAnnouncement(db.Model):
-    """A process that runs, and the keys that it can read with. Processes come and go without a word."""
+    """A running process and the encryption keys it has. Dead processes don't remove their rows."""
 
     __tablename__ = "key_holder"
 
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
     kids: Mapped[str] = mapped_column(sa.String(255))
-    """Ids of keys, with blanks between them."""
+    """Key ids, separated by spaces."""
     seen_at: Mapped[datetime]

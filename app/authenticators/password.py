@@ -1,4 +1,4 @@
-"""Passwords: off unless the operator enables them. argon2id, and the hash is encrypted (ASVS 11.4.2)."""
+"""Passwords, disabled by default. Hashed with argon2id, and the hash is encrypted (ASVS 11.4.2)."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from app.i18n import N_
 METHOD = "password"
 
 LONGEST = 128
-"""Characters; NIST SP 800-63B, section 3.1.1.2 asks for at least 64."""
+"""Maximum length in characters. NIST SP 800-63B, section 3.1.1.2 requires at least 64."""
 
 
 @lru_cache(maxsize=1)
 def _blocked(path: str) -> frozenset[str]:
-    """Return the passwords that the operator refuses besides the common ones."""
+    """Return the passwords on the configured blocklist, which are rejected in addition to the common ones."""
     if not path:
         return frozenset()
     with open(path, encoding="utf-8", errors="replace") as lines:
@@ -37,9 +37,9 @@ def _blocked(path: str) -> frozenset[str]:
 
 
 def hash_password(password: str, names: Iterable[str] = ()) -> str:
-    """Return the argon2id hash of ``password``, in the PHC string form.
+    """Return the argon2id hash of ``password`` in PHC string format.
 
-    :param names: addresses and usernames of whose it is: guessed first, as the service's own
+    :param names: the user's addresses and usernames, which are easily guessed, like those of the service
     :raises Rejected: ``password_invalid_length``, ``password_too_long`` or ``password_too_common`` on ``password``
     """
     text = unicodedata.normalize("NFKC", password)
@@ -54,12 +54,12 @@ def hash_password(password: str, names: Iterable[str] = ()) -> str:
 
 
 def _like_a_code(text: str) -> bool:
-    """What could be a passcode is never tried as a password, so a password must not look like one."""
+    """Return whether a password has the format of a passcode. Passcodes are never tried as passwords."""
     return any(tidy(text, digits) is not None for digits in (6, 7, 8))
 
 
 def accept(enrolled: Enrollment | None, password: str) -> bool:
-    """Say whether ``password`` is right. Somebody without a password costs as much time as anybody else."""
+    """Return whether ``password`` is right. Takes the same time for users without a password."""
     kept = _kept(enrolled) if enrolled else nobodys_hash()
     if imported_hashes.is_imported(kept):
         return imported_hashes.is_hash_of(kept, password)
@@ -68,10 +68,10 @@ def accept(enrolled: Enrollment | None, password: str) -> bool:
 
 
 def renew(enrolled: Enrollment, password: str) -> None:
-    """Put a hash of ours in the place of an imported one, now that ``password`` was right for it.
+    """Replace an imported hash by one of ours, after ``password`` was verified against it.
 
-    It stays the password that it is, however short or common: its owner chose it elsewhere. One that was changed
-    meanwhile is left alone.
+    The password may be shorter or more common than our rules allow, since its owner chose it elsewhere. A password that
+    was changed in the meantime is left alone.
     """
     if not imported_hashes.is_imported(_kept(enrolled)):
         return
@@ -92,9 +92,9 @@ def _as_compared(password: str) -> str:
 
 
 def keep_pending(user_id: int, hashed: str, binding: str, others: Sequence[str]) -> None:
-    """Keep a password that opens nothing before the browser with this binding has proved the account's address.
+    """Store a password that can't be used until the browser with this binding has verified the account's address.
 
-    :param others: further bindings of that browser, whose earlier password goes
+    :param others: other bindings of that browser, whose earlier passwords are removed
     """
     mine = (Enrollment.user_id == user_id, Enrollment.method == METHOD)
     changed(sa.delete(Enrollment).where(*mine, Enrollment.name.in_((binding, *others))))
@@ -112,15 +112,15 @@ class Password(Authenticator):
     risk = N_("Anyone who knows your password can sign in.")
 
     def is_pending(self, enrollment: Enrollment) -> bool:
-        """As ``Method``: until its browser, of which ``name`` is a digest, has proved the account's address."""
+        """See ``Method``. Pending until its browser, identified by ``name``, has verified the account's address."""
         return enrollment.name != ""
 
     def could_be(self, passcode: str | int) -> bool:
-        """As ``Authenticator``: what can only be a password. A code is not worth a slow hash."""
+        """See ``Authenticator``. Excludes passcodes, to avoid slow hashes for them."""
         return isinstance(passcode, str) and not _like_a_code(passcode)
 
     def verify(self, attempt: PasscodeAttempt) -> VerifiedFactor | None:
-        """As ``Authenticator``. It costs a slow hash whether there is a password, and an attempt left, or not."""
+        """See ``Authenticator``. Costs a slow hash even if there is no password or no attempt left."""
         own = sorted((row for row in attempt.enrolled if row.method == self.name), key=lambda row: row.is_pending)
         row = own[0] if own and attempt.is_allowed else None
         typed = str(attempt.passcode)
@@ -130,7 +130,7 @@ class Password(Authenticator):
         return VerifiedFactor(self.name, pending=row.is_pending, held=row.in_cooldown(clock.now()))
 
     def prove_enrollment(self, proof: EnrollmentProof) -> tuple[str, int]:
-        """As ``Authenticator``: a new password proves itself.
+        """See ``Authenticator``. A new password needs no other verification.
 
         :raises Rejected: as ``hash_password``
         """

@@ -1,4 +1,4 @@
-"""Sign-in methods and challenges as pages and JSON show them."""
+"""Present sign-in methods and challenges in pages and JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.i18n import N_, any_of, gettext
 
 
 def methods_offered() -> dict[str, Any]:
-    """Return the keys by which a program learns what one can sign in with here."""
+    """Return the fields that tell API clients which sign-in methods and identities are available."""
     return {
         "available_methods": enabled_methods(),
         "code_methods": code_methods(),
@@ -28,32 +28,32 @@ def methods_offered() -> dict[str, Any]:
 
 
 def titles() -> dict[str, str]:
-    """Return what pages call each method, by its name; to be translated."""
+    """Return the titles of all methods by name, untranslated."""
     return {each.name: each.title for each in authenticators()}
 
 
 def title_of(name: str) -> str:
-    """Return what pages call a method; its name, when this release does not know it."""
+    """Return the translated title of a method, or its name if this release doesn't know it."""
     return gettext(titles().get(name, name))
 
 
 def proof_titles() -> dict[str, str]:
-    """Return what pages call what a session was proved by, as its ``amr`` names it; to be translated."""
+    """Return the titles of the names in a session's ``amr``, untranslated."""
     return titles() | {"confirm": N_("Confirmed email"), "uv": N_("PIN, fingerprint or face")}
 
 
 def exposure_of(names: Iterable[str]) -> str:
-    """Return what the first of these methods that a second step follows risks without one; "" where none needs one."""
+    """Return the risk of the first of these methods that should have a second factor; "" if none should."""
     risks = (authenticator_of(name).risk for name in names if name in settings.second_factor_for)
     return next((gettext(risk) for risk in risks if risk), "")
 
 
 def sent(challenge: Challenge, typed: str, characters: str = "") -> dict[str, Any]:
-    """Return what a page says of a passcode that was asked for; the same for a decoy.
+    """Return the fields that a page shows about a requested passcode; the same for a decoy.
 
     Times are in whole seconds from now.
-    :param typed: the identity as the person typed it; a page never shows another
-    :param characters: what is typed where its link is opened elsewhere, "" where it has none
+    :param typed: the identity as typed; a page never shows another
+    :param characters: confirmation characters to enter on the device that opens the link, "" without a link
     """
     method = method_of(challenge.method)
     waited = clock.now() - challenge.last_sent_at
@@ -71,7 +71,7 @@ def sent(challenge: Challenge, typed: str, characters: str = "") -> dict[str, An
 
 
 def sent_facts(shown: dict[str, Any]) -> dict[str, Any]:
-    """Return what a program is told of a passcode that was asked for; the same for a decoy.
+    """Return the fields for API clients about a requested passcode; the same for a decoy.
 
     :param shown: from ``sent``
     """
@@ -79,7 +79,7 @@ def sent_facts(shown: dict[str, Any]) -> dict[str, Any]:
 
 
 def app_key(secret: str, account: str) -> dict[str, Any]:
-    """Return the key of an authenticator app that is being set up as a page shows it; nothing without one."""
+    """Return the key of an authenticator app during setup, as the page shows it; empty without a key."""
     if not secret:
         return {}
     uri = totp.otpauth_uri(secret, account)
@@ -89,7 +89,7 @@ def app_key(secret: str, account: str) -> dict[str, Any]:
 
 
 def asked(by: Any) -> dict[str, Any]:
-    """Return who asked, or signed in: browser, time and address.
+    """Return who made a request or signed in: browser, time and network address.
 
     :param by: a challenge, or a session
     """
@@ -101,15 +101,15 @@ def _phrase_of(name: str) -> str:
 
 
 def means_text(names: Iterable[str]) -> str:
-    """Return by what one confirms, within a sentence: ``your passkey or a recovery code``."""
+    """Return the methods as part of a sentence: ``your passkey or a recovery code``."""
     return any_of([gettext(_phrase_of(name)) for name in names])
 
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """What a change needs that this session was not confirmed with, in words.
+    """The verification that a session still needs for a change, as text.
 
-    :ivar methods: by what it is confirmed: ``your passkey or a recovery code``
+    :ivar methods: accepted methods: ``your passkey or a recovery code``
     :ivar where: a sentence that says where that can be done, or ""
     """
 
@@ -118,10 +118,10 @@ class Needed:
 
 
 def needed_of(names: Sequence[str], codes_left: int) -> Needed | None:
-    """Return what a change needs; None when nothing more is needed.
+    """Return the verification that a change needs; None if it needs none.
 
-    :param names: of the methods that are strong enough for it
-    :param codes_left: recovery codes that can be used instead
+    :param names: names of the methods that are strong enough
+    :param codes_left: number of recovery codes that can be used instead
     """
     if not names:
         return None
@@ -130,7 +130,7 @@ def needed_of(names: Sequence[str], codes_left: int) -> Needed | None:
 
 
 def ways_in(enrolled: Sequence[Enrollment], identities: dict[str, str]) -> list[dict[str, Any]]:
-    """Return the ways to sign in that somebody has set up, but for authenticator apps, as a page lists them."""
+    """Return a user's sign-in methods as a page lists them, except authenticator apps."""
     rows = {row.method: row for row in enrolled}
     active, now = active_methods(enrolled), clock.now()
     return [
@@ -149,7 +149,7 @@ def ways_in(enrolled: Sequence[Enrollment], identities: dict[str, str]) -> list[
 
 
 def apps_told(enrolled: Sequence[Enrollment]) -> list[dict[str, Any]]:
-    """Return what a program is told of somebody's authenticator apps, the oldest first."""
+    """Return a user's authenticator apps for API clients, oldest first."""
     first = {row.id for row in ways_to_sign_in(enrolled)}
     return [
         {
@@ -164,9 +164,9 @@ def apps_told(enrolled: Sequence[Enrollment]) -> list[dict[str, Any]]:
 
 
 def apps_shown(enrolled: Sequence[Enrollment]) -> list[dict[str, Any]]:
-    """Return somebody's authenticator apps as a page lists them.
+    """Return a user's authenticator apps as a page lists them.
 
-    One can be removed, as far as these rows say, when another way to sign in is left.
+    An app is shown as removable if these rows contain another sign-in method.
     """
     now = clock.now()
     asked = settings.second_factor != "off"

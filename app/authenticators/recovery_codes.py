@@ -1,7 +1,7 @@
-"""Recovery codes: ten, each usable once, for users who have lost their app or phone.
+"""Recovery codes: ten single-use codes for users who have lost their app or phone.
 
-``SSXX-XXXX-XXXX-XXXX``: a selector of two characters, which finds the row, so that a try costs one slow hash and not
-ten; and 14 characters of Crockford's base32, 70 random bits (NIST SP 800-63B, section 4.2.1.1 asks for 64).
+``SSXX-XXXX-XXXX-XXXX``: a selector of two characters to look up the row, so that a try costs one slow hash instead of
+ten, and 14 characters of Crockford's base32, 70 random bits (NIST SP 800-63B, section 4.2.1.1 requires 64).
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ METHOD = RecoveryCode.method
 
 COUNT = 10
 FEW = 3
-"""So many left are worth a warning."""
+"""Warn the user if at most this many are left."""
 
 SELECTOR, SECRET = 2, 14
-"""Characters of the two parts."""
+"""Lengths of the two parts in characters."""
 
 _READ_AS = str.maketrans("OIL", "011")
 _CODE = re.compile(f"[{secrets.CROCKFORD}]{{{SELECTOR + SECRET}}}\\Z")
@@ -42,20 +42,20 @@ _CODE = re.compile(f"[{secrets.CROCKFORD}]{{{SELECTOR + SECRET}}}\\Z")
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """How many codes somebody has left, and when the set was made; None when there is none."""
+    """The number of codes a user has left, and when the set was created; None without a set."""
 
     left: int
     made_at: datetime | None
 
     @property
     def is_low(self) -> bool:
-        """Whether it is time to make new ones."""
+        """Whether the user should create new codes."""
         return self.made_at is not None and self.left <= FEW
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A code that is right and not used up yet."""
+    """A code that matches. It may have been used before, which ``use`` checks."""
 
     row_id: str
     login_attempt: LoginAttempt
@@ -63,17 +63,17 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A new code and what is stored of it."""
+    """A new code and the hash to store."""
 
     code: str
     hash: str
 
 
 def read(typed: str | int) -> str | None:
-    """Return what was typed as a code's 16 characters, or None when it cannot be one.
+    """Return the input as a code's 16 characters, or None if it has the wrong format.
 
-    In any case; blanks, dashes and invisible characters are dropped, O is read as 0, I and L as 1. Letters of other
-    scripts are refused.
+    Ignores case, spaces, dashes and invisible characters, and reads O as 0, I and L as 1. Rejects letters of other
+    scripts.
     """
     text = user_input.compact(typed) if isinstance(typed, str) else ""
     tidy = text.upper().translate(_READ_AS) if text.isascii() else ""
@@ -81,7 +81,7 @@ def read(typed: str | int) -> str | None:
 
 
 def draw() -> list[Drawn]:
-    """Return ten new codes, grouped for reading. Ten slow hashes: draw before anything is held."""
+    """Return ten new codes, grouped for reading. Costs ten slow hashes, so call it before taking locks."""
     selectors: set[str] = set()
     while len(selectors) < COUNT:
         selectors.add(secrets.crockford(SELECTOR))
@@ -90,9 +90,9 @@ def draw() -> list[Drawn]:
 
 
 def store(user_id: int, drawn: list[Drawn], session_id: str) -> None:
-    """Let the user have these codes and no others. The caller holds the user's row.
+    """Replace the user's recovery codes by these. The caller holds the lock on the user's row.
 
-    :param session_id: of the session that asks for them
+    :param session_id: the session that requests them
     """
     drop(user_id)
     now = clock.now()
@@ -102,17 +102,17 @@ def store(user_id: int, drawn: list[Drawn], session_id: str) -> None:
 
 
 def drop(user_id: int) -> int:
-    """Let the user have no codes; return how many were there, used ones included."""
+    """Delete the user's codes; return how many there were, including used ones."""
     return changed(sa.delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
 
 
 def one_of(user_id: int) -> list[RecoveryCode]:
-    """Return a code of the user's set, which tells who made all of them and when; nothing where there is no set."""
+    """Return a list with any one of the user's codes, which shows who created the set and when; empty without a set."""
     return list(db.session.scalars(sa.select(RecoveryCode).where(RecoveryCode.user_id == user_id).limit(1)))
 
 
 def stock_of(user_id: int) -> Stock:
-    """Return how many codes the user has left. One statement."""
+    """Return the number of codes the user has left, and the set's creation time. One statement."""
     left = sa.func.sum(sa.case((RecoveryCode.used_at.is_(None), 1), else_=0))
     made_at = sa.func.max(RecoveryCode.created_at, type_=RecoveryCode.__table__.c.created_at.type)
     row = db.session.execute(sa.select(left, made_at).where(RecoveryCode.user_id == user_id)).one()
@@ -120,10 +120,10 @@ def stock_of(user_id: int) -> Stock:
 
 
 def find(user_id: int, typed: str | int) -> Found | VerificationFailure:
-    """Return the code that was ``typed``, for ``use``; or why it is none of the user's.
+    """Return the user's code that matches ``typed``, to pass to ``use``; or why none does.
 
-    The guess is counted before it is looked at, in a budget that only these codes have. A selector that nobody has,
-    and a code that was used, cost as much as a right one; what cannot be a code is no guess and costs nothing.
+    The attempt is counted before it is checked, against a limit only for recovery codes. An unknown selector or a used
+    code takes as much time as a right one. Input in the wrong format isn't counted and costs nothing.
     """
     code = read(typed)
     if code is None:
@@ -140,7 +140,7 @@ def find(user_id: int, typed: str | int) -> Found | VerificationFailure:
 
 
 def use(found: Found) -> VerifiedFactor | VerificationFailure:
-    """Use a code up, and return what that proves; of two at once one does."""
+    """Use up a code, and return the verified factor. Of two concurrent uses, only one succeeds."""
     return (
         VerifiedFactor(METHOD, login_attempt=found.login_attempt)
         if _spend(found.row_id)
@@ -149,7 +149,7 @@ def use(found: Found) -> VerifiedFactor | VerificationFailure:
 
 
 def _spend(code_id: str) -> bool:
-    """Use a code up; False when another request was first, or the codes were made anew meanwhile."""
+    """Mark a code as used; return False if it was already used, or the set has been replaced."""
     unused = (RecoveryCode.id == code_id, RecoveryCode.used_at.is_(None))
     return changed(sa.update(RecoveryCode).where(*unused).values(used_at=clock.now())) == 1
 
@@ -159,9 +159,9 @@ def _grouped(code: str) -> str:
 
 
 class RecoveryCodes(Authenticator):
-    """A recovery code. It stands in for a second factor, and confirms who is signed in; nobody signs in by it first.
+    """A recovery code. It can replace a second factor, and reauthenticate, but can't be a first factor.
 
-    Worth as much as anything: it is what people keep for the day when all else is lost.
+    It has the highest strength, since people keep it for when everything else is lost.
     """
 
     name = METHOD
@@ -174,28 +174,28 @@ class RecoveryCodes(Authenticator):
 
     @property
     def is_enabled(self) -> bool:
-        """As ``Method``: always."""
+        """See ``Method``. Always enabled."""
         return True
 
     def could_be(self, passcode: str | int) -> bool:
-        """As ``Authenticator``."""
+        """See ``Authenticator``."""
         return read(passcode) is not None
 
     def verify(self, attempt: PasscodeAttempt) -> None:
-        """As ``Authenticator``: as a first proof nothing. ``find`` and ``use`` verify one elsewhere."""
+        """See ``Authenticator``. Never accepted as a first factor. Elsewhere, ``find`` and ``use`` verify codes."""
 
     def credentials_of(self, user_id: int, enrolled: Sequence[Enrollment]) -> Sequence[RecoveryCode]:
-        """As ``Authenticator``: one, which stands for the set."""
+        """See ``Authenticator``. One code, which represents the set."""
         return one_of(user_id)
 
     def without(self, credential: Credential, enrolled: Sequence[Enrollment]) -> list[Enrollment]:
-        """As ``Authenticator``: they are no enrollment."""
+        """See ``Authenticator``. All of them, since recovery codes aren't enrollments."""
         return list(enrolled)
 
     def remove(self, user: User, credential: Credential) -> bool:
-        """As ``Authenticator``: the set."""
+        """See ``Authenticator``. Removes the whole set."""
         return self.remove_all(user)
 
     def remove_all(self, user: User) -> bool:
-        """As ``Authenticator``."""
+        """See ``Authenticator``."""
         return drop(user.id) > 0

@@ -1,4 +1,4 @@
-"""Every authenticator there is: the one list of them. A new one is a module and a line here."""
+"""The list of all authenticators. To add one, write a module and add a line here."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ AUTHENTICATORS: list[Authenticator] = [
 
 
 def nameable() -> list[str]:
-    """Return the names that ``LATCHKEY_METHODS`` and ``flask users create --method`` may give."""
+    """Return the method names accepted by ``LATCHKEY_METHODS`` and ``flask users create --method``."""
     return [each.name for each in AUTHENTICATORS if not each.has_own_pages]
 
 
 def register_authenticators(app: Flask) -> None:
-    """Let ``app`` know every authenticator.
+    """Register all authenticators with ``app``.
 
-    :raises ConfigurationError: when a setting names a method that is none of them
+    :raises ConfigurationError: if a setting names an unknown method
     """
     register_methods(app, AUTHENTICATORS)
     settings = cast("Settings", app.extensions["latchkey.settings"])
@@ -53,22 +53,23 @@ def register_authenticators(app: Flask) -> None:
 
 
 def authenticators() -> Sequence[Authenticator]:
-    """Return every authenticator."""
+    """Return all authenticators."""
     return cast("Sequence[Authenticator]", list(methods().values()))
 
 
 def authenticator_of(name: str) -> Authenticator:
-    """Return the authenticator of this name.
+    """Return the authenticator with this name.
 
-    :raises KeyError: when this release has none of that name
+    :raises KeyError: if this release has none
     """
     return cast("Authenticator", methods()[name])
 
 
 def recognize(passcode: str | int) -> list[Authenticator]:
-    """Return the enabled authenticators that a passcode of this form could be for: those that send first.
+    """Return the enabled authenticators that a passcode of this format could be for.
 
-    In configured order otherwise. This is the one place that tells what was typed.
+    Those that send codes come first, otherwise they are in configured order. Only this function decides what kind of
+    passcode was typed.
     """
     able = [authenticator_of(name) for name in enabled_methods()]
     fitting = [each for each in able if each.could_be(passcode)]
@@ -76,6 +77,6 @@ def recognize(passcode: str | int) -> list[Authenticator]:
 
 
 def methods_provable_by(passcode: str | int) -> list[str]:
-    """Return the names of what can be set up by proving it with a passcode of this form."""
+    """Return the names of the methods that can be set up with a passcode of this format."""
     able = [each for each in authenticators() if not each.has_own_pages]
     return [each.name for each in able if each.is_chosen or each.could_be(passcode)]

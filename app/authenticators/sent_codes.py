@@ -1,4 +1,4 @@
-"""Codes by email and by text message: a challenge's passcode, sent to an identity of the account."""
+"""Codes by email and SMS: a challenge's passcode, sent to an identity of the account."""
 
 from __future__ import annotations
 
@@ -47,25 +47,25 @@ from app.users import (
 )
 
 CONFIRMED = "confirm"
-"""What confirming an address is called among what was proved: it is reading its mail."""
+"""Name in ``amr`` for confirming an email address, which is equivalent to an email code."""
 
 
 def confirmed_by(challenge: Challenge) -> str:
-    """Return what answering the first challenge of an account is called among what was proved."""
+    """Return the name in ``amr`` for answering the first challenge of an account."""
     return CONFIRMED if challenge.method == EmailCode.name else challenge.method
 
 
 class SentCode(Authenticator):
-    """What all methods share that send a code: the code answers a challenge."""
+    """Base class of the methods that send a code, which answers a challenge."""
 
     strength = WEAK
 
     def could_be(self, passcode: str | int) -> bool:
-        """As ``Authenticator``."""
+        """See ``Authenticator``."""
         return passcodes.tidy(passcode, self.digits) is not None
 
     def verify(self, attempt: PasscodeAttempt) -> VerifiedFactor | VerificationFailure | None:
-        """As ``Authenticator``. Every open challenge is compared, whether the attempt is allowed or not."""
+        """See ``Authenticator``. Compares all open challenges, even if the attempt isn't allowed."""
         own = [each for each in attempt.challenges if each.method == self.name]
         right = [each for each in own if _answers(each, attempt.by_id.get(each.enrolled_id or ""), attempt.passcode)]
         if not right or not attempt.is_allowed:
@@ -77,7 +77,7 @@ class SentCode(Authenticator):
         return VerifiedFactor(self.name, challenge, held=enrolled is not None and enrolled.in_cooldown(clock.now()))
 
     def verify_second(self, attempt: SecondFactorAttempt) -> VerifiedFactor | VerificationFailure:
-        """As ``Authenticator``."""
+        """See ``Authenticator``."""
         if attempt.challenge_id is None:
             return VerificationFailure()
         named = replace(attempt.client, challenge_token=challenge_token_of(attempt.challenge_id))
@@ -95,7 +95,7 @@ class SentCode(Authenticator):
     def verify_enrolled(
         self, challenge: Challenge, enrolled: Sequence[Enrollment], code: str | int
     ) -> Enrollment | None:
-        """As ``Authenticator``."""
+        """See ``Authenticator``."""
         if clock.now() >= challenge.passcode_expires_at or challenge.sends == 0:
             return None
         asked = (row for row in enrolled if row.id == challenge.enrolled_id)
@@ -104,7 +104,7 @@ class SentCode(Authenticator):
         )
 
     def prove_enrollment(self, proof: EnrollmentProof) -> tuple[str, int]:
-        """As ``Authenticator``."""
+        """See ``Authenticator``."""
         challenge = proof.challenge
         typed = passcodes.tidy(proof.passcode, self.digits)
         is_late = clock.now() >= challenge.passcode_expires_at
@@ -127,11 +127,11 @@ class EmailCode(SentCode):
 
     @property
     def digits(self) -> int:
-        """As ``Method``."""
+        """See ``Method``."""
         return settings.email_code_digits
 
     def begin_enrollment(self, user: User, identities: Mapping[str, str], phone: str | None) -> EnrollmentStart:
-        """As ``Authenticator``: for an account with an address.
+        """See ``Authenticator``. Requires that the account has an email.
 
         :raises Rejected: ``us_method_not_available`` on ``chosen_method``
         """
@@ -140,12 +140,12 @@ class EmailCode(SentCode):
         return EnrollmentStart(identities[self.reaches])
 
     def credentials_of(self, user_id: int, enrolled: Sequence[Enrollment]) -> Sequence[Enrollment]:
-        """As ``Authenticator``: nothing. It goes with the last address, and stays while there is one."""
+        """See ``Authenticator``. Always empty: email codes are removed with the last email, and not before."""
         return []
 
 
 class SmsCode(SentCode):
-    """A code by text message. Its number is set up, and removed, with it."""
+    """A code by SMS. The phone number is added and removed with it."""
 
     name = "sms"
     amr = "sms"
@@ -158,21 +158,21 @@ class SmsCode(SentCode):
 
     @property
     def digits(self) -> int:
-        """As ``Method``."""
+        """See ``Method``."""
         return settings.sms_code_digits
 
     @property
     def code_lifetime(self) -> timedelta:
-        """As ``Method``."""
+        """See ``Method``."""
         return settings.sms_code_lifetime
 
     @property
     def resend_wait(self) -> timedelta:
-        """As ``Method``."""
+        """See ``Method``."""
         return settings.sms_resend_wait
 
     def begin_enrollment(self, user: User, identities: Mapping[str, str], phone: str | None) -> EnrollmentStart:
-        """As ``Authenticator``; only explicit answers say before it is proved that a number is another account's.
+        """See ``Authenticator``. Before verification, only explicit responses reveal that a number is taken.
 
         :raises Rejected: ``phone_invalid``, ``phone_country_unavailable`` or ``identity_already_associated`` on
             ``phone``
@@ -190,31 +190,31 @@ class SmsCode(SentCode):
         return EnrollmentStart(number, is_taken=is_taken, is_unproved=number != identities.get(self.reaches))
 
     def is_own(self, phone: str | None, identities: Mapping[str, str]) -> bool:
-        """As ``Authenticator``: no number means the one that is set up."""
+        """See ``Authenticator``. Without a number, it's the one already set up."""
         try:
             return not phone or identifiers.phone(phone, settings.phone_region_default) == identities.get(self.reaches)
         except identifiers.InvalidIdentifier:
             return False
 
     def add(self, new: NewEnrollment) -> None:
-        """As ``Authenticator``, with its number.
+        """See ``Authenticator``. Also adds the phone number.
 
-        An account that was requested with this number and never confirmed gives it up.
-        :raises Rejected: ``identity_already_associated`` when the number was taken meanwhile
+        The number is taken from an account that was registered with it but never confirmed.
+        :raises Rejected: ``identity_already_associated`` if the number is taken by now
         """
         number = TypedIdentity(self.reaches, new.challenge.destination)
-        with db.session.begin_nested():  # then the old number stays where it was
+        with db.session.begin_nested():  # on an error, the old number stays
             release_unverified(number)
             drop_identity(new.user, self.reaches)
             add_identity(new.user, number, confirmed=True)
         enrollments.replace(new.user.id, self.name, new.secret, session_id=new.session_id, weak_until=new.weak_until)
 
     def remove(self, user: User, credential: Credential) -> bool:
-        """As ``Authenticator``, with its number."""
+        """See ``Authenticator``. Also removes the phone number."""
         return bool(set(identities_of(user.id)) - {self.reaches}) and self.remove_all(user)
 
     def remove_all(self, user: User) -> bool:
-        """As ``Authenticator``, with its number."""
+        """See ``Authenticator``. Also removes the phone number."""
         if not enrollments.remove(user.id, self.name):
             return False
         drop_identity(user, self.reaches)
@@ -222,9 +222,9 @@ class SmsCode(SentCode):
 
 
 def enroll_email_code(user_id: int, session_id: str | None = None) -> bool:
-    """Let codes go to the account's email, where the operator allows that; False where they do already.
+    """Enroll the account in email codes; return False if it already is.
 
-    :param session_id: of the session that sets it up, if one does
+    :param session_id: the session that sets it up, if any
     """
     has_it = sa.select(Enrollment.id).where(Enrollment.user_id == user_id, Enrollment.method == EmailCode.name)
     if db.session.scalar(has_it.limit(1)) is not None:
@@ -234,14 +234,14 @@ def enroll_email_code(user_id: int, session_id: str | None = None) -> bool:
 
 
 def note_mismatch(row: Enrollment | Challenge, mismatch: DecryptionError) -> bool:
-    """Record that a sealed secret can't be opened; return False, for nothing is proved by it."""
+    """Record that a secret can't be decrypted; return False, since verification fails then."""
     challenge_id = row.id if isinstance(row, Challenge) else None
     record("crypto.mismatch", row.user_id, challenge_id=challenge_id, method=row.method, kid=mismatch.kid)
     return False
 
 
 def _answers(challenge: Challenge, enrolled: Enrollment | None, passcode: str | int) -> bool:
-    """Say whether a passcode answers ``challenge``, and the answer signs in, or registers, anybody."""
+    """Return whether a passcode answers ``challenge``, and the challenge can sign in or register someone."""
     try:
         right = passcodes.answers(challenge, passcodes.root_of(challenge, enrolled), passcode)
     except DecryptionError as mismatch:

@@ -1,4 +1,4 @@
-"""Authenticator apps (TOTP, RFC 6238): each 30-second step is accepted once, and an account has several by name."""
+"""Authenticator apps (TOTP, RFC 6238). Each 30-second step is accepted once. An account may have several named apps."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ METHOD = "authenticator"
 
 DIGITS = 6
 DRIFT = 1
-"""Steps of 30 s that a slow or fast clock may be off, each way (RFC 6238, section 5.2)."""
+"""Accepted clock drift in 30-second steps, in either direction (RFC 6238, section 5.2)."""
 
 
 CLOCK_OFF = 20
-"""Steps, each way, by which a clock can be off and the code is still known as the app's: ten minutes."""
+"""Clock drift in steps, in either direction, up to which a wrong clock is detected: ten minutes."""
 
 
 def proven_step(secret: str, passcode: str | int, last_step: int) -> int | None:
-    """Return the 30-second step a passcode proves now, or None if it proves none.
+    """Return the 30-second step of a valid passcode, or None if it isn't valid now.
 
-    Never a step up to ``last_step``: a passcode works once (RFC 6238, section 5.2).
-    :param secret: base32, unsealed
+    Steps up to ``last_step`` are rejected, so that a passcode works only once (RFC 6238, section 5.2).
+    :param secret: base32, decrypted
     """
     typed = tidy(passcode, DIGITS)
     if typed is None:
@@ -61,9 +61,9 @@ def proven_step(secret: str, passcode: str | int, last_step: int) -> int | None:
 
 
 def is_of_another_time(secret: str, passcode: str | int) -> bool:
-    """Say whether a passcode is the app's of a few minutes ago, or ahead: a wrong clock shows it.
+    """Return whether a passcode would be valid a few minutes ago or ahead, which indicates a wrong clock.
 
-    For who has just been shown the key. Nobody else is told.
+    Use it only during setup, for someone who has just seen the key. Don't reveal it to anyone else.
     """
     typed = tidy(passcode, DIGITS)
     return typed is not None and pyotp.TOTP(secret, digits=DIGITS).verify(
@@ -72,7 +72,7 @@ def is_of_another_time(secret: str, passcode: str | int) -> bool:
 
 
 def accept(enrolled: Enrollment, passcode: str | int) -> bool:
-    """Accept ``passcode`` for this authenticator, once over all requests and replicas."""
+    """Verify ``passcode`` for this authenticator app, accepting it only once across all requests and replicas."""
     secret = keyring.open(enrolled.secret, *enrolled_context(enrolled)).decode()
     step = proven_step(secret, passcode, enrolled.last_step)
     if step is None:
@@ -83,49 +83,50 @@ def accept(enrolled: Enrollment, passcode: str | int) -> bool:
 
 
 def has_stopped(enrolled: Enrollment) -> bool:
-    """Say whether so many codes of this authenticator were wrong in a row that it waits for another factor.
+    """Return whether this app is blocked after too many consecutive wrong codes, until another factor succeeds.
 
-    They were wrong as a second step; but what has stopped there is no first proof either (NIST SP 800-63B 3.2.2).
+    Only wrong codes as a second factor count, but a blocked app isn't accepted as a first factor either (NIST SP
+    800-63B 3.2.2).
     """
     return settings.limits and enrolled.misses >= settings.failures_in_a_row
 
 
 def otpauth_uri(secret: str, account: str) -> str:
-    """Return the ``otpauth://`` address that an app reads from the QR code."""
+    """Return the ``otpauth://`` URI for the QR code."""
     return pyotp.TOTP(secret).provisioning_uri(name=account, issuer_name=settings.totp_issuer)
 
 
 def grouped(secret: str) -> str:
-    """Return a base32 key in groups of four joined by dashes, for typing."""
+    """Return a base32 key in groups of four separated by dashes, for typing."""
     return "-".join(secret[i : i + 4] for i in range(0, len(secret), 4))
 
 
 MOST = 5
-"""Apps of one user, at most: each has three codes that are right at any time (docs/security.md, Many guesses)."""
+"""Maximum apps per user. Each has three valid codes at any time (docs/security.md, Many guesses)."""
 
 UNNAMED = N_("Authenticator app")
 
 
 def name_of(row: Enrollment) -> str:
-    """Return what an app is called; one that came with the account, or with an earlier release, has no name stored."""
+    """Return the name of an app. Apps created with the account or by earlier releases have no stored name."""
     return row.name or gettext(UNNAMED)
 
 
 def apps_among(rows: Sequence[Enrollment]) -> list[Enrollment]:
-    """Return the apps among what a user has set up, the oldest first."""
+    """Return the authenticator apps among a user's enrollments, in the same order (oldest first)."""
     return [row for row in rows if row.method == METHOD]
 
 
 def apps_of(user_id: int) -> list[Enrollment]:
-    """Return a user's apps, the oldest first. One statement."""
+    """Return a user's apps, oldest first. One statement."""
     return apps_among(enrollments.enrolled_of(user_id))
 
 
 def checked(name: str, field: str = "name") -> str:
-    """Return ``name`` tidied up.
+    """Return the normalized ``name``.
 
     :raises Rejected: on ``field``: ``authenticator_name_required``, ``invalid_input_length``,
-        ``invalid_input`` (markup) or ``authenticator_name_disallowed_characters`` (what cannot be seen)
+        ``invalid_input`` (markup) or ``authenticator_name_disallowed_characters`` (invisible characters)
     """
     return enrollments.checked_name(
         name, field, required="authenticator_name_required", disallowed="authenticator_name_disallowed_characters"
@@ -133,7 +134,7 @@ def checked(name: str, field: str = "name") -> str:
 
 
 def checked_for_new(user_id: int, name: str) -> str:
-    """Return ``name`` tidied up for one more app of this user; "" stays the default. One statement for a name.
+    """Return the normalized ``name`` for another app of this user; "" for the default. One statement, if named.
 
     :raises Rejected: as ``checked``, and ``authenticator_name_inuse`` on ``name``
     """
@@ -145,9 +146,9 @@ def checked_for_new(user_id: int, name: str) -> str:
 
 
 def _name_for_new(mine: Sequence[Enrollment], name: str) -> str:
-    """Return what a new app beside ``mine`` is called.
+    """Return the name of an app that is added to ``mine``.
 
-    :param name: from ``checked_for_new``; "" for the default, with a number where that is taken
+    :param name: from ``checked_for_new``; "" for the default, with a number appended if that is taken
     :raises Rejected: ``authenticator_name_inuse`` on ``name``
     """
     taken = {name_of(row) for row in mine}
@@ -156,12 +157,12 @@ def _name_for_new(mine: Sequence[Enrollment], name: str) -> str:
 
 
 def find(user_id: int, app_id: str) -> Enrollment | None:
-    """Return this app of the user."""
+    """Return this app of the user, or None."""
     return db.session.scalars(sa.select(Enrollment).where(*_one(user_id, app_id))).first()
 
 
 def rename(user_id: int, app_id: str, name: str) -> bool:
-    """Give a user's app another name; False when they have no such app. The caller holds the user's row.
+    """Rename a user's app; return False if they have no such app. The caller holds the lock on the user's row.
 
     :param name: from ``checked``
     :raises Rejected: ``authenticator_name_inuse`` on ``name``
@@ -171,14 +172,14 @@ def rename(user_id: int, app_id: str, name: str) -> bool:
 
 
 def remove(user_id: int, app_id: str) -> bool:
-    """Remove one of a user's apps; False when there was none."""
+    """Remove one of a user's apps; return False if there is no such app."""
     return changed(sa.delete(Enrollment).where(*_one(user_id, app_id))) == 1
 
 
 def _taken(user_id: int, but: str = "") -> set[str]:
-    """Return the names of a user's apps as they stand now, also where rows were read before: it reads no rows.
+    """Return the current names of a user's apps. Selects only the column, so ORM objects loaded earlier don't matter.
 
-    :param but: id of one that does not count
+    :param but: id of an app to ignore
     """
     others = (Enrollment.user_id == user_id, Enrollment.method == METHOD, Enrollment.id != but)
     return {name or UNNAMED for name in db.session.scalars(sa.select(Enrollment.name).where(*others))}
@@ -208,16 +209,16 @@ class Totp(Authenticator):
     risk = N_("Anyone who has your authenticator app can sign in.")
 
     def is_second_alone(self, enrollment: Enrollment, *, asked: bool) -> bool:
-        """As ``Method``: one that was set up as a second factor, or is one (ADR 37)."""
+        """See ``Method``. True if it was set up as a second factor, or is required as one (ADR 37)."""
         is_asked_for = asked and enrollment.is_second and not enrollment.signs_in
         return enrollment.signs_in is False or is_asked_for
 
     def could_be(self, passcode: str | int) -> bool:
-        """As ``Authenticator``."""
+        """See ``Authenticator``."""
         return tidy(passcode, DIGITS) is not None
 
     def verify(self, attempt: PasscodeAttempt) -> VerifiedFactor | None:
-        """As ``Authenticator``. An app that has stopped is no first proof either."""
+        """See ``Authenticator``. Blocked apps aren't accepted as a first factor either."""
         if not attempt.is_allowed:
             return None
         for row in apps_among(attempt.enrolled):
@@ -226,7 +227,7 @@ class Totp(Authenticator):
         return None
 
     def verify_second(self, attempt: SecondFactorAttempt) -> VerifiedFactor | VerificationFailure:
-        """As ``Authenticator``. Each app stops after ``LATCHKEY_FAILURES_IN_A_ROW`` until another factor succeeds."""
+        """See ``Authenticator``. ``LATCHKEY_FAILURES_IN_A_ROW`` misses block an app until another factor succeeds."""
         counted, now = _count_miss(attempt.user_id), clock.now()
         able = (row for row in attempt.enrolled if row.id in counted and not row.in_cooldown(now))
         if any(_accepted(row, attempt.code) for row in able):
@@ -236,11 +237,11 @@ class Totp(Authenticator):
     def verify_enrolled(
         self, challenge: Challenge, enrolled: Sequence[Enrollment], code: str | int
     ) -> Enrollment | None:
-        """As ``Authenticator``."""
+        """See ``Authenticator``."""
         return next((row for row in enrolled if accept(row, code)), None)
 
     def require_room(self, user_id: int, name: str = "") -> None:
-        """As ``Authenticator``.
+        """See ``Authenticator``.
 
         :raises Rejected: ``authenticator_too_many``; ``authenticator_name_inuse`` on ``name``
         """
@@ -250,7 +251,7 @@ class Totp(Authenticator):
         _require_free(name, {name_of(row) for row in mine})
 
     def prove_enrollment(self, proof: EnrollmentProof) -> tuple[str, int]:
-        """As ``Authenticator``; a code of another time shows that a clock is wrong."""
+        """See ``Authenticator``. A code of another time gets an error that says a clock is wrong."""
         step = proven_step(proof.secret, proof.passcode, 0)
         if not step:
             is_off = is_of_another_time(proof.secret, proof.passcode)
@@ -258,13 +259,13 @@ class Totp(Authenticator):
         return proof.secret, step
 
     def checked_name(self, user_id: int, name: str) -> str:
-        """As ``Authenticator``."""
+        """See ``Authenticator``."""
         return checked_for_new(user_id, name)
 
     def add(self, new: NewEnrollment) -> None:
-        """As ``Authenticator``, beside the others; where those are second factors, it is one as well.
+        """See ``Authenticator``. Adds an app to the existing ones; if those are second factors, so is this one.
 
-        One that is set up as a way to sign in where apps are second factors is both (ADR 37).
+        If it is set up to sign in while apps are second factors, it is both (ADR 37).
         """
         mine = apps_of(new.user.id)
         is_second = any(row.is_second for row in mine)
@@ -275,18 +276,18 @@ class Totp(Authenticator):
         )  # fmt: skip
 
     def without(self, credential: Credential, enrolled: Sequence[Enrollment]) -> list[Enrollment]:
-        """As ``Authenticator``: the other apps stay."""
+        """See ``Authenticator``. Other apps stay."""
         return [row for row in enrolled if row.id != credential.id]
 
     def remove(self, user: User, credential: Credential) -> bool:
-        """As ``Authenticator``: this app alone."""
+        """See ``Authenticator``. Removes only this app."""
         return remove(user.id, credential.id)
 
 
 def _count_miss(user_id: int) -> set[str]:
-    """Count a miss of each app of this user before a code is looked at; return the ids of those that have not stopped.
+    """Count a miss for each of the user's apps before checking a code; return the ids of those that aren't blocked.
 
-    Exact at any rate. One statement.
+    Committed immediately, and exact under concurrency. One statement.
     """
     apps = (Enrollment.user_id == user_id, Enrollment.method == METHOD)
     goes_on = Enrollment.misses < settings.failures_in_a_row if settings.limits else sa.true()

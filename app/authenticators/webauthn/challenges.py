@@ -1,6 +1,6 @@
-"""WebAuthn challenges: one for each ceremony, spent by the first answer.
+"""WebAuthn challenges: one per ceremony, spent by the first response.
 
-Web Authentication (Level 3), section 13.4.3: 32 random bytes, kept here, good once and for five minutes.
+Web Authentication (Level 3), section 13.4.3: 32 random bytes, stored on the server, valid once and for five minutes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from app.users import User
 
 LIFE = timedelta(minutes=5)
 ALGORITHMS = (-8, -7, -257)
-"""EdDSA, ES256, RS256 (IANA COSE): what authenticators in use can do, the best first."""
+"""EdDSA, ES256, RS256 (IANA COSE): the algorithms of authenticators in use, in order of preference."""
 
 Kind = Literal["create", "get", "second", "verify"]
 
@@ -45,10 +45,10 @@ _FIND = CompiledStatement(_ROWS.select().where(_c.id == sa.bindparam("id"), _c.k
 
 
 def begin(kind: Kind, where: str, *, user_id: int | None = None, name: str = "", usage: str = "") -> WebauthnChallenge:
-    """Make a challenge for one ceremony.
+    """Create a challenge for one ceremony.
 
-    :param where: whose answer alone is taken: the id of a session, or ``place_of`` a browser
-    :param user_id: whose passkey it is about; None where anybody may answer
+    :param where: its binding, the only client that may answer: the id of a session or pending sign-in, or ``place_of``
+    :param user_id: the owner of the passkey; None if any user may answer
     """
     now = clock.now()
     row: dict[str, Any] = {
@@ -61,20 +61,20 @@ def begin(kind: Kind, where: str, *, user_id: int | None = None, name: str = "",
 
 
 def place_of(client: ClientContext) -> str:
-    """Return what a ceremony of who is not signed in is bound to: the browser's secret, by its digest.
+    """Return the binding of a ceremony without a session: the digest of the browser's secret.
 
-    A program that keeps no cookies has nothing to bind to: it hands the state back, which it alone has.
+    It's "" for an API client without cookies, which has no such secret. Only that client has the state to send back.
     """
     return client.binding if client.keeps_cookies else ""
 
 
 def spend(state: str, kind: Kind, where: str) -> WebauthnChallenge:
-    """Use up the challenge that ``state`` names and return it: whatever answers it, right or wrong, is the only one.
+    """Spend the challenge of ``state`` and return it. It accepts only one response, right or wrong.
 
-    Committed at once: nothing that goes wrong later makes it good again, and no lock is held while a key is read.
-    :param where: the id of the session, or the binding of the browser, that brings the answer
-    :raises Rejected: ``webauthn_expired`` when it took too long; ``api_error`` when it was used, was made for another
-        ceremony or another browser, or never was
+    Committed immediately, so that no later error makes it valid again, and no lock is held while a key is parsed.
+    :param where: the binding of the client that responds, as in ``begin``
+    :raises Rejected: ``webauthn_expired`` if it has expired; ``api_error`` if it was used, belongs to another ceremony
+        or browser, or never existed
     """
     ceremony_id = challenge_id_in(state) or ""
     given = {"spent": ceremony_id, "what_for": kind, "where": where, "now": clock.now()}
@@ -89,21 +89,21 @@ def spend(state: str, kind: Kind, where: str) -> WebauthnChallenge:
 
 
 def handle_text(user: User) -> str:
-    """Return the user handle of ``user`` as browsers take it: the account's own, 128 random bits that say nothing."""
+    """Return the WebAuthn user handle of ``user`` as base64url: the account's handle, 128 meaningless random bits."""
     return urlsafe_b64encode(user.handle.encode()).rstrip(b"=").decode()
 
 
 def state_of(ceremony: WebauthnChallenge) -> str:
-    """Return the text that names ``ceremony`` and that nobody can make up."""
+    """Return the signed token for ``ceremony``, which can't be forged."""
     return challenge_token_of(ceremony.id)
 
 
 def creation_options(ceremony: WebauthnChallenge, user: User, label: str, known: Iterable[Passkey]) -> dict[str, Any]:
-    """Return what a browser needs to make a passkey (PublicKeyCredentialCreationOptionsJSON).
+    """Return the options for creating a passkey (PublicKeyCredentialCreationOptionsJSON).
 
-    One that is to sign in alone must be found without being named, and ask its holder for something.
-    :param label: what the browser calls the account
-    :param known: passkeys of the user, which are not to be made again
+    A passkey that can be used alone to sign in must be discoverable, and is asked for user verification.
+    :param label: name of the account for the browser to display
+    :param known: existing passkeys of the user, to be excluded
     """
     alone = ceremony.usage == "first"
     return {
@@ -126,10 +126,10 @@ def creation_options(ceremony: WebauthnChallenge, user: User, label: str, known:
 def request_options(
     ceremony: WebauthnChallenge, known: Iterable[Passkey] = (), *, alone: bool = True
 ) -> dict[str, Any]:
-    """Return what a browser needs to ask for a passkey (PublicKeyCredentialRequestOptionsJSON).
+    """Return the options for requesting a passkey (PublicKeyCredentialRequestOptionsJSON).
 
-    :param known: the ones that will do; none named lets the browser offer what it has
-    :param alone: whether nothing else is proved beside it
+    :param known: accepted passkeys; if empty, the browser offers those it has
+    :param alone: whether the passkey is the only factor
     """
     return {
         "challenge": ceremony.challenge,
@@ -141,7 +141,7 @@ def request_options(
 
 
 def descriptors(passkeys: Iterable[Passkey]) -> list[dict[str, Any]]:
-    """Name passkeys to a browser, with how it reaches them."""
+    """Return the descriptors of passkeys, with their transports if known."""
     return [
         {"type": "public-key", "id": key.credential_id, "transports": transports_of(key)}
         if key.transports
@@ -151,5 +151,5 @@ def descriptors(passkeys: Iterable[Passkey]) -> list[dict[str, Any]]:
 
 
 def transports_of(passkey: Passkey) -> list[str]:
-    """Return how browsers reach a passkey."""
+    """Return the transports of a passkey."""
     return passkey.transports.split(",") if passkey.transports else []

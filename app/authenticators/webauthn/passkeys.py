@@ -1,7 +1,7 @@
-"""A user's passkeys: add, find, use, rename and remove them.
+"""A user's passkeys: add, look up, use, rename and remove them.
 
-A user with passkeys also has one row of ``enrolled_method`` called ``webauthn``. It proves nothing; it tells whoever
-reads what a user has set up that there are passkeys, without a statement more.
+A user with passkeys also has one row in ``enrolled_method`` with the method ``webauthn``. It can't be verified, but
+shows that there are passkeys when enrollments are read, without another statement.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from app.i18n import N_, gettext
 from app.users import User
 
 METHOD = Passkey.method
-"""What a passkey is called among the methods that were proved (AMR)."""
+"""Method name of passkeys, also in ``amr``."""
 
 MOST = 25
-"""Passkeys of one user, at most: a request names all of them to the browser."""
+"""Maximum passkeys per user, since requests list all of them."""
 
 UNNAMED = N_("Passkey")
 LIST = Path(__file__).with_name("aaguids.json")
@@ -65,12 +65,12 @@ _USE, _USE_ANYWAY = CompiledStatement(_used.where(_goes_on)), CompiledStatement(
 
 
 def passkeys_of(user_id: int) -> list[Passkey]:
-    """Return a user's passkeys, the oldest first."""
+    """Return a user's passkeys, oldest first."""
     return list(db.session.scalars(_OF_USER, {"owner": user_id}))
 
 
 def find(credential_id: str) -> tuple[Passkey, User] | None:
-    """Return the passkey with this id and whose it is, by the unique index. One statement."""
+    """Return the passkey with this credential id and its owner, using the unique index. One statement."""
     row = _BY_CREDENTIAL.first(credential=credential_id)
     if row is None:
         return None
@@ -81,12 +81,12 @@ def find(credential_id: str) -> tuple[Passkey, User] | None:
 def add(
     user_id: int, made: Made, ceremony: WebauthnChallenge, session_id: str | None, weak_until: datetime | None = None
 ) -> Passkey:
-    """Store a passkey under the name that was asked for, or by who made it. The caller holds the user's row.
+    """Store a passkey under the requested name, or one based on its model. The caller holds the lock on the user's row.
 
-    :param session_id: of the session that adds it
-    :param weak_until: end of its cooldown (``probation.ends_at``); None when it has none
+    :param session_id: the session that adds it
+    :param weak_until: end of its cooldown (``assurance.ends_at``); None if it has none
     :raises Rejected: ``webauthn_credential_id_inuse`` or ``webauthn_too_many`` on ``credential``;
-        ``webauthn_name_inuse`` on ``credential`` when another request took the name meanwhile
+        ``webauthn_name_inuse`` on ``credential`` if another request has taken the name
     """
     mine = passkeys_of(user_id)
     taken = {key.name for key in mine}
@@ -117,12 +117,14 @@ def add(
 def check(
     answer: Answer, ceremony: WebauthnChallenge, *, alone: bool, user: User | None = None
 ) -> tuple[Passkey, User, Used]:
-    """Return the passkey that ``answer`` used in this ceremony, whose it is, and what it said. Notes nothing.
+    """Verify ``answer`` in this ceremony; return the passkey, its owner, and what it reported. Writes nothing.
 
-    :param alone: whether nothing else is proved beside it: then it is one that may, and that verifies its holder
-    :param user: whose it must be; without one it must say so itself (section 7.2, step 6)
-    :raises Rejected: ``webauthn_mismatch_user_handle`` on the form for another user's; on ``credential`` that too,
-        ``webauthn_unknown_credential_id``, ``webauthn_credential_wrong_usage``, and what ``check_used`` finds
+    :param alone: whether it is the only factor. It must then be a passkey that can be used alone, and perform user
+        verification if ``settings.passkey_user_verification`` is ``required``
+    :param user: the required owner; without one, the response must contain the user handle (section 7.2, step 6)
+    :raises Rejected: ``webauthn_mismatch_user_handle`` on the form for another user's passkey; on ``credential`` that
+        too, ``webauthn_unknown_credential_id``, ``webauthn_credential_wrong_usage``, ``webauthn_backup_changed``, and
+        the errors of ``check_used``
     """
     found = find(answer.id)
     if found is None:
@@ -142,11 +144,11 @@ def check(
 
 
 def use(passkey: Passkey, used: Used) -> None:
-    """Note that ``passkey`` has signed. One statement, which compares its counter as well.
+    """Record the use of a passkey. One statement, which also compares its signature counter.
 
-    A counter that goes back means that a copy of it may be in use (section 6.1.1). A passkey that can be synced has
-    copies by design, some with counters of their own: an uneven one is noted, and no reason to refuse.
-    :raises Rejected: ``webauthn_counter_regressed`` on ``credential``, where the operator has it refused
+    A counter that doesn't increase may mean that the passkey was cloned (section 6.1.1). A passkey that can be synced
+    has copies by design, some with separate counters, so for these it's recorded but never rejected.
+    :raises Rejected: ``webauthn_counter_regressed`` on ``credential``, if the settings say to reject it
     """
     given = {"used": passkey.id, "count": used.sign_count, "synced": used.backup_state, "uv": used.verified}
     if _USE.run(**given, now=clock.now()) == 1:
@@ -160,7 +162,7 @@ def use(passkey: Passkey, used: Used) -> None:
 
 
 def rename(user_id: int, name: str, new_name: str) -> bool:
-    """Give a user's passkey another name; False when they have none of this name. The caller holds the user's row.
+    """Rename a user's passkey; return False if they have none of this name. The caller has locked the user's row.
 
     :raises Rejected: ``webauthn_name_inuse`` on ``new_name``
     """
@@ -171,7 +173,7 @@ def rename(user_id: int, name: str, new_name: str) -> bool:
 
 
 def remove(user_id: int, passkey_id: str) -> bool:
-    """Remove a passkey of this user, and with the last one what tells of it; False when there was none."""
+    """Remove a passkey of this user, and with the last one the enrollment row; return False if there is no such one."""
     mine = (Passkey.user_id == user_id, Passkey.id == passkey_id)
     if changed(sa.delete(Passkey).where(*mine)) != 1:
         return False
@@ -185,7 +187,7 @@ def remove(user_id: int, passkey_id: str) -> bool:
 
 
 def strongest_of(user_id: int) -> str:
-    """Return what the strongest of a user's passkeys that are past their cooldown proves, as ``amr_of``; "" for none.
+    """Return the ``amr_of`` the user's strongest passkey past its cooldown; "" if there is none.
 
     One statement.
     """
@@ -196,17 +198,17 @@ def strongest_of(user_id: int) -> str:
 
 
 def amr_of(verified: bool) -> str:
-    """Return what a passkey is called among what was proved.
+    """Return the names in ``amr`` for a passkey.
 
-    :param verified: whether it asked its holder for a PIN, a finger or a face
+    :param verified: whether it performed user verification (PIN, fingerprint or face)
     """
     return f"{METHOD},uv" if verified else METHOD
 
 
 def signs_in_alone(user_id: int, but: str = "") -> bool:
-    """Whether a user can sign in by a passkey alone.
+    """Return whether a user can sign in with a passkey alone.
 
-    :param but: id of one that does not count
+    :param but: id of a passkey to ignore
     """
     if not settings.can_use_passkeys:
         return False
@@ -215,10 +217,10 @@ def signs_in_alone(user_id: int, but: str = "") -> bool:
 
 
 def checked(name: str, field: str = "name") -> str:
-    """Return ``name`` tidied up: NFKC, with single blanks.
+    """Return the normalized ``name``: NFKC, with single spaces.
 
     :raises Rejected: on ``field``: ``webauthn_name_required``, ``invalid_input_length``, ``invalid_input`` (markup) or
-        ``webauthn_name_disallowed_characters`` (what cannot be seen)
+        ``webauthn_name_disallowed_characters`` (invisible characters)
     """
     return enrollments.checked_name(
         name, field, required="webauthn_name_required", disallowed="webauthn_name_disallowed_characters"
@@ -226,19 +228,19 @@ def checked(name: str, field: str = "name") -> str:
 
 
 def name_for(aaguid: str, taken: Collection[str]) -> str:
-    """Return a name that the user has not given yet: of the model or service, with a number where there are several."""
+    """Return an unused name based on the model or service, with a number appended if it is taken."""
     return enrollments.numbered_name(_listed_names().get(aaguid) or gettext(UNNAMED), taken)
 
 
 @lru_cache(maxsize=1)
 def _listed_names() -> dict[str, str]:
-    """Return the list of who an AAGUID is; its source and date stand in the file."""
+    """Return the names of models and services by AAGUID. The file states its source and date."""
     listed: dict[str, str] = json.loads(LIST.read_text())["names"]
     return listed
 
 
 class WebAuthn(Authenticator):
-    """A passkey. It signs a challenge of its own (``webauthn.challenges``); nothing is typed."""
+    """A passkey. It signs a separate challenge (``webauthn.challenges``); nothing is typed."""
 
     name = METHOD
     amr = "hwk"
@@ -253,30 +255,30 @@ class WebAuthn(Authenticator):
 
     @property
     def is_enabled(self) -> bool:
-        """As ``Method``: by settings of its own."""
+        """See ``Method``. Enabled by separate settings."""
         return settings.can_use_passkeys
 
     def could_be(self, passcode: str | int) -> bool:
-        """As ``Authenticator``: nothing that is typed."""
+        """See ``Authenticator``. Never, since passkeys aren't typed."""
         return False
 
     def verify(self, attempt: PasscodeAttempt) -> None:
-        """As ``Authenticator``: no passcode proves it."""
+        """See ``Authenticator``. Passcodes never match."""
 
     def credentials_of(self, user_id: int, enrolled: Sequence[Enrollment]) -> Sequence[Passkey]:
-        """As ``Authenticator``."""
+        """See ``Authenticator``."""
         return passkeys_of(user_id)
 
     def without(self, credential: Credential, enrolled: Sequence[Enrollment]) -> list[Enrollment]:
-        """As ``Authenticator``: the row that tells of passkeys goes with the last."""
+        """See ``Authenticator``. The enrollment row is removed with the last passkey."""
         is_last = len(passkeys_of(credential.user_id)) < 2
         return [row for row in enrolled if not is_last or row.method != self.name]
 
     def remove(self, user: User, credential: Credential) -> bool:
-        """As ``Authenticator``: this passkey alone."""
+        """See ``Authenticator``. Removes only this passkey."""
         return remove(user.id, credential.id)
 
     def remove_all(self, user: User) -> bool:
-        """As ``Authenticator``."""
+        """See ``Authenticator``."""
         changed(sa.delete(Passkey).where(Passkey.user_id == user.id))
         return enrollments.remove(user.id, self.name) > 0

@@ -1,10 +1,10 @@
-"""Verify what a WebAuthn authenticator answered. Reads and writes no row.
+"""Verify responses of WebAuthn authenticators. Doesn't access the database.
 
-Each step of Web Authentication (Level 3), sections 7.1 and 7.2, that a hostile page could bend is checked here, with a
-code of its own; reading the key and the signature is py_webauthn's work. We ask for no attestation and believe none: a
-statement that comes all the same is dropped before anything looks at it.
+Each step of Web Authentication (Level 3), sections 7.1 and 7.2, that a malicious page could manipulate is checked here,
+with a specific error code. py_webauthn parses keys and verifies signatures. We don't request attestation and don't
+trust it: an attestation statement that is sent anyway is dropped before anything parses it.
 
-py_webauthn is imported by the first passkey: with all formats of attestation it takes 5 MB and 60 ms.
+py_webauthn is imported on first use: with all attestation formats, the import takes 5 MB and 60 ms.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from app.extensions import settings
 
 FIELD = "credential"
 LONGEST_ID = 1023
-"""Bytes of a credential's id, at most (section 7.1)."""
+"""Maximum length of a credential id in bytes (section 7.1)."""
 TRANSPORTS = ("ble", "hybrid", "internal", "nfc", "smart-card", "usb")
 SHORTEST_DATA = 37
-"""Bytes that an authenticator says at the least: hash of the site, flags, counter (section 6.1)."""
+"""Minimum length of the authenticator data in bytes: RP ID hash, flags, counter (section 6.1)."""
 PRESENT, VERIFIED = 0x01, 0x04
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}\Z", re.ASCII)
 _MAKES = "create"
@@ -35,10 +35,10 @@ _MAKES = "create"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A credential as a browser sent it, read and of the right shape, not yet believed.
+    """A credential sent by a browser, parsed but not yet verified.
 
-    :ivar id: base64url without padding
-    :ivar user_handle: decoded, "" when it sent none
+    :ivar id: unpadded base64url
+    :ivar user_handle: decoded user handle, "" if none was sent
     """
 
     id: str
@@ -47,14 +47,14 @@ class Answer:
 
     @property
     def response(self) -> dict[str, Any]:
-        """What the authenticator said."""
+        """The authenticator's response."""
         response: dict[str, Any] = self.whole["response"]
         return response
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A passkey that was just made."""
+    """A newly created passkey."""
 
     credential_id: str
     public_key: bytes
@@ -69,7 +69,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """A passkey that has just signed: its counter, whether it can be and is synced, whether it verified its holder."""
+    """The use of a passkey: its signature counter, whether it can be and is synced, and user verification."""
 
     sign_count: int
     backup_eligible: bool
@@ -78,7 +78,7 @@ class Used:
 
 
 def read(credential: str | dict[str, Any]) -> Answer:
-    """Read a credential: JSON text, or the object itself.
+    """Parse a credential from JSON text or an object.
 
     :raises Rejected: ``api_error`` on ``credential``
     """
@@ -93,9 +93,9 @@ def read(credential: str | dict[str, Any]) -> Answer:
 
 
 def check_made(answer: Answer, ceremony: WebauthnChallenge, *, verified: bool) -> Made:
-    """Return the passkey that ``answer`` makes.
+    """Verify the response of a ``create`` ceremony, and return the new passkey.
 
-    :param verified: whether its holder must have shown a PIN, a finger or a face
+    :param verified: whether user verification (PIN, fingerprint or face) is required
     :raises Rejected: on ``credential``: ``webauthn_wrong_ceremony``, ``webauthn_wrong_challenge``,
         ``webauthn_wrong_origin``, ``webauthn_not_present``, ``webauthn_no_verify`` or ``api_error``
     """
@@ -115,7 +115,7 @@ def check_made(answer: Answer, ceremony: WebauthnChallenge, *, verified: bool) -
             supported_pub_key_algs=[COSEAlgorithmIdentifier(algorithm) for algorithm in ALGORITHMS],
         )
         decoded_public_key_to_cryptography(decode_credential_public_key(made.credential_public_key))
-    except Exception as fault:  # hostile bytes: whatever a parser makes of them is a no
+    except Exception as fault:  # untrusted bytes: any parser error means rejection
         raise _because(fault) from None
     if text_of(made.credential_id) != answer.id:
         raise _unreadable()
@@ -127,9 +127,9 @@ def check_made(answer: Answer, ceremony: WebauthnChallenge, *, verified: bool) -
 
 
 def check_used(answer: Answer, ceremony: WebauthnChallenge, public_key: bytes, *, verified: bool) -> Used:
-    """Return how a passkey was used, if ``answer`` is signed by it for this ceremony.
+    """Verify that a passkey signed ``answer`` for this ceremony, and return what it reported.
 
-    Its counter is for the caller to compare.
+    The caller has to compare the signature counter.
     :raises Rejected: as ``check_made``, and ``webauthn_wrong_signature``
     """
     from webauthn import verify_authentication_response
@@ -152,7 +152,7 @@ def check_used(answer: Answer, ceremony: WebauthnChallenge, public_key: bytes, *
 
 
 def _check_page(answer: Answer, ceremony: WebauthnChallenge) -> None:
-    """Check what the browser itself says: which ceremony, for which challenge, on which page."""
+    """Check the client data from the browser: ceremony type, challenge and origin."""
     said = _object(_bytes(answer.response.get("clientDataJSON")).decode("utf-8", "replace"))
     if said.get("type") != ("webauthn.create" if ceremony.kind == _MAKES else "webauthn.get"):
         raise Rejected("webauthn_wrong_ceremony", field=FIELD)
@@ -165,7 +165,7 @@ def _check_page(answer: Answer, ceremony: WebauthnChallenge) -> None:
 
 
 def _check_data(data: bytes, *, verified: bool) -> None:
-    """Check what the authenticator says of the site and of its holder (section 6.1)."""
+    """Check the authenticator data: RP ID hash, user presence and user verification (section 6.1)."""
     if len(data) < SHORTEST_DATA:
         raise _unreadable()
     if data[:32] != hashlib.sha256(settings.rp_id.encode()).digest():
@@ -177,7 +177,7 @@ def _check_data(data: bytes, *, verified: bool) -> None:
 
 
 def _without_attestation(answer: Answer) -> tuple[bytes, str]:
-    """Return the authenticator's data, and its attestation object with no statement in it."""
+    """Return the authenticator data, and the attestation object without its attestation statement."""
     from webauthn.helpers import encode_cbor, parse_cbor
 
     try:
@@ -198,7 +198,7 @@ def _transports(answer: Answer) -> str:
 
 
 def _discoverable(answer: Answer) -> bool | None:
-    """Return what the browser says of it by the extension ``credProps``; None when it says nothing."""
+    """Return whether the passkey is discoverable according to the ``credProps`` extension; None if not reported."""
     results = answer.whole.get("clientExtensionResults") or answer.whole.get("extensions")
     if isinstance(results, str):  # as the reference's script sends them
         results = _object(results)
@@ -208,7 +208,7 @@ def _discoverable(answer: Answer) -> bool | None:
 
 
 def _object(text: str | dict[str, Any]) -> dict[str, Any]:
-    """Return the JSON object that ``text`` is."""
+    """Parse ``text`` as a JSON object."""
     if isinstance(text, dict):
         return text
     try:
@@ -221,7 +221,7 @@ def _object(text: str | dict[str, Any]) -> dict[str, Any]:
 
 
 def _bytes(text: Any) -> bytes:
-    """Decode base64url, with or without padding, and nothing but that."""
+    """Decode base64url strictly, with or without padding."""
     if not isinstance(text, str) or not _BASE64URL.match(text):
         raise _unreadable()
     try:
@@ -231,12 +231,12 @@ def _bytes(text: Any) -> bytes:
 
 
 def text_of(data: bytes) -> str:
-    """Return ``data`` as base64url without padding."""
+    """Return ``data`` as unpadded base64url."""
     return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _because(fault: Exception) -> Rejected:
-    """Return the refusal that a fault of the library stands for."""
+    """Return the error for an exception of py_webauthn."""
     wrong = "verify authentication signature" in str(fault)
     return Rejected("webauthn_wrong_signature" if wrong else "api_error", field=FIELD)
 
