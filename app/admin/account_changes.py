@@ -30,7 +30,7 @@ from app.web.access import SCOPE_OF_CONSOLE
 
 
 def disable(user: User, *, by: str) -> int | None:
-    """Disable an account and revoke its sessions, open challenges, sent links, trusted browsers and tokens.
+    """Disable an account, revoke its sessions, open challenges, sent links and tokens, and forget its known browsers.
 
     :return: how many sessions ended, or None if the account was already disabled
     """
