@@ -1,7 +1,7 @@
 """Assurance levels of a user's authenticators, and the cooldown during which a new one counts as weak.
 
 A new one may have been added by an intruder who only has access to the owner's mailbox. For
-``LATCHKEY_NEW_METHOD_WAIT`` it counts only as much as an emailed code: it can't be used to remove or replace older
+``LATCHKEY_NEW_METHOD_WAIT`` it is only as strong as an emailed code: it can't be used to remove or replace older
 methods, can't substitute for them, and doesn't raise the level required of the owner. Every address and phone of the
 account is notified.
 """
@@ -31,7 +31,7 @@ class AssuranceLevels:
     :ivar wanted: required strength, 1 to 3
     :ivar enough: names of the methods that are strong enough, passkeys first, then in configured order
     :ivar weaker: names of the user's other methods
-    :ivar held: names of methods in their cooldown, which count only as much as an emailed code
+    :ivar held: names of methods in their cooldown, which are only as strong as an emailed code
     :ivar asked: names of required second factors, if an emailed code alone would be strong enough otherwise
     """
 

@@ -31,7 +31,7 @@ class VerifiedFactor:
     :ivar pending: it was a password that grants no access until the address is verified
     :ivar login_attempt: the attempt that was counted for it, to be refunded when the factor is used
     :ivar verified: it counts as two factors, like a passkey with user verification
-    :ivar held: the credential is in its cooldown, and counts only as much as an emailed code
+    :ivar held: the credential is in its cooldown, and only as strong as an emailed code
     """
 
     method: str

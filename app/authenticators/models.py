@@ -64,7 +64,7 @@ class Passkey(db.Model):
     session_id: Mapped[str | None] = mapped_column("family", sa.String(32), key="session_id")
     """The session that added it, so that reporting that session removes it."""
     weak_until: Mapped[datetime | None]
-    """End of its cooldown, during which it counts only as much as an emailed code, since it was added after a
+    """End of its cooldown, during which it is only as strong as an emailed code, since it was added after a
     verification weaker than the owner's strongest method."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     last_used_at: Mapped[datetime | None]
@@ -73,7 +73,7 @@ class Passkey(db.Model):
     """Method name in events and in ``amr``."""
 
     def in_cooldown(self, now: datetime) -> bool:
-        """Return whether it currently counts only as much as an emailed code."""
+        """Return whether it is currently only as strong as an emailed code."""
         return self.weak_until is not None and now < self.weak_until
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT, too
 
 from app import clock
 from app.challenges.models import Challenge, StoredResponse

@@ -14,7 +14,7 @@ from app.db import BrowserName, partial_index
 from app.enrollments.models import key_index
 from app.extensions import db, keyring
 
-CHALLENGE_TOKEN = SignedId("handle")  # names a challenge to clients; never expires itself, its row does
+CHALLENGE_TOKEN = SignedId("handle")  # identifies a challenge to clients; never expires, but its row does
 
 FOR_CLEANUP = "purpose <> ''"
 """True for every row, but only the cleanup query includes it, so PostgreSQL uses this partial index for no other

@@ -35,9 +35,9 @@ def end_others(user_id: int, purpose: str, destination: str) -> None:
 
 
 def end_changes(user_id: int, *, but: str) -> None:
-    """End the setups and changes that the user's sessions have started, except those of one session.
+    """End the setups and changes that the user's sessions have started.
 
-    :param but: the id of that session
+    :param but: id of a session whose challenges stay open
     """
     theirs = sa.or_(Challenge.session_id.is_(None), Challenge.session_id != but)
     begun = (Challenge.user_id == user_id, Challenge.purpose.in_(CHANGING), theirs, Challenge.spent_at.is_(None))

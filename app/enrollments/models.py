@@ -67,7 +67,7 @@ class Enrollment(db.Model):
     is_second: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
     """Whether it is required as a second factor."""
     weak_until: Mapped[datetime | None]
-    """End of its cooldown, during which it counts only as much as an emailed code, since it was added with no more."""
+    """End of its cooldown. It is only as strong as an emailed code, since it was added after a weaker verification."""
     misses: Mapped[int] = mapped_column(default=0, server_default="0")
     """Consecutive wrong codes as a second factor."""
     signs_in: Mapped[bool | None]
@@ -87,7 +87,7 @@ class Enrollment(db.Model):
         return method_of(self.method).is_second_alone(self, asked=asked)
 
     def in_cooldown(self, now: datetime) -> bool:
-        """Return whether it currently counts only as much as an emailed code."""
+        """Return whether it is currently only as strong as an emailed code."""
         return self.weak_until is not None and now < self.weak_until
 
 

@@ -58,9 +58,9 @@ def require_recent(session: AuthSession | None) -> None:
 
 
 def missing_proof(session: AuthSession, strengths: AssuranceLevels) -> list[str]:
-    """Return the methods of which one has to be verified before a sensitive change; [] if ``session`` needs no more.
+    """Return the methods that are strong enough for the verification that a sensitive change still needs.
 
-    Also [] if any of the user's methods is strong enough.
+    Return [] if ``session`` needs no further verification, or all of the user's methods are strong enough.
     :param strengths: the levels of the methods that the user has set up
     """
     now = clock.now()
@@ -72,7 +72,7 @@ def freshen(session: AuthSession, proof: str, *, held: bool = False) -> None:
     """Record that the user of ``session`` was just verified.
 
     :param proof: the method, in the format of ``amr``: ``authenticator``, or ``webauthn,uv``
-    :param held: whether it's in its cooldown, and counts only as much as an emailed code
+    :param held: whether it's in its cooldown, and only as strong as an emailed code
     """
     changes = assurance.proved_again(session, proof, clock.now(), held=held)
     changed(sa.update(AuthSession).where(AuthSession.id == session.id).values(**changes))

@@ -66,7 +66,7 @@ def restore_addresses(user: User, first: AddressChange, agent: str, *, strictly:
     Notifies the restored addresses and the removed ones. The caller holds the lock on the user's row.
     :param strictly: raise an error if that isn't possible, instead of leaving the addresses as they are
     :raises Rejected: ``undo_taken`` if a removed address belongs to another account by now, ``last_address`` if
-        the account couldn't be reached any more
+        the account could no longer be reached
     """
     changes = changes_since(user.id, first.created_at)
     try:

@@ -18,7 +18,7 @@ from app.sessions.models import AuthSession
 
 _VERIFIED = "uv"
 HELD = "held"
-"""Stored in ``proved_amr`` for a method in its cooldown, which counts only as much as an emailed code."""
+"""Stored in ``proved_amr`` for a method in its cooldown, which is only as strong as an emailed code."""
 
 
 def strength_of(amr: str | Iterable[str]) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT, too
 
 from app import clock
 from app.crypto import secrets

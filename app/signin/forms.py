@@ -38,7 +38,7 @@ class _Provided:
 
 
 def _a_code_method(form: BaseForm, field: Any) -> None:
-    """Require a method that sends codes from API clients. On pages, it's optional unless the form asks for it."""
+    """Check that the method can send codes. API clients must name one; on pages it's optional unless required."""
     if not field.data and (sends_json() or form.asks_for_method):
         raise StopValidation(message("us_method_not_available"))
     if field.data and field.data not in code_methods():

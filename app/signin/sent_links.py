@@ -1,6 +1,6 @@
 """One-time sign-in links that administrators send to people who can't sign in themselves.
 
-A link is sent only to the account's own verified email, so it proves as much as an emailed code, and the second factor
+A link is sent only to the account's own verified email, so it is equivalent to an emailed code, and the second factor
 is still required. It isn't bound to a browser, since the person has none that works. To make up for that, it is
 short-lived, works once, is invalidated by the next one, and all addresses of the account are notified immediately.
 Opening it spends nothing, since email scanners open links, too.

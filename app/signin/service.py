@@ -40,7 +40,7 @@ def send_code(identity: str, chosen: str | None, client: ClientContext, next_pag
     for_strangers = _letter_for_strangers(typed, method)  # always, since parsing a phone number takes time
     identity_value = typed.value
     if reached is None or reached.enrolled is None or not reached.destination or not reached.user.is_active:
-        whom = reached.user.id if reached else None  # so that later attempts are counted on this challenge
+        whom = reached.user.id if reached else None  # so that later attempts count against this challenge
         letter = for_strangers if reached is None else _letter_for_closed(reached, method)
         to = reached.destination if reached is not None and letter else identity_value
         decoy = ChallengeRequest(
