@@ -116,7 +116,7 @@ def remove_phone(user: User, session: AuthSession, client: ClientContext) -> Non
 def set_name(user: User, typed: str) -> None:
     """Set the user's display name; an empty text removes it.
 
-    :raises Rejected: on ``name`` ``name_invalid`` or ``invalid_input_length``
+    :raises Rejected: on ``name`` ``name_invalid`` or ``invalid_input_length``; ``too_many_requests``
     """
     try:
         name = names.read(typed)
@@ -126,6 +126,7 @@ def set_name(user: User, typed: str) -> None:
         raise Rejected("name_invalid", field="name") from None
     if name == (user.name or ""):
         return
+    throttling.take_of_account("names", user.id)  # each is an event, and posted to webhooks
     store_name(user, name)
     record("name.set" if name else "name.removed", user.id)
 

@@ -1,5 +1,6 @@
 """Rate limits by network address: per IPv4 address or IPv6 /64, with ten times the limit per /48; and penalties.
 
+Actions that a signed-in user could repeat in a loop are limited per account in the same way.
 Penalties are stored in the database, where every process sees them.
 """
 
@@ -40,6 +41,9 @@ TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 
 NETWORKS = 10
 """Factor between the limits of an IPv6 /48 and a /64. Both are common allocations to a single customer."""
+
+OF_ACCOUNT = {"names": (20, timedelta(hours=1))}
+"""Limits per account: how many, in what time."""
 
 _table = Penalty.__table__
 _c = _table.c
@@ -88,6 +92,17 @@ def allow(name: str, address: str, *, about: str = "") -> None:
         for bucket in _buckets(address):
             if not _limiter().test(_item(name, bucket), bucket, about):
                 _reject(name, bucket, about)
+
+
+def take_of_account(name: str, user_id: int) -> None:
+    """Count one action of an account, from any network address, towards the limit ``name``.
+
+    :param name: ``names``: changes of the display name
+    :raises Rejected: as ``take``
+    """
+    account = f"account {user_id}"
+    if settings.limits and not _limiter().hit(_item(name, account), account):
+        _reject(name, account)
 
 
 def stop(name: str, address: str, until: datetime | None) -> None:
@@ -159,6 +174,8 @@ def _buckets(address: str) -> tuple[str, ...]:
 
 
 def _item(name: str, bucket: str) -> RateLimitItem:
+    if name in OF_ACCOUNT:
+        return _window(name, *OF_ACCOUNT[name])
     if bucket == SHARED:
         most = settings.address_shared_share
     elif name == "starts":

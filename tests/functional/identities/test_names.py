@@ -51,6 +51,29 @@ def test_the_same_name_again_is_no_change(hers, rows):
     assert len([row for row in rows(Event) if row.name == "name.set"]) == 1
 
 
+@pytest.mark.one_database
+def test_an_account_changes_its_name_20_times_an_hour_wherever_it_asks_from(hers, ada, people, rows):
+    there = sign_in(hers.elsewhere(address="192.0.2.7"), ada)
+    for number in range(10):
+        assert hers.post(NAME, name=f"Ada {number}").ok
+        assert there.post(NAME, name=f"{number} Ada").ok
+    assert there.post(NAME, name="9 Ada").ok, "the same name again is no change"
+    answer = there.post(NAME, name=LOVELACE)
+    assert (answer.status, answer.codes, stored(rows, ada)) == (429, ["too_many_requests"], "9 Ada")
+    assert 3500 < int(answer.headers["Retry-After"]) <= 3601
+    eve = sign_in(hers.elsewhere(), people.open(email="eve@example.com"))
+    assert eve.post(NAME, name="Eve").ok
+    assert [event.facts["limit"] for event in rows(Event, name="limit.hit")] == ["names"]
+
+
+@pytest.mark.one_database
+def test_a_page_that_takes_no_more_names_says_when_and_keeps_what_was_typed(browser_wire, ada):
+    hers = sign_in(browser_wire, ada)
+    answers = [hers.post(NAME, name=f"Ada {number}") for number in range(21)]
+    assert 'data-wait="36' in answers[-1].text
+    assert answers[-1].page.value("name") == "Ada 20"
+
+
 @pytest.mark.parametrize(
     ("typed", "kept"),
     [
