@@ -1,1 +1,1 @@
-"""``make bench``: how fast the production server is, beside a bare floor app, in one interleaved run."""
+"""``make bench``: throughput of the production server compared with minimal apps, in a single interleaved run."""

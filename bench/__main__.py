@@ -1,4 +1,4 @@
-"""Runs the benchmark and prints its table: ``python -m bench --help``."""
+"""Run the benchmark and print its table: ``python -m bench --help``."""
 
 import argparse
 import signal
@@ -17,13 +17,13 @@ from bench.servers import ROOT, free_port, python
 from bench.subject import WORKS
 
 MARKS = {"floor": "floor", "safe floor": "safe"}
-"""What the others are compared with, and what the table calls it."""
+"""Baselines that the other subjects are compared with, and their names in the table."""
 
 FIRST_WITHIN = 20
-"""Seconds until somebody must have signed in: the first requests of a server take longest."""
+"""Seconds within which a first sign-in must succeed. A server's first requests are the slowest."""
 
 MOST_PER_SECOND = 4000
-"""More than any server here can do in a second: so much is made ready beforehand."""
+"""More operations per second than any server here can do; determines how much is prepared in advance."""
 
 
 def parse() -> argparse.Namespace:
@@ -42,9 +42,9 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure on each database and print."""
+    """Measure on each database and print the results."""
     options = parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are stopped then too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are stopped, too
     for kind in KINDS if options.database == "both" else (options.database,):
         with tempfile.TemporaryDirectory(prefix="latchkey-bench-") as made:
             print(f"\n{kind}: making {options.people:,} people ...", flush=True)
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def measure(kind: str, directory: Path, options: argparse.Namespace) -> Results:
-    """Run every work of every subject, interleaved, on one kind of database."""
+    """Run every work on every subject, interleaved, on one kind of database."""
     with ExitStack() as stack:
         made = stack.enter_context(databases(kind, directory))
         mail_port = free_port()
@@ -87,7 +87,7 @@ def measure(kind: str, directory: Path, options: argparse.Namespace) -> Results:
 
 
 def start(subjects: list[Any], results: Results, times: int) -> None:
-    """Start each subject this many times, in turn."""
+    """Start each subject ``times`` times, in turn."""
     for number in range(times):
         for subject in subjects:
             results.starts[subject.name].append(subject.start())
@@ -96,9 +96,9 @@ def start(subjects: list[Any], results: Results, times: int) -> None:
 
 
 def warm_up(subject: Any, made: Databases, options: argparse.Namespace) -> None:
-    """Sign people in, uncounted: what a server imports and caches is there then, and there are sessions to check.
+    """Sign people in without measuring, to fill imports and caches, and to create sessions for later checks.
 
-    :raises RuntimeError: when nobody could sign in
+    :raises RuntimeError: if no one could sign in
     """
     for _ in range(FIRST_WITHIN):
         subject.get_ready("W1", 0)
@@ -110,7 +110,7 @@ def warm_up(subject: Any, made: Databases, options: argparse.Namespace) -> None:
 
 
 def count_statements(subjects: list[Any], results: Results, works: list[str]) -> None:
-    """Count the statements of the subjects that this process can run."""
+    """Count the SQL statements of the subjects that can run in this process."""
     for subject in subjects:
         if hasattr(subject, "statements"):
             for work in (each for each in works if each not in subject.without):
@@ -118,7 +118,7 @@ def count_statements(subjects: list[Any], results: Results, works: list[str]) ->
 
 
 def make_subjects(made: Databases, directory: Path, mail_port: int, options: argparse.Namespace) -> list[Any]:
-    """Return both floors, and ours without limits and with."""
+    """Return both floor apps, and Latchkey with and without limits."""
     from bench.bare import Bare, Safe
     from bench.latchkey import Latchkey
 
@@ -134,7 +134,7 @@ def make_subjects(made: Databases, directory: Path, mail_port: int, options: arg
 def make_peers(
     made: Databases, directory: Path, mail_port: int, mailbox: Mailbox, options: argparse.Namespace
 ) -> list[Any]:
-    """Return the other packages, installed."""
+    """Install the other packages and return them as subjects."""
     from bench.peers.allauth import Allauth
     from bench.peers.better_auth import BetterAuth
     from bench.peers.flask_security import FlaskSecurity
@@ -148,7 +148,7 @@ def make_peers(
 
 
 def run(subject: Any, work: str, made: Databases, results: Results, options: argparse.Namespace) -> None:
-    """Let the clients do one work on one subject, and keep what that took."""
+    """Run one work on one subject, and store the measurements."""
     subject.get_ready(work, int(MOST_PER_SECOND * (options.seconds + WARM_UP)))
     scripts = subject.scripts(work, options.clients)
     results.add(subject.name, work, run_clients(subject.server, scripts, options.seconds, made), subject.settle())

@@ -1,4 +1,4 @@
-"""The floor and the safe floor as subjects: their people, and how clients use them."""
+"""The floor and safe floor apps as subjects: their accounts, and the client scripts for them."""
 
 import os
 import secrets
@@ -25,7 +25,7 @@ POINT = KEY.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPo
 
 
 class Bare:
-    """The floor app on a database of its own."""
+    """The floor app on its own database."""
 
     name = "floor"
     without: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class Bare:
         return 0.0
 
     def statements(self, work: str, operations: int = 50) -> dict[str, tuple[int, float]]:
-        """Return by request the SQL statements it takes and its processor time in ms, in this process alone."""
+        """Return the number of SQL statements and the CPU time in ms of each request, run in this process only."""
         self.get_ready(work, operations * 2)
         with self.app.app_context():
             engine = self.app.extensions["sqlalchemy"].engine
@@ -123,7 +123,7 @@ class Bare:
 
 
 class Safe(Bare):
-    """The safe floor on a database of its own. Clients call from homes of their own, since it limits each."""
+    """The safe floor on its own database. Clients use different IP addresses, because it limits each address."""
 
     name = "safe floor"
     without = ("W5",)
@@ -133,7 +133,7 @@ class Safe(Bare):
         self.keys: list[bytes] = []
         self.sessions: list[str] = []
         self.asked: list[tuple[str, str]] = []
-        """Cookie and link token of challenges that were made beforehand."""
+        """Cookie and link token of challenges created in advance."""
         self.next = 0
         self.environment = {"SAFE_FLOOR_DATABASE": database_url, "SAFE_FLOOR_KEY": secrets.token_hex(32)}
         self.server = granian("bench.safe_floor:app", self.environment, directory, processes)

@@ -1,10 +1,10 @@
-"""A load client on raw sockets: many clients, one thread, one epoll.
+"""A load generator on raw sockets: many clients, one thread, one epoll.
 
-Each client is a generator. It yields the bytes of a request, gets the
-:class:`Answer` back, and says with :class:`Done` that one operation ended.
-With :class:`Pause` it waits for something else than the server; that time
-does not count. Speaks only as much HTTP/1.1 as a benchmark needs: kept
-connections, and answers with a ``Content-Length`` or in chunks.
+Each client is a generator. It yields the bytes of a request, receives the
+:class:`Answer`, and yields :class:`Done` at the end of each operation.
+With :class:`Pause` it waits for something other than the server; that time
+isn't counted. Implements only the parts of HTTP/1.1 that a benchmark needs:
+persistent connections, and responses with a ``Content-Length`` or in chunks.
 """
 
 import select
@@ -14,12 +14,12 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 MOST = 65536
-"""Bytes read from a socket at once."""
+"""Maximum number of bytes to read from a socket at a time."""
 
 
 @dataclass(slots=True)
 class Answer:
-    """One HTTP answer: status, head as it came, and body."""
+    """An HTTP response: status, raw head, and body."""
 
     status: int
     head: bytes
@@ -27,11 +27,11 @@ class Answer:
 
     @property
     def closes(self) -> bool:
-        """Whether the server ends the connection after it."""
+        """Whether the server closes the connection after this response."""
         return self.status == 0 or b"\r\nconnection: close" in self.head.lower()
 
     def cookies(self) -> dict[str, str]:
-        """Return the cookies this answer sets, by name; deleted ones are left out."""
+        """Return the cookies this response sets, by name, without deleted ones."""
         found: dict[str, str] = {}
         for line in self.head.split(b"\r\n")[1:]:
             name, _, value = line.partition(b":")
@@ -43,7 +43,7 @@ class Answer:
         return found
 
     def header(self, name: str) -> str:
-        """Return the value of a header, or "" when it is not there."""
+        """Return the value of a header, or "" if it is missing."""
         wanted = name.lower().encode()
         for line in self.head.split(b"\r\n")[1:]:
             key, _, value = line.partition(b":")
@@ -57,32 +57,32 @@ CLOSED = Answer(0, b"", b"the server closed the connection")
 
 @dataclass(slots=True)
 class Done:
-    """One finished operation; ``right`` says whether it ended as it should."""
+    """A finished operation; ``right`` says whether it succeeded."""
 
     right: bool = True
     why: str = ""
 
 
 def failed(answer: Answer | None) -> Done:
-    """Return an operation that this answer did not end as it should."""
+    """Return a failed operation, with this response as the reason."""
     return Done(False, f"{answer and answer.status} {answer and answer.body[:200]!r}")
 
 
 @dataclass(slots=True)
 class Pause:
-    """Time that is not the server's: until ``ready`` says yes, or for ``most`` seconds."""
+    """Time not spent waiting for the server: until ``ready`` returns True, or for at most ``most`` seconds."""
 
     ready: Callable[[], bool]
     most: float = 5.0
 
 
 Script = Generator[bytes | Done | Pause, Answer | None, None]
-"""What a client does: yields requests, :class:`Pause` and :class:`Done`, for ever."""
+"""A client's script: yields requests, :class:`Pause` and :class:`Done`, endlessly."""
 
 
 @dataclass
 class Tally:
-    """What a run measured. Times are seconds of whole operations."""
+    """Measurements of a run. Times are durations of whole operations in seconds."""
 
     seconds: float = 0.0
     times: list[float] = field(default_factory=list)
@@ -90,17 +90,17 @@ class Tally:
 
     @property
     def rate(self) -> float:
-        """Operations per second that ended as they should."""
+        """Successful operations per second."""
         return len(self.times) / self.seconds if self.seconds else 0.0
 
     def percentile(self, share: float) -> float:
-        """Return the time below which this share (0 to 1) of operations ended."""
+        """Return the time within which this share (0 to 1) of operations finished."""
         ordered = sorted(self.times)
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
 
 
 class Client:
-    """One kept connection and the script it plays."""
+    """A persistent connection and the script it runs."""
 
     def __init__(self, address: tuple[str, int], script: Script) -> None:
         self.address = address
@@ -117,13 +117,13 @@ class Client:
         return made
 
     def connect_again(self) -> None:
-        """Replace the connection by a new one."""
+        """Replace the connection with a new one."""
         self.socket.close()
         self.buffer = b""
         self.socket = self.connect()
 
     def read(self) -> Answer | None:
-        """Read what has come; return an answer once it is whole."""
+        """Read available data; return the response once it is complete."""
         piece = self.socket.recv(MOST)
         if not piece:
             raise ConnectionError("the server closed the connection")
@@ -142,7 +142,7 @@ class Client:
         return Answer(int(head[9:12]), head, body)
 
     def advance(self, answer: Answer | None, tally: Tally, now: float) -> None:
-        """Give the script its answer and send the request it makes of it."""
+        """Pass the response to the script and send its next request."""
         self.pause = None
         step = self.script.send(answer)
         while not isinstance(step, bytes):
@@ -160,14 +160,14 @@ class Client:
         self.socket.sendall(step)
 
     def go_on(self, tally: Tally, now: float) -> None:
-        """End the pause if it is time; the operation began that much later then."""
+        """End the pause if it is over, and move the operation's start time forward by its duration."""
         if self.pause and (self.pause.ready() or now - self.paused > self.pause.most):
             self.began += now - self.paused
             self.advance(None, tally, now)
 
 
 def announced_length(head: bytes) -> int:
-    """Return the Content-Length of an answer's head; 0 when there is none."""
+    """Return the Content-Length in a response's head; 0 if there is none."""
     lower = head.lower()
     start = lower.find(b"\r\ncontent-length:")
     if start < 0:
@@ -177,7 +177,7 @@ def announced_length(head: bytes) -> int:
 
 
 def joined_chunks(data: bytes) -> tuple[bytes, bytes] | None:
-    """Return a body that came in chunks, and what follows it; None when it is not whole yet. Without trailers."""
+    """Return a chunked body and the data after it; None if it isn't complete yet. Doesn't support trailers."""
     body = []
     while True:
         size, line_end, data = data.partition(b"\r\n")
@@ -198,7 +198,7 @@ def drive(
     warm_up: float = 0.0,
     when_warm: Callable[[], None] = lambda: None,
 ) -> Tally:
-    """Let every script play on a connection of its own for this many seconds, after a warm-up that is not counted."""
+    """Run every script on its own connection for this many seconds, after a warm-up that isn't counted."""
     poll = select.epoll()
     clients: dict[int, Client] = {}
     try:

@@ -1,4 +1,4 @@
-"""The databases under the servers: files of SQLite, and PostgreSQL from its package, both as durable as by default."""
+"""Databases for the servers: SQLite files, and PostgreSQL from its package, both with their default durability."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ KINDS = ("sqlite", "postgresql")
 
 
 class Databases:
-    """Makes empty databases of one kind in a directory."""
+    """Creates empty databases of one kind in a directory."""
 
     def __init__(self, kind: str, directory: Path, server: Any) -> None:
         self.kind = kind
@@ -32,23 +32,23 @@ class Databases:
         return self.uri(name).replace("postgresql:", "postgresql+psycopg:", 1)
 
     def uri(self, name: str) -> str:
-        """Return what libpq connects to a database by."""
+        """Return the connection URI of a database for libpq."""
         return str(self._server.get_uri(database=name))
 
     def analyze(self) -> None:
-        """Have PostgreSQL learn how large its tables have become, as it does by itself within a minute."""
+        """Update PostgreSQL's table statistics, as autovacuum would within a minute."""
         for name in self._names if self.kind == "postgresql" else ():
             with psycopg.connect(self.uri(name), autocommit=True) as connection:
                 connection.execute("VACUUM ANALYZE")
 
     def processor_seconds(self) -> float:
-        """Return the processor time of all processes of PostgreSQL; SQLite's is in the processes that use it."""
+        """Return the CPU time of all PostgreSQL processes. SQLite's is part of the processes that use it."""
         return processor_seconds(self._server.get_pid()) if self._server else 0.0
 
 
 @contextmanager
 def databases(kind: str, directory: Path) -> Iterator[Databases]:
-    """Give databases of one kind as long as the block lasts."""
+    """Provide databases of one kind for the duration of the block."""
     if kind == "sqlite":
         yield Databases(kind, directory, None)
         return

@@ -1,4 +1,4 @@
-"""How every Flask app of the benchmark is connected: a pool of one size, and commits as durable as Latchkey's."""
+"""Database connections of all Flask apps in the benchmark: the same pool size, and commits as durable as Latchkey's."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ import sqlalchemy as sa
 
 
 def engine_options(url: str) -> dict[str, Any]:
-    """Return the options of the engine for a database."""
+    """Return the engine options for a database."""
     return {"pool_size": 16} | ({"connect_args": {"timeout": 5}} if url.startswith("sqlite") else {})
 
 
 def make_durable(engine: sa.Engine) -> None:
-    """Have SQLite keep a write-ahead log and sync it with each commit; PostgreSQL does so by itself."""
+    """Make SQLite use a write-ahead log and sync it at each commit, as PostgreSQL does by default."""
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _prepare_sqlite)
 

@@ -1,7 +1,7 @@
-"""The floor: the least a Flask app must do to sign somebody in. No forms, outbox, events, limits or CSRF.
+"""The floor: the minimum a Flask app must do to sign someone in. No forms, outbox, events, limits or CSRF protection.
 
-It looks a user up by an indexed address, checks a pyotp code, inserts a session row and commits. What it answers
-per second is the most that Flask, SQLAlchemy and the database give on this machine.
+It looks a user up by an indexed address, checks a code with pyotp, inserts a session row and commits. Its throughput
+is the upper bound for Flask, SQLAlchemy and the database on this machine.
 """
 
 import hashlib
@@ -29,13 +29,13 @@ COOKIE = "floor"
 
 
 class User(db.Model):
-    """Somebody with an address and a TOTP secret."""
+    """A user with an address and a TOTP secret."""
 
     id: Mapped[int] = mapped_column(primary_key=True)
     address: Mapped[str] = mapped_column(sa.String(254), unique=True)
     secret: Mapped[str] = mapped_column(sa.String(32))
     key: Mapped[bytes]
-    """A point on P-256: the public key of their passkey."""
+    """Public key of the user's passkey, a point on P-256."""
 
 
 class Session(db.Model):
@@ -48,7 +48,7 @@ class Session(db.Model):
 
 
 def create_app() -> Flask:
-    """Return the app on the database that FLOOR_DATABASE names."""
+    """Return the app, using the database in FLOOR_DATABASE."""
     app = Flask(__name__)
     url = os.environ["FLOOR_DATABASE"]
     app.config.update(SQLALCHEMY_DATABASE_URI=url, SQLALCHEMY_ENGINE_OPTIONS=engine_options(url))
@@ -67,14 +67,14 @@ def create_app() -> Flask:
 
 
 def send_code():  # type: ignore[no-untyped-def]
-    """Find the user and make the code that a mail would carry."""
+    """Find the user and create the code that an email would contain."""
     user = _find(request.get_json()["address"])
     pyotp.TOTP(user.secret).now()
     return {}
 
 
 def sign_in():  # type: ignore[no-untyped-def]
-    """Check the code and open a session."""
+    """Check the code and start a session."""
     asked = request.get_json()
     user = _find(asked["address"])
     if not pyotp.TOTP(user.secret).verify(asked["code"], valid_window=1):
@@ -85,7 +85,7 @@ def sign_in():  # type: ignore[no-untyped-def]
 
 
 def link():  # type: ignore[no-untyped-def]
-    """Check the link's code and open a session."""
+    """Check the link's code and start a session."""
     user = _find(request.args["address"])
     if not pyotp.TOTP(user.secret).verify(request.args["code"], valid_window=1):
         return {"error": "wrong"}, 400
@@ -95,12 +95,12 @@ def link():  # type: ignore[no-untyped-def]
 
 
 def challenge():  # type: ignore[no-untyped-def]
-    """Make a challenge, and keep it nowhere."""
+    """Create a challenge without storing it."""
     return {"challenge": secrets.token_urlsafe(32)}
 
 
 def passkey():  # type: ignore[no-untyped-def]
-    """Check a signature and open a session."""
+    """Check a signature and start a session."""
     asked = request.get_json()
     user = _find(asked["address"])
     key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), user.key)
@@ -111,7 +111,7 @@ def passkey():  # type: ignore[no-untyped-def]
 
 
 def me():  # type: ignore[no-untyped-def]
-    """Say who is signed in."""
+    """Return the signed-in user."""
     digest = hashlib.sha256(request.cookies[COOKIE].encode()).hexdigest()
     found = sa.select(Session, User).join(User, User.id == Session.user_id).where(Session.digest == digest)
     _session, user = db.session.execute(found).one()
@@ -119,7 +119,7 @@ def me():  # type: ignore[no-untyped-def]
 
 
 def one_row():  # type: ignore[no-untyped-def]
-    """Let pass whose session is known: the least that a proxy's question takes."""
+    """Allow requests with a valid session: the minimum work for a forward-auth check."""
     digest = hashlib.sha256(request.cookies[COOKIE].encode()).hexdigest()
     session = db.session.scalars(sa.select(Session).where(Session.digest == digest)).one()
     return "", 200, {"Remote-User": str(session.user_id)}

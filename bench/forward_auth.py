@@ -1,8 +1,8 @@
-"""Forward auth: requests that nginx lets pass after asking Latchkey, and after asking a bare Flask app.
+"""Forward auth: requests that nginx allows after asking Latchkey, and after asking a minimal Flask app.
 
-``python -m bench.forward_auth`` prints a table as ``python -m bench`` does. One nginx stands before both and asks by
-``auth_request`` before it answers with an empty image; the bare app (``floor.py``) reads one row by the digest of a
-cookie. ``--sessions 1000000`` fills the tables; requests are spread over all of them.
+``python -m bench.forward_auth`` prints a table like ``python -m bench``. One nginx in front of both sends an
+``auth_request`` before it responds with an empty image; the minimal app (``floor.py``) reads one row by the digest of
+a cookie. ``--sessions 1000000`` fills the tables; requests are spread over all of them.
 """
 
 import argparse
@@ -56,7 +56,7 @@ SERVER = """
 
 
 class Guarded:
-    """One subject behind nginx: who asks for something there, and how."""
+    """A subject behind nginx, and its client scripts."""
 
     name: str
     cookie: str
@@ -75,7 +75,7 @@ class Guarded:
 
 
 class Floor(Guarded):
-    """A Flask app that reads one row."""
+    """A Flask app that reads a single row."""
 
     name, cookie, path = "floor", "floor", "/one-row"
 
@@ -134,7 +134,7 @@ class Ours(Guarded):
 
 
 def _insert(app: Any, db: Any, model: Any, rows: list[dict[str, Any]]) -> None:
-    """Insert rows as any caller of SQLAlchemy would, and have the database learn how many there are."""
+    """Insert rows with SQLAlchemy, and update the database's table statistics."""
     import sqlalchemy as sa
 
     with app.app_context():
@@ -148,7 +148,7 @@ def _insert(app: Any, db: Any, model: Any, rows: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    """Measure both in turn and print."""
+    """Measure both in turn and print the results."""
     parser = argparse.ArgumentParser(prog="python -m bench.forward_auth", description=__doc__)
     parser.add_argument("--database", choices=(*KINDS, "both"), default="both")
     parser.add_argument("--sessions", type=int, default=20_000)
@@ -157,7 +157,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0)
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are stopped then too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are stopped, too
     for kind in KINDS if options.database == "both" else (options.database,):
         with tempfile.TemporaryDirectory(prefix="latchkey-bench-") as made, ExitStack() as stack:
             print(f"\n{kind}: {options.sessions:,} sessions", flush=True)
@@ -183,7 +183,7 @@ def _measure(kind: str, directory: Path, options: argparse.Namespace, stack: Exi
 
 
 def _start_nginx(directory: Path, subjects: list[Guarded], stack: ExitStack) -> list[int]:
-    """Start one nginx; return the port on which it guards each subject."""
+    """Start one nginx; return the port that protects each subject."""
     doors = [free_port() for _ in subjects]
     upstreams = "".join(
         f"upstream {each.name} {{ server 127.0.0.1:{each.server.port}; keepalive 64; }}\n" for each in subjects

@@ -1,7 +1,7 @@
-"""What a sign-in costs with few accounts and with many: ``python -m bench.growth --help``.
+"""Cost of a sign-in with few accounts and with many: ``python -m bench.growth --help``.
 
-Two databases of one kind, one filled with a thousand accounts and one with a million. The application runs in this
-process and does each work on the one and on the other in turn. The people who sign in are spread over all accounts.
+Uses two databases of one kind, one with a thousand accounts and one with a million. The application runs in this
+process and does each work on both in turn. The people who sign in are spread over all accounts.
 """
 
 import argparse
@@ -26,19 +26,19 @@ from bench.servers import ROOT, free_port, python
 
 WORKS = ("W1", "W2", "W3", "W4")
 AT_ONCE = 8
-"""People who ask for a code before the worker's part is done, and then sign in."""
+"""Number of people who request a code before the worker runs, and then sign in."""
 
 WARM_UP = 160
-"""Operations of each work that are not counted: a plan is kept from the tenth run of a statement on."""
+"""Uncounted operations of each work. PostgreSQL caches a plan from the tenth execution of a statement."""
 
 BATCH = 500
 
 
 class Filled(Latchkey):
-    """The service on a database that was filled by statements alone."""
+    """Latchkey on a database that was filled by SQL statements only."""
 
     def fill(self, size: Size, people: int) -> None:
-        """Fill it, and give ``people`` of the accounts a secret, so that they can sign in."""
+        """Fill the database, and give ``people`` of the accounts a secret, so that they can sign in."""
         self.name = f"{size.users:,} users, {size.events:,} events"
         command = python("-m", "flask", "--app", "wsgi", "db", "upgrade")
         subprocess.run(command, cwd=ROOT, env=os.environ | self.environment, check=True, capture_output=True)
@@ -55,7 +55,7 @@ class Filled(Latchkey):
             db.session.remove()
 
     def _enroll(self, every: int) -> None:
-        """Give each so many-th account a secret of its own, if it is not disabled."""
+        """Give every ``every``-th account its own secret, unless it is disabled."""
         from app.authenticators.enrollments import new_secret
         from app.challenges.passcodes import enrolled_context
         from app.enrollments.models import Enrollment
@@ -74,7 +74,7 @@ class Filled(Latchkey):
             db.session.commit()
 
     def deliver(self) -> None:
-        """Send what is due, as the worker does."""
+        """Send messages that are due, as the worker does."""
         from app.outbox import leases
         from app.outbox.delivery import send
 
@@ -84,9 +84,9 @@ class Filled(Latchkey):
                     send(messages)
 
     def play(self, work: str, operations: int) -> None:
-        """Do this many operations, in this process.
+        """Run this many operations in this process.
 
-        :raises RuntimeError: when one does not end as it should
+        :raises RuntimeError: if one fails
         """
         scripts = [(script, next(script)) for script in self.scripts(work, AT_ONCE if work == "W1" else 1)]
         while operations > 0:
@@ -118,7 +118,7 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the results."""
     options = parse()
     with tempfile.TemporaryDirectory(prefix="latchkey-growth-") as made, ExitStack() as stack:
         directory = Path(made)
@@ -140,7 +140,7 @@ def main() -> None:
 
 @contextmanager
 def _mail_server() -> Iterator[int]:
-    """Give the port of a mail server that keeps nothing."""
+    """Run a mail server that discards everything, and yield its port."""
     port = free_port()
     sink = subprocess.Popen(python("-m", "bench.sink", str(port)), cwd=ROOT)
     try:
@@ -152,13 +152,13 @@ def _mail_server() -> Iterator[int]:
 
 
 Costs = dict[tuple[str, str], list[tuple[float, float]]]
-"""By work and subject, for each round the seconds an operation took of this process and of PostgreSQL."""
+"""Seconds of CPU time per operation in this process and in PostgreSQL, for each round, by work and subject."""
 
 
 def measure(subjects: list[Filled], kept: Databases, options: argparse.Namespace) -> Costs:
-    """Have each work done on the one and on the other in turn, and return what an operation took."""
+    """Run each work on both subjects in turn; return the cost per operation."""
     costs: Costs = defaultdict(list)
-    for round_ in range(options.rounds + 1):  # the first one warms up
+    for round_ in range(options.rounds + 1):  # the first round is the warm-up
         operations = options.operations if round_ else WARM_UP
         for work in WORKS:
             for subject in subjects:
@@ -172,7 +172,7 @@ def measure(subjects: list[Filled], kept: Databases, options: argparse.Namespace
 
 
 def table(subjects: list[Filled], costs: Costs) -> str:
-    """Return medians over the rounds, in ms, and what the last subject takes compared with the first."""
+    """Return medians over the rounds in ms, and the cost of each subject relative to the first one."""
     lines = [f"{'':4}{'':34}{'cpu ms':>8}{'db ms':>8}{'sum':>8}{'of first':>10}"]
     for work in WORKS:
         first = 0.0

@@ -1,7 +1,7 @@
-"""Plays a client's script on the application in this process, and counts the SQL statements of each request.
+"""Run a client's script against the application in this process, and count the SQL statements of each request.
 
-``python -m bench.inside W1`` prints what each request of a work takes. Under a sampling profiler it shows where that
-goes: nothing but the application runs in the process.
+``python -m bench.inside W1`` prints the cost of each request of a work. Run it under a sampling profiler to see
+where the time goes, since nothing but the application runs in the process.
 """
 
 import argparse
@@ -27,10 +27,10 @@ HANDLE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{64}")
 def statements_per_request(
     app: Flask, engine: sa.Engine, script: Script, operations: int
 ) -> dict[str, tuple[int, float]]:
-    """Play ``script`` for this many operations; return by method and path the most statements and the median CPU ms.
+    """Run ``script`` for this many operations; return the maximum statements and median CPU ms by method and path.
 
-    Statements are those that SQLAlchemy sends; BEGIN and COMMIT are not among them.
-    :raises RuntimeError: when an operation does not end as it should
+    Counts the statements that SQLAlchemy sends, without BEGIN and COMMIT.
+    :raises RuntimeError: if an operation fails
     """
     counted = 0
     found: dict[str, list[tuple[int, float]]] = defaultdict(list)
@@ -59,20 +59,20 @@ def statements_per_request(
 
 
 def median_ms(each: Iterable[tuple[int, float]]) -> float:
-    """Return the median processor time in ms."""
+    """Return the median CPU time in ms."""
     times = sorted(spent for _, spent in each)
     return times[len(times) // 2] * 1000
 
 
 def name_of(raw: bytes) -> str:
-    """Return method and path of a request, without its query and without a handle in its path."""
+    """Return the method and path of a request, without its query, and with handles in the path replaced."""
     method, target, _ = raw.split(b" ", 2)
     path = target.partition(b"?")[0].decode()
     return f"{method.decode()} {HANDLE.sub('<state>', path)}"
 
 
 def call(app: Flask, raw: bytes) -> Answer:
-    """Give a request, as the bytes a socket would carry, to the application."""
+    """Pass a request, as raw HTTP bytes, to the application."""
     head, _, body = raw.partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
     method, target, _ = first.split(" ")
@@ -102,7 +102,7 @@ def call(app: Flask, raw: bytes) -> Answer:
 
 
 def main() -> None:
-    """Play one work and print statements and median processor time of each request."""
+    """Run one work and print the SQL statements and median CPU time of each request."""
     from bench.latchkey import Latchkey
 
     parser = argparse.ArgumentParser(prog="python -m bench.inside", description=main.__doc__)

@@ -1,4 +1,4 @@
-"""A large database, by statements alone: users with a mailbox and a browser each, events of 90 days, sessions, mail."""
+"""Fill a large database by SQL statements: users with an address and a browser, 90 days of events, sessions, emails."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ NAMES = (
     *("challenge.started", "challenge.sent", "sign_in.succeeded", "session.ended"),
     *("sign_in.failed", "factor.added", "group.member_added", "app.signed_in"),
 )
-"""Events, each as often as the others."""
+"""Names of the events, in equal shares."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much there is of everything."""
+    """Number of rows of each kind."""
 
     users: int
     events: int
@@ -30,7 +30,7 @@ class Size:
 
 
 def fill(url: str, size: Size) -> None:
-    """Fill a migrated, empty database, and have it analyzed. Its engine is of its own: the service's has deadlines."""
+    """Fill a migrated, empty database and analyze it. Uses its own engine, because the service's has deadlines."""
     engine = sa.create_engine(url)
     dialect = _SQLite if engine.dialect.name == "sqlite" else _PostgreSQL
     with engine.connect() as connection:

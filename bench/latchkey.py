@@ -1,7 +1,7 @@
 """Latchkey as a subject: ``flask serve`` as in production, and clients that know the keys.
 
-A client reads no mail: it derives the code that the mail carries by the application's own functions, from the
-secrets in the database. The mails are delivered all the same, by the server's own worker.
+Clients don't read emails: they derive the code in the email with the application's own functions, from the secrets
+in the database. The emails are still delivered, by the server's own worker.
 """
 
 import base64
@@ -30,7 +30,7 @@ SETTLE_WITHIN = 300.0
 
 @dataclass(slots=True)
 class Person:
-    """What a client knows of one account."""
+    """What a client knows about an account."""
 
     user_id: int
     enrolled_id: str
@@ -41,7 +41,7 @@ class Person:
 
 @dataclass(slots=True)
 class Asked:
-    """A challenge made beforehand, and the cookie of the browser that asked."""
+    """A challenge created in advance, and the cookie of the browser that requested it."""
 
     number: int
     cookie: str
@@ -59,11 +59,11 @@ LIMITED = {
     "LATCHKEY_MAILS_PER_DAY": "1000",
     "LATCHKEY_MAILS_PER_HOUR_OVERALL": "100000000",
 }
-"""With limits: those by network address as they are by default, the others out of the way of several rounds."""
+"""Settings for limits: the defaults for limits by IP address, and high values for the others over several rounds."""
 
 
 def environment(database_url: str, queue: Path, mail_port: int) -> dict[str, str]:
-    """Return the settings of a production server without limits, behind a proxy."""
+    """Return the settings of a production server behind a proxy, without limits."""
     return {
         "LATCHKEY_ENVIRONMENT": "production",
         "LATCHKEY_DATABASE_URL": database_url,
@@ -79,7 +79,7 @@ def environment(database_url: str, queue: Path, mail_port: int) -> dict[str, str
 
 
 class Latchkey:
-    """Our server on a database of its own, and an app on the same database in this process."""
+    """Our server on its own database, and an app on the same database in this process."""
 
     without: tuple[str, ...] = ()
 
@@ -93,7 +93,7 @@ class Latchkey:
         *more: str,
         limits: bool = False,
     ) -> None:
-        """``more`` are further options of ``flask serve``; with ``limits`` everybody calls from where they live."""
+        """``more`` are additional options of ``flask serve``; with ``limits`` everyone uses their own IP address."""
         self.name = "latchkey, limits on" if limits else "latchkey"
         self.count = people
         self.people: list[Person] = []
@@ -110,7 +110,7 @@ class Latchkey:
         self.server = Server(command, self.environment, directory / f"{self.name}.log", port)
 
     def populate(self) -> None:
-        """Migrate the database and open the accounts, as ``flask users import`` does."""
+        """Migrate the database and create the accounts, as ``flask users import`` does."""
         command = python("-m", "flask", "--app", "wsgi", "db", "upgrade")
         subprocess.run(command, cwd=ROOT, env=os.environ | self.environment, check=True, capture_output=True)
         os.environ.update(self.environment | {"LATCHKEY_LOG_LEVEL": "critical"})
@@ -130,7 +130,7 @@ class Latchkey:
             db.engine.dispose()
 
     def _learn(self) -> None:
-        """Read the mail secret of every account that has one."""
+        """Read the email code secret of every account that has one."""
         from app.challenges.passcodes import enrolled_context
         from app.enrollments.models import Enrollment
         from app.extensions import db, keyring
@@ -157,7 +157,7 @@ class Latchkey:
                     self._ask(range(first, min(first + LINKS_AT_ONCE, wanted)))
 
     def _ask(self, numbers: range) -> None:
-        """Store a sent challenge for each of these people, as if the mail had just come."""
+        """Store a sent challenge for each of these people, as if the email had just arrived."""
         from app import clock
         from app.challenges.magic_links import link_token
         from app.challenges.models import Challenge
@@ -183,7 +183,7 @@ class Latchkey:
         db.session.commit()
 
     def settle(self) -> float:
-        """Wait until every mail has left."""
+        """Wait until all emails have been sent."""
         from app.extensions import db
         from app.outbox import Message
 
@@ -198,7 +198,7 @@ class Latchkey:
         return time.perf_counter() - began
 
     def statements(self, work: str, operations: int = 50) -> dict[str, tuple[int, float]]:
-        """Return by request the SQL statements it takes and its processor time in ms, in this process alone."""
+        """Return the number of SQL statements and the CPU time in ms of each request, run in this process only."""
         from app.extensions import db
         from bench.inside import statements_per_request
 
@@ -236,7 +236,7 @@ class Latchkey:
         from app.crypto import secrets
 
         person = self.people[number]
-        given = cookie.split(".")[1]  # behind the lasting secret, the newest first (app/web/cookies.py)
+        given = cookie.split(".")[1]  # after the long-lived secret, newest first (app/web/cookies.py)
         known = {"method": "email", "subject": person.subject, "binding": secrets.digest(given)}
         with self.app.app_context():
             return passcode_of(Challenge(id=handle.partition(".")[0], purpose="sign_in", **known), person.root)
@@ -286,7 +286,7 @@ class Latchkey:
 
 
 def csrf(cookie: str) -> str:
-    """Return a token that goes with this browser cookie, as an earlier answer would have carried it."""
+    """Return a CSRF token for this browser cookie, as an earlier response would have included."""
     from app import clock
     from app.extensions import keyring
     from app.web import csrf as tokens

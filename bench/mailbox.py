@@ -1,4 +1,4 @@
-"""The mailboxes of a peer's people: a mail server of its own that tells the codes it gets."""
+"""The mailboxes of a peer's users: a mail server that reports the codes it receives."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from bench.servers import ROOT, free_port, python
 
 
 class Mailbox:
-    """Codes by address, as mails bring them. A client that needs one pauses until it is there."""
+    """Codes by email address. A client that needs one pauses until it arrives."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -21,11 +21,11 @@ class Mailbox:
         self._rest = b""
 
     def until_mail(self, address: str) -> Pause:
-        """Return the pause in which a mail for ``address`` comes."""
+        """Return a pause until an email for ``address`` arrives."""
         return Pause(lambda: self._has(address))
 
     def take(self, address: str) -> str:
-        """Take the code that came for ``address`` last, or "" when none did; done before one is asked for, too."""
+        """Remove and return the latest code for ``address``, or "". Also called in advance to discard old codes."""
         self._receive()
         return self._codes.pop(address, "")
 

@@ -1,4 +1,4 @@
-"""Requests as bytes, made once and sent often."""
+"""Build requests as bytes."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ def get(path: str, *, cookies: str = "", accept: str = "application/json", calle
     """Return a GET request.
 
     :param cookies: value of the Cookie header
-    :param caller: network address that a proxy has seen it come from
+    :param caller: IP address of the client, as reported by a proxy
     """
     more = f"Cookie: {cookies}\r\n" if cookies else ""
     if caller:
@@ -22,7 +22,7 @@ def get(path: str, *, cookies: str = "", accept: str = "application/json", calle
 
 
 def post(path: str, body: dict[str, Any], *, cookies: str = "", csrf: str = "", caller: str = "") -> bytes:
-    """Return a POST request with a JSON body, as a script in a page sends it; ``caller`` as in ``get``."""
+    """Return a POST request with a JSON body, as a page's script would send it; ``caller`` as in ``get``."""
     data = orjson.dumps(body)
     more = f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n"
     if caller:

@@ -1,4 +1,4 @@
-"""One passkey for each account, all of one key pair: what a browser and an authenticator would say."""
+"""One passkey for each account, all with the same key pair; simulates the browser and the authenticator."""
 
 import base64
 import hashlib
@@ -14,25 +14,25 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from bench.messages import HOST
 
 BATCH = 5000
-FLAGS = 0x05  # somebody was there, and showed it
+FLAGS = 0x05  # user present, user verified
 KEY = ec.generate_private_key(ec.SECP256R1())
 
 
 @dataclass(frozen=True, slots=True)
 class Passkey:
-    """What an account's authenticator keeps."""
+    """The credential stored in an account's authenticator."""
 
     credential_id: str
     user_handle: str
 
 
 def text(data: bytes) -> str:
-    """Return base64url without padding."""
+    """Encode as base64url without padding."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def make() -> list[Passkey]:
-    """Store a passkey for each user of the app that is running, as if each had made one; return what devices keep."""
+    """Store a passkey for each user of the current app, as if each had created one; return the credentials."""
     from webauthn.helpers import encode_cbor
 
     from app import clock
@@ -62,7 +62,7 @@ def make() -> list[Passkey]:
 
 
 def sign(passkey: Passkey, options: dict[str, Any]) -> str:
-    """Return what ``navigator.credentials.get`` would give for ``options``, as JSON text."""
+    """Return the response of ``navigator.credentials.get`` for ``options``, as JSON text."""
     said = {
         "type": "webauthn.get",
         "challenge": options["challenge"],

@@ -1,7 +1,7 @@
-"""OpenID Connect: codes exchanged, userinfo, introspection and silent requests, here and of npm oidc-provider.
+"""OpenID Connect: code exchange, userinfo, introspection and silent requests, in Latchkey and npm oidc-provider.
 
-``python -m bench.provider`` prints a table as ``python -m bench`` does. On PostgreSQL, two processes each, RS256. What
-the works need is in the database before the clock runs; every session belongs to a person of its own.
+``python -m bench.provider`` prints a table like ``python -m bench``. Uses PostgreSQL, two processes each, and RS256.
+All data is in the database before measuring starts; every session belongs to a different person.
 """
 
 import argparse
@@ -39,7 +39,7 @@ SECRET = secrets.token_urlsafe(32)
 
 @dataclass(slots=True)
 class Visitor:
-    """A person with a session, a code that is not used yet, and a token."""
+    """A person with a session, an unused code, and a token."""
 
     cookies: str
     code: str
@@ -52,7 +52,7 @@ def challenge() -> str:
 
 
 def form(path: str, fields: dict[str, str]) -> bytes:
-    """Return a request of the client ``app``, with its secret."""
+    """Return a form request of the client ``app``, with its secret."""
     body = urlencode(fields).encode()
     basic = base64.b64encode(f"app:{SECRET}".encode()).decode()
     return (
@@ -62,13 +62,13 @@ def form(path: str, fields: dict[str, str]) -> bytes:
 
 
 def fetch(path: str, header: str) -> bytes:
-    """Return a GET request with one header more."""
+    """Return a GET request with an additional header."""
     return f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n{header}\r\nX-Forwarded-Proto: https\r\n\r\n".encode()
 
 
 @dataclass
 class Paths:
-    """Where an endpoint is."""
+    """Paths of the endpoints."""
 
     authorize: str
     token: str
@@ -78,14 +78,14 @@ class Paths:
 
 
 class Provider:
-    """What both subjects share: visitors, and what a client does with them."""
+    """Base of both subjects: visitors, and the client scripts for them."""
 
     name: str
     server: Server
     paths: Paths
     visitors: list[Visitor]
     used: int = 0
-    """Codes that earlier rounds have taken."""
+    """Number of codes used in earlier rounds."""
 
     def start(self) -> float:
         return self.server.start(self.paths.ready)
@@ -128,7 +128,7 @@ class Provider:
 
 
 def done(answer: Answer | None, status: int, text: bytes) -> Done:
-    """Return how an operation ended."""
+    """Return an operation, successful if the response has this status and contains ``text``."""
     right = answer is not None and answer.status == status and text in answer.body
     return Done(right, f"{answer and answer.status} {answer and answer.body[:200]!r}")
 
@@ -151,7 +151,7 @@ class Ours(Provider):
         self.inner.environment["LATCHKEY_CLIENTS_FILE"] = str(clients)
 
     def populate(self) -> None:
-        """Open the accounts, and give each a session, a code and a token."""
+        """Create the accounts, each with a session, a code and a token."""
         self.inner.populate()
         import sqlalchemy as sa
 
@@ -222,7 +222,7 @@ class Theirs(Provider):
         self.server = Server(command, self.environment, directory / "peer.log", port)
 
     def populate(self) -> None:
-        """Have it make sessions, codes and tokens by its own models."""
+        """Create sessions, codes and tokens with the package's own models."""
         command = ["node", "bench/peer_provider.mjs", "make", str(self.people)]
         made = subprocess.run(command, cwd=ROOT, env=os.environ | self.environment, check=True, capture_output=True)
         lines = [line.split() for line in made.stdout.decode().splitlines()]
@@ -230,7 +230,7 @@ class Theirs(Provider):
 
 
 def main() -> None:
-    """Measure both in turn and print."""
+    """Measure both in turn and print the results."""
     parser = argparse.ArgumentParser(prog="python -m bench.provider", description=__doc__)
     parser.add_argument("--people", type=int, default=30_000)
     parser.add_argument("--clients", type=int, default=16)
@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--works", nargs="+", choices=WORKS, default=list(WORKS))
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are stopped then too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are stopped, too
     with tempfile.TemporaryDirectory(prefix="latchkey-bench-") as made, ExitStack() as stack:
         store = stack.enter_context(databases("postgresql", Path(made)))
         subjects: list[Provider] = []

@@ -1,4 +1,4 @@
-"""What was measured, and the table of it."""
+"""Measurements, and the table that shows them."""
 
 import statistics
 from collections import defaultdict
@@ -10,7 +10,7 @@ from bench.subject import WORKS
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One work of one subject in one round. Times are in seconds, processor times those of one operation."""
+    """One work of one subject in one round. Times are in seconds, CPU times per operation."""
 
     rate: float
     half: float
@@ -18,7 +18,7 @@ class Round:
     processor: float
     database: float
     cores: float
-    """Processors that the server kept busy, on average; ``database_cores`` likewise."""
+    """Average number of cores that the server kept busy; ``database_cores`` likewise."""
 
     database_cores: float
     wrong: int
@@ -27,7 +27,7 @@ class Round:
 
 @dataclass
 class Results:
-    """All rounds of all subjects. The others are compared with ``marks``: names of subjects, each with a short one."""
+    """All rounds of all subjects. ``marks`` are the baselines: names of subjects, with a short name for each."""
 
     names: list[str]
     marks: dict[str, str]
@@ -39,9 +39,10 @@ class Results:
     works: dict[str, str] = field(default_factory=lambda: WORKS)
 
     def add(self, name: str, work: str, run: Run, settled: float = 0.0) -> None:
-        """Keep what a run measured; ``settled`` is the seconds until the server had finished what was left.
+        """Store the measurements of a run; ``settled`` is the time in seconds until the server had finished its
+        backlog.
 
-        :raises RuntimeError: when not one operation ended as it should
+        :raises RuntimeError: if no operation succeeded
         """
         tally = run.tally
         if not tally.times:

@@ -1,4 +1,4 @@
-"""One run: clients at a server for some seconds, and what that took of every processor."""
+"""A run: clients send requests to a server for some seconds, while CPU time is measured."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from bench.databases import Databases
 from bench.servers import Server
 
 WARM_UP = 0.5
-"""Seconds of each run that are not counted."""
+"""Uncounted seconds at the start of each run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What clients saw, and the seconds of processor time that the server's and the database's processes took."""
+    """The clients' measurements, and the CPU seconds used by the server and the database."""
 
     tally: Tally
     server: float
@@ -22,9 +22,9 @@ class Run:
 def run_clients(
     server: Server, scripts: list[Script], seconds: float, databases: Databases, *, port: int | None = None
 ) -> Run:
-    """Let each script play on a connection of its own, at the server or at what stands before it on ``port``.
+    """Run each script on its own connection, to the server or to the proxy in front of it on ``port``.
 
-    PostgreSQL is one server for all subjects: its time is this run's as long as nothing else runs beside it.
+    One PostgreSQL server hosts all subjects: its CPU time is this run's as long as nothing else is running.
     """
     spent: list[tuple[float, float]] = []
 

@@ -1,8 +1,9 @@
-"""The safe floor: the security work that a sign-in by mailed code needs, in one Flask app without layers.
+"""The safe floor: the security measures that a sign-in with emailed codes needs, in a single Flask app without layers.
 
-Secrets are encrypted. A guess is counted and committed before the code is compared, five for each challenge. A
-challenge is of one browser, used once, and ends. Sessions are stored as digests, every event leaves a row, each network
-address has a limit. It makes code and link, but sends no mail. JSON and ``SameSite`` cookies stand in for CSRF tokens.
+Secrets are encrypted. An attempt is counted and committed before the code is compared, with five per challenge. A
+challenge is bound to a browser, can be used once, and expires. Sessions are stored as digests, every event is
+recorded, and each IP address is rate limited. It creates the code and link, but sends no email. JSON and
+``SameSite`` cookies take the place of CSRF tokens.
 """
 
 import hashlib
@@ -29,7 +30,7 @@ CHALLENGE_COOKIE, SESSION_COOKIE = "__Host-challenge", "__Host-session"
 
 
 class Base(DeclarativeBase):
-    """Base of the tables. Times are seconds since 1970."""
+    """Base of the tables. Times are Unix timestamps."""
 
 
 db = SQLAlchemy(model_class=Base)
@@ -82,7 +83,7 @@ RECORD = sa.text(
 
 
 class Limit:
-    """Counts the requests of each network address in the current minute, in this process."""
+    """Counts the requests of each IP address in the current minute, in this process."""
 
     def __init__(self) -> None:
         self.lock, self.minute, self.counts = threading.Lock(), 0, Counter[str]()
@@ -101,7 +102,7 @@ limit = Limit()
 
 
 def create_app() -> Flask:
-    """Return the app on the database that SAFE_FLOOR_DATABASE names; SAFE_FLOOR_KEY is 32 bytes in hex."""
+    """Return the app, using the database in SAFE_FLOOR_DATABASE. SAFE_FLOOR_KEY is 32 bytes in hex."""
     app, url = Flask(__name__), os.environ["SAFE_FLOOR_DATABASE"]
     app.config.update(SQLALCHEMY_DATABASE_URI=url, SQLALCHEMY_ENGINE_OPTIONS=engine_options(url))
     app.extensions["aead"] = AESGCM(bytes.fromhex(os.environ["SAFE_FLOOR_KEY"]))
@@ -116,7 +117,7 @@ def create_app() -> Flask:
 
 @views.post("/send-code")
 def send_code() -> Any:
-    """Make a challenge for an account; the answer is the same when there is none."""
+    """Create a challenge for an account; the response is the same if it doesn't exist."""
     limit.check()
     user = db.session.execute(FIND, {"address": request.get_json()["address"]}).one_or_none()
     cookie = secrets.token_urlsafe(32)
@@ -132,7 +133,7 @@ def send_code() -> Any:
 
 @views.post("/sign-in")
 def sign_in() -> Any:
-    """Count a guess, then compare it."""
+    """Count an attempt, then compare the code."""
     limit.check()
     challenge_id = _challenge_id()
     user_id = db.session.scalar(COUNT, {"id": challenge_id, "now": _now()})
@@ -148,7 +149,7 @@ def sign_in() -> Any:
 
 @views.get("/link")
 def link() -> Any:
-    """Sign in by the link, in the browser that asked. Its token is too long to be guessed."""
+    """Sign in with the link, in the browser that requested it. Its token is too long to guess."""
     limit.check()
     challenge_id = _challenge_id()
     user = db.session.execute(LINK, {"id": challenge_id, "now": _now()}).one_or_none()
@@ -160,14 +161,14 @@ def link() -> Any:
 
 @views.get("/me")
 def me() -> Any:
-    """Say who is signed in."""
+    """Return the signed-in user."""
     token = {"digest": digest(request.cookies.get(SESSION_COOKIE, "")), "now": _now()}
     user = db.session.execute(CHECK, token).one_or_none()
     return {"user": user.id, "address": user.address} if user else ({"error": "signed out"}, 401)
 
 
 def _complete(response: Any, challenge_id: str, user_id: int) -> Any:
-    """Spend the challenge, if no other request has, and start a session."""
+    """Mark the challenge as used, unless another request already has, and start a session."""
     if not db.session.execute(SPEND, {"id": challenge_id, "now": _now()}).rowcount:
         return {"error": "wrong"}, 400
     token = secrets.token_urlsafe(32)
@@ -201,13 +202,13 @@ def digest(token: str) -> str:
 
 
 def code_of(secret: bytes, challenge_id: str) -> bytes:
-    """Return the eight digits of the mail."""
+    """Return the eight-digit code in the email."""
     number = int.from_bytes(hmac.digest(secret, b"code" + challenge_id.encode(), "sha256"))
     return b"%08d" % (number % 10**8)
 
 
 def link_token_of(secret: bytes, challenge_id: str) -> bytes:
-    """Return what the mail's link carries."""
+    """Return the token in the email's link."""
     return hmac.digest(secret, b"link" + challenge_id.encode(), "sha256").hex().encode()
 
 

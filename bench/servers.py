@@ -1,4 +1,4 @@
-"""Starts and stops servers, and reads what they cost."""
+"""Start and stop servers, and measure their resource usage."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ START_WITHIN, STOP_WITHIN = 60.0, 40.0
 
 
 class Server:
-    """One server program with all its processes."""
+    """A server with all its processes."""
 
     def __init__(self, command: list[str], environment: dict[str, str], log: Path, port: int) -> None:
         self.command = command
@@ -32,7 +32,7 @@ class Server:
         return ("127.0.0.1", self.port)
 
     def start(self, path: str) -> float:
-        """Start it; return the seconds until ``path`` was answered with 200. Raises RuntimeError when it never is."""
+        """Start it; return the seconds until ``path`` responds with 200. Raise RuntimeError if it never does."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         began = time.perf_counter()
         with self.log.open("wb") as output:
@@ -60,7 +60,7 @@ class Server:
             return False
 
     def stop(self) -> None:
-        """End it, if it runs."""
+        """Stop it, if it is running."""
         if self.process is None or self.process.poll() is not None:
             return
         self.process.send_signal(signal.SIGTERM)
@@ -71,11 +71,11 @@ class Server:
             self.process.wait()
 
     def memory(self) -> list[float]:
-        """Return the proportional set size of each of its processes in MB, its first process first."""
+        """Return the proportional set size of each of its processes in MB, starting with the main process."""
         return [_proportional_set_size(process.pid) for process in self._processes()]
 
     def processor_seconds(self) -> float:
-        """Return the processor time that its processes have taken."""
+        """Return the CPU time that its processes have used."""
         return processor_seconds(self.process.pid) if self.process else 0.0
 
     def _processes(self) -> list[psutil.Process]:
@@ -83,13 +83,13 @@ class Server:
 
 
 def tree(pid: int) -> list[psutil.Process]:
-    """Return a process and all below it."""
+    """Return a process and its descendants."""
     first = psutil.Process(pid)
     return [first, *first.children(recursive=True)]
 
 
 def processor_seconds(pid: int) -> float:
-    """Return the processor time that a process and all below it have taken, those that ended meanwhile included."""
+    """Return the CPU time used by a process and its descendants, including those that have exited."""
     total = 0.0
     for process in tree(pid):
         with suppress(psutil.NoSuchProcess):
@@ -108,17 +108,17 @@ def _proportional_set_size(pid: int) -> float:
 def granian(
     app: str, environment: dict[str, str], directory: Path, processes: int, python: str = sys.executable
 ) -> Server:
-    """Return a server of a WSGI app, in as many processes, run by this Python or another; it is not started yet."""
+    """Return a server for a WSGI app, not started yet, with this number of processes, run by this or another Python."""
     port = free_port()
     command = [python, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", str(processes), "--blocking-threads", "4", "--no-ws", "--http", "1"]
-    # A worker that is told to stop while it starts never does.
+    # A worker that gets the stop signal while it is starting never stops.
     command += ["--workers-kill-timeout", "1", app]
     return Server(command, environment, directory / f"{app.partition(':')[0]}.log", port)
 
 
 def free_port() -> int:
-    """Return a port on which nothing listens now."""
+    """Return a port that is currently free."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,6 +1,6 @@
-"""A mail server that accepts everything and keeps nothing: ``python -m bench.sink PORT``.
+"""A mail server that accepts and discards everything: ``python -m bench.sink PORT``.
 
-``python -m bench.sink PORT codes`` also prints each mail's address and the code in it (``mailbox.py`` reads them).
+``python -m bench.sink PORT codes`` also prints each email's recipient and code (read by ``mailbox.py``).
 """
 
 import asyncio
@@ -17,11 +17,11 @@ ANSWERS = {
 
 RECIPIENT = re.compile(rb"(?i)RCPT TO:<([^>]+)>")
 CODE = re.compile(rb"(?m)^([0-9]{6}|[A-Z0-9]{4}-[A-Z0-9]{4})\r$")
-"""Codes as the peers write them, on a line of their own."""
+"""Format of the peers' codes, each on a line of its own."""
 
 
 async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer one client until it leaves."""
+    """Serve one client until it disconnects."""
     recipient = b""
     writer.write(b"220 sink\r\n")
     try:
@@ -44,7 +44,7 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 def tell(recipient: bytes, mail: bytes) -> None:
-    """Print the code in a mail, if anyone wants to know."""
+    """Print the code in an email, if codes were requested."""
     if "codes" in sys.argv and (code := CODE.search(mail)):
         os.write(1, b"%s %s\n" % (recipient, code[1]))
 

@@ -1,4 +1,4 @@
-"""What is measured: a server with people in its database, and how a client does each work on it."""
+"""What is measured: a server with accounts in its database, and a client script for each work."""
 
 from collections.abc import Collection, Iterator
 from typing import Protocol
@@ -16,19 +16,19 @@ WORKS = {
 
 
 class Subject(Protocol):
-    """One program under test. Every client of a run works on people of its own."""
+    """A program under test. Every client of a run works on different accounts."""
 
     name: str
     server: Server
     without: Collection[str]
-    """Works that its clients do not do."""
+    """Works that its clients can't do."""
 
     def start(self) -> float:
-        """Start the server; return the seconds to its first 200."""
+        """Start the server; return the seconds until its first 200 response."""
         ...
 
     def get_ready(self, work: str, operations: int) -> None:
-        """Make what this many operations of a work need, before the clock runs."""
+        """Prepare the data for this many operations of a work, before measuring starts."""
         ...
 
     def scripts(self, work: str, clients: int) -> list[Script]:
@@ -36,12 +36,12 @@ class Subject(Protocol):
         ...
 
     def settle(self) -> float:
-        """Wait until the server has no work left over; return the seconds that took."""
+        """Wait until the server has finished its backlog; return the seconds that took."""
         ...
 
 
 def shares(count: int, clients: int, first: int) -> list[Iterator[int]]:
-    """Deal the numbers below ``count`` to the clients, each its own, round and round from ``first`` on."""
+    """Distribute the numbers below ``count`` among the clients, without overlap, cycling endlessly from ``first``."""
 
     def share(client: int) -> Iterator[int]:
         number = first + client
@@ -53,10 +53,10 @@ def shares(count: int, clients: int, first: int) -> list[Iterator[int]]:
 
 
 def address(number: int) -> str:
-    """Return the mail address of a person."""
+    """Return the email address of a person."""
     return f"person{number}@example.com"
 
 
 def home(number: int) -> str:
-    """Return the network address of a person."""
+    """Return the IP address of a person."""
     return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"

@@ -1,1 +1,1 @@
-"""Other packages as subjects, each as its documents set it up, installed under ``.cache/bench``."""
+"""Other packages as subjects, each set up as documented and installed under ``.cache/bench``."""

@@ -1,4 +1,4 @@
-"""django-allauth, headless, as a subject. Clients read the codes in the mails it sends."""
+"""django-allauth, headless, as a subject. Clients read the codes in its emails."""
 
 import os
 import secrets
@@ -18,18 +18,18 @@ TRIES = 5
 
 
 class Allauth:
-    """django-allauth on a database of its own, served as the floor is."""
+    """django-allauth on its own database, served in the same way as the floor."""
 
     name = "django-allauth"
     without = ("W3", "W5")
-    """It has no links to sign in by; passkeys are not played."""
+    """It has no sign-in links, and passkeys aren't implemented here."""
 
     def __init__(self, database_url: str, people: int, directory: Path, processes: int, mailbox: Mailbox) -> None:
         self.count = people
         self.mailbox = mailbox
         self.sessions: list[str] = []
         self.asked: list[str] = []
-        """Session keys of sign-ins that were started beforehand."""
+        """Session keys of sign-ins started in advance."""
         self.next = 0
         self.python = python_of("django-allauth")
         self.environment = {
@@ -45,7 +45,7 @@ class Allauth:
         return done.stdout.decode().split()
 
     def populate(self) -> None:
-        """Make the tables and the people."""
+        """Create the tables and the people."""
         self._run("people", self.count)
 
     def start(self) -> float:

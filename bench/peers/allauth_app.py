@@ -1,7 +1,7 @@
-"""django-allauth, headless, as its documents set it up; runs in an environment of its own.
+"""django-allauth, headless, set up as documented; runs in its own virtual environment.
 
-``python -m bench.peers.allauth_app people N`` makes the tables and people. ``... ask N`` starts a sign-in for each of
-N people, as a request for a code does but for the mail, and prints the session keys.
+``python -m bench.peers.allauth_app people N`` creates the tables and people. ``... ask N`` starts a sign-in for each
+of N people, like a request for a code but without the email, and prints the session keys.
 """
 
 import os
@@ -18,7 +18,7 @@ BATCH = 5000
 
 
 def database(url: str) -> dict[str, object]:
-    """Return Django's settings of a database; a thread keeps its connection."""
+    """Return Django's settings for a database, with one persistent connection per thread."""
     if url.startswith("sqlite:///"):
         durable = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL"  # the same durability as ours
         options = {"init_command": durable, "transaction_mode": "IMMEDIATE", "timeout": 5}
@@ -96,7 +96,7 @@ urlpatterns = [
 
 
 def make_people(count: int) -> None:
-    """Make tables and people."""
+    """Create the tables and people."""
     call_command("migrate", verbosity=0)
     for first in range(0, count, BATCH):
         numbers = range(first, min(first + BATCH, count))
@@ -110,7 +110,7 @@ def make_people(count: int) -> None:
 
 
 def ask(count: int) -> None:
-    """Store a session with a started sign-in for each of so many people, and print its key."""
+    """Store a session with a started sign-in for each of ``count`` people, and print its key."""
     until, sessions = timezone.now() + timedelta(days=1), []
     for user in User.objects.order_by("pk")[:count]:
         data = LoginCodeVerificationProcess.initial_state(user=user, email=user.email)

@@ -1,4 +1,4 @@
-"""Better Auth as a subject. Clients read the codes in its mails; links are put into its database beforehand."""
+"""Better Auth as a subject. Clients read the codes in its emails; links are inserted into its database in advance."""
 
 import os
 import secrets
@@ -24,7 +24,7 @@ COOKIE = "__Secure-better-auth.session_token"
 
 
 class BetterAuth:
-    """Better Auth on a database of its own, in two processes of Node."""
+    """Better Auth on its own database, in two Node processes."""
 
     name = "better-auth"
     without = ("W5",)
@@ -34,7 +34,7 @@ class BetterAuth:
         self.mailbox = mailbox
         self.sessions: list[str] = []
         self.asked: list[str] = []
-        """Tokens of links that were sent, or addresses that codes were sent to."""
+        """Tokens of links, or addresses with a code, created in advance."""
         self.next = 0
         self.engine = sa.create_engine(database_url, poolclass=sa.NullPool)
         self.environment = {
@@ -50,7 +50,7 @@ class BetterAuth:
         self.server = Server(command, self.environment, directory / "better-auth.log", port)
 
     def populate(self) -> None:
-        """Make the tables and the people."""
+        """Create the tables and the people."""
         subprocess.run(["node", self.app, "make"], env=os.environ | self.environment, check=True)
         now = self._moment()
         rows = ({"id": f"u{number}", "email": address(number), "now": now} for number in range(self.count))
@@ -61,7 +61,7 @@ class BetterAuth:
         )
 
     def _moment(self, minutes: int = 0) -> Any:
-        """Return a time as the package stores it in this database."""
+        """Return a time in the format that the package stores in this database."""
         moment = datetime.now(UTC) + timedelta(minutes=minutes)
         sqlite = self.engine.dialect.name == "sqlite"
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z") if sqlite else moment
@@ -88,7 +88,7 @@ class BetterAuth:
             self._ask({f"sign-in-otp-{email}": b"123456:0" for email in self.asked})
 
     def _ask(self, values: dict[str, bytes]) -> None:
-        """Store what the package keeps of codes and links that were sent, by its name for each."""
+        """Store codes and links as if the package had sent them, keyed by its identifiers."""
         now, end = self._moment(), self._moment(minutes=10)
         with self.engine.begin() as connection:
             connection.execute(sa.text("DELETE FROM verification"))

@@ -1,4 +1,4 @@
-"""Flask-Security-Too as a subject. Its people share one secret, which the load client knows: it derives the codes."""
+"""Flask-Security-Too as a subject. All accounts share one secret, from which the load client derives the codes."""
 
 import os
 import secrets
@@ -17,11 +17,11 @@ from bench.subject import address, shares
 
 
 class FlaskSecurity:
-    """Flask-Security-Too on a database of its own, served as the floor is."""
+    """Flask-Security-Too on its own database, served in the same way as the floor."""
 
     name = "flask-security"
     without = ("W5",)
-    """Works that this client does not do on it."""
+    """Works that this client doesn't implement."""
 
     def __init__(self, database_url: str, people: int, directory: Path, processes: int, mail_port: int) -> None:
         self.count = people
@@ -39,7 +39,7 @@ class FlaskSecurity:
         self.server = granian(app, self.environment, directory, processes, self.python)
 
     def populate(self) -> None:
-        """Make the tables and the people."""
+        """Create the tables and the people."""
         command = [self.python, "-m", "bench.peers.flask_security_app", str(self.count)]
         made = subprocess.run(command, cwd=ROOT, env=os.environ | self.environment, check=True, capture_output=True)
         self.secret, *self.names = made.stdout.decode().split()
@@ -58,7 +58,7 @@ class FlaskSecurity:
         return [plays[work](share) for share in shares(self.count, clients, self.next)]
 
     def _visit(self) -> Iterator[bytes]:
-        """Get the cookie and the CSRF token that a visitor has from the first page; once for each client."""
+        """Get a visitor's cookie and CSRF token from the first page; once per client."""
         answer = yield get("/us-signin")  # type: ignore[misc]
         return cookie_line(answer.cookies()), orjson.loads(answer.body)["response"]["csrf_token"]  # type: ignore[return-value]
 

@@ -1,7 +1,7 @@
-"""Flask-Security-Too with unified sign-in, as its documentation sets it up; runs in an environment of its own.
+"""Flask-Security-Too with unified sign-in, set up as documented; runs in its own virtual environment.
 
-``python -m bench.peers.flask_security_app PEOPLE`` makes its tables and people. All people share one TOTP secret, so
-that the load client knows it: each use opens it anew, as with secrets of their own.
+``python -m bench.peers.flask_security_app PEOPLE`` creates the tables and people. All people share one TOTP secret,
+so that the load client knows it; the server decrypts it at each use, just as it would separate secrets.
 """
 
 import json
@@ -29,7 +29,7 @@ class Role(db.Model, models.FsRoleMixin):
 
 
 class User(db.Model, models.FsUserMixin):
-    """Somebody with an address. The package looks addresses up without regard to case and has no index for that."""
+    """A user with an email address. The package looks addresses up case-insensitively, but has no index for that."""
 
     __table_args__ = (sa.Index("ix_user_lower_email", sa.text("lower(email)")),)
 
@@ -39,7 +39,7 @@ class WebAuthn(db.Model, models.FsWebAuthnMixin):
 
 
 def create_app() -> Flask:
-    """Return the app that PEER_DATABASE and PEER_MAIL_PORT describe."""
+    """Return the app configured by PEER_DATABASE and PEER_MAIL_PORT."""
     app = Flask(__name__)
     url = os.environ["PEER_DATABASE"]
     app.config.update(
@@ -69,7 +69,7 @@ def create_app() -> Flask:
 
 
 def populate(people: int) -> None:
-    """Make tables and people, and print the secret and each person's public id."""
+    """Create the tables and people; print the secret and each person's public ID."""
     app = create_app()
     with app.app_context():
         db.create_all()

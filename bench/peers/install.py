@@ -1,4 +1,4 @@
-"""Installs what the peers need under ``.cache/bench``, at their first use and when their pins have changed."""
+"""Install the peers' dependencies under ``.cache/bench``, at first use and when their pins have changed."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ PLACE = ROOT / ".cache" / "bench"
 
 
 def python_of(peer: str) -> str:
-    """Return the Python of an environment with what ``PEER.txt`` pins."""
+    """Return the Python of a virtual environment with the packages pinned in ``PEER.txt``."""
     pins, place = HERE / f"{peer}.txt", PLACE / peer
 
     def install() -> None:
@@ -28,9 +28,9 @@ def python_of(peer: str) -> str:
 
 
 def node_app(name: str) -> Path:
-    """Return a copy of the Node app ``name`` beside the packages that ``package-lock.json`` pins, where it finds them.
+    """Return a copy of the Node app ``name`` next to the packages pinned in ``package-lock.json``, where it finds them.
 
-    better-sqlite3 is compiled here: nothing is downloaded but packages.
+    better-sqlite3 is compiled here, so that only packages are downloaded.
     """
     place = PLACE / "node"
     files = [HERE / "package.json", HERE / "package-lock.json"]
@@ -49,7 +49,7 @@ def node_app(name: str) -> Path:
 
 
 def _if_changed(place: Path, pins: list[Path], install: Callable[[], None]) -> None:
-    """Install into an empty ``place`` unless just these pins are installed there."""
+    """Install into an empty ``place``, unless exactly these pins are already installed there."""
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in pins)).hexdigest()
     done = place / "installed"
     if not done.exists() or done.read_text() != digest:
