@@ -1,4 +1,4 @@
-"""The tests: unit/<room>, functional/<feature>, browser, house (the rules this house keeps)."""
+"""The tests: unit/<package>, functional/<feature>, browser, architecture (rules for this codebase), and others."""
 
 import pytest
 

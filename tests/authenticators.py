@@ -1,4 +1,4 @@
-"""An authenticator in software, which does what it is told: also what no real one would do.
+"""A software authenticator that does whatever a test asks, including what no real one would do.
 
 def test_it(wire, device):
     options, state = ...
@@ -23,18 +23,18 @@ PRESENT, VERIFIED, MAY_SYNC, SYNCED, HAS_KEY = 0x01, 0x04, 0x08, 0x10, 0x40
 
 
 def encoded(data: bytes) -> str:
-    """Return base64url without padding."""
+    """Encode as base64url without padding."""
     return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def decoded(text: str) -> bytes:
-    """Return what base64url without padding says."""
+    """Decode base64url without padding."""
     return urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 @dataclass
 class Key:
-    """A passkey that a device keeps."""
+    """A passkey stored on a device."""
 
     id: bytes
     private: Any
@@ -44,10 +44,11 @@ class Key:
 
 @dataclass
 class Device:
-    """An authenticator and the browser in front of it. What it says can be bent by keywords of ``make`` and ``sign``.
+    """An authenticator and the browser in front of it. Keywords of ``make`` and ``sign`` override parts of the
+    response.
 
-    :ivar flags: what it says of its holder and of syncing, by default that somebody was there and showed it
-    :ivar counts: by how much its counter goes up with each use; 0 for a synced one, which counts nothing
+    :ivar flags: user and backup flags, by default user present and verified, and backed up
+    :ivar counts: increment of the signature counter at each use; 0 for a synced authenticator, which doesn't count
     """
 
     flags: int = PRESENT | VERIFIED | MAY_SYNC | SYNCED
@@ -57,7 +58,7 @@ class Device:
     keys: list[Key] = field(default_factory=list)
 
     def make(self, options: dict[str, Any], **bent: Any) -> str:
-        """Return the credential, as JSON text, that ``navigator.credentials.create`` would give."""
+        """Return the result of ``navigator.credentials.create`` as JSON text."""
         key = Key(bent.get("id", os.urandom(32)), self._private(), decoded(options["user"]["id"]))
         self.keys.append(key)
         attested = self.aaguid + len(key.id).to_bytes(2, "big") + key.id + cbor2.dumps(self._cose(key))
@@ -71,9 +72,9 @@ class Device:
         return json.dumps(self._whole(key, response, bent) | {"clientExtensionResults": {"credProps": {"rk": True}}})
 
     def sign(self, options: dict[str, Any], key: Key | None = None, **bent: Any) -> str:
-        """Return the credential, as JSON text, that ``navigator.credentials.get`` would give.
+        """Return the result of ``navigator.credentials.get`` as JSON text.
 
-        :param key: the one to sign with, by default the newest
+        :param key: the key to sign with, by default the newest
         """
         key = key or self.keys[-1]
         key.count = bent.get("count", key.count + self.counts)

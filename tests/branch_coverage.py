@@ -1,7 +1,7 @@
-"""Branch coverage of app and config in a run of everything: which ways through them no test took (tests/ways.py).
+"""Branch coverage of app and config in a full run: which branches no test took (tests/ways.py).
 
-All cases of all tests count, in the test processes themselves; servers that tests start do not. ``make coverage``
-measures by lines, and lists them.
+All tests count, but only in the test processes themselves, not in servers that tests start. ``make coverage``
+measures line coverage and lists the lines.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give all test processes one directory for what they measure."""
+    """Create one directory for the measurements of all test processes."""
     if config.getoption("--floor") is not None:
         shared = getattr(config, "workerinput", {}).get("coverage")
         config.stash[DATA] = Path(shared or tempfile.mkdtemp(prefix="latchkey-coverage-"))
@@ -35,13 +35,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a test process of pytest-xdist where that directory is."""
+    """Pass the directory to a pytest-xdist worker."""
     if DATA in node.config.stash:
         node.workerinput["coverage"] = str(node.config.stash[DATA])
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Load the whole application, so that modules that no test needs count, too."""
+    """Import the whole application, so that modules that no test imports count, too."""
     if DATA in session.config.stash and not session.config.getoption("numprocesses", None):
         ways.note(PACKAGES)
         from tests import preloaded  # noqa: F401
@@ -49,7 +49,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Keep what this process has measured; at the end of the run fail when it is less than the floor."""
+    """Store this process's measurements; at the end of the run, fail if coverage is below the floor."""
     config = session.config
     if DATA not in config.stash:
         return
@@ -59,7 +59,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     whole = ways.together(config.stash[DATA])
     shutil.rmtree(config.stash[DATA])
     if not whole:
-        return  # the run was broken off
+        return  # the run was interrupted
     floor = config.getoption("--floor")
     taken = [way for found in whole.values() for way in found]
     percent = 100 * sum(taken) / len(taken)
@@ -69,7 +69,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print it."""
+    """Print the coverage."""
     if REPORT in config.stash:
         terminalreporter.section("coverage")
         terminalreporter.write_line(config.stash[REPORT])

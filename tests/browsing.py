@@ -1,4 +1,4 @@
-"""A real Chromium, and axe-core to look at pages with."""
+"""A real Chromium, and axe-core to check pages."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 OF_COLOUR = ["color-contrast", "link-in-text-block"]
-"""The rules among them that look at colours."""
+"""The rules that check colors."""
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 CHROMIUM = os.environ.get("LATCHKEY_TEST_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-"""Where Chromium is: what LATCHKEY_TEST_CHROMIUM says, or what the system has. The shell is Chromium without windows:
-the same pages take it half the processor time."""
+"""Path of Chromium: from LATCHKEY_TEST_CHROMIUM, or found on the system. The headless shell is Chromium without
+windows, and needs half the CPU time for the same pages."""
 
 
 EXPLAINED = {
@@ -33,7 +33,7 @@ EXPLAINED = {
     },
     "frame-tested": {"iframe.letter-page": "a developer's look at an email, in which no script runs"},
 }
-"""What axe-core can't decide (it calls that incomplete) and we have: why, by rule and selector. All else is a fault."""
+"""Results that axe-core reports as incomplete and we have checked: why, by rule and selector. All others are faults."""
 
 FAULTS = """async ([options, explained]) => {
   const found = await axe.run(document, options);
@@ -44,7 +44,7 @@ FAULTS = """async ([options, explained]) => {
   });
   return found.violations.concat(undecided.filter((fault) => fault.nodes.length));
 }"""
-"""Runs axe-core, and brings back only what is a fault: all of its results took as long as finding them."""
+"""Runs axe-core, and returns only the faults: transferring all results took as long as finding them."""
 
 UNNAMED = """() => {
   const seen = new Map();
@@ -62,14 +62,14 @@ UNNAMED = """() => {
   const unnamed = [...controls].filter((control) => !name(control));
   return twice.concat(unnamed.map((control) => `no name: ${control.outerHTML.slice(0, 120)}`));
 }"""
-"""Finds ids that stand twice, and controls without a name, shown or not."""
+"""Finds duplicate IDs and controls without a name, visible or not."""
 
 
 def serious_faults(page: Any, only: list[str] | None = None) -> list[str]:
-    """Return what axe-core finds on ``page`` (of Playwright), of any impact, with where it is.
+    """Return the faults that axe-core finds on a Playwright ``page``, of any impact, with their location.
 
-    With it what it can't decide and is not in ``EXPLAINED``, ids that stand twice, and controls without a name.
-    :param only: the rules to look at, where not all of them; nothing else is looked at then
+    Includes incomplete results that aren't in ``EXPLAINED``, duplicate IDs, and controls without a name.
+    :param only: check these rules only, and nothing else
     """
     if not AXE.exists():
         program("npm")
@@ -91,7 +91,7 @@ def serious_faults(page: Any, only: list[str] | None = None) -> list[str]:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
-    """One Chromium for this test process."""
+    """A Chromium for this test process."""
     executable = CHROMIUM or program("chromium")
     from playwright.sync_api import sync_playwright
 
@@ -103,9 +103,9 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def new_browser(chromium: Any, live_server: Server) -> Iterator[Callable[..., Any]]:
-    """Opens browsers with no cookie of each other: ``new_browser(color_scheme="dark")`` returns Playwright's page.
+    """Opens isolated browsers: ``new_browser(color_scheme="dark")`` returns a Playwright page.
 
-    Its faults (scripts that fail, what the content security policy stopped) are in ``page.faults``.
+    Script errors and content security policy violations are collected in ``page.faults``.
     """
     contexts = []
 
@@ -126,5 +126,5 @@ def new_browser(chromium: Any, live_server: Server) -> Iterator[Callable[..., An
 
 @pytest.fixture
 def page(new_browser: Callable[..., Any]) -> Any:
-    """Playwright's page in a browser of its own, at ``live_server``: ``page.goto("/us-signin")``."""
+    """A Playwright page in its own browser, at ``live_server``: ``page.goto("/us-signin")``."""
     return new_browser()

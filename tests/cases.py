@@ -1,12 +1,12 @@
-"""Which tests run in which language and on which database.
+"""Selects which tests run in which language (form or JSON) and on which database.
 
-A test that knows both runs in both languages and on both databases, but in two of the four pairs; its next case, or the
-next test of its module, has the other two. Nothing but a fault of one behaviour in one language on one database alone
-could pass, and what knows the language knows no database (docs/architecture.md). A module whose figures differ by pair
-is marked ``every_pair``; ``pytest --every`` runs everything in all four, and so does naming one test.
+A test parametrized by both covers both languages and both databases, but in only two of the four pairs; its next case,
+or the next test of its module, covers the other two. The only faults this could miss are those of a single behavior in
+a single pair, and code that depends on the language doesn't depend on the database (docs/architecture.md). Modules
+whose figures differ by pair are marked ``every_pair``; ``pytest --every``, or naming a single test, runs all four.
 
-A test that knows a database and no language runs on both; where it has several cases, each of them on one of the two,
-unless they are marked ``both_databases``: what they ask of the database differs. What is left out is reported as
+A test parametrized by database only runs on both; if it has several cases, each of them runs on one of the two, unless
+it is marked ``both_databases`` because the cases differ in what they ask of the database. Omitted tests are reported as
 deselected.
 """
 
@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
-    """Deselect the pairs of language and database that the next case or test has."""
+    """Deselect the pairs of language and database that the next case or test covers."""
     collected = len(items)
     if not config.getoption("--every") and (deselected := left_out(items)):
         items[:] = [item for item in items if item not in deselected]
@@ -46,15 +46,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Report what the test processes of pytest-xdist deselected, once: each of them collects the same tests."""
+    """Report what the pytest-xdist workers deselected, only once: all of them collect the same tests."""
     count = getattr(node, "workeroutput", {}).get("deselected", 0)
     if count and not node.config.stash.get(REPORTED, False):
         node.config.stash[REPORTED] = True
-        node.config.hook.pytest_deselected(items=[node] * count)  # counted only
+        node.config.hook.pytest_deselected(items=[node] * count)  # only the count matters
 
 
 def left_out(items: list[pytest.Item]) -> set[pytest.Item]:
-    """Return the cases that the next case or test stands in for."""
+    """Return the cases to leave out because the next case or test covers them."""
     modules: dict[str, Pairs] = defaultdict(lambda: defaultdict(list))
     for pairs in by_test(items):
         if len(pairs) == PAIRS:
@@ -64,7 +64,7 @@ def left_out(items: list[pytest.Item]) -> set[pytest.Item]:
 
 
 def by_test(items: list[pytest.Item]) -> Iterable[Pairs]:
-    """Return the cases of each test that knows a language and a database, by the pair of the two."""
+    """Return the cases of each test parametrized by language and database, by pair."""
     tests: dict[str, Pairs] = defaultdict(lambda: defaultdict(list))
     for item in items:
         if (pair := pair_of(item)) and not marked(item, "every_pair"):
@@ -73,17 +73,17 @@ def by_test(items: list[pytest.Item]) -> Iterable[Pairs]:
 
 
 def of_no_turn(pairs: Pairs) -> list[pytest.Item]:
-    """Return what is left out of a module: in each pair every second one, in the next pair the others."""
+    """Return the cases to leave out of a module: every second one of each pair, and the others of the next pair."""
     if all(len(found) == 1 for found in pairs.values()):
         return []
     return [item for pair, found in pairs.items() for item in found[(sum(pair) + 1) % 2 :: 2]]
 
 
 def on_the_other_database(items: list[pytest.Item]) -> Iterator[pytest.Item]:
-    """Yield what is left out of tests that know a database and no language.
+    """Yield the cases to leave out of tests parametrized by database only.
 
-    Cases take turns as the bits of their numbers add up (0110 1001 ...), so that each value of two parameters, too,
-    meets both databases.
+    Cases alternate by the parity of the bits of their index (0110 1001 ...), so that with two parameters, too, each
+    value is tested on both databases.
     """
     tests: dict[str, dict[int, list[pytest.Item]]] = defaultdict(lambda: defaultdict(list))
     for item in items:
@@ -97,16 +97,16 @@ def on_the_other_database(items: list[pytest.Item]) -> Iterator[pytest.Item]:
 
 
 def marked(item: pytest.Item, *names: str) -> bool:
-    """Say whether a test has one of these marks."""
+    """Return whether a test has one of these marks."""
     return any(item.get_closest_marker(name) for name in names)
 
 
 def indices_of(item: Any) -> dict[str, int]:
-    """Return which value a test has of each parameter."""
+    """Return the index of each parameter's value in a test."""
     return item.callspec.indices if hasattr(item, "callspec") else {}
 
 
 def pair_of(item: Any) -> tuple[int, ...]:
-    """Return language and database of a test, as numbers; nothing where it does not know both."""
+    """Return the language and database of a test as indices; empty if it isn't parametrized by both."""
     chosen = indices_of(item)
     return tuple(chosen[axis] for axis in AXES) if all(axis in chosen for axis in AXES) else ()

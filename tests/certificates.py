@@ -1,4 +1,4 @@
-"""A certificate that signs itself, for an hour."""
+"""Self-signed certificates, valid for an hour."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 
 def write_certificate(certificate_file: Path, key_file: Path, *hosts: str, addresses: tuple[str, ...] = ()) -> None:
-    """Write a certificate for these hosts and addresses, which a client can trust as its own authority, and its key."""
+    """Write a certificate for these hosts and addresses, which can be trusted as its own CA, and its private key."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
     names = [*map(x509.DNSName, hosts), *(x509.IPAddress(ip_address(each)) for each in addresses)]

@@ -1,4 +1,4 @@
-"""Apps that sign people in here, for tests: rows of clients, and what they authenticate by."""
+"""OAuth client rows for tests, and their credentials."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 def register(app: Flask, client_id: str = "app", *, secret: str = SECRET, **registered: Any) -> str:
-    """Store a client as a command does, and return its id.
+    """Store a client as the command does, and return its ID.
 
     :param secret: "" for a client without one
-    :param registered: columns of the row, or else fields of ``Client``
+    :param registered: columns of the row, or fields of ``Client``
     """
     from app.crypto import secrets
     from app.extensions import db
@@ -43,7 +43,7 @@ def basic(client_id: str, secret: str = SECRET) -> dict[str, str]:
 
 
 class Signer:
-    """A client's key, and the assertions that it signs."""
+    """A client's key, which signs assertions."""
 
     def __init__(self, alg: str = "ES256", kid: str | None = None) -> None:
         kinds: dict[str, tuple[str, Any]] = {"ES256": ("EC", "P-256"), "EdDSA": ("OKP", "Ed25519")}
@@ -54,11 +54,11 @@ class Signer:
 
     @property
     def jwks(self) -> dict[str, Any]:
-        """The public key, as it is registered."""
+        """The public key set for the registration."""
         return {"keys": [self.key.as_dict(private=False)]}
 
     def sign(self, client_id: str = "app", *, header: dict[str, Any] | None = None, **claims: Any) -> dict[str, str]:
-        """Return the fields of ``private_key_jwt``; a claim that is None is left out."""
+        """Return the form fields of ``private_key_jwt``. Claims set to None are left out."""
         now = int(time.time())
         usual = {"iss": client_id, "sub": client_id, "aud": "http://localhost", "jti": uuid.uuid4().hex}
         usual |= {"iat": now, "exp": now + 60} | claims

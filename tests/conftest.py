@@ -1,6 +1,6 @@
-"""Fixtures for every test. What each is for stands in its docstring; ``pytest --fixtures tests`` lists them.
+"""Fixtures for all tests; ``pytest --fixtures tests`` lists them.
 
-Tests run without TESTING, so that faults become the 500 a person would see and mail really leaves.
+Tests run without TESTING, so that faults become the 500 that a person would see, and emails are really sent.
 """
 
 from __future__ import annotations
@@ -55,16 +55,16 @@ RUN_DIRECTORY = pytest.StashKey[Path]()
 APART = pytest.StashKey[bool]()
 SHARED_MEMORY = Path("/dev/shm")
 ROOM = 2**30
-"""Bytes that have to be free there: containers often have 64 MiB of it."""
+"""Free bytes required in shared memory. Containers often have only 64 MiB."""
 SELDOM = 10_000, 20, 100
-"""Thresholds of the garbage collector. By its own ones it took a twentieth of a small test's processor time."""
+"""Thresholds of the garbage collector. With the defaults it took a twentieth of a small test's CPU time."""
 
 
 # --- the run ------------------------------------------------------------------------------------
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give all test processes of this run one directory. Nothing that they collect is garbage."""
+    """Create one directory for all test processes. Pause garbage collection: nothing collected by pytest is garbage."""
     gc.disable()
     shared = getattr(config, "workerinput", {}).get("run_directory")
     config.stash[APART] = shared is None
@@ -72,7 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _made_run_directory() -> Path:
-    """Make the run's directory; SQLite's files are in memory where there is room: each commit waits for a disk."""
+    """Create the run's directory, with SQLite files in memory if there is room, since every commit waits for a disk."""
     run = Path(tempfile.mkdtemp(prefix="latchkey-"))
     if SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).free >= ROOM:
         (run / MEMORY).symlink_to(tempfile.mkdtemp(prefix="latchkey-", dir=SHARED_MEMORY))
@@ -82,7 +82,7 @@ def _made_run_directory() -> Path:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Keep the thousands of tests out of the garbage collector's rounds, and let those be few: applications stay."""
+    """Exclude the thousands of tests from garbage collection, and make it run rarely, because applications are kept."""
     gc.collect()
     gc.freeze()
     gc.enable()
@@ -91,13 +91,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a test process of pytest-xdist where the run's directory is."""
+    """Pass the run's directory to a pytest-xdist worker."""
     node.workerinput["run_directory"] = str(node.config.stash[RUN_DIRECTORY])
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
-    """Let one test process prepare a module's assertions, and the others read what it has written."""
+    """Let one test process rewrite a module's assertions, while the others wait and read its cached result."""
     if sys.dont_write_bytecode or not isinstance(collector, pytest.Module):
         return (yield)
     name = sha256(str(collector.path).encode()).hexdigest()
@@ -107,7 +107,7 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop what the run shared and remove its directory."""
+    """Stop shared servers and remove the run's directory."""
     if config.stash.get(APART, False):
         stop_postgresql(config.stash[RUN_DIRECTORY] / "postgresql")
         shutil.rmtree((config.stash[RUN_DIRECTORY] / MEMORY).resolve(), ignore_errors=True)
@@ -116,7 +116,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_set_outside() -> None:
-    """Take away what the environment says, so that tests see the defaults."""
+    """Clear environment variables, so that tests see the defaults."""
     for name in [name for name in os.environ if name.startswith("LATCHKEY_") or name in ("LANGUAGE", "LC_ALL")]:
         del os.environ[name]
     os.environ["LC_MESSAGES"] = "C"
@@ -124,7 +124,7 @@ def nothing_set_outside() -> None:
 
 @pytest.fixture(autouse=True)
 def quick_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hash passwords and recovery codes by argon2id of little cost; ``@pytest.mark.slow_hashes`` keeps the real one."""
+    """Hash passwords and recovery codes with a cheap argon2id; ``@pytest.mark.slow_hashes`` keeps the real one."""
     from app.crypto import secrets
 
     if not request.node.get_closest_marker("slow_hashes"):
@@ -133,7 +133,7 @@ def quick_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture(autouse=True)
 def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sign by RSA keys that this test process has made before; each test begins with the same ones."""
+    """Use RSA keys that this test process has already generated; each test starts with the same ones."""
     from app.oidc import key_store
 
     numbers, generate = itertools.count(), key_store.generate
@@ -163,15 +163,15 @@ def worker_id(request: pytest.FixtureRequest) -> str:
 
 
 class KnownRule(Rule):
-    """A rule of a URL map that this test process compiles once: every application has the same 200.
+    """A URL rule that is compiled once per test process: all applications have the same 200.
 
-    Compiling them took four fifths of what making an application takes.
+    Compiling them took four fifths of the time to create an application.
     """
 
     compiled: ClassVar[dict[Any, dict[str, Any]]] = {}
 
     def compile(self) -> None:
-        """Take over what compiling a rule of this kind has set before."""
+        """Reuse the result of compiling an identical rule."""
         key = self.rule, self.host, self.subdomain, self.merge_slashes, repr(self.defaults)
         if key not in self.compiled:
             before = dict(vars(self))
@@ -186,21 +186,21 @@ class KnownRule(Rule):
 
 @pytest.fixture(scope="session", autouse=True)
 def rules_compiled_once() -> Iterator[None]:
-    """Have all applications of this test process share what their URL maps are compiled to."""
+    """Share compiled URL rules between all applications of this test process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Flask, "url_rule_class", KnownRule)
         yield
 
 
 CONNECTED = 16
-"""Applications of a test process that keep their connections: PostgreSQL has a limit, and more of them stand."""
+"""Applications per test process that keep their connections open. More exist, but PostgreSQL limits connections."""
 
 # --- the application ----------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
 def standing_apps() -> Iterator[dict[tuple[Any, ...], Flask]]:
-    """The applications of this test process, by what they were made with."""
+    """The applications of this test process, by their settings."""
     apps: dict[tuple[Any, ...], Flask] = {}
     yield apps
     for app in apps.values():
@@ -209,7 +209,7 @@ def standing_apps() -> Iterator[dict[tuple[Any, ...], Flask]]:
 
 @pytest.fixture(scope="session")
 def compiled_templates(run_directory: Path) -> FileSystemBytecodeCache:
-    """Templates as all applications of this run share them: compiling them for each took a twentieth of its time."""
+    """Bytecode cache for templates, shared by all applications. Compiling them each time took a twentieth of a run."""
     directory = run_directory / "templates"
     directory.mkdir(exist_ok=True)
     return FileSystemBytecodeCache(str(directory))
@@ -217,7 +217,7 @@ def compiled_templates(run_directory: Path) -> FileSystemBytecodeCache:
 
 @pytest.fixture(scope="session")
 def file_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Returns a file with some text: ``file_of(APPS)``. It is the same each time, and so is the application with it."""
+    """Returns a file with this text: ``file_of(APPS)``. The same text gives the same file, and so the same app."""
     directory = tmp_path_factory.mktemp("files")
 
     def keep(text: str) -> Path:
@@ -233,7 +233,7 @@ def file_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 def settings_values(
     database: Database, smtp: SmtpSink, sms: SmsStub, run_directory: Path, worker_id: str
 ) -> dict[str, Any]:
-    """What ``Settings`` is made of for tests: development, limits on, mail and SMS to the sinks."""
+    """Values for ``Settings`` in tests: development, limits on, email and SMS sent to the sinks."""
     return {
         "environment": "development",
         "database_url": database.url,
@@ -255,7 +255,7 @@ def make_app(
     standing_apps: dict[tuple[Any, ...], Flask],
     compiled_templates: FileSystemBytecodeCache,
 ) -> Callable[..., Flask]:
-    """Makes an application on this test's database: ``make_app(generic_responses=False)``. Kept for later tests."""
+    """Creates an application on this test's database, kept for later tests: ``make_app(generic_responses=False)``."""
 
     def make(**different: Any) -> Flask:
         from app import create_app
@@ -267,7 +267,7 @@ def make_app(
             standing_apps[key] = create_app(Settings(**values))
             standing_apps[key].config["PROPAGATE_EXCEPTIONS"] = False
             standing_apps[key].jinja_env.bytecode_cache = compiled_templates
-        app = standing_apps[key] = standing_apps.pop(key)  # the one used last stands last
+        app = standing_apps[key] = standing_apps.pop(key)  # the most recently used comes last
         for other in list(standing_apps.values())[:-CONNECTED][-1:]:
             _close(other)
         _forget_in_memory(app)
@@ -278,7 +278,7 @@ def make_app(
 
 @pytest.fixture
 def app(request: pytest.FixtureRequest, make_app: Callable[..., Flask], clock: ModuleType) -> Flask:
-    """The application, its tables empty. ``@pytest.mark.settings(limits=False)`` makes it with other settings."""
+    """The application, with empty tables. ``@pytest.mark.settings(limits=False)`` changes its settings."""
     different: dict[str, Any] = {}
     for mark in reversed(list(request.node.iter_markers("settings"))):
         different |= mark.kwargs
@@ -287,13 +287,13 @@ def app(request: pytest.FixtureRequest, make_app: Callable[..., Flask], clock: M
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
-    """A bare test client with cookies; ``wire`` is the comfortable one."""
+    """A plain test client with cookies; ``wire`` is more convenient."""
     return app.test_client()
 
 
 @pytest.fixture
 def clock() -> Iterator[ModuleType]:
-    """The house's clock: ``clock.shift(601)``, ``with clock.travel(601): ...``. Set right after the test."""
+    """The application's clock: ``clock.shift(601)``, ``with clock.travel(601): ...``. Reset after the test."""
     from app import clock
 
     clock.reset()
@@ -303,13 +303,13 @@ def clock() -> Iterator[ModuleType]:
 
 @pytest.fixture
 def people(app: Flask) -> People:
-    """Opens accounts: ``people.open(email="ada@example.com", methods=["email"])``."""
+    """Creates accounts: ``people.open(email="ada@example.com", methods=["email"])``."""
     return People(app)
 
 
 @pytest.fixture
 def rows(app: Flask) -> Callable[..., list[Any]]:
-    """Reads rows: ``rows(Challenge)``, ``rows(Event, name="sign_in.succeeded")``. They are detached copies."""
+    """Reads rows: ``rows(Challenge)``, ``rows(Event, name="sign_in.succeeded")``. Returns detached copies."""
 
     def read(model: type[Any], **equal: Any) -> list[Any]:
         from app.extensions import db
@@ -324,7 +324,7 @@ def rows(app: Flask) -> Callable[..., list[Any]]:
 
 @pytest.fixture
 def deliver(app: Flask, smtp: SmtpSink, sms: SmsStub) -> Callable[[], list[Mail | Sms]]:
-    """Runs the outbox: ``deliver()`` tries every message that is due, and returns what arrived by that."""
+    """Runs the outbox: ``deliver()`` attempts every message that is due, and returns those that arrived."""
 
     def run() -> list[Mail | Sms]:
         from app import clock, outbox
@@ -342,7 +342,7 @@ def deliver(app: Flask, smtp: SmtpSink, sms: SmsStub) -> Callable[[], list[Mail 
 
 @pytest.fixture
 def mail_to(deliver: Callable[[], Any], smtp: SmtpSink) -> Callable[[str], Mail]:
-    """Runs the outbox and returns the newest mail to an address: ``code_in(mail_to("ada@example.com"))``."""
+    """Runs the outbox and returns the newest email to an address: ``code_in(mail_to("ada@example.com"))``."""
 
     def newest(address: str) -> Mail:
         deliver()
@@ -366,7 +366,7 @@ def text_to(deliver: Callable[[], Any], sms: SmsStub) -> Callable[[str], Sms]:
 
 @pytest.fixture
 def statements(app: Flask) -> Callable[[], AbstractContextManager[list[str]]]:
-    """Collects SQL: ``with statements() as seen: wire.post(...)``; BEGIN and COMMIT do not count."""
+    """Collects SQL statements, without BEGIN and COMMIT: ``with statements() as seen: wire.post(...)``."""
 
     @contextmanager
     def collect() -> Iterator[list[str]]:
@@ -386,13 +386,13 @@ def statements(app: Flask) -> Callable[[], AbstractContextManager[list[str]]]:
 
 
 def _forget_in_memory(app: Flask) -> None:
-    """Drop what processes remember beside the database: counts by address, the secret that apps' names are made from,
-    channels at rest, open connections.
+    """Clear in-memory state: IP address counters, the secret for ``sub`` and ``sid``, the signing keys, paused
+    channels, open connections.
     """
     from app.outbox.channels import attempt, mail, sms
     from app.webhooks import subscriptions
 
-    subscriptions.assume_none(app)  # as a web process knows that has looked
+    subscriptions.assume_none(app)  # like a web process that has already checked
     app.extensions.pop("latchkey.counters", None)
     app.extensions.pop("latchkey.accounts", None)
     app.extensions.pop("latchkey.oidc.keys", None)

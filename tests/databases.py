@@ -1,7 +1,7 @@
 """A migrated, empty database for each test, on SQLite and on PostgreSQL.
 
-The schema is migrated once in a run, by the command an operator types, and copied for each test process.
-All processes of a run share one PostgreSQL server, which the first one that needs it starts.
+The schema is migrated once per run, with the command that an operator uses, and copied for each test process.
+All processes of a run share one PostgreSQL server, started by the first one that needs it.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ KINDS = ("sqlite", "postgresql")
 KEY = "for-tests-alone-6f1c7be0d2a94c58b3e1907fa2d4c6e8"
 TEMPLATE = "template"
 MEMORY = "memory"
-"""Folder of the run's directory for SQLite's files."""
+"""Subdirectory of the run's directory for SQLite files."""
 START_WITHIN = 60.0
-"""Seconds for a PostgreSQL server to start, also a standby that has to catch up first."""
+"""Seconds for a PostgreSQL server to start, including a standby that has to catch up first."""
 
 Kind = Literal["sqlite", "postgresql"]
 
 
 def content_of(file: Path) -> bytes:
-    """Return what stands in ``file``, read by a process of its own.
+    """Return the contents of ``file``, read by a separate process.
 
-    Closing a file gives up every lock that this process has on it (POSIX), and with them SQLite's.
+    Closing a file releases all locks that this process holds on it (POSIX), including SQLite's.
     """
     return subprocess.run(["cat", str(file)], capture_output=True, check=True).stdout
 
 
 class Database:
-    """One migrated database; ``url`` is what ``LATCHKEY_DATABASE_URL`` would hold."""
+    """A migrated database; ``url`` is the value for ``LATCHKEY_DATABASE_URL``."""
 
     def __init__(self, kind: Kind, url: str) -> None:
         self.kind = kind
         self.url = url
 
     def empty(self) -> None:
-        """Delete every row of every table, whatever refers to what. Most tables have none, and looking costs little."""
+        """Delete all rows of all tables, ignoring foreign keys. Most tables are empty, and checking that is cheap."""
         looks = ", ".join(f'EXISTS (SELECT 1 FROM "{table}")' for table in self._tables)
         [filled] = self.query(f"SELECT {looks}")
         self._run(
@@ -61,11 +61,11 @@ class Database:
         )
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
-        """Return the rows of ``statement``, read past the application by a connection of its own."""
+        """Return the rows of ``statement``, bypassing the application with a separate connection."""
         return list(self._connection.execute(statement).fetchall())
 
     def disconnect(self) -> None:
-        """Close the connection of this object, so that the database can be dropped or copied."""
+        """Close this object's connection, so that the database can be dropped or copied."""
         if "_connection" in self.__dict__:
             self._connection.close()
             del self._connection
@@ -84,7 +84,7 @@ class Database:
             connection.execute("PRAGMA synchronous=OFF")
             return connection
         session = psycopg.connect(self.url, autocommit=True)
-        session.execute("SET session_replication_role = replica")  # no foreign keys while emptying
+        session.execute("SET session_replication_role = replica")  # disables foreign keys for deleting
         return session
 
     @cached_property
@@ -97,10 +97,10 @@ class Database:
 
 
 class Databases:
-    """Makes databases for one test process of a run.
+    """Creates databases for one test process of a run.
 
     :param run: directory of the whole run
-    :param process: name of this test process, no other process of the run has it
+    :param process: name of this test process, unique within the run
     """
 
     def __init__(self, run: Path, process: str) -> None:
@@ -110,13 +110,13 @@ class Databases:
         self._standing: dict[Kind, Database] = {}
 
     def standing(self, kind: Kind) -> Database:
-        """Return this process's own database, with whatever the last test left in it."""
+        """Return this process's own database, with any data left by the last test."""
         if kind not in self._standing:
             self._standing[kind] = self.fresh(kind)
         return self._standing[kind]
 
     def fresh(self, kind: Kind, *, migrated: bool = True) -> Database:
-        """Return a database that nobody has used, with the schema (or with nothing when not ``migrated``)."""
+        """Return a new database, with the schema, or completely empty if not ``migrated``."""
         name = f"{self.process}_{next(self._numbers)}"
         if kind == "sqlite":
             path = (self.run / MEMORY).resolve() / name / "latchkey.db"
@@ -164,7 +164,7 @@ class Databases:
 
 
 def migrate(url: str) -> None:
-    """Bring the database at ``url`` to the newest schema by ``flask db upgrade``. Raises CalledProcessError."""
+    """Migrate the database at ``url`` to the latest schema with ``flask db upgrade``; fail the test if that fails."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LATCHKEY_")}
     environment |= {
         "FLASK_SKIP_DOTENV": "1",
@@ -180,11 +180,11 @@ def migrate(url: str) -> None:
 
 
 def start_postgresql(data: Path) -> Any:
-    """Return the PostgreSQL server in the directory ``data``, started when it does not run yet.
+    """Return the PostgreSQL server in the directory ``data``, started if it isn't running.
 
-    It comes as a package, listens on a socket in ``data`` alone, and does not wait for the disk.
+    It comes from a Python package, listens only on a socket in ``data``, and doesn't wait for the disk.
     """
-    runtime = data.parent / "runtime"  # where that package keeps its lock; else all users share one
+    runtime = data.parent / "runtime"  # for that package's lock, which all users would share otherwise
     (runtime / "python_PostgresServer").mkdir(mode=0o700, parents=True, exist_ok=True)
     runtime.chmod(0o700)
     os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
@@ -207,7 +207,7 @@ def start_postgresql(data: Path) -> Any:
 
 
 def stop_postgresql(data: Path) -> None:
-    """Stop the server in the directory ``data`` if one runs there."""
+    """Stop the server in the directory ``data`` if it is running."""
     if (data / "postmaster.pid").exists():
         start_postgresql(data).stop()
 
@@ -226,7 +226,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test that touches a database on every kind that ``--db`` names."""
+    """Run each test that uses a database on every kind selected by ``--db``."""
     if "database" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--db")
         kinds = KINDS if chosen == "both" else (chosen,)
@@ -237,7 +237,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def databases(run_directory: Path, worker_id: str) -> Iterator[Databases]:
-    """Makes further databases: ``databases.fresh("sqlite")``."""
+    """Creates additional databases: ``databases.fresh("sqlite")``."""
     made = Databases(run_directory, worker_id)
     yield made
     for database in made._standing.values():
@@ -260,7 +260,7 @@ def database_url(database: Database) -> str:
 
 @pytest.fixture
 def fresh_database(database: Database, databases: Databases) -> Iterator[Database]:
-    """A migrated database for this test alone, for servers that outlive a request."""
+    """A migrated database used only by this test, for servers that keep running between requests."""
     fresh = databases.fresh(database.kind)
     yield fresh
     fresh.disconnect()

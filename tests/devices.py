@@ -1,4 +1,4 @@
-"""A device without a browser, and a person who types its code (RFC 8628), as tests play them."""
+"""A device without a browser, and a person who enters its code (RFC 8628), simulated by tests."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 class Device:
-    """A client that has asked to be signed in.
+    """A client that has requested a device code.
 
-    :ivar told: what it was told
+    :ivar told: the response
     """
 
     def __init__(self, rp: RelyingParty, headers: dict[str, str] | None = None, **asked: Any) -> None:
@@ -27,16 +27,16 @@ class Device:
 
     @property
     def user_code(self) -> str:
-        """What it shows."""
+        """The user code that it shows."""
         return str(self.told["user_code"])
 
     def poll(self, headers: dict[str, str] | None = None, **different: Any) -> TestResponse:
-        """Ask for tokens once."""
+        """Request tokens once."""
         fields = {"grant_type": GRANT, "device_code": self.told["device_code"]} | different
         return self.rp.post("/oauth/token", headers=headers, **fields)
 
     def error(self, **different: Any) -> str:
-        """Return what a poll is refused with."""
+        """Return the error of a poll."""
         response = self.poll(**different)
         assert response.status_code == 400, response.text
         return str(response.json["error"])
@@ -50,13 +50,13 @@ class Device:
 
 
 def tv(app: Flask, client_id: str = "tv", *, public: bool = True, **fields: Any) -> RelyingParty:
-    """Register an app of a device."""
+    """Register a device app."""
     usual: dict[str, Any] = {"name": "Living room TV", "grant_types": [GRANT, "refresh_token"]}
     return register(app, client_id, public=public, **(usual | fields))
 
 
 def decide(wire: Wire, device: Device, allow: str = "yes") -> Answer:
-    """Type the code, and press a button of the page that follows."""
+    """Enter the code, and press a button on the page that follows."""
     shown = wire.post("/device", user_code=device.user_code)
     assert shown.status == 200, shown.text
     return wire.post("/device/consent", user_code=device.user_code, allow=allow)

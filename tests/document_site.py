@@ -1,4 +1,4 @@
-"""The site of an app: a real HTTPS server on this machine with its metadata document, honest or hostile."""
+"""An app's site: a real local HTTPS server for its metadata document, well-behaved or hostile."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMES = (HOST, "localhost", "other.example.com")
 
 
 class QuietServer(ThreadingHTTPServer):
-    """Says nothing of clients that hang up."""
+    """Ignores clients that hang up."""
 
     daemon_threads = True
 
@@ -30,10 +30,10 @@ class QuietServer(ThreadingHTTPServer):
 
 
 class DocumentSite:
-    """Serves ``documents`` by path; ``headers`` are sent with each. ``answer`` writes an answer of its own instead.
+    """Serves ``documents`` by path, with ``headers``. ``answer``, if set, writes the response itself instead.
 
-    :ivar asked: paths that were asked for
-    :ivar certificate: path of the file with the certificate that a client has to trust
+    :ivar asked: requested paths
+    :ivar certificate: path of the certificate file that clients must trust
     """
 
     def __init__(self, folder: Path) -> None:
@@ -53,15 +53,15 @@ class DocumentSite:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port that it listens on."""
         return int(self._server.server_port)
 
     def url(self, path: str = "/client.json", host: str = HOST) -> str:
-        """Return an address on it."""
+        """Return a URL on this site."""
         return f"https://{host}:{self.port}{path}"
 
     def publish(self, path: str = "/client.json", host: str = HOST, **metadata: Any) -> str:
-        """Publish a document, with what is given changed in it; a member of None is left out. Return its client id."""
+        """Publish a document with these members changed, or removed if None. Return its client ID."""
         url = self.url(path, host)
         usual = {
             "client_id": url,
@@ -105,9 +105,9 @@ class DocumentSite:
 
 
 class Names:
-    """What host names lead to: ``names["agent.example.com"] = ["127.0.0.1"]``; ``asked`` counts the look-ups.
+    """DNS results by host name: ``names["agent.example.com"] = ["127.0.0.1"]``; ``asked`` records the lookups.
 
-    One that leads to a function is asked it at each look-up.
+    If the value is a function, it is called at each lookup.
     """
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class Names:
         self.known[host] = addresses
 
     def getaddrinfo(self, host: str, port: int, *args: Any, **more: Any) -> list[Any]:
-        """Stand in for the system's resolver."""
+        """Replace the system's resolver."""
         if host not in self.known:
             return _getaddrinfo(host, port, *args, **more)
         self.asked.append(host)
@@ -132,7 +132,7 @@ _getaddrinfo = socket.getaddrinfo
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Names:
-    """Has names of ``example.com`` lead where a test says; the site's lead to this machine."""
+    """Lets a test choose what host names resolve to; the site's own names resolve to this machine."""
     known = Names()
     monkeypatch.setattr(socket, "getaddrinfo", known.getaddrinfo)
     return known

@@ -1,4 +1,4 @@
-"""A client's key, and the proofs that it signs (RFC 9449), right ones and wrong ones."""
+"""A client's DPoP key, and valid or invalid proofs signed with it (RFC 9449)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.oidc import ISSUER
 
 
 class ProofKey:
-    """A key that a client proves to have."""
+    """A key whose possession a client proves."""
 
     def __init__(self, alg: str = "ES256") -> None:
         kinds: dict[str, tuple[str, Any]] = {"ES256": ("EC", "P-256"), "EdDSA": ("OKP", "Ed25519")}
@@ -30,9 +30,9 @@ class ProofKey:
     def headers(
         self, path: str = "/oauth/token", method: str = "POST", *, token: str | None = None, **different: Any
     ) -> dict[str, str]:
-        """Return the header of a new proof; with a token, also the one that presents it.
+        """Return the header with a new proof; with a token, also the Authorization header.
 
-        :param different: claims, and header parameters as ``header_alg``; one that is None is left out
+        :param different: claims, or header parameters prefixed with ``header_``; None leaves one out
         """
         sent = {"DPoP": self.proof(path, method, token=token, **different)}
         return sent | ({"Authorization": f"DPoP {token}"} if token else {})
@@ -54,12 +54,12 @@ class ProofKey:
         return self._signed(header, claims)
 
     def _signed(self, header: dict[str, Any], claims: dict[str, Any]) -> str:
-        """Sign by this key, whatever the header says; joserfc would refuse to write some of these headers."""
+        """Sign with this key, whatever the header says; joserfc would refuse to write some of these headers."""
         signed = ".".join(encoded(json.dumps(part).encode()) for part in (header, claims))
         algorithm = jws.JWSRegistry(algorithms=[self.alg]).get_alg(self.alg)
         return f"{signed}.{encoded(algorithm.sign(signed.encode(), self.key))}"
 
 
 def encoded(data: bytes) -> str:
-    """Return bytes in base64url, without padding."""
+    """Encode as base64url without padding."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -1,4 +1,4 @@
-"""Accounts for tests, opened by the packages that own them, with secrets the test knows."""
+"""Test accounts, created by the packages that own them, with known secrets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flask import Flask
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with an account. ``authenticator`` is the base32 secret of their app, or ""."""
+    """A person with an account. ``authenticator`` is the base32 secret of their app, or ""."""
 
     id: int
     email: str
@@ -25,17 +25,17 @@ class Person:
     authenticator: str = field(default="", repr=False)
 
     def app_code(self, steps: int = 0) -> str:
-        """Return what their authenticator app shows now, or so many steps of 30 s from now."""
+        """Return their authenticator app's current code, or the one ``steps`` steps of 30 s from now."""
         from app import clock
 
         left = 30 - clock.unix() % 30
-        if steps < 0 and left < 1:  # it would be a step too old when it arrives
+        if steps < 0 and left < 1:  # it would have expired when it is verified
             time.sleep(left)
         return pyotp.TOTP(self.authenticator).at(int(clock.unix()) + 30 * steps)
 
 
 class People:
-    """Opens accounts in one application, and commits them."""
+    """Creates and commits accounts in an application."""
 
     def __init__(self, app: Flask) -> None:
         self.app = app
@@ -53,11 +53,11 @@ class People:
         disabled: bool = False,
         second: str = "",
     ) -> Person:
-        """Open an account. Without ``methods`` it signs in by what its identities and password allow.
+        """Create an account. Without ``methods``, its identities and password determine its sign-in methods.
 
-        :param email: an address nobody has, when neither this, nor phone, nor username is given
-        :param methods: "authenticator" among them makes a secret that ``Person.app_code`` knows
-        :param second: methods among them that are asked for as a second step, joined by commas
+        :param email: by default a new address, unless a phone or username is given
+        :param methods: "authenticator" creates a secret for ``Person.app_code``
+        :param second: those methods that are second factors, separated by commas
         """
         email = email or ("" if phone or username else f"person{next(self._numbers)}@example.com")
         has = {"email": email, "sms": phone, "password": password}
@@ -71,7 +71,7 @@ class People:
     def give(
         self, person: Person, kind: str, value: str, *, confirmed: bool = True, primary: bool | None = None
     ) -> None:
-        """Give somebody one more identity; an address beside the one they have is not the primary one."""
+        """Add an identity to an account; an additional email address isn't primary."""
         from app.extensions import db
         from app.users import TypedIdentity, User, add_identity
 
@@ -83,7 +83,7 @@ class People:
             db.session.commit()
 
     def leave(self, person: Person) -> Person:
-        """Have somebody's account closed, to be erased in a week; tell nobody."""
+        """Close an account, to be erased in a week, without notifying anyone."""
         from app.extensions import db
         from app.privacy.deletion import schedule_deletion
         from app.users import User
@@ -96,7 +96,7 @@ class People:
         return person
 
     def give_codes(self, person: Person) -> list[str]:
-        """Give somebody recovery codes and return them. Each test process draws one set: that is ten slow hashes."""
+        """Add recovery codes to an account and return them. A test process generates only one set: hashing is slow."""
         from app.authenticators import recovery_codes
         from app.extensions import db
 
@@ -137,7 +137,7 @@ def _drawn_codes() -> list[Any]:
 
 @lru_cache(maxsize=64)
 def _hashed(password: str) -> str:
-    """Return a hash of ``password``; who has the same one has the same hash, which spares a slow one for each test."""
+    """Return a hash of ``password``, cached, so that tests don't repeat the slow hashing."""
     from app.authenticators.password import hash_password
 
     return hash_password(password)

@@ -1,4 +1,4 @@
-"""A proxy in front of apps, as a test plays it: it asks us before each request, in the dialect of its kind."""
+"""A proxy in front of apps, simulated by tests: it asks us before each request, in the format of its kind."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ groups = ["staff"]
 
 @dataclass
 class Proxy:
-    """One that is listed, and what it asks.
+    """A trusted proxy, and its requests.
 
     :ivar dialect: ``nginx``, ``forward`` or ``envoy``
-    :ivar peer: its address
-    :ivar was_refused: whether nginx asks again, for what to show
+    :ivar peer: its IP address
+    :ivar was_refused: whether nginx requests the page to show after a denied request
     """
 
     wire: Wire
@@ -85,9 +85,9 @@ class Proxy:
         headers: dict[str, str] | None = None,
         replace: dict[str, str | None] | None = None,
     ) -> TestResponse:
-        """Ask whether a visitor's request may pass, with the visitor's cookies for that host.
+        """Ask whether to allow a visitor's request, with the visitor's cookies for that host.
 
-        :param replace: headers of the proxy itself that are other than usual; None leaves one out
+        :param replace: overrides for the proxy's own headers; None leaves one out
         """
         scheme, _, rest = url.partition("://")
         host, slash, target = rest.partition("/")
@@ -113,18 +113,18 @@ class Proxy:
         return {"X-Forwarded-Proto": scheme}, f"/gate/envoy{target}", method
 
     def follow(self, answer: TestResponse) -> TestResponse:
-        """Go where an answer leads, once, as a browser does."""
+        """Follow a redirect once, as a browser does."""
         return self.open(answer.headers["Location"])
 
     def open(self, url: str, **headers: str) -> TestResponse:
-        """Open an address of ours, at the host of an app or here."""
+        """Open one of our URLs, on an app's host or our own."""
         parts = urlsplit(url)
         base = f"{parts.scheme}://{parts.netloc}" if parts.netloc else "http://localhost"
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         return self.wire.client.get(target, base_url=base, headers=NAVIGATION | headers)
 
     def enter(self, url: str) -> TestResponse:
-        """Go from an app to the sign-in and back, as somebody who is signed in; return the last answer."""
+        """Go from an app to the sign-in and back, as a signed-in user; return the last response."""
         answer = self.ask(url)
         assert answer.status_code in (302, 401), answer
         answer = self.follow(answer)  # /.latchkey/start
@@ -136,12 +136,12 @@ class Proxy:
 
 
 def identity_of(answer: TestResponse) -> list[str | None]:
-    """Return the four identity headers of an answer; None for one that is missing."""
+    """Return the four identity headers of a response; None for a missing one."""
     return [answer.headers.get(name) for name in IDENTITY]
 
 
 def query_of(url: str) -> dict[str, str]:
-    """Return the query of an address, each name once."""
+    """Return the query parameters of a URL, which must be unique."""
     found = parse_qs(urlsplit(url).query, strict_parsing=True)
     assert all(len(values) == 1 for values in found.values()), url
     return {name: values[0] for name, values in found.items()}

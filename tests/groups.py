@@ -1,4 +1,4 @@
-"""Groups, as an operator fills them."""
+"""Add and remove group members, as an administrator would."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.factories import Person
 
 
 def put_in(app: Flask, person: Person, name: str) -> None:
-    """Add somebody to a group, which is created if there is none."""
+    """Add a person to a group, creating the group if necessary."""
     from app.extensions import db
     from app.groups import service
 
@@ -19,7 +19,7 @@ def put_in(app: Flask, person: Person, name: str) -> None:
 
 
 def take_out(app: Flask, person: Person, name: str) -> None:
-    """Remove somebody from a group."""
+    """Remove a person from a group."""
     from app.extensions import db
     from app.groups import service
 

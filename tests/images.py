@@ -1,4 +1,4 @@
-"""Small images that are what they say, for tests of the operator's brand."""
+"""Small valid images for tests of custom branding."""
 
 import struct
 import zlib
@@ -18,13 +18,13 @@ def png(width: int = 4, height: int = 4, color: bytes = b"\x11\x66\xcc") -> byte
 
 
 def svg(inside: str = '<rect width="9" height="9" fill="#0057b8"/>', attributes: str = "", before: str = "") -> bytes:
-    """Return an SVG with something in it."""
+    """Return an SVG with this content."""
     name = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
     return f'{before}<svg {name} viewBox="0 0 90 9" {attributes}>{inside}</svg>'.encode()
 
 
 WEBP = bytes.fromhex("524946461a000000574542505650384c0d0000002f00000010071011118888fe0700")
-"""One pixel, lossless."""
+"""A lossless image of one pixel."""
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(40) + b"\xff\xd9"
-"""Begins and ends as a JPEG does."""
+"""Has only the start and end markers of a JPEG."""

@@ -1,4 +1,4 @@
-"""Invitations, made as an administrator makes them."""
+"""Create invitations, as an administrator would."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An app's endpoint for logout tokens: a real HTTP server on this machine that remembers what it was sent."""
+"""An app's back-channel logout endpoint: a real local HTTP server that records what it receives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 @dataclass(frozen=True)
 class Posted:
-    """A request as the app got it; ``at`` is in monotonic seconds."""
+    """A request as the app received it; ``at`` is in monotonic seconds."""
 
     path: str
     body: str
@@ -25,7 +25,7 @@ class Posted:
 
     @property
     def token(self) -> str:
-        """The logout token, the one parameter that there is."""
+        """The logout token, which is the only parameter."""
         given = parse_qs(self.body, strict_parsing=True)
         assert list(given) == ["logout_token"]
         assert len(given["logout_token"]) == 1
@@ -33,9 +33,9 @@ class Posted:
 
 
 class LogoutSink:
-    """Answers 200; ``answers`` holds what is answered first instead, None to hang up, and ``delay`` how late.
+    """Responds with 200. ``answers`` are statuses to respond with first, None to hang up; ``delay`` is in seconds.
 
-    With ``drips`` it sends one byte after the other, and never an end.
+    With ``drips`` it sends one byte at a time, endlessly.
     """
 
     def __init__(self) -> None:
@@ -51,17 +51,17 @@ class LogoutSink:
 
     @property
     def url(self) -> str:
-        """Where an app would have it."""
+        """The URL that an app would register."""
         return f"http://127.0.0.1:{self._server.server_port}/logout?from=latchkey"
 
     def wait(self, count: int = 1, seconds: float = 10) -> list[Posted]:
-        """Return everything once so much has arrived. Raises AssertionError after ``seconds``."""
+        """Return all requests once ``count`` have arrived. Raise AssertionError after ``seconds``."""
         with self._arrived:
             assert self._arrived.wait_for(lambda: len(self.posted) >= count, seconds), f"{len(self.posted)} arrived"
         return self.posted
 
     def close(self) -> None:
-        """Stop listening, and let go of whoever is kept waiting."""
+        """Stop listening, and release waiting clients."""
         self._hurry.set()
         self._server.shutdown()
         self._server.server_close()
@@ -98,7 +98,7 @@ class LogoutSink:
 
 @pytest.fixture
 def endpoint() -> Iterator[LogoutSink]:
-    """Where an app hears of sessions that are over: ``endpoint.posted``, ``endpoint.answers = [500]``."""
+    """An app's endpoint for logout tokens: ``endpoint.posted``, ``endpoint.answers = [500]``."""
     sink = LogoutSink()
     yield sink
     sink.close()

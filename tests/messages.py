@@ -1,4 +1,4 @@
-"""Messages of kinds that only tests know."""
+"""Message kinds used only in tests."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from flask import Flask
 
 
 def teach(app: Flask, kind: str, renderer: Callable[..., Any], *, reads: Callable[..., Any] | None = None) -> None:
-    """Have ``renderer`` say what messages of ``kind`` say; teaching it again is no fault, for apps are kept."""
+    """Register ``renderer`` for messages of ``kind``. Can be repeated, because applications are reused."""
     app.extensions["latchkey.renderers"][kind] = (renderer, reads)

@@ -1,4 +1,4 @@
-"""An app that signs people in by OpenID Connect, as a test plays it: it keeps no cookie and reads what it is sent."""
+"""An OpenID Connect relying party simulated by tests: it keeps no cookies and checks the responses."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ ISSUER = "http://localhost"
 
 @dataclass
 class RelyingParty:
-    """An app with a registration of its own.
+    """An app with its own registration.
 
-    :ivar verifier: the PKCE verifier of its latest request
+    :ivar verifier: PKCE verifier of its latest request
     """
 
     app: Flask
@@ -41,11 +41,11 @@ class RelyingParty:
         self.http = self.app.test_client(use_cookies=False)
 
     def request(self, **different: Any) -> str:
-        """Return the address of a new request; a parameter of None is left out, a list is sent several times."""
+        """Return the URL of a new request. Parameters set to None are left out; a list is sent as several values."""
         return f"/oauth/authorize?{urlencode(self.parameters(**different), doseq=True)}"
 
     def parameters(self, **different: Any) -> dict[str, Any]:
-        """Return the parameters of a new request, without those of None."""
+        """Return the parameters of a new request, without those set to None."""
         self.verifier, self.nonce, self.state = (random.token_urlsafe(32) for _ in range(3))
         digest = hashlib.sha256(self.verifier.encode()).digest()
         parameters: dict[str, Any] = {
@@ -66,13 +66,13 @@ class RelyingParty:
         return self.post("/oauth/par", headers=headers, **self.parameters(**different))
 
     def pushed(self, **different: Any) -> str:
-        """Return the address to which a browser is sent with a request that was pushed."""
+        """Push a request; return the URL to send a browser to."""
         response = self.push(**different)
         assert response.status_code == 201, response.text
         return f"/oauth/authorize?{urlencode({'client_id': self.id, 'request_uri': response.json['request_uri']})}"
 
     def answer(self, response: TestResponse) -> dict[str, str]:
-        """Return the parameters that a browser was sent back with; the address is checked to the letter."""
+        """Return the parameters of the redirect back to the app, after checking its exact URL."""
         location = response.headers.get("Location", "")
         assert location.partition("?")[0] == self.redirect_uri.partition("?")[0], (response.status, location)
         given = parse_qs(urlsplit(location).query, strict_parsing=True, keep_blank_values=True)
@@ -80,7 +80,7 @@ class RelyingParty:
         return {name: values[0] for name, values in given.items()}
 
     def code(self, wire: Wire, **different: Any) -> str:
-        """Return the code that a browser which is signed in brings at once."""
+        """Return the code that a signed-in browser gets without interaction."""
         answer = self.answer(wire.client.get(self.request(**different)))
         assert (answer["state"], answer["iss"]) == (self.state, ISSUER)
         return answer["code"]
@@ -88,7 +88,7 @@ class RelyingParty:
     def post(
         self, path: str, /, *, auth: bool = True, headers: dict[str, str] | None = None, **fields: Any
     ) -> TestResponse:
-        """Call an endpoint with a form; with the secret by HTTP Basic, without one with the client id."""
+        """Call an endpoint with a form, authenticated with HTTP Basic, or for a public client with its client ID."""
         headers = dict(headers or {})
         if auth and self.secret:
             headers["Authorization"] = "Basic " + base64.b64encode(f"{self.id}:{self.secret}".encode()).decode()
@@ -109,21 +109,21 @@ class RelyingParty:
         return self.post("/oauth/token", grant_type="refresh_token", refresh_token=token, **more)
 
     def tokens(self, wire: Wire, **different: Any) -> dict[str, Any]:
-        """Return the tokens that a browser which is signed in gets the app."""
+        """Return the tokens that the app gets for a signed-in browser."""
         response = self.exchange(self.code(wire, **different))
         assert response.status_code == 200, response.text
         found: dict[str, Any] = response.json
         return found
 
     def userinfo(self, token: str, headers: dict[str, str] | None = None) -> TestResponse:
-        """Ask who the token is about, by these headers, or else with the token as a bearer token."""
+        """Request userinfo with these headers, by default with the token as a bearer token."""
         sent = {"Authorization": f"Bearer {token}"} if headers is None else headers
         response: TestResponse = self.http.get("/oauth/userinfo", headers=sent)
         check_answer("GET", "/oauth/userinfo", response)
         return response
 
     def claims(self, id_token: str) -> dict[str, Any]:
-        """Return what an ID token says, its signature checked against the published keys."""
+        """Return the claims of an ID token, after verifying its signature with the published keys."""
         from app.oidc import keys as ours
 
         with self.app.app_context():

@@ -1,4 +1,4 @@
-"""Every JSON answer in the functional tests must be what openapi.yaml says."""
+"""Check that every JSON response in the functional tests conforms to openapi.yaml."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ HERE = "urn:latchkey:openapi"
 
 
 def check_answer(method: str, path: str, response: TestResponse) -> None:
-    """Check a JSON answer against the document. Raises AssertionError; other answers pass.
+    """Check a JSON response against the document; raise AssertionError if it doesn't conform. Others are ignored.
 
-    Requests to paths that do not exist, and methods that a path does not take, are checked as plain errors.
+    Responses to unknown paths or unsupported methods only have to be errors.
     """
     if response.mimetype != "application/json" or not document():
         return
@@ -43,15 +43,15 @@ def check_answer(method: str, path: str, response: TestResponse) -> None:
 
 @lru_cache(maxsize=1)
 def document() -> dict[str, Any]:
-    """Return openapi.yaml, or nothing where there is none."""
+    """Return the contents of openapi.yaml, or an empty dict if there is none."""
     found = next((place for place in PLACES if place.exists()), None)
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is six times as fast
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is six times faster
     return yaml.load(found.read_text(), loader) if found else {}
 
 
 @lru_cache(maxsize=512)
 def template_of(path: str) -> str | None:
-    """Return the documented path that ``path`` is an instance of; a plain one wins over one with parameters."""
+    """Return the documented path that matches ``path``; one without parameters takes precedence."""
     paths = sorted(document()["paths"], key=lambda template: template.count("{"))
     return next((template for template in paths if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template), path)), None)
 
@@ -64,14 +64,14 @@ def _registry() -> Registry[Any]:
 
 @cache
 def _check_of(template: str, method: str, status: str) -> Draft202012Validator | None:
-    """Return what checks an answer's JSON, made once: most answers of a run are of a few kinds."""
+    """Return the validator for a response's JSON. Cached, because most responses of a run are of a few kinds."""
     described = _resolved(document()["paths"][template][method]["responses"][status])
     schema = described.get("content", {}).get("application/json", {}).get("schema")
     return None if schema is None else validator(schema)
 
 
 def validator(schema: dict[str, Any]) -> Draft202012Validator:
-    """Return what checks a value against a schema of the document."""
+    """Return a validator for a schema of the document."""
     return Draft202012Validator(_absolute(schema), registry=_registry())
 
 
@@ -85,7 +85,7 @@ def _resolved(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _absolute(node: Any) -> Any:
-    """Let local references of a piece of the document be found from outside it."""
+    """Make local references in a part of the document absolute, so that they resolve outside it."""
     if isinstance(node, list):
         return [_absolute(part) for part in node]
     if not isinstance(node, dict):

@@ -1,7 +1,7 @@
-"""In which order tests run: those that take long begin first, so that at the end no process waits for another's.
+"""Order of the tests: long ones start first, so that no process has to wait for another at the end.
 
-pytest-xdist gives each process a part of all tests, in order, and a process that is done takes over the last ones of
-another's part. What begins the first part is taken over last.
+pytest-xdist assigns each process a part of all tests, in order, and a process that is done takes over the last tests of
+another part. Tests at the beginning of the first part are taken over last.
 """
 
 from __future__ import annotations
@@ -11,5 +11,5 @@ import pytest
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put tests marked ``long`` first; apart from that the order stays."""
+    """Put tests marked ``long`` first, keeping the order otherwise."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)

@@ -1,4 +1,4 @@
-"""Reads a page the way a person would: fields, what is wrong with them, notices, links."""
+"""Parse a page as a person reads it: fields, errors, notices, links."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ PROTECTION = ("csrf_token", "nonce")
 
 
 class Button(NamedTuple):
-    """A button of a page.
+    """A button on a page.
 
-    :ivar text: what stands on it
-    :ivar form: attributes of the form that it sends
-    :ivar is_folded: whether it stands in details that aren't open
+    :ivar text: its label
+    :ivar form: attributes of the form that it submits
+    :ivar is_folded: whether it is inside closed details
     """
 
     text: str
@@ -24,7 +24,7 @@ class Button(NamedTuple):
 
     @property
     def is_main(self) -> bool:
-        """Whether it stands out."""
+        """Whether it is a primary button."""
         return "button-main" in self.attributes.get("class", "").split()
 
     @property
@@ -34,21 +34,21 @@ class Button(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Where it sends its form."""
+        """The path that it submits its form to."""
         return self.attributes.get("formaction", self.form.get("action", ""))
 
 
 class Page(HTMLParser):
     """A parsed page.
 
-    :ivar errors: sentences by field name; "" holds error notices
-    :ivar notices: (kind, sentence), kind is "success", "info" or "error"
+    :ivar errors: messages by field name; "" has the error notices
+    :ivar notices: (kind, message), where kind is "success", "info" or "error"
     :ivar inputs: (name, attributes) of each control, in order
     :ivar buttons: all buttons, in order
     :ivar links: targets of all links
-    :ivar hidden: (where its form is sent, name, value) of each hidden control
-    :ivar boxes: attributes of what a script works on (data-passkey)
-    :ivar support_id: the mark by which an operator finds the request, or ""
+    :ivar hidden: (path that its form submits to, name, value) of each hidden control
+    :ivar boxes: attributes of elements that a script works on (data-passkey)
+    :ivar support_id: ID by which an operator finds the request, or ""
     """
 
     def __init__(self, html: str) -> None:
@@ -75,11 +75,11 @@ class Page(HTMLParser):
         return next((attributes.get("value") for found, attributes in self.inputs if found == name), None)
 
     def attributes(self, name: str) -> dict[str, str]:
-        """Return the attributes of the first control called ``name``. Raises StopIteration."""
+        """Return the attributes of the first control called ``name``. Raise StopIteration if there is none."""
         return next(attributes for found, attributes in self.inputs if found == name)
 
     def hidden_of(self, path: str) -> dict[str, str]:
-        """Return what forms to ``path`` send besides what a person types, without what protects them."""
+        """Return the hidden fields of forms that submit to ``path``, except CSRF tokens and nonces."""
         return {name: value for action, name, value in self.hidden if action == path and name not in PROTECTION}
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

@@ -1,4 +1,4 @@
-"""How a database would run what the application asks of it."""
+"""Query plans of the application's SQL statements."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sqlalchemy import event
 
 @contextmanager
 def collected(app: Flask, *, of_requests: bool = False) -> Iterator[list[str]]:
-    """Collect the plan of each statement of a block, one text for each.
+    """Collect the query plan of each statement in a block, as one text each.
 
-    The block has an application context, unless it is ``of_requests``, which have their own.
+    The block gets an application context, unless it is ``of_requests``, which have their own.
 
-    The application's connections avoid reading whole tables, which PostgreSQL prefers while they are small
-    (``app.db.postgresql.BY_INDEX``): what is read whole all the same has no index that helps.
+    The application's connections avoid sequential scans, which PostgreSQL prefers for small tables
+    (``app.db.postgresql.BY_INDEX``). A table that is still scanned has no suitable index.
     """
     from app.extensions import db
 
@@ -40,7 +40,7 @@ def collected(app: Flask, *, of_requests: bool = False) -> Iterator[list[str]]:
     raw: Any = engine.raw_connection()
     try:
         for statement, parameters in asked:
-            numbered = "$1" in statement  # by app.db.prepared
+            numbered = "$1" in statement  # prepared by app.db.prepared
             cursor = psycopg.RawCursor(raw.dbapi_connection) if numbered else raw.cursor()
             cursor.execute(("EXPLAIN QUERY PLAN " if is_sqlite else "EXPLAIN ") + statement, parameters)
             plans.append("\n".join(str(row[-1]) for row in cursor.fetchall()))
@@ -49,7 +49,7 @@ def collected(app: Flask, *, of_requests: bool = False) -> Iterator[list[str]]:
 
 
 def reads_whole(plan: str, table: str) -> bool:
-    """Say whether a plan reads every row of a table without an index."""
+    """Return whether a plan reads every row of a table without an index."""
     lines = [line.strip() for line in plan.splitlines()]
     sqlite = any(line == f"SCAN {table}" for line in lines)
     return sqlite or any(f"Seq Scan on {table}" in line for line in lines)

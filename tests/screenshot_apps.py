@@ -1,4 +1,4 @@
-"""Apps for the pictures of pages: what is asked of a person who signs in to them."""
+"""Apps for screenshots: the pages that people see when they sign in to an app."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def write_clients(folder: Path) -> str:
 
 
 def asked_by(client: str, **more: str) -> str:
-    """Return the address of an app's request."""
+    """Return the URL of an app's authorization request."""
     parameters = {
         "response_type": "code",
         "client_id": client,
@@ -51,7 +51,7 @@ def asked_by(client: str, **more: str) -> str:
 
 
 def code_of_device(url: str) -> str:
-    """Have a television ask to be signed in; return the code that it shows."""
+    """Request a device code for a television; return the user code that it shows."""
     asked = urlencode({"client_id": "television", "scope": "openid email"}).encode()
     headers = {"User-Agent": "Mozilla/5.0 (Linux; Android 14; Smart TV) AppleWebKit/537.36 Chrome/120.0 Safari/537.36"}
     request = urllib.request.Request(f"{url}/oauth/device", asked, headers)
@@ -60,9 +60,9 @@ def code_of_device(url: str) -> str:
 
 
 def connect_device(walk: Any) -> None:
-    """Type the code that a device shows, and let it sign in; refuse another one.
+    """Enter the code that a device shows, and allow it to sign in; refuse another one.
 
-    :param walk: of ``tests.screenshots``
+    :param walk: see ``tests.screenshots``
     """
     walk.see("/device", "device")
     walk.page.fill("[name=user_code]", "BCDF-GHJK")
@@ -77,9 +77,9 @@ def connect_device(walk: Any) -> None:
 
 
 def use_apps(walk: Any) -> None:
-    """Sign in to apps, see what they may do, and remove the access of one.
+    """Sign in to apps, view their access, and remove the access of one.
 
-    :param walk: of ``tests.screenshots``
+    :param walk: see ``tests.screenshots``
     """
     walk.elsewhere(asked_by("photos", login_hint=walk.email), "app-sign-in")
     walk.page.route("https://photos.example.com/**", lambda route: route.fulfill(body="<h1>Photos</h1>"))

@@ -1,7 +1,7 @@
-"""Takes a picture of every page (``make screenshots``): desktop and phone, light and dark, from the real service.
+"""Take a screenshot of every page (``make screenshots``), in desktop and phone size, light and dark.
 
-Walks the feature of a person who opens an account, sets up all ways to sign in and comes back. All pictures go to
-var/screenshots, the few that the documents show to docs/screenshots.
+Walks through the real service as a person who creates an account, sets up all sign-in methods and comes back. All
+pictures are saved in var/screenshots, and the few that the documentation shows in docs/screenshots.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ AGENTS = {
 BY_HAND = """document.addEventListener("DOMContentLoaded", () => {
   for (const field of document.querySelectorAll("[data-submit-at]")) field.removeAttribute("data-submit-at");
 })"""
-"""Codes are sent by their button, not by their last digit."""
+"""Submit codes with the button, not automatically after the last digit."""
 
 EMAILS = ("ada@example.com", "ada@example.org", "ada@example.net", "ada@example.edu")
-"""One person for each walk."""
+"""A different person for each walk."""
 
 PUBLISHED = {
     "sign-in-desktop-light": "sign-in-light",
@@ -57,13 +57,13 @@ PUBLISHED = {
     "device-consent-phone-light": "device-phone",
 }
 LARGEST = 200 * 1024
-"""Bytes of a picture in the repository, at most."""
+"""Maximum size in bytes of a picture in the repository."""
 
 ARRIVES_WITHIN = 15.0
 
 
 class Walk:
-    """One walk through the service, in one width and colour scheme."""
+    """A walk through the service, in one screen size and color scheme."""
 
     def __init__(self, browser: Browser, url: str, device: str, scheme: Any, number: int) -> None:
         self.url = url
@@ -82,29 +82,29 @@ class Walk:
         self.page: Page = self.someone().new_page()
 
     def someone(self) -> BrowserContext:
-        """Open a browser that the service has never seen."""
+        """Open a browser that the service hasn't seen before."""
         context = self.browser.new_context(**self.options)
         context.set_default_timeout(30_000)
         context.add_init_script(BY_HAND)
         return context
 
     def take(self, name: str, page: Page | None = None) -> None:
-        """Take a picture of the whole page as it is now."""
+        """Take a screenshot of the whole current page."""
         page = page or self.page
         page.screenshot(path=ALL / f"{name}-{self.looks}.png", full_page=True, animations="disabled", caret="hide")
 
     def see(self, path: str, name: str) -> None:
-        """Go to a page and take its picture."""
+        """Go to a page and take a screenshot."""
         self.page.goto(path)
         self.take(name)
 
     def press(self, text: str) -> None:
-        """Press the button that says ``text``, and wait for the page it leads to."""
+        """Press the button labeled ``text``, and wait for the next page."""
         with self.page.expect_navigation():
             self.page.get_by_role("button", name=re.compile(text)).first.click()
 
     def newest(self, to: str, after: str = "") -> dict[str, Any]:
-        """Return the newest message to an address, once there is one newer than the message ``after``."""
+        """Return the newest message to an address, waiting for one that is newer than the message ``after``."""
         deadline = time.monotonic() + ARRIVES_WITHIN
         while time.monotonic() < deadline:
             mine = [message for message in self._messages() if message["to"] == to and message["id"] > after]
@@ -128,7 +128,7 @@ class Walk:
         return re.search(r"#(\d+)\s*\Z", message["text"])[1]  # type: ignore[index]
 
     def elsewhere(self, address: str, name: str) -> None:
-        """Take a picture of what another browser sees at an address."""
+        """Take a screenshot of a URL in another browser."""
         context = self.someone()
         page = context.new_page()
         page.goto(address)
@@ -136,7 +136,7 @@ class Walk:
         context.close()
 
     def let_in(self, link: str) -> None:
-        """Approve this screen from another browser, at the second try."""
+        """Approve this sign-in from another browser, on the second attempt."""
         context = self.someone()
         page = context.new_page()
         page.goto(link)
@@ -150,18 +150,18 @@ class Walk:
         context.close()
 
     def undo(self) -> None:
-        """See in another browser what undoes the last change of addresses; leave it as it is."""
+        """Take a screenshot of the undo page for the last address change in another browser, without using it."""
         mails = [message for message in self._messages() if message["to"] == self.email]
         mail = next(message for message in mails if "/change-email/undo/" in message["text"])
         self.elsewhere(f"/dev/inbox/{mail['id']}/html", "mail-undo")
         self.elsewhere(re.search(r"/change-email/undo/\S+", mail["text"])[0], "undo")  # type: ignore[index]
 
     def mailed_code_in(self, message: dict[str, Any]) -> str:
-        """Return the code that stands alone in a mail."""
+        """Return the code on its own line in an email."""
         return re.search(r"^ +(\d{4} \d{4})$", message["text"], re.MULTILINE)[1]  # type: ignore[index]
 
     def deny(self, path: str) -> None:
-        """Say from another browser that it was somebody else."""
+        """Report a request as not the user's own, from another browser."""
         context = self.someone()
         page = context.new_page()
         page.goto(path)
@@ -176,7 +176,7 @@ class Walk:
 
 
 def open_account(walk: Walk) -> None:
-    """Open an account and confirm its address by the link in the mail."""
+    """Create an account and confirm its address with the link in the email."""
     walk.see("/register", "register")
     walk.page.fill("[name=email]", walk.email)
     walk.press("account|code")
@@ -228,7 +228,7 @@ def set_up(walk: Walk) -> None:
 
 
 def ask_for_two(walk: Walk) -> None:
-    """Switch the second step on, by app and by phone, and take it."""
+    """Turn on two-step verification, with an app and a phone, and use it."""
     walk.see("/tf-setup", "second-off")
     walk.press(r"^Use this method\s*: Auth")
     walk.take("second-proving")
@@ -271,7 +271,7 @@ def ask_for_two(walk: Walk) -> None:
 
 
 def add_passkey(walk: Walk) -> None:
-    """Add a passkey, and see where one is asked for."""
+    """Add a passkey, and take a screenshot of passkey sign-in."""
     device = VirtualAuthenticator(walk.page)
     walk.see("/wan-register", "passkeys-none")
     walk.press("^Add a passkey")
@@ -283,7 +283,7 @@ def add_passkey(walk: Walk) -> None:
 
 
 def addresses(walk: Walk) -> None:
-    """Add an address and make it the primary one, and see what the other address can undo."""
+    """Add an address, change the primary one, and show how the old address can undo that."""
     more = f"more-{walk.email}"
     walk.see("/identities", "addresses")
     walk.page.fill("[name=email]", more)
@@ -304,7 +304,7 @@ def addresses(walk: Walk) -> None:
 
 
 def recover(walk: Walk) -> None:
-    """Lose everything but the mailbox, start to recover the account elsewhere, and cancel it from the mail."""
+    """With only the mailbox left, start recovering the account in another browser, and cancel it from the email."""
     context = walk.someone()
     page = context.new_page()
     page.goto("/recover")
@@ -333,7 +333,7 @@ def recover(walk: Walk) -> None:
 
 
 def prove_again(walk: Walk) -> None:
-    """Show that it is still the same person, and sign out."""
+    """Reauthenticate, and sign out."""
     walk.see("/us-verify", "verify")
     walk.page.get_by_text("I don't have it with me").click()
     walk.press("Email me a code")
@@ -344,7 +344,7 @@ def prove_again(walk: Walk) -> None:
 
 
 def sign_in(walk: Walk) -> None:
-    """Sign in by mail, with what can go wrong on the way."""
+    """Sign in by email, including errors along the way."""
     walk.see("/us-signin", "sign-in")
     walk.page.fill("[name=identity]", walk.email)
     before = walk.newest(walk.email)["id"]
@@ -370,7 +370,7 @@ PARTS = (
 
 
 def take_all(url: str) -> None:
-    """Take every picture of the service at ``url``. Raises what Playwright raises."""
+    """Take all screenshots of the service at ``url``. Errors from Playwright are passed on."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         for number, (device, scheme) in enumerate(product(WIDTHS, SCHEMES)):
@@ -382,7 +382,7 @@ def take_all(url: str) -> None:
 
 
 def publish() -> list[str]:
-    """Copy what the documents show; return what is too large for the repository, with its size."""
+    """Copy the pictures that the documentation shows; return those too large for the repository, with their size."""
     SHOWN.mkdir(parents=True, exist_ok=True)
     too_large = []
     for name, shown in PUBLISHED.items():
@@ -393,7 +393,7 @@ def publish() -> list[str]:
 
 
 def main() -> int:
-    """Take the pictures; return the exit status."""
+    """Take the screenshots; return the exit status."""
     if CHROMIUM is None:
         sys.stderr.write("Chromium is not installed. Install it, or name it: LATCHKEY_TEST_CHROMIUM=/path\n")
         return 1
@@ -409,7 +409,7 @@ def main() -> int:
             "LATCHKEY_MAIL_RESEND_WAIT": "0",
         }
         port = free_port()
-        environment["LATCHKEY_PUBLIC_URL"] = f"http://localhost:{port}"  # browsers make no passkeys for an address
+        environment["LATCHKEY_PUBLIC_URL"] = f"http://localhost:{port}"  # no passkeys for IP addresses
         server = Server(environment, Path(folder) / "server.log", port=port, workers=1, name="localhost")
         try:
             take_all(server.start().url)

@@ -1,4 +1,4 @@
-"""Steps of a sign-in that asks for a second one."""
+"""Steps of a sign-in with a second factor."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ PENDING = "latchkey_pending"
 
 
 def begin(wire: Wire, person: Person, code_for: Callable[..., str]) -> Answer:
-    """Give the first proof, a mailed code."""
+    """Complete the first step with an emailed code."""
     code = code_for(person.email, by=wire)
     return wire.post("/us-signin", identity=person.email, passcode=code)
 
 
 def first_step(wire: Wire, person: Person, code_for: Callable[..., str]) -> Answer:
-    """Give the first proof, and see that it leads to a second step."""
+    """Complete the first step, and check that it leads to a second one."""
     answer = begin(wire, person, code_for)
     assert answer.ok, answer
     assert PENDING in wire.cookies
@@ -26,7 +26,7 @@ def first_step(wire: Wire, person: Person, code_for: Callable[..., str]) -> Answ
 
 
 def on(answer: Answer) -> str:
-    """Return by which method the second step is asked for; on pages what leads there is enough."""
+    """Return the method requested for the second step; on pages the redirect is enough."""
     if answer.json:
         return str(answer.json.get("tf_method", ""))
     assert (answer.location or "").startswith("/tf-validate"), answer
@@ -34,20 +34,20 @@ def on(answer: Answer) -> str:
 
 
 def taken(answer: Answer, is_taken: bool) -> None:
-    """See whether a step was taken: a program is refused, a browser is sent back or shown the page again."""
+    """Check whether a step succeeded: else API clients get an error, and browsers are redirected or see the page."""
     went = answer.ok and not (answer.location or "").startswith("/login")
     assert went is is_taken, answer
 
 
 def begin_setup(wire: Wire, **fields: object) -> Answer:
-    """Begin to set a second factor up."""
+    """Start setting up a second factor."""
     answer = wire.post("/tf-setup", **fields)
     assert answer.ok, answer
     return answer
 
 
 def prove_setup(wire: Wire, begun: Answer, code: str) -> Answer:
-    """Give the code that proves the second factor which ``begun`` began."""
+    """Enter the code that confirms the second factor started by ``begun``."""
     if begun.json:
         return wire.post(f"/tf-setup/{begun.json['tf_state_token']}", code=code)
     (action,) = [form["action"] for form in begun.page.forms if form.get("action", "").startswith("/tf-setup/")]

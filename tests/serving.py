@@ -1,4 +1,4 @@
-"""Real servers: ``flask serve`` with its worker processes, on a port and a database of its own."""
+"""Real servers: ``flask serve`` with its worker processes, on its own port and database."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from tests.sinks import SmsStub, SmtpSink
 START_WITHIN = 30.0
 STOP_WITHIN = 15.0
 FORKED = True
-"""Whether servers are forked from a process that has loaded the application. Where the start itself is tested: no, and
-not where something else than our settings is in their environment."""
+"""Whether to fork servers from a process that has already loaded the application. Not for tests of the startup itself,
+and not if their environment has anything but our settings."""
 
 OURS = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "FLASK_SKIP_DOTENV": "1"}
-"""What servers have of this process's environment. Files of a developer are not read."""
+"""Environment variables that servers inherit. Local .env files are not read."""
 
 
 class Forked:
     """``flask`` with some arguments, in a process forked from one that has loaded the application (tests/preloaded.py).
 
-    Has of ``subprocess.Popen`` what tests use.
+    Implements the part of ``subprocess.Popen`` that tests use.
     """
 
     def __init__(self, words: list[str], environment: dict[str, str], log: Path) -> None:
@@ -65,7 +65,7 @@ class Forked:
 
 
 def _flask(words: list[str], environment: dict[str, str], log: str) -> None:
-    """Become what ``flask`` with these arguments would be, as the first process of a session."""
+    """Turn this process into ``flask`` with these arguments, as a session leader."""
     from flask.cli import main
 
     os.setsid()
@@ -81,10 +81,10 @@ def _flask(words: list[str], environment: dict[str, str], log: str) -> None:
 
 
 class Server:
-    """A server started by ``flask serve`` in ``directory``; ``url`` has no slash at its end.
+    """A server started by ``flask serve`` in ``directory``; ``url`` has no trailing slash.
 
-    :param name: by which it is called, on this machine
-    :param unix: the socket that it listens at; its port is then that of a proxy in front
+    :param name: host name in its URL
+    :param unix: socket that it listens on; its port is then that of the proxy in front of it
     """
 
     def __init__(
@@ -113,11 +113,11 @@ class Server:
 
     @property
     def output(self) -> str:
-        """What the server has written so far."""
+        """Output of the server so far."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def start(self) -> Server:
-        """Start it and return when it answers. Raises AssertionError with its output when it does not."""
+        """Start it and wait until it responds. Raise AssertionError with its output if it doesn't."""
         place = ["--unix", str(self.unix)] if self.unix else ["--host", "127.0.0.1", "--port", str(self.port)]
         words = ["--app", "wsgi", "serve", *place, "--workers", str(self.workers)]
         environment = {**OURS, **self.environment}
@@ -143,7 +143,7 @@ class Server:
         return self
 
     def answers(self) -> bool:
-        """Say whether /healthz is 200."""
+        """Return whether /healthz responds with 200."""
         try:
             with urllib.request.urlopen(f"{self.url}/healthz", timeout=2) as response:
                 return bool(response.status == 200)
@@ -151,7 +151,7 @@ class Server:
             return False
 
     def processes(self) -> list[int]:
-        """Return the ids of all processes that this server has now, its own first."""
+        """Return the IDs of all current processes of this server, starting with the main process."""
         assert self.process is not None
         found = []
         for pid in psutil.pids():
@@ -161,9 +161,9 @@ class Server:
         return sorted(found)
 
     def stop(self) -> int | None:
-        """Ask it to end, and return its exit status; None when it did not run. What it left behind is in ``processes``.
+        """Stop it and return its exit status; None if it wasn't running. Processes left behind are in ``processes``.
 
-        Raises AssertionError when it does not end within STOP_WITHIN.
+        Raise AssertionError if it doesn't stop within STOP_WITHIN.
         """
         if self.process is None:
             return None
@@ -177,7 +177,7 @@ class Server:
         return int(self.process.returncode)
 
     def kill(self) -> None:
-        """End it and all its processes at once, as ``kill -9`` does."""
+        """Kill it and all its processes, as with ``kill -9``."""
         if self.process is not None:
             self._kill_group()
             self.process.wait(STOP_WITHIN)
@@ -185,18 +185,18 @@ class Server:
     def _kill_group(self) -> None:
         assert self.process is not None
         with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)  # its own session: nothing but the server is in it
+            os.killpg(self.process.pid, signal.SIGKILL)  # it has its own session, so this only affects the server
 
 
 def free_port() -> int:
-    """Return a port on which nothing listens now."""
+    """Return a port that is currently free."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def environment_of(database: Database, port: int, directory: Path, smtp: SmtpSink, sms: SmsStub) -> dict[str, str]:
-    """Return the settings of a server on ``database``, its queue in ``directory``."""
+    """Return the settings of a server on ``database``, with its queue in ``directory``."""
     return {
         "LATCHKEY_ENVIRONMENT": "development",
         "LATCHKEY_DATABASE_URL": database.url,
@@ -214,7 +214,7 @@ def environment_of(database: Database, port: int, directory: Path, smtp: SmtpSin
 
 @pytest.fixture
 def make_server(tmp_path: Path, smtp: SmtpSink, sms: SmsStub) -> Iterator[Callable[..., Server]]:
-    """Makes servers: ``make_server(database, workers=2, LATCHKEY_LIMITS="off")``. They end with the test."""
+    """Starts servers: ``make_server(database, workers=2, LATCHKEY_LIMITS="off")``. They are stopped after the test."""
     made: list[Server] = []
 
     def make(database: Database, *, workers: int = 2, start: bool = True, port: int = 0, **environment: Any) -> Server:
@@ -232,6 +232,6 @@ def make_server(tmp_path: Path, smtp: SmtpSink, sms: SmsStub) -> Iterator[Callab
 
 @pytest.fixture
 def live_server(request: pytest.FixtureRequest, fresh_database: Database, make_server: Callable[..., Server]) -> Server:
-    """A running server with two worker processes; ``@pytest.mark.environment(LATCHKEY_LIMITS="off")`` sets it up."""
+    """A running server with two workers; ``@pytest.mark.environment(LATCHKEY_LIMITS="off")`` changes its settings."""
     mark = request.node.get_closest_marker("environment")
     return make_server(fresh_database, **(mark.kwargs if mark else {}))

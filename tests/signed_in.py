@@ -1,4 +1,4 @@
-"""A browser or program that is signed in already, for tests of what comes after."""
+"""Browsers and API clients that are already signed in, for tests of what comes afterwards."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from tests.wire import Program, Wire
 
 
 def sign_in(wire: Wire, person: Person, via: str = "") -> Wire:
-    """Give ``wire`` the cookie of a session opened for ``person`` just now; return it.
+    """Give ``wire`` the cookie of a new session for ``person``; return it.
 
-    :param via: what was proved; the authenticator app of who has one, else a mailed code
+    :param via: verified method; by default the authenticator app if the person has one, else an emailed code
     """
     wire.client.set_cookie("latchkey_session", _open(wire.app, person, via, wire.agent)[0])
     wire._csrf = None
@@ -19,20 +19,20 @@ def sign_in(wire: Wire, person: Person, via: str = "") -> Wire:
 
 
 def give_token(program: Program, person: Person, via: str = "") -> Program:
-    """Give ``program`` a token of its own for ``person``; return it."""
+    """Give ``program`` its own token for ``person``; return it."""
     program.token = _open(program.app, person, via, "program/1")[1]
     return program
 
 
 def may_change(wire: Wire) -> bool:
-    """Say whether ``wire`` was confirmed by enough to remove a sign-in method, or is asked for more."""
+    """Return whether the session of ``wire`` is strong enough to remove a sign-in method."""
     answer = wire.post("/us-setup", delete_method="pigeon")
     assert answer.status in (302, 400, 401), answer
     return answer.status == 400
 
 
 def _open(app: Flask, person: Person, via: str, agent: str) -> tuple[str, str]:
-    """Open a session as every sign-in does; return the browser's token and a program's."""
+    """Start a session like a real sign-in; return a browser's and an API client's token."""
     from app.authenticators.base import VerifiedFactor
     from app.client import ClientContext
     from app.extensions import db

@@ -1,6 +1,6 @@
-"""Where messages arrive: a real SMTP server and a real HTTP provider for SMS, both on this machine.
+"""Destinations of messages: a real SMTP server and a real HTTP provider for SMS, both local.
 
-Each has a ``mode`` that says how it misbehaves, and remembers what it was given.
+Each has a ``mode`` that determines how it misbehaves, and records what it receives.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 MODES = ("ok", "slow", "busy", "refuse", "drop", "down")
-"""Take it; take it after ``delay``; say try again; say no for good; hang up after having taken it; not be there."""
+"""Accept; accept after ``delay``; temporary failure; permanent failure; hang up after accepting; be unreachable."""
 
 
 @dataclass(frozen=True)
 class Mail:
-    """A mail as the server got it."""
+    """An email as the server received it."""
 
     to: list[str]
     sender: str
@@ -56,7 +56,7 @@ class Mail:
 
 @dataclass(frozen=True)
 class Sms:
-    """A text message as the provider got it, with the headers of its request."""
+    """A text message as the provider received it, with the headers of its request."""
 
     to: str
     text: str
@@ -65,7 +65,7 @@ class Sms:
 
 
 class Sink:
-    """What both sinks share: where they listen, how they behave, what they wait for."""
+    """Base of both sinks: listening, modes, and waiting for messages."""
 
     def __init__(self) -> None:
         self.mode = "ok"
@@ -76,7 +76,7 @@ class Sink:
         self._hurry = threading.Event()
 
     def reset(self) -> None:
-        """Forget everything, let go of whoever is kept waiting, and behave well."""
+        """Discard everything, release waiting clients, and return to normal behavior."""
         self._hurry.set()
         if self.mode == "down":
             self.up()
@@ -85,15 +85,15 @@ class Sink:
         self._forget()
 
     def mode_for(self, to: str) -> str:
-        """Return how this sink treats a message to ``to``: as ``modes`` has its domain or number, else as ``mode``."""
+        """Return the mode for a message to ``to``: by domain or number from ``modes``, else ``mode``."""
         return self.modes.get(to.rpartition("@")[2], self.mode)
 
     def up(self) -> None:
-        """Listen."""
+        """Start listening."""
         raise NotImplementedError
 
     def down(self) -> None:
-        """Stop listening: connections are refused until ``up`` or ``reset``."""
+        """Stop listening, so that connections are refused until ``up`` or ``reset``."""
         raise NotImplementedError
 
     def _forget(self) -> None:
@@ -106,10 +106,11 @@ class Sink:
 
 
 class SmtpSink(Sink):
-    """A mail server; ``mails`` holds what it took, oldest first.
+    """A mail server; ``mails`` has the accepted emails, oldest first.
 
-    ``connections`` counts greetings, ``farewells`` is how many of the next mails it answers by closing the
-    connection, ``hesitation`` how many seconds it thinks before it lets a mail begin, ``refusal`` what it says then.
+    ``connections`` counts greetings, ``farewells`` is the number of upcoming emails to answer by closing the
+    connection, ``hesitation`` is the delay in seconds before it accepts the start of an email, and ``refusal`` a reply
+    that rejects it.
     """
 
     def __init__(self) -> None:
@@ -128,11 +129,11 @@ class SmtpSink(Sink):
         return f"smtp://127.0.0.1:{self.port}"
 
     def to(self, address: str) -> list[Mail]:
-        """Return the mails to ``address``, oldest first."""
+        """Return the emails to ``address``, oldest first."""
         return [mail for mail in self.mails if address in mail.to]
 
     def wait(self, count: int = 1, seconds: float = 10) -> list[Mail]:
-        """Return all mails once there are ``count`` of them. Raises AssertionError after ``seconds``."""
+        """Return all emails once there are ``count`` of them. Raise AssertionError after ``seconds``."""
         self._wait_for(self.mails, count, seconds)
         return self.mails
 
@@ -155,7 +156,7 @@ class SmtpSink(Sink):
     async def handle_EHLO(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, hostname: str, offers: list[str]
     ) -> list[str]:
-        """Greet a client (called by aiosmtpd)."""
+        """Count the connection (called by aiosmtpd)."""
         session.host_name = hostname
         self.connections += 1
         return offers
@@ -163,7 +164,7 @@ class SmtpSink(Sink):
     async def handle_MAIL(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        """Begin a mail, or say goodbye instead (called by aiosmtpd)."""
+        """Start an email, or misbehave (called by aiosmtpd)."""
         if self.farewells:
             self.farewells -= 1
             return "421 4.3.2 Come again"
@@ -176,7 +177,7 @@ class SmtpSink(Sink):
         return "250 2.1.0 Go on"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        """Take a mail, or misbehave (called by aiosmtpd)."""
+        """Accept an email, or misbehave (called by aiosmtpd)."""
         self.attempts += 1
         mode = self.mode_for(envelope.rcpt_tos[0])
         if mode == "busy":
@@ -200,10 +201,10 @@ class SmtpSink(Sink):
 
 
 class SmsStub(Sink):
-    """A provider that takes ``{"to", "text"}`` by POST; ``texts`` holds what it took, oldest first.
+    """A provider that accepts ``{"to", "text"}`` by POST; ``texts`` has the accepted messages, oldest first.
 
-    ``refusals`` are the next answers to give instead (status and headers), ``body`` is that of an answer that it took
-    one, ``rate`` how many seconds are to pass between two (else 429).
+    ``refusals`` are responses (status and headers) to give first, ``body`` is the body of its responses, and ``rate``
+    the minimum number of seconds between two messages (else 429).
     """
 
     def __init__(self) -> None:
@@ -224,7 +225,7 @@ class SmsStub(Sink):
         return [text for text in self.texts if text.to == number]
 
     def wait(self, count: int = 1, seconds: float = 10) -> list[Sms]:
-        """Return all messages once there are ``count`` of them. Raises AssertionError after ``seconds``."""
+        """Return all messages once there are ``count`` of them. Raise AssertionError after ``seconds``."""
         self._wait_for(self.texts, count, seconds)
         return self.texts
 
@@ -243,7 +244,7 @@ class SmsStub(Sink):
         self.mode = "down"
 
     def take(self, body: dict[str, Any], headers: dict[str, str]) -> tuple[int, dict[str, str]] | None:
-        """Take a message or misbehave; return status and headers to answer with, None to hang up."""
+        """Accept a message or misbehave; return the response's status and headers, or None to hang up."""
         with self._arrived:
             self.attempts += 1
             if self.refusals:
@@ -289,7 +290,7 @@ class SmsStub(Sink):
 
 
 def code_in(message: Mail | Sms) -> str:
-    """Return the one passcode that a mail or text message carries, without blanks. Raises AssertionError."""
+    """Return the only passcode in an email or text message, without spaces. Raise AssertionError if there isn't one."""
     bound = re.findall(r"#(\d{6,8})\s*\Z", message.text)
     alone = re.findall(r"^[ \t]*(\d{3,4} \d{3,4}|\d{6,8})[ \t]*$", message.text, re.MULTILINE)
     found = {code.replace(" ", "") for code in bound or alone}
@@ -298,13 +299,13 @@ def code_in(message: Mail | Sms) -> str:
 
 
 def links_in(mail: Mail) -> list[str]:
-    """Return the different links of a mail's two parts, in the order they stand."""
+    """Return the distinct links in both parts of an email, in order."""
     found = re.findall(r"https?://[^\s<>\"]+", mail.text) + re.findall(r"href=\"([^\"]+)\"", mail.html)
     return list(dict.fromkeys(unescape(link).rstrip(".,)") for link in found))
 
 
 def link_in(mail: Mail, path: str = "") -> str:
-    """Return the one link of a mail that carries a token (and has ``path`` in it). Raises AssertionError."""
+    """Return the only link with a token (and ``path``) in an email. Raise AssertionError if there isn't one."""
     carrying = ("token=", "/confirm/", "/invite/", "/sign-in-link/")
     found = [link for link in links_in(mail) if path in link and any(each in link for each in carrying)]
     assert len(found) == 1, f"one link with {path!r} was expected, found {found} in:\n{mail.text}"
@@ -312,7 +313,7 @@ def link_in(mail: Mail, path: str = "") -> str:
 
 
 def denial_in(mail: Mail) -> str:
-    """Return the path of the link by which a mail is denied. Raises AssertionError."""
+    """Return the path of the "not me" link in an email. Raise AssertionError if there isn't one."""
     found = {urlsplit(link).path for link in links_in(mail) if "/not-me/" in link}
     assert len(found) == 1, f"one link that denies was expected, found {found} in:\n{mail.text}"
     return found.pop()
@@ -345,7 +346,7 @@ def sms_provider() -> Iterator[SmsStub]:
 
 @pytest.fixture
 def smtp(smtp_server: SmtpSink) -> Iterator[SmtpSink]:
-    """The mail server, with nothing in it: ``smtp.mails``, ``smtp.mode = "slow"``, ``smtp.down()``."""
+    """The mail server, emptied: ``smtp.mails``, ``smtp.mode = "slow"``, ``smtp.down()``."""
     smtp_server.reset()
     yield smtp_server
     smtp_server.reset()
@@ -353,14 +354,14 @@ def smtp(smtp_server: SmtpSink) -> Iterator[SmtpSink]:
 
 @pytest.fixture
 def sms(sms_provider: SmsStub) -> Iterator[SmsStub]:
-    """The SMS provider, with nothing in it: ``sms.texts``, ``sms.mode = "busy"``, ``sms.down()``."""
+    """The SMS provider, emptied: ``sms.texts``, ``sms.mode = "busy"``, ``sms.down()``."""
     sms_provider.reset()
     yield sms_provider
     sms_provider.reset()
 
 
 def until(question: Any, seconds: float = 10, every: float = 0.02) -> Any:
-    """Return what ``question()`` returns once that is true. Raises AssertionError after ``seconds``."""
+    """Poll ``question()`` and return its first true result. Raise AssertionError after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not (answer := question()):
         assert time.monotonic() < deadline, f"did not become true within {seconds} s"

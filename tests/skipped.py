@@ -1,4 +1,4 @@
-"""What the end of a run says about tests that were skipped."""
+"""Report skipped tests at the end of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.requirements import NOT_INSTALLED, REQUIRE_ALL
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Where everything is required, a run with skipped tests has failed."""
+    """Fail a run with skipped tests if everything is required."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if REQUIRE_ALL and reporter is not None and reporter.stats.get("skipped"):
         reporter.write_line("tests were skipped, and LATCHKEY_TEST_REQUIRE_ALL is set", red=True)
@@ -20,7 +20,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None]:
-    """Say at the very end which tests were skipped for want of a system package, and what installs it."""
+    """Report last how many tests were skipped because of missing system packages, and how to install them."""
     yield
     skipped: dict[str, int] = {}
     for report in terminalreporter.stats.get("skipped", ()):

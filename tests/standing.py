@@ -1,5 +1,6 @@
-"""One service for all tests of a test process that want one: as ``make run`` starts it, with SQLite, its own worker and
-its own mailbox. Each test brings people and apps of its own.
+"""A service shared by tests of a process: as ``make run`` starts it, with SQLite, its own worker and its own mailbox.
+
+Each test uses its own people and apps.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ logo = "album.svg"
 
 @pytest.fixture(scope="session")
 def standing_database(databases: Databases) -> Iterator[Database]:
-    """The database of the standing service."""
+    """The database of the shared service."""
     database = databases.fresh("sqlite")
     yield database
     database.disconnect()
@@ -34,7 +35,7 @@ def standing_database(databases: Databases) -> Iterator[Database]:
 
 @pytest.fixture(scope="session")
 def standing_server(standing_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The service that tests share; each brings people of its own."""
+    """The shared service. Each test uses its own people."""
     folder: Path = tmp_path_factory.mktemp("standing")
     port = free_port()
     (folder / "album.svg").write_bytes(svg())
@@ -44,7 +45,7 @@ def standing_server(standing_database: Database, tmp_path_factory: pytest.TempPa
             "LATCHKEY_ENVIRONMENT": "development",
             "LATCHKEY_DATABASE_URL": standing_database.url,
             "LATCHKEY_SECRET_KEYS": KEY,
-            "LATCHKEY_PUBLIC_URL": f"http://localhost:{port}",  # browsers make no passkeys for an address
+            "LATCHKEY_PUBLIC_URL": f"http://localhost:{port}",  # browsers don't create passkeys for IP addresses
             "LATCHKEY_QUEUE_URL": f"sqlite:///{folder}/queue.db",
             "LATCHKEY_CLIENTS_FILE": f"{folder}/clients.toml",
             "LATCHKEY_STARTS_PER_ADDRESS": "10000",
@@ -61,7 +62,7 @@ def standing_server(standing_database: Database, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="session")
 def standing_app(standing_server: Server) -> Iterator[Flask]:
-    """An application on the standing service's database, to open accounts and sessions with."""
+    """An application on the shared service's database, for creating accounts and sessions."""
     from app import create_app
     from app.extensions import db
     from config.settings import Settings

@@ -1,10 +1,10 @@
-"""Which ways through the code were taken, noted by the code itself: each way begins with one more statement.
+"""Branch coverage by instrumentation: each branch starts with an extra statement that records it.
 
-A tracer of the interpreter is called at each line of the frameworks, too, and took as long again as half of what it
-watched. This costs a fiftieth, so that all cases of all tests can count.
+A tracer of the interpreter is called for each line of the frameworks, too, and made runs half as long again. This
+costs a fiftieth, so that all tests can be measured.
 
-A way is what a decision can lead to: the body of a function, the body of an ``if`` and its ``else``, written or not, a
-round of a loop and its regular end, a handler of an exception, a case of a ``match``.
+A branch is a possible outcome of a decision: the body of a function, the body of an ``if`` and its ``else``, written or
+not, an iteration of a loop and its normal end, an exception handler, a case of a ``match``.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from pathlib import Path
 from types import ModuleType
 
 TAKEN = "__taken__"
-"""What a module's ways are noted in: one byte for each."""
+"""Name of the module variable that records branches, one byte each."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Noting(ast.NodeTransformer):
-    """Has each way of a module note that it was taken.
+    """Instruments a module so that each branch records that it was taken.
 
-    :ivar ways: how many there are
+    :ivar ways: number of branches
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Noting(ast.NodeTransformer):
 
     def visit_If(self, node: ast.If) -> ast.AST:
         if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            return node  # never when a program runs
+            return node  # never true at runtime
         return self._begin(node, node.body, node.orelse)
 
     def visit_For(self, node: ast.For) -> ast.AST:
@@ -80,20 +80,20 @@ class Noting(ast.NodeTransformer):
 
 
 def _says_nothing(statement: ast.stmt) -> bool:
-    """Say whether a body that is only this is there for others to write: ``...``, ``raise NotImplementedError``."""
+    """Return whether a statement is only a placeholder: ``...``, a docstring, or ``raise NotImplementedError``."""
     if isinstance(statement, ast.Raise):
         return isinstance(statement.exc, ast.Name) and statement.exc.id == "NotImplementedError"
     return isinstance(statement, ast.Expr) and statement.value.__class__ is ast.Constant
 
 
 class NotingLoader(SourceFileLoader):
-    """Loads a module so that it notes its ways. Compiled files are left alone."""
+    """Loads a module with instrumentation. Compiled files are not changed."""
 
     found: dict[str, bytearray] = {}
-    """By the module's path: 1 for each way that was taken."""
+    """By the module's path: 1 for each branch taken."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run the module."""
+        """Execute the instrumented module."""
         noting = Noting()
         tree = noting.visit(ast.parse(self.get_data(self.path)))
         taken = self.found.setdefault(self.path, bytearray(noting.ways))
@@ -102,7 +102,7 @@ class NotingLoader(SourceFileLoader):
 
 
 class NotingFinder(MetaPathFinder):
-    """Finds the modules of some packages, to be loaded by NotingLoader."""
+    """Finds the modules of some packages, for NotingLoader to load."""
 
     def __init__(self, packages: Sequence[str]) -> None:
         self.packages = packages
@@ -110,7 +110,7 @@ class NotingFinder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return where a module is, or None when it is of another package."""
+        """Return the spec of a module, or None if it belongs to another package."""
         if fullname.partition(".")[0] not in self.packages:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
@@ -120,21 +120,21 @@ class NotingFinder(MetaPathFinder):
 
 
 def note(packages: Sequence[str]) -> None:
-    """Have each module of these packages note its ways from now on. None of them may be loaded yet."""
+    """Instrument all modules of these packages from now on. None of them may be imported yet."""
     loaded = sorted({name.partition(".")[0] for name in sys.modules} & set(packages))
     assert not loaded, f"too late: {loaded}"
     sys.meta_path.insert(0, NotingFinder(packages))
 
 
 def keep(directory: Path) -> None:
-    """Write what this process has taken into a file of its own there; nothing when it noted nothing."""
+    """Write this process's branches to a file of its own in ``directory``, if it recorded any."""
     if NotingLoader.found:
         found = {path: taken.hex() for path, taken in NotingLoader.found.items()}
         (directory / f"{os.getpid()}.json").write_text(json.dumps(found))
 
 
 def together(directory: Path) -> dict[str, bytes]:
-    """Return, by path, which ways any of the processes took that kept theirs there: 1 or 0 for each."""
+    """Return the branches taken by any of the processes, by path: 1 or 0 for each."""
     whole: dict[str, bytes] = {}
     for file in directory.glob("*.json"):
         for path, taken in json.loads(file.read_text()).items():

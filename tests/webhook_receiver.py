@@ -1,4 +1,4 @@
-"""A receiver of webhooks: a real HTTP server on this machine that remembers what it was posted."""
+"""A webhook receiver: a real local HTTP server that records what it receives."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Hook:
 
     @property
     def event(self) -> dict[str, Any]:
-        """What its body says."""
+        """The event in its body."""
         found: dict[str, Any] = json.loads(self.body)
         return found
 
@@ -43,9 +43,9 @@ class Hook:
 
 
 class Receiver:
-    """Answers 204; ``answers`` holds what is answered first instead: a status, or None to hang up.
+    """Responds with 204. ``answers`` are statuses to respond with first, or None to hang up.
 
-    ``headers`` are sent with each answer. ``answer`` writes an answer of its own instead.
+    ``headers`` are sent with each response. ``answer``, if set, writes the response itself instead.
     """
 
     def __init__(self) -> None:
@@ -60,22 +60,22 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL that it listens on."""
         return f"http://127.0.0.1:{self._server.server_port}/hooks?key=k"
 
     @property
     def types(self) -> list[str]:
-        """The types of what arrived."""
+        """The types of the received events."""
         return [hook.type for hook in self.hooks]
 
     def wait(self, count: int = 1, seconds: float = 10) -> list[Hook]:
-        """Return everything once so much has arrived. Raises AssertionError after ``seconds``."""
+        """Return all requests once ``count`` have arrived. Raise AssertionError after ``seconds``."""
         with self._arrived:
             assert self._arrived.wait_for(lambda: len(self.hooks) >= count, seconds), f"{len(self.hooks)} arrived"
         return self.hooks
 
     def close(self) -> None:
-        """Stop listening, and let go of whoever is kept waiting."""
+        """Stop listening, and release waiting clients."""
         self._over.set()
         self._server.shutdown()
         self._server.server_close()
@@ -110,7 +110,7 @@ class Receiver:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """A receiver of webhooks: ``receiver.hooks``, ``receiver.answers = [500]``."""
+    """A webhook receiver: ``receiver.hooks``, ``receiver.answers = [500]``."""
     found = Receiver()
     yield found
     found.close()
@@ -118,7 +118,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def other_receiver() -> Iterator[Receiver]:
-    """One more."""
+    """Another webhook receiver."""
     found = Receiver()
     yield found
     found.close()

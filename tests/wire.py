@@ -1,4 +1,4 @@
-"""One test, both languages: a browser that posts forms and a program that posts JSON, behind one face.
+"""One test for both "languages": a browser that posts forms and an API client that posts JSON, with one interface.
 
 def test_wrong_code_is_refused(wire, ...):
     answer = wire.post("/us-signin", identity="ada@example.com", passcode="00000000")
@@ -26,9 +26,9 @@ AUTO = "<a valid token>"
 
 
 class Answer:
-    """What came back, read the same way in both languages.
+    """A response, with the same interface in both languages.
 
-    Of a 303, ``text`` and ``page`` are what the browser sees then: it is fetched when a test looks.
+    For a 303, ``text`` and ``page`` are those of the redirect's target, fetched when a test reads them.
     """
 
     def __init__(self, language: Language, response: TestResponse, wire: Wire | None = None) -> None:
@@ -36,12 +36,12 @@ class Answer:
         self.response = response
         self.status = response.status_code
         self.headers = response.headers
-        self._body = response.get_data().decode(errors="replace")  # an archive is no text
+        self._body = response.get_data().decode(errors="replace")  # archives aren't text
         self._wire = wire
 
     @cached_property
     def text(self) -> str:
-        """The body; of a 303 that of the page it leads to."""
+        """The body; for a 303, the body of the page that it redirects to."""
         return self._wire.follow(self).text if self.status == 303 and self._wire else self._body
 
     def __repr__(self) -> str:
@@ -49,12 +49,12 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether it went well: no refusal by status, and no error shown on the page."""
+        """Whether it succeeded: no error status, and no error shown on the page."""
         return self.status < 400 and not self.errors
 
     @property
     def location(self) -> str | None:
-        """Where a browser is sent."""
+        """The redirect's target."""
         return self.headers.get("Location")
 
     @cached_property
@@ -73,7 +73,7 @@ class Answer:
 
     @cached_property
     def errors(self) -> dict[str, list[str]]:
-        """Sentences by field; "" holds those of the form as a whole (on pages also those of hidden fields)."""
+        """Messages by field; "" has those of the form as a whole (on pages also those of hidden fields)."""
         if self.response.mimetype == "application/json":
             found: dict[str, list[str]] = self.json.get("field_errors", {"": self.json.get("errors", [])})
             return {name: texts for name, texts in found.items() if texts}
@@ -81,26 +81,26 @@ class Answer:
 
     @cached_property
     def codes(self) -> list[str]:
-        """The stable codes of all errors, sorted; on pages found by the sentences."""
+        """The stable codes of all errors, sorted; on pages derived from the messages."""
         if self.response.mimetype == "application/json":
             return sorted(self.json.get("error_codes", []))
         return sorted(code for texts in self.errors.values() for text in texts for code in codes_of(text))
 
     @property
     def csrf_token(self) -> str | None:
-        """The token this answer hands out."""
+        """The CSRF token in this response."""
         token: str | None = self.json.get("csrf_token")
         if token is None and self.response.mimetype == "text/html":
-            field = re.search(r'<input[^>]*name="csrf_token"[^>]*>', self._body)  # no whole page is read for that
+            field = re.search(r'<input[^>]*name="csrf_token"[^>]*>', self._body)  # without parsing the whole page
             token = Page(field[0]).value("csrf_token") if field else None
         return token
 
 
 class Wire:
-    """A browser or program with cookies, speaking one language.
+    """A browser or API client with cookies, speaking one language.
 
-    :param agent: what it calls itself
-    :param address: where it comes from
+    :param agent: its User-Agent
+    :param address: its IP address
     """
 
     def __init__(self, app: Flask, language: Language, *, agent: str = "", address: str = "127.0.0.1") -> None:
@@ -112,15 +112,15 @@ class Wire:
         self._csrf: str | None = None
 
     def elsewhere(self, **different: str) -> Wire:
-        """Return another browser of the same language, with no cookie of this one."""
+        """Return another client of the same language, without this one's cookies."""
         return Wire(self.app, self.language, **({"agent": self.agent, "address": self.address} | different))
 
     def get(self, path: str, /, *, headers: dict[str, str] | None = None) -> Answer:
-        """Ask for a page, or for the same in JSON."""
+        """Get a page, or its JSON."""
         return self.send("GET", path, headers=headers)
 
     def follow(self, answer: Answer) -> Answer:
-        """Go where ``answer`` sends a browser."""
+        """Follow the redirect of ``answer``."""
         assert answer.location, f"{answer!r} leads nowhere"
         return self.get(answer.location.removeprefix("http://localhost"))
 
@@ -129,7 +129,7 @@ class Wire:
     ) -> Answer:
         """Post ``fields``, as a form or as JSON, with a CSRF token.
 
-        In a form, True is ticked, False and None are left out, and a list is sent as several values.
+        In a form, True becomes a checked box, False and None are left out, and a list is sent as several values.
         :param csrf: a token to send instead of a valid one; None sends none
         """
         token = (self._csrf or self.fetch_csrf()) if csrf == AUTO else csrf
@@ -141,7 +141,7 @@ class Wire:
         return self.send("POST", path, headers=headers, data=form)
 
     def send(self, method: str, path: str, *, headers: dict[str, str] | None = None, **body: Any) -> Answer:
-        """Send anything; ``body`` is as Werkzeug's test client takes it."""
+        """Send any request; ``body`` has arguments of Werkzeug's test client."""
         assert not has_app_context(), "an app context held open around a request hides a forgotten commit"
         accept = "application/json" if self.language == "json" else "text/html"
         response = self.client.open(
@@ -158,7 +158,7 @@ class Wire:
         return answer
 
     def fetch_csrf(self) -> str:
-        """Ask for a CSRF token, and keep it for later posts."""
+        """Request a CSRF token, and keep it for later posts."""
         headers = {"Accept": "application/json", "User-Agent": self.agent}
         response = self.client.get("/us-signin", headers=headers, environ_base={"REMOTE_ADDR": self.address})
         self._csrf = response.get_json()["response"]["csrf_token"]
@@ -170,13 +170,13 @@ class Wire:
         return {cookie.key: cookie.value for cookie in self.client._cookies.values() if cookie.path == "/"}
 
     def signed_in_as(self) -> str | None:
-        """Return the first identity (mostly the e-mail address) of who is signed in here, or None."""
+        """Return the first identity (usually the email address) of the signed-in user, or None."""
         response = self.client.get("/us-signin", headers={"Accept": "application/json"})
         return identity_of(self.app, response.get_json()["response"].get("user"))
 
 
 class Program:
-    """A JSON client without cookies: it brings a token, or hands back the ``challenge`` it was given."""
+    """A JSON client without cookies: it sends a token, or returns the ``challenge`` it was given."""
 
     def __init__(self, app: Flask, *, address: str = "127.0.0.1") -> None:
         self.app = app
@@ -184,7 +184,7 @@ class Program:
         self.token: str | None = None
 
     def get(self, path: str, /, **headers: str) -> Answer:
-        """Ask with the token, if there is one."""
+        """Send a GET request with the token, if there is one."""
         return self._send("GET", path, headers)
 
     def post(self, path: str, /, *, headers: dict[str, str] | None = None, **fields: Any) -> Answer:
@@ -192,7 +192,7 @@ class Program:
         return self._send("POST", path, headers or {}, json=fields)
 
     def signed_in_as(self) -> str | None:
-        """Return the first identity of whose token this is, or None."""
+        """Return the first identity of the token's user, or None."""
         return identity_of(self.app, self.get("/us-signin").json.get("user"))
 
     def _send(self, method: str, path: str, headers: dict[str, str], **body: Any) -> Answer:
@@ -214,7 +214,7 @@ AGENTS = {
 
 
 def identity_of(app: Flask, user: dict[str, Any] | None) -> str | None:
-    """Return the first identity of the ``user`` that an answer told of; None for nobody."""
+    """Return the first identity of the ``user`` in a response; None if there is no user."""
     from app.extensions import db
     from app.users import Identity, User
 
@@ -226,7 +226,7 @@ def identity_of(app: Flask, user: dict[str, Any] | None) -> str | None:
 
 
 def codes_of(text: str) -> list[str]:
-    """Return the codes of the sentences in ``text``; the facts in them may be anything."""
+    """Return the codes of the messages in ``text``, whatever values they contain."""
     from app.web.messages import MESSAGES
 
     def said(template: str) -> bool:
@@ -259,13 +259,13 @@ def wire(app: Flask, language: Language) -> Wire:
 
 @pytest.fixture
 def browser_wire(app: Flask) -> Wire:
-    """A browser posting forms alone, for what only pages do."""
+    """A browser that posts forms, for behavior that only pages have."""
     return Wire(app, "form")
 
 
 @pytest.fixture
 def json_wire(app: Flask) -> Wire:
-    """A client posting JSON with cookies alone, for what only JSON does."""
+    """A client that posts JSON with cookies, for behavior that only JSON has."""
     return Wire(app, "json")
 
 
