@@ -1,7 +1,7 @@
-"""Forward auth: apps that know nothing of sign-in, behind a proxy that asks us about each of their requests.
+"""Forward auth: apps without a sign-in of their own, behind a proxy that asks us about each of their requests.
 
-Promises that a host we don't know is refused, that a header is believed from a listed proxy alone, and that an app is
-closed from the moment its person's session ends.
+Guarantees that unknown hosts are refused, that headers are only trusted from a listed proxy, and that access to an app
+ends as soon as the user's session ends.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ bp = Blueprint("forward_auth", __name__)
 
 
 def init_app(app: Flask) -> None:
-    """Register this feature's URLs."""
+    """Register this package's URLs and hooks."""
     from app.db.export import register_export
     from app.forward_auth import app_file, check_views, cleanup, entry_views, export, presenters
     from app.web.destinations import register_destination, register_launcher

@@ -1,7 +1,7 @@
 """The apps file: protected apps and their rules, in TOML (``LATCHKEY_APPS_FILE``).
 
-It is checked at start, and read again when it changes. A file with a fault then changes nothing: the rules that hold go
-on, and a log line says what to mend.
+It is checked at startup, and reread when it changes. If the new file has errors, the current rules stay in effect, and
+a log line says what to fix.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SETTING = variable("apps_file")
 KIND = "apps"
 REMEDY = "Mend it; docs/forward-auth.md says what it takes."
 LOOK_EVERY = 1.0
-"""Seconds between two looks at whether the file has changed."""
+"""Seconds between checks whether the file has changed."""
 
 _KEPT = "latchkey.protected_apps"
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -104,7 +104,7 @@ class _Entry(BaseModel):
 
 
 class RuleEntry(_Entry):
-    """One [[apps.x.rules]]: what it leaves out is as for the whole app."""
+    """One [[apps.x.rules]]. Fields that it leaves out are taken from the app."""
 
     paths: Paths = ()
     methods: Methods = ()
@@ -158,10 +158,10 @@ RULE_FIELDS = tuple(RuleEntry.model_fields)
 
 
 class AppFile:
-    """The apps of one file, as they are now. Requests of several threads share it."""
+    """The apps of one file, as they are now. Shared by the threads that handle requests."""
 
     def __init__(self, path: str, *, needs_https: bool, own: Collection[str] = ()) -> None:
-        """Read the file. ``problems`` says what is wrong with it; then there are no apps."""
+        """Read the file. Its errors are in ``problems``; without any, its apps can be used."""
         self._path = path
         self._read = partial(read_apps, needs_https=needs_https, own=own)
         self._lock = threading.Lock()
@@ -170,7 +170,7 @@ class AppFile:
         self._by_host, self.problems = self._read(path)
 
     def by_host(self) -> Mapping[str, ProtectedApp]:
-        """Return the apps by their host, read again if the file has changed."""
+        """Return the apps by host, rereading the file if it has changed."""
         now = time.monotonic()
         if now - self._looked_at >= LOOK_EVERY and self._lock.acquire(blocking=False):
             try:
@@ -185,7 +185,7 @@ class AppFile:
         if state == self._seen:
             return
         if state != self._noticed and _is_fresh(state):
-            self._noticed = state  # it may still be being written: half a file has fewer rules, and no fault
+            self._noticed = state  # it may be half-written, and then have fewer rules but no errors
             return
         self._seen = self._noticed = state
         found, self.problems = self._read(self._path)
@@ -198,9 +198,9 @@ class AppFile:
 
 
 def init_app(app: Flask) -> None:
-    """Read the apps file, if there is one, and keep it with ``app``.
+    """Read the apps file, if there is one, and keep it in memory.
 
-    :raises ConfigurationError: with every fault found in it
+    :raises ConfigurationError: with every error found in it
     """
     settings = app.extensions["latchkey.settings"]
     if not settings.apps_file:
@@ -212,47 +212,47 @@ def init_app(app: Flask) -> None:
 
 
 def _problems_of_domain(domain: str, apps: Mapping[str, ProtectedApp]) -> Iterator[Problem]:
-    """Find fault with a domain whose cookie no app would see."""
+    """Report a cookie domain that no app is on, since none of them would get its cookie."""
     if domain and apps and not any(is_below(app, domain) for app in apps.values()):
         remedy = "Name the domain that they are below, as example.com for wiki.example.com, or leave it empty."
         yield Problem(variable("forward_auth_cookie_domain"), "is the domain of no app in the apps file", remedy)
 
 
 def is_below(app: ProtectedApp, domain: str) -> bool:
-    """Whether an app is at a domain, or at a host below it."""
+    """Return whether an app is at a domain, or at a host below it."""
     name = urlsplit(app.origin).hostname or ""
     return name == domain or name.endswith(f".{domain}")
 
 
 def own_hosts(settings: Settings) -> set[str]:
-    """Return the hosts that this service itself answers for."""
+    """Return the hosts that this service answers for itself."""
     return {urlsplit(settings.origin).netloc, *settings.allowed_hosts}
 
 
 def apps_by_host() -> Mapping[str, ProtectedApp]:
-    """Return the protected apps by host, as the file has them now."""
+    """Return the protected apps by host, as currently defined in the file."""
     file: AppFile | None = this_app().extensions.get(_KEPT)
     return file.by_host() if file is not None else {}
 
 
 def app_of(host: str) -> ProtectedApp | None:
-    """Return the app at a host, as a request names it."""
+    """Return the app at the host of a request."""
     return apps_by_host().get(host.lower().removesuffix(":443").removesuffix(":80"))
 
 
 def is_host(host: str) -> bool:
-    """Whether an app is at this host."""
+    """Return whether there is an app at this host."""
     return app_of(host) is not None
 
 
 def read_apps(
     path: str, name: str = SETTING, *, needs_https: bool, own: Collection[str] = ()
 ) -> tuple[dict[str, ProtectedApp], list[Problem]]:
-    """Return the apps of a file by host, and what is wrong with it.
+    """Return the apps of a file by host, and the problems found.
 
-    :param name: of what names the file, for the problems
-    :param needs_https: whether an app at http:// is a fault: its cookie would travel in clear
-    :param own: hosts of this service, where no app can be: nobody could sign in behind its rules
+    :param name: setting that names the file, for the problem messages
+    :param needs_https: whether http:// is an error for an app, since its cookie would be sent unencrypted
+    :param own: hosts of this service, which no app can use: its rules would block the sign-in
     """
     file = TomlFile(path, name)
     found: dict[str, ProtectedApp] = {}
@@ -285,7 +285,7 @@ def _read_app(file: TomlFile, app_id: str, table: dict[str, Any]) -> ProtectedAp
 
 
 def _said(fault: ErrorDetails) -> tuple[str, str, str]:
-    """Return which field a fault is of, what is wrong with it, without its value, and what to do."""
+    """Return the field an error is about, what is wrong with it without its value, and what to do."""
     if fault["type"] == "open_rule":
         what = f", {fault['msg']}: it names groups or max_age, and its level is public, which lets everybody in"
         return "rules", what, "Give the rule the level signed_in or aal2."
@@ -333,7 +333,7 @@ def _need(app: AppEntry, entry: _Entry, name: str) -> Need:
 
 
 def _state_of(path: str) -> tuple[int, ...] | None:
-    """Return what changes with the file or who may read it; None while it can't be read."""
+    """Return the file attributes that change with its content or permissions; None if it can't be read."""
     try:
         found = Path(path).stat()
     except OSError:
@@ -342,5 +342,5 @@ def _state_of(path: str) -> tuple[int, ...] | None:
 
 
 def _is_fresh(state: tuple[int, ...] | None) -> bool:
-    """Whether a file was written less than a look ago."""
+    """Return whether a file was written within the last ``LOOK_EVERY`` seconds."""
     return state is not None and abs(time.time() - state[0] / 1e9) < LOOK_EVERY

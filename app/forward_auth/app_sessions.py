@@ -1,4 +1,4 @@
-"""Who is signed in at a protected app: found with one statement for each request, and tickets that lead there."""
+"""Sessions at protected apps, looked up with one statement per request, and the tickets that lead there."""
 
 from __future__ import annotations
 
@@ -78,10 +78,10 @@ _HAS_ENTERED = CompiledStatement(
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who asks an app for something.
+    """The user, or their program, that makes a request to an app.
 
-    :ivar session: by which they are signed in; None for a program with an API token
-    :ivar token: of the program
+    :ivar session: the user's session; None for a program with an API token
+    :ivar token: the program's API token
     """
 
     user: User
@@ -92,19 +92,19 @@ class Visitor:
     groups: tuple[str, ...]
 
     def named(self, user_is: str) -> str:
-        """Return who it is by the name that an app wants: ``username``, ``email`` or ``handle``."""
+        """Return the identifier that an app wants for the user: ``username``, ``email`` or ``handle``."""
         if user_is == "handle":
             return self.user.handle
         return (self.username if user_is == "username" else "") or self.email or self.user.handle
 
     @property
     def display_name(self) -> str:
-        """What people call them."""
+        """Name to show to people."""
         return self.user.name or self.username or self.email.partition("@")[0]
 
 
 def find(token: str, host: str) -> Visitor | None:
-    """Return who is signed in with this cookie at an app; None for nobody. One statement."""
+    """Return who is signed in to an app with this cookie, or None. One statement."""
     found = _FIND.first(digest=secrets.digest(token), host=host)
     if found is None:
         return None
@@ -117,9 +117,9 @@ def find(token: str, host: str) -> Visitor | None:
 
 
 def find_by_api_token(token: str, address: str) -> Visitor | None:
-    """Return whose program asks, by its API token; None for one that is not valid. One statement.
+    """Return whose program sent this API token; None if it isn't valid. One statement.
 
-    :param address: where it asks from, for the list of tokens
+    :param address: where the request comes from, for the list of tokens
     """
     if not settings.personal_tokens or not secrets.has_prefix(token, secrets.API_PREFIX):
         return None
@@ -140,9 +140,9 @@ def _visitor(user: User, session: AuthSession | None, token: ApiToken | None, fo
 
 
 def issue_ticket(session: AuthSession, host: str, binding: str) -> str:
-    """Return a ticket for ``session``'s person to an app, which isn't stored. One INSERT.
+    """Return a ticket that takes the user of ``session`` to an app. Only its digest is stored. One INSERT.
 
-    :param binding: digest of the secret that the browser has at the app
+    :param binding: digest of the secret that the browser keeps at the app
     """
     ticket = secrets.token()
     _INSERT_TICKET.run(
@@ -153,9 +153,9 @@ def issue_ticket(session: AuthSession, host: str, binding: str) -> str:
 
 
 def spend_ticket(ticket: str, host: str, binding: str) -> AuthSession | None:
-    """Spend a ticket, once; return the session that it is of, or None for one that is not valid here.
+    """Spend a ticket, once; return its session, or None if it isn't valid here.
 
-    It is deleted by a conditional statement: of several at once, on any number of servers, one succeeds.
+    It is deleted by a conditional statement, so one of several concurrent requests succeeds, on any number of servers.
     """
     now = clock.now()
     spent = _SPEND.first(digest=secrets.digest(ticket), host=host, binding=binding, now=now)
@@ -168,12 +168,15 @@ def spend_ticket(ticket: str, host: str, binding: str) -> AuthSession | None:
 
 
 def has_entered(user_id: int, app: ProtectedApp) -> bool:
-    """Whether a person has been signed in at an app before, of what is kept."""
+    """Return whether a user has signed in to an app before, as far as there is a record."""
     return _HAS_ENTERED.first(user=user_id, app=app.id) is not None
 
 
 def create(session: AuthSession, app: ProtectedApp, host: str) -> tuple[str, datetime]:
-    """Sign ``session``'s person in at an app; return the cookie's token, which isn't stored, and until when."""
+    """Sign the user of ``session`` in to an app; return the token for the cookie, and when it expires.
+
+    Only the token's digest is stored.
+    """
     token, now = secrets.token(), clock.now()
     _INSERT.run(
         digest=secrets.digest(token), session_id=session.session_id, user_id=session.user_id, host=host, app=app.id,
@@ -183,6 +186,6 @@ def create(session: AuthSession, app: ProtectedApp, host: str) -> tuple[str, dat
 
 
 def end(token: str) -> int | None:
-    """Sign out at one app; return whose session it was there, or None."""
+    """Sign out of one app; return the user id of that session, or None."""
     ended = _END.first(digest=secrets.digest(token))
     return ended[0] if ended is not None else None

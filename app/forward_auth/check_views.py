@@ -1,4 +1,4 @@
-"""/gate/...: what proxies ask before each request to an app. Each dialect has an address of its own."""
+"""/gate/...: endpoints that proxies call before each request to an app. Each dialect has its own URL."""
 
 from __future__ import annotations
 
@@ -35,31 +35,31 @@ METHODS = (
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "PROPPATCH", "MKCOL", "COPY",
     "MOVE", "LOCK", "UNLOCK", "REPORT", "MKCALENDAR", "ACL", "SEARCH", "QUERY",
 )  # fmt: skip
-"""Envoy asks with the visitor's own method; WebDAV has more than HTTP."""
+"""Envoy calls us with the visitor's own method, and WebDAV adds methods to HTTP."""
 
 
 class AnythingConverter(BaseConverter):
-    """Any rest of a path, an empty one and one with slashes at its beginning too."""
+    """Matches any rest of a path, even if it is empty or begins with slashes."""
 
     regex = ".*?"
     part_isolating = False
 
 
 def init_app(app: Flask) -> None:
-    """Answer proxies in few words, whatever goes wrong."""
+    """Register the converter, and give proxies short responses whatever goes wrong."""
     app.url_map.converters["anything"] = AnythingConverter
     answer_by(app, ADDRESSES, notice)
 
 
 @bp.get(NGINX)
 def gate_nginx() -> Response:
-    """Answer nginx, whose ``auth_request`` takes 401 for a redirect too."""
+    """Answer nginx, whose ``auth_request`` needs a 401 for a redirect too."""
     return _answer("nginx")
 
 
 @bp.get(f"{NGINX}/refused")
 def gate_nginx_refused() -> Response:
-    """Tell nginx what a visitor is to see whom it was told to refuse: ``auth_request`` drops the answer's body."""
+    """Return the page for a visitor whom nginx has refused, since ``auth_request`` drops the response body."""
     return _answer("nginx", was_refused=True)
 
 
@@ -111,7 +111,7 @@ def _credentials(app: ProtectedApp) -> Credentials:
 
 
 def _passed(app: ProtectedApp, outcome: Outcome) -> Response:
-    """Return the 200 with all identity headers, empty where there is nothing: a proxy replaces what a visitor sent."""
+    """Return a 200 with all identity headers, even empty ones, so that a proxy replaces those a visitor sent."""
     visitor = outcome.visitor
     values = dict.fromkeys(("user", "email", "name", "groups"), "")
     if visitor is not None:
@@ -126,7 +126,7 @@ def _passed(app: ProtectedApp, outcome: Outcome) -> Response:
 
 
 def _passed_meanwhile(app: ProtectedApp, asked: AccessRequest) -> Response:
-    """Have a visitor try again who may pass since the question before this one: they have signed in in another tab."""
+    """Have a visitor retry who may pass since the previous check, because they signed in in another tab."""
     if asked.method not in SAFE:
         return notice(401, "app_nothing_sent", app=app.name)
     answer: Response = redirect(app.origin + _way_back(asked), 303)  # type: ignore[assignment]
@@ -134,7 +134,7 @@ def _passed_meanwhile(app: ProtectedApp, asked: AccessRequest) -> Response:
 
 
 def _in_header(text: str) -> str:
-    """Return text as its UTF-8 bytes stand in a header."""
+    """Return text as a header value that holds its UTF-8 bytes."""
     return text.encode("utf-8").decode("latin-1")
 
 
@@ -159,10 +159,10 @@ def _refused(app: ProtectedApp, asked: AccessRequest, outcome: Outcome, dialect:
 
 
 def _still_asked_for(outcome: Outcome) -> dict[str, str]:
-    """Return what a person who is signed in has to do before they come back.
+    """Return what a signed-in user has to do before they come back.
 
-    The sign-in may see them at another address, where another rule holds, and would send them back as they are, again
-    and again.
+    The sign-in may see them at another network address, where another rule applies, and would send them back unchanged
+    in an endless loop.
     """
     if outcome.verdict != "step_up":
         return {}
@@ -172,7 +172,7 @@ def _still_asked_for(outcome: Outcome) -> dict[str, str]:
 
 
 def _way_back(asked: AccessRequest) -> str:
-    """Return where a visitor is led back to; what is too long loses its query, then its path."""
+    """Return where a visitor is sent back to. If that is too long, it loses its query, then its path."""
     if asked.method not in SAFE:
         return "/"
     for target in (asked.target, asked.path):

@@ -1,4 +1,4 @@
-"""Whether a request may pass to its app: the decision, without a word about how it is answered."""
+"""Access decisions: whether a request may pass to its app, independent of how that is answered."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class Headers(Protocol):
     """Headers of a request."""
 
     def get(self, name: str, default: str, /) -> str:
-        """Return the value of one."""
+        """Return the value of a header."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a visitor has sent to prove who they are.
+    """Credentials that a visitor sent.
 
-    :ivar cookie: of the app; "" for none
-    :ivar token: API token; "" for none, or for a bearer token that is not ours
+    :ivar cookie: cookie of the app; "" for none
+    :ivar token: API token; "" for none, or for a bearer token that isn't ours
     """
 
     cookie: str
@@ -43,9 +43,9 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What becomes of a request.
+    """Decision about a request.
 
-    :ivar visitor: who asks, if that is known
+    :ivar visitor: who made it, if known
     """
 
     verdict: Verdict
@@ -54,7 +54,7 @@ class Outcome:
 
 
 def check(asked: AccessRequest, app: ProtectedApp, sent: Credentials, headers: Headers) -> Outcome:
-    """Decide about a request. One statement; none for a closed part, nor for who asks without proof.
+    """Decide about a request. One statement, or none for a closed path and for a request without credentials.
 
     :param headers: of the visitor's request: ``Origin``, ``Sec-Fetch-*``, ``Upgrade``, ``Sec-WebSocket-Version``
     """
@@ -94,7 +94,7 @@ def _who(asked: AccessRequest, app: ProtectedApp, sent: Credentials) -> Visitor 
 
 
 def _who_if_known(asked: AccessRequest, app: ProtectedApp, sent: Credentials) -> Visitor | None:
-    """Return who asks for what is open to everybody: nobody where the database can't be asked."""
+    """Return who makes a request to a public path; None if unknown, or if the database is unavailable."""
     if sent.token and not secrets.has_prefix(sent.token, secrets.API_PREFIX):
         return None
     try:
@@ -108,14 +108,15 @@ def _who_if_known(asked: AccessRequest, app: ProtectedApp, sent: Credentials) ->
 
 
 def _may_use_apps(visitor: Visitor) -> bool:
-    """Whether it is a person, or a program that was given the scope for this."""
+    """Return whether it is a user, or a program whose token has the scope for apps."""
     return visitor.token is None or SCOPE_OF_APPS in visitor.token.scopes.split(",")
 
 
 def _is_foreign(asked: AccessRequest, app: ProtectedApp, headers: Headers) -> bool:
-    """Whether another site has a browser send what changes something, or open a socket.
+    """Return whether another site makes the browser send a state-changing request or open a WebSocket.
 
-    A browser says so itself (Fetch Metadata), an older one by the Origin; a sibling of the same domain is another site.
+    Browsers say so themselves (Fetch Metadata), older ones in the Origin. A sibling host in the same domain is another
+    site.
     """
     if asked.method in SAFE and not opens_socket(headers):
         return False
@@ -127,15 +128,15 @@ def _is_foreign(asked: AccessRequest, app: ProtectedApp, headers: Headers) -> bo
 
 
 def opens_socket(headers: Headers) -> bool:
-    """Whether a visitor opens a WebSocket (RFC 6455, section 4.1).
+    """Return whether a visitor opens a WebSocket (RFC 6455, section 4.1).
 
-    ``Upgrade`` is for the next hop alone, and not every proxy says it in its question; the others go to the end.
+    ``Upgrade`` is a hop-by-hop header, and not every proxy repeats it when it asks us. The others are end-to-end.
     """
     by_browser = headers.get("Sec-Fetch-Mode", "") == "websocket"
     return by_browser or any(headers.get(name, "") for name in ("Sec-WebSocket-Version", "Upgrade"))
 
 
 def place_of(app: ProtectedApp) -> str:
-    """Return where a cookie is valid for an app: at its host, or where the operator wants it, in a whole domain."""
+    """Return where an app's cookie is valid: at its host, or in a whole domain if the operator wants that."""
     domain = settings.forward_auth_cookie_domain
     return f".{domain}" if domain and is_below(app, domain) else app.host

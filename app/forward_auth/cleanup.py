@@ -1,4 +1,4 @@
-"""Delete sessions and tickets of protected apps that have expired."""
+"""Cleanup jobs: delete expired sessions and tickets of protected apps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def init_app(app: Flask) -> None:
-    """Have the worker delete what has expired."""
+    """Register the worker's cleanup jobs."""
     register_cleanups(app, prune_app_sessions, prune_entry_tickets)
 
 
@@ -24,5 +24,5 @@ def prune_app_sessions() -> int:
 
 
 def prune_entry_tickets() -> int:
-    """Delete a batch of tickets that nobody used; return how many."""
+    """Delete a batch of expired tickets that were never used; return how many."""
     return delete_batch(db.session, EntryTicket, EntryTicket.expires_at < clock.now())

@@ -1,4 +1,4 @@
-"""Cookies at the hosts of protected apps: who is signed in there, and what binds a ticket to its browser."""
+"""Cookies on the hosts of protected apps: who is signed in there, and what binds a ticket to its browser."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from app.web.cookies import sent_cookie, set_cookie
 NAME = "latchkey_gate"
 BINDING = "latchkey_gate_entry"
 BINDING_KEPT = 3600
-"""Seconds that a visitor has for signing in."""
+"""Seconds that a visitor has to sign in."""
 
 MOST_BINDINGS = 8
-"""Of one request; each costs a statement."""
+"""Maximum number read from a request, since each costs a statement."""
 _SECRET = re.compile(r"[\w-]{43}\Z", re.ASCII)
 
 
 def sent_app_cookie(place: str) -> str:
-    """Return the token of the app's cookie that this request brought; "" for none.
+    """Return the token in the app's cookie of this request; "" for none.
 
-    :param place: where it is valid: a host, or a whole domain with a dot before it
+    :param place: where it is valid: a host, or a whole domain with a leading dot
     """
     return _sent(_shared_name() if place.startswith(".") else settings.cookie_prefix + NAME)
 
 
 def set_app_cookie(response: Response, place: str, token: str, max_age: int | None) -> None:
-    """Set the app's cookie for ``place``; with "" and 0 remove it."""
+    """Set the app's cookie for ``place``; remove it with "" and 0."""
     if not place.startswith("."):
         set_cookie(response, NAME, token, max_age)
         return
@@ -40,9 +40,9 @@ def set_app_cookie(response: Response, place: str, token: str, max_age: int | No
 
 
 def try_domain(response: Response, place: str) -> None:
-    """Have the browser keep something for a whole domain, if ``place`` is one, to see at the next step whether it does.
+    """Set a probe cookie if ``place`` is a whole domain, so that the next step can check whether it was kept.
 
-    It keeps nothing for a domain that nobody owns alone, such as co.uk.
+    Browsers keep no cookies for domains such as co.uk, which no one owns alone.
     """
     if place.startswith("."):
         secure = bool(settings.cookie_prefix)
@@ -53,24 +53,24 @@ def try_domain(response: Response, place: str) -> None:
 
 
 def keeps_domain(place: str) -> bool:
-    """Whether the browser has kept what ``try_domain`` gave it; True for a single host."""
+    """Return whether the browser kept the cookie of ``try_domain``; True for a single host."""
     return not place.startswith(".") or _probe_name() in request.cookies
 
 
 def sent_bindings() -> list[str]:
-    """Return the secrets that this browser has kept at the app's host: tabs that begin at once get one each."""
+    """Return the secrets this browser has at the app's host: tabs that start at the same time get one each."""
     prefix = f"{settings.cookie_prefix}{BINDING}_"
     sent = [_sent(name) for name in request.cookies if name.startswith(prefix)]
     return [secret for secret in sent if secret][:MOST_BINDINGS]
 
 
 def set_binding(response: Response, secret: str) -> None:
-    """Have the browser keep ``secret`` at the app's host, beside others."""
+    """Store ``secret`` in the browser at the app's host, next to others."""
     set_cookie(response, _binding_name(secrets.digest(secret)), secret, BINDING_KEPT)
 
 
 def remove_binding(response: Response, digest: str) -> None:
-    """Have the browser forget the secret of this digest."""
+    """Remove the secret with this digest from the browser."""
     set_cookie(response, _binding_name(digest), "", 0)
 
 

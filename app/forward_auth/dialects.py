@@ -1,7 +1,7 @@
-"""How each proxy says what it was asked for: one family of headers for each address, never another as a fall-back.
+"""How each proxy describes the original request: one family of headers per endpoint, never another as a fallback.
 
-A header is believed from a listed proxy alone (``LATCHKEY_FORWARD_AUTH_PROXIES``). Proxies differ in which headers of a
-visitor they hand on, so that a second family would be the visitor's to write.
+Headers are only trusted from a listed proxy (``LATCHKEY_FORWARD_AUTH_PROXIES``). Proxies differ in which of a visitor's
+headers they pass on, so a visitor could forge a second family.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _METHOD = re.compile(r"[A-Za-z][A-Za-z-]{0,31}")
 URL = re.compile(r"https?://([^/?#\s]+)([/?]\S*)?", re.IGNORECASE)
 _TARGET = re.compile(r"/[\x21-\xff]*")
 LONGEST_TARGET = 16_384
-"""Characters of a path with its query."""
+"""Maximum length of a path with its query."""
 
 
 class Unreadable(ValueError):
-    """A proxy has not said what it was asked for, or said it in two ways.
+    """A proxy did not describe the original request, or did so in two ways.
 
-    :ivar header: which one is at fault
+    :ivar header: the header at fault
     """
 
     def __init__(self, header: str) -> None:
@@ -35,11 +35,11 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
-    """What a visitor asks an app for.
+    """A visitor's request to an app.
 
-    :ivar host: in small letters, with its port if one was named
-    :ivar target: path and query, encoded as they came
-    :ivar address: of the visitor; None where the proxy does not say
+    :ivar host: in lower case, with its port if one was named
+    :ivar target: path and query, encoded as received
+    :ivar address: the visitor's address; None if the proxy doesn't send it
     """
 
     host: str
@@ -49,18 +49,18 @@ class AccessRequest:
 
     @property
     def path(self) -> str:
-        """The path alone."""
+        """The path without the query."""
         return self.target.partition("?")[0]
 
 
 def is_trusted(peer: str, proxies: tuple[str, ...]) -> bool:
-    """Whether the machine that is connected to us is a listed proxy."""
+    """Return whether the peer that is connected to us is a listed proxy."""
     address = address_of(peer)
     return address is not None and any(address in network for network in _networks(proxies))
 
 
 def read_nginx(environ: Mapping[str, str], proxies: tuple[str, ...]) -> AccessRequest:
-    """Return what X-Original-URL and X-Original-Method say. Raises Unreadable."""
+    """Return the request in X-Original-URL and X-Original-Method. Raises Unreadable."""
     url = URL.fullmatch(_single(environ, "X-Original-URL"))
     if url is None:
         raise Unreadable("X-Original-URL")
@@ -74,7 +74,7 @@ def read_nginx(environ: Mapping[str, str], proxies: tuple[str, ...]) -> AccessRe
 
 
 def read_forwarded(environ: Mapping[str, str], proxies: tuple[str, ...]) -> AccessRequest:
-    """Return what X-Forwarded-Host, -Method and -Uri say. Raises Unreadable."""
+    """Return the request in X-Forwarded-Host, -Method and -Uri. Raises Unreadable."""
     host, method, uri = (_single(environ, f"X-Forwarded-{part}") for part in ("Host", "Method", "Uri"))
     return _request(
         ("X-Forwarded-Host", host),
@@ -85,13 +85,13 @@ def read_forwarded(environ: Mapping[str, str], proxies: tuple[str, ...]) -> Acce
 
 
 def read_envoy(environ: Mapping[str, str], place: str, proxies: tuple[str, ...]) -> AccessRequest:
-    """Return what the request itself says: Envoy sends the visitor's own, with ``place`` before its path.
+    """Return the current request: Envoy sends the visitor's own, with ``place`` before its path.
 
-    :raises Unreadable: as the others
+    :raises Unreadable: like the others
     """
     raw = environ.get("RAW_URI", "").partition("?")[0]
     query = environ.get("QUERY_STRING", "")
-    if not raw.startswith(place):  # in other letters for the same; "/" is not what it asks for
+    if not raw.startswith(place):  # encoded differently: it must not count as a request for "/"
         raise Unreadable("path")
     target = (raw.removeprefix(place) or "/") + (f"?{query}" if query else "")
     return _request(
@@ -103,7 +103,7 @@ def read_envoy(environ: Mapping[str, str], place: str, proxies: tuple[str, ...])
 
 
 def visitor_of(environ: Mapping[str, str], proxies: tuple[str, ...]) -> Address | None:
-    """Return the last address of X-Forwarded-For that is no proxy of ours: what stands before it is a mere claim."""
+    """Return the last address in X-Forwarded-For that is no proxy of ours: anything before it is unverified."""
     networks = _networks(proxies)
     for hop in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
         address = address_of(hop.strip())
@@ -115,7 +115,7 @@ def visitor_of(environ: Mapping[str, str], proxies: tuple[str, ...]) -> Address 
 def _request(
     host: tuple[str, str], method: tuple[str, str], target: tuple[str, str], address: Address | None
 ) -> AccessRequest:
-    """Return a request of these parts, each with the name of its header. Raises Unreadable."""
+    """Return a request made of these parts, each with the name of its header. Raises Unreadable."""
     for (header, text), rule in ((host, _HOST), (method, _METHOD), (target, _TARGET)):
         if not rule.fullmatch(text) or len(text) > LONGEST_TARGET:
             raise Unreadable(header)
@@ -123,7 +123,7 @@ def _request(
 
 
 def _single(environ: Mapping[str, str], header: str) -> str:
-    """Return a header that stands once. Raises Unreadable: two are joined by a comma and a space."""
+    """Return a header that was sent once. Raises Unreadable: two are joined by a comma and a space."""
     text = environ.get("HTTP_" + header.upper().replace("-", "_"), "")
     if not text or ", " in text:
         raise Unreadable(header)
@@ -141,7 +141,7 @@ def _is_in(address: Address, networks: Iterable[Network]) -> bool:
 
 @lru_cache(maxsize=1024)
 def address_of(text: str) -> Address | None:
-    """Return an address, an IPv4 one that is written as IPv6 too; None for what is none."""
+    """Return an IP address, with IPv4-mapped IPv6 as IPv4; None if the text isn't one."""
     try:
         found = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

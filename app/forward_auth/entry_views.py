@@ -1,7 +1,8 @@
-"""/.latchkey/... at the host of an app, which its proxy leads to us, and /gate/continue here: the way in and out.
+"""Signing in to and out of protected apps.
 
-A visitor is sent from the app to sign in here and comes back with a one-time ticket, which is worth something in the
-browser that asked for it alone. No cookie is valid at two apps.
+/.latchkey/... is at an app's host, from where its proxy routes it to us, and /gate/continue is here. A visitor is sent
+from the app to sign in here, and comes back with a one-time ticket that only works in the browser that requested it. A
+cookie is valid at one app, unless the operator sets a cookie domain.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ _STATE = re.compile(r"[0-9a-f]{64}")
 
 @bp.get(START)
 def start_entry() -> Response:
-    """Send a visitor of an app to sign in, and have their browser keep what binds the ticket to it."""
+    """Send a visitor of an app to sign in, and store a secret in their browser that the ticket will be bound to."""
     app = app_of(request.host)
     if app is None:
         return notice(404, "not_found")
@@ -74,7 +75,7 @@ def start_entry() -> Response:
 
 @bp.get(CONTINUE)
 def continue_to_app() -> Response:
-    """Do what is left to do before a person may enter an app, then send them there with a ticket."""
+    """Do what is left to do before a user may enter an app, then send them there with a ticket."""
     after_this_request(view_commit)
     app = app_of(request.args.get("app", ""))
     state = request.args.get("state", "")
@@ -106,7 +107,7 @@ def enter() -> Response:
     if app is None:
         return notice(404, "not_found")
     if not is_click():
-        return Response(status=204)  # a look ahead spends nothing
+        return Response(status=204)  # a prefetch must not spend the ticket
     place = place_of(app)
     if sent_bindings() and not keeps_domain(place):
         return _domain_refused(app)
@@ -127,7 +128,7 @@ def enter() -> Response:
 
 @bp.get(LOGOUT)
 def leave_app() -> Response:
-    """Sign out at this app alone; another site's link asks first, by the page that it leads to."""
+    """Sign out of this app only. A link on another site leads to a page that asks first."""
     after_this_request(view_commit)
     app = app_of(request.host)
     if app is None:
@@ -146,7 +147,7 @@ def leave_app() -> Response:
 
 @bp.get(SIGNED_OUT)
 def signed_out_of_app() -> Response:
-    """Say that the person is signed out at an app, and offer to sign them out everywhere."""
+    """Show that the user is signed out of an app, and offer to sign them out everywhere."""
     app = app_of(request.args.get("app", ""))
     if app is None:
         return error_answer(404, message("not_found"))
@@ -178,9 +179,10 @@ def _go_on(app: ProtectedApp, to: str, state: str) -> Response:
 
 
 def _need(app: ProtectedApp, to: str) -> Need:
-    """Return what ``to`` asks for from where the person is seen here, and what their proxy has said is asked for.
+    """Return what ``to`` requires at the user's address as seen here, combined with what the proxy asked for.
 
-    Who writes the latter themselves is asked for more than they need; the proxy decides again in any case.
+    The latter comes from the query. Changing it only makes the requirements stricter, and the proxy checks again
+    anyway.
     """
     need = app.need_of("GET", to.partition("?")[0], address_of(present_client().ip_address))
     step = _step_asked_for()
@@ -190,7 +192,7 @@ def _need(app: ProtectedApp, to: str) -> Need:
 
 
 def _step_asked_for() -> dict[str, str]:
-    """Return what the query says that a person has to do before they go back."""
+    """Return what the user has to do before they go back, according to the query."""
     asked = {"level": "aal2"} if request.args.get("level") == "aal2" else {}
     age = request.args.get("max_age", "")
     return asked | ({"max_age": age} if re.fullmatch(r"[1-9][0-9]{0,8}", age, re.ASCII) else {})
@@ -203,9 +205,9 @@ def _send_in(app: ProtectedApp, session: AuthSession, to: str, state: str) -> Re
 
 
 def _spent(app: ProtectedApp) -> tuple[AuthSession | None, str]:
-    """Spend the ticket of this request; return whose session it is of, and the digest that it was bound to.
+    """Spend the ticket of this request; return its session, and the digest that it was bound to.
 
-    Without a session that is one of those that the browser has, "" for none.
+    Without a session, the digest is any that the browser has, or "" for none.
     """
     ticket, binding = request.args.get("ticket", ""), ""
     for binding in map(secrets.digest, sent_bindings()):
@@ -215,7 +217,7 @@ def _spent(app: ProtectedApp) -> tuple[AuthSession | None, str]:
 
 
 def _domain_refused(app: ProtectedApp) -> Response:
-    """Stop here, where the browser would come back without its cookie again and again."""
+    """Stop here, since the browser would come back without its cookie again and again."""
     log.error(
         "forward_auth.cookie_domain_refused",
         domain=settings.forward_auth_cookie_domain,
@@ -227,7 +229,7 @@ def _domain_refused(app: ProtectedApp) -> Response:
 
 
 def _not_entered(app: ProtectedApp, to: str, *, has_cookies: bool) -> Response:
-    """Go on where the person is signed in already, as after a reload; else offer to begin again."""
+    """Continue if the user is already signed in, as after a reload; otherwise offer to start again."""
     cookie = sent_app_cookie(place_of(app))
     if cookie and app_sessions.find(cookie, place_of(app)) is not None:
         return redirect(to, 303)  # type: ignore[return-value]
@@ -241,7 +243,7 @@ def _shown(app: ProtectedApp) -> dict[str, Any]:
 
 
 def _local(target: str | None) -> str:
-    """Return a path and query at the app's own host; "/" for anything else."""
+    """Return a path and query on the app's own host; "/" for anything else."""
     if not target or not re.fullmatch(r"/(?![/\\])[\x21-\x7e]*", target):
         return "/"
     target = target.partition("#")[0]

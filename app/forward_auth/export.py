@@ -1,4 +1,4 @@
-"""What an export holds of protected apps; never a digest."""
+"""What a data export contains about protected apps; never a digest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forms of the pages between a person and a protected app."""
+"""Forms of the pages between a user and a protected app."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.web.forms import BaseForm, Required, TextField
 
 
 class SwitchForm(BaseForm):
-    """Signing out to use another account at an app; the fields are those of ``/gate/continue``."""
+    """Signing out to use another account at an app. The fields are those of ``/gate/continue``."""
 
     app = TextField(widget=HiddenInput(), validators=[Required(), Length(max=HOST)])
     to = TextField(widget=HiddenInput(), validators=[Length(max=2048)])

@@ -1,4 +1,4 @@
-"""AppSession: who is signed in at a protected app. EntryTicket: what a browser brings there from the sign-in."""
+"""AppSession: who is signed in to a protected app. EntryTicket: what a browser takes there from the sign-in."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.extensions import db
 
 HOST = 260
-"""Characters of a host at most: a name of 253, a colon and a port."""
+"""Maximum length of a host: a name of 253 characters, a colon and a port."""
 
 
 class AppSession(db.Model):
-    """A browser that is signed in at one app, with the digest of its cookie there. It hangs on the person's session.
+    """A browser that is signed in to one app, with the digest of its cookie. It belongs to the user's session.
 
-    Valid while that is: a statement that looks it up looks at both.
+    It is valid while that session is: lookups check both.
     """
 
     __tablename__ = "app_session"
@@ -25,7 +25,7 @@ class AppSession(db.Model):
     session_id: Mapped[str] = mapped_column(sa.String(32), index=True)
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
     host: Mapped[str] = mapped_column(sa.String(HOST))
-    """Of the app; for the cookie of a whole domain, that domain with a dot before it."""
+    """Host of the app; for a cookie of a whole domain, that domain with a leading dot."""
     app: Mapped[str] = mapped_column(sa.String(64))
     """Its id in the apps file."""
     created_at: Mapped[datetime]
@@ -33,13 +33,13 @@ class AppSession(db.Model):
 
 
 class EntryTicket(db.Model):
-    """A one-time ticket from the sign-in to an app, for the browser that asked for it there."""
+    """A one-time ticket from the sign-in to an app, for the browser that requested it there."""
 
     __tablename__ = "app_entry_ticket"
 
     digest: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     binding: Mapped[str] = mapped_column(sa.String(64))
-    """Digest of the secret that the browser has kept at the app's host."""
+    """Digest of the secret that the browser keeps at the app's host."""
     session_id: Mapped[str] = mapped_column(sa.String(32))
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
     host: Mapped[str] = mapped_column(sa.String(HOST))

@@ -1,4 +1,4 @@
-"""What is shown of protected apps: at the sign-in, among the apps of a person, and at their own address."""
+"""What is shown about protected apps: at the sign-in, among a user's apps, and on their own host."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from app.web.messages import message
 from app.web.respond import error_envelope, wants_json
 
 LONGEST_RETURN = 1024
-"""Characters of a path and query that a visitor is led back to."""
+"""Maximum length of the path and query that a visitor is sent back to."""
 
 _LONGEST_ENCODED = 1600
-"""The same as it stands in the query of ``/gate/continue``, which with the rest is no longer than a ``next`` may be."""
+"""The same, encoded in the query of ``/gate/continue``: all of it must fit the maximum length of a ``next``."""
 
 _BY_STATUS = {503: "service_unavailable", 429: "too_many_requests"}
 
 
 def can_be_kept(target: str) -> bool:
-    """Whether a path and query, percent-encoded, outlasts the way through the sign-in."""
+    """Return whether a path and query, percent-encoded, is short enough to be kept during the sign-in."""
     return len(target) <= LONGEST_RETURN and len(quote(target, safe="")) <= _LONGEST_ENCODED
 
 
 def destination_of_request(query: Mapping[str, str]) -> Destination | None:
-    """Return the app that a query of ``/gate/continue`` names."""
+    """Return the app named in a query of ``/gate/continue``."""
     app = app_of(query.get("app", ""))
     return Destination(app.name, "", letter_of(app.name), tint_of(app.id)) if app is not None else None
 
@@ -52,7 +52,7 @@ def _entry(app: ProtectedApp) -> LauncherEntry:
 
 
 def asks_for_page() -> bool:
-    """Whether a person opens a page here: a program, a script or a socket can't follow to a sign-in."""
+    """Return whether someone opens a page: a program, a script or a WebSocket can't follow to a sign-in."""
     if wants_json() or opens_socket(request.headers):
         return False
     return request.headers.get("Sec-Fetch-Mode", "navigate") in ("navigate", "nested-navigate")
@@ -61,15 +61,15 @@ def asks_for_page() -> bool:
 def notice(status: int, code: str = "", *, link: str = "", **facts: Any) -> Response:
     """Return a refusal.
 
-    :param code: of a message; without one the status says it
-    :param link: where a person can go on
+    :param code: code of a message; by default it follows from the status
+    :param link: where the visitor can continue
     """
     text = message(code or _BY_STATUS.get(status, "bad_request" if status < 500 else "internal_server_error"), **facts)
     if wants_json() or not _takes_html():
         return error_envelope(status, [("", text)], fields=False)
     page = render_template("forward_auth/notice.html", text=text, link=link, app=facts.get("app", ""), status=status)
     answer = current_app.make_response((page, status))
-    answer.headers["Referrer-Policy"] = "no-referrer"  # the address may have a ticket in it
+    answer.headers["Referrer-Policy"] = "no-referrer"  # the URL may contain a ticket
     answer.headers["Content-Security-Policy"] = (
         f"default-src 'none'; style-src 'nonce-{csp_nonce()}'; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'"

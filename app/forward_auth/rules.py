@@ -1,7 +1,8 @@
 """Rules: who may use which part of a protected app.
 
-The first rule that matches a request decides, else the app's own entry does. A path that proxy and app may read in two
-ways gets what the strictest of the rules asks for: nobody reaches a closed part through an open one's rule.
+The first rule that matches a request decides, otherwise the app's own entry does. A path that the proxy and the app may
+interpret differently gets the strictest of the rules, so that no one reaches a closed part through the rule for an open
+one.
 """
 
 from __future__ import annotations
@@ -24,24 +25,24 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 LONGEST_PATH = 8192
-"""Characters of a path; a longer one is refused."""
+"""Maximum length of a path. A longer one counts as ambiguous."""
 
 _TWO_READINGS = re.compile(r"%(?:2[5f]|3b|5c|[01].|7f)|[\\;#\x00-\x1f\x7f]|//|,/", re.IGNORECASE)
-"""What some programs decode, cut off or join, and others don't. Proxies that decode a path hand on ``;`` as it is."""
+"""What some programs decode, cut off or merge, and others don't. Proxies that decode paths pass on ``;`` as it is."""
 
 _DOTS = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 _ESCAPE = re.compile(r"%(?![0-9a-f]{2})", re.IGNORECASE)
 _END = re.compile(r"[. ]+(?=/|$)")
-"""What Windows leaves out at the end of a name."""
+"""What Windows ignores at the end of a name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a request has to bring.
+    """Requirements for a request.
 
-    :ivar groups: the person is in one group of each of these
-    :ivar max_age: for how long a proof of who they are counts; None for as long as their session
-    :ivar cross_site: whether pages of other sites may send what changes something
+    :ivar groups: the user must be in one group of each of these
+    :ivar max_age: how long an authentication counts; None for as long as the session
+    :ivar cross_site: whether pages on other sites may send state-changing requests
     :ivar decided_by: name of the rule, for the operator
     """
 
@@ -52,18 +53,18 @@ class Need:
     decided_by: str = ""
 
     def admits(self, groups: Iterable[str]) -> bool:
-        """Whether a member of these groups may pass."""
+        """Return whether a member of these groups may pass."""
         mine = frozenset(groups)
         return all(not mine.isdisjoint(each) for each in self.groups)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a part of an app asks for.
+    """Requirements for a part of an app.
 
-    :ivar paths: a path to the letter, or with ``/*`` at its end also everything below it; none: all paths
-    :ivar methods: in capitals; none: all. HEAD counts as GET
-    :ivar networks: of the visitor; none: all
+    :ivar paths: exact paths, or everything below a path that ends in ``/*``, including it; empty for all
+    :ivar methods: in capitals; empty for all. HEAD counts as GET
+    :ivar networks: networks of the visitor; empty for all
     """
 
     need: Need
@@ -72,17 +73,17 @@ class Rule:
     networks: tuple[Network, ...] = ()
 
     def applies(self, method: str, address: Address | None) -> bool:
-        """Whether method and network are this rule's. An unknown address is in no network."""
+        """Return whether the rule is for this method and address. An unknown address is in no network."""
         if self.methods and ("GET" if method == "HEAD" else method) not in self.methods:
             return False
         return not self.networks or (address is not None and any(address in each for each in self.networks))
 
     def matches(self, path: str) -> bool:
-        """Whether a path, decoded, is this rule's."""
+        """Return whether the rule is for this decoded path."""
         return not self.paths or any(_is_under(path, each) for each in self.paths)
 
     def matches_folded(self, folded: str) -> bool:
-        """The same for a path by ``folded_path``."""
+        """Return whether the rule is for this path, as returned by ``folded_path``."""
         return not self.paths or any(_is_under(folded, _folded_pattern(each)) for each in self.paths)
 
 
@@ -90,12 +91,12 @@ class Rule:
 class ProtectedApp:
     """An app behind a proxy.
 
-    :ivar id: as in the file: ``wiki`` of [apps.wiki]
+    :ivar id: as in the file: ``wiki`` for [apps.wiki]
     :ivar origin: where people open it, ``https://wiki.example.com``
-    :ivar host: of that, with its port where it is not the usual one
-    :ivar rules: in their order; the last one matches everything
-    :ivar user_is: what ``Remote-User`` says: ``username``, ``email`` or ``handle``
-    :ivar headers: further headers of an allowed request, by name: ``user``, ``email``, ``name`` or ``groups``
+    :ivar host: host of the origin, with its port unless that is the default
+    :ivar rules: in order; the last one matches everything
+    :ivar user_is: value of ``Remote-User``: ``username``, ``email`` or ``handle``
+    :ivar headers: additional headers of an allowed request, by name: ``user``, ``email``, ``name`` or ``groups``
     """
 
     id: str
@@ -108,9 +109,9 @@ class ProtectedApp:
     is_listed: bool = True
 
     def need_of(self, method: str, path: str, address: Address | None = None) -> Need:
-        """Return what a request has to bring.
+        """Return the requirements for a request.
 
-        :param path: as the proxy got it, encoded, without the query
+        :param path: as the proxy received it, encoded, without the query
         """
         applicable = [rule for rule in self.rules if rule.applies(method, address)]
         plain = plain_path(path)
@@ -122,7 +123,7 @@ class ProtectedApp:
 
 
 def plain_path(path: str) -> str | None:
-    """Return a path decoded once; None for one that can be read in two ways."""
+    """Return a path decoded once; None if it is ambiguous."""
     if len(path) > LONGEST_PATH or not path.startswith("/"):
         return None
     if _TWO_READINGS.search(path) or _DOTS.search(path) or _ESCAPE.search(path):
@@ -134,7 +135,7 @@ def plain_path(path: str) -> str | None:
 
 
 def folded_path(path: str) -> str:
-    """Return a path as an app reads it that cares for neither case, Unicode's forms nor what names end with.
+    """Return a path as read by an app that ignores case, Unicode forms and trailing characters.
 
     Many apps serve ``/metrics/`` for ``/metrics``.
     """
@@ -145,7 +146,7 @@ _folded_pattern = lru_cache(maxsize=1024)(folded_path)
 
 
 def strictest(needs: Sequence[Need]) -> Need:
-    """Return what satisfies all of these at once."""
+    """Return requirements that satisfy all of these at once."""
     ages = [need.max_age for need in needs if need.max_age is not None]
     groups = dict.fromkeys(each for need in needs for each in need.groups)
     return Need(
@@ -164,6 +165,6 @@ def _is_under(path: str, pattern: str) -> bool:
 
 
 def _up_to_the_last(rules: Sequence[Rule]) -> list[Rule]:
-    """Return the rules that can decide at all: those after one for all paths never do."""
+    """Return the rules that can decide at all: those after a rule for all paths never do."""
     end = next(at for at, rule in enumerate(rules, 1) if not rule.paths or "/*" in rule.paths)
     return list(rules[:end])
