@@ -1,6 +1,6 @@
 """Groups of accounts, which decide who may use which app.
 
-Promises that an account is in a group only after an operator put it there, and that each change leaves an event.
+Guarantees that an account is only in a group after an operator put it there, and that each change records an event.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def init_app(app: Flask) -> None:
-    """Register what an export holds."""
+    """Register the data export."""
     from app.db.export import register_export
     from app.groups import export
 

@@ -1,4 +1,4 @@
-"""What an export holds of groups: their names and titles, never who else is in them."""
+"""What a data export contains about groups: their names and titles, never who else is in them."""
 
 from __future__ import annotations
 

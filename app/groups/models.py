@@ -15,23 +15,23 @@ NAME_LENGTH = 63
 TITLE_LENGTH = 120
 
 Name = sa.String(NAME_LENGTH).with_variant(sa.String(NAME_LENGTH, collation="C"), "postgresql")
-"""In the order of its bytes on both databases."""
+"""Sorted by bytes on both databases."""
 
 
 class Group(db.Model):
-    """Accounts that an operator has put together under a name, to say who may use which app."""
+    """Accounts that an operator has grouped under a name, to decide who may use which app."""
 
     __tablename__ = "group"
 
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
     name: Mapped[str] = mapped_column(Name, unique=True)
-    """Never changes, as apps have rules about it (``service.is_name``)."""
+    """Never changes, since apps have rules about it (``service.is_name``)."""
     title: Mapped[str] = mapped_column(sa.String(TITLE_LENGTH))
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
 
 
 class GroupMembership(db.Model):
-    """That an account is in a group."""
+    """Membership of an account in a group."""
 
     __tablename__ = "group_membership"
 

@@ -1,7 +1,7 @@
-"""Create and delete groups, add and remove members, and say which groups an account is in.
+"""Create and delete groups, add and remove members, and look up which groups an account is in.
 
-Each change is one conditional statement, so two that are made at once count as one, and is recorded as an event only if
-it changed something.
+Each change is a conditional statement, so two concurrent ones count as one, and an event is only recorded if something
+changed.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from flask import Flask
 
 MembershipEndHook = Callable[[Sequence[int]], None]
-"""Called with the ids of the accounts, as many as there were in the group."""
+"""Called with the ids of the accounts that left a group, however many there are."""
 
 _REGISTERED = "latchkey.membership_end_hooks"
 
 NAME_RULE = f"lower-case letters, digits, . _ and -, at most {NAME_LENGTH}, and begins with a letter or digit"
 SEPARATOR = ","
-"""Between names where several stand in one text; no name has one."""
+"""Separates several names in one text; no name contains it."""
 
 _NAME = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{NAME_LENGTH - 1}}}")
 _group, _membership = Group.__table__, GroupMembership.__table__
@@ -40,7 +40,7 @@ _members = sa.select(sa.func.count()).where(_membership.c.group_id == _group.c.i
 _SUMMARIES = sa.select(_group.c.name, _group.c.title, _members, _group.c.created_at)
 
 COUNTED = 1000
-"""Members that a page of groups counts, at most."""
+"""Maximum number of members that a page of groups counts."""
 
 _one: sa.ColumnElement[int] = sa.literal_column("1")
 _some = sa.select(_one).where(_membership.c.group_id == _group.c.id).limit(COUNTED + 1)
@@ -49,23 +49,23 @@ _BOUNDED = sa.select(_group.c.name, _group.c.title, _up_to, _group.c.created_at)
 
 
 def register_membership_end_hook(app: Flask, hook: MembershipEndHook) -> None:
-    """Register what ends for accounts that are no longer in a group."""
+    """Register a hook that ends things for accounts that are no longer in a group."""
     app.extensions.setdefault(_REGISTERED, []).append(hook)
 
 
 def memberships_ended(user_ids: Sequence[int]) -> None:
-    """Run what is registered for the end of memberships."""
+    """Run the hooks for ended memberships."""
     for hook in this_app().extensions.get(_REGISTERED, ()):
         hook(user_ids)
 
 
 class UnknownGroup(LookupError):
-    """There is no group of that name, or no longer."""
+    """There is no group with this name, or it was deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupSummary:
-    """A group and how many members it has."""
+    """A group and its number of members."""
 
     name: str
     title: str
@@ -74,16 +74,16 @@ class GroupSummary:
 
 
 def is_name(text: str) -> bool:
-    """Say whether a group can have this name: it goes into claims, headers and rules of apps as it is."""
+    """Return whether a group can have this name, which is used as is in claims, headers and rules of apps."""
     return _NAME.fullmatch(text) is not None
 
 
 def create(name: str, title: str = "", *, by: str) -> bool:
-    """Create a group; return False when there is one of this name, which stays as it is.
+    """Create a group; return False if the name is taken, leaving that group unchanged.
 
-    :param title: what people read; the name when it is ""
+    :param title: what people read; defaults to the name
     :param by: who does it, for the event: ``operator``
-    :raises ValueError: when no group can have this name (``is_name``)
+    :raises ValueError: if no group can have this name (``is_name``)
     """
     if not is_name(name):
         raise ValueError(f"the name of a group has {NAME_RULE}")
@@ -96,9 +96,9 @@ def create(name: str, title: str = "", *, by: str) -> bool:
 
 
 def delete(name: str, *, by: str) -> int:
-    """Delete a group; return how many members it had. Each of them has it among their events.
+    """Delete a group; return how many members it had. An event is recorded for each of them.
 
-    :raises UnknownGroup: when there is none of this name
+    :raises UnknownGroup: if there is no group with this name
     """
     _lock(name)
     mine = _membership.c.group_id == _id_of(name)
@@ -111,13 +111,13 @@ def delete(name: str, *, by: str) -> int:
 
 
 def add_member(name: str, user_id: int, *, by: str) -> bool:
-    """Add an account to a group; return False when it is in it already.
+    """Add an account to a group; return False if it is already in it.
 
-    :raises UnknownGroup: when there is no such group, or it is deleted at this moment
+    :raises UnknownGroup: if there is no such group, or it is being deleted
     """
     row = sa.select(_group.c.id, User.id, sa.literal(clock.now(), _membership.c.created_at.type))
     row = row.join_from(_group, User, User.id == user_id).where(_group.c.name == name)
-    row = row.with_for_update(read=True)  # waits for who deletes the group, or makes them wait
+    row = row.with_for_update(read=True)  # waits for a concurrent delete of the group, or makes it wait
     added = insert(_membership).from_select(["group_id", "user_id", "created_at"], row).on_conflict_do_nothing()
     if db.session.scalar(added.returning(_membership.c.user_id)) is None:
         _require(name)
@@ -127,11 +127,11 @@ def add_member(name: str, user_id: int, *, by: str) -> bool:
 
 
 def remove_member(name: str, user_id: int, *, by: str) -> bool:
-    """Remove an account from a group; return False when it is not in it.
+    """Remove an account from a group; return False if it is not in it.
 
-    :raises UnknownGroup: when there is no such group
+    :raises UnknownGroup: if there is no such group
     """
-    if not is_name(name):  # PostgreSQL takes no NUL
+    if not is_name(name):  # PostgreSQL rejects NUL
         raise UnknownGroup(name)
     mine = (_membership.c.group_id == _id_of(name), _membership.c.user_id == user_id)
     if changed(sa.delete(_membership).where(*mine)) != 1:
@@ -143,16 +143,16 @@ def remove_member(name: str, user_id: int, *, by: str) -> bool:
 
 
 def unknown_names(names: Collection[str]) -> set[str]:
-    """Return those among ``names`` that no group has. One statement, none when there are no names."""
+    """Return the names that no group has. One statement, or none without names."""
     if not names:
         return set()
     return set(names) - set(db.session.scalars(sa.select(_group.c.name).where(_group.c.name.in_(names))))
 
 
 def add_members(names_by_user: Mapping[int, Sequence[str]], *, by: str) -> None:
-    """Add accounts to groups that the same transaction has opened: three statements, however many they are.
+    """Add accounts created in this transaction to groups. Three statements, however many there are.
 
-    :raises UnknownGroup: when there is no group of one of these names; it is the exception's argument
+    :raises UnknownGroup: if one of the groups doesn't exist; its name is the exception's argument
     """
     wanted = {name for names in names_by_user.values() for name in names}
     if not wanted:
@@ -169,18 +169,18 @@ def add_members(names_by_user: Mapping[int, Sequence[str]], *, by: str) -> None:
 
 
 def groups() -> list[GroupSummary]:
-    """Return every group by name, with how many members it has. One statement."""
+    """Return every group by name, with its number of members. One statement."""
     return [GroupSummary(*row) for row in db.session.execute(_SUMMARIES.order_by(_group.c.name))]
 
 
 def titles() -> list[tuple[str, str]]:
-    """Return name and title of every group, by name. One statement, which counts nobody."""
+    """Return the name and title of every group, by name. One statement, which doesn't count members."""
     rows = sa.select(_group.c.name, _group.c.title).order_by(_group.c.name)
     return [(row.name, row.title) for row in db.session.execute(rows)]
 
 
 def page_of(after: str, most: int) -> list[GroupSummary]:
-    """Return at most so many groups whose name comes after this one, by name.
+    """Return at most ``most`` groups with names after this one, by name.
 
     ``members`` stops at one more than ``COUNTED``, so that a group of a million costs no more than others.
     """
@@ -189,32 +189,32 @@ def page_of(after: str, most: int) -> list[GroupSummary]:
 
 
 def summary_up_to(name: str) -> GroupSummary | None:
-    """Return one group as ``page_of`` does, or None."""
+    """Return one group like ``page_of`` does, or None."""
     row = db.session.execute(_BOUNDED.where(_group.c.name == name)).first()
     return GroupSummary(*row) if row else None
 
 
 def member_ids(name: str) -> sa.Select[int]:
-    """Return the statement for the accounts in a group; it is read from the index of the membership."""
+    """Return a query for the ids of a group's members, which only reads the index of memberships."""
     return sa.select(_membership.c.user_id).where(_membership.c.group_id == _id_of(name))
 
 
 def summary_of(name: str) -> GroupSummary | None:
-    """Return one group with how many members it has, or None."""
+    """Return one group with its number of members, or None."""
     row = db.session.execute(_SUMMARIES.where(_group.c.name == name)).first()
     return GroupSummary(*row) if row else None
 
 
 def groups_of(user_id: int) -> list[str]:
-    """Return the names of the groups that an account is in, sorted. One statement."""
+    """Return the names of an account's groups, sorted. One statement."""
     mine = sa.select(_group.c.name).join(_membership, _membership.c.group_id == _group.c.id)
     return list(db.session.scalars(mine.where(_membership.c.user_id == user_id).order_by(_group.c.name)))
 
 
 def is_member(user_id: sa.SQLColumnExpression[int], name: str) -> sa.ColumnElement[bool]:
-    """Return the expression that says whether an account is in the group of this name.
+    """Return a SQL expression for whether an account is in the group with this name.
 
-    :param user_id: a column of the statement that it stands in
+    :param user_id: a column of the enclosing statement
     """
     return is_member_of_any(user_id, [name])
 
@@ -222,10 +222,10 @@ def is_member(user_id: sa.SQLColumnExpression[int], name: str) -> sa.ColumnEleme
 def is_member_of_any(
     user_id: sa.SQLColumnExpression[int], names: Sequence[str | sa.ColumnElement[str]]
 ) -> sa.ColumnElement[bool]:
-    """Return the expression that says whether an account is in a group of one of these names.
+    """Return a SQL expression for whether an account is in a group with one of these names.
 
-    :param user_id: a column of the statement that it stands in
-    :param names: parameters where it stands in a ``CompiledStatement``
+    :param user_id: a column of the enclosing statement
+    :param names: bind parameters if it is used in a ``CompiledStatement``
     """
     group, membership = _group.alias(), _membership.alias()
     joined = group.join(membership, membership.c.group_id == group.c.id)
@@ -234,22 +234,23 @@ def is_member_of_any(
 
 
 def group_names(user_id: sa.SQLColumnExpression[int]) -> sa.ColumnElement[str]:
-    """Return the expression for the names of an account's groups, sorted, in one column; "" for none.
+    """Return a SQL expression for the names of an account's groups, sorted, in one column; "" for none.
 
-    For statements to carry along; ``names_in`` reads it.
-    :param user_id: a column of the statement that it stands in
+    Meant to be added to other statements; ``names_in`` parses it.
+
+    :param user_id: a column of the enclosing statement
     """
     group, membership = _group.alias(), _membership.alias()
     mine = sa.select(group.c.name).join(membership, membership.c.group_id == group.c.id)
     mine = mine.where(membership.c.user_id == user_id).order_by(group.c.name)
-    ordered = mine.correlate_except(group, membership).subquery()  # SQLite before 3.44 sorts in no aggregate
-    separator: Any = sa.literal_column(f"'{SEPARATOR}'")  # no parameter, so that CompiledStatement can carry it
+    ordered = mine.correlate_except(group, membership).subquery()  # SQLite before 3.44 can't sort in an aggregate
+    separator: Any = sa.literal_column(f"'{SEPARATOR}'")  # a literal, so that it works in a CompiledStatement
     joined = sa.func.aggregate_strings(ordered.c.name, separator)
     return sa.func.coalesce(sa.select(joined).scalar_subquery(), "").label("group_names")
 
 
 def names_in(text: str) -> list[str]:
-    """Return the names in a column of ``group_names``."""
+    """Return the names in a ``group_names`` column."""
     return text.split(SEPARATOR) if text else []
 
 
@@ -263,7 +264,7 @@ def _require(name: str) -> None:
 
 
 def _lock(name: str) -> None:
-    """Lock a group until the commit, so that nobody is added to it meanwhile: by an UPDATE, as SQLite locks by that."""
+    """Lock a group until the commit, so that no one is added meanwhile. An UPDATE, since that locks in SQLite too."""
     if changed(sa.update(_group).where(_group.c.name == name).values(title=_group.c.title)) != 1:
         raise UnknownGroup(name)
 
