@@ -1,6 +1,6 @@
-"""Create an account with an email, and confirm it; accept invitations.
+"""Create an account with an email or phone number, and confirm it; accept invitations.
 
-Promises that an address that was not proved opens nothing.
+Guarantees that an unverified address gives access to nothing.
 """
 
 from flask import Blueprint, Flask
@@ -9,7 +9,7 @@ bp = Blueprint("register", __name__)
 
 
 def init_app(app: Flask) -> None:
-    """Register this feature's URLs and its email."""
+    """Register this package's URLs and its email."""
     from app.outbox import register_renderers
     from app.register import emails, invite_views, views  # noqa: F401 - they register themselves
 

@@ -1,4 +1,4 @@
-"""What a person registers with: an email, or a phone number where the operator allows that."""
+"""What a user registers with: an email, or a phone number if the operator allows that."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from app.users.lookup import in_words
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """What was typed, and the field in which: ``email``, ``phone``, or ``identity`` for either.
+    """What was entered, and in which field: ``email``, ``phone``, or ``identity`` for either.
 
-    :ivar country: of a number typed without + (ISO 3166, two letters), or "" for the operator's
+    :ivar country: country of a number entered without + (ISO 3166, two letters), or "" for the operator's
     """
 
     field: str
@@ -27,19 +27,19 @@ class Contact:
 
     @classmethod
     def typed(cls, field: str, text: str, country: str) -> Contact:
-        """Return what was typed; a number in E.164 where its country was chosen: later forms don't name it again."""
+        """Return what was entered. A number with a country becomes E.164: later forms don't repeat the country."""
         contact = cls(field, text, country)
         if not country or contact._is_email():
             return contact
         try:
             return cls(field, identifiers.phone(text, country))
         except identifiers.InvalidIdentifier:
-            return contact  # ``read`` refuses it
+            return contact  # ``read`` rejects it
 
     def read(self) -> TypedIdentity:
-        """Return the canonical email or number. Only its form is checked, so an error reveals no account.
+        """Return the canonical email or number. Only its format is checked, so an error reveals no account.
 
-        :raises Rejected: ``invalid_email_address``, ``phone_invalid``, or ``identity_invalid`` for neither of them
+        :raises Rejected: ``invalid_email_address``, ``phone_invalid``, or ``identity_invalid`` if it is neither
         """
         try:
             if self._is_email():
@@ -52,10 +52,10 @@ class Contact:
             raise Rejected(code, field=self.field) from None
 
     def read_new(self, *, invited: bool) -> TypedIdentity:
-        """Return the same, if an account can be created with it. What is refused depends on what was typed alone.
+        """Like ``read``, but also check that an account can be created. Errors only depend on what was entered.
 
-        :param invited: whether there is an invitation that is passed on
-        :raises Rejected: as ``read`` and ``registration.check``; ``phone_country_unavailable``
+        :param invited: whether there is an invitation that is shared by hand
+        :raises Rejected: like ``read`` and ``registration.check``; ``phone_country_unavailable``
         """
         typed = self.read()
         registration.check(typed, self.field, invited=invited)
@@ -73,5 +73,5 @@ def method_for(typed: TypedIdentity) -> str:
 
 
 def is_by_phone(challenge: Challenge) -> bool:
-    """Say whether a confirmation was sent by text message."""
+    """Return whether a confirmation was sent by text message."""
     return method_of(challenge.method).reaches == "phone"

@@ -1,4 +1,4 @@
-"""The email of an invitation. Its link is made when it is sent."""
+"""The invitation email. Its link is created when it is sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.outbox import EmailMessage, Message, TextMessage
 
 
 def invitations_of(messages: Sequence[Message]) -> dict[str, Invitation]:
-    """Return by message id the invitation that it is about, for those that can be accepted. One statement."""
+    """Return the invitation of each message by message id, if it can be accepted. One statement."""
     ids = {message.facts["invitation"] for message in messages}
     found = {row.id: row for row in db.session.scalars(sa.select(Invitation).where(Invitation.id.in_(ids)))}
     open_ones = {its_id for its_id, row in found.items() if state_of(row) == "open"}
@@ -26,7 +26,7 @@ def invitations_of(messages: Sequence[Message]) -> dict[str, Invitation]:
 
 
 def invitation(message: Message, about: Invitation | None) -> EmailMessage | TextMessage | None:
-    """Say that one is invited, until when, and by which link; nothing once it is over."""
+    """Write an invitation with its expiry and link; None if it can no longer be accepted."""
     return write(message, link=link_of(about), until=about.expires_at) if about is not None else None
 
 

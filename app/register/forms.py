@@ -17,7 +17,7 @@ from app.web.phone_numbers import PhoneCountryField
 
 
 def _one_of_them(form: ContactForm, field: Any) -> None:
-    """An email or a number is needed, and not both: the account is confirmed by one code."""
+    """Require an email or a number, and not both: the account is confirmed by one code."""
     given = form.given()
     unread = any(each.process_errors for each in form)
     if not given and form.is_contact_needed and not unread:
@@ -27,7 +27,7 @@ def _one_of_them(form: ContactForm, field: Any) -> None:
 
 
 class ContactForm(BaseForm):
-    """An email, or a phone number where people can register with one. A page has one box for either, ``identity``."""
+    """An email, or a phone number if users can register with one. Pages have one field for either, ``identity``."""
 
     is_contact_needed = True
 
@@ -42,19 +42,19 @@ class ContactForm(BaseForm):
             del self.phone, self.identity, self.phone_country
 
     def given(self) -> list[Contact]:
-        """Return what was typed into these fields."""
+        """Return what was entered in these fields."""
         typed = [(name, self[name].data) for name in ("email", "phone", "identity") if name in self]
         country = self.phone_country.region if "phone_country" in self and self.phone_country.data else ""
         return [Contact.typed(name, text, country) for name, text in typed if text and text.strip()]
 
     @property
     def contact(self) -> Contact:
-        """What the one that was given says; an empty email where none was."""
+        """The contact that was given; an empty email if there is none."""
         return next(iter(self.given()), Contact("email", ""))
 
 
 class RegisterForm(ContactForm):
-    """An email or number, and a password where the operator allows one."""
+    """An email or number, and a password if the operator allows one."""
 
     password = TextField(N_("Password"))
     password_confirm = TextField(N_("Repeat the password"))
@@ -77,7 +77,7 @@ class ConfirmForm(ContactForm):
 
 
 class InviteForm(ContactForm):
-    """The button that accepts an invitation, with an email or number where it is mailed to nobody."""
+    """The button that accepts an invitation, with an email or number if it was mailed to no one."""
 
     is_contact_needed = False
 

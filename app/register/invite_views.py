@@ -1,4 +1,4 @@
-"""/invite: what the link of an invitation opens. Opening it spends nothing: programs that check mail do that."""
+"""/invite: where an invitation link leads. Opening it doesn't use it up, since mail scanners open links too."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from app.web.respond import respond, say, support_id, wants_token
 
 PAGE = "register/invite.html"
 COOKIE = "latchkey_invitation"
-"""Keeps the link while its owner signs in, so that it stands in no address and no row."""
+"""Keeps the link while the user signs in, so that it is in no URL and no row."""
 KEPT = 3600
 """Seconds."""
 
@@ -43,13 +43,13 @@ def invite_again() -> Response:
 
 @bp.get("/invite/<token>")
 def invite_page(token: str) -> Response:
-    """Show what one is invited to. Nothing is spent."""
+    """Show what an invitation is for. It isn't used up."""
     return _page(token)
 
 
 @bp.post("/invite/<token>")
 def accept_invitation(token: str) -> Response:
-    """Accept: join with the account that is signed in, create one, or have a code sent to what was typed."""
+    """Accept: join with the signed-in account, create an account, or send a code to what was entered."""
     after_this_request(view_commit)
     form = InviteForm()
     if form.validate():
@@ -73,7 +73,7 @@ def _page(token: str) -> Response:
 
 
 def _facts(found: Invitation) -> dict[str, Any]:
-    """Return what an invitation is: to whom, until when; its groups to someone who is signed in and may join them."""
+    """Return an invitation's address and expiry; also its groups, to a signed-in user who may join them."""
     facts: dict[str, Any] = {
         "email": identifiers.mask("email", found.email) if found.email else None,
         "expires_at": found.expires_at,
@@ -85,7 +85,7 @@ def _facts(found: Invitation) -> dict[str, Any]:
 
 
 def _shown(found: Invitation, token: str) -> dict[str, Any]:
-    """Return what the page shows beside its form."""
+    """Return what the page shows next to its form."""
     shown: dict[str, Any] = {"token": token, "about": _facts(found), "closed": ""}
     shown["by_phone"] = settings.can_register_by_phone
     if current_user.is_authenticated:
@@ -106,7 +106,7 @@ def _join(found: Invitation) -> Response:
 
 
 def _created(outcome: AuthSession | PendingState) -> Response:
-    """Answer that an account was created: signed in, or on to the second step that everyone must set up."""
+    """Respond that an account was created: signed in, or on to the second step that everyone must set up."""
     if isinstance(outcome, PendingState):
         return respond(**second_step(outcome))
     say("invitation_accepted")
@@ -115,7 +115,7 @@ def _created(outcome: AuthSession | PendingState) -> Response:
 
 
 def _sent(found: Invitation, form: InviteForm) -> Response:
-    """Have a code sent to the email or number that was typed, as for any registration."""
+    """Send a code to the email or number that was entered, as for any registration."""
     contact = form.contact
     if not contact.text:
         raise Rejected(
@@ -127,7 +127,7 @@ def _sent(found: Invitation, form: InviteForm) -> Response:
 
 
 def _keeping(response: Response, token: str) -> Response:
-    """Keep the link in a cookie for the time of a sign-in, where there is nobody signed in yet."""
+    """Keep the link in a cookie during the sign-in, if no one is signed in yet."""
     if not current_user.is_authenticated:
         set_cookie(response, COOKIE, token, KEPT)
     return no_referrer(response)

@@ -1,7 +1,7 @@
-"""Accept an invitation: create an account at the email it was mailed to, or join its groups with the one there is.
+"""Accept an invitation: create an account for the email it was mailed to, or join its groups with an existing account.
 
-Its link was mailed to that address alone, so anyone who has it reads that mailbox: the account is confirmed by it (as
-by the link of a confirmation), and that there is one already may be said.
+The link was only mailed to that address, so anyone who has it can read that mailbox. That confirms the account (like a
+confirmation link), and the page may say that there already is one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from app.users import TypedIdentity, User, create_user, is_verified, release_unv
 
 
 def find_open(token: str) -> Invitation:
-    """Return the invitation of a link, if it can be accepted. Nothing is spent.
+    """Return the invitation of a link, if it can be accepted. It isn't used up.
 
     :raises Rejected: ``invitation_invalid`` (404); ``invitation_revoked``, ``_used`` or ``_expired`` (410)
     """
@@ -35,14 +35,14 @@ def find_open(token: str) -> Invitation:
 
 
 def has_account(invitation: Invitation) -> bool:
-    """Say whether the email that an invitation was mailed to has an account."""
+    """Return whether the email that an invitation was mailed to has an account."""
     return bool(invitation.email) and is_verified(TypedIdentity("email", invitation.email))
 
 
 def create_invited(invitation: Invitation, client: ClientContext) -> AuthSession | PendingState:
-    """Create the account of whom an invitation was mailed to, and sign this browser in.
+    """Create an account for the email that an invitation was mailed to, and sign this browser in.
 
-    :raises Rejected: ``registration_closed`` (403), ``invitation_has_account``; ``too_many_requests``; as ``accept``
+    :raises Rejected: ``registration_closed`` (403), ``invitation_has_account``; ``too_many_requests``; like ``accept``
     """
     throttling.take("starts", client.ip_address)
     if settings.registration == "off":
@@ -54,20 +54,20 @@ def create_invited(invitation: Invitation, client: ClientContext) -> AuthSession
 
 
 def join(invitation: Invitation, user: User) -> bool:
-    """Join the groups of an invitation with an account that is signed in; return False if it has already.
+    """Join the groups of an invitation with the signed-in account; return False if it already did.
 
-    :raises Rejected: as ``accept``
+    :raises Rejected: like ``accept``
     """
     return accept(invitation, user.id)
 
 
 def _open_account(invitation: Invitation) -> User:
     typed = TypedIdentity("email", invitation.email)
-    with db.session.begin_nested():  # all of it, or nothing
+    with db.session.begin_nested():  # all or nothing
         release_unverified(typed)
         try:
             user = create_user(typed, confirmed=True)
-        except Rejected:  # of two clicks at the same moment the other one
+        except Rejected:  # a concurrent click was faster
             raise Rejected("invitation_has_account") from None
         enrollments.enroll(user.id, EmailCode.name)
         record("account.created", user.id, invitation=invitation.id)

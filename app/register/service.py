@@ -1,7 +1,7 @@
-"""Registration: no account is open before its email or phone number is verified.
+"""Registration: no account can be used before its email or phone number is verified.
 
-The same work is done for one that has an account. What is written for it is undone before anyone can see it, so
-time and statements say nothing about who has an account.
+The same work is done if there already is an account. What is written for it is rolled back before anyone can see it, so
+neither timing nor statements reveal who has an account.
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ def register(
 ) -> Challenge:
     """Create an account for ``contact`` and send the code that confirms it, by email with a link; return its challenge.
 
-    With generic responses one that has an account gets the same answer, and its owner a message that says so.
-    :param invitation: by which it is created where nobody can without, and which is accepted once it is confirmed
-    :raises Rejected: ``registration_closed`` or ``invitation_required`` (403); as ``Contact.read_new``;
+    With generic responses, a contact that has an account gets the same response, and its owner a message saying so.
+
+    :param invitation: invitation to register with if that is required, which is accepted once the account is confirmed
+    :raises Rejected: ``registration_closed`` or ``invitation_required`` (403); like ``Contact.read_new``;
         ``password_...``, ``too_many_requests``, ``too_many_messages``; without generic responses
         ``email_already_associated`` or ``identity_already_associated``
     """
@@ -85,9 +86,9 @@ def register(
 def send_again(contact: Contact, client: ClientContext, next_page: str = "") -> Challenge:
     """Send the confirmation again, to an email or number that isn't confirmed.
 
-    :param next_page: where its owner goes next; a challenge that is still open keeps its own
+    :param next_page: where the user goes next; a challenge that is still open keeps its own
     :raises Rejected: ``too_many_requests``, ``too_many_messages``; without generic responses ``user_does_not_exist`` or
-        ``already_confirmed``, of a number ``phone_unknown`` or ``phone_already_confirmed``
+        ``already_confirmed``, for a number ``phone_unknown`` or ``phone_already_confirmed``
     """
     throttling.take("starts", client.ip_address)
     typed = contact.read()
@@ -108,7 +109,7 @@ def send_again(contact: Contact, client: ClientContext, next_page: str = "") -> 
 def confirm_by_code(
     contact: Contact, passcode: str | int, client: ClientContext, *, remember: bool = False
 ) -> tuple[AuthSession | PendingState, Challenge]:
-    """Confirm an email or number by the code that was sent there, and sign its owner in; return its challenge, too.
+    """Confirm an email or number with the code sent to it, and sign the user in; also return the challenge.
 
     :raises Rejected: ``invalid_password_code`` on ``passcode``; ``too_many_requests``
     """
@@ -139,7 +140,7 @@ def confirm_by_code(
 
 
 def open_confirmation(token: str, client: ClientContext) -> tuple[OpenedLink, bool]:
-    """Return what a confirmation link names, and whether this is the browser that requested it.
+    """Return the challenge of a confirmation link, and whether this is the browser that requested it.
 
     :raises Rejected: ``invalid_confirmation_token``, ``confirmation_expired`` or ``already_confirmed``
     """
@@ -157,7 +158,7 @@ def open_confirmation(token: str, client: ClientContext) -> tuple[OpenedLink, bo
 def confirm_by_link(token: str, client: ClientContext) -> tuple[User, AuthSession | PendingState | None]:
     """Confirm the address that ``token`` was emailed to; sign in only the browser that requested it.
 
-    :raises Rejected: as ``open_confirmation``
+    :raises Rejected: like ``open_confirmation``
     """
     opened, here = open_confirmation(token, client)
     challenge, user = opened.challenge, opened.user
@@ -173,7 +174,7 @@ def confirm_by_link(token: str, client: ClientContext) -> tuple[User, AuthSessio
 
 
 def _expired(opened: OpenedLink, client: ClientContext, why: str, code: str) -> Rejected:
-    """Record why a link is no longer valid, once for each network address in a window; return the error."""
+    """Record why a link is no longer valid, once per network address in each window; return the error."""
     if throttling.is_news(f"link.{why}", opened.challenge.id, client.ip_address):
         facts: dict[str, Any] = {"reason": why, "purpose": CONFIRM, "method": EmailCode.name}
         record("challenge.failed", opened.challenge.user_id, challenge_id=opened.challenge.id, at_once=True, **facts)
@@ -192,9 +193,9 @@ def _send_confirmation(
 def _confirmation_request(
     user_id: int | None, typed: TypedIdentity, enrolled: Enrollment | None, next_page: str, **how: Any
 ) -> ChallengeRequest:
-    """Return the request to confirm ``typed``: the same for every account, and answerable only where one is enrolled.
+    """Return the request to confirm ``typed``: the same for every account, but it needs an enrolled method to succeed.
 
-    A text has no link, so nothing of it lives longer than its code.
+    A text message has no link, so its challenge lives no longer than its code.
     """
     lifetime = settings.confirm_email_within if typed.kind == "email" else None
     how |= {"lifetime": lifetime, "next": next_page, "is_unproved": True}
@@ -202,10 +203,10 @@ def _confirmation_request(
 
 
 def _open_account(typed: TypedIdentity, found: Destination | None) -> Destination:
-    """Create an account for ``typed`` unless one was ``found``; return the one that it has now."""
+    """Create an account for ``typed`` unless one was ``found``; return the account it now has."""
     connection = db.session.connection()
     if not has_written(connection):
-        use_async_commit(connection)  # what a power cut loses can be requested again
+        use_async_commit(connection)  # anything lost in a power cut can be requested again
     value = typed.value if found is None else secrets.row_id()
     try:
         with _savepoint(keep=found is None):
@@ -213,7 +214,7 @@ def _open_account(typed: TypedIdentity, found: Destination | None) -> Destinatio
             enrolled = enrollments.enroll(user.id, method_for(typed))
             record("account.created", user.id)
     except Rejected:
-        # Of two requests at the same moment the other one created it; it belongs to who answers its code.
+        # A concurrent request created it first. It belongs to the user who enters its code.
         found = lookup.look_up_destination(typed, method_for(typed))
         if found is None:
             raise
@@ -224,10 +225,11 @@ def _open_account(typed: TypedIdentity, found: Destination | None) -> Destinatio
 
 
 def _keep_password(reached: Destination, hashed: str, binding: str, client: ClientContext) -> None:
-    """Store a password for the browser it was typed in: only a confirmation there activates it.
+    """Store a password for the browser it was entered in: only a confirmation there activates it.
 
     A confirmed account gets none; its owner adds one when signed in.
-    :param binding: of the confirmation that was requested with it
+
+    :param binding: binding of the confirmation that was requested with it
     """
     with _savepoint(keep=reached.user.confirmed_at is None):
         password.keep_pending(reached.user.id, hashed, binding, client.bindings)

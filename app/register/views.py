@@ -1,4 +1,4 @@
-"""/register: create an account. /confirm: confirm its email by code or link, or its phone number by its code."""
+"""/register: create an account. /confirm: confirm its email by code or link, or its phone number by code."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def register() -> Response:
             next_page = safe_next(form.next.data) or ""
             contact = form.contact
             challenge = registration.register(contact, password, sending_client(), next_page=next_page)
-            if settings.post_register_url:  # our own next page says it itself
+            if settings.post_register_url:  # our own next page says so itself
                 code = "confirm_by_text" if is_by_phone(challenge) else "confirm_registration"
                 say(code, "info", email=identity_text(contact.text))
             facts = sent_facts(sent(challenge, contact.text)) | {"user": {}, "support_id": support_id()}
@@ -65,13 +65,13 @@ def register() -> Response:
 
 
 def _shown() -> dict[str, object]:
-    """Return why the page has no form, if nobody can register without an invitation, and whether numbers do as well."""
+    """Return why there is no form, if no one can register without an invitation, and whether numbers are accepted."""
     by_phone = settings.can_register_by_phone and settings.registration == "open"
     return {"closed": message(code) if (code := why_closed()) else "", "by_phone": by_phone}
 
 
 def _password(form: RegisterForm) -> str | None:
-    """Return the password, which has to be typed twice; None when the account is created without one."""
+    """Return the password, which must be entered twice; None to create the account without one."""
     if "password" not in form or not (form.password.data or form.password_confirm.data):
         return None
     if not form.password.data:
@@ -146,7 +146,7 @@ def confirm_link(token: str) -> Response:
 
 @bp.post("/confirm/<token>")
 def confirm_link_post(token: str) -> Response:
-    """Confirm the address from a browser other than the one that asked; nobody is signed in by it."""
+    """Confirm the address from a browser other than the one that requested it, which is not signed in."""
     after_this_request(view_commit)
     form = ConfirmLinkForm()
     if form.validate():
@@ -161,24 +161,24 @@ def confirm_link_post(token: str) -> Response:
 
 
 def page_of(next_page: str) -> str:
-    """Return the URL of the page for the code; it keeps ``next_page`` after the code has expired."""
+    """Return the URL of the page for the code, which keeps ``next_page`` after the code has expired."""
     return with_query("/confirm", next=next_page) if next_page else "/confirm"
 
 
 def _open_here() -> Challenge | None:
-    """Return the open confirmation of this browser, if there is one."""
+    """Return this browser's open confirmation, if there is one."""
     return latest_in_browser(present_client(), registration.CONFIRM)
 
 
 def _sent_again(challenge: Challenge) -> str:
-    """Return as which message a person is told that another code was sent, or may have been."""
+    """Return the message that tells the user that another code was sent, or may have been."""
     if settings.generic_responses:
         return "confirm_generic_by_text" if is_by_phone(challenge) else "confirm_generic"
     return "confirm_by_text" if is_by_phone(challenge) else "confirm_registration"
 
 
 def _confirmation_shown(challenge: Challenge | None) -> dict[str, object]:
-    """Return what the page shows: a confirmation that was sent, and whether there can be one of a number."""
+    """Return what the page shows: a confirmation that was sent, and whether numbers can be confirmed."""
     shown = sent(challenge, challenge.destination) if challenge else None
     return {"sent": shown, "by_phone": settings.can_register_by_phone}
 
