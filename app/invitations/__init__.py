@@ -1,6 +1,6 @@
-"""Invitations: links by which people get an account, groups, or both.
+"""Invitations: links that give people an account, groups, or both.
 
-Promises that an invitation is accepted no more often than it says, and that looking at its link spends nothing.
+Guarantees that an invitation is not accepted more often than it allows, and that opening its link doesn't use it up.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def init_app(app: Flask) -> None:
-    """Register what the worker deletes, and what an export holds."""
+    """Register the cleanup job and the data export."""
     from app.db.export import register_export
     from app.db.retention import register_cleanups
     from app.invitations import cleanup, export

@@ -1,4 +1,4 @@
-"""Delete invitations that nobody can accept any more, and with them who did."""
+"""Cleanup job: delete invitations that can no longer be accepted, along with the record of who did."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from app.extensions import db
 from app.invitations.models import Invitation
 
 KEPT_FOR = timedelta(days=30)
-"""So long after it has expired an administrator can see what became of one."""
+"""How long an administrator can still see what became of an expired invitation."""
 
 
 def prune_invitations() -> int:
-    """Delete a batch of invitations that have long expired; return how many."""
+    """Delete a batch of invitations that expired long ago; return how many."""
     return delete_batch(db.session, Invitation, Invitation.expires_at < clock.now() - KEPT_FOR)

@@ -1,4 +1,4 @@
-"""What an export holds of invitations: which the account has accepted, not who made them."""
+"""What a data export contains about invitations: which ones the account has accepted, not who made them."""
 
 from __future__ import annotations
 

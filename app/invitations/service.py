@@ -1,6 +1,6 @@
 """Create, find, list, revoke and accept invitations.
 
-Accepting one counts the use and joins the groups; the database decides how many may.
+Accepting one counts a use and joins the groups. The database enforces the number of uses.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _use = InvitationUse.__table__
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What an invitation is to say, as an administrator gives it.
+    """An administrator's choices for an invitation.
 
-    :ivar email: whom it is mailed to; "" for one that is passed on by hand
-    :ivar uses: how many accounts may accept it; one that is mailed is for one
-    :ivar language: of the mail; "" for the default
+    :ivar email: who it is mailed to; "" for one that is shared by hand
+    :ivar uses: how many accounts may accept it; 1 if it is mailed
+    :ivar language: language of the email; "" for the default
     """
 
     email: str = ""
@@ -53,11 +53,11 @@ class Terms:
 
 
 def create(terms: Terms, *, by: str) -> Invitation:
-    """Create an invitation, and have it mailed if it is for somebody's email.
+    """Create an invitation, and email it if it is for an address.
 
-    :param by: ``operator``, or ``admin:`` and the handle of who does it
-    :raises Rejected: on its field: ``invalid_email_address``, ``unknown_group`` on ``groups``, ``invitation_uses`` on
-        ``uses``, ``invitation_lasts`` on ``expires_in_days``, ``invalid_choice`` on ``language``
+    :param by: ``operator``, or ``admin:`` and the handle of the administrator
+    :raises Rejected: on its field: ``invalid_email_address``, ``unknown_group`` or ``invitation_groups`` on ``groups``,
+        ``invitation_uses`` on ``uses``, ``invitation_lasts`` on ``expires_in_days``, ``invalid_choice`` on ``language``
     """
     email, names = _checked(terms)
     now = clock.now()
@@ -75,13 +75,13 @@ def create(terms: Terms, *, by: str) -> Invitation:
 
 
 def link_of(invitation: Invitation) -> str:
-    """Return the link that accepts an invitation, the same every time."""
+    """Return the link that accepts an invitation. It is the same every time."""
     token = INVITATION.sign(keyring, settings.public_url, invitation.id, invitation.expires_at)
     return settings.public_url + PATH + token
 
 
 def find_by_token(token: str) -> Invitation | None:
-    """Return the invitation whose link has this token, in any state; None when it is none of ours. One statement."""
+    """Return the invitation of a link's token, in any state; None if the token isn't ours. One statement."""
     claims = INVITATION.verify(keyring, settings.public_url, token)
     return db.session.get(Invitation, claims.id) if claims else None
 
@@ -101,7 +101,7 @@ def state_of(invitation: Invitation) -> State:
 
 
 def check_open(invitation: Invitation) -> None:
-    """Go on only if an invitation can be accepted.
+    """Raise unless an invitation can be accepted.
 
     :raises Rejected: ``invitation_revoked``, ``invitation_used`` or ``invitation_expired`` (410)
     """
@@ -110,7 +110,7 @@ def check_open(invitation: Invitation) -> None:
 
 
 def revoke(invitation: Invitation, *, by: str) -> bool:
-    """Let nobody accept an invitation any more; return False if it was revoked already."""
+    """Revoke an invitation; return False if it already was."""
     mine = (Invitation.id == invitation.id, Invitation.revoked_at.is_(None))
     if changed(sa.update(Invitation).where(*mine).values(revoked_at=clock.now())) != 1:
         return False
@@ -119,10 +119,10 @@ def revoke(invitation: Invitation, *, by: str) -> bool:
 
 
 def newest(limit: int, *, before: str = "", only_open: bool = False) -> list[Invitation]:
-    """Return invitations, the newest first.
+    """Return invitations, newest first.
 
-    :param before: id of the last one of the page before
-    :param only_open: whether to leave out those that can't be accepted any more
+    :param before: id of the last one on the previous page
+    :param only_open: whether to leave out those that can no longer be accepted
     """
     wanted = sa.select(Invitation).order_by(Invitation.created_at.desc(), Invitation.id.desc()).limit(limit)
     if only_open:
@@ -135,7 +135,7 @@ def newest(limit: int, *, before: str = "", only_open: bool = False) -> list[Inv
 
 
 def accept(invitation: Invitation, user_id: int) -> bool:
-    """Accept an invitation for an account; return False if it has already, which counts once.
+    """Accept an invitation for an account; return False if it already did, which counts once.
 
     :raises Rejected: ``invitation_revoked``, ``invitation_used`` or ``invitation_expired`` (410)
     """
@@ -156,21 +156,22 @@ def accept(invitation: Invitation, user_id: int) -> bool:
         try:
             groups.add_member(name, user_id, by="invitation")
         except UnknownGroup:
-            continue  # it was deleted since
+            continue  # deleted in the meantime
     return True
 
 
 def accept_later(invitation: Invitation, user_id: int) -> None:
-    """Note that an account accepts an invitation once its email is confirmed. Nothing is counted yet."""
+    """Record that an account accepts an invitation once its email is confirmed. Nothing is counted yet."""
     row = {"invitation_id": invitation.id, "user_id": user_id, "created_at": clock.now()}
     db.session.execute(insert(_use).values(row).on_conflict_do_nothing())
 
 
 def accept_waiting(user_id: int, proved: TypedIdentity) -> None:
-    """Accept what an account was to accept once ``proved`` is confirmed, which it is now for the first time.
+    """Accept the invitations waiting for ``proved`` to be confirmed, which has just happened for the first time.
 
-    One that can be accepted no more is no reason against an account that could be created without.
-    :raises Rejected: the codes of ``accept`` (400), where it can't: nothing is written then
+    If one can no longer be accepted, that doesn't matter for an account that could be created without an invitation.
+
+    :raises Rejected: the codes of ``accept`` (400) if it does matter; nothing is written then
     """
     refused: Rejected | None = None
     accepted = False
@@ -184,7 +185,7 @@ def accept_waiting(user_id: int, proved: TypedIdentity) -> None:
 
 
 def has_accepted(invitation: Invitation, user_id: int) -> bool:
-    """Say whether an account has accepted an invitation."""
+    """Return whether an account has accepted an invitation."""
     mine = (InvitationUse.invitation_id == invitation.id, InvitationUse.user_id == user_id)
     found = sa.select(InvitationUse.user_id).where(*mine, InvitationUse.accepted_at.is_not(None))
     return db.session.scalar(found) is not None
@@ -197,14 +198,14 @@ def _waiting_of(user_id: int) -> list[Invitation]:
 
 
 def _count(invitation_id: str) -> bool:
-    """Count one use, if there is one left and the invitation is open."""
+    """Count one use; return False if none is left or the invitation is no longer open."""
     still = (Invitation.revoked_at.is_(None), Invitation.expires_at > clock.now(), Invitation.used < Invitation.uses)
     one_more = sa.update(Invitation).where(Invitation.id == invitation_id, *still)
     return changed(one_more.values(used=Invitation.used + 1)) == 1
 
 
 def _checked(terms: Terms) -> tuple[str, list[str]]:
-    """Return the canonical email and the names of the groups, each once."""
+    """Return the canonical email and the group names, without duplicates."""
     try:
         email = identifiers.email(terms.email) if terms.email else ""
     except identifiers.InvalidIdentifier:
