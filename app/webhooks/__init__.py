@@ -1,8 +1,8 @@
-"""Webhooks: events of the audit log, posted to the operator's other programs (Standard Webhooks 1.0.0).
+"""Webhooks: audit log events, posted to the operator's other programs (Standard Webhooks 1.0.0).
 
-Promises that an event is posted if, and only if, what it tells of was committed; that its body holds no address, code
-or text of a stranger; that nothing in the operator's network is reached unless the operator names it; and that
-recording an event takes no statement more while nobody subscribes to it.
+Guarantees that an event is posted if and only if what it reports was committed; that its body contains no address, code
+or text from a stranger; that nothing in the operator's network is reached unless the operator names it; and that
+recording an event takes no extra statement while no one subscribes to it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["account_deleted", "accounts_created"]
 
 
 def init_app(app: Flask) -> None:
-    """Hear of events, and register what the worker posts and deletes, what is sealed, and what an export holds."""
+    """Listen to audit events, and register the deliverer, the sealed secrets, the cleanup jobs and the data export."""
     from app.audit import set_listener
     from app.authenticators.keys import register_sealed
     from app.db.export import register_export

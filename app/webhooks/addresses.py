@@ -1,6 +1,6 @@
-"""Where events may be posted: the public internet by https, and the networks that the operator names.
+"""Where events may be posted: the public internet over https, and networks that the operator names.
 
-An address is checked when an endpoint is added, as far as it says where it leads, and again at each try, after its name
+A URL is checked when an endpoint is added, as far as it shows where it leads, and again at each attempt, after its name
 was resolved (OWASP: server-side request forgery).
 """
 
@@ -21,10 +21,10 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def check_url(text: str) -> str:
-    """Return the address of an endpoint, its host in lower case and A-labels.
+    """Return the URL of an endpoint, with its host in lower case and A-labels.
 
-    :raises Rejected: ``webhook_url_invalid``, or ``webhook_url_forbidden`` where it leads to a network that the
-        operator has not named, or by http:// to the internet
+    :raises Rejected: ``webhook_url_invalid``, or ``webhook_url_forbidden`` if it leads to a network that the operator
+        has not named, or to the internet over http://
     """
     try:
         parts = split_url(text.strip())
@@ -42,12 +42,12 @@ def check_url(text: str) -> str:
 
 
 def guard_of(scheme: str) -> Callable[[str], bool]:
-    """Return what says whether an address may be connected to: for http:// one of the operator's alone."""
+    """Return a check for whether an IP address may be connected to; with http://, only in the operator's networks."""
     return _may_be_https if scheme == "https" else is_internal
 
 
 def is_internal(address: str) -> bool:
-    """Whether an address is in a network that the operator names, or in development this machine's own.
+    """Return whether an address is in a network that the operator names or, in development, on this machine.
 
     Never a link-local one, where clouds have their metadata services (RFC 3927, RFC 4291 section 2.5.6).
     """
@@ -65,18 +65,18 @@ def _may_be_https(address: str) -> bool:
 
 
 def _plain(address: str) -> Address:
-    """Return an address; one of IPv4 that is written as one of IPv6 as what it is."""
+    """Return an IP address, with IPv4-mapped IPv6 as IPv4."""
     found = ipaddress.ip_address(address.partition("%")[0])
     mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
     return mapped or found
 
 
 def _may_lead_there(parts: SplitResult, host: str) -> bool:
-    """Whether an address that says where it leads may do so; a name is looked at when it is resolved."""
+    """Return whether a literal IP address is allowed. A host name is checked when it is resolved."""
     allows = guard_of(parts.scheme)
     try:
         return allows(host)
-    except ValueError:  # a name
+    except ValueError:  # a host name
         if is_loopback(host):
             return is_internal("127.0.0.1") or is_internal("::1")
         return parts.scheme == "https" or bool(settings.webhook_networks)

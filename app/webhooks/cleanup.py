@@ -1,4 +1,4 @@
-"""Which deliveries are given up or deleted, and when."""
+"""Cleanup jobs: which deliveries are abandoned or deleted, and when."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from app.extensions import db, settings
 from app.webhooks.models import ABANDONED, WebhookDelivery, WebhookEndpoint
 
 OVERDUE = timedelta(days=5)
-"""What has been due for so long, at an endpoint that is disabled, is given up."""
+"""A delivery that has been due for this long, at a disabled endpoint, is abandoned."""
 
 _d = WebhookDelivery.__table__
 _deleted = WebhookEndpoint.deleted_at.is_not(None)
 
 
 def prune_overdue() -> int:
-    """Give up a batch of deliveries that have been due for long; return how many. Commits by itself."""
+    """Abandon a batch of deliveries that have long been due; return how many. A transaction of its own."""
     long_ago = clock.now() - OVERDUE
-    overdue = (_d.c.at < long_ago, _d.c.next_attempt_at < long_ago)  # by the index of the first
+    overdue = (_d.c.at < long_ago, _d.c.next_attempt_at < long_ago)  # uses the index of the first
     ids = sa.select(_d.c.id).where(*overdue).limit(BATCH)
     given_up = {"state": ABANDONED, "next_attempt_at": None, "last_error": "endpoint disabled for too long"}
     statement = sa.update(_d).where(_d.c.id.in_(ids), *overdue).values(given_up)
@@ -31,18 +31,18 @@ def prune_overdue() -> int:
 
 
 def prune_deliveries() -> int:
-    """Delete a batch that was settled and happened longer than ``LATCHKEY_WEBHOOKS_KEEP`` ago; return how many."""
+    """Delete a batch of settled deliveries of events older than ``LATCHKEY_WEBHOOKS_KEEP``; return how many."""
     old = WebhookDelivery.at < clock.now() - settings.webhooks_keep
     return delete_batch(db.session, WebhookDelivery, old & WebhookDelivery.next_attempt_at.is_(None))
 
 
 def prune_deliveries_to_deleted() -> int:
-    """Delete a batch of deliveries to endpoints that were deleted; return how many."""
+    """Delete a batch of deliveries to deleted endpoints; return how many."""
     theirs = WebhookDelivery.endpoint_id.in_(sa.select(WebhookEndpoint.id).where(_deleted))
     return delete_batch(db.session, WebhookDelivery, theirs)
 
 
 def prune_deleted_endpoints() -> int:
-    """Delete a batch of endpoints that were deleted and have no delivery any more; return how many."""
+    """Delete a batch of deleted endpoints that have no deliveries left; return how many."""
     empty = sa.not_(sa.exists().where(WebhookDelivery.endpoint_id == WebhookEndpoint.id))
     return delete_batch(db.session, WebhookEndpoint, _deleted & empty)

@@ -1,7 +1,7 @@
-"""Post the events that are due, and write down how that went: when to try again, and when to stop.
+"""Post the events that are due, and record the results: when to retry, and when to stop.
 
-Promises that of two workers one posts an event, short of a crash, and that every try for an event has the same id.
-Their order is not promised.
+Guarantees that only one of several workers posts an event, short of a crash, and that every attempt for an event has
+the same id. Their order is not guaranteed.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from app.webhooks.sender import Answer
 log = structlog.get_logger()
 
 WAITS = tuple(timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400))
-"""After each failure; together about three days. Standard Webhooks 1.0.0 recommends these."""
+"""Backoff after each failure, about three days in total, as recommended by Standard Webhooks 1.0.0."""
 
 JITTER = 0.2
-"""By how much of itself a wait may be longer, so that what failed together does not come back together."""
+"""Fraction by which a wait may be longer, so that deliveries that failed together are not retried together."""
 
 SHORTEST_REST, LONGEST_REST = timedelta(seconds=5), timedelta(minutes=5)
-"""How long nothing is tried at an endpoint that is down; twice as long after each further failure."""
+"""How long an endpoint that is down is left alone. Doubles with each further failure."""
 
 FAILING_FOR = timedelta(days=5)
 LEAST_FAILURES = 10
-"""An endpoint where nothing was taken for so long, and so many tries failed, is disabled."""
+"""An endpoint that has accepted nothing for ``FAILING_FOR``, with at least this many failures, is disabled."""
 
 ENOUGH = 1.0
-"""Seconds after which the rest of a batch is given back rather than kept waiting."""
+"""Seconds after which the rest of a batch is released rather than kept waiting."""
 
 GONE, FAILING = "gone", "failing"
 
@@ -83,10 +83,10 @@ _SETTLE = (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a try ended.
+    """Result of an attempt.
 
-    :ivar answer: None when it was no try: the endpoint rests, or the worker has other work or stops
-    :ivar due: when it is tried again; None when it is settled
+    :ivar answer: None if nothing was attempted: the endpoint is left alone, or the worker has other work or is stopping
+    :ivar due: when it is retried; None if it is settled
     """
 
     delivery: WebhookDelivery
@@ -95,22 +95,22 @@ class Outcome:
 
     @property
     def counts(self) -> bool:
-        """Whether this was a try at all."""
+        """Whether this was an attempt at all."""
         return self.answer is not None
 
     @property
     def state(self) -> str:
-        """What becomes of the delivery."""
+        """New state of the delivery."""
         if self.due is not None:
             return WAITING
         return SENT if self.answer is not None and self.answer.is_taken else ABANDONED
 
 
 class Queue:
-    """What ``Schedule`` hands out: events that are due, by endpoint."""
+    """The queue for ``Schedule``: events that are due, by endpoint."""
 
     def due(self) -> list[Due]:
-        """Return the endpoints at which events are due. One statement; none while there is no endpoint."""
+        """Return the endpoints that have events due. One statement, or none while there are no endpoints."""
         if not subscriptions.are_any():
             return []
         now = clock.now()
@@ -119,21 +119,24 @@ class Queue:
         return [Due(key, False, since, since) for key, since in found if since is not None and since <= now]
 
     def claim_from(self, which: Due, most: int, *, newest: bool = False) -> list[WebhookDelivery]:
-        """Take at most so many events for this worker, those first that have been due longest. Commits by itself."""
+        """Claim at most ``most`` events for this worker, those first that have been due longest.
+
+        A transaction of its own.
+        """
         return _claimed(claim_rows(_CLAIM, there=which.destination, most=most))
 
 
 def _claimed(rows: Sequence[Sequence[Any]]) -> list[WebhookDelivery]:
-    db.session.close()  # no connection is held while a server answers
+    db.session.close()  # don't hold a connection while a server responds
     claimed = [delivery for row in rows for delivery in _DELIVERIES.read(row)]
     return sorted(claimed, key=lambda delivery: delivery.id)
 
 
 def send(endpoint_id: str, deliveries: Sequence[WebhookDelivery]) -> list[Outcome]:
-    """Post events that were claimed together, one after the other, and write down how it went."""
+    """Post events that were claimed together, one after the other, and record the results."""
     endpoint = db.session.get(WebhookEndpoint, endpoint_id)
     db.session.close()
-    if endpoint is None:  # its deliveries went with it
+    if endpoint is None:  # deleted, along with its deliveries
         return []
     outcomes = list(_try_each(endpoint, deliveries))
     _write(endpoint, outcomes)
@@ -141,13 +144,13 @@ def send(endpoint_id: str, deliveries: Sequence[WebhookDelivery]) -> list[Outcom
 
 
 def send_test(endpoint_id: str) -> Answer | None:
-    """Post a ``webhook.test`` now, to a disabled endpoint as well; return how it ended, None if this process stops.
+    """Post a ``webhook.test`` now, even to a disabled endpoint; return the result, or None if this process is stopping.
 
-    It talks to another server, and commits: for a command, never for a request.
+    Connects to another server and commits: for a command, never for a request.
     """
     sample = queue.new_test(endpoint_id)
     sample.state, sample.attempts = SENDING, 1
-    sample.last_attempt_at, sample.next_attempt_at = clock.now(), clock.now() + LEASE  # so that no worker takes it
+    sample.last_attempt_at, sample.next_attempt_at = clock.now(), clock.now() + LEASE  # so that no worker claims it
     db.session.add(sample)
     db.session.commit()
     outcomes = send(endpoint_id, [sample])
@@ -157,7 +160,7 @@ def send_test(endpoint_id: str) -> Answer | None:
 def _try_each(endpoint: WebhookEndpoint, deliveries: Sequence[WebhookDelivery]) -> Iterator[Outcome]:
     began, is_over = time.monotonic(), False
     for number, delivery in enumerate(deliveries):
-        if is_over or (number and time.monotonic() - began > ENOUGH):  # one is tried in any case
+        if is_over or (number and time.monotonic() - began > ENOUGH):  # always try at least one
             yield Outcome(delivery, None, clock.now())
             continue
         outcome = _try(endpoint, delivery)
@@ -184,7 +187,7 @@ def _try(endpoint: WebhookEndpoint, delivery: WebhookDelivery) -> Outcome:
 def post(endpoint: WebhookEndpoint, delivery: WebhookDelivery) -> Answer:
     """Post one event to its endpoint.
 
-    :raises Interrupted: when the worker stops
+    :raises Interrupted: if the worker is stopping
     """
     body, now = body_of(delivery), clock.now()
     try:
@@ -201,7 +204,7 @@ def post(endpoint: WebhookEndpoint, delivery: WebhookDelivery) -> Answer:
 
 
 def body_of(delivery: WebhookDelivery) -> bytes:
-    """Return what is posted, the same bytes at each try."""
+    """Return the body to post, the same bytes at each attempt."""
     at = delivery.at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     data: dict[str, Any] = {"id": delivery.message_id, "user": delivery.subject} | delivery.facts
     if delivery.support_id:
@@ -210,7 +213,7 @@ def body_of(delivery: WebhookDelivery) -> bytes:
 
 
 def next_attempt(delivery: WebhookDelivery, answer: Answer) -> datetime | None:
-    """Return when to try again after a try that failed, or None to give up."""
+    """Return when to retry after a failed attempt, or None to give up."""
     if answer.status == sender.GONE or delivery.type == event_types.TEST or delivery.attempts > len(WAITS):
         return None
     wait = WAITS[delivery.attempts - 1] * (1 + JITTER * random.randbelow(1001) / 1000)
@@ -218,7 +221,7 @@ def next_attempt(delivery: WebhookDelivery, answer: Answer) -> datetime | None:
 
 
 def _write(endpoint: WebhookEndpoint, outcomes: Sequence[Outcome]) -> None:
-    """Write down how these tries went, in one transaction. What another worker has taken over is left to it."""
+    """Record the results of these attempts in one transaction. Events that another worker took over are left to it."""
     for outcome in outcomes:
         answer = outcome.answer
         now_known = (
@@ -237,7 +240,7 @@ def _write(endpoint: WebhookEndpoint, outcomes: Sequence[Outcome]) -> None:
 
 
 def _note(endpoint: WebhookEndpoint, answers: Sequence[Answer]) -> None:
-    """Note at the endpoint how it answered, let it rest when it is down, and disable it when it is gone."""
+    """Record how the endpoint answered: back off if it is down, disable it if it is gone or has failed for too long."""
     now, last = clock.now(), answers[-1]
     mine = sa.update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint.id)
     if any(answer.is_taken for answer in answers):
@@ -257,7 +260,7 @@ def _note(endpoint: WebhookEndpoint, answers: Sequence[Answer]) -> None:
 
 
 def _rest(failures: int, answer: Answer) -> timedelta:
-    """Return for how long nothing is tried at an endpoint after so many failures."""
+    """Return how long to leave an endpoint alone after this many failures."""
     doubled: timedelta = SHORTEST_REST * 2 ** min(failures - 1, 10)
     return max(min(doubled, LONGEST_REST), timedelta(seconds=answer.wait))
 
@@ -269,7 +272,7 @@ def _disable_if_failing(endpoint_id: str, now: datetime) -> None:
 
 
 def disable(endpoint_id: str, reason: str, *, by: str) -> bool:
-    """Disable an endpoint, with an event; False when it is so already. What waits there waits until it is enabled."""
+    """Disable an endpoint, with an event; return False if it already is. Its events wait until it is enabled."""
     enabled = (WebhookEndpoint.id == endpoint_id, WebhookEndpoint.disabled_at.is_(None))
     off = sa.update(WebhookEndpoint).where(*enabled).values(disabled_at=clock.now(), disabled_reason=reason)
     if not changed(off):
@@ -280,7 +283,7 @@ def disable(endpoint_id: str, reason: str, *, by: str) -> bool:
 
 
 def _give_up(endpoint_id: str, reason: str) -> None:
-    """Disable an endpoint because of how it answers, with a log line."""
+    """Disable an endpoint because of how it answers, and log an error."""
     if disable(endpoint_id, reason, by="worker"):
         remedy = f"Look at it, then: flask webhooks enable {endpoint_id}"
         log.error("webhook.endpoint_disabled", endpoint=endpoint_id, reason=reason, remedy=remedy)

@@ -1,4 +1,4 @@
-"""Endpoints and their deliveries, for the operator's commands and the console. None of these functions commits."""
+"""Endpoints and their deliveries, for the operator's commands and the console. The caller commits."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from app.webhooks.models import ABANDONED, SENDING, SENT, WAITING, WebhookDelive
 
 OPERATOR = "operator"
 MOST = 1000
-"""Deliveries that are listed at the most."""
+"""Maximum number of deliveries to list."""
 
 _THIS = sa.update(WebhookEndpoint)
-_IS_ABANDONED = WebhookDelivery.state == sa.literal_column(f"'{ABANDONED}'")  # a parameter shows no partial index
+_IS_ABANDONED = WebhookDelivery.state == sa.literal_column(f"'{ABANDONED}'")  # a parameter would hide the partial index
 
 
 def create(url: str, patterns: Sequence[str], *, by: str) -> tuple[WebhookEndpoint, str]:
-    """Add an endpoint; return it, and its secret, which is to be shown once.
+    """Add an endpoint; return it and its secret, which is shown only once.
 
     :param patterns: types of events, ``session.*`` or ``*``
-    :raises Rejected: as ``check_url`` and ``check_patterns``
+    :raises Rejected: like ``check_url`` and ``check_patterns``
     """
     endpoint_id, secret = secrets.row_id(), signatures.new_secret()
     endpoint = WebhookEndpoint(
@@ -46,7 +46,7 @@ def create(url: str, patterns: Sequence[str], *, by: str) -> tuple[WebhookEndpoi
 
 
 def all_endpoints() -> list[WebhookEndpoint]:
-    """Return every endpoint, the oldest first."""
+    """Return every endpoint, oldest first."""
     there = sa.select(WebhookEndpoint).where(WebhookEndpoint.deleted_at.is_(None))
     return list(db.session.scalars(there.order_by(WebhookEndpoint.created_at, WebhookEndpoint.id)))
 
@@ -54,7 +54,7 @@ def all_endpoints() -> list[WebhookEndpoint]:
 def endpoint_named(endpoint_id: str) -> WebhookEndpoint:
     """Return an endpoint.
 
-    :raises Rejected: ``webhook_unknown`` (404) when there is none of this id
+    :raises Rejected: ``webhook_unknown`` (404) if there is none with this id
     """
     found = db.session.get(WebhookEndpoint, endpoint_id, populate_existing=True)
     if found is None or found.deleted_at is not None:
@@ -63,9 +63,9 @@ def endpoint_named(endpoint_id: str) -> WebhookEndpoint:
 
 
 def change(endpoint_id: str, *, by: str, url: str | None = None, patterns: Sequence[str] | None = None) -> None:
-    """Change where an endpoint is, or which events it gets. What waits goes to the new address.
+    """Change an endpoint's URL, or which events it gets. Waiting events go to the new URL.
 
-    :raises Rejected: as ``endpoint_named`` and ``create``
+    :raises Rejected: like ``endpoint_named`` and ``create``
     """
     endpoint_named(endpoint_id)
     values: dict[str, Any] = {}
@@ -79,10 +79,11 @@ def change(endpoint_id: str, *, by: str, url: str | None = None, patterns: Seque
 
 
 def rotate_secret(endpoint_id: str, overlap: timedelta, *, by: str) -> str:
-    """Give an endpoint a new secret and return it. For ``overlap`` the one before signs as well.
+    """Give an endpoint a new secret and return it. For ``overlap``, the previous one signs as well.
 
-    One that was replaced earlier signs no more.
-    :raises Rejected: as ``endpoint_named``
+    A secret that was replaced earlier no longer signs.
+
+    :raises Rejected: like ``endpoint_named``; ``webhook_changed`` (409) if it was rotated or resealed concurrently
     """
     endpoint, secret = endpoint_named(endpoint_id), signatures.new_secret()
     before = signatures.secrets_of(endpoint, clock.now())[0]
@@ -92,25 +93,25 @@ def rotate_secret(endpoint_id: str, overlap: timedelta, *, by: str) -> str:
         "old_secret_until": clock.now() + overlap if overlap else None,
     }
     unchanged = (WebhookEndpoint.id == endpoint_id, WebhookEndpoint.secret == endpoint.secret)
-    if changed(_THIS.where(*unchanged).values(values)) != 1:  # rotated, or sealed anew, at this moment
+    if changed(_THIS.where(*unchanged).values(values)) != 1:  # rotated or resealed concurrently
         raise Rejected("webhook_changed", status=409)
     _changed("webhook.secret_rotated", endpoint_id, by, overlap=int(overlap.total_seconds()))
     return signatures.shown(secret)
 
 
 def disable(endpoint_id: str, *, by: str) -> bool:
-    """Disable an endpoint; False when it is so already. It gets no event until it is enabled, and what waits waits.
+    """Disable an endpoint; return False if it already is. It gets no new events, and its waiting ones are kept.
 
-    :raises Rejected: as ``endpoint_named``
+    :raises Rejected: like ``endpoint_named``
     """
     endpoint_named(endpoint_id)
     return delivery.disable(endpoint_id, OPERATOR, by=by)
 
 
 def enable(endpoint_id: str, *, by: str) -> bool:
-    """Enable an endpoint again, as if nothing had failed there; False when it is enabled.
+    """Enable an endpoint again, as if nothing had failed there; return False if it is enabled.
 
-    :raises Rejected: as ``endpoint_named``
+    :raises Rejected: like ``endpoint_named``
     """
     endpoint_named(endpoint_id)
     well = {"failures": 0, "failing_since": None, "rests_until": None, "last_error": ""}
@@ -122,9 +123,9 @@ def enable(endpoint_id: str, *, by: str) -> bool:
 
 
 def delete(endpoint_id: str, *, by: str) -> None:
-    """Delete an endpoint and its secrets. A worker deletes what was or was to be posted to it, bit by bit.
+    """Delete an endpoint and its secrets. A worker deletes its deliveries in batches.
 
-    :raises Rejected: as ``endpoint_named``
+    :raises Rejected: like ``endpoint_named``
     """
     endpoint_named(endpoint_id)
     now = clock.now()
@@ -140,9 +141,9 @@ def delete(endpoint_id: str, *, by: str) -> None:
 
 
 def queue_test(endpoint_id: str) -> WebhookDelivery:
-    """Put a ``webhook.test`` on its way to an endpoint, and return it. It is tried once.
+    """Queue a ``webhook.test`` for an endpoint, and return it. It is tried once.
 
-    :raises Rejected: as ``endpoint_named``
+    :raises Rejected: like ``endpoint_named``
     """
     endpoint_named(endpoint_id)
     row = queue.new_test(endpoint_id)
@@ -154,14 +155,14 @@ def queue_test(endpoint_id: str) -> WebhookDelivery:
 def deliveries(
     *, endpoint_id: str = "", states: Sequence[str] = (), before: int = 0, limit: int = 50
 ) -> list[WebhookDelivery]:
-    """Return deliveries, the newest first.
+    """Return deliveries, newest first.
 
     :param before: only those with a smaller id; 0 for all
     """
     order: sa.ColumnElement[int] = WebhookDelivery.id.expression
     query = sa.select(WebhookDelivery)
     if set(states) == {ABANDONED}:
-        query, order = query.where(_IS_ABANDONED), order + 0  # by the index of those few, not by that of all ids
+        query, order = query.where(_IS_ABANDONED), order + 0  # use the small partial index, not the primary key
     elif states and SENT not in states and ABANDONED not in states:
         query, order = query.where(WebhookDelivery.next_attempt_at.is_not(None)), order + 0
     query = query.order_by(order.desc()).limit(min(limit, MOST))
@@ -175,9 +176,9 @@ def deliveries(
 
 
 def retry(names: Sequence[str]) -> list[int]:
-    """Make deliveries due now, also those that were taken; return the ids of those that there are.
+    """Make deliveries due now, even those that were accepted; return the ids of those that exist.
 
-    Those that were given up are tried as often as new ones.
+    Settled deliveries get as many attempts as new ones.
 
     :param names: their ids, or a ``webhook-id``, which means its event at every endpoint
     """
@@ -186,9 +187,9 @@ def retry(names: Sequence[str]) -> list[int]:
 
 
 def retry_failed(endpoint_id: str) -> int:
-    """Make everything due now that failed at an endpoint, whether it waits or was given up; return how many.
+    """Make every delivery due now that failed at an endpoint, whether waiting or abandoned; return how many.
 
-    :raises Rejected: as ``endpoint_named``
+    :raises Rejected: like ``endpoint_named``
     """
     endpoint_named(endpoint_id)
     mine, waits = WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.next_attempt_at.is_not(None)
@@ -211,10 +212,10 @@ def _retry(*which: sa.ColumnElement[bool]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How an endpoint is.
+    """State of an endpoint.
 
-    :ivar waiting: how many events wait for it
-    :ivar abandoned: how many were given up lately
+    :ivar waiting: number of events that wait for it
+    :ivar abandoned: number of events that were recently abandoned
     """
 
     endpoint: WebhookEndpoint
@@ -223,7 +224,7 @@ class Health:
 
 
 def health() -> list[Health]:
-    """Return how each endpoint is, the oldest first."""
+    """Return the state of each endpoint, oldest first."""
     waiting, abandoned = _counts(WebhookDelivery.next_attempt_at.is_not(None)), _counts(_IS_ABANDONED)
     return [Health(each, waiting.get(each.id, 0), abandoned.get(each.id, 0)) for each in all_endpoints()]
 

@@ -1,6 +1,6 @@
-"""The events that are posted to endpoints: a closed list, made of the events of the audit log.
+"""The events that are posted to endpoints: a closed list, based on the events of the audit log.
 
-What is posted is thin: names of rows, reasons and counts out of closed lists. A fact that is not named here stays here.
+Their data is thin: ids, and reasons and counts from closed lists. A fact that is not listed here is not posted.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ FIELDS = {
     "group": "the name of the group",
     "client": "the client id of the app; the host of its document, for an app that is known by one",
 }
-"""What those fields are that mean the same in every type."""
+"""Fields that mean the same in every type."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventType:
-    """One type.
+    """An event type.
 
-    :ivar source: the event of the audit log that it is made of; "" for one that a package queues itself
+    :ivar source: audit log event that it is based on; "" for one that a package queues itself
     :ivar says: what happened, in one sentence
-    :ivar fields: what ``data`` may have besides ``id``, ``user`` and ``support_id``, and what each is; "" for one of
-        ``FIELDS``
+    :ivar fields: what ``data`` may contain besides ``id``, ``user`` and ``support_id``, with descriptions; "" for one
+        of ``FIELDS``
     """
 
     name: str
@@ -147,26 +147,26 @@ ALL = (
               {"endpoint": "its id", "reason": "`gone` (it answered 410), `failing` or `operator`", "by": ""}),
     EventType(TEST, "", N_("Sent by `flask webhooks test`, whichever events the endpoint gets.")),
 )  # fmt: skip
-"""Every type there is. A new one is added here and in docs/webhooks.md."""
+"""Every type there is. Add a new one here and in docs/webhooks.md."""
 
 BY_NAME = {each.name: each for each in ALL}
 BY_SOURCE = {each.source: each for each in ALL if each.source}
 
 LONGEST = 255
-"""Characters of a text in ``data`` at most."""
+"""Maximum length of a text in ``data``."""
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether a subscription gets events of this type. ``session.*`` means every type that begins with ``session.``."""
+    """Return whether a subscription gets this type. ``session.*`` means every type that begins with ``session.``."""
     if name == TEST:
-        return False  # it is asked for, and goes to one endpoint
+        return False  # sent on request, to a single endpoint
     return pattern in ("*", name) or (pattern.endswith(".*") and name.startswith(pattern[:-1]))
 
 
 def check_patterns(patterns: list[str]) -> list[str]:
-    """Return subscriptions without repetitions.
+    """Return subscriptions without duplicates.
 
-    :raises Rejected: ``webhook_event_unknown`` when one matches no type, with it; ``webhook_events_missing`` for none
+    :raises Rejected: ``webhook_event_unknown``, with the one that matches no type; ``webhook_events_missing`` for none
     """
     found = list(dict.fromkeys(patterns))
     if not found:
@@ -178,9 +178,9 @@ def check_patterns(patterns: list[str]) -> list[str]:
 
 
 def thin(kind: EventType, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those facts of an event that its type names: short texts, numbers and truths."""
+    """Return the facts of an event that its type lists: short texts, numbers and booleans."""
     chosen = {name: facts[name] for name in kind.fields if facts.get(name) not in (None, "")}
-    if "://" in str(chosen.get("client", "")):  # a document's address, whose path a stranger has written
+    if "://" in str(chosen.get("client", "")):  # the URL of a metadata document, whose path a stranger chose
         chosen["client"] = urlsplit(chosen["client"]).hostname or ""
     return {name: value for name, value in chosen.items() if _is_plain(value)}
 

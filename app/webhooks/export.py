@@ -1,4 +1,4 @@
-"""What an export holds of events that were posted to other programs."""
+"""What a data export contains about events that were posted to other programs."""
 
 from __future__ import annotations
 

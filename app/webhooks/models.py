@@ -1,4 +1,4 @@
-"""WebhookEndpoint: where events are posted. WebhookDelivery: one event on its way to one endpoint."""
+"""WebhookEndpoint: where events are posted. WebhookDelivery: one event for one endpoint."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ ABANDONED = "abandoned"
 STATES = (WAITING, SENDING, SENT, ABANDONED)
 
 URL = 2000
-"""Characters of an address at most."""
+"""Maximum length of a URL."""
 
 REASON = 80
 
 
 class WebhookEndpoint(db.Model):
-    """An address of the operator's at which events are posted, and the secret that signs them.
+    """A URL of the operator's that events are posted to, and the secret that signs them.
 
-    Both secrets are sealed. ``old_secret`` signs as well until ``old_secret_until``; it is "" when there is none.
+    Both secrets are sealed. ``old_secret`` also signs until ``old_secret_until``; it is "" if there is none.
     """
 
     __tablename__ = "webhook_endpoint"
@@ -37,35 +37,35 @@ class WebhookEndpoint(db.Model):
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
     url: Mapped[str] = mapped_column(sa.String(URL))
     patterns: Mapped[str] = mapped_column(sa.Text)
-    """Which events it gets: types, ``session.*`` or ``*``, one to a line."""
+    """Events it gets: types, ``session.*`` or ``*``, one per line."""
     secret: Mapped[str] = mapped_column(sa.Text)
     old_secret: Mapped[str] = mapped_column(sa.Text, default="")
     old_secret_until: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     disabled_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
-    """Its row stays, disabled and emptied, until a worker has deleted its deliveries, of which there may be many."""
+    """The row is kept, disabled and emptied, until a worker has deleted its deliveries, which may be many."""
     disabled_reason: Mapped[str] = mapped_column(sa.String(16), default="")
     """``operator``, ``gone`` (it answered 410) or ``failing``; "" while it is enabled."""
     failures: Mapped[int] = mapped_column(default=0)
-    """Tries that failed since the last one that did not."""
+    """Failed attempts since the last successful one."""
     failing_since: Mapped[datetime | None]
     rests_until: Mapped[datetime | None]
-    """Until when nothing is tried there."""
+    """Until when nothing is posted there."""
     last_error: Mapped[str] = mapped_column(sa.String(REASON), default="")
     last_sent_at: Mapped[datetime | None]
 
     @property
     def pattern_list(self) -> list[str]:
-        """Which events it gets."""
+        """Events it gets."""
         return self.patterns.split("\n")
 
 
 class WebhookDelivery(db.Model):
     """An event that is posted to an endpoint. Its row is written in the transaction of the event.
 
-    ``next_attempt_at`` alone says when it is due, and is NULL once it is settled. While a worker sends, it is the end
-    of that worker's lease.
+    ``next_attempt_at`` alone says when it is due, and is NULL once it is settled. While a worker is sending, it is the
+    end of that worker's lease.
     """
 
     __tablename__ = "webhook_delivery"
@@ -79,16 +79,16 @@ class WebhookDelivery(db.Model):
     id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
     endpoint_id: Mapped[str] = mapped_column(sa.ForeignKey("webhook_endpoint.id", ondelete="CASCADE"))
     message_id: Mapped[str] = mapped_column(sa.String(40), index=True)
-    """The ``webhook-id``: of the event, so the same at every endpoint and for every try."""
+    """The ``webhook-id``. It belongs to the event, so it is the same at every endpoint and attempt."""
     type: Mapped[str] = mapped_column(sa.String(48))
     at: Mapped[datetime] = mapped_column(index=True)
     """When it happened."""
     subject: Mapped[str | None] = mapped_column(sa.String(32))
-    """The handle of the account that it is about."""
+    """Handle of the account that it is about."""
     user_id: Mapped[int | None] = mapped_column(index=True)
     """The account. No foreign key (ADR 15). Set to NULL by a trigger when the account is deleted."""
     is_forgotten: Mapped[bool] = mapped_column(default=False)
-    """Whether its account is erased: then the row goes as soon as it is settled."""
+    """The account is deleted, so the row is deleted as soon as it is settled."""
     support_id: Mapped[str] = mapped_column(sa.String(16))
     facts: Mapped[dict[str, Any]]
     state: Mapped[str] = mapped_column(sa.String(16), default=WAITING)
@@ -96,5 +96,5 @@ class WebhookDelivery(db.Model):
     next_attempt_at: Mapped[datetime | None]
     last_attempt_at: Mapped[datetime | None]
     last_status: Mapped[int | None]
-    """The status of the last answer; NULL when there was none."""
+    """Status of the last response; NULL if there was none."""
     last_error: Mapped[str] = mapped_column(sa.String(REASON), default="")

@@ -1,4 +1,4 @@
-"""Put events on their way, in the transaction in which they happen: one row for each endpoint that gets them."""
+"""Enqueue events in the transaction in which they happen: one row for each endpoint that gets them."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ _INSERT = sa.insert(_d).from_select(list(_VALUES), _ENABLED)
 
 
 class AuditListener:
-    """Hears of each event that the audit log records, before its transaction ends."""
+    """Receives each event that the audit log records, before its transaction ends."""
 
     def wants(self, name: str) -> bool:
-        """Whether an endpoint gets events that are made of this one."""
+        """Return whether any endpoint gets events based on this one."""
         kind = BY_SOURCE.get(name)
         return kind is not None and bool(subscriptions.endpoints_of(kind.name))
 
     def recorded(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Put these events on their way, in this transaction. They have one name, which ``wants`` was asked about."""
+        """Enqueue these events in this transaction. They have the same name, which ``wants`` accepted."""
         kind = BY_SOURCE[events[0]["name"]]
         _enqueue(kind, [_row(kind, each) for each in events if not _is_of_many(each)])
 
 
 def accounts_created(user_ids: Sequence[int], *, by: str) -> None:
-    """Put it on its way that these accounts were created, where one event of the audit log says so of all."""
+    """Enqueue an event for each of these accounts, if a single audit log event covers them all."""
     if len(user_ids) > 1 and subscriptions.endpoints_of(event_types.ACCOUNT_CREATED):
         kind = BY_NAME[event_types.ACCOUNT_CREATED]
         events = [{"at": clock.now(), "user_id": user_id, "facts": {"by": by}} for user_id in user_ids]
@@ -68,7 +68,7 @@ def accounts_created(user_ids: Sequence[int], *, by: str) -> None:
 
 
 def account_deleted(handle: str) -> None:
-    """Put it on its way that the account of this handle is erased."""
+    """Enqueue an event for the deletion of the account with this handle."""
     kind = BY_NAME[event_types.ACCOUNT_DELETED]
     if subscriptions.endpoints_of(kind.name):
         row = _row(kind, {"at": clock.now(), "user_id": None, "facts": {}})
@@ -76,12 +76,12 @@ def account_deleted(handle: str) -> None:
 
 
 def _is_of_many(event: Mapping[str, Any]) -> bool:
-    """Whether an event stands for many accounts, each of which has its own from ``accounts_created``."""
+    """Return whether an event covers many accounts, each of which gets its own from ``accounts_created``."""
     return event["name"] == "account.created" and event["user_id"] is None
 
 
 def _row(kind: EventType, event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of ``_INSERT`` for an event, but for the endpoint."""
+    """Return the parameters of ``_INSERT`` for an event, except for the endpoint."""
     return {
         "message_id": new_message_id(),
         "type": kind.name,
@@ -97,7 +97,7 @@ def _row(kind: EventType, event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def new_test(endpoint_id: str) -> WebhookDelivery:
-    """Return a ``webhook.test`` for an endpoint, due now, which is not stored yet."""
+    """Return a ``webhook.test`` for an endpoint, due now and not stored yet."""
     now = clock.now()
     return WebhookDelivery(
         endpoint_id=endpoint_id, message_id=new_message_id(), type=event_types.TEST, at=now, next_attempt_at=now,
@@ -106,7 +106,7 @@ def new_test(endpoint_id: str) -> WebhookDelivery:
 
 
 def new_message_id() -> str:
-    """Return a ``webhook-id``."""
+    """Return a new ``webhook-id``."""
     return _MESSAGE + secrets.row_id()
 
 

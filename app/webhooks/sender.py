@@ -1,4 +1,4 @@
-"""One try to post an event: one conversation with the operator's server, which has an end and is never believed."""
+"""One attempt to post an event: one request to the operator's server, which is limited in time and not trusted."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from app.webhooks.addresses import guard_of
 
 CONNECT_WITHIN = 5.0
 ANSWER_WITHIN = 10.0
-"""Seconds for all of it: name resolution, connecting, sending, and the head of the answer. Its body is not read."""
+"""Total timeout in seconds: name resolution, connecting, sending, and the response headers. The body isn't read."""
 
 LONGEST_WAIT = 86400.0
-"""Seconds of ``Retry-After`` that are believed."""
+"""Maximum number of seconds in ``Retry-After``."""
 
 _SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 TIMED_OUT = "timed out"
@@ -31,11 +31,11 @@ ASKS_TO_WAIT = (429, 503)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How a try ended.
+    """Result of an attempt.
 
-    :ivar status: of the answer; None when there was none
-    :ivar reason: why it failed, without a word of the server's; "" when it did not
-    :ivar wait: seconds for which the server asks to be left alone
+    :ivar status: HTTP status; None if there was no response
+    :ivar reason: why it failed, without any text from the server; "" if it didn't
+    :ivar wait: seconds that the server asks us to wait
     """
 
     status: int | None
@@ -44,19 +44,19 @@ class Answer:
 
     @property
     def is_taken(self) -> bool:
-        """Whether the server has it."""
+        """Whether the server accepted the event."""
         return not self.reason
 
     @property
     def is_down(self) -> bool:
-        """Whether nothing else would be taken there now either."""
+        """Whether other events would fail there now too."""
         return self.status is None or self.status >= 500 or self.status == 429
 
 
 def post(url: str, body: bytes, headers: dict[str, str]) -> Answer:
-    """Post an event, and return how that ended. Redirects are not followed: they would take it elsewhere.
+    """Post an event and return the result. Redirects are not followed: they would take it elsewhere.
 
-    :raises Interrupted: when the worker stops before there was an answer; the server may have it all the same
+    :raises Interrupted: if the worker stops before there is a response; the server may have the event anyway
     """
     parts = urlsplit(url)
     try:
@@ -71,7 +71,7 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> Answer:
             finally:
                 connection.close()
     except Failed as failure:
-        if failure.reason != TIMED_OUT:  # the worker stops: that says nothing about the endpoint
+        if failure.reason != TIMED_OUT:  # the worker is stopping, which says nothing about the endpoint
             raise Interrupted from None
         return Answer(None, TIMED_OUT)
     except (OSError, HTTPException) as error:
@@ -92,7 +92,7 @@ def _post(connection: HTTPConnection, target: str, body: bytes, headers: dict[st
 
 
 def _seconds(text: str) -> float:
-    """Return for how long to wait (RFC 9110, section 10.2.3): seconds or a date; 0 for anything else."""
+    """Return how long to wait (RFC 9110, section 10.2.3), from seconds or a date; 0 for anything else."""
     if _SECONDS.fullmatch(text.strip()):
         return min(float(text), LONGEST_WAIT)
     try:
@@ -104,7 +104,7 @@ def _seconds(text: str) -> float:
 
 
 def _why(error: OSError | HTTPException) -> str:
-    """Say why there was no answer; most particular first."""
+    """Return why there was no response, the most specific reason first."""
     if isinstance(error, guarded_http.ForbiddenAddress):
         return "address not allowed"
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -128,9 +128,9 @@ REMEDIES = {
     "timed out": "It must answer within 10 seconds: let it take the event first, and work on it later.",
     "unreachable": "Check host and port in its URL, that it runs, and that no firewall is in between.",
 }
-"""By how a reason begins, what an operator can do about it."""
+"""What an operator can do, by the beginning of a reason."""
 
 
 def remedy_for(reason: str) -> str:
-    """Return what an operator can do about a reason; "" when that is to be seen there alone."""
+    """Return what an operator can do about a reason; "" if that can only be seen at the endpoint."""
     return next((remedy for begins, remedy in REMEDIES.items() if reason.startswith(begins)), "")

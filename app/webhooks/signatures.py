@@ -1,4 +1,4 @@
-"""Secrets of endpoints, and signatures by them (Standard Webhooks 1.0.0, "Signature scheme": symmetric, ``v1``)."""
+"""Secrets of endpoints, and their signatures (Standard Webhooks 1.0.0, "Signature scheme": symmetric, ``v1``)."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def new_secret() -> bytes:
 
 
 def shown(secret: bytes) -> str:
-    """Return a secret as a receiver needs it. Show it once."""
+    """Return a secret in the format that a receiver needs. Show it once."""
     return PREFIX + b64encode(secret).decode()
 
 
 def seal(secret: bytes, endpoint_id: str, column: str = "secret") -> str:
-    """Return a secret as it is stored."""
+    """Return a secret sealed for storage."""
     return keyring.seal(secret, *_context(endpoint_id, column))
 
 
 def secrets_of(endpoint: WebhookEndpoint, now: datetime) -> list[bytes]:
-    """Return the secrets that sign for an endpoint: its own, and the one before it for as long as that counts."""
+    """Return the secrets that sign for an endpoint: the current one, and the previous one while it is valid."""
     found = [keyring.open(endpoint.secret, *_context(endpoint.id, "secret"))]
     if endpoint.old_secret and endpoint.old_secret_until is not None and now < endpoint.old_secret_until:
         found.append(keyring.open(endpoint.old_secret, *_context(endpoint.id, "old_secret")))
@@ -41,7 +41,7 @@ def secrets_of(endpoint: WebhookEndpoint, now: datetime) -> list[bytes]:
 
 
 def signature(secrets: Sequence[bytes], message_id: str, timestamp: int, body: bytes) -> str:
-    """Return the header ``webhook-signature``: a signature by each secret."""
+    """Return the ``webhook-signature`` header: a signature with each secret."""
     signed = f"{message_id}.{timestamp}.".encode() + body
     return " ".join(f"v1,{b64encode(hmac.digest(secret, signed, 'sha256')).decode()}" for secret in secrets)
 
@@ -62,4 +62,4 @@ SEALED = (
     SealedColumn(WebhookEndpoint, _context_of_current),
     SealedColumn(WebhookEndpoint, _context_of_old, secret="old_secret"),  # noqa: S106 - a column's name
 )
-"""So that their keys are not taken away, and rotation seals them anew."""
+"""Keeps the master keys that these need from being removed, and lets rotation reseal them."""

@@ -1,7 +1,7 @@
-"""Which endpoint gets which events, as this process last saw it: recording an event must cost nothing for that.
+"""Which endpoint gets which events, cached by this process so that recording an event costs nothing extra.
 
-A web process looks every few seconds from a thread of its own, so no request waits for a look. Any other process looks
-when it records an event and its last look is old.
+A web process refreshes the cache every few seconds in a background thread, so no request waits for that. Any other
+process refreshes it when it records an event and the cache is old.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from app.webhooks.models import WebhookEndpoint
 log = structlog.get_logger()
 
 LOOK_EVERY = 5.0
-"""Seconds between two looks of the thread: so long may a new endpoint miss events, and a worker not see it."""
+"""Seconds between refreshes by the thread. A new endpoint may miss events, and workers may not see it, that long."""
 
 OLD_AFTER = 15.0
-"""Seconds after which a look is repeated by whoever needs it."""
+"""Age in seconds after which any code that needs the cache refreshes it."""
 
 _IN_MEMORY = "latchkey.webhooks.subscriptions"
 
@@ -35,7 +35,7 @@ _ENABLED = sa.select(_e.id, _e.patterns).where(_e.disabled_at.is_(None))
 
 
 class App(Protocol):
-    """What looking needs of the Flask application."""
+    """What refreshing needs of the Flask application."""
 
     extensions: dict[str, Any]
 
@@ -44,7 +44,7 @@ class App(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a look found: by type, the ids of the endpoints that get it; when, in monotonic seconds."""
+    """The cache: by type, the ids of the endpoints that get it; when it was read, in monotonic seconds."""
 
     endpoints: Mapping[str, Sequence[str]]
     any: bool
@@ -57,34 +57,34 @@ def endpoints_of(name: str) -> Sequence[str]:
 
 
 def are_any() -> bool:
-    """Whether any endpoint is enabled."""
+    """Return whether any endpoint is enabled."""
     return _seen(LOOK_EVERY).any
 
 
 def look() -> None:
-    """Read which endpoints there are: one statement."""
+    """Read the endpoints into the cache. One statement."""
     _keep(db.session.execute(_ENABLED).all())
 
 
 def assume_none(app: App) -> None:
-    """Go by there being no endpoint until the next look."""
+    """Assume that there are no endpoints until the next refresh."""
     app.extensions[_IN_MEMORY] = _Seen({}, any=False, at=time.monotonic())
 
 
 def forget() -> None:
-    """Have the next event look again: an endpoint was changed in this process."""
+    """Drop the cache, since an endpoint was changed in this process."""
     this_app().extensions.pop(_IN_MEMORY, None)
 
 
 def keep_looking(app: App) -> None:
-    """Look from a thread of its own, as long as this process lives."""
+    """Refresh the cache in a background thread for as long as this process lives."""
 
     def run() -> None:
         while True:
             with app.app_context():
                 try:
                     look()
-                except Exception as error:  # the database is away, and so is everything else
+                except Exception as error:  # the database is unavailable, and so is everything else
                     log.warning("webhooks.cannot_look", error=type(error).__name__)
             time.sleep(LOOK_EVERY)
 

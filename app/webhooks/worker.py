@@ -1,4 +1,4 @@
-"""The worker's threads for events: apart from those of messages, which wait for none of them."""
+"""The worker's threads for webhooks, separate from those for messages, which never wait for them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from app.webhooks.models import WebhookDelivery
 log = structlog.get_logger()
 
 MOST_AT_ONCE = 32
-"""Conversations of one worker at a time. So many endpoints, less one, may be slow at once and hold up no other."""
+"""Maximum concurrent requests of one worker. All but one may be to slow endpoints without delaying any other."""
 
 IDLE = 0.5
-"""Seconds after which the thread looks whether it should stop."""
+"""Seconds between checks whether the thread should stop."""
 
 
 class Deliverer:
-    """Posts what is due. Endpoints take turns, and one that is slow has one conversation at a time.
+    """Posts the events that are due. Endpoints take turns, and a slow one gets one request at a time.
 
-    One thread hands out, and the threads that post are started when there is something for them.
+    One thread hands out the events, and the threads that post are started when there are any.
     """
 
     def __init__(self, app: App, stop: threading.Event) -> None:
@@ -39,13 +39,13 @@ class Deliverer:
         self.close = self._schedule.close
 
     def run(self) -> None:
-        """Post batch after batch until the worker stops; then wait for what is under way."""
+        """Post batch after batch until the worker stops, then wait for those in progress."""
         with ThreadPoolExecutor(MOST_AT_ONCE, "webhooks-post") as pool:
             while not self._stop.is_set():
                 try:
                     with self._app.app_context():
                         taken = self._schedule.take(IDLE)
-                except Exception as error:  # the database is away
+                except Exception as error:  # the database is unavailable
                     log.warning("webhooks.cannot_deliver", error=type(error).__name__)
                     self._stop.wait(AFTER_TROUBLE)
                 else:
@@ -57,7 +57,7 @@ class Deliverer:
         try:
             with self._app.app_context():
                 tried = sum(outcome.counts for outcome in send(endpoint_id, deliveries))
-        except Exception as error:  # the database is away; rows whose lease ends are due again
+        except Exception as error:  # the database is unavailable; rows are due again once their lease ends
             log.warning("webhooks.cannot_settle", error=type(error).__name__)
         finally:
             self._schedule.done(endpoint_id, (time.monotonic() - began) / max(1, tried))
