@@ -1,7 +1,7 @@
-"""``flask serve``: the production server, its worker processes and the delivery of messages, as one program.
+"""``flask serve``: the production server, its worker processes and message delivery in one program.
 
-Promises: it refuses to start unsafe, a slow client holds no place in the application, what dies is started again,
-and a stop lets running requests end and leaves no process behind.
+Guarantees: it refuses to start with unsafe settings, slow clients don't occupy application threads, processes that die
+are restarted, and on a stop it finishes running requests and leaves no process behind.
 """
 
 from __future__ import annotations

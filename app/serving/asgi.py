@@ -1,13 +1,13 @@
-"""The application as an ASGI server sees it: the body is read first, then a thread runs the request.
+"""ASGI adapter for the application: reads the body first, then runs the request in a thread.
 
-The server hands over a request as soon as its head is there. Its body is read by the event loop, which waits for a
-thousand of them as easily as for one, and only a whole one gets one of the few threads. Bodies that do not come in
-time are refused.
+The server passes on a request as soon as it has the headers. The event loop reads the body, since it can wait for a
+thousand of them as easily as for one, and only a complete request gets one of the few threads. Bodies that don't arrive
+in time are rejected.
 
-The environment (PEP 3333) is made here, because a server's own can't be configured. Names with an underscore are
-left out: ``X_Forwarded_For`` would be the same variable as ``X-Forwarded-For``, and what a proxy wrote could not be
-distinguished from what a client sent. Values are Latin-1, as PEP 3333 wants them, whatever their bytes: RFC 9110 (5.5)
-allows all above 0x7F.
+The WSGI environment (PEP 3333) is built here, because a server's own can't be configured. Header names with an
+underscore are dropped: ``X_Forwarded_For`` would map to the same variable as ``X-Forwarded-For``, so a header from the
+proxy couldn't be distinguished from one sent by the client. Values are decoded as Latin-1, as PEP 3333 requires,
+whatever their bytes: RFC 9110 (5.5) allows all above 0x7F.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 BARE: Final = frozenset(("CONTENT_TYPE", "CONTENT_LENGTH"))
-"""Headers that CGI (RFC 3875, 4.1) knows without the prefix."""
+"""CGI variables (RFC 3875, 4.1) without the ``HTTP_`` prefix."""
 
 NO_LIST: Final = frozenset((b"host", b"content-length", b"content-type"))
-"""Headers that may stand once: with a second that differs a request can be read in two ways (RFC 9112, 3.2)."""
+"""Headers that may occur only once. A second, different value would make the request ambiguous (RFC 9112, 3.2)."""
 
 
 class AmbiguousRequest(ValueError):
-    """A request that can be read in two ways."""
+    """A request that can be interpreted in two ways."""
 
 
 def environ_of(scope: Mapping[str, Any]) -> WSGIEnvironment:
-    """Return the variables of a request, its body still to come.
+    """Return the WSGI environment of a request, with an empty body for now.
 
-    :param scope: of ASGI's type ``http``
-    :raises Ambiguous: when a header stands twice that may not
+    :param scope: ASGI scope of type ``http``
+    :raises AmbiguousRequest: when a header that may occur only once is repeated
     """
     host, port = scope["server"] or ("", None)
     client = scope["client"] or ("", 0)
@@ -72,12 +72,12 @@ def environ_of(scope: Mapping[str, Any]) -> WSGIEnvironment:
 
 
 def add_headers(environ: WSGIEnvironment, headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Add headers to the variables; those of one name are joined in their order (RFC 9110, 5.3).
+    """Add headers to the environment. Headers with the same name are joined in order (RFC 9110, 5.3).
 
-    :raises Ambiguous: as ``environ_of``
+    :raises AmbiguousRequest: as ``environ_of``
     """
     for raw, value in headers:
-        if b"_" in raw or raw == b"connection":  # it is about the connection that brought this (RFC 9110, 7.6.1)
+        if b"_" in raw or raw == b"connection":  # connection is hop-by-hop (RFC 9110, 7.6.1)
             continue
         name = raw.decode("latin-1").upper().replace("-", "_")
         if name not in BARE:
@@ -89,7 +89,7 @@ def add_headers(environ: WSGIEnvironment, headers: Iterable[tuple[bytes, bytes]]
         elif raw in NO_LIST:
             if before != text or raw == b"host":
                 raise AmbiguousRequest(name)
-        else:  # cookies are the one list that has semicolons (RFC 9113, 8.2.3)
+        else:  # only cookies are joined with semicolons (RFC 9113, 8.2.3)
             environ[name] = f"{before}{'; ' if raw == b'cookie' else ', '}{text}"
 
 
@@ -101,12 +101,12 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = Sequence[tuple[str, str]]
 
 BODY_WITHIN: Final = 15.0
-"""Seconds for a body."""
+"""Seconds to receive a body."""
 
 RETRY_AFTER: Final = "2"
 
 ALIVE: Final = "/healthz"
-"""Asks whether this process lives. It has its own thread: a process whose database is away is not killed."""
+"""Liveness check. It has its own thread, so that a process isn't killed because its database is unavailable."""
 
 REFUSALS: Final = {
     400: ("body_incomplete", "The request ended before its body was whole."),
@@ -121,11 +121,11 @@ AMBIGUOUS: Final = ("bad_request", "A header stands in the request twice that ma
 BUSY_REMEDY: Final = "Look whether the database is slow (flask doctor). Else serve with more --workers or --threads."
 
 REPORT_AFTER: Final = 5.0
-"""Seconds after a request was turned away in which more are counted, for one line in the log."""
+"""Seconds after a rejected request during which further ones are counted into the same log line."""
 
 
 class Refusal(Exception):
-    """An answer that is given without the application."""
+    """A request rejected without calling the application."""
 
     def __init__(self, status: int, code: str = "", text: str = "") -> None:
         super().__init__(code)
@@ -134,7 +134,7 @@ class Refusal(Exception):
 
 
 class WsgiAdapter:
-    """The application as an ASGI server sees it."""
+    """ASGI application that runs a WSGI application in a thread pool."""
 
     def __init__(
         self,
@@ -146,10 +146,11 @@ class WsgiAdapter:
         larger: Mapping[str, int] | None = None,
         sub_path: str = "",
     ) -> None:
-        """``headers`` go with the answers that are given here.
+        """Wrap ``application``.
 
-        :param larger: paths, and how large a body may be below them
-        :param sub_path: what may stand before the application's paths
+        :param headers: sent with responses generated here
+        :param larger: maximum body sizes for everything below certain paths
+        :param sub_path: prefix that the application's paths may have
         """
         self.application = application
         self.largest_body = largest_body
@@ -166,7 +167,7 @@ class WsgiAdapter:
         except Refusal as refusal:
             metrics.TURNED_AWAY.count(str(refusal.status))
             status, headers, body = refused(refusal, scope, self.headers)
-        except Exception:  # the application answers for its own faults; this is one of what is around it
+        except Exception:  # not the application's, which handles its own errors
             log.exception("server.request_failed")
             status, headers, body = refused(Refusal(500), scope, self.headers)
         lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
@@ -183,7 +184,7 @@ class WsgiAdapter:
         announced = int(environ.get("CONTENT_LENGTH") or 0)
         if (
             0 < announced <= self._most_at(environ["PATH_INFO"])
-        ):  # one that is larger the application refuses without reading it
+        ):  # the application rejects larger ones without reading them
             environ["wsgi.input"] = io.BytesIO(await read(receive, announced))
         pool = self._alive if environ["PATH_INFO"] in self._asks_if_alive else self._pool
         try:
@@ -193,12 +194,12 @@ class WsgiAdapter:
             raise Refusal(503) from None
 
     def _most_at(self, path: str) -> int:
-        """Return how large a body may be at a path."""
+        """Return the maximum body size at a path."""
         below = (most for place, most in self._larger.items() if path.startswith(f"{place}/"))
         return max(below, default=self.largest_body)
 
     def _note_busy(self) -> None:
-        """Count rejected requests for the log: the application, which logs every request, never sees them."""
+        """Count rejected requests for the log, since the application, which logs requests, never sees them."""
         self._turned_away += 1
         if self._turned_away == 1:
             asyncio.get_running_loop().call_later(REPORT_AFTER, self._report_busy)
@@ -209,9 +210,9 @@ class WsgiAdapter:
 
 
 async def read(receive: Receive, announced: int) -> bytes:
-    """Return a body of the announced length.
+    """Read and return a body of the announced length.
 
-    :raises Refusal: 400 when the connection ended first, 408 when it did not come in time
+    :raises Refusal: 400 if the connection ended first, 408 if the body didn't arrive in time
     """
     body = b""
     try:
@@ -231,7 +232,7 @@ async def read(receive: Receive, announced: int) -> bytes:
 
 
 def run(application: WSGIApplication, environ: WSGIEnvironment) -> tuple[int, Headers, bytes]:
-    """Have the application answer; return status, headers and all of the body."""
+    """Call the application; return status, headers and the whole body."""
     started: list[tuple[str, Headers]] = []
     written: list[bytes] = []
 
@@ -245,7 +246,7 @@ def run(application: WSGIApplication, environ: WSGIEnvironment) -> tuple[int, He
 
 
 def whole(answer: Iterable[bytes]) -> bytes:
-    """Return all of an answer's body, and close it as WSGI (PEP 3333) asks."""
+    """Return the whole body of a response, and close it as WSGI (PEP 3333) requires."""
     try:
         return b"".join(answer)
     finally:
@@ -255,7 +256,7 @@ def whole(answer: Iterable[bytes]) -> bytes:
 
 
 def refused(refusal: Refusal, scope: Scope, more: Headers) -> tuple[int, Headers, bytes]:
-    """Answer without the application, in JSON to a client that sent or accepts JSON, and close the connection."""
+    """Return the response to a rejected request, as JSON if the client sent or accepts it, and close the connection."""
     said = b" ".join(value for name, value in scope["headers"] if name in (b"content-type", b"accept"))
     if b"application/json" in said or b"+json" in said:
         response = {"error_codes": [refusal.code], "errors": [refusal.text]}

@@ -15,14 +15,14 @@ from config import types
 
 
 def read_socket(_context: click.Context, _option: click.Parameter, path: str | None) -> str | None:
-    """Take an absolute path that is short enough for a socket."""
+    """Accept an absolute path that is short enough for a socket."""
     if path is not None and types.listener(f"unix:{path}") is None:
         raise click.BadParameter(gettext("name an absolute path of at most {count} bytes", count=types.LONGEST_SOCKET))
     return path
 
 
 def refuse_both(unix: str | None) -> None:
-    """Refuse a Unix socket together with an address: only one would be listened at."""
+    """Reject a Unix socket combined with an address, since the server only listens on one of them."""
     context = click.get_current_context()
     given = [name for name in ("host", "port") if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     if unix and given:
@@ -67,7 +67,7 @@ def serve_command(
         startup.claim_port(host, port)
     sink = startup.prepare(app, place)
 
-    from app.serving.supervisor import Supervisor  # after the refusals: a refused start should not wait for it
+    from app.serving.supervisor import Supervisor  # after the checks, so that they fail fast
 
     supervisor = Supervisor(app, place, workers=workers, threads=threads)
     counted_in = startup.prepare_metrics(app, place)

@@ -1,6 +1,7 @@
-"""The console at an address of its own: a process that serves everything, the console included.
+"""The console on an address of its own: a process that serves everything, including the console.
 
-Elsewhere the console is not there then. What people need to sign in is served here as well, so that administrators can.
+The other web processes don't serve the console in that case. This one also serves the sign-in pages, which
+administrators need.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ log = structlog.get_logger()
 CONNECTIONS = 200
 THREADS = 4
 LOOK_EVERY = 0.2
-"""Seconds between two looks at whether the service stops."""
+"""Seconds between checks of the stop event."""
 
 
 def serve(app: Flask, stop: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""What happens before the first process starts: migrations in development, checks in production."""
+"""Steps before the first process starts: migrations in development, checks in production."""
 
 from __future__ import annotations
 
@@ -31,34 +31,34 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 ChildFunction = Callable[[threading.Event], None]
-"""What a child process runs: it returns soon after the event is set."""
+"""Function that a child process runs. It returns soon after the event is set."""
 
 Place = tuple[str, int] | str
-"""Where people are served: host and port, or the path of a Unix socket."""
+"""Address of the public server: host and port, or the path of a Unix socket."""
 
 METRICS = "metrics"
-"""Name of the child process that answers scrapes."""
+"""Name of the child process that serves metrics."""
 
 UNAVAILABLE = 69
-"""EX_UNAVAILABLE of sysexits.h: it may pass by itself, unlike ``NOT_CONFIGURED`` (EX_CONFIG)."""
+"""EX_UNAVAILABLE of sysexits.h, which may be temporary, unlike ``NOT_CONFIGURED`` (EX_CONFIG)."""
 
 MOST_CONNECTIONS = 20_000
 LAST_PORT = 65535
 USUAL_LOOPBACK = ("127.0.0.1", "::1", "localhost")
-"""Where ``localhost`` leads."""
+"""Addresses that ``localhost`` stands for."""
 
 SOCKET_MODE = 0o660
-"""The owner and the group may connect: put the proxy into the service's group."""
+"""Owner and group may connect, so the proxy should be in the service's group."""
 
 
 def refuse(status: int, what: str, remedy: str) -> NoReturn:
-    """Print why the service does not start and what to do, and exit with this status."""
+    """Print why the service doesn't start and what to do about it, and exit with this status."""
     sys.stderr.write(f"Latchkey does not start: {what} {remedy}\n")
     raise SystemExit(status)
 
 
 def allow_many_connections() -> None:
-    """Let this process and its children open as many files as they may: each connection is one."""
+    """Raise the open file limit of this process and its children, since each connection is a file descriptor."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, MOST_CONNECTIONS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -66,7 +66,7 @@ def allow_many_connections() -> None:
 
 
 def claim_port(host: str, port: int) -> None:
-    """Refuse a port that is in use: web processes share theirs, and would share it with another program, too."""
+    """Exit if the port is in use. Web processes share a port, and would share it with another program as well."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
@@ -81,9 +81,9 @@ def claim_port(host: str, port: int) -> None:
 
 
 def claim_socket(settings: Settings, path: str) -> None:
-    """Refuse a path that can't be listened at, or whose callers would be unknown; remove the socket of a dead server.
+    """Exit if the path can't be listened on, or no proxy is trusted to tell the clients' addresses.
 
-    Leaves the path free.
+    Removes the socket of a dead server and leaves the path free.
     """
     if settings.is_production and not settings.trusted_proxies:
         what = "at a Unix socket only a proxy knows who calls, and none is trusted."
@@ -105,16 +105,16 @@ def claim_socket(settings: Settings, path: str) -> None:
 
 
 def shared_place(one: Place, other: Place) -> tuple[str, str] | None:
-    """Return what two listeners would share, as its kind and its name: a port, at whatever address, or a socket."""
+    """Return what two listeners would share, as kind and name: a port, on any address, or a socket. None if nothing."""
     if isinstance(one, str) or isinstance(other, str):
         return ("socket", one) if one == other and isinstance(one, str) else None
     return ("port", str(one[1])) if one[1] == other[1] else None
 
 
 def prepare_metrics(app: Flask, place: Place) -> Path | None:
-    """Return the directory in which all processes count, made now; None where no metrics are asked for.
+    """Create and return the directory in which all processes store metrics; None if metrics are not configured.
 
-    Refuses an address that is in use, the public port among them.
+    Exits if the metrics address is in use, including by the public port.
     """
     settings: Settings = app.extensions["latchkey.settings"]
     if not settings.metrics_listen:
@@ -132,9 +132,9 @@ def prepare_metrics(app: Flask, place: Place) -> Path | None:
 
 
 def console(app: Flask, place: Place) -> ChildFunction | None:
-    """Return what the process that serves the console runs; None where it has no address of its own.
+    """Return the function for the console's process; None if the console has no address of its own.
 
-    Refuses an address that is in use, the public port among them.
+    Exits if its address is in use, including by the public port.
     """
     settings = settings_of(app)
     if not (settings.admin and settings.admin_listen):
@@ -156,14 +156,14 @@ def console(app: Flask, place: Place) -> ChildFunction | None:
 
 
 def metrics(app: Flask) -> ChildFunction:
-    """Return what the process that answers scrapes runs."""
+    """Return the function for the process that serves metrics."""
     from app.monitoring import listener
 
     return partial(listener.serve, app)
 
 
 def count(app: Flask, kind: str) -> None:
-    """Begin to count in this process, where metrics are asked for."""
+    """Turn on metrics in this process if they are configured."""
     if app.extensions["latchkey.settings"].metrics_listen:
         from app.monitoring import count_statements, shared_files
 
@@ -172,7 +172,7 @@ def count(app: Flask, kind: str) -> None:
 
 
 def refuse_other_machines(settings: Settings, host: str) -> None:
-    """In development, refuse an address that other machines can reach: ``/dev/inbox`` shows every code."""
+    """In development, exit if other machines could reach the address: ``/dev/inbox`` shows every code."""
     if settings.is_production or is_loopback(host):
         return
     what = f"in development anyone who can reach it can read every code, so it does not listen at {host}."
@@ -186,15 +186,15 @@ def refuse_other_machines(settings: Settings, host: str) -> None:
 
 
 def local_url(host: str, port: int) -> str:
-    """Return the address of this machine that people open. Browsers make passkeys for a name, not for a number."""
+    """Return the URL to open on this machine. Uses ``localhost``: browsers create no passkeys for IP addresses."""
     name = "localhost" if host in USUAL_LOOPBACK else f"[{host}]" if ":" in host else host
     return f"http://{name}:{port}"
 
 
 def prepare(app: Flask, place: Place) -> ChildFunction | None:
-    """Check the database (in development, migrate it first); return what runs the mail catcher, if one is needed.
+    """Check the database, in development migrate it first; return the function for the mail catcher if one is needed.
 
-    Leaves no database connection open: child processes would share it.
+    Leaves no database connection open, because child processes would share it.
     """
     settings: Settings = app.extensions["latchkey.settings"]
     catcher = None
@@ -217,7 +217,7 @@ def prepare(app: Flask, place: Place) -> ChildFunction | None:
 
 
 def refuse_missing_keys() -> None:
-    """Exit when rows are encrypted with keys that are not in the ring: their owners could not sign in."""
+    """Exit if rows are encrypted with keys missing from the key ring, as their owners couldn't sign in."""
     if missing := keys_in_use().difference(keyring.kids):
         counts = sealed_rows()
         count, kids = sum(counts[kid] for kid in missing), ", ".join(sorted(missing))
@@ -226,7 +226,7 @@ def refuse_missing_keys() -> None:
 
 
 def prepare_development(app: Flask, settings: Settings, place: Place) -> ChildFunction | None:
-    """Migrate, use the served address as public URL unless one is set, and set up the mail catcher if it is needed."""
+    """Migrate, default the public URL to the server's address, and set up the mail catcher if it is needed."""
     make_directory_of(settings.database_url)
     with db.engine.connect() as connection:
         missing = readiness.fit(connection).missing
@@ -248,14 +248,14 @@ def prepare_development(app: Flask, settings: Settings, place: Place) -> ChildFu
 
 
 def welcome(url: str, kept: str) -> str:
-    """Return the line that says where to look; ``kept`` names what the development inbox receives, "" without one."""
+    """Return the startup message. ``kept`` is what the development inbox receives; "" without an inbox."""
     return f"Open {url}{f', {kept} at {url}/dev/inbox' if kept else ''}. Ctrl-C stops it."
 
 
 def invite_first_administrator(app: Flask) -> str:
-    """Return the line with the link that makes the first administrator; "" once there is any account.
+    """Return a line with the link for the first administrator; "" once there is any account.
 
-    Leaves no database connection open, as ``prepare``.
+    Leaves no database connection open, like ``prepare``.
     """
     from app.admin import access
     from app.users import User
@@ -266,7 +266,7 @@ def invite_first_administrator(app: Flask) -> str:
                 return ""
             link = access.new_first_link()
             db.session.commit()
-        except (SQLAlchemyError, DatabaseUnavailable):  # it starts without: flask users admin --link makes another
+        except (SQLAlchemyError, DatabaseUnavailable):  # start without it: flask users admin --link creates another
             return ""
         finally:
             db.session.remove()
@@ -276,20 +276,20 @@ def invite_first_administrator(app: Flask) -> str:
 
 
 def settings_of(app: Flask) -> Settings:
-    """Return the settings of an application outside its context."""
+    """Return an application's settings without an app context."""
     found: Settings = app.extensions["latchkey.settings"]
     return found
 
 
 def make_directory_of(database_url: str) -> None:
-    """Make the directory of a SQLite database."""
+    """Create the directory of a SQLite database."""
     url = sa.make_url(database_url)
     if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
 
 
 def delivery(app: Flask) -> ChildFunction:
-    """Return what the process that delivers messages runs."""
+    """Return the function for the process that delivers messages."""
     from app.outbox import worker
 
     def run(stop: threading.Event) -> None:

@@ -33,51 +33,51 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
-"""Seconds before a process that died is started again: doubled each time."""
+"""Initial and maximum seconds before a dead process is restarted. Doubles each time."""
 
 LONG_ENOUGH = 60.0
-"""Seconds of life after which the waits begin anew."""
+"""Seconds of uptime after which the backoff is reset."""
 
 SETTLE = 0.2
-"""Seconds between the end of a process and its report. A signal to all processes at once (Ctrl-C, or systemd's default)
-may end a child before its supervisor knows that the service stops."""
+"""Seconds to wait before reporting that a process died. A signal sent to all processes (Ctrl-C, or systemd's default)
+may end a child before its supervisor knows that the service is stopping."""
 
 STOP_WITHIN = 10.0
-"""Seconds a child has to stop before it is killed."""
+"""Seconds a child gets to stop before it is killed."""
 
 LEAVE_WITHIN = 30.0
-"""Seconds for running work in a process whose supervisor is gone."""
+"""Seconds that running work gets in a process whose supervisor is gone."""
 
 
 class Child:
-    """A process that runs a function, and is restarted when it ends by itself."""
+    """A process that runs a function, and is restarted if it ends unexpectedly."""
 
     def __init__(self, name: str, function: ChildFunction) -> None:
         self.name = name
         self.function = function
         self._stopping = threading.Event()
         self._starting = threading.Lock()
-        """Held while a process is started or asked to end, so that none is started after that."""
+        """Held while starting the process or marking it as stopping, so that it isn't started afterwards."""
         self._process: multiprocessing.process.BaseProcess | None = None
         self._keeper: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the process, and a thread that looks after it."""
+        """Start the process and a thread that monitors it."""
         self._stopping.clear()
         self._spawn()
         self._keeper = threading.Thread(target=self._keep, name=f"keeper-{self.name}", daemon=True)
         self._keeper.start()
 
     def expect_end(self) -> None:
-        """From now on the process may end, and is not restarted."""
+        """Don't restart the process from now on."""
         with self._starting:
             self._stopping.set()
 
     def stop(self) -> None:
-        """Ask the process to end, and wait for it; kill it when it takes longer than STOP_WITHIN.
+        """Terminate the process and wait for it; kill it if it takes longer than STOP_WITHIN.
 
-        Only the keeper waits for the process. When two threads do, the one that comes second gets no status, and
-        takes a process that has ended for one that runs.
+        Only the keeper waits for the process itself. If two threads did, the second would get no exit status, and treat
+        a process that has ended as running.
         """
         if self._process is None or self._keeper is None:
             return
@@ -111,7 +111,7 @@ class Child:
 
 
 def run_child(function: ChildFunction, supervisor: int) -> None:
-    """Run a child's function in this process until SIGTERM; Ctrl-C reaches the supervisor, which passes it on."""
+    """Run a child's function in this process until SIGTERM. Ctrl-C is left to the supervisor, which passes it on."""
     stop = shutdown.event_set_by(signal.SIGTERM)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     leave_with(supervisor)
@@ -119,7 +119,7 @@ def run_child(function: ChildFunction, supervisor: int) -> None:
 
 
 def leave_with(supervisor: int) -> None:
-    """Send this process SIGTERM when its supervisor is gone, and end it if it still runs LEAVE_WITHIN later."""
+    """Send this process SIGTERM when its supervisor is gone, and exit if it is still running LEAVE_WITHIN later."""
 
     def watch() -> None:
         while os.getppid() == supervisor:
@@ -132,29 +132,29 @@ def leave_with(supervisor: int) -> None:
 
 
 CONNECTIONS: Final = 4000
-"""Open connections of a web process; more wait in the kernel."""
+"""Maximum open connections of a web process. Further ones wait in the kernel."""
 
 BACKLOG: Final = 2048
 LARGEST_HEAD: Final = 65536
 
 END_WITHIN: Final = 30
-"""Seconds for running requests when the service stops."""
+"""Seconds that running requests get when the service stops."""
 
 LOOK_EVERY: Final = 0.2
-"""Seconds between two looks at whether a web worker has died."""
+"""Seconds between checks for dead web workers."""
 
 AGAIN_EVERY: Final = 0.5
-"""Seconds between two signals to a web worker that still runs; one that finishes its requests ignores the second."""
+"""Seconds between two signals to a web worker that is still running. One that is finishing requests ignores repeats."""
 
 HEAD_WITHIN: Final = 10
-"""Seconds for a request's head, counted from the last answer; so also how long an idle connection is kept."""
+"""Seconds to receive a request's headers, counted from the last response, so also the keep-alive timeout."""
 
 
 def stopping_here(stop: Callable[[], object]) -> shutdown.Handler:
-    """Return the supervisor's handler of SIGINT and SIGTERM, which calls ``stop``.
+    """Return the supervisor's handler for SIGINT and SIGTERM, which calls ``stop``.
 
-    A process that it has forked a moment ago has the same handler until it sets its own. It serves no request
-    yet, and exits: the signal is sent once, and a worker that missed it would be waited for until END_WITHIN.
+    A newly forked process still has this handler until it sets its own. It serves no requests yet, so it just exits:
+    the signal is sent once, and the supervisor would wait END_WITHIN for a worker that missed it.
     """
     supervisor, ask = os.getpid(), shutdown.handler_that(stop)
 
@@ -167,23 +167,23 @@ def stopping_here(stop: Callable[[], object]) -> shutdown.Handler:
 
 
 def tell_to_stop(server: Any, stop: Callable[[], object]) -> None:
-    """Stop the server, and signal its workers until they end: one that is just starting loses the first signal."""
+    """Stop the server, and signal its workers until they end: one that is just starting misses the first signal."""
     stop()
     while server.wrks:
         time.sleep(AGAIN_EVERY)
         for worker in server.wrks:
-            if not connection.wait([worker.inner.sentinel], 0):  # its end is for the main thread to collect
+            if not connection.wait([worker.inner.sentinel], 0):  # leave reaping to the main thread
                 worker.terminate()
 
 
 def report_deaths(server: Any, stopped: threading.Event) -> None:
-    """Log each web worker that ends by itself, until ``stopped``. The server replaces it."""
+    """Log each web worker that dies, until ``stopped`` is set. The server replaces it."""
     watched: set[Any] = set()
     reported: set[Any] = set()
     while not stopped.wait(LOOK_EVERY):
         workers = {worker.inner for worker in server.wrks}
         reported &= workers
-        watched |= workers - reported  # also those that have been replaced since
+        watched |= workers - reported  # including those replaced since
         ended = {process for process in watched if connection.wait([process.sentinel], 0)}
         if ended and not stopped.wait(SETTLE) and not server.interrupt_signal:
             watched -= ended
@@ -193,7 +193,7 @@ def report_deaths(server: Any, stopped: threading.Event) -> None:
 
 
 def adapter(app: Flask, pool: ThreadPool) -> WsgiAdapter:
-    """Make this process one that serves the web; return the application as the server takes it."""
+    """Set up this process to serve requests; return the application for the server."""
     count(app, "web")
     key_announcements.keep_announcing(app)
     subscriptions.keep_looking(app)
@@ -205,7 +205,7 @@ def adapter(app: Flask, pool: ThreadPool) -> WsgiAdapter:
 
 
 def server_options(place: Place) -> dict[str, Any]:
-    """Return where to listen and how to speak HTTP, as every server of ours takes it."""
+    """Return the address and HTTP options for our Granian servers."""
     if isinstance(place, str):
         where: dict[str, Any] = {"uds": Path(place), "uds_permissions": SOCKET_MODE}
     else:
@@ -221,12 +221,12 @@ def server_options(place: Place) -> dict[str, Any]:
 
 
 def url_of(place: Place) -> str:
-    """Return where people are served, for the log."""
+    """Return the server's URL for the log."""
     return f"unix:{place}" if isinstance(place, str) else f"http://{place[0]}:{place[1]}"
 
 
 class Supervisor:
-    """Web workers, forked from the application that is loaded here, and child processes."""
+    """Runs web workers, forked from the application loaded here, and child processes."""
 
     def __init__(self, app: Flask, place: Place, *, workers: int, threads: int) -> None:
         self.app = app
@@ -236,15 +236,15 @@ class Supervisor:
         self.children: list[Child] = []
 
     def keep(self, name: str, function: ChildFunction) -> None:
-        """Run this in a child process for as long as the service runs."""
+        """Run ``function`` in a child process while the service runs."""
         self.children.append(Child(name, function))
 
     def run(self) -> int:
-        """Serve until SIGINT or SIGTERM; return the exit status. Pause before new web workers when they keep dying."""
+        """Serve until SIGINT or SIGTERM; return the exit status. Backs off if web workers keep dying."""
         wait = FIRST_WAIT
-        multiprocessing.set_start_method("fork", force=True)  # the workers are copies of what is loaded here
+        multiprocessing.set_start_method("fork", force=True)  # workers are forks of this process
         gc.collect()
-        gc.freeze()  # what is loaded now stays shared between the processes
+        gc.freeze()  # keep memory shared between the processes
         while True:
             server, stopped = self._server(), threading.Event()
             threading.Thread(target=report_deaths, args=(server, stopped), name="web-deaths", daemon=True).start()
@@ -291,16 +291,16 @@ class Supervisor:
         log.info("server.stopped")
 
     def _load(self) -> WsgiAdapter:
-        """Make the web worker ready; runs in each of them, right after the fork."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C reaches the supervisor, which passes it on
+        """Set up a web worker. Runs in each of them, right after the fork."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # left to the supervisor, which passes it on
         leave_with(os.getppid())
         return adapter(self.app, self._pool())
 
     def _pool(self) -> ThreadPool:
-        """Return the threads of a web process: on SQLite, where all wait for one lock, one is quicker than several."""
+        """Return the thread pool of a web process. With SQLite's single lock, one thread is faster than several."""
         is_file = self.app.extensions["latchkey.settings"].database_url.startswith("sqlite")
         return ThreadPool(1 if is_file else self.threads, self.threads)
 
     def _stopped_within(self, seconds: float) -> bool:
-        """Wait, and say whether a signal to stop came meanwhile."""
+        """Wait, and return whether a stop signal arrived meanwhile."""
         return shutdown.event_set_by(signal.SIGINT, signal.SIGTERM).wait(seconds)

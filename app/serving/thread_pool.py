@@ -1,9 +1,9 @@
 """The threads of a web process that run the application, and the queue in front of them.
 
-Threads of one interpreter take turns at it, and one that comes back from the disk waits for its turn again while it
-holds SQLite's write lock. One request after the other is faster there, as long as each is quick. So a pool has its
-usual number of threads, and starts more, one at a time, while requests linger: wait for a lock, or for a database
-that is away.
+Threads of one interpreter share the GIL, and a thread returning from disk I/O has to wait for it again while it holds
+SQLite's write lock. So with SQLite it is faster to run one request at a time, as long as each is quick. A pool starts
+with its usual number of threads, and adds more, one at a time, while requests linger because they wait for a lock or an
+unavailable database.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 WAIT_LIMIT: Final = 5.0
-"""Seconds a request waits for a thread before it is turned away."""
+"""Seconds a request waits for a thread before it is rejected."""
 
 STALLED: Final = 1.0
-"""Seconds without any request coming back after which none waits: what all of them wait for is away."""
+"""Seconds without any completed request after which waiting ones are rejected: what they all need is unavailable."""
 
 LINGERS: Final = 0.02
-"""Seconds after which a request is not counted on to be done in a moment. A sign-in takes a few milliseconds."""
+"""Seconds after which a request isn't expected to finish soon. A sign-in takes a few milliseconds."""
 
 
 class Busy(Exception):
-    """No thread was free in time."""
+    """No thread became free in time."""
 
 
 class Broken(Exception):
-    """A call ended in what an event loop can't hand on: SystemExit would end the loop, StopIteration gets lost."""
+    """A call raised what an event loop can't propagate: SystemExit would end the loop, StopIteration would get lost."""
 
 
 class _Call:
-    """One call that waits for a thread. Who takes ``claim`` settles it: a thread by its result, the watch by Busy."""
+    """A call waiting for a thread. Acquiring ``claim`` gives the right to settle it: with a result, or with Busy."""
 
     __slots__ = ("answer", "came", "claim", "work")
 
@@ -56,8 +56,8 @@ class _Call:
 class ThreadPool:
     """``size`` threads, and up to ``max_size`` while calls linger. First come, first served.
 
-    Calls come from one event loop. It only puts them in the queue: a thread that is done takes the next one without
-    waiting for the loop, which is what a hand-over costs most.
+    Calls come from one event loop, which only queues them. A thread that finishes takes the next call from the queue
+    without waiting for the loop, which would be the most expensive part of a handover.
     """
 
     def __init__(self, size: int, max_size: int) -> None:
@@ -65,24 +65,24 @@ class ThreadPool:
         self.max_size = max_size
         self._queue: SimpleQueue[_Call] = SimpleQueue()
         self._waiting: deque[_Call] = deque()
-        """Calls that may be in the queue still, for the watch."""
+        """Calls that may still be in the queue, for the watch."""
         self._lock = Lock()
         self._threads = 0
         self._done = 0
-        """Calls that came back; raised by threads without a lock, as the watch asks only whether it has changed."""
+        """Number of completed calls. Incremented without a lock, since the watch only checks whether it changed."""
         self._seen = 0
         self._still = 0.0
-        """Seconds without a change of it, as the watch saw them: a late loop does not count those it slept."""
+        """Seconds without a change of ``_done``, counted per watch, so a delayed event loop doesn't inflate them."""
         self._watched = False
         self._short_of_threads = False
         for _ in range(self.size):
             self._start_thread()
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Return what ``work`` returns in one of the threads.
+        """Run ``work`` in one of the threads and return its result.
 
-        :raises Busy: when none was free in time
-        :raises Broken: when ``work`` raised what no event loop can hand on
+        :raises Busy: when no thread became free in time
+        :raises Broken: when ``work`` raised what an event loop can't propagate
         """
         loop = asyncio.get_running_loop()
         call = _Call(work, loop.create_future())
@@ -100,7 +100,7 @@ class ThreadPool:
             self._threads += 1
 
     def _grow(self) -> bool:
-        """Start one more thread if there may be one, and say whether it was; the system may have none to give."""
+        """Start another thread unless there are ``max_size``; return whether it started. The OS may refuse, too."""
         if self._threads >= self.max_size:
             return False
         try:
@@ -114,7 +114,7 @@ class ThreadPool:
         return True
 
     def _serve(self) -> None:
-        """Run calls. A thread whose call lingered ends when there are more than the usual number."""
+        """Run calls. After a call that lingered, the thread ends if there are more than ``size``."""
         while True:
             call = self._queue.get()
             if not call.claim.acquire(blocking=False) or call.answer.cancelled():
@@ -122,31 +122,31 @@ class ThreadPool:
             began = time.monotonic()
             try:
                 settle: tuple[Any, Any] = (asyncio.Future.set_result, call.work())
-            except BaseException as error:  # whatever it is, it belongs to who called
+            except BaseException as error:  # hand any exception to the caller
                 settle = (asyncio.Future.set_exception, _for_the_loop(error))
             self._done += 1
-            with suppress(RuntimeError):  # the loop is closed: the process has stopped meanwhile
+            with suppress(RuntimeError):  # the loop is closed: the process is stopping
                 call.answer.get_loop().call_soon_threadsafe(_settle, call.answer, *settle)
-            del call, settle  # a thread that waits for the next call holds on to nothing of the last
+            del call, settle  # don't keep the last call alive while waiting for the next
             if time.monotonic() - began >= LINGERS and self._closes():
                 return
 
     def _closes(self) -> bool:
-        """Say whether this thread is one more than usual, and no longer count it if so."""
+        """Return whether this thread should end because there are more than ``size``; if so, stop counting it."""
         with self._lock:
             extra = self._threads > self.size
             self._threads -= extra
             return extra
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start a thread for calls that wait behind others that linger, and turn away those that wait in vain."""
+        """Start a thread if calls are waiting behind lingering ones, and reject calls that have waited too long."""
         while self._waiting and self._waiting[0].claim.locked():
             self._waiting.popleft()
         if self._done != self._seen or not self._waiting:
             self._seen, self._still = self._done, 0.0
         else:
             self._still += LINGERS
-        if self._still >= 2 * LINGERS and self._grow():  # the first look may come right after a change
+        if self._still >= 2 * LINGERS and self._grow():  # the first watch may come right after a change
             self._still = 0.0
         elif self._still >= STALLED:
             self._turn_away(len(self._waiting))
@@ -157,7 +157,7 @@ class ThreadPool:
             loop.call_later(LINGERS, self._watch, loop)
 
     def _turn_away(self, count: int) -> None:
-        """Answer the calls that came first with Busy, unless a thread has them already."""
+        """Fail the oldest calls with Busy, unless a thread has already claimed them."""
         for _ in range(count):
             call = self._waiting.popleft()
             if call.claim.acquire(blocking=False):
@@ -165,7 +165,7 @@ class ThreadPool:
 
 
 def _for_the_loop(error: BaseException) -> Exception:
-    """Return ``error``, or Broken from it when an event loop can't hand it on."""
+    """Return ``error``, or Broken caused by it if an event loop can't propagate it."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
     broken = Broken(repr(error))
@@ -174,6 +174,6 @@ def _for_the_loop(error: BaseException) -> Exception:
 
 
 def _settle(answer: asyncio.Future[Any], how: Callable[[asyncio.Future[Any], Any], None], what: Any) -> None:
-    """Settle a call, unless who made it is gone."""
+    """Settle a call unless its caller has gone away."""
     if not answer.done():
         how(answer, what)
