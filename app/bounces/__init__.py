@@ -1,7 +1,7 @@
-"""Bounces and complaints come in: signed webhooks of mail providers, and reports that mail servers send back.
+"""Incoming bounces and complaints: signed webhooks of mail providers, and reports returned by mail servers.
 
-Promises that nothing is taken that isn't signed as its provider signs it, that the same report counts once however
-often it comes, and that of a report nothing is kept but a digest of the address, its kind and its code.
+Guarantees that only authenticated reports are accepted, that a report counts once however often it is delivered, and
+that only a digest of the address, the kind and the code of a report are stored.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ bp = Blueprint("bounces", __name__)
 
 
 def init_app(app: Flask) -> None:
-    """Register this feature's URLs, commands and what the worker does for it."""
+    """Register this feature's URLs, jobs, periodic tasks and cleanups."""
     from app.bounces import mailgun, proofs, sns_documents, views
     from app.db.retention import register_cleanups
     from app.outbox import register_periodic_task, register_prompt_job

@@ -1,4 +1,4 @@
-"""Reports that mail servers send: of delivery (RFC 3464), and of what was called spam (RFC 5965)."""
+"""Reports sent by mail servers: delivery status (RFC 3464), and spam complaints (RFC 5965)."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from app.outbox.suppressions import COMPLAINT, HARD, NO_COMPLAINTS, SOFT, Report
 NAME = "mail"
 LARGEST = 10 * 1024 * 1024
 READ = 256 * 1024
-"""Bytes of a mail that are read: what it reports comes before the mail that it is about (RFC 3462, section 2), and a
-mail of 10 MB can be made of so many parts that it takes half a minute.
+"""Bytes of a mail that are parsed. The report comes before the returned mail (RFC 3462, section 2), and parsing a mail
+of 10 MB with very many parts could take half a minute.
 """
 
 
 class NotTaken(Exception):
-    """Why a report is not taken, as a code for the log."""
+    """A report was rejected. The message is a code for the log."""
 
 
 def read(raw: bytes, recipient: str) -> Report | None:
-    """Return what a mail reports that came to a return path; None when it is no report of a failure.
+    """Return the report in a mail sent to a return path; None if it doesn't report a failure.
 
-    The address is that of our own message: what a report says of it is not believed.
+    The address is taken from our own message, because the one in the report can't be trusted.
 
-    :raises NotTaken: when the return path was not signed here, or is too old
+    :raises NotTaken: when the return path was not signed here or has expired, or its message has been deleted
     """
     message_id = return_paths.message_in(recipient)
     if message_id is None:
@@ -37,13 +37,13 @@ def read(raw: bytes, recipient: str) -> Report | None:
         raise NotTaken("message_forgotten")
     try:
         kind, code = _what(message_from_bytes(raw[:READ], policy=policy.compat32))
-    except RecursionError:  # parts within parts, deeper than any report
+    except RecursionError:  # nested deeper than any real report
         return None
     return Report(message.to, kind, NAME, message_id, code) if kind else None
 
 
 def take(raw: bytes, recipient: str) -> int:
-    """Keep what a mail reports that came to a return path; return how many reports were new.
+    """Store the report in a mail sent to a return path; return how many reports were new.
 
     :raises NotTaken: as ``read``
     """
@@ -52,7 +52,7 @@ def take(raw: bytes, recipient: str) -> int:
 
 
 def _what(mail: Part) -> tuple[str, str]:
-    """Return kind and code of a report; two empty texts for what is none."""
+    """Return kind and code of a report; empty strings if the mail is not one."""
     for part in mail.walk():
         if part.get_content_type() == "message/feedback-report":
             return ("", "") if _feedback_type(part) in NO_COMPLAINTS else (COMPLAINT, "")
@@ -62,14 +62,14 @@ def _what(mail: Part) -> tuple[str, str]:
 
 
 def _feedback_type(report: Part) -> str:
-    """Return what a report of feedback is about; its fields are read as the headers of a mail within it."""
+    """Return the type of a feedback report. Its fields are parsed as the headers of an embedded mail."""
     fields = report.get_payload()
     told = fields[0].get("Feedback-Type", "") if isinstance(fields, list) and isinstance(fields[0], Part) else ""
     return str(told).strip().lower()
 
 
 def _failure(status: Part) -> tuple[str, str]:
-    """Return what the fields of recipients say, which come after those of the message (section 2.1)."""
+    """Return kind and code from the per-recipient fields, which follow the per-message fields (section 2.1)."""
     blocks = status.get_payload()
     for block in blocks if isinstance(blocks, list) else []:
         if isinstance(block, Part) and str(block.get("Action", "")).strip().lower() == "failed":

@@ -1,5 +1,6 @@
-"""An LMTP server (RFC 2033) for what mail servers send back: no process is started for a mail, and while the database
-is away the mail server keeps it and comes again.
+"""LMTP server (RFC 2033) for bounces returned by mail servers.
+
+No process has to be started for each mail, and while the database is unavailable, the mail server keeps it and retries.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ LATER = "451 4.3.0 Try again later"
 
 
 class Server(LMTP):
-    """One connection. Reports hold the mail they are about, whose lines may be longer than they should be."""
+    """One connection. Reports contain the original mail, whose lines may be longer than allowed."""
 
     line_length_limit = 64 * 1024
 
 
 class Taker:
-    """Takes mails at return paths, one recipient each: no two mails of ours have the same. aiosmtpd calls it."""
+    """aiosmtpd handler that accepts mail for return paths, one recipient each, since each return path is unique."""
 
     def __init__(self, app: Flask) -> None:
         self.app = app
@@ -44,7 +45,7 @@ class Taker:
     async def handle_RCPT(  # noqa: N802
         self, server: LMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        """Refuse whatever was not signed here before the mail is sent."""
+        """Reject recipients that were not signed here before the mail is transmitted."""
         if envelope.rcpt_tos:
             return ONE_AT_A_TIME
         with self.app.app_context():
@@ -55,12 +56,12 @@ class Taker:
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, server: LMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        """Take one mail, in a thread: the database may take its time."""
+        """Accept one mail, in a thread because the database may be slow."""
         (recipient,), raw = envelope.rcpt_tos, envelope.content
         return await asyncio.to_thread(self.take, raw if isinstance(raw, bytes) else b"", recipient)
 
     def take(self, raw: bytes, recipient: str) -> str:
-        """Keep what a mail reports; return the answer to the mail server."""
+        """Store the report in a mail; return the reply for the mail server."""
         with self.app.app_context():
             try:
                 new = delivery_reports.take(raw, recipient)
@@ -80,7 +81,7 @@ class Taker:
 
 
 def serve(app: Flask, bound: socket.socket, stop: threading.Event) -> None:
-    """Take mails at a socket that is bound, until ``stop`` is set. Blocks, and closes it."""
+    """Accept mail on a bound socket until ``stop`` is set, then close it. Blocks."""
     taker = Taker(app)
 
     def connected() -> Any:
@@ -91,6 +92,6 @@ def serve(app: Flask, bound: socket.socket, stop: threading.Event) -> None:
         make = loop.create_unix_server if bound.family == socket.AF_UNIX else loop.create_server
         server = await make(connected, sock=bound)
         await asyncio.to_thread(stop.wait)
-        server.close()  # who is connected is not waited for: what was not answered comes again
+        server.close()  # don't wait for open connections: unanswered mail is sent again
 
     asyncio.run(listen())

@@ -1,4 +1,4 @@
-"""Mailgun: an event in JSON, and beside it a signature of a time and a token, which says nothing of the event."""
+"""Mailgun: a JSON event, with a signature that covers a timestamp and a token, but not the event."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from app.outbox.suppressions import COMPLAINT, HARD, SOFT, Report, code_in, kind
 NAME = "mailgun"
 
 WINDOW = timedelta(hours=24)
-"""How old a signature may be: what wasn't taken is posted again for eight hours."""
+"""Maximum age of a signature. Mailgun retries failed deliveries for eight hours."""
 
 AHEAD = timedelta(minutes=5)
 
 COMPLAINTS = ("suppress-complaint", "suppress-unsubscribe")
 PASSING = ("old", "suppress-unknown", "espblock")
-"""Reasons of a permanent failure that say nothing of the address: it was tried for too long, or we are blocked."""
+"""Reasons for a permanent failure that say nothing about the address: retried for too long, or we are blocked."""
 
 
 def is_set_up() -> bool:
@@ -36,7 +36,7 @@ def is_set_up() -> bool:
 
 
 def read(request: Request) -> list[Report]:
-    """Return what a request reports; nothing when it came before. Raises Refused."""
+    """Return the reports in a request; none if it is a duplicate. Raises Refused."""
     body = request.get_data()
     posted = payloads.read(body)
     if not _is_first(*_check(payloads.part(posted, "signature")), body):
@@ -50,7 +50,7 @@ def read(request: Request) -> list[Report]:
 
 
 def _check(signature: dict[str, object]) -> tuple[str, float]:
-    """Return the token of a signature and its time. Raises Refused."""
+    """Verify a signature; return its token and timestamp. Raises Refused."""
     time, token, given = (payloads.text(signature, name) for name in ("timestamp", "token", "signature"))
     if not (time and token and given):
         raise Refused("signature_missing", 401)
@@ -67,9 +67,9 @@ def _check(signature: dict[str, object]) -> tuple[str, float]:
 
 
 def _is_first(token: str, signed_at: float, body: bytes) -> bool:
-    """Note that a token was used; return False where the same request came before.
+    """Record that a token was used; return False if this is a duplicate of an earlier request.
 
-    :raises Refused: when it came with another event: the signature does not cover that
+    :raises Refused: when the token was used with a different event, which the signature doesn't cover
     """
     name, digest = hashlib.sha256(token.encode("utf-8", "replace")).hexdigest(), hashlib.sha256(body).hexdigest()
     row = {"token": name, "body": digest, "until": clock.now() + WINDOW + AHEAD}
@@ -82,7 +82,7 @@ def _is_first(token: str, signed_at: float, body: bytes) -> bool:
 
 
 def prune_tokens() -> int:
-    """Delete a batch of tokens whose signatures are too old to come again."""
+    """Delete a batch of tokens whose signatures are too old to be accepted again."""
     return delete_batch(db.session, HookToken, HookToken.until < clock.now())
 
 

@@ -1,4 +1,4 @@
-"""HookToken and SnsDocument."""
+"""Models of incoming webhooks: used signature tokens, and documents to fetch from Amazon SNS."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.extensions import db
 
 
 class HookToken(db.Model):
-    """That the token of a signature was used, and with which body: no other one may come with it."""
+    """A used signature token and the digest of its body. The token isn't accepted with any other body."""
 
     __tablename__ = "hook_token"
 
@@ -22,7 +22,7 @@ class HookToken(db.Model):
 
 
 class SnsDocument(db.Model):
-    """A certificate of Amazon's, or a subscription to confirm: what the worker fetches, as no request does."""
+    """An Amazon certificate, or a subscription to confirm. Fetched by the worker, never during a request."""
 
     __tablename__ = "sns_document"
 
@@ -31,5 +31,5 @@ class SnsDocument(db.Model):
     """``certificate`` or ``confirmation``."""
     body: Mapped[str] = mapped_column(sa.Text, default="")
     due_at: Mapped[datetime | None] = mapped_column(index=True)
-    """When it is fetched next; at first the end of a worker's lease while that fetches it."""
+    """When it is to be fetched next. While a worker is fetching it, the end of the worker's lease."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now, index=True)

@@ -1,4 +1,4 @@
-"""Read what providers post: JSON of any shape, of which a wrong part is no part. Refused: why it is not taken."""
+"""Parse providers' requests: JSON of any shape, in which parts of the wrong type count as missing."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 class Refused(Exception):
-    """A request that its provider can't have made, or that can't be checked yet.
+    """A request that can't be from the provider, or can't be verified yet.
 
-    :ivar reason: a code for the log and the answer; says nothing that was sent
-    :ivar status: 400 for what can't be read, 401 without credentials, 403 for wrong ones, 503 to have it sent again
+    :ivar reason: code for the log and the response, without anything from the request
+    :ivar status: 400 if it can't be parsed, 401 without credentials, 403 for wrong ones, 503 to have it sent again
     """
 
     def __init__(self, reason: str, status: int = 403) -> None:
@@ -21,7 +21,7 @@ class Refused(Exception):
 
 
 def read(body: bytes) -> Any:
-    """Return the JSON that a body is. Raises Refused."""
+    """Parse a JSON body. Raises Refused."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -29,20 +29,20 @@ def read(body: bytes) -> Any:
 
 
 def part(value: Any, *names: str) -> dict[str, Any]:
-    """Return the object at these names, an empty one when there is none."""
+    """Return the object nested under these names; an empty one if there is none."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}
 
 
 def text(value: Any, name: str) -> str:
-    """Return the text, or number as text, of an object; "" when it is neither."""
+    """Return a member of an object that is a string or number, as text; "" otherwise."""
     found = value.get(name) if isinstance(value, dict) else None
     return str(found) if isinstance(found, (str, int, float)) and not isinstance(found, bool) else ""
 
 
 def objects(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a list; of anything else none, and of an object itself."""
+    """Yield the objects in a list, or the value itself if it is an object; nothing otherwise."""
     for each in value if isinstance(value, list) else [value]:
         if isinstance(each, dict):
             yield each

@@ -1,4 +1,4 @@
-"""Postmark: JSON for each event, with credentials that the operator chose (basic authentication, or a header)."""
+"""Postmark: one JSON request per event, with credentials chosen by the operator (basic authentication or a header)."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ TYPES = {
     "DMARCPolicy": SOFT, "Undeliverable": SOFT,
     "SpamComplaint": COMPLAINT,
 }  # fmt: skip
-"""What its types of bounces say of an address. The others, such as AutoResponder, say nothing."""
+"""Kind for each of its bounce types. Others, such as AutoResponder, say nothing about the address."""
 
 SUPPRESSED = {"HardBounce": HARD, "SpamComplaint": COMPLAINT, "ManualSuppression": COMPLAINT}
-"""The same of the reasons for which it sends an address nothing any more."""
+"""Kind for each reason for which it suppresses an address."""
 
 
 def is_set_up() -> bool:
@@ -32,7 +32,7 @@ def is_set_up() -> bool:
 
 
 def read(request: Request) -> list[Report]:
-    """Return what a request reports. Raises Refused."""
+    """Return the reports in a request. Raises Refused."""
     authorization = request.authorization
     given = request.headers.get(HEADER) or (authorization.password if authorization else None)
     if not given:
@@ -52,7 +52,7 @@ def _of(event: dict[str, Any]) -> list[Report]:
             SUPPRESSED.get(payloads.text(event, "SuppressionReason")) if event.get("SuppressSending") is True else None
         )
         name = f"{payloads.text(event, 'MessageID')} {payloads.text(event, 'ChangedAt')}"
-    elif what in ("Bounce", "SpamComplaint", ""):  # bounces had no RecordType once
+    elif what in ("Bounce", "SpamComplaint", ""):  # older bounces have no RecordType
         kind = COMPLAINT if what == "SpamComplaint" else TYPES.get(payloads.text(event, "Type"))
         name = payloads.text(event, "ID") or payloads.text(event, "MessageID")
     else:

@@ -1,4 +1,4 @@
-"""Who types a code that was sent to an address proves that mail arrives there."""
+"""Lift suppressions of addresses that demonstrably receive mail, because a code sent there was entered."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.outbox import suppressions
 from app.outbox.models import Suppression
 
 PROVE = ("sign_in.succeeded", "sign_in.step_up", "address.confirmed", "address.added")
-"""Events that name the challenge that was answered."""
+"""Events that refer to the challenge that was answered."""
 
 AT_ONCE = 100
 
@@ -28,7 +28,7 @@ _PROVED = (
 
 
 def lift_proved() -> bool:
-    """Lift the suppression of addresses that were proved since. A periodic task; one statement where there are none."""
+    """Lift suppressions of addresses verified since. A periodic task; takes one statement if there are none."""
     proofs = db.session.execute(_PROVED, {"now": clock.now()}).all()
     suppressions.lift_proved([(address, at) for address, at in proofs])
     return False

@@ -1,4 +1,4 @@
-"""SendGrid: a list of events in JSON, signed by ECDSA with a key that SendGrid shows the operator."""
+"""SendGrid: a JSON list of events, signed with ECDSA under a key that SendGrid shows to the operator."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
 
 WINDOW = timedelta(hours=48)
-"""How old a signature may be: what wasn't taken is posted again for a day."""
+"""Maximum age of a signature. SendGrid retries failed deliveries for a day."""
 
 AHEAD = timedelta(minutes=5)
 
 DROPPED = {"bounced address": HARD, "invalid": HARD, "spam reporting address": COMPLAINT,
            "unsubscribed address": COMPLAINT}  # fmt: skip
-"""Why it sends an address nothing, in lower case. Other reasons are about the mail."""
+"""Kind for each reason to drop a mail, in lower case, that is about the address. Other reasons are about the mail."""
 
 
 def is_set_up() -> bool:
@@ -38,7 +38,7 @@ def is_set_up() -> bool:
 
 
 def read(request: Request) -> list[Report]:
-    """Return what a request reports. Raises Refused."""
+    """Return the reports in a request. Raises Refused."""
     signature, time = request.headers.get(SIGNATURE), request.headers.get(TIMESTAMP)
     if not signature or not time:
         raise Refused("signature_missing", 401)
@@ -52,10 +52,10 @@ def read(request: Request) -> list[Report]:
 
 
 def check(key: str, signature: str, time: str, body: bytes) -> None:
-    """Verify the signature of a body as it came, with the line end that is behind it.
+    """Verify the signature of a raw body, including its trailing line break.
 
-    :param key: as SendGrid shows it: DER in base64
-    :raises Refused: when it is wrong
+    :param key: as shown by SendGrid: DER in base64
+    :raises Refused: when the signature is wrong
     """
     public = load_der_public_key(base64.b64decode(key))
     if not isinstance(public, ec.EllipticCurvePublicKey):

@@ -1,4 +1,4 @@
-"""Amazon SES: notifications by SNS, each signed by a certificate of Amazon's that the worker fetches."""
+"""Amazon SES: notifications through SNS, signed with an Amazon certificate that the worker fetches."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ NAME = "ses"
 HOST = re.compile(r"sns\.[a-z]{2,4}(-[a-z]+){1,3}-[0-9]\.amazonaws\.com(\.cn)?\Z")
 CERTIFICATE = re.compile(r"/SimpleNotificationService-[0-9a-f]{16,64}\.pem\Z")
 SIGNER = re.compile(r"sns(\.[a-z0-9-]+)?\.amazonaws\.com(\.cn)?\Z")
-"""The name in Amazon's certificates."""
+"""Common name in Amazon's certificates."""
 
 WINDOW = timedelta(days=1)
-"""How old a notification may be. SNS posts one again for an hour."""
+"""Maximum age of a notification. SNS retries failed deliveries for an hour."""
 
 SIGNED = {
     "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
     "SubscriptionConfirmation": ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
     "UnsubscribeConfirmation": ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
 }
-"""By type, the members that a signature covers, in that order."""
+"""Members that the signature covers, in order, by message type."""
 
 HASHES = {"1": hashes.SHA1, "2": hashes.SHA256}
 
@@ -48,7 +48,7 @@ def is_set_up() -> bool:
 
 
 def read(request: Request) -> list[Report]:
-    """Return what a request reports; the confirmation of a topic is left to the worker. Raises Refused."""
+    """Return the reports in a request. Confirming a topic's subscription is left to the worker. Raises Refused."""
     envelope = payloads.read(request.get_data())
     kind, topic = payloads.text(envelope, "Type"), payloads.text(envelope, "TopicArn")
     if kind not in SIGNED:
@@ -69,7 +69,7 @@ def read(request: Request) -> list[Report]:
 
 
 def check(envelope: dict[str, Any], pem: str) -> None:
-    """Verify the signature of an envelope by a certificate. Raises Refused."""
+    """Verify the signature of an envelope with a certificate. Raises Refused."""
     algorithm = HASHES.get(payloads.text(envelope, "SignatureVersion"))
     if algorithm is None:
         raise Refused("signature_version_unknown")
@@ -85,7 +85,7 @@ def check(envelope: dict[str, Any], pem: str) -> None:
 
 
 def _key_of(pem: str) -> rsa.RSAPublicKey:
-    from cryptography import x509  # takes a while to load, and few services are told by SES
+    from cryptography import x509  # slow to import, and few services use SES
     from cryptography.x509.oid import NameOID
 
     try:
@@ -101,7 +101,7 @@ def _key_of(pem: str) -> rsa.RSAPublicKey:
 
 
 def _certificate(url: str) -> str:
-    """Return a certificate of Amazon's. The first time the worker fetches it, and SNS posts again meanwhile."""
+    """Return an Amazon certificate. Raises Refused until the worker has fetched it, so that SNS retries."""
     if not _is_of_sns(url) or not CERTIFICATE.match(urlsplit(url).path) or urlsplit(url).query:
         raise Refused("certificate_url_foreign")
     pem = sns_documents.certificate(url)
@@ -130,7 +130,7 @@ def _check_time(text: str) -> None:
 
 
 def reports_in(message: str) -> list[Report]:
-    """Return what a notification of SES reports; nothing for what is none, as SNS's own test message."""
+    """Return the reports in an SES notification; none for anything else, such as SNS's own test message."""
     try:
         posted = payloads.read(message.encode("utf-8", "replace"))
     except Refused:

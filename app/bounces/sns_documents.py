@@ -1,4 +1,4 @@
-"""What the worker fetches from Amazon SNS: the certificates of signatures, and addresses that confirm a topic."""
+"""Documents the worker fetches from Amazon SNS: signing certificates, and URLs that confirm a subscription."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_BYTES = 64 * 1024
 WITHIN = 5.0
 
 MOST_WAITING = 16
-"""Documents that wait to be fetched at once: anyone can name one."""
+"""Maximum documents waiting to be fetched, because anyone can cause a fetch."""
 
 KEPT_FOR = timedelta(days=30)
 TRIED_FOR = timedelta(hours=1)
@@ -37,7 +37,7 @@ _IS_DUE = sa.select(sa.exists().where(_c.due_at <= sa.bindparam("now")))
 
 
 def certificate(url: str) -> str | None:
-    """Return the certificate at a URL; None when it was not fetched yet, which is ordered then."""
+    """Return the certificate at a URL; if it hasn't been fetched yet, schedule that and return None."""
     pem = db.session.scalar(sa.select(_c.body).where(_c.url == url, _c.kind == CERTIFICATE))
     if not pem:
         _order(url, CERTIFICATE)
@@ -50,7 +50,7 @@ def order_confirmation(url: str) -> None:
 
 
 def _order(url: str, kind: str) -> None:
-    """Have the worker fetch a document; committed by itself, as the request may be refused meanwhile."""
+    """Have the worker fetch a document. Commits separately, because the request may be rejected."""
     waiting = db.session.scalar(sa.select(sa.func.count()).where(_c.due_at.is_not(None))) or 0
     if waiting >= MOST_WAITING:
         log.warning("bounces.too_many_documents", waiting=waiting)
@@ -62,13 +62,13 @@ def _order(url: str, kind: str) -> None:
 
 
 def fetch_due(stop: threading.Event) -> bool:
-    """Fetch one document that is due; return whether there may be more."""
+    """Fetch one due document; return whether there may be more."""
     if not settings.bounces_ses_topics or stop.is_set():
         return False
     if not db.session.scalar(_IS_DUE, {"now": clock.now()}):
         return False
     claimed = claim_rows(_CLAIM)
-    db.session.close()  # no connection is held while others answer
+    db.session.close()  # don't hold a connection while waiting for another server
     for row in claimed:
         _fetch(row.url, row.kind)
     return bool(claimed)
@@ -83,7 +83,7 @@ def _fetch(url: str, kind: str) -> None:
         return
     except NotFetched as fault:
         log.warning("bounces.not_fetched", kind=kind, reason=fault.reason)
-        oldest = clock.now() - (timedelta(0) if kind == CERTIFICATE else TRIED_FOR)  # the next one orders it anew
+        oldest = clock.now() - (timedelta(0) if kind == CERTIFICATE else TRIED_FOR)  # ordered again when needed
         if not changed(sa.delete(SnsDocument).where(this, SnsDocument.created_at <= oldest)):
             changed(sa.update(SnsDocument).where(this).values(due_at=clock.now() + AGAIN))
         return
@@ -96,5 +96,5 @@ def _fetch(url: str, kind: str) -> None:
 
 
 def prune_documents() -> int:
-    """Delete a batch of what was fetched long ago."""
+    """Delete a batch of old documents."""
     return delete_batch(db.session, SnsDocument, SnsDocument.created_at < clock.now() - KEPT_FOR)

@@ -1,4 +1,4 @@
-"""/hooks/mail/...: what mail providers post when mail comes back."""
+"""/hooks/mail/...: webhooks of mail providers for bounces and complaints."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PROVIDERS: dict[str, ModuleType] = {each.NAME: each for each in (postmark, ses, 
 PLACE = "/hooks/mail"
 
 LONGEST_BODY = 2 * 1024 * 1024
-"""Bytes: SendGrid posts up to a thousand events at once."""
+"""Maximum body size in bytes. SendGrid posts up to a thousand events at once."""
 
 log = structlog.get_logger()
 
 
 @bp.post(f"{PLACE}/<provider>")
 def mail_events(provider: str) -> Response:
-    """Take reports of a mail provider. What is no bounce and no complaint is answered 200 as well."""
+    """Accept reports from a mail provider. Events that are neither bounces nor complaints get 200 as well."""
     after_this_request(view_commit)
     reader = PROVIDERS.get(provider)
     if reader is None or not reader.is_set_up():
@@ -44,7 +44,7 @@ def mail_events(provider: str) -> Response:
 
 
 def init_app(app: Flask) -> None:
-    """Answer programs in JSON, whatever goes wrong, and let them post more than people where a provider is set up."""
+    """Return errors as JSON, and allow larger bodies here if a provider is configured."""
     with app.app_context():
         if any(each.is_set_up() for each in PROVIDERS.values()):
             app.config.setdefault("LARGEST_BODIES", {})[PLACE] = LONGEST_BODY
