@@ -1,4 +1,4 @@
-"""Every email and text message by name: what it says, and the facts it needs."""
+"""Content of every kind of email and text message, and the data it needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def init_app(app: Flask) -> None:
-    """Register what messages say, and who is notified of new devices."""
+    """Register the renderers, and the task that notifies users of new devices."""
     from app.notifications import challenge_emails, new_device
     from app.outbox import register_periodic_task
 

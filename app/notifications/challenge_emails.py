@@ -1,4 +1,4 @@
-"""Emails and texts about challenges. Passcode and link are derived when they are sent."""
+"""Emails and text messages about challenges. Passcode and link are derived when a message is sent."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ LINK_PATHS = {
     "change_email": "/change-email/",
     "add_email": "/change-email/",
 }
-"""Where the link in a letter of this kind leads; other letters have none."""
+"""Path of the link by kind of email. Other kinds have no link."""
 
 TYPED_WITHIN = timedelta(seconds=15)
-"""A passcode that has less than this left when it leaves is dead before it can be typed."""
+"""A passcode with less time left than this when it is sent would expire before anyone could enter it."""
 
 _ROWS = Detached(Challenge, Enrollment)
 _challenge, _enrolled = Challenge.__table__, Enrollment.__table__
@@ -50,13 +50,13 @@ _BY_IDS = (
 )
 
 Told = tuple[Challenge, Enrollment | None]
-"""What a letter tells about: a challenge, and the method it grows from."""
+"""Data for a message: a challenge, and the enrollment it belongs to, if any."""
 
 
 def challenges_of(messages: Sequence[Message]) -> dict[str, Told]:
-    """Return by message id the challenge that a message tells about, for those that still exist and may leave.
+    """Return the challenges of messages that may be sent, by message id; those deleted or closed are left out.
 
-    One statement, and one for the service's budget.
+    One statement, and one for the service's send budget.
     """
     wanted = {message.id: message.challenge_id for message in messages if message.challenge_id}
     rows = (_ROWS.read(row) for row in db.session.execute(_BY_IDS, {"ids": list(set(wanted.values()))}))
@@ -68,16 +68,17 @@ def challenges_of(messages: Sequence[Message]) -> dict[str, Told]:
 
 
 def passcode_email(message: Message, told: Told | None) -> EmailMessage | TextMessage | None:
-    """Say the passcode and until when it works, and the link where there is one; nothing once the challenge is over.
+    """Render the passcode, its expiry, and the link if there is one; return None once the challenge is over.
 
-    A mail that was held up for longer than its passcode lives has the link alone.
-    :raises Expired: when that leaves nothing
+    A delayed email whose passcode has expired only contains the link.
+
+    :raises Expired: when the passcode has expired and there is no link
     """
     if told is None or not told[0].is_open(clock.now()):
         return None
     challenge, enrolled = told
     if enrolled is None and not challenge.secret and not registers_account(challenge):
-        return None  # nothing answers it, so there is nothing to say
+        return None  # no answer would be accepted, so there is nothing to send
     root = root_of(challenge, enrolled)
     link = None
     if message.kind in LINK_PATHS and message.channel == "mail":
@@ -91,7 +92,7 @@ def passcode_email(message: Message, told: Told | None) -> EmailMessage | TextMe
 
 
 def already_registered(message: Message, told: Told | None) -> EmailMessage | TextMessage | None:
-    """Tell the owner of an address that somebody tried to open an account with it, or to give it to another one."""
+    """Tell the owner of an address that someone tried to sign up with it, or to add it to another account."""
     if told is None:
         return None
     link = settings.public_url + "/us-signin"
@@ -99,7 +100,7 @@ def already_registered(message: Message, told: Told | None) -> EmailMessage | Te
 
 
 def no_account(message: Message, told: Told | None) -> EmailMessage | TextMessage | None:
-    """Tell whoever reads an address's mail that it has no account, and where to open one if one can."""
+    """Tell the owner of an email address that it has no account, and how to create one if that is allowed."""
     if told is None:
         return None
     link = settings.public_url + "/register" if registration.may_email_register(message.to) else None
@@ -107,7 +108,7 @@ def no_account(message: Message, told: Told | None) -> EmailMessage | TextMessag
 
 
 def changed(message: Message, leaving: NoticeFacts | None) -> EmailMessage | TextMessage | None:
-    """Tell the owner of an account what was changed about it, and how to undo it or deny the session that did it."""
+    """Tell an account's owner what was changed, and how to undo it or report the session that made the change."""
     if leaving is None:
         return None
     facts: dict[str, Any] = {"what": text_of(message.facts), "browser": user_agents.label(message.facts["browser"])}
@@ -120,17 +121,17 @@ def changed(message: Message, leaving: NoticeFacts | None) -> EmailMessage | Tex
 
 
 def new_device(message: Message) -> EmailMessage | TextMessage:
-    """Tell the owner of an account of a sign-in from a browser that it never saw, and how to end that session."""
+    """Tell an account's owner about a sign-in from an unknown browser, and how to end that session."""
     session_id, agent, address = (message.facts[name] for name in ("family", "agent", "address"))
     seen = {"browser": user_agents.label(agent), "at": message.created_at, "address": address}
     return write(message, asked=seen, link=report_link("session", session_id, message.created_at))
 
 
 def help_asked(message: Message) -> EmailMessage | TextMessage:
-    """Tell whoever runs the service that somebody can't take the second step."""
+    """Tell the operator that someone can't complete the second step of a sign-in."""
     agent, address = message.facts["agent"], message.facts["address"]
     by = {"browser": user_agents.label(agent), "at": message.created_at, "address": address}
-    with i18n.speaking(i18n.default_language()):  # the operator's
+    with i18n.speaking(i18n.default_language()):  # the operator's language
         return write(message, whose=message.facts["whose"], asked=by)
 
 
@@ -139,21 +140,21 @@ def _denial_of(challenge: Challenge) -> str:
 
 
 def write(message: Message, **facts: Any) -> EmailMessage | TextMessage:
-    """Return what the templates of a message's kind say, given these facts."""
+    """Render the template for a message's kind with these facts."""
     if message.channel == "sms":
         return TextMessage(_render(f"sms/{message.kind}.txt", context_of(message, facts)))
     return write_email(message, facts)
 
 
 def write_email(message: Message, facts: Mapping[str, Any]) -> EmailMessage:
-    """Return what the templates of an email's kind say, given these facts."""
+    """Render the templates for an email's kind with these facts."""
     context, stem = context_of(message, facts), f"mail/{message.kind}"
     subject = _render(f"{stem}.subject.txt", context)
     return EmailMessage(subject, _render(f"{stem}.txt", context), _render(f"{stem}.html", context))
 
 
 def context_of(message: Message, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that the templates of a message have: those of every message, and its facts."""
+    """Return the template context of a message: values common to all messages, and its own facts."""
     language = i18n.language()
     colors, dark_colors = palettes(settings.brand_color, settings.brand_color_dark)
     every = {
@@ -176,7 +177,7 @@ def _render(template: str, context: dict[str, Any]) -> str:
 
 @lru_cache(maxsize=512)
 def wrapped(text: str) -> str:
-    """Return a text in lines of 72 characters, its words whole. Kept, since mails say the same again and again."""
+    """Wrap a text at 72 characters without breaking words. Cached, because emails repeat the same texts."""
     wrapper = textwrap.TextWrapper(
         72, expand_tabs=False, replace_whitespace=False, break_long_words=False, break_on_hyphens=False
     )
@@ -184,7 +185,7 @@ def wrapped(text: str) -> str:
 
 
 def register(app: Flask) -> None:
-    """Register what each kind of message says, and the filter of their templates."""
+    """Register the renderer of each kind of message, and the template filter they use."""
     app.jinja_env.filters["wrapped"] = wrapped
     sign_ins, changes = ("sign_in", "verify", "second", "recovery"), ("setup", "change_email", "add_email")
     sent = (*sign_ins, *changes, "create_account", "confirm")

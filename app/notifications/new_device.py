@@ -1,6 +1,6 @@
 """Notify users of sign-ins from new devices.
 
-A request only marks the session: its statements are counted. The worker writes the mail, within one sweep of its.
+A request only marks the session, to save statements. The worker enqueues the email on its next sweep.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from app.sessions.models import AuthSession
 from app.users import Identity, User
 
 BATCH = 100
-"""Sessions told of in one transaction."""
+"""Sessions processed in one transaction."""
 
 _ROWS = Detached(AuthSession)
 _session, _user = AuthSession.__table__, User.__table__
 _earlier = _session.alias("earlier")
 _seen_before = sa.exists().where(_earlier.c.user_id == _session.c.user_id, _earlier.c.id < _session.c.id)
-"""Whether the account had been signed in to before, as far as anybody remembers."""
+"""The account has an earlier session that hasn't been pruned yet."""
 
 _NEWS = (
     _ROWS.select()
@@ -47,11 +47,10 @@ _ADDRESSES = (
 
 
 def notify_of_new_devices() -> bool:
-    """Have mails sent about each session that was opened from a new browser; none for the first of a new account.
+    """Enqueue emails about sessions opened in new browsers, except a new account's first; return if there may be more.
 
-    An account older than sessions are remembered is told of its first one too: nobody knows that it is.
-    Of two workers one tells. What has ended meanwhile is told all the same: it was there.
-    Return whether there may be more.
+    For an account older than the retention of sessions, the first known session is reported as well, since there may
+    have been earlier ones. Each session is reported by only one worker, even if it has ended in the meantime.
     """
     news = [(*_ROWS.read(row), *row[-2:]) for row in db.session.execute(_NEWS)]
     if not news:
@@ -71,7 +70,7 @@ def notify_of_new_devices() -> bool:
 
 
 def _addresses_of(ids: set[int]) -> dict[int, list[str]]:
-    """Return every proved address of these users; no statement when there are none."""
+    """Return the verified email addresses of these users by user id; no statement if there are no users."""
     found: dict[int, list[str]] = {}
     for user_id, email in db.session.execute(_ADDRESSES, {"ids": list(ids)}) if ids else ():
         found.setdefault(user_id, []).append(email)

@@ -1,7 +1,7 @@
-"""Security notices: tell a user what was changed about the account, at every address it has.
+"""Security notices: tell users what was changed in their account, at every address it has.
 
-A notice never asks for an action, and goes to every address: who reads one mailbox can't hide it from the others. Its
-sentences are stored as English text and values, and translated when it is sent.
+A notice never asks for an action. It goes to every address, so that someone with access to one mailbox can't hide it
+from the others. Sentences are stored as English text with values, and translated when the notice is sent.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _TEXTED = (
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence whose values may be times or sentences themselves; ``many`` is its plural, or ""."""
+    """A translatable sentence. Values may be times or other sentences; ``many`` is the plural form, or ""."""
 
     text: str
     many: str
@@ -56,7 +56,7 @@ class Sentence:
         return i18n.ngettext(self.text, self.many, **facts) if self.many else i18n.gettext(self.text, **facts)
 
     def stored(self) -> dict[str, Any]:
-        """Return it as JSON that ``read`` reads."""
+        """Return it as JSON for ``read``."""
         facts = {name: _stored(value) for name, value in self.facts.items()}
         return {"text": self.text, "many": self.many, "facts": facts}
 
@@ -67,17 +67,17 @@ def sentence(text: str, **facts: Any) -> Sentence:
 
 
 def plural_sentence(one: str, many: str, count: int, **facts: Any) -> Sentence:
-    """Return a sentence that depends on a number."""
+    """Return a sentence with a singular and a plural form."""
     return Sentence(one, many, {"count": count} | facts)
 
 
 def read(stored: Mapping[str, Any]) -> Sentence:
-    """Return the sentence that was stored."""
+    """Return a stored sentence."""
     return Sentence(stored["text"], stored["many"], {name: _read(value) for name, value in stored["facts"].items()})
 
 
 def joined(sentences: Iterable[Sentence]) -> str:
-    """Return sentences as one text in the reader's language."""
+    """Join sentences to one text in the reader's language."""
     return " ".join(each.translated() for each in sentences)
 
 
@@ -101,7 +101,7 @@ def _read(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class NoticeFacts:
-    """A notice that may leave, and the change of addresses that it tells of, if that can still be undone."""
+    """Data for a notice: the address change that it reports, if that hasn't been undone."""
 
     change: AddressChange | None
 
@@ -117,19 +117,20 @@ def notify(
     by_text: bool = False,
     own: Mapping[str, Sentence] | None = None,
 ) -> None:
-    """Tell the owner of an account ``what`` was changed, by a mail to each of its proved addresses.
+    """Tell the owner of an account ``what`` was changed, by email to each of its verified addresses.
 
-    An account that has no such address is told by text message, within the send budgets: what is past them is dropped.
-    One statement finds where to, one writes all the messages of a channel.
-    :param what: whole sentences, without anything secret, and without a name that somebody gave: whoever sits in a
-        session that is not theirs writes no mail to its owner
-    :param client: who changed it, as far as it is told: their browser
-    :param also: e-mail addresses and numbers that are told besides, as one that is no longer the account's
-    :param session_id: of the session that changed it; then each mail says how to deny that session
-    :param change: of the addresses, if it was one: then each mail but that to the new address says how to undo it,
-        and an account that had no other address before is told by text message as well
-    :param by_text: tell every proved number, too
-    :param own: by e-mail address, the sentence that is told to it in place of ``what``
+    An account without a verified email address is notified by text message, within the send budgets; messages beyond
+    them are dropped. One statement finds the recipients, and one per channel enqueues the messages.
+
+    :param what: whole sentences, without secrets and without names chosen by a user, so that someone in a hijacked
+        session can't write text into emails to its owner
+    :param client: who made the change; only their browser is shown
+    :param also: additional email addresses and phone numbers to notify, such as one that was removed from the account
+    :param session_id: session that made the change; if given, each email contains a link to report that session
+    :param change: address change, if it was one. Then each email except the one to the new address says how to undo it,
+        and an account without any other email address is notified by text message as well
+    :param by_text: also notify every verified phone number
+    :param own: sentence to send instead of ``what``, by email address
     """
     found = db.session.execute(_REACHED, {"user_id": user_id}).all()
     mails = [value for kind, value in found if kind == "email"] + [one for one in also if "@" in one]
@@ -147,21 +148,21 @@ def notify(
 
 
 def _told(sentences: Sequence[Sentence]) -> dict[str, Any]:
-    """Return what a notice says, to be translated when it is sent; ``what`` is for a release that can't do that."""
+    """Return a notice's sentences, to be translated when it is sent. ``what`` is for releases that can't do that."""
     with i18n.in_english():
         return {"what": joined(sentences), "sentences": [each.stored() for each in sentences]}
 
 
 def text_of(facts: Mapping[str, Any]) -> str:
-    """Return what a notice says, in the reader's language; in English if an earlier release wrote it."""
+    """Return the text of a notice in the reader's language; in English if an earlier release enqueued it."""
     return joined(map(read, facts["sentences"])) if "sentences" in facts else str(facts["what"])
 
 
 def notices_leaving(messages: Sequence[Message]) -> dict[str, NoticeFacts]:
-    """Return by message id which notices may leave now: every mail, and those texts that the budgets have room for.
+    """Return the notices that may be sent now, by message id: all emails, and text messages within the send budgets.
 
-    A number gets no more texts in an hour and a day than codes alone could be. One statement where there are texts,
-    and what the service's own budget takes; one where changes of addresses are told of.
+    A phone number gets at most as many text messages per hour and day as the limits allow for codes. Takes one
+    statement if there are text messages, plus those of the service's budget, and one if there are address changes.
     """
     texts = [message for message in messages if message.channel == "sms"]
     leaving = {message.id for message in messages if message.channel != "sms"}
@@ -185,9 +186,9 @@ def _has_room(hour: int, day: int) -> bool:
 
 
 def notify_of_use(user_id: int, client: ClientContext, session_id: str = "") -> None:
-    """Record that a code was used, and tell the owner how many are left.
+    """Record that a recovery code was used, and tell the owner how many are left.
 
-    :param session_id: of the session that it was used in, if there was one already
+    :param session_id: session in which it was used, if there already was one
     """
     left = stock_of(user_id).left
     record("recovery.code_used", user_id, method=METHOD, left=left)
@@ -195,9 +196,9 @@ def notify_of_use(user_id: int, client: ClientContext, session_id: str = "") -> 
 
 
 def notify_of_new_codes(user_id: int, client: ClientContext, session_id: str) -> None:
-    """Record that the codes are new, and tell the owner.
+    """Record that new recovery codes were created, and tell the owner.
 
-    :param session_id: of the session that made them
+    :param session_id: session that created them
     """
     record("recovery.regenerated", user_id, method=METHOD)
     what = sentence("New recovery codes were created. Any previous codes no longer work.")
@@ -205,7 +206,7 @@ def notify_of_new_codes(user_id: int, client: ClientContext, session_id: str) ->
 
 
 def _remaining(left: int) -> Sentence:
-    """Say how many codes are left, and that it is time for new ones when it is."""
+    """Return a sentence with the number of codes left, and a reminder to create new ones if there are few."""
     if left == 0:
         return sentence("No codes are left: create new ones.")
     if left <= FEW:
