@@ -1,1 +1,1 @@
-"""Encryption at rest, signed tokens, random tokens and digests, password hashes. Pure: no database, no request."""
+"""Encryption at rest, signed tokens, random tokens, digests and password hashes. Uses no database and no request."""

@@ -1,8 +1,8 @@
 """Encryption at rest: AES-256-GCM under a ring of keys, bound to a row's context.
 
-The context, by convention table, row, user and method, is authenticated with the secret (NIST SP 800-38D), so a sealed
-text that is copied to another row can't be decrypted (ASVS 11.3.2, 11.3.3). Decrypting takes a few microseconds:
-ciphers and derived keys are created once in a process.
+The context, by convention table, row, user and method, is authenticated together with the secret (NIST SP 800-38D), so
+a sealed text copied to another row can't be decrypted (ASVS 11.3.2, 11.3.3). Decrypting takes a few microseconds,
+because ciphers and derived keys are created once per process.
 """
 
 import base64
@@ -22,9 +22,9 @@ _SEALED = re.compile(r"v1\.([0-9a-f]{8})\.([A-Za-z0-9_-]{16})\.([A-Za-z0-9_-]{22
 
 
 class DecryptionError(Exception):
-    """A sealed text can't be decrypted: its key isn't in the ring, or it or its context was changed.
+    """A sealed text can't be decrypted: its key isn't in the ring, or the text or its context was changed.
 
-    :ivar kid: the id of the key it names, or "" when it isn't a sealed text
+    :ivar kid: key id in the text; "" if it isn't a sealed text
     :ivar key_is_unknown: whether that key is missing from the ring, which an operator can fix
     """
 
@@ -36,13 +36,13 @@ class DecryptionError(Exception):
 
 
 class KeyRing:
-    """The keys of this installation: the first one encrypts, all of them decrypt (ASVS 11.2.2, 13.3.4).
+    """The keys of this installation. The first one encrypts, all of them decrypt (ASVS 11.2.2, 13.3.4).
 
-    Each key is a text with at least 256 random bits. A ring is safe to use from several threads.
+    Each key is a text with at least 256 random bits. A ring is thread-safe.
     """
 
     def __init__(self, keys: Sequence[str]) -> None:
-        """Create a ring of ``keys``, the current one first. Raises ``ValueError`` when there is none."""
+        """Create a ring of ``keys``, the current one first. Raises ``ValueError`` if there are none or ids collide."""
         if not keys or not all(keys):
             raise ValueError("A key ring needs at least one key, and none of them empty.")
         self._keys = {_kid(key): key.encode() for key in keys}
@@ -61,17 +61,18 @@ class KeyRing:
         return tuple(self._keys)
 
     def seal(self, plain: bytes, *context: str) -> str:
-        """Return ``plain`` sealed under the current key: ``v1.kid.nonce.ciphertext``, safe in a URL.
+        """Return ``plain`` encrypted under the current key as ``v1.kid.nonce.ciphertext``, URL-safe.
 
-        Sealing the same bytes twice gives two different texts.
-        :param context: what it belongs to; ``open`` wants the same, in the same order
+        Sealing the same bytes twice gives different texts.
+
+        :param context: what it belongs to; ``open`` needs the same values in the same order
         """
         nonce = os.urandom(NONCE_BYTES)
         ciphertext = self._cipher(self.kid).encrypt(nonce, plain, _bound(self.kid, context))
         return f"{VERSION}.{self.kid}.{_text(nonce)}.{_text(ciphertext)}"
 
     def open(self, sealed: str, *context: str) -> bytes:
-        """Return what was sealed. Raises ``DecryptionError`` for an unknown key and after any change."""
+        """Return the decrypted bytes. Raises ``DecryptionError`` for an unknown key, or if anything was changed."""
         parts = _SEALED.match(sealed)
         if parts is None:
             raise DecryptionError("", key_is_unknown=False)
@@ -85,9 +86,10 @@ class KeyRing:
     def derive(self, purpose: str, kid: str | None = None) -> bytes:
         """Return the 32-byte key for one purpose, such as ``"csrf"``, by HKDF-SHA256 (RFC 5869).
 
-        The same purpose and key give the same bytes in every process; the keys of two purposes are independent.
-        Raises ``DecryptionError`` when the ring doesn't have the key.
-        :param kid: the key to derive from; the current one when None
+        The same purpose and key give the same bytes in every process. Keys for different purposes are independent.
+
+        :param kid: id of the key to derive from; None for the current one
+        :raises DecryptionError: when the ring doesn't have that key
         """
         kid = kid or self.kid
         if kid not in self._keys:
@@ -104,7 +106,7 @@ class KeyRing:
 
 
 def kid_of(sealed: str) -> str:
-    """Return the id of the key that a sealed text names, or "" when it isn't a sealed text."""
+    """Return the key id in a sealed text; "" if it isn't a sealed text."""
     parts = _SEALED.match(sealed)
     return parts[1] if parts else ""
 
@@ -114,7 +116,7 @@ def _kid(key: str) -> str:
 
 
 def _bound(kid: str, context: tuple[str, ...]) -> bytes:
-    """Join version, key id and context, each after its length, so that different lists give different bytes."""
+    """Join version, key id and context, each prefixed with its length, so that different lists give different bytes."""
     return "".join([f"{len(part)}:{part}" for part in (VERSION, kid, *context)]).encode()
 
 
@@ -123,9 +125,9 @@ def _text(data: bytes) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    """Decode base64url. Raises ``ValueError`` unless ``text`` is the canonical form of these bytes.
+    """Decode base64url. Raises ``ValueError`` unless ``text`` is the canonical encoding.
 
-    The last character has bits that decoding ignores (RFC 4648, section 3.5); changing them must fail, too.
+    The last character has bits that decoding ignores (RFC 4648, section 3.5). Changing them must fail as well.
     """
     data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     if _text(data) != text:

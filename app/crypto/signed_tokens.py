@@ -1,8 +1,8 @@
-"""Signed tokens: what links and handles of ours say, readable again without a stored copy.
+"""Signed tokens for our links and handles, which can be verified and read without a stored copy.
 
-Each purpose is declared once, as a ``SignedToken``, ``SignedId`` or ``SealedToken``, and has a key of its own, so no
-token passes for one of another purpose (ASVS 9.1.1, 9.2.2). The row that a token names decides whether it was used.
-A random token that is stored as a digest is no signed token: ``app.crypto.secrets``. Why not itsdangerous: ADR 46.
+Each purpose is declared once, as a ``SignedToken``, ``SignedId`` or ``SealedToken``, and has its own key, so a token is
+never valid for another purpose (ASVS 9.1.1, 9.2.2). The row that a token refers to tells whether it was already used.
+Random tokens stored as a digest are in ``app.crypto.secrets``. ADR 46 explains why we don't use itsdangerous.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _ID = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{64})\Z")
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token says whose signature is right.
+    """Contents of a token with a valid signature.
 
-    :ivar id: of the row it is about
+    :ivar id: id of the row it refers to
     :ivar expiry: in Unix seconds
-    :ivar secret: 256 bits that the row's own key gives; "" where the purpose has none
+    :ivar secret: 256 bits derived from the row's own key; "" if the purpose has no secret
     """
 
     id: str
@@ -41,7 +41,7 @@ class Claims:
 
     @property
     def has_expired(self) -> bool:
-        """Whether its time is over."""
+        """Whether the token has expired."""
         return self.expiry <= clock.unix()
 
 
@@ -49,10 +49,11 @@ class Claims:
 class SignedToken:
     """A purpose whose tokens are ``[mark.]kid.id.expiry[.secret].mac``, for links.
 
-    The MAC (HMAC-SHA256) covers purpose, scope, origin and all fields; the same fields give the same token.
-    :ivar purpose: gives the key, and begins what is signed
-    :ivar mark: a letter before the token, for a purpose of several kinds
-    :ivar has_secret: whether a secret goes with it
+    The MAC (HMAC-SHA256) covers purpose, mark, scope, origin and all fields. The same values give the same token.
+
+    :ivar purpose: determines the key, and is part of the signed data
+    :ivar mark: letter in front of the token, if a purpose has several kinds of tokens
+    :ivar has_secret: whether tokens contain a secret
     """
 
     purpose: str
@@ -62,18 +63,18 @@ class SignedToken:
     def sign(
         self, ring: KeyRing, origin: str, row_id: str, expires_at: datetime, *, secret: str = "", scope: str = ""
     ) -> str:
-        """Return the token under the ring's current key, safe in a URL.
+        """Return a URL-safe token signed with the ring's current key.
 
-        :param origin: of this service: a token of another one is refused
-        :param expires_at: cut to the second
-        :param scope: what the reader has to know besides, and the token doesn't show
+        :param origin: origin of this service; tokens from other ones are rejected
+        :param expires_at: truncated to the second
+        :param scope: signed value that isn't part of the token and must be known to the verifier
         """
         fields = [row_id, str(int(expires_at.timestamp())), *([secret] if self.has_secret else [])]
         mac = self._mac(ring, ring.kid, scope, origin, fields)
         return ".".join([*([self.mark] if self.mark else []), ring.kid, *fields, mac])
 
     def verify(self, ring: KeyRing, origin: str, token: str, *, scope: str = "") -> Claims | None:
-        """Return what ``token`` says, also after its expiry; None unless it was signed here for this purpose."""
+        """Return the claims of ``token``, even after its expiry; None unless it was signed here for this purpose."""
         match = _LINK.match(token)
         if match is None or (match["mark"] or "") != self.mark or bool(match["secret"]) != self.has_secret:
             return None
@@ -92,15 +93,15 @@ class SignedToken:
 
 @dataclass(frozen=True, slots=True)
 class SignedId:
-    """A purpose whose tokens are ``id.mac``: the row alone says how long it holds.
+    """A purpose whose tokens are ``id.mac``. How long a token is valid is up to the row.
 
-    :ivar purpose: gives the key
+    :ivar purpose: determines the key
     """
 
     purpose: str
 
     def sign(self, ring: KeyRing, row_id: str) -> str:
-        """Return the token under the ring's current key."""
+        """Return a token signed with the ring's current key."""
         return f"{row_id}.{self._mac(ring, ring.kid, row_id)}"
 
     def verify(self, ring: KeyRing, token: str) -> str | None:
@@ -118,15 +119,15 @@ class SignedId:
 
 @dataclass(frozen=True, slots=True)
 class SealedToken:
-    """A purpose whose tokens are encrypted, since what they say is not for their bearer: ``v1.kid.nonce.ciphertext``.
+    """A purpose whose tokens are encrypted, to hide their contents from the bearer: ``v1.kid.nonce.ciphertext``.
 
-    :ivar purpose: the context under which the ring seals
+    :ivar purpose: encryption context
     """
 
     purpose: tuple[str, ...]
 
     def seal(self, ring: KeyRing, *fields: str) -> str:
-        """Return a token that says ``fields``, none of which has a space in it; another one each time."""
+        """Return a token with ``fields``, which must not contain spaces. Each call returns a different token."""
         return ring.seal(" ".join(fields).encode(), *self.purpose)
 
     def open(self, ring: KeyRing, token: str) -> list[str] | None:
