@@ -17,7 +17,7 @@ __all__ = ["Event", "record", "record_each", "set_listener"]
 
 
 def init_app(app: Flask) -> None:
-    """Register what the worker deletes and what an export holds."""
+    """Register the cleanup and the data export part."""
     from app.audit import export, recorder
     from app.db.export import register_export
     from app.db.retention import register_cleanups

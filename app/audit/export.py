@@ -1,4 +1,4 @@
-"""What an export holds of events: of their facts, the method and the reason only."""
+"""The part of a data export with events. Of their facts, only method and reason are included."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Event: something that happened, named in the past tense."""
+"""Event: an entry of the audit log, named in the past tense."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from app.db import BrowserName, partial_index
 from app.extensions import db
 
 UNOWNED = "user_id IS NULL OR name = 'account.created'"
-"""Events that are found by their challenge, among them the one that says whose the challenge became. The others of that
-challenge are found by their user: a sign-in writes three, and an index of all would be the largest there is."""
+"""Events that are looked up by challenge, including the one that tells which account it created. Other events of a
+challenge are looked up by user: a sign-in writes three, and an index on all of them would be the largest there is."""
 
 SUPPORTED = "support_id <> ''"
-"""Events of requests. Those of the worker have no support id."""
+"""Events from requests. Those from workers have no support id."""
 
 BACKED_UP = "name = 'backup.created'"
-"""Backups that were made."""
+"""Backups created."""
 
 IS_UNOWNED: sa.ColumnElement[bool] = sa.literal_column(f"({UNOWNED})")
 HAS_SUPPORT_ID: sa.ColumnElement[bool] = sa.literal_column(f"({SUPPORTED})")
 IS_BACKUP: sa.ColumnElement[bool] = sa.literal_column(f"({BACKED_UP})")
-"""The same for statements, which say it in literals so that the index is used."""
+"""The same conditions for statements, as literals so that the partial index is used."""
 
 
 class Event(db.Model):
-    """One thing that happened. Rows are only ever added, and pruned by age."""
+    """An audit event. Rows are only added, and pruned by age."""
 
     __tablename__ = "event"
     __table_args__ = (
@@ -42,12 +42,12 @@ class Event(db.Model):
     at: Mapped[datetime] = mapped_column(index=True)
     name: Mapped[str] = mapped_column(sa.String(48))
     user_id: Mapped[int | None] = mapped_column()
-    """No foreign key: nobody has nothing to check (ADR 15). Emptied when the user is deleted."""
+    """Not a foreign key, whose check would only run for known accounts (ADR 15). NULL once the user is deleted."""
     challenge_id: Mapped[str | None] = mapped_column(sa.String(32))
-    """The challenge it is about; with the support id it joins the requests of one attempt. Outlives its row."""
+    """The challenge it is about, which may be deleted first. With the support id, it links an attempt's requests."""
     support_id: Mapped[str] = mapped_column(sa.String(16))
     request_id: Mapped[str] = mapped_column(sa.String(64).with_variant(sa.String(32), "sqlite"))
-    """As long as a proxy's may be. SQLite looks at no length, and would have to copy all events to change this one."""
+    """Long enough for a proxy's id. SQLite ignores lengths, and would have to copy the table to change this one."""
     address: Mapped[str] = mapped_column(sa.String(64))
     agent: Mapped[str] = mapped_column(BrowserName)
     facts: Mapped[dict[str, Any]]

@@ -1,4 +1,4 @@
-"""Record an event; the client is taken from the current request. Say when the last backup was made, which is one."""
+"""Record events, with the client taken from the current request, and look up the last backup, which is an event."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _LISTENER = "latchkey.audit_listener"
 
 
 class Listener(Protocol):
-    """Passes events on to other programs, in the transaction that records them."""
+    """Forwards events to other programs, in the transaction that records them."""
 
     def wants(self, name: str) -> bool:
-        """Whether events of this name are passed on. Asked for each event, so it must cost next to nothing."""
+        """Return whether to forward events of this name. Called for each event, so it must be cheap."""
 
     def recorded(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Take events that were just recorded: the columns of ``Event``, by name."""
+        """Process events that were just recorded, each as a mapping of ``Event`` columns."""
 
 
 def set_listener(app: Flask, listener: Listener) -> None:
-    """Have ``listener`` hear of every event."""
+    """Call ``listener`` for every event."""
     app.extensions[_LISTENER] = listener
 
 
 OF_SIGN_INS = (None, "sign_in", "confirm")
-"""Purposes of proofs that open a session. Others confirm that it is still the same person."""
+"""Purposes of verifications that open a session. Others reauthenticate the user."""
 
 _INSERT = CompiledStatement.into(Event.__table__)
 _INSERT_AT_ONCE = CompiledStatement.into(Event.__table__, at_once=True)
@@ -47,18 +47,18 @@ _INSERT_AT_ONCE = CompiledStatement.into(Event.__table__, at_once=True)
 def record(
     name: str, user_id: int | None = None, *, challenge_id: str | None = None, at_once: bool = False, **facts: Any
 ) -> None:
-    """Add an event to this transaction: one INSERT.
+    """Record an event in the current transaction, with one INSERT.
 
     :param name: past tense, dotted: ``sign_in.done``
-    :param challenge_id: the challenge it is about, if there is one
-    :param at_once: commit it by itself, for a rejection without other effects; in a transaction that has already
-        written, it is part of that
+    :param challenge_id: related challenge, if any
+    :param at_once: commit it separately, for a rejection without other effects. If the transaction has already written,
+        or a listener wants the event, it is part of the transaction
     :param facts: plain JSON values; never a passcode, token, link or secret
     """
     listener = _listener_to(name)
     row = {"at": clock.now(), "name": name, "user_id": user_id, "challenge_id": challenge_id, "facts": facts}
     row |= _who_asked()
-    # What is passed on is written beside the event, so both need one transaction.
+    # The listener writes alongside the event, so both need the same transaction.
     alone = at_once and listener is None and not has_written(session_connection())
     (_INSERT_AT_ONCE if alone else _INSERT).run(**row)
     if listener is not None:
@@ -67,9 +67,9 @@ def record(
 
 
 def record_each(name: str, events: Sequence[dict[str, Any]]) -> None:
-    """Add events of one name to this transaction: one statement for all of them, none when there are none.
+    """Record events of one name in the current transaction, with one statement, or none if there are no events.
 
-    :param events: ``user_id``, ``challenge_id`` and ``facts`` of each, as ``record`` takes them
+    :param events: ``user_id``, ``challenge_id`` and ``facts`` of each, as in ``record``
     """
     if events:
         same = {"at": clock.now(), "name": name} | _who_asked()
@@ -82,15 +82,15 @@ def record_each(name: str, events: Sequence[dict[str, Any]]) -> None:
 
 
 def _listener_to(name: str) -> Listener | None:
-    """Return who passes events of this name on; None for nobody."""
+    """Return the listener if it wants events of this name; otherwise None."""
     listener: Listener | None = this_app().extensions.get(_LISTENER)
     return listener if listener is not None and listener.wants(name) else None
 
 
 def _count(name: str, facts: dict[str, Any]) -> None:
-    """Count an event; of a sign-in also its method and why it failed.
+    """Count an event in the metrics; for a sign-in also its method and the reason for a failure.
 
-    What was typed may be a code of any method or a password, so a failure names none unless the event does.
+    Input may be a code of any method or a password, so a failure has no method unless the event does.
     """
     metrics.EVENTS.count_when_kept(name)
     if name == "sign_in.succeeded":
@@ -119,6 +119,6 @@ def prune_events() -> int:
 
 
 def last_backup() -> datetime | None:
-    """Return when the last backup was made; None when none is known. One statement, by an index."""
+    """Return when the last backup was created; None if none is known. One statement, by index."""
     newest = sa.select(Event.at).where(IS_BACKUP).order_by(Event.at.desc()).limit(1)
     return db.session.scalar(newest)

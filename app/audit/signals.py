@@ -1,4 +1,4 @@
-"""Signals for code in the same process (Blinker; the sender is the app). None carries a passcode."""
+"""Blinker signals for code in the same process, sent by the app. None carries a passcode."""
 
 from __future__ import annotations
 
@@ -33,6 +33,6 @@ tf_disabled = _namespace.signal("tf-disabled")
 
 
 def send(signal: NamedSignal, **facts: Any) -> None:
-    """Send ``signal`` from the app that is running."""
+    """Send ``signal`` from the current app."""
     if signal.receivers:
         signal.send(this_app(), **facts)
