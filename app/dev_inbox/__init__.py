@@ -1,6 +1,6 @@
-"""The development inbox: every email and text message that left, in a browser.
+"""The development inbox: every email and text message sent, shown in the browser.
 
-Served in development only: anyone who can open it can read every passcode.
+Only served in development, since anyone who can open it can read every passcode.
 """
 
 from __future__ import annotations
@@ -22,4 +22,4 @@ def init_app(app: Flask) -> None:
         raise RuntimeError("the development mailbox must not be served in production")
     app.register_blueprint(bp)
     if not settings.mail_url:
-        app.jinja_env.globals["dev_inbox"] = True  # pages that wait for a code lead to it
+        app.jinja_env.globals["dev_inbox"] = True  # pages that ask for a code link to it

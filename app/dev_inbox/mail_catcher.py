@@ -1,6 +1,6 @@
-"""A mail server and an SMS provider on this machine, and the messages they stored.
+"""A local mail server and SMS provider, and the messages they received.
 
-A message is one file, shared by all processes of this machine.
+Each message is a file, shared by all processes on this machine.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 KEPT = 200
-"""Messages, at most; the oldest go first."""
+"""Maximum number of messages. The oldest are deleted first."""
 
 
 @dataclass(frozen=True)
 class StoredMessage:
-    """One message as it arrived. ``at`` is in seconds since 1970; ``html`` is empty where there is none."""
+    """A received message. ``at`` is a Unix time; ``html`` is empty if there is none."""
 
     id: str
     channel: str
@@ -50,7 +50,7 @@ class StoredMessage:
     at: float
 
     def shown(self) -> dict[str, Any]:
-        """Return what pages and API clients get of this message; ``html`` only says whether there is any."""
+        """Return the fields for pages and API clients. ``html`` only tells whether there is any."""
         return asdict(self) | {"html": bool(self.html), "at": datetime.fromtimestamp(self.at, UTC)}
 
 
@@ -61,7 +61,7 @@ class Store:
         self.folder = folder
 
     def put(self, channel: str, to: str, text: str, *, subject: str = "", html: str = "") -> StoredMessage:
-        """Keep a message and let go of the oldest beyond KEPT. Raises OSError when the disk does not take it."""
+        """Store a message, and delete the oldest ones beyond KEPT. Raises OSError if it can't be written."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         kept = StoredMessage(
             f"{time.time_ns():019d}-{secrets.row_id()[:8]}", channel, to, subject, text, html, clock.unix()
@@ -70,13 +70,13 @@ class Store:
         draft.write_text(json.dumps(asdict(kept)), encoding="utf-8")
         os.replace(draft, self._path(kept.id))
         for old in self._ids()[KEPT:]:
-            with suppress(FileNotFoundError):  # another process was quicker
+            with suppress(FileNotFoundError):  # another process deleted it first
                 self._path(old).unlink()
         return kept
 
     def get(self, message_id: str) -> StoredMessage | None:
-        """Return one message, or None when there is none (any more)."""
-        if message_id not in self._ids():  # not a path: the id comes from a URL
+        """Return a message, or None if it doesn't exist (anymore)."""
+        if message_id not in self._ids():  # the id comes from a URL and might be a path
             return None
         try:
             return _read(self._path(message_id))
@@ -105,7 +105,7 @@ def _read(path: Path) -> StoredMessage:
 
 
 def store_of(settings: Settings) -> Store:
-    """Return the mailbox of a service: beside its SQLite database, else in ``var/``."""
+    """Return the store of a service: next to its SQLite database, else in ``var/``."""
     database = make_url(settings.database_url).database if settings.is_sqlite else ""
     folder = Path("var") if not database or database == ":memory:" else Path(database).parent
     return Store(folder / "inbox")
@@ -115,14 +115,14 @@ log = structlog.get_logger()
 
 HOST = "127.0.0.1"
 LARGEST_SMS = 65536
-"""Bytes of a request."""
+"""Maximum size of a request in bytes."""
 
 
 class MailCatcher:
-    """Takes mail at ``mail_url`` and text messages at ``sms_url``, both on the loopback interface alone.
+    """Receives mail at ``mail_url`` and text messages at ``sms_url``, both only on the loopback interface.
 
-    ``run`` is the whole job of a process; ``with Sink(): ...`` serves as long as the block runs. The addresses
-    are known before. Without ``store`` the mailbox is that of the current application.
+    ``run`` is meant for a process of its own; ``with MailCatcher(): ...`` serves during the block. The URLs are known
+    before it starts. Without ``store``, messages go to the store of the current app.
     """
 
     def __init__(self, store: Store | None = None, *, mail_port: int = 0, sms_port: int = 0) -> None:
@@ -141,8 +141,8 @@ class MailCatcher:
         return f"http://{HOST}:{self.sms_port}/messages"
 
     def start(self) -> None:
-        """Listen, in threads of this process. Raises OSError when a port is taken."""
-        from aiosmtpd.controller import Controller  # asyncio, which nothing else of the service needs to load
+        """Listen in threads of this process. Raises OSError if a port is in use."""
+        from aiosmtpd.controller import Controller  # loads asyncio, which the service doesn't need otherwise
 
         self._mail = Controller(MailTaker(self.store), hostname=HOST, port=self.mail_port, ready_timeout=10)
         self._mail.start()
@@ -173,13 +173,13 @@ class MailCatcher:
 
 
 class MailTaker:
-    """Takes mails (aiosmtpd calls ``handle_DATA``)."""
+    """Receives mail: aiosmtpd calls ``handle_DATA``."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        """Keep one mail."""
+        """Store one mail."""
         mail = message_from_bytes(cast("bytes", envelope.content or b""), policy=policy.default)
         assert isinstance(mail, EmailMessage)
         words = {kind: _part(mail, kind) for kind in ("plain", "html")}
@@ -205,7 +205,7 @@ def _sms_taker(store: Store) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
 
         def _take(self) -> int:
-            """Keep one text message; return the status of the answer."""
+            """Store one text message; return the response status."""
             size = int(self.headers.get("Content-Length") or 0)
             if size > LARGEST_SMS:
                 return 413
@@ -219,7 +219,7 @@ def _sms_taker(store: Store) -> type[BaseHTTPRequestHandler]:
             return 202
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named so by http.server
-            """Say nothing: what arrives holds passcodes."""
+            """Log nothing, because messages contain passcodes."""
 
     return Taker
 

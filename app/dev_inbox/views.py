@@ -1,4 +1,4 @@
-"""/dev/inbox: all messages, one message, and its HTML as a mail program shows it."""
+"""/dev/inbox: list of messages, single messages, and their HTML as a mail client shows it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ LETTER_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; frame-ancestors 'self'; "
     "sandbox allow-popups allow-popups-to-escape-sandbox"
 )
-"""A mail styles itself inline and does nothing else; its links open in a tab of their own, outside the sandbox."""
+"""Emails only get inline styles. Their links open in a new tab, outside the sandbox."""
 
 _CODE = re.compile(
-    r"^[ \t]*(\d{3,4}[ ]\d{3,4}|\d{6,8})[ \t]*$"  # alone on its line, in a mail
-    r"|^@\S+ #(\d{6,8})\s*\Z",  # bound to the site, at the end of a text message
+    r"^[ \t]*(\d{3,4}[ ]\d{3,4}|\d{6,8})[ \t]*$"  # on its own line, in an email
+    r"|^@\S+ #(\d{6,8})\s*\Z",  # domain-bound, at the end of a text message
     re.MULTILINE,
 )
 
@@ -29,7 +29,7 @@ HEAD = re.compile(r"<head[^>]*>", re.IGNORECASE)
 
 @bp.before_request
 def refuse_other_machines() -> None:
-    """Answer this machine only, whichever server runs and wherever it listens."""
+    """Only respond to this machine, whatever server is used and whatever it listens on."""
     if not is_loopback(request.environ.get("REMOTE_ADDR", "")):
         abort(404)
 
@@ -49,19 +49,19 @@ def message(message_id: str) -> Response:
 
 @bp.get("/<message_id>/html")
 def letter(message_id: str) -> Response:
-    """Show the HTML of a mail, as it is but for where its links open."""
+    """Show the HTML of an email, unchanged except that its links open in a new tab."""
     html = _get(message_id).html or abort(404)
     begins = HEAD.search(html)
     at = begins.end() if begins else 0
     answer = Response(f'{html[:at]}<base target="_blank">{html[at:]}', mimetype="text/html")
     answer.headers["Content-Security-Policy"] = LETTER_POLICY
-    answer.headers["Cross-Origin-Opener-Policy"] = "unsafe-none"  # a sandboxed page with another one is not shown
+    answer.headers["Cross-Origin-Opener-Policy"] = "unsafe-none"  # browsers block sandboxed pages otherwise
     answer.headers["Referrer-Policy"] = "no-referrer"
     return answer
 
 
 def code_in(text: str) -> str:
-    """Return the code that a message carries, grouped as it is there, or "" when it has none."""
+    """Return the code in a message, grouped as in the message; "" if there is none."""
     found = _CODE.search(text)
     return next(filter(None, found.groups())) if found else ""
 
