@@ -55,7 +55,7 @@ def create(
     """Create a token for this user; return its row, and the token itself, which can't be shown again.
 
     Every address of the owner is notified. The caller must have checked that ``session`` is recently reauthenticated.
-    :param days: lifetime
+    :param days: lifetime in days
     :raises Rejected: ``token_name_invalid``, ``token_scope_unknown`` and ``token_age_invalid`` on their fields;
         ``too_many_tokens``; ``too_many_requests``; ``api_error`` if meanwhile the session has ended, or the account was
         disabled or closed

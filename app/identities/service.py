@@ -205,7 +205,7 @@ def notify_of_change(
     """Store the change so that it can be undone, notify every address, and end the user's other sessions.
 
     Each email shows its own recipient in full, and other addresses masked, so that the owner recognizes them but others
-    can't use them.
+    can't write to them.
     """
     change = note_change(user.id, old, new, before, session.session_id, client)
     revoke_other_sessions(user, session, client)

@@ -43,9 +43,9 @@ def ask(user: User, session: AuthSession, email: str, purpose: str, client: Clie
 
     In generic mode an address that already has an account gets the same response, and an email that says so.
     :param purpose: ``CHANGE`` or ``ADD``
-    :raises Rejected: on ``email`` ``invalid_email_address``, ``email_domain_not_allowed``, ``too_many_addresses``,
-        ``email_already_associated``
-        (for other accounts' addresses, only in explicit mode); ``too_many_requests``, ``too_many_messages``
+    :raises Rejected: on ``email`` ``invalid_email_address``, ``email_domain_not_allowed``, ``too_many_addresses`` and
+        ``email_already_associated`` (for other accounts' addresses, only in explicit mode); ``too_many_requests``,
+        ``too_many_messages``
     """
     throttling.take("starts", client.ip_address)
     typed, mine = _read(email), emails_of(user.id)

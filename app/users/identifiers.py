@@ -170,7 +170,7 @@ def gets_texts(number: str) -> bool:
 
 
 def mask(kind: str, value: str) -> str:
-    """Mask an identifier so that its owner recognizes it, but others can't use it.
+    """Mask an identifier so that its owner recognizes it, but others can't send anything to it.
 
     "j...@example.com", "...1234", "a...". For logs, and for pages that others may see.
     :param kind: "email", "phone" or "username"

@@ -35,7 +35,7 @@ def may_register(typed: TypedIdentity) -> bool:
 
 
 def check(typed: TypedIdentity, field: str, *, invited: bool) -> None:
-    """Check that an account can be created with ``typed``, provided that registration is open.
+    """Check that an account can be created with ``typed``, assuming that people can register here at all.
 
     A phone number has no email domain: where registration is limited by domain, it needs an invitation.
     :param field: form field for the error

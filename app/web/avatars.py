@@ -13,7 +13,7 @@ COLORS = 6
 
 @dataclass(frozen=True, slots=True)
 class Avatar:
-    """How pages show an account, which has no picture.
+    """The avatar that pages show for an account, in place of a picture.
 
     :ivar letters: "" if there is no letter to show; the page then shows a generic person icon
     :ivar color: number of the color, starting at 1

@@ -100,7 +100,7 @@ def _foreign_origin() -> bool:
     if site:
         return site not in ("same-origin", "none")
     origin = request.headers.get("Origin")
-    if not origin or origin == "null":  # pages with Referrer-Policy: no-referrer send null
+    if not origin or origin == "null":  # sent by pages with Referrer-Policy: no-referrer, and says nothing
         origin = request.headers.get("Referer")
     if not origin:
         return False
