@@ -22,7 +22,7 @@ from app.login.presenters import second_step, user_facts
 from app.signin import bp, links, reports, sent_links
 from app.signin.forms import ContinueForm, LinkForm, NotMeForm
 from app.signin.presenters import PAGE as SIGN_IN_PAGE
-from app.signin.presenters import page_again, welcome
+from app.signin.presenters import note_method, page_again, welcome
 from app.users import User, identifiers, identities_of
 from app.web.access import already_signed_in, anonymous_only
 from app.web.client import client_context, is_click, present_client
@@ -71,7 +71,9 @@ def us_verify_link() -> Response:
         arrived = links.follow(opened, client)
     except Rejected as refused:
         return no_referrer(already_signed_in() if current_user.is_authenticated else _went_wrong(refused))
-    return no_referrer(_half_way(arrived) if isinstance(arrived, PendingState) else _signed_in(opened))
+    if isinstance(arrived, PendingState):
+        return no_referrer(_half_way(arrived))
+    return no_referrer(note_method(_signed_in(opened), arrived))
 
 
 @bp.post("/us-verify-link")
@@ -168,7 +170,7 @@ def _taken(form: LinkForm, shown: dict[str, Any]) -> Response:
         if isinstance(arrived, PendingState):
             return respond(**second_step(arrived))
         go = opened.challenge.next or settings.post_login_url
-        return respond(go=go, user=user_facts(current_user, arrived), tf_required=False)
+        return note_method(respond(go=go, user=user_facts(current_user, arrived), tf_required=False), arrived)
     if not typed.strip():
         raise Rejected("link_elsewhere", field="characters")  # not a try: bots press buttons, too
     links.approve(opened, token, typed, client)

@@ -163,14 +163,14 @@ def welcome(arrived: AuthSession | PendingState, go: str, **facts: Any) -> Respo
     :param facts: further fields for an API client that is signed in
     """
     if isinstance(arrived, PendingState):
-        return open_request.forget(_note_method(respond(**second_step(arrived)), arrived.row.amr))
+        return open_request.forget(respond(**second_step(arrived)))
     user = user_facts(current_user, arrived, with_token=wants_token())
     answer = respond(go=go, user=user, tf_required=False, **facts)
-    return open_request.forget(_note_method(answer, arrived.amr))
+    return open_request.forget(note_method(answer, arrived))
 
 
-def _note_method(answer: Response, amr: str) -> Response:
-    """Remember in a cookie which method was last used in this browser. It doesn't reveal the account."""
+def note_method(answer: Response, session: AuthSession) -> Response:
+    """Remember in a cookie the first factor of this browser's last completed sign-in. It doesn't reveal the account."""
     if not wants_json():
-        set_cookie(answer, LAST_METHOD, method_behind(amr.partition(",")[0]), LAST_METHOD_KEPT)
+        set_cookie(answer, LAST_METHOD, method_behind(session.amr.partition(",")[0]), LAST_METHOD_KEPT)
     return answer

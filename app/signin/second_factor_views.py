@@ -26,6 +26,7 @@ from app.login.pending import PendingState, StartedPending
 from app.login.presenters import second_step, user_facts
 from app.signin import bp, second_factor
 from app.signin.forms import RecoveryCodeForm, RescueForm, SecondStepForm, SelectForm
+from app.signin.presenters import note_method
 from app.users import identifiers
 from app.web.access import anonymous_only
 from app.web.client import present_client
@@ -79,7 +80,8 @@ def tf_validate() -> Response:
             )
             facts: dict[str, Any] = {"tf_validity_token": token} if token else {}
             go = next_or(pending_sign_in.row.next or settings.post_login_url, form.next.data)
-            return respond(go=go, user=user_facts(current_user, session, with_token=wants_token()), **facts)
+            user = user_facts(current_user, session, with_token=wants_token())
+            return note_method(respond(go=go, user=user, **facts), session)
     return _shown_again(PAGE, form, client)
 
 
@@ -133,7 +135,7 @@ def mf_recovery() -> Response:
             session, pending_sign_in = second_factor.use_code(form.code.data, client)
             say("two_factor_login_successful")
             go = next_or(pending_sign_in.row.next or settings.post_login_url, form.next.data)
-            return respond(go=go, user=user_facts(current_user, session))
+            return note_method(respond(go=go, user=user_facts(current_user, session)), session)
     return _again(RECOVERY_PAGE, form)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.second import first_step as first_factor
 from tests.sinks import code_in
 
 PAGE, SEND = "/us-signin", "/us-signin/send-code"
@@ -184,6 +185,42 @@ def test_who_typed_an_email_and_was_texted_is_texted_again(browser_wire, people,
     assert press(browser_wire, page, "Text me a code", identity=eve.email).page.heading == "Check your phone"
     text_to(PHONE)
     assert len(sms.texts) == 2
+
+
+@pytest.mark.parametrize("by", ["app", "recovery code"])
+def test_what_was_used_last_is_noted_once_the_second_step_is_taken(browser_wire, bob, people, code_for, by):
+    codes = people.give_codes(bob)
+    first_factor(browser_wire, bob, code_for)
+    assert LAST not in browser_wire.cookies
+    if by == "app":
+        assert browser_wire.post("/tf-validate", code=bob.app_code()).ok
+    else:
+        assert browser_wire.post("/mf-recovery", code=codes[0]).ok
+    assert browser_wire.cookies[LAST] == "email"
+
+
+def test_a_sign_in_that_ends_half_way_leaves_what_was_used_before(browser_wire, bob, code_for):
+    browser_wire.client.set_cookie(LAST, "sms")
+    first_factor(browser_wire, bob, code_for)
+    browser_wire.get(PAGE)
+    assert browser_wire.cookies[LAST] == "sms"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_link_is_a_sign_in_by_email(browser_wire, ada, link_for, method):
+    link = link_for(ada.email, by=browser_wire)
+    if method == "GET":
+        browser_wire.get(link)
+    else:
+        browser_wire.post("/us-verify-link", token=link.partition("token=")[2])
+    assert browser_wire.signed_in_as() == ada.email
+    assert browser_wire.cookies[LAST] == "email"
+
+
+def test_a_link_that_leads_to_a_second_step_is_not_one_yet(browser_wire, bob, link_for):
+    link = link_for(bob.email, by=browser_wire)
+    assert browser_wire.get(link).location.startswith("/tf-validate")
+    assert LAST not in browser_wire.cookies
 
 
 @ALL
