@@ -19,7 +19,7 @@ from urllib.parse import unquote_to_bytes
 
 Level = Literal["public", "signed_in", "aal2", "deny"]
 LEVELS: tuple[Level, ...] = ("public", "signed_in", "aal2", "deny")
-"""From open to closed."""
+"""From least to most restrictive."""
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

@@ -49,7 +49,7 @@ _BOUNDED = sa.select(_group.c.name, _group.c.title, _up_to, _group.c.created_at)
 
 
 def register_membership_end_hook(app: Flask, hook: MembershipEndHook) -> None:
-    """Register a hook that ends things for accounts that are no longer in a group."""
+    """Register a hook to run for accounts that are no longer in a group."""
     app.extensions.setdefault(_REGISTERED, []).append(hook)
 
 
@@ -182,7 +182,7 @@ def titles() -> list[tuple[str, str]]:
 def page_of(after: str, most: int) -> list[GroupSummary]:
     """Return at most ``most`` groups with names after this one, by name.
 
-    ``members`` stops at one more than ``COUNTED``, so that a group of a million costs no more than others.
+    ``members`` stops at one more than ``COUNTED``, so that a group with a million members costs no more than any other.
     """
     rows = _BOUNDED.where(_group.c.name > after).order_by(_group.c.name).limit(most)
     return [GroupSummary(*row) for row in db.session.execute(rows)]

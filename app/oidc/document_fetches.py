@@ -130,7 +130,7 @@ def _note(client_id: str, **values: object) -> None:
 _is_used = sa.exists().where(Grant.__table__.c.client_id == _c.client_id)
 _was_allowed = sa.exists().where(Consent.__table__.c.client_id == _c.client_id)
 _is_disabled = sa.exists().where(OAuthClient.id == _c.client_id, OAuthClient.disabled_at.is_not(None))
-"""Disabled apps are kept: once deleted, they would be enabled when they come back."""
+"""Disabled apps are kept, because an app that is deleted would be enabled if it came back."""
 
 _is_unused = sa.and_(
     sa.or_(

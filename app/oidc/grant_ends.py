@@ -36,7 +36,7 @@ from app.users import User
 
 KIND = "app_logout"
 TRIED_FOR = timedelta(hours=2)
-"""How long delivery is retried. An app that is down for longer won't be notified."""
+"""How long delivery is retried. An app that is down for longer has to notice the sign-out on its own."""
 
 _table, _user = Grant.__table__, User.__table__
 _c = _table.c

@@ -32,7 +32,7 @@ class Situation:
     """The user's state when an app makes a request.
 
     :ivar since: when the app first made the request; anything done after that was done for it
-    :ivar has_consented: whether the user has consented to this very request
+    :ivar has_consented: whether the user has consented to this particular request
     """
 
     session: AuthSession

@@ -1,4 +1,4 @@
-"""joserfc for our purposes: keys (RFC 7517), signatures (RFC 7515), signed claims (RFC 7519).
+"""Wrapper around joserfc: keys (RFC 7517), signatures (RFC 7515), signed claims (RFC 7519).
 
 Import this module inside the functions that need it, not at module level. joserfc and its dependencies add 3 MB and 30
 ms to startup, and a deployment without OpenID Connect apps never needs them.

@@ -40,8 +40,8 @@ def subject_for(handle: str, client: Client) -> str:
 def _sector_of(client: Client) -> str:
     """Return the sector, whose apps all know a user by the same identifier.
 
-    For a metadata document it is the document's own host. Its redirect URIs may be on loopback, or listed in another
-    order, and would then share a sector with someone else.
+    For a metadata document this is the document's own host. If it were taken from the redirect URIs, one on loopback,
+    or another order, would give the app someone else's sector.
     """
     own = host_of_id(client.id) if client.source == "document" else client.sector or client.host
     return own or client.id

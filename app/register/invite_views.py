@@ -32,7 +32,7 @@ PAGE = "register/invite.html"
 COOKIE = "latchkey_invitation"
 """Keeps the link while the user signs in, so that it is in no URL and no row."""
 KEPT = 3600
-"""Seconds."""
+"""Lifetime of the cookie in seconds."""
 
 
 @bp.get("/invite")
