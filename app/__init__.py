@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """Return the service, bound to ``settings`` (read from the environment when None).
+    """Return the application, configured by ``settings`` (read from the environment if None).
 
     :raises ConfigurationError: when the settings are not safe to start with
     """
@@ -23,7 +23,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.cli = LazyGroup()
     settings = settings or Settings.load()
     extensions.init_app(app, settings)
-    observability.init_app(app)  # first, so that its hooks see a request first and its response last
+    observability.init_app(app)  # first, so that its hooks run first before and last after a request
     db.init_app(app)
     own_templates.init_app(app)
     i18n.init_app(app)
@@ -36,7 +36,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def _domain() -> tuple[Any, ...]:
-    """Return the packages with models and rules."""
+    """Return the packages with models and business logic."""
     from app import (
         audit,
         authenticators,
@@ -79,7 +79,7 @@ def _features(*, in_production: bool) -> tuple[Any, ...]:
 
 
 def _operations() -> tuple[Any, ...]:
-    """Return the packages for operators: the console, figures, and the commands."""
+    """Return the packages for operators: console, metrics, commands and server."""
     from app import admin, cli, monitoring, serving
 
     return admin, monitoring, cli, serving

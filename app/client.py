@@ -1,23 +1,23 @@
-"""ClientContext: the browser or program that sent a request, as flows see it."""
+"""ClientContext: the browser or API client that sent a request, as seen by flows."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
 MAX_BINDINGS = 5
-"""Requests for a code whose secrets a browser keeps: so many may be under way in its tabs."""
+"""Maximum number of open code requests, in different tabs, whose secrets a browser keeps."""
 
 
 MAX_KNOWN_ACCOUNTS = 5
-"""Accounts that know one browser, each by a secret of its own; with one more the oldest is forgotten."""
+"""Maximum number of accounts that recognize the same browser, each by its own secret. The oldest is dropped first."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """A request that may come several times and must be done once.
+    """Identifies a request that may be repeated but must be processed only once.
 
-    :ivar key: digest of what it is known by, of who sends it and where to
-    :ivar body: digest of what it asks for
-    :ivar holds: how long a request with this key counts as the same one
+    :ivar key: digest of its idempotency key, its sender and its endpoint
+    :ivar body: digest of its content
+    :ivar holds: how long further requests with this key count as the same request
     """
 
     key: str
@@ -27,18 +27,18 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True)
 class ClientContext:
-    """The browser or program that sent a request.
+    """The browser or API client that sent a request.
 
-    :ivar binding: digest of the secret that it keeps until it signs in or out; "" for a browser we never saw
-    :ivar given_secrets: digests of the secrets given to it since, one with each challenge, the newest first
-    :ivar renews: whether what it asks for now is bound to a new secret, so that no earlier copy of its cookie has it
-    :ivar ip_address: as text, shortest form; a network address, never a postal one
-    :ivar user_agent: browser and system that its User-Agent header claims, as ``user_agents`` names them; "" for none
-    :ivar challenge_token: the challenge token a program without cookies hands back, or ""
-    :ivar known_secrets: digests of its known-browser secrets, one for each account that signed in there, newest first
-    :ivar idempotency_key: what identifies its request when it is sent again, or None
-    :ivar pending_secret: digest of the token of a sign-in under way, or ""
-    :ivar keeps_cookies: whether it sent a cookie of ours, and so can be given another
+    :ivar binding: digest of the secret it keeps until it signs in or out; "" for a browser without one
+    :ivar given_secrets: digests of secrets given to it since then, one per challenge, newest first
+    :ivar renews: whether to bind what it requests now to a new secret that no earlier copy of its cookie contains
+    :ivar ip_address: network address as text, in its shortest form
+    :ivar user_agent: browser and system claimed by its User-Agent header, as named by ``user_agents``; "" for none
+    :ivar challenge_token: challenge token returned by an API client without cookies, or ""
+    :ivar known_secrets: digests of its known-browser secrets, one per account that signed in there, newest first
+    :ivar idempotency_key: identifies the request if it is repeated, or None
+    :ivar pending_secret: digest of the token of a pending sign-in, or ""
+    :ivar keeps_cookies: whether it sent one of our cookies, so that it can be given another one
     """
 
     binding: str
@@ -54,9 +54,9 @@ class ClientContext:
 
     @property
     def bindings(self) -> tuple[str, ...]:
-        """All that what it asked for may be bound to; empty for a browser we never saw."""
+        """All secrets to which its challenges may be bound; empty for a browser without any."""
         return (self.binding, *self.given_secrets) if self.binding else ()
 
     def is_bound_to(self, binding: str) -> bool:
-        """Whether what is bound so was asked for here."""
+        """Return whether something with this binding was requested by this browser."""
         return binding in self.bindings

@@ -1,7 +1,7 @@
-"""The language of a ``flask`` command: that of the terminal's locale (ADR 65).
+"""The language of ``flask`` commands, taken from the terminal's locale (ADR 65).
 
-It is none of the service's languages: an operator reads German where people read English, and the other way. What is
-logged, stored, or read by programs (``--json``) is written in English everywhere, with ``in_english``.
+It is independent of the service's languages, because operators and users may speak different ones. Everything logged,
+stored, or read by programs (``--json``) is in English, with ``in_english``.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ OF_CLICK = (
     N_("{name} {filename!r} does not exist."), N_("file"), N_("directory"), N_("path"), N_("Error: invalid input"),
     N_("Repeat for confirmation"), N_("Error: The two entered values do not match."), N_("unknown error"),
 )  # fmt: skip
-"""What click itself says in commands of ours, as it looks it up by gettext."""
+"""Texts of click itself that our commands show, as click looks them up with gettext."""
 
 
 def ngettext_noop(one: str, many: str) -> tuple[str, str]:
-    """Mark both forms of a text for translation where it is defined."""
+    """Mark singular and plural of a text for translation where it is defined."""
     return one, many
 
 
@@ -53,16 +53,16 @@ PLURALS_OF_CLICK = (
 )
 
 _SENTENCE = re.compile(r"\.(?=\s|\Z)|。|\n\n")
-"""What ends the first sentence of a help text."""
+"""End of the first sentence of a help text."""
 
 _spoken: ContextVar[str] = ContextVar("command_language", default="")
 
 
 def command_language() -> str:
-    """Return the language in which a command answers; English when the environment names none that we have.
+    """Return the language of command output; English if the environment names none of ours.
 
-    The locale is that of LC_ALL, LC_MESSAGES or LANG, the first that is set (POSIX, 8.2). Unless it is C or POSIX,
-    the languages that LANGUAGE lists go before it (GNU gettext, 2.3).
+    The locale comes from the first of LC_ALL, LC_MESSAGES and LANG that is set (POSIX, 8.2). Unless it is C or POSIX,
+    the languages listed in LANGUAGE take precedence (GNU gettext, 2.3).
     """
     if spoken := _spoken.get():
         return spoken
@@ -74,7 +74,7 @@ def command_language() -> str:
 
 
 def _known(name: str) -> str:
-    """Return our language of a locale: ``de`` for ``de_AT.UTF-8``, ``pt-BR`` for ``pt_PT``; "" when there is none."""
+    """Return our language for a locale: ``de`` for ``de_AT.UTF-8``, ``pt-BR`` for ``pt_PT``; "" if there is none."""
     tag = name.partition(".")[0].partition("@")[0].replace("_", "-").lower()
     begin = tag.partition("-")[0]
     return next((each for each in LANGUAGES if each.lower().partition("-")[0] == begin), "")
@@ -82,7 +82,7 @@ def _known(name: str) -> str:
 
 @contextmanager
 def in_english() -> Iterator[None]:
-    """Write everything in this block in English: for programs, and for what is stored."""
+    """Use English in this block, for programs and for texts that are stored."""
     token = _spoken.set("en")
     try:
         with i18n.in_english():
@@ -93,27 +93,27 @@ def in_english() -> Iterator[None]:
 
 @contextmanager
 def speaking() -> Iterator[None]:
-    """Have what pages say, such as the message of a ``Rejected``, said in the command's language in this block.
+    """Use the command's language in this block for texts of pages, such as the message of a ``Rejected``.
 
-    Only around what returns texts: what is stored meanwhile would be in that language, too.
+    Only use it around code that returns texts, since anything stored in the block would be in that language, too.
     """
     with i18n.in_language(command_language()):
         yield
 
 
 def gettext(text: str, /, **facts: Any) -> str:
-    """Return ``text`` in the command's language with ``facts`` filled in: numbers grouped, times in UTC."""
+    """Return ``text`` in the command's language, formatted with ``facts``: integers grouped, times in UTC."""
     return _filled(i18n.catalog(command_language()).gettext(text), facts)
 
 
 def ngettext(one: str, many: str, count: int, /, **facts: Any) -> str:
-    """Return the form of the text that ``count`` asks for; ``{count}`` in it is the number."""
+    """Return the singular or plural form for ``count``, translated; ``{count}`` in it is the number."""
     form = i18n.catalog(command_language()).ngettext(one, many, count)
     return _filled(form, {"count": count} | facts)
 
 
 def number_text(count: int) -> str:
-    """Return a whole number for people, grouped as the language groups it."""
+    """Return an integer with the language's digit grouping."""
     tag = command_language()
     return f"{count:,}" if tag == "en" else i18n.number_text(count, tag)
 
@@ -129,21 +129,21 @@ def _filled(text: str, facts: Mapping[str, Any]) -> str:
 
 
 def table(heads: Iterable[str], rooms: Iterable[int]) -> terminal.Table:
-    """Return a table with translated heads; see ``terminal.Table``."""
+    """Return a table with translated headings; see ``terminal.Table``."""
     return terminal.Table([gettext(head) for head in heads], list(rooms))
 
 
 def paragraphs(text: str) -> list[str]:
-    """Return the paragraphs of a docstring, each in one line, as catalogs have them."""
+    """Return the paragraphs of a docstring, each as one line, as they appear in the catalogs."""
     return [" ".join(each.split()) for each in inspect.cleandoc(text).split("\n\n") if each.strip()]
 
 
 def prepare() -> None:
-    """Have click say its own texts in the command's language, and let no terminal stop at a letter it doesn't have."""
+    """Translate click's own texts, and keep output from failing on characters the terminal can't encode."""
     tag = command_language()
     if tag == "en":
         return
-    os.environ["LANGUAGE"] = tag.replace("-", "_")  # what gettext of the standard library reads, which click uses
+    os.environ["LANGUAGE"] = tag.replace("-", "_")  # read by the standard library's gettext, which click uses
     catalogs.bindtextdomain(catalogs.textdomain(), str(i18n.FOLDER))
     for stream in (sys.stdout, sys.stderr):
         reconfigure: Callable[..., None] | None = getattr(stream, "reconfigure", None)
@@ -152,20 +152,20 @@ def prepare() -> None:
 
 
 class TranslatedContext(click.Context):
-    """A context whose help is laid out by the columns that letters take."""
+    """A context whose help is formatted by display width."""
 
     def make_formatter(self) -> click.HelpFormatter:
-        """As click, in English. Otherwise lines are broken where that language allows it."""
+        """Return click's formatter for English, and one that breaks lines where the language allows it otherwise."""
         if command_language() == "en":
             return super().make_formatter()
         return ColumnFormatter(width=self.terminal_width, max_width=self.max_content_width)
 
 
 class ColumnFormatter(click.HelpFormatter):
-    """Writes help in languages whose letters can take two columns, and that put no blanks between words."""
+    """Formats help in languages with double-width characters and without spaces between words."""
 
     def write_text(self, text: str) -> None:
-        """As click does: each paragraph on its own."""
+        """Write paragraphs like click."""
         indent = " " * self.current_indent
         blocks = ["\n".join(indent + line for line in self._lines(each)) for each in text.split("\n\n")]
         self.write("\n\n".join(blocks) + "\n")
@@ -174,7 +174,7 @@ class ColumnFormatter(click.HelpFormatter):
         return terminal.wrapped(text, self.width - self.current_indent)
 
     def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
-        """As click does: what it is, and behind that what is said of it."""
+        """Write a definition list like click."""
         listed = list(rows)
         first = min(max(terminal.columns(name) for name, _ in listed), col_max) + col_spacing
         for name, text in listed:
@@ -189,30 +189,30 @@ class ColumnFormatter(click.HelpFormatter):
 
 
 class TranslatedCommand(click.Command):
-    """A command whose help is translated when it is shown. Its docstring is marked by being one; options by ``N_``."""
+    """A command whose help is translated when shown. Docstrings are extracted automatically, options need ``N_``."""
 
     context_class = TranslatedContext
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """As click, after its own texts were prepared."""
+        """Return click's context after translating its texts."""
         prepare()
         return super().make_context(info_name, args, parent, **extra)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """As click, in the command's language."""
+        """Write click's help in the command's language."""
         super(TranslatedCommand, self._translated()).format_help(ctx, formatter)
 
     def get_short_help_str(self, limit: int = 45) -> str:
-        """As click, in the command's language."""
+        """Return click's short help in the command's language."""
         translated = self._translated()
         if command_language() != "en" and translated.help:
             translated.short_help = _SENTENCE.split(translated.help)[0]
         return super(TranslatedCommand, translated).get_short_help_str(limit)
 
     def _translated(self) -> TranslatedCommand:
-        """Return a copy in the command's language; itself in English."""
+        """Return a copy in the command's language; the command itself for English."""
         if command_language() == "en":
             return self
         translated = copy.copy(self)
@@ -222,7 +222,7 @@ class TranslatedCommand(click.Command):
 
 
 def gettext_as_it_is(text: str) -> str:
-    """Return a text in the command's language; braces in it are braces."""
+    """Return a text in the command's language without formatting it, so braces are literal."""
     return i18n.catalog(command_language()).gettext(text)
 
 
@@ -235,6 +235,6 @@ def _with_help(param: click.Parameter) -> click.Parameter:
 
 
 class TranslatedGroup(TranslatedCommand, click.Group):
-    """A group of such commands."""
+    """A group of translated commands."""
 
     command_class = TranslatedCommand

@@ -1,16 +1,16 @@
-"""Rejected and ReauthenticationRequired: expected refusals. Anything else that is raised is a 500."""
+"""Rejected and ReauthenticationRequired: expected rejections. Any other exception is a 500."""
 
 from collections.abc import Sequence
 from typing import Any
 
 
 class Rejected(Exception):
-    """An expected no, which a person or a program can act on. What was recorded before it is kept.
+    """An expected rejection that a user or API client can act on. What was recorded before it is committed.
 
-    :ivar code: stable for programs, lower case: ``"invalid_password_code"``; its words stand in ``app.web.messages``
-    :ivar field: the form field it belongs to, or "" for the form as a whole
-    :ivar status: the HTTP status of the answer, 400 to 499
-    :ivar facts: values for the words and for the answer, such as ``retry_after=30``; never a secret
+    :ivar code: stable lower-case code for API clients, ``"invalid_password_code"``; texts are in ``app.web.messages``
+    :ivar field: form field it belongs to, or "" for the whole form
+    :ivar status: HTTP status of the response, 400 to 499
+    :ivar facts: values for the text and the response, such as ``retry_after=30``; never a secret
     """
 
     def __init__(self, code: str, field: str = "", status: int = 400, **facts: Any) -> None:
@@ -22,14 +22,15 @@ class Rejected(Exception):
 
 
 class ReauthenticationRequired(Exception):
-    """A sensitive step was asked for, and the last proof of who is there is too old for it, or too weak (ASVS 7.5.1).
+    """A sensitive operation was requested, but the last authentication is too old or too weak for it (ASVS 7.5.1).
 
-    An exception, so that a package can ask for a new proof without knowing where that is given.
-    :ivar methods: names of what the person has set up by which a proof would do
-    :ivar too_weak: whether there is a recent proof, and only not strong enough
-    :ivar said_as: the methods as a sentence has them: ``your passkey``
-    :ivar has_passkey: whether a passkey is among the methods
-    :ivar back: the path to which a browser comes back with it, or "" for the one that was asked for
+    It is an exception so that any package can require reauthentication without knowing where it takes place.
+
+    :ivar methods: names of the user's methods that would be sufficient
+    :ivar too_weak: whether the last authentication is recent enough, but not strong enough
+    :ivar said_as: the methods as part of a sentence: ``your passkey``
+    :ivar has_passkey: whether the methods include a passkey
+    :ivar back: path to which a browser returns afterwards, or "" for the requested one
     """
 
     def __init__(

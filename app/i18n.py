@@ -1,6 +1,6 @@
-"""Texts, dates and lists in the reader's language: gettext catalogs, formats by Babel (ADR 45).
+"""Texts, dates and lists in the reader's language: gettext catalogs, and formats from Babel (ADR 45).
 
-Values stand in braces, ``_("Sent to {email}.", email=email)``, in Python and in templates alike.
+Placeholders are in braces, ``_("Sent to {email}.", email=email)``, in Python as well as in templates.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "translations"
 COOKIE = "latchkey_language"
-"""The cookie of a language that was chosen here."""
+"""Cookie with the language chosen here."""
 
 ASKED = "latchkey_asked_language"
-"""The cookie of a language that an app asks for, which goes before what the browser accepts."""
+"""Cookie with the language requested by an app. It takes precedence over Accept-Language."""
 
 RIGHT_TO_LEFT = frozenset({"ar"})
 LONGEST_HEADER = 200
-"""Characters of Accept-Language that are read."""
+"""Maximum characters of Accept-Language that are parsed."""
 
 _LOCALES = {"en": "en_GB"}
-"""Languages whose dates follow a region's habits: 23 Nov 2026, 07:56."""
+"""Languages that use a region's date format: 23 Nov 2026, 07:56."""
 
 _spoken: ContextVar[str] = ContextVar("spoken_language", default="")
 
 
 def init_app(app: Flask) -> None:
-    """Give templates ``_``, ``ngettext`` and ``pgettext``, and load each catalog once, so that a broken one is found.
+    """Add functions and filters to templates, and load each catalog, so that a broken one is detected at startup.
 
     :raises OSError: when a catalog can't be read
     """
@@ -65,36 +65,36 @@ def N_(text: str) -> str:  # noqa: N802 - gettext's own name, which extraction k
 
 
 def gettext(text: str, **facts: Any) -> str:
-    """Return ``text`` in the reader's language with ``facts`` filled in."""
+    """Return ``text`` in the reader's language, formatted with ``facts``."""
     return _catalog(language()).gettext(text).format(**facts)
 
 
 def ngettext(one: str, many: str, count: int, **facts: Any) -> str:
-    """Return the form of the text that ``count`` asks for; ``{count}`` in it is the number."""
+    """Return the singular or plural form for ``count``, translated; ``{count}`` in it is the number."""
     return _catalog(language()).ngettext(one, many, count).format(count=count, **facts)
 
 
 def pgettext(context: str, text: str, **facts: Any) -> str:
-    """Return ``text`` as it is said in ``context``: one English word may be several elsewhere."""
+    """Return ``text`` translated for ``context``, as one English word may have several translations."""
     return _catalog(language()).pgettext(context, text).format(**facts)
 
 
 def language() -> str:
-    """Return the reader's language: the one that ``speaking`` sets, the request's, or the service's first.
+    """Return the reader's language: the one set by ``speaking``, the request's, or the service's first.
 
-    Without an app there are no settings, and it is English.
+    Without an app there are no settings, so it is English.
     """
     return _spoken.get() or (_of_request() or default_language() if has_app_context() else "en")
 
 
 def default_language() -> str:
-    """Return the language for readers of whom no other is known."""
+    """Return the language for readers whose language is unknown."""
     return str(settings.languages[0])
 
 
 @contextmanager
 def speaking(tag: str) -> Iterator[None]:
-    """Write everything in this block in ``tag``; in the service's first language when ``tag`` isn't offered."""
+    """Use the language ``tag`` in this block; the service's first language if ``tag`` isn't offered."""
     token = _spoken.set(tag if tag in settings.languages else default_language())
     try:
         yield
@@ -104,7 +104,7 @@ def speaking(tag: str) -> Iterator[None]:
 
 @contextmanager
 def in_language(tag: str) -> Iterator[None]:
-    """Write everything in this block in ``tag``, one of our languages, whether the service offers it or not."""
+    """Use ``tag``, one of our languages, in this block, whether the service offers it or not."""
     token = _spoken.set(tag)
     try:
         yield
@@ -113,14 +113,14 @@ def in_language(tag: str) -> Iterator[None]:
 
 
 def in_english() -> AbstractContextManager[None]:
-    """Write everything in this block in English, offered or not: for what is stored."""
+    """Use English in this block, offered or not, for texts that are stored."""
     return in_language("en")
 
 
 def _of_request() -> str:
-    """Return the request's language: the signed-in user's, the cookie's, or the first that the browser accepts.
+    """Return the request's language: the signed-in user's, the cookie's, or the browser's preferred one.
 
-    It looks nobody up: before the session is read there is no user yet.
+    This doesn't load the user. Until the session has been read, there is none.
     """
     request = current_request()
     if request is None:
@@ -135,9 +135,9 @@ def _of_request() -> str:
 
 
 def request_language(request: Request) -> str:
-    """Return the language of the request itself, whoever sent it: a cookie's, or the first that is accepted.
+    """Return the language of the request regardless of the user: a cookie's, or the browser's preferred one.
 
-    What an app asks for comes after what the reader has chosen, with this request or an earlier one.
+    The language requested by an app, with this request or an earlier one, comes after the one chosen by the reader.
     """
     cookies, prefix = request.cookies, settings.cookie_prefix
     for chosen in (cookies.get(prefix + COOKIE), g.get("asked_language"), cookies.get(prefix + ASKED)):
@@ -147,7 +147,7 @@ def request_language(request: Request) -> str:
 
 
 def first_offered(tags: Sequence[str]) -> str:
-    """Return the language that the first of these BCP 47 tags names and that we have, whatever its region, or ""."""
+    """Return the first offered language among these BCP 47 tags, ignoring regions if necessary, or ""."""
     named = (LanguageAccept([(tag, 1), (tag.partition("-")[0], 0.5)]) for tag in tags if tag != "*")
     return next((found for accepted in named if (found := accepted.best_match(settings.languages))), "")
 
@@ -158,27 +158,27 @@ def _first_accepted(header: str, offered: Sequence[str]) -> str:
 
 
 def direction(tag: str) -> str:
-    """Return ``rtl`` or ``ltr``, as the ``dir`` attribute has it."""
+    """Return ``rtl`` or ``ltr``, for the ``dir`` attribute."""
     return "rtl" if tag in RIGHT_TO_LEFT else "ltr"
 
 
 def isolated(text: str) -> str:
-    """Return ``text`` so that signs at its ends keep their side where the language runs from right to left (UAX 9)."""
+    """Return ``text`` isolated, so that punctuation at its ends stays in place in right-to-left languages (UAX 9)."""
     return f"\u2068{text}\u2069" if direction(language()) == "rtl" else text
 
 
 def language_name(tag: str) -> str:
-    """Return what a language is called in itself: ``Deutsch``."""
+    """Return a language's name in that language: ``Deutsch``."""
     return LANGUAGES[tag]
 
 
 def catalog(tag: str) -> catalogs.NullTranslations:
-    """Return the catalog of one of our languages, which is read when it is first asked for."""
+    """Return the catalog of one of our languages, loaded on first use."""
     return _catalog(tag)
 
 
 def number_text(count: int, tag: str = "") -> str:
-    """Return a whole number as a language groups it: ``12.345`` in German. Without a language it is the reader's."""
+    """Return an integer with a language's digit grouping: ``12.345`` in German. Defaults to the reader's language."""
     from babel import numbers
 
     return str(numbers.format_decimal(count, locale=_locale(tag or language())))
@@ -198,12 +198,12 @@ def _locale(tag: str) -> Locale:
 
 
 def territories_in(tag: str) -> Mapping[str, str]:
-    """Return what countries are called in a language, by their code (ISO 3166)."""
+    """Return the names of countries in a language, by code (ISO 3166)."""
     return _locale(tag).territories
 
 
 def datetime_text(moment: datetime) -> str:
-    """Return a time for people: ``23 Nov 2026, 07:56 UTC``."""
+    """Return a formatted date and time: ``23 Nov 2026, 07:56 UTC``."""
     return _datetime_pattern(language()).replace("{0}", time_text(moment)).replace("{1}", date_text(moment))
 
 
@@ -213,12 +213,12 @@ def _datetime_pattern(tag: str) -> str:
 
 
 def time_text(moment: datetime) -> str:
-    """Return a time of day for people, to the full minute: ``07:56 UTC``."""
+    """Return a formatted time of day, without seconds: ``07:56 UTC``."""
     return f"{moment:%H:%M} UTC"
 
 
 def date_text(moment: datetime) -> str:
-    """Return a day for people: ``23 Nov 2026``."""
+    """Return a formatted date: ``23 Nov 2026``."""
     return _day_text(moment.date(), language())
 
 
@@ -228,27 +228,27 @@ def _day_text(day: date, tag: str) -> str:
 
 
 def day_text(day: date) -> str:
-    """Return a day as a heading has it: ``Monday, 23 November 2026``."""
+    """Return a date in long form, for headings: ``Monday, 23 November 2026``."""
     return str(dates.format_date(day, "full", locale=_locale(language())))
 
 
 def any_of(parts: Sequence[str]) -> str:
-    """Return parts as alternatives: ``an app, a passkey or a code``."""
+    """Join parts with "or": ``an app, a passkey or a code``."""
     return lists.format_list(list(parts), style="or", locale=_locale(language()))
 
 
 def all_of(parts: Sequence[str]) -> str:
-    """Return parts together: ``an app, a passkey and a code``."""
+    """Join parts with "and": ``an app, a passkey and a code``."""
     return lists.format_list(list(parts), locale=_locale(language()))
 
 
 def names_of(names: Sequence[str], titles: Mapping[str, str]) -> str:
-    """Return what things are called, by ``titles`` that are marked, as one list."""
+    """Return a list of translated titles. ``titles`` are marked for translation."""
     return all_of([gettext(titles.get(name, name)) for name in names])
 
 
 def browser_text(label: str) -> str:
-    """Return what a browser and its system are called, by their label: ``Firefox on Linux``."""
+    """Return a browser's label in the reader's language: ``Firefox on Linux``."""
     name, on, system = label.partition(" on ")
     if name == user_agents.UNKNOWN:
         name = gettext("Unknown browser")
@@ -260,11 +260,11 @@ def browser_text(label: str) -> str:
 
 
 SPANS = (("day", 86400, 2), ("hour", 3600, 2), ("minute", 60, 1), ("second", 1, 0))
-"""Units of time, in seconds, and from how many of each it is used."""
+"""Units of time, their length in seconds, and the minimum count from which each is used."""
 
 
 def span_text(seconds: float) -> str:
-    """Return a span of time, rounded up: ``2 minutes``."""
+    """Return a formatted duration, rounded up: ``2 minutes``."""
     unit, size, _ = next(span for span in SPANS if seconds >= span[1] * span[2])
     whole = -(-int(seconds) // size)
     return str(units.format_unit(whole, f"duration-{unit}", "long", locale=_locale(language())))
@@ -286,7 +286,7 @@ def _context_in_template(context: EvalContext, about: str, text: str, **facts: A
 
 
 def _filled(context: EvalContext, text: str, facts: dict[str, Any]) -> str:
-    """Fill in ``facts``: escaped in HTML, where the text itself may have tags, and as they are in plain text."""
+    """Format a text with ``facts``: escaped in HTML, where the text itself may contain tags, else unchanged."""
     if facts or "{" in text:
         return Markup(text).format(**facts) if context.autoescape else text.format(**facts)  # noqa: S704 - from our catalogs
     return Markup(text) if context.autoescape else text  # noqa: S704 - from our catalogs

@@ -1,7 +1,7 @@
-"""What this process counts and times: declared here, counted where it happens, read by a scrape.
+"""Metrics of this process: declared here, incremented where things happen, and read by a scrape.
 
-Off until ``turn_on``: counting is then one comparison. Each metric has a bounded number of series, so that nothing a
-stranger types can make more of them. docs/monitoring.md says what each one means.
+Off until ``turn_on``; while off, incrementing costs one comparison. Each metric has a bounded number of series, so that
+user input can't create more of them. docs/monitoring.md explains each metric.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 OTHER: Final = "other"
-"""Stands for every label value beyond the bound."""
+"""Replaces all label values beyond the limit."""
 
 METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-"""Methods that are counted by name; a client may send any word."""
+"""Methods counted by name, since clients may send any word."""
 
 _ALL: list[Metric] = []
 _registry: CollectorRegistry | None = None
 
 _until_kept: ContextVar[list[tuple[Counter, tuple[str, ...]]] | None] = ContextVar("until_kept", default=None)
-"""What the request under way has to count once its transaction is kept."""
+"""Increments to apply when the current request's transaction is committed."""
 
 
 class Metric:
     """A metric of this process.
 
-    :param most: how many sets of label values it has before further ones become ``other``
-    :param from_zero: sets of label values that are shown before the first time: Prometheus sees no rise to 1 from
-        nothing
+    :param most: maximum number of label sets; further ones become ``other``
+    :param from_zero: label sets to export from the start, because Prometheus doesn't count a series that first appears
+        with the value 1 as an increase
     """
 
     kind = ""
@@ -50,21 +50,21 @@ class Metric:
         _ALL.append(self)
 
     def start(self, registry: CollectorRegistry) -> None:
-        """Begin to count, from zero, for ``registry``."""
+        """Start counting from zero, in ``registry``."""
         self._children = {}
         self._metric = self._made(registry)
         for values in self.from_zero:
             self._child(values)
 
     def stop(self) -> None:
-        """Count no more."""
+        """Stop counting."""
         self._metric = None
 
     def _made(self, registry: CollectorRegistry) -> Any:
         raise NotImplementedError
 
     def _child(self, values: tuple[str, ...]) -> Any:
-        """Return the series of these label values. Two threads may both make it: the library has one of each."""
+        """Return the series for these label values. Concurrent calls are safe: the library only keeps one of each."""
         if (child := self._children.get(values)) is not None:
             return child
         if len(self._children) >= self.most:
@@ -75,7 +75,7 @@ class Metric:
 
 
 class Counter(Metric):
-    """Counts up; its series end in ``_total``."""
+    """A monotonic counter. Its series end in ``_total``."""
 
     kind = "counter"
 
@@ -85,12 +85,12 @@ class Counter(Metric):
         return Made(self.name, self.help_text, self.labels, registry=registry)
 
     def count(self, *values: str, by: float = 1) -> None:
-        """Count something that has happened, whatever becomes of the transaction under way."""
+        """Count something immediately, whether or not the current transaction is committed."""
         if self._metric is not None:
             self._child(values).inc(by)
 
     def count_when_kept(self, *values: str) -> None:
-        """Count something when the request's transaction is kept; at once outside a request."""
+        """Count something when the request's transaction is committed; immediately outside of a request."""
         if self._metric is None:
             return
         waiting = _until_kept.get()
@@ -101,7 +101,7 @@ class Counter(Metric):
 
 
 class Histogram(Metric):
-    """Seconds, in ``buckets``."""
+    """A histogram of durations in seconds."""
 
     kind = "histogram"
 
@@ -115,26 +115,26 @@ class Histogram(Metric):
         return Made(self.name, self.help_text, self.labels, buckets=self.buckets, registry=registry)
 
     def observe(self, seconds: float, *values: str) -> None:
-        """Count something that took so long."""
+        """Record a duration."""
         if self._metric is not None:
             self._child(values).observe(seconds)
 
 
 def is_on() -> bool:
-    """Say whether this process counts."""
+    """Return whether metrics are on in this process."""
     return _registry is not None
 
 
 def turn_on() -> CollectorRegistry:
-    """Count from now on, from zero; return the registry that holds the figures of this process.
+    """Start counting from zero; return the registry with the metrics of this process.
 
-    Where PROMETHEUS_MULTIPROC_DIR is set, they are in files of that directory instead, and a
-    ``MultiProcessCollector`` reads those of all processes. Call it after a fork, never before one.
+    If PROMETHEUS_MULTIPROC_DIR is set, values are in files in that directory instead, and a ``MultiProcessCollector``
+    reads those of all processes. Call this after forking, never before.
     """
     global _registry
     from prometheus_client import CollectorRegistry, disable_created_metrics
 
-    # When each series began would be twice as many of them, and nothing of ours asks for it.
+    # Creation times would double the number of series, and we don't use them.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     _registry = CollectorRegistry()
     for metric in _ALL:
@@ -143,7 +143,7 @@ def turn_on() -> CollectorRegistry:
 
 
 def turn_off() -> None:
-    """Count no more."""
+    """Stop counting."""
     global _registry
     _registry = None
     for metric in _ALL:
@@ -151,18 +151,18 @@ def turn_off() -> None:
 
 
 def declared() -> list[Metric]:
-    """Return every metric there is."""
+    """Return all declared metrics."""
     return list(_ALL)
 
 
 def begin_request() -> None:
-    """Let what is counted ``count_when_kept`` wait for the end of the request."""
+    """Defer ``count_when_kept`` to the end of the request."""
     if _registry is not None:
         _until_kept.set([])
 
 
 def end_request(*, kept: bool) -> None:
-    """Count what has waited, unless the transaction was rolled back."""
+    """Apply the deferred counts unless the transaction was rolled back."""
     waiting = _until_kept.get()
     if waiting is not None:
         _until_kept.set(None)

@@ -1,6 +1,6 @@
-"""Request ids, support ids, and one JSON log line for each request.
+"""Request ids, support ids, and one log line per request.
 
-Logged are route templates, never raw paths or queries: a link's path is a secret.
+Log lines contain route templates, never raw paths or queries, because a link's path is a secret.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from app.web.client import UNKNOWN, client_address, forwarded
 from app.web.headers import MACHINES_ASK
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
-"""What a proxy's request id may look like: it stands in log lines and events as it came."""
+"""Format of request ids accepted from a proxy. They appear unchanged in log lines and events."""
 
 SAY_AGAIN = 3600.0
-"""Seconds between two warnings that addresses of callers can't be read."""
+"""Seconds between two warnings that client addresses can't be determined."""
 
 _said_at: dict[str, float] = {}
-"""When this process last gave that warning, by its reason."""
+"""When this process last logged that warning, by reason."""
 
 _bound: dict[str, Any] = {}
-"""The request log, bound when logging is configured and not with every line."""
+"""The request logger, bound once when logging is configured instead of for every line."""
 
 
 def configure_logging(level: str, form: str, replica: str = "") -> None:
-    """Send every log line of this process to standard error.
+    """Write all log lines of this process to standard error.
 
     :param form: ``json`` or ``text``
-    :param replica: what each JSON line says of where it comes from
+    :param replica: name of this replica, added to each JSON line
     """
 
     def where(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def configure_logging(level: str, form: str, replica: str = "") -> None:
 
 
 def count_trouble(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Count a warning or an error, of ours or of a library, and let it go on: whatever breaks shows in one figure."""
+    """Count warnings and errors, ours or a library's, so that one metric shows all trouble. A structlog processor."""
     level = event["level"]
     if level == "warning":
         metrics.LOGGED.count("warning")
@@ -94,12 +94,12 @@ def count_trouble(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str
 
 
 def bind_request_log() -> None:
-    """Bind the request log to what logging is configured as now."""
+    """Bind the request logger to the current logging configuration."""
     _bound["log"] = structlog.get_logger("latchkey.request").bind()
 
 
 def begin_request() -> None:
-    """Give the request its ids and note where it came from (a ``before_request`` function)."""
+    """Set the request's ids and client address (a ``before_request`` function)."""
     g.began = time.perf_counter()
     metrics.begin_request()
     g.request_id = request_id(request.environ, settings.trusted_proxies)
@@ -110,13 +110,13 @@ def begin_request() -> None:
 
 
 def request_id(environ: Mapping[str, str], trusted_proxies: int) -> str:
-    """Return the id that a trusted proxy gave this request (X-Request-ID), else a new one."""
+    """Return the request id set by a trusted proxy (X-Request-ID), else a new one."""
     given = environ.get("HTTP_X_REQUEST_ID", "") if trusted_proxies > 0 else ""
     return given if REQUEST_ID.fullmatch(given) else secrets.row_id()
 
 
 def warn_of_unknown_address(environ: Mapping[str, str], trusted_proxies: int) -> None:
-    """Say once an hour that callers have no address we can read: all of them share one strict limit."""
+    """Warn once an hour that client addresses can't be determined, because such clients share one strict limit."""
     entries = len(forwarded(environ))
     reason = "too_few_entries" if entries < trusted_proxies else "unreadable"
     now = time.monotonic()
@@ -151,7 +151,7 @@ def end_request(response: Response) -> Response:
 
 
 def init_app(app: Flask) -> None:
-    """Configure logging and observe every request of ``app``."""
+    """Configure logging, and log every request of ``app``."""
     configured = app.extensions["latchkey.settings"]
     configure_logging(configured.log_level, configured.log_format, configured.replica)
     for warning in configured.noticed:

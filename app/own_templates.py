@@ -1,6 +1,6 @@
-"""Templates: the operator's own win over ours, and ours are used where an own one fails.
+"""Custom templates: the operator's override ours, and ours are the fallback if a custom one fails.
 
-A page is never missing because of a template: a sign-in that fails for everyone is worse than one that looks like ours.
+A broken template never breaks a page: a sign-in that fails for everyone is worse than one with the default look.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 PREFIX = "builtin"
-"""``{% extends "builtin/base.html" %}`` is our template, also from one that takes its place."""
+"""``{% extends "builtin/base.html" %}`` refers to our template, even in a custom one that overrides it."""
 
 _FALLBACK = "latchkey.builtin_templates"
 
 
 def init_app(app: Flask) -> None:
-    """Look for templates in ``LATCHKEY_TEMPLATES_FOLDER`` first, if it is set."""
+    """Look up templates in ``LATCHKEY_TEMPLATES_FOLDER`` first, if it is set."""
     if folder := folder_of(app):
         ours = FileSystemLoader(str(Path(app.root_path) / "templates"))
         app.jinja_loader = ChoiceLoader([_OwnLoader(folder), ours, PrefixLoader({PREFIX: ours})])
 
 
 class _OwnLoader(FileSystemLoader):
-    """Reads the operator's templates; one that can't be read is a fault of that template like any other."""
+    """Loads custom templates. One that can't be read counts as a template error like any other."""
 
     def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
-        """Return source, file, and whether it is still the same. Raises TemplateNotFound, TemplateSyntaxError."""
+        """Return source, file, and a check whether it is unchanged. Raises TemplateNotFound, TemplateSyntaxError."""
         try:
             return super().get_source(environment, template)
         except TemplateNotFound:
@@ -48,13 +48,13 @@ class _OwnLoader(FileSystemLoader):
 
 
 def folder_of(app: Flask) -> str:
-    """Return the whole path of the operator's templates; "" for none."""
+    """Return the absolute path of the custom templates; "" for none."""
     folder = app.extensions["latchkey.settings"].templates_folder
     return str(Path(folder).resolve()) if folder else ""
 
 
 def render(name: str, context: dict[str, Any]) -> str:
-    """Return a template with its values. When an own one fails, say so in the log and return what ours says."""
+    """Render a template. If a custom one fails, log the error and render ours."""
     app = this_app()
     try:
         return app.jinja_env.get_template(name).render(context)
@@ -69,7 +69,7 @@ def render(name: str, context: dict[str, Any]) -> str:
 
 
 def place_of(error: Exception, folder: str) -> tuple[str, int]:
-    """Return file and line of the operator's template that ``error`` comes from; "" and 0 when it is none's."""
+    """Return file and line of the custom template that caused ``error``; "" and 0 if none did."""
     if isinstance(error, TemplateSyntaxError):
         places = [(error.filename or "", error.lineno)]
     else:
@@ -78,13 +78,13 @@ def place_of(error: Exception, folder: str) -> tuple[str, int]:
 
 
 def describe(error: Exception) -> str:
-    """Return what is wrong with a template, without a value: ``UndefinedError: 'nmae' is undefined``."""
+    """Describe a template error without revealing values: ``UndefinedError: 'nmae' is undefined``."""
     known = type(error).__module__.startswith("jinja2")
     return f"{type(error).__name__}: {error}" if known else type(error).__name__
 
 
 def _built_in(app: Flask) -> Environment:
-    """Return an environment that knows our templates only. It is made when the first own one fails."""
+    """Return an environment with only our templates, created when a custom one first fails."""
     if _FALLBACK not in app.extensions:
         ours = FileSystemLoader(str(Path(app.root_path) / "templates"))
         app.extensions[_FALLBACK] = app.jinja_env.overlay(loader=ours)

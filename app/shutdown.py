@@ -10,7 +10,7 @@ Handler = Callable[[int, FrameType | None], None]
 
 
 def event_set_by(*signals: signal.Signals) -> threading.Event:
-    """Return an event that is set once this process is sent one of ``signals``. To be called in the main thread."""
+    """Return an event that is set when this process receives one of ``signals``. Call it in the main thread."""
     stop = threading.Event()
     handler = handler_that(stop.set)
     for each in signals:
@@ -19,11 +19,11 @@ def event_set_by(*signals: signal.Signals) -> threading.Event:
 
 
 def handler_that(act: Callable[[], object]) -> Handler:
-    """Return a handler of signals that has ``act`` called, by a thread of its own, at the first of them.
+    """Return a signal handler that has a separate thread call ``act`` on the first signal.
 
-    The handler itself does not: it runs in the midst of what the main thread does. When that is the beginning or end
-    of a wait for an event that ``act`` sets, setting it waits for a lock that its own thread holds, forever.
-    ``SimpleQueue.put`` may be called there.
+    The handler doesn't call it directly because it interrupts the main thread at any point. If that is just entering or
+    leaving a wait for an event that ``act`` sets, setting it would deadlock on a lock its own thread holds.
+    ``SimpleQueue.put`` is reentrant and safe to call there.
     """
     asked: SimpleQueue[int] = SimpleQueue()
 

@@ -1,6 +1,6 @@
-"""Spans of what this process does, for who asked for them; nothing at all unless ``enable`` was called.
+"""Trace spans of this process. A no-op unless ``enable`` was called.
 
-A span holds names of ours and figures: never a code, a token, an address, or the path of a request.
+A span only contains our own names and numbers, never a code, a token, an address, or the path of a request.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ _making = Lock()
 
 
 def enable(make: Callable[[], Any]) -> None:
-    """Record spans by the tracer that ``make`` returns. It is made with the first span: after every fork."""
+    """Record spans with the tracer returned by ``make``, which is called on the first span, after every fork."""
     global _make, _tracer
     _make, _tracer = make, None
 
 
 def disable() -> None:
-    """Record no more spans."""
+    """Stop recording spans."""
     global _make, _tracer
     _make = _tracer = None
 
 
 def tracer() -> Any:
-    """Return the tracer of this process; None when no spans are recorded."""
+    """Return this process's tracer; None if spans are not recorded."""
     global _tracer
     if _tracer is None and _make is not None:
         with _making:
@@ -41,9 +41,9 @@ def tracer() -> Any:
 
 @contextmanager
 def span(name: str, **attributes: Value) -> Iterator[Callable[[str, Value], object]]:
-    """Record a block as a span; it is given a function that adds an attribute. Names have "__" for a dot.
+    """Record a block as a span. Yields a function that adds an attribute.
 
-    Of an exception the span has the type alone.
+    Keyword names use "__" for a dot. Of an exception, only the type is recorded.
     """
     found = tracer()
     if found is None:

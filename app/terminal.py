@@ -1,4 +1,4 @@
-"""Text on a terminal: how many columns it takes, tables, and lines that are broken where a language allows it."""
+"""Terminal output: display width, tables, progress, and line breaks where a language allows them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _INVISIBLE = frozenset(("Mn", "Me", "Cf"))
 _WIDE = r"\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6"
 _OPENING, _CLOSING = r"「『（【", r"、。，．」』）】：；！？ー・々ぁぃぅぇぉっゃゅょァィゥェォッャュョ"
 _PIECE = rf"\s+|[{_OPENING}]*[{_WIDE}](?:[{_CLOSING}]|\.(?=\s|$))*|(?:(?![{_WIDE}])\S)+[{_CLOSING}]*"
-"""What a line is not broken within: a space, a wide sign with what opens before or closes after it, or a word.
+"""Unbreakable unit of a line: whitespace, a wide character with its opening and closing punctuation, or a word.
 
-It is compiled where it is used: a server, which loads this too, breaks no lines.
+It is compiled on use, because servers import this module but never wrap lines.
 """
 
 
 def columns(text: str) -> int:
-    """Return how many columns of a terminal ``text`` takes: signs of East Asian scripts take two (UAX 11)."""
+    """Return the display width of ``text`` in terminal columns: East Asian wide characters take two (UAX 11)."""
     if text.isascii():
         return len(text)
     return sum(0 if unicodedata.category(sign) in _INVISIBLE else _columns_of(sign) for sign in text)
@@ -34,13 +34,13 @@ def _columns_of(sign: str) -> int:
 
 
 def padded(text: str, room: int) -> str:
-    """Return ``text`` with blanks behind it up to ``room`` columns; before it when ``room`` is below 0."""
+    """Return ``text`` padded on the right to ``room`` columns; on the left if ``room`` is negative."""
     gap = " " * (abs(room) - columns(text))
     return gap + text if room < 0 else text + gap
 
 
 def wrapped(text: str, room: int) -> Iterator[str]:
-    """Yield lines of at most ``room`` columns, unless a word alone is longer."""
+    """Yield lines of at most ``room`` columns, unless a single word is longer."""
     line = ""
     for piece in re.findall(_PIECE, text):
         if line.strip() and columns(line + piece.rstrip()) > room:
@@ -52,9 +52,9 @@ def wrapped(text: str, room: int) -> Iterator[str]:
 
 
 def fields(rows: Iterable[tuple[str, object]], *, room: int = 0) -> Iterator[str]:
-    """Yield a line for each title with its value; values begin below each other, two columns after the longest title.
+    """Yield a line for each title and value. Values are aligned, two columns after the longest title.
 
-    :param room: columns that titles have at least
+    :param room: minimum width of titles in columns
     """
     listed = list(rows)
     widest = max([room, *(columns(title) for title, _ in listed)])
@@ -64,10 +64,11 @@ def fields(rows: Iterable[tuple[str, object]], *, room: int = 0) -> Iterator[str
 
 @contextmanager
 def counted(label: str, total: int | None) -> Iterator[Callable[[int, str | None], None]]:
-    """Show on standard error, if that is a terminal, how much is done.
+    """Show a progress bar on standard error, if that is a terminal.
 
-    What it gives takes how much more that is, and what is said beside it from now on.
-    :param total: all that is to be done; None where that isn't known
+    Yields a function that takes the amount of further progress and the text to show next to the bar from now on.
+
+    :param total: total amount; None if unknown
     """
     with click.progressbar(
         itertools.count() if total is None else None,
@@ -77,13 +78,13 @@ def counted(label: str, total: int | None) -> Iterator[Callable[[int, str | None
         hidden=not sys.stderr.isatty(),
         item_show_func=lambda said: None if said is None else str(said),
     ) as bar:
-        update: Any = bar.update  # typed as if what is said were what is counted
+        update: Any = bar.update  # click's types assume that the text is the current item
         yield update
 
 
 @contextmanager
 def status(doing: str) -> Iterator[Callable[[str], None]]:
-    """Show on standard error, if that is a terminal, what is being done: ``doing``, then what is said."""
+    """Show a status on standard error, if that is a terminal: first ``doing``, then texts passed to what it yields."""
     with click.progressbar(
         itertools.count(),
         bar_template="%(info)s",
@@ -96,10 +97,10 @@ def status(doing: str) -> Iterator[Callable[[str], None]]:
 
 
 class Table:
-    """Rows in columns that are as wide as is said, or as what stands above them.
+    """A table whose columns have a minimum width, or that of their heading if it is wider.
 
-    :param heads: what stands above each column
-    :param rooms: the least width of each; below 0 where it is aligned to the right
+    :param heads: headings of the columns
+    :param rooms: minimum widths; negative for right-aligned columns
     """
 
     def __init__(self, heads: Sequence[str], rooms: Sequence[int]) -> None:
@@ -108,7 +109,7 @@ class Table:
         self._rooms = [-each if room < 0 else each for each, room in zip(wide, rooms, strict=True)]
 
     def head(self) -> str:
-        """Return the first line."""
+        """Return the line with the headings."""
         return self.line(*self.heads)
 
     def line(self, *cells: object) -> str:

@@ -1,14 +1,14 @@
 """Browser and system names from User-Agent headers.
 
-A User-Agent header says what its sender likes, and part of it went into other people's mail. So nothing of
-the header itself is kept, shown or sent: only names from the two lists below.
+The sender controls the header, and parts of it used to end up in emails to other people. So the header itself is never
+stored, shown or sent, only names from the two lists below.
 """
 
 from functools import lru_cache
 
 UNKNOWN = "Unknown browser"
 IPHONE_OR_IPAD = "iPhone or iPad"
-MAX_LENGTH = 256  # characters of a header that are looked at; real ones name themselves within
+MAX_LENGTH = 256  # maximum characters of a header that are parsed; real ones identify themselves within that
 
 BROWSERS = {
     "Android": "Android Browser",
@@ -70,7 +70,7 @@ BROWSERS = {
     "curl": "curl",
     "okhttp": "okhttp",
 }
-"""The well-known browsers and programs, by the family that ua-parser finds, and what people call them."""
+"""Display names of well-known browsers and programs, by ua-parser's family."""
 
 SYSTEMS = {
     "Android": "Android",
@@ -87,21 +87,21 @@ SYSTEMS = {
     "Windows": "Windows",
     "iOS": IPHONE_OR_IPAD,
 }
-"""The well-known systems, in the same way."""
+"""Display names of well-known operating systems, by ua-parser's family."""
 
 LABELS = frozenset(
     name if system is None else f"{name} on {system}"
     for name in (*BROWSERS.values(), UNKNOWN)
     for system in (None, *SYSTEMS.values())
 )
-"""All that ``label`` ever returns."""
+"""All values that ``label`` can return."""
 
 
 def label(user_agent: str | None) -> str:
-    """Return the browser and system that a User-Agent header names, as "Firefox on Linux": one of ``LABELS``.
+    """Return browser and system of a User-Agent header, such as "Firefox on Linux"; always one of ``LABELS``.
 
-    A label stays what it is, so that what was stored as a header and what was stored as a label read alike.
-    A header is a claim: good for recognizing oneself, never for deciding anything. Never raises.
+    A label is returned unchanged, so that stored headers and stored labels can be read in the same way. A header is
+    only a claim, good enough to help users recognize their devices, but never to decide anything. Never raises.
     """
     return _label((user_agent or "")[:MAX_LENGTH])
 
@@ -110,7 +110,7 @@ def label(user_agent: str | None) -> str:
 def _label(user_agent: str) -> str:
     if user_agent in LABELS:
         return user_agent
-    # Imported here: its tables are heavy, and most processes never name a browser.
+    # Imported here because its tables are large, and most processes never need them.
     import ua_parser
 
     try:
@@ -124,6 +124,6 @@ def _label(user_agent: str) -> str:
 
 
 def is_same_system(one: str, other: str) -> bool:
-    """Say whether two browsers, by their labels, run on the same system, as far as the labels say."""
+    """Return whether the labels of two browsers name the same operating system."""
     system = label(one).partition(" on ")[2]
     return system != "" and system == label(other).partition(" on ")[2]
