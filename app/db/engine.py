@@ -119,7 +119,7 @@ def _hold(names: Sequence[str]) -> str:
 
 
 def has_written(conn: sa.Connection) -> bool:
-    """Return whether ``conn`` is in a transaction, which only writes begin."""
+    """Return whether ``conn`` is in a transaction, begun by a write or after ``serialize_on``."""
     return bool(conn.info.get(BEGUN))
 
 

@@ -87,7 +87,7 @@ class Outcome:
     due: datetime | None = None
     reason: str = ""
     counts: bool = True
-    """Whether it counts as an attempt. False if the message was released untried or its channel is paused."""
+    """Whether it counts as an attempt. False if the channel was paused, or the worker was busy or stopping."""
     provider: str = ""
     """Provider that accepted the message."""
 

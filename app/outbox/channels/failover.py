@@ -59,7 +59,7 @@ class Provider:
         self.health = Health()
 
     def admit(self) -> None:
-        """Let a message through. Raises Postponed if the breaker is open or the provider told us to wait."""
+        """Admit a message. Raises Postponed if the breaker is open, or the provider refuses us or asks us to wait."""
         if resting := self.gate.wait() or self.breaker.admit():
             raise Postponed(resting, self.gate.reason or "channel rests")
 
