@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+from sqlalchemy.dialects.postgresql import insert  # SQLite accepts this INSERT as well
 
 from app import clock
 from app.bounces.models import SnsDocument

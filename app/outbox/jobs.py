@@ -1,4 +1,4 @@
-"""Work of a worker other than delivering messages: jobs, periodic tasks and cleanups.
+"""Background work besides delivering messages: jobs, periodic tasks and cleanups.
 
 All three are functions that process a batch and return whether there may be more, and the same loop runs them
 (ADR 47). Worker heartbeats and the lock on cleanups are leases, rows that expire.

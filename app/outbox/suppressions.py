@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+from sqlalchemy.dialects.postgresql import insert  # SQLite accepts this INSERT as well
 
 from app import clock
 from app.audit import record, record_each

@@ -1,7 +1,7 @@
 """Rate limits by network address: per IPv4 address or IPv6 /64, with ten times the limit per /48; and penalties.
 
-Actions that a signed-in user could repeat in a loop are limited per account in the same way.
-Penalties are stored in the database, where every process sees them.
+Actions that a signed-in user could repeat in a loop are limited per account in the same way. Penalties are stored in
+the database, where every process sees them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+from sqlalchemy.dialects.postgresql import insert  # SQLite accepts this INSERT as well
 
 from app import clock, metrics
 from app.audit import record
@@ -95,7 +95,7 @@ def allow(name: str, address: str, *, about: str = "") -> None:
 
 
 def take_of_account(name: str, user_id: int) -> None:
-    """Count one action of an account, from any network address, towards the limit ``name``.
+    """Count one action of an account, from any network address, toward the limit ``name``.
 
     :param name: ``names``: changes of the display name
     :raises Rejected: as ``take``

@@ -64,7 +64,7 @@ class Provider:
             raise Postponed(resting, self.gate.reason or "channel rests")
 
     def failed(self, failure: Failed, *, rests: bool) -> None:
-        """Record a failure. If the provider is at fault, it counts toward opening the breaker; if not, it closes it."""
+        """Record a failure. It counts toward opening the breaker if the provider is at fault, else it closes it."""
         if failure.fault != PROVIDER:
             self.breaker.succeeded()
             return

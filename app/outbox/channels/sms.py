@@ -28,8 +28,7 @@ BUSY = frozenset((429, 503))
 """The provider didn't accept the message and may say when to retry (RFC 6585, section 4; RFC 9110, section 15.6.4)."""
 
 UNTAKEN = frozenset((408, 425))
-"""Temporary errors: the message was not accepted, but not because of its content (RFC 9110, section 15.5.9; RFC 8470).
-"""
+"""Temporary errors, not caused by the message, which was not accepted (RFC 9110, section 15.5.9; RFC 8470)."""
 
 LONGEST_BODY = 65536
 """Maximum bytes read of a response body."""
