@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import gettext as catalogs
 import inspect
+import io
 import os
 import re
 import sys
@@ -138,8 +139,26 @@ def paragraphs(text: str) -> list[str]:
     return [" ".join(each.split()) for each in inspect.cleandoc(text).split("\n\n") if each.strip()]
 
 
+class _ClosedInput(io.RawIOBase):
+    """Standard input that was closed when the command started, as with ``<&-``. In Python it is None then."""
+
+    def readable(self) -> bool:
+        """Return True, so that reads reach ``readinto``."""
+        return True
+
+    def readinto(self, _buffer: Any) -> int:
+        """Raise click.UsageError, which exits with status 2."""
+        said = gettext("This command reads standard input, which is closed. Connect it to a file, a pipe or a terminal.")
+        raise click.UsageError(said, click.get_current_context(silent=True))
+
+
 def prepare() -> None:
-    """Translate click's own texts, and keep output from failing on characters the terminal can't encode."""
+    """Translate click's own texts, and keep output from failing on characters the terminal can't encode.
+
+    Also prepare a closed standard input: only commands that read it fail.
+    """
+    if sys.stdin is None:
+        sys.stdin = io.TextIOWrapper(io.BufferedReader(_ClosedInput()), encoding="utf-8")
     tag = command_language()
     if tag == "en":
         return

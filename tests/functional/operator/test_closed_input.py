@@ -1,0 +1,67 @@
+"""Commands that read standard input, where it is closed: they say so, and leave no traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import click
+import pytest
+from flask.cli import ScriptInfo
+
+from tests.databases import KEY, ROOT
+
+pytestmark = pytest.mark.one_database
+
+SAID = "This command reads standard input, which is closed. Connect it to a file, a pipe or a terminal."
+
+
+@pytest.fixture
+def run_closed(monkeypatch, people):
+    """Runs a command with standard input closed; returns what click would exit with."""
+    people.open(email="ada@example.com")
+
+    def run(app, *words: str) -> click.UsageError:
+        monkeypatch.setattr(sys, "stdin", None)
+        with pytest.raises(click.UsageError) as raised:
+            app.cli.main(args=list(words), obj=ScriptInfo(create_app=lambda: app), standalone_mode=False)
+        return raised.value
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("clients", "digest", "--existing"),
+        ("clients", "create", "Album", "--redirect-uri", "https://album.example.com/cb", "--jwks", "-"),
+        ("users", "import", "-"),
+        ("users", "import", "--from", "flask-security", "--totp-secrets", "-", "/dev/null"),
+        ("users", "delete", "ada@example.com", "--now"),
+        ("restore", "-"),
+    ],
+    ids=" ".join,
+)
+def test_what_reads_standard_input_says_that_it_is_closed(app, run_closed, words):
+    refused = run_closed(app, *words)
+    assert (refused.message, refused.exit_code) == (SAID, 2)
+
+
+def test_a_mail_from_nowhere_is_refused_as_wrong_usage(tmp_path):
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    kept |= {"LATCHKEY_SECRET_KEYS": KEY, "LATCHKEY_ENVIRONMENT": "development", "LANG": "C"}
+    kept |= {"LATCHKEY_DATABASE_URL": f"sqlite:///{tmp_path}/none.db"}
+    kept |= {"LATCHKEY_MAIL_BOUNCE_ADDRESS": "bounces@mail.example.com"}
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "bounces", "read", "bounces@mail.example.com"]
+    closed = ["sh", "-c", 'exec "$@" <&-', "sh", *command]
+    done = subprocess.run(closed, cwd=ROOT, env=kept, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert done.stderr.endswith(f"Error: {SAID}\n")
+    assert "flask bounces read [OPTIONS] RECIPIENT" in done.stderr
+
+
+def test_a_command_that_reads_nothing_goes_on(app, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", None)
+    app.cli.main(args=["keys", "new"], obj=ScriptInfo(create_app=lambda: app), standalone_mode=False)
+    assert len(capsys.readouterr().out) == 65
