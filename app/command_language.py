@@ -139,6 +139,9 @@ def paragraphs(text: str) -> list[str]:
     return [" ".join(each.split()) for each in inspect.cleandoc(text).split("\n\n") if each.strip()]
 
 
+CLOSED = N_("This command reads standard input, which is closed. Connect it to a file, a pipe or a terminal.")
+
+
 class _ClosedInput(io.RawIOBase):
     """Standard input that was closed when the command started, as with ``<&-``. In Python it is None then."""
 
@@ -148,8 +151,7 @@ class _ClosedInput(io.RawIOBase):
 
     def readinto(self, _buffer: Any) -> int:
         """Raise click.UsageError, which exits with status 2."""
-        said = gettext("This command reads standard input, which is closed. Connect it to a file, a pipe or a terminal.")
-        raise click.UsageError(said, click.get_current_context(silent=True))
+        raise click.UsageError(gettext(CLOSED), click.get_current_context(silent=True))
 
 
 def prepare() -> None:
