@@ -22,7 +22,7 @@ from app.oidc import client_store
 from app.oidc.client_secrets import new_secret
 from app.oidc.client_store import described, fields_of, id_for, notes_on, recipe, state_of
 from app.oidc.clients import DEVICE_CODE, Client, client_of, clients_in_memory, is_client_id
-from app.oidc.models import Grant, OAuthClient
+from app.oidc.models import OAuthClient
 from app.web.commit import view_commit
 from app.web.forms import BaseForm
 from app.web.redirects import with_query
@@ -37,9 +37,6 @@ KINDS = ("web", "public", "device")
 
 OVERLAPS = {"0": timedelta(0), "1": timedelta(hours=1), "24": timedelta(hours=24), "168": timedelta(days=7)}
 """Hours during which the previous secret is still accepted."""
-
-MOST_GRANTS = 10_000
-"""Largest number of grants with which a client can be deleted in a single request."""
 
 
 @bp.get("/apps")
@@ -132,8 +129,6 @@ def delete_client() -> Response:
         with form.showing_refusals():
             if not form.sure.data:
                 raise Rejected("person_unsure", field="sure")
-            if _has_many_grants(row.id):
-                raise Rejected("too_large_here", status=409, command=f"flask clients delete {row.id}")
             client_store.delete(row.id, by=actor())
             note("client_deleted", row.id)
             say("client_deleted", client=row.id)
@@ -168,11 +163,6 @@ def _made(form: NewClientForm) -> tuple[Client, str]:
         field = {"id": "client_id"}.get(at, at)
         raise Rejected("client_invalid", field=field, reason=fault["msg"].removeprefix("Value error, ")) from None
     return made, new_secret() if kind == "web" else ""
-
-
-def _has_many_grants(client_id: str) -> bool:
-    some = sa.select(Grant.client_id).where(Grant.client_id == client_id).limit(MOST_GRANTS + 1).subquery()
-    return (db.session.scalar(sa.select(sa.func.count()).select_from(some)) or 0) > MOST_GRANTS
 
 
 def _stored(client_id: str) -> OAuthClient:

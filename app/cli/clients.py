@@ -18,7 +18,7 @@ from app.command_language import N_, gettext, ngettext, table
 from app.crypto import secrets
 from app.extensions import db
 from app.groups.models import Group
-from app.oidc import client_ends, client_store
+from app.oidc import client_store
 from app.oidc.client_secrets import new_secret
 from app.oidc.client_store import described, fields_of, id_for, notes_on, recipe, state_of
 from app.oidc.clients import REGISTERED, Client, client_of, clients_in_memory
@@ -191,11 +191,6 @@ def delete(client_id: str, yes: bool) -> None:
             "Delete {client} ({name}), its tokens and consents?", client=client_id, name=client_of(row).name
         )
         click.confirm(asked, abort=True)
-    has_more = True
-    while has_more:
-        has_more = client_ends.end_batch_of(client_id) > 0
-        db.session.commit()
-    client_store.delete_grants(client_id)
     if not client_store.delete(client_id, by=BY):
         raise _unknown(client_id)
     db.session.commit()

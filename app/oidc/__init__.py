@@ -20,6 +20,7 @@ def init_app(app: Flask) -> None:
     from app.oidc import (
         authorize_views,
         cleanup,
+        client_ends,
         client_file,
         document_fetches,
         emails,
@@ -40,8 +41,9 @@ def init_app(app: Flask) -> None:
     cleanup.init_app(app)
     register_sealed(app, subjects.SEALED)
     key_rotation.init_app(app)
-    register_renderers(app, grant_ends.RENDERERS)
+    register_renderers(app, grant_ends.RENDERERS, reads=grant_ends.read)
     register_prompt_job(app, document_fetches.fetch_due)
+    register_prompt_job(app, client_ends.end_due)
     register_renderers(app, emails.RENDERERS, reads=emails.READS)
     register_session_end_hook(app, grant_ends.end_grants)
     register_revocation_hook(app, grant_ends.revoke_lasting)

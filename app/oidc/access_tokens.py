@@ -19,7 +19,7 @@ from app.extensions import changed, settings
 from app.groups.service import group_names, names_in
 from app.oidc import keys
 from app.oidc.clients import Client, clients_in_memory, enabled_client_of
-from app.oidc.grants import session_is_open
+from app.oidc.grants import outlasts_client, session_is_open
 from app.oidc.models import AccessToken, Grant, OAuthClient
 from app.oidc.subjects import sid_for, subject_for
 from app.users import Identity, User
@@ -50,6 +50,7 @@ _is_current = (
     _grant.c.revoked_at.is_(None),
     _user.c.disabled_at.is_(None),
     _user.c.deletes_at.is_(None),
+    outlasts_client,
     sa.or_(_grant.c.offline, session_is_open),
 )
 _FIND = CompiledStatement(_ROWS.select().add_columns(group_names(_user.c.id)).select_from(_joined).where(*_is_current))

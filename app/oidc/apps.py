@@ -28,7 +28,7 @@ MOST = 200
 _user, _consent, _g = User.__table__, Consent.__table__, Grant.__table__.c
 _ALLOWED = CompiledStatement(
     sa.select(group_names(_user.c.id), _consent.c.client_id, _consent.c.scopes, _consent.c.created_at)
-    .select_from(_user.outerjoin(_consent, _consent.c.user_id == _user.c.id))
+    .select_from(_user.outerjoin(_consent, sa.and_(_consent.c.user_id == _user.c.id, consents.is_given)))
     .where(_user.c.id == sa.bindparam("user"))
     .order_by(_consent.c.updated_at.desc())
     .limit(MOST)

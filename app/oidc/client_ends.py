@@ -1,36 +1,98 @@
 """Ending sign-ins to an app that is disabled, deleted or gone from the clients file, or whose document is not accepted.
 
-Its tokens stop working immediately, since every request looks up the client. This module ends the grants and notifies
-the app of each session, even if the app is no longer registered, because users are still signed in to it. Grants with
-``offline_access`` are not revoked, just as when a user signs out (OpenID Connect Back-Channel Logout 1.0, section 2.7).
-They work again once the app is enabled.
+Its tokens stop working immediately, since every request looks up the client. A worker then ends the grants in batches
+and notifies the app of each session, even if the app is no longer registered, because users are still signed in to it.
+Grants with ``offline_access`` are not revoked, just as when a user signs out (OpenID Connect Back-Channel Logout 1.0,
+section 2.7). They work again once the app is enabled.
+
+Disabling or deleting an app only inserts a ``ClientEnd`` row, so the request takes the same time however many grants
+there are. While that row exists, every statement that accepts a token rejects the older grants. So nothing comes back
+if the app is enabled again, or another app with the same id is added, before the worker has finished.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from pydantic import ValidationError
 from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT too
 
+from app import clock
 from app.extensions import changed, db, settings
 from app.oidc import client_uris
 from app.oidc.clients import Client, client_of, clients_in_memory, clients_read_at, find_client, registered_fields
-from app.oidc.grant_ends import BATCH, end_batch_of_client
-from app.oidc.models import FileClient, Grant, OAuthClient
+from app.oidc.grant_ends import BATCH, end_batch_of_client, end_batch_of_outsiders
+from app.oidc.models import (
+    AuthorizationRequest,
+    ClientEnd,
+    Consent,
+    DeviceRequest,
+    FileClient,
+    Grant,
+    OAuthClient,
+)
+from app.outbox.leases import claim_rows, claiming
 
-MOST_AT_ONCE = 10
-"""Maximum number of batches to end while the administrator waits. The worker ends the rest."""
+LEFT_BEHIND: tuple[tuple[Any, Any], ...] = (
+    (Grant, Grant.created_at),
+    (Consent, Consent.updated_at),
+    (AuthorizationRequest, AuthorizationRequest.created_at),
+    (DeviceRequest, DeviceRequest.created_at),
+)
+"""Models that refer to a client without a foreign key, each with the column that says when the row was granted."""
 
 _c = Grant.__table__.c
+_e = ClientEnd.__table__.c
+_CLAIM = claiming(_e.id, _e.due_at)
+_IS_DUE = sa.select(sa.exists().where(_e.due_at <= sa.bindparam("now")))
 
 
-def end_of_disabled(client_id: str) -> None:
-    """Sign everyone out of an app that was just disabled. If there are many grants, the worker does the rest."""
-    for _ in range(MOST_AT_ONCE):
-        if end_batch_of(client_id) < BATCH:
-            return
+def plan(kind: str, client_id: str, source: str, registered: Mapping[str, Any]) -> None:
+    """Schedule the end of everything that a client has been granted until now. One INSERT.
+
+    :param kind: as in ``ClientEnd.kind``
+    :param registered: its current registration
+    """
+    now = clock.now()
+    row = {"kind": kind, "client_id": client_id, "source": source, "registered": registered}
+    db.session.execute(sa.insert(ClientEnd).values(row | {"until": now, "due_at": now}))
+
+
+def end_due(stop: threading.Event) -> bool:
+    """End a batch of grants for one due ``ClientEnd`` row; return whether there may be more.
+
+    The caller commits the batch. If it fails, the row is due again when its lease expires.
+    """
+    if stop.is_set() or not db.session.scalar(_IS_DUE, {"now": clock.now()}):
+        return False
+    claimed = claim_rows(_CLAIM)
+    for row in claimed:
+        more = _end_batch(row)
+        this = ClientEnd.id == row.id
+        changed(
+            sa.update(ClientEnd).where(this).values(due_at=clock.now()) if more else sa.delete(ClientEnd).where(this)
+        )
+    return bool(claimed)
+
+
+def _end_batch(row: Any) -> bool:
+    """End a batch of grants for this ``ClientEnd`` row; return whether there may be more."""
+    client = _registered(row)
+    if row.kind == "narrowed":
+        return client is not None and end_batch_of_outsiders(client, row.until) >= BATCH
+    if end_batch_of_client(row.client_id, client, row.until) >= BATCH:
+        return True
+    return row.kind == "deleted" and any(_delete_batch(model, at, row) for model, at in LEFT_BEHIND)
+
+
+def _delete_batch(model: Any, at: Any, row: Any) -> bool:
+    """Delete a batch of a deleted client's rows of one model; return whether there may be more."""
+    key, *_ = model.__table__.primary_key.columns
+    which = (model.client_id == row.client_id, at <= row.until)
+    return changed(sa.delete(model).where(*which, key.in_(sa.select(key).where(*which).limit(BATCH)))) == BATCH
 
 
 def end_batch_of(client_id: str) -> int:
@@ -39,20 +101,26 @@ def end_batch_of(client_id: str) -> int:
     Does nothing while the clients file has a client with the same id, since the grants belong to that client.
     """
     row = None if client_id in clients_in_memory() else db.session.get(OAuthClient, client_id)
-    return end_batch_of_client(client_id, _readable(row)) if row is not None else 0
+    return end_batch_of_client(client_id, _readable(row), clock.now()) if row is not None else 0
 
 
 def prune_unusable_clients() -> int:
     """Sign a batch of users out of apps that can no longer be used; return how many grants were ended.
 
-    Those are disabled apps, and apps with a metadata document that the operator no longer accepts.
+    Those are apps with a metadata document that the operator no longer accepts, and disabled apps: a request that
+    started before the app was disabled may have added a grant afterwards.
     """
     is_signed_in_to = sa.exists().where(_c.client_id == OAuthClient.id, _c.ended_at.is_(None))
+    is_left_alone = sa.not_(
+        sa.exists().where(_e.client_id == OAuthClient.id)
+    )  # end_due handles these, maybe in another thread
     unusable = [OAuthClient.disabled_at]
     if not settings.client_documents or settings.client_document_hosts:
         unusable.append(OAuthClient.fetched_at)  # set for clients with a metadata document
     for at in unusable:
-        for row in db.session.scalars(sa.select(OAuthClient).where(at.is_not(None), is_signed_in_to)).all():
+        for row in db.session.scalars(
+            sa.select(OAuthClient).where(at.is_not(None), is_signed_in_to, is_left_alone)
+        ).all():
             is_accepted = row.disabled_at is None and client_uris.admits(row.id)
             if not is_accepted and (ended := end_batch_of(row.id)):
                 return ended
@@ -72,7 +140,7 @@ def prune_file_clients() -> int:
     _note([client for client in known.values() if client.id not in noted])
     older = sa.select(FileClient).where(FileClient.read_at < read_at)
     for row in db.session.scalars(older).all():
-        if find_client(row.id) is None and (ended := end_batch_of_client(row.id, _of_file(row))):
+        if find_client(row.id) is None and (ended := end_batch_of_client(row.id, _registered(row), clock.now())):
             return ended
     has_grants = sa.exists().where(_c.client_id == FileClient.id)
     changed(sa.delete(FileClient).where(FileClient.read_at < read_at, sa.not_(has_grants)))
@@ -95,9 +163,11 @@ def _readable(row: OAuthClient) -> Client | None:
         return None
 
 
-def _of_file(row: FileClient) -> Client | None:
+def _registered(row: Any) -> Client | None:
+    """Return the client stored in a ``ClientEnd`` or ``FileClient`` row; None if it is no longer valid."""
     fields = {name: value for name, value in row.registered.items() if name in Client.model_fields}
+    is_stored = isinstance(row, FileClient)
     try:
-        return Client(**fields, id=row.id, source="file")
+        return Client(**fields, id=row.id if is_stored else row.client_id, source="file" if is_stored else row.source)
     except ValidationError:
         return None

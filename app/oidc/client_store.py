@@ -16,26 +16,12 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT
 from app import clock
 from app.audit import record
 from app.crypto import secrets
-from app.db.retention import delete_batch
 from app.extensions import changed, db, settings
-from app.oidc import client_ends, grant_ends
+from app.oidc import client_ends
 from app.oidc.client_secrets import INITIAL_PREFIX, new_secret
 from app.oidc.client_uris import is_plain_http
 from app.oidc.clients import DEVICE_CODE, REGISTERED, Client, client_of, clients_in_memory, registered_fields
-from app.oidc.models import (
-    AuthorizationRequest,
-    ClientDocument,
-    Consent,
-    DeviceRequest,
-    Grant,
-    OAuthClient,
-    OAuthClientOrigin,
-    OAuthClientResource,
-    RegistrationToken,
-)
-
-LEFT_BEHIND = (AuthorizationRequest, ClientDocument, DeviceRequest, Consent, Grant)
-"""Models that refer to a client without a foreign key."""
+from app.oidc.models import ClientDocument, OAuthClient, OAuthClientOrigin, OAuthClientResource, RegistrationToken
 
 BATCH = 500
 TOKEN_NAME = 64
@@ -98,7 +84,8 @@ def change(client: Client, *, by: str, secret: str | None = None) -> bool:
     if changed(sa.update(_table).where(_c.id == client.id).values(values)) != 1:
         return False
     _store_what_is_looked_up(client, replace=True)
-    grant_ends.end_of_client(client)
+    if client.groups:
+        client_ends.plan("narrowed", client.id, client.source, values["registered"])
     record("client.changed", client=client.id, by=by)
     return True
 
@@ -120,38 +107,34 @@ def rotate_secret(client_id: str, overlap: timedelta, *, by: str) -> str | None:
 def switch(client_id: str, *, off: bool, by: str) -> bool:
     """Disable or enable a client; return False if it already is, or doesn't exist.
 
-    While it is disabled, no one can sign in to it and none of its tokens are valid. Disabling it also signs out the
-    users who are signed in to it.
+    While it is disabled, no one can sign in to it and none of its tokens are valid. A worker signs out the users who
+    are signed in to it, even if it is enabled again before the worker has finished.
     """
     switched = sa.update(_table).where(
         _c.id == client_id, _c.disabled_at.is_(None) if off else _c.disabled_at.is_not(None)
     )
-    if changed(switched.values(disabled_at=clock.now() if off else None, updated_at=clock.now())) != 1:
+    values = {"disabled_at": clock.now() if off else None, "updated_at": clock.now()}
+    row = db.session.execute(switched.values(values).returning(_c.source, _c.registered)).first()
+    if row is None:
         return False
     if off:
-        client_ends.end_of_disabled(client_id)
+        client_ends.plan("disabled", client_id, row.source, row.registered)
     record("client.disabled" if off else "client.enabled", client=client_id, by=by)
     return True
 
 
-def delete_grants(client_id: str) -> None:
-    """Delete a client's grants in batches. Commits each batch; safe to repeat."""
-    while delete_batch(db.session, Grant, Grant.client_id == client_id):
-        pass
-
-
 def delete(client_id: str, *, by: str) -> bool:
-    """Delete a client and everything it was granted; return False if it doesn't exist.
+    """Delete a client; return False if it doesn't exist. A worker ends and deletes everything it was granted.
 
-    A new client with the same id starts from scratch: users are asked again, and no token of the old one is valid
-    there. Users who are signed in to the old one are signed out there.
+    A new client with the same id starts from scratch immediately: users are asked again, and no token of the old one is
+    valid there. Users who are signed in to the old one are signed out there.
     """
-    while client_ends.end_batch_of(client_id):
-        pass
-    if changed(sa.delete(_table).where(_c.id == client_id)) != 1:
+    deleted = sa.delete(_table).where(_c.id == client_id).returning(_c.source, _c.registered)
+    row = db.session.execute(deleted).first()
+    if row is None:
         return False
-    for model in LEFT_BEHIND:
-        changed(sa.delete(model).where(model.client_id == client_id))
+    changed(sa.delete(ClientDocument).where(ClientDocument.client_id == client_id))
+    client_ends.plan("deleted", client_id, row.source, row.registered)
     record("client.deleted", client=client_id, by=by)
     return True
 

@@ -13,10 +13,16 @@ from app.db.compiled import CompiledStatement
 from app.extensions import changed
 from app.groups.service import group_names, names_in
 from app.oidc.clients import Client
-from app.oidc.models import Consent, Grant
+from app.oidc.models import ClientEnd, Consent, Grant
 from app.users import User
 
-_user, _consent, _grant = User.__table__, Consent.__table__, Grant.__table__
+_user, _consent, _grant, _end = User.__table__, Consent.__table__, Grant.__table__, ClientEnd.__table__
+_was_deleted = sa.exists().where(
+    _end.c.client_id == _consent.c.client_id, _end.c.kind == "deleted", _end.c.until >= _consent.c.updated_at
+)
+is_given = sa.not_(_was_deleted)
+"""The consent is for the current client with this id, not for one that was deleted."""
+
 _has_signed_in = sa.exists().where(
     _grant.c.session_id == sa.bindparam("session"), _grant.c.client_id == sa.bindparam("client")
 )
@@ -24,7 +30,8 @@ _FIND = CompiledStatement(
     sa.select(_user.c.handle, _consent.c.scopes, group_names(_user.c.id), _has_signed_in)
     .select_from(
         _user.outerjoin(
-            _consent, sa.and_(_consent.c.user_id == _user.c.id, _consent.c.client_id == sa.bindparam("client"))
+            _consent,
+            sa.and_(_consent.c.user_id == _user.c.id, _consent.c.client_id == sa.bindparam("client"), is_given),
         )
     )
     .where(_user.c.id == sa.bindparam("user"))

@@ -10,12 +10,16 @@ the user removes, an app that the user may no longer use (they left its groups, 
 is disabled or deleted (``client_ends``). Every statement that accepts a token checks the groups too, so tokens are
 rejected immediately in any case. This module then ends the grant for good, including ``offline_access``. Grants with
 ``offline_access`` of a disabled app are suspended until it is enabled.
+
+A logout token may be retried for two hours. If the session has signed in to the app again by then, the token is
+dropped: it would end the new sign-in. When that one ends, the app is notified of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,7 +30,7 @@ from app.db.compiled import CompiledStatement
 from app.extensions import db, settings
 from app.groups.service import is_member_of_any
 from app.oidc import client_uris, keys
-from app.oidc.clients import Client, clients_in_memory, find_client, find_clients
+from app.oidc.clients import Client, clients_in_memory, find_clients
 from app.oidc.models import Grant, OAuthClient
 from app.oidc.subjects import sid_for, subject_for
 from app.outbox import LogoutMessage, Message
@@ -52,7 +56,7 @@ LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 LOGOUT_TOKEN_LIFETIME = timedelta(minutes=2)
 
 BATCH = 500
-"""Maximum number of grants that one statement ends."""
+"""Number of grants that one statement ends, plus the others of the same sessions, so that each is notified once."""
 
 
 def _ending(*which: sa.ColumnElement[bool]) -> CompiledStatement:
@@ -74,8 +78,9 @@ _REMOVAL = CompiledStatement(
     .values(ended_at=sa.bindparam("now"), revoked_at=sa.func.coalesce(_c.revoked_at, sa.bindparam("now")))
     .returning(*OF_GRANT)
 )
-_of_client = sa.select(_c.id).where(_c.client_id == sa.bindparam("client"), _c.ended_at.is_(None)).limit(BATCH)
-_END_OF_CLIENT = _ending(_c.id.in_(_of_client))
+_of_client = (_c.client_id == sa.bindparam("client"), _c.created_at <= sa.bindparam("until"))
+_sessions = sa.select(_c.session_id).where(*_of_client, _c.ended_at.is_(None)).limit(BATCH)
+_END_OF_CLIENT = _ending(*_of_client, _c.session_id.in_(_sessions))
 _REVOKE_LASTING = CompiledStatement(
     sa.update(_table)
     .where(_c.user_id == sa.bindparam("user"), _c.offline, _c.revoked_at.is_(None))
@@ -104,16 +109,29 @@ def end_app(user_id: int, client_id: str) -> int:
     return sum(row[5] == now for row in rows)
 
 
-def end_batch_of_client(client_id: str, client: Client | None) -> int:
+def end_batch_of_client(client_id: str, client: Client | None, until: datetime) -> int:
     """End a batch of grants of an app that can't be used now, and notify it; return how many.
 
-    Grants with ``offline_access`` continue when the app can be used again, as after a sign-out.
+    Fewer than ``BATCH`` means that none are left. Grants with ``offline_access`` continue when the app can be used
+    again, as after a sign-out.
 
     :param client: the app's registration; None if it can't be read, and then it is not notified
+    :param until: grants created later are not ended
     """
-    rows = _END_OF_CLIENT.all(client=client_id, now=clock.now())
+    rows = _END_OF_CLIENT.all(client=client_id, until=until, now=clock.now())
     tell(rows, {client_id: client} if client is not None else {})
     return len(rows)
+
+
+def end_batch_of_outsiders(client: Client, until: datetime) -> int:
+    """End a batch of an app's grants for accounts that it doesn't admit; return how many.
+
+    Fewer than ``BATCH`` means that none are left.
+
+    :param client: no grant ends if it is for everyone
+    :param until: grants created later are not ended
+    """
+    return _end_batch(client.groups, _c.client_id == client.id, _c.created_at <= until)
 
 
 def revoke_lasting(user_id: int) -> None:
@@ -134,11 +152,6 @@ def end_of_people(user_ids: Sequence[int]) -> None:
             _end_all(client, theirs)
 
 
-def end_of_client(client: Client) -> None:
-    """End an app's grants for accounts that it no longer admits. No statement if it admits everyone."""
-    _end_all(client)
-
-
 def prune_lost_access() -> int:
     """End a batch of grants of accounts that may no longer use the app; return how many.
 
@@ -153,19 +166,22 @@ def prune_lost_access() -> int:
 
 
 def _end_all(client: Client, *which: sa.ColumnElement[bool]) -> None:
-    while _end_batch(client.groups, _c.client_id == client.id, *which) == BATCH:
+    while _end_batch(client.groups, _c.client_id == client.id, *which) >= BATCH:
         pass
 
 
 def _end_batch(groups: Sequence[str], *which: sa.ColumnElement[bool]) -> int:
-    """End at most ``BATCH`` of these grants whose account is in none of the groups; return how many."""
+    """End a batch of these grants whose account is in none of the groups; return how many, at the last < ``BATCH``."""
     if not groups:
         return 0
-    lost = sa.select(_c.id).where(*which, _is_open, sa.not_(is_member_of_any(_c.user_id, groups))).limit(BATCH)
+    lost = (*which, _is_open, sa.not_(is_member_of_any(_c.user_id, groups)))
+    sessions = sa.select(_c.session_id).where(*lost).limit(BATCH)
     now = clock.now()
     at = sa.literal(now, _c.ended_at.type)
     values = {"ended_at": sa.func.coalesce(_c.ended_at, at), "revoked_at": sa.func.coalesce(_c.revoked_at, at)}
-    ending = sa.update(_table).where(_c.id.in_(lost)).values(values).returning(*OF_GRANT, _c.ended_at)
+    ending = (
+        sa.update(_table).where(*lost, _c.session_id.in_(sessions)).values(values).returning(*OF_GRANT, _c.ended_at)
+    )
     rows = db.session.execute(ending).all()
     tell([row for row in rows if row.ended_at == now])
     return len(rows)
@@ -174,21 +190,22 @@ def _end_batch(groups: Sequence[str], *which: sa.ColumnElement[bool]) -> int:
 def tell(ended: Sequence[Sequence[Any]], clients: Mapping[str, Client] | None = None) -> None:
     """Queue a logout token for each app and session, with the ids the app knows: the rows may be gone when it is sent.
 
-    :param ended: rows of grants; one whose code was never exchanged is skipped, since it signed no one in
-    :param clients: clients by id, if they can no longer be looked up; None to look all of them up
+    At most one INSERT, and a statement to look clients up.
+
+    :param ended: rows of grants; nobody was signed in by one whose code was never exchanged
+    :param clients: by id, those that are not to be found any more; None where all are to be looked up
     """
     reached = sorted({tuple(row[:4]) for row in ended if row[4] is not None})
     if not reached:
         return
     clients = find_clients({row[0] for row in reached}) if clients is None else clients
-    messages: dict[int, list[tuple[str, dict[str, Any]]]] = {}
+    messages: list[tuple[int | None, str, dict[str, Any]]] = []
     for client_id, session_id, user_id, handle in reached:
         client = clients.get(client_id)
         if client is not None and client.backchannel_logout_uri:
             names = {"sub": subject_for(handle, client), "sid": sid_for(session_id, client_id)}
-            messages.setdefault(user_id, []).append((client_id, names | {"client": client_id} | where_told(client)))
-    for user_id, theirs in messages.items():
-        enqueue_all(KIND, LOGOUT, theirs, user_id=user_id, expires_at=clock.now() + TRIED_FOR)
+            messages.append((user_id, client_id, names | {"client": client_id} | where_told(client)))
+    enqueue_all(KIND, LOGOUT, messages, expires_at=clock.now() + TRIED_FOR)
 
 
 def where_told(client: Client) -> dict[str, Any]:
@@ -215,14 +232,42 @@ def logout_token(client_id: str, alg: str, sub: str, sid: str) -> str:
     return keys.sign(claims, alg, typ="logout+jwt")
 
 
-def render(message: Message) -> LogoutMessage | None:
-    """Return an app's logout message, signed now; None if the app no longer wants to be notified.
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """The app that a logout token is for.
+
+    :ivar client: None if it was disabled or deleted in the meantime
+    :ivar is_signed_in: whether the session has signed in to it again
+    """
+
+    client: Client | None
+    is_signed_in: bool
+
+
+def read(messages: Sequence[Message]) -> dict[str, Recipient]:
+    """Return the recipient of each message, by message id. Two statements."""
+    of = {message.id: str(message.facts["client"]) for message in messages}
+    clients = find_clients(set(of.values()))
+    theirs = (_c.user_id.in_({each.user_id for each in messages if each.user_id}), _c.client_id.in_(set(of.values())))
+    going_on = sa.select(_c.client_id, _c.session_id).where(
+        *theirs, _c.ended_at.is_(None), _c.code_used_at.is_not(None)
+    )
+    open_now = {(row.client_id, sid_for(row.session_id, row.client_id)) for row in db.session.execute(going_on)}
+    return {
+        message.id: Recipient(clients.get(of[message.id]), (of[message.id], message.facts["sid"]) in open_now)
+        for message in messages
+    }
+
+
+def render(message: Message, to: Recipient) -> LogoutMessage | None:
+    """Return an app's logout message, signed now; None if it no longer wants to be notified, or no longer should be.
 
     An app that was disabled or deleted in the meantime is notified at the URL it had when the session ended.
     """
+    if to.is_signed_in:
+        return None
     facts = message.facts
-    client = find_client(facts["client"])
-    where = facts if client is None else where_told(client)
+    where = facts if to.client is None else where_told(to.client)
     if not where.get("uri"):
         return None
     token = logout_token(facts["client"], where["alg"], facts["sub"], facts["sid"])

@@ -27,7 +27,7 @@ from app.oidc.authorization import Authorization
 from app.oidc.clients import Client
 from app.oidc.emails import notify_of_reuse
 from app.oidc.errors import OAuthError
-from app.oidc.models import Grant
+from app.oidc.models import ClientEnd, Grant
 from app.sessions import assurance
 from app.sessions.models import AuthSession
 from app.users import User
@@ -42,7 +42,7 @@ The client may never have received the first response.
 MOST_REPEATS = 3
 _ID = 32
 
-_table, _head, _user = Grant.__table__, AuthSession.__table__, User.__table__
+_table, _head, _user, _end = Grant.__table__, AuthSession.__table__, User.__table__, ClientEnd.__table__
 _c = _table.c
 _INSERT = CompiledStatement.into(_table)
 _GRANTS = Detached(Grant)
@@ -58,7 +58,16 @@ session_is_open = sa.exists().where(
 )
 """The session that issued the grant is open."""
 
-is_valid = sa.and_(_c.revoked_at.is_(None), is_active, sa.or_(_c.offline, session_is_open))
+_was_deleted = _end.c.kind == "deleted"
+_was_disabled = sa.and_(_end.c.kind == "disabled", sa.not_(_c.offline))
+outlasts_client = sa.not_(
+    sa.exists().where(
+        _end.c.client_id == _c.client_id, _end.c.until >= _c.created_at, sa.or_(_was_deleted, _was_disabled)
+    )
+)
+"""The grant isn't waiting to be ended by a worker because its client was disabled or deleted."""
+
+is_valid = sa.and_(_c.revoked_at.is_(None), is_active, outlasts_client, sa.or_(_c.offline, session_is_open))
 
 
 class _ForMembers:
@@ -83,7 +92,8 @@ _REDEEM = _ForMembers(
     sa.update(_table)
     .where(_c.code_digest == sa.bindparam("code"), _c.client_id == sa.bindparam("client"))
     .where(_c.redirect_uri == sa.bindparam("uri"), _c.code_used_at.is_(None))
-    .where(_c.code_expires_at > sa.bindparam("now"), _c.revoked_at.is_(None), is_active, session_is_open)
+    .where(_c.code_expires_at > sa.bindparam("now"), _c.revoked_at.is_(None), is_active)
+    .where(session_is_open, outlasts_client)
     .where(sa.func.coalesce(_c.code_challenge, "") == sa.bindparam("challenge"))
     .where(sa.or_(_c.jkt.is_(None), _c.jkt == sa.bindparam("key")))
     .values(
@@ -98,7 +108,7 @@ _REDEEM = _ForMembers(
 _own = (_c.id == sa.bindparam("grant"), _c.client_id == sa.bindparam("client"))
 _REDEEM_OF_DEVICE = _ForMembers(
     sa.update(_table)
-    .where(*_own, _c.revoked_at.is_(None), is_active, session_is_open)
+    .where(*_own, _c.revoked_at.is_(None), is_active, session_is_open, outlasts_client)
     .values(
         code_used_at=sa.bindparam("now"),
         jkt=sa.bindparam("bound", type_=sa.String),

@@ -80,6 +80,29 @@ class FileClient(db.Model):
     """When the server that recorded it read the file. Servers with an older file don't record it again."""
 
 
+class ClientEnd(db.Model):
+    """A client was disabled, deleted or restricted to groups, and a worker has yet to end the grants it had.
+
+    The row holds what is needed to notify the app when the client is gone or has changed. Until the worker has
+    finished, every statement that accepts a token checks it, so the grants stay invalid if the client is enabled again,
+    or another one with the same id is added.
+    """
+
+    __tablename__ = "oauth_client_end"
+
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
+    client_id: Mapped[str] = mapped_column(sa.String(CLIENT_ID), index=True)
+    kind: Mapped[str] = mapped_column(sa.String(16))
+    """``disabled``, ``deleted``, or ``narrowed``: restricted to the groups in ``registered``."""
+    source: Mapped[str] = mapped_column(sa.String(16))
+    registered: Mapped[dict[str, Any]]
+    """Copy of ``OAuthClient.registered``, like ``source``."""
+    until: Mapped[datetime]
+    """Grants created up to this moment end."""
+    due_at: Mapped[datetime] = mapped_column(index=True)
+    """When a worker ends the next batch; the end of its lease while it does."""
+
+
 class ClientDocument(db.Model):
     """A client id that is the URL of a metadata document, and the state of reading it.
 

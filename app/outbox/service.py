@@ -91,33 +91,33 @@ def enqueue_each(
     :raises ValueError: as ``enqueue``
     """
     own = own or {}
-    enqueue_all(kind, channel, [(to, facts | dict(own.get(to, {}))) for to in where_to], user_id=user_id)
+    enqueue_all(kind, channel, [(user_id, to, facts | dict(own.get(to, {}))) for to in where_to])
 
 
 def enqueue_all(
     kind: str,
     channel: str,
-    messages: Sequence[tuple[str, dict[str, Any]]],
+    messages: Sequence[tuple[int | None, str, dict[str, Any]]],
     *,
-    user_id: int | None = None,
     expires_at: datetime | None = None,
 ) -> None:
     """Enqueue messages of one kind in the current transaction, with one INSERT, or none if empty.
 
-    :param messages: recipient and facts of each message
+    :param messages: account, recipient and facts of each message
     :raises ValueError: as ``enqueue``
     """
-    for _, facts in messages:
+    for _, _, facts in messages:
         _check(channel, facts)
     if not messages:
         return
     now = clock.now()
-    same: dict[str, Any] = {"kind": kind, "channel": channel, "user_id": user_id}
-    same |= {"owner": user_id, "reader": i18n.language(), "expires_at": expires_at}
+    same: dict[str, Any] = {"kind": kind, "channel": channel, "reader": i18n.language(), "expires_at": expires_at}
     same |= _NEW | {"tag": "", "decoy": False, "created_at": now, "next_attempt_at": now}
     rows = [
-        same | {"id": secrets.row_id(), "to": to[:_TO], "destination": destination_of(channel, to), "facts": facts}
-        for to, facts in messages
+        same
+        | {"id": secrets.row_id(), "user_id": user_id, "owner": user_id, "to": to[:_TO]}
+        | {"destination": destination_of(channel, to), "facts": facts}
+        for user_id, to, facts in messages
     ]
     db.session.execute(_INSERT_EACH, rows)
     for _ in rows:

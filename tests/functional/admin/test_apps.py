@@ -156,13 +156,6 @@ def test_one_is_deleted_when_that_is_meant(console, wiki, rows):
     assert rows(Event, name="admin.client_deleted")[0].facts == {"subject": "wiki"}
 
 
-def test_one_with_too_much_to_delete_is_left_to_the_command(console, wiki, rows, monkeypatch):
-    monkeypatch.setattr("app.admin.app_views.MOST_GRANTS", -1)
-    answer = console.post(f"{ONE}/delete", client="wiki", sure=True)
-    assert (answer.status, answer.codes) == (409, ["too_large_here"])
-    assert len(rows(OAuthClient)) == 1
-
-
 def test_what_is_not_there_is_not_found(console):
     for path in ("rotate-secret", "disable", "enable", "delete"):
         assert console.post(f"{ONE}/{path}", client="none").status == 404

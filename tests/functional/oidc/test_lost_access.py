@@ -17,7 +17,7 @@ from tests.functional.oidc.test_resources import add as add
 from tests.functional.oidc.test_resources import stranger as stranger
 from tests.functional.operator.conftest import operate as operate
 from tests.groups import put_in
-from tests.oidc import register
+from tests.oidc import register, work
 from tests.signed_in import sign_in
 from tests.wire import Wire
 
@@ -99,10 +99,11 @@ WAYS = (
 
 
 @pytest.fixture
-def told(wiki, endpoint, deliver):
-    """Runs the outbox and returns the sids that the app was told of."""
+def told(app, wiki, endpoint, deliver):
+    """Runs the worker's job and the outbox, and returns the sids that the app was told of."""
 
     def read():
+        work(app)
         deliver()
         return [wiki.claims(each.token)["sid"] for each in endpoint.posted]
 
@@ -125,8 +126,27 @@ def test_it_does_not_come_back_with_the_right(app, given, wiki, browser, ada, to
     by_a_command(given)
     put_in(app, ada, "staff")
     assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
+    assert len(told()) == 1
     assert wiki.userinfo(wiki.tokens(browser)["access_token"]).status_code == 200
     assert len(told()) == 1
+
+
+def test_a_right_that_an_app_takes_back_does_not_return_what_ended(given, wiki, browser, told):
+    tokens = wiki.tokens(browser, scope=LASTING)
+    the_app_is_for_others(given)
+    assert len(told()) == 1
+    given.types("clients", "change", "wiki", "--group", "staff")
+    assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
+    assert wiki.userinfo(wiki.tokens(browser)["access_token"]).status_code == 200
+    assert len(told()) == 1
+
+
+def test_what_a_member_is_given_after_the_app_took_it_back_stays(given, wiki, browser, told):
+    the_app_is_for_others(given)
+    given.types("clients", "change", "wiki", "--group", "staff")
+    tokens = wiki.tokens(browser)
+    assert told() == []
+    assert wiki.userinfo(tokens["access_token"]).status_code == 200
 
 
 def test_lasting_access_ends_for_good_though_its_session_is_over(app, ada, given, wiki, browser, told):

@@ -16,7 +16,7 @@ from app.oidc.models import Consent, Grant, OAuthClient, OAuthClientOrigin, Regi
 from tests.client_rows import SECRET, Signer
 from tests.client_rows import register as store
 from tests.functional.oidc.test_interaction import decide
-from tests.oidc import RelyingParty
+from tests.oidc import RelyingParty, work
 from tests.openapi import check_answer
 
 URI = "https://app.example.com/callback"
@@ -462,6 +462,7 @@ def test_it_is_deleted_with_all_that_it_was_given(app, registrar, registered, br
     gone = registrar.manage("DELETE", registered)
     assert (gone.status_code, gone.data) == (204, b"")
     assert party.userinfo(tokens["access_token"]).status_code == 401
+    work(app)
     assert (rows(OAuthClient), rows(Grant), rows(Consent)) == ([], [], [])
     for method in ("GET", "PUT", "DELETE"):
         assert error_of(registrar.manage(method, registered, json=METADATA)) == (401, "invalid_token")

@@ -378,7 +378,7 @@ def test_both_secrets_of_a_rotation_get_tokens(operate, app, json_wire, people):
 
 def test_delete_leaves_nothing_of_a_client(operate, app, json_wire, people, rows):
     from app.oidc.models import AccessToken, Consent, Grant
-    from tests.oidc import register
+    from tests.oidc import register, work
     from tests.signed_in import sign_in
 
     party = register(app, "grafana", consent="trusted", origins=["https://a.example.com"])
@@ -389,6 +389,7 @@ def test_delete_leaves_nothing_of_a_client(operate, app, json_wire, people, rows
     kept = other.tokens(wire)
     result = operate("clients", "delete", "grafana", "--yes")
     assert (result.exit_code, result.stdout) == (0, "grafana: deleted.\n")
+    work(app)
     for model in (OAuthClient, OAuthClientOrigin, Grant, Consent):
         assert [row for row in rows(model) if getattr(row, "client_id", "") == "grafana"] == []
     assert len(rows(AccessToken)) == 1

@@ -1,0 +1,274 @@
+"""Between an app's being disabled or deleted and the worker's being through: what is refused, and who is told."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from app import clock as our_clock
+from app.crypto import secrets
+from app.extensions import db
+from app.oidc import client_ends, grant_ends
+from app.oidc.models import ClientEnd, Consent, Grant, OAuthClient
+from app.outbox import Message
+from tests.devices import Device, tv
+from tests.devices import decide as decide_on_device
+from tests.functional.admin.conftest import make_administrator
+from tests.functional.oidc.test_client_ends import console as console
+from tests.functional.oidc.test_client_ends import end as end
+from tests.functional.oidc.test_client_ends import sid_of
+from tests.functional.oidc.test_client_ends import told as told
+from tests.functional.oidc.test_client_ends import wiki as wiki
+from tests.functional.oidc.test_interaction import decide
+from tests.functional.oidc.test_lost_access import LASTING, clean_up
+from tests.functional.oidc.test_resources import is_active
+from tests.functional.operator.conftest import operate as operate
+from tests.oidc import RelyingParty, register, work
+from tests.signed_in import sign_in
+from tests.wire import Wire
+
+pytestmark = pytest.mark.both_databases
+
+
+@pytest.fixture
+def service(app):
+    """A client that may ask about any token."""
+    return register(app, "gateway", introspects=True)
+
+
+def refusals(party, service, tokens, code) -> list[object]:
+    """Return what the endpoints say to what an app had: userinfo, introspection, refresh, and token."""
+    return [
+        party.userinfo(tokens["access_token"]).status_code,
+        is_active(service, tokens["access_token"]),
+        party.refresh(tokens["refresh_token"]).json["error"],
+        party.exchange(code).json["error"],
+    ]
+
+
+@pytest.mark.parametrize("scope", ["openid", LASTING])
+def test_it_is_refused_before_the_worker_ends_anything(wiki, service, browser, rows, end, scope):
+    tokens, code = wiki.tokens(browser, scope=scope), wiki.code(browser)
+    end()
+    assert [grant.ended_at for grant in rows(Grant)] == [None, None]
+    assert refusals(wiki, service, tokens, code) == [401, False, "invalid_client", "invalid_client"]
+
+
+def test_what_has_not_ended_yet_is_refused_when_it_is_enabled_again(wiki, service, browser, operate, told):
+    tokens, code = wiki.tokens(browser), wiki.code(browser)
+    operate("clients", "disable", "wiki")
+    operate("clients", "enable", "wiki")
+    assert refusals(wiki, service, tokens, code) == [401, False, "invalid_grant", "invalid_grant"]
+    assert told() == [sid_of(wiki, tokens)]
+    assert refusals(wiki, service, tokens, code) == [401, False, "invalid_grant", "invalid_grant"]
+
+
+def test_a_device_that_was_allowed_before_gets_nothing(app, browser, operate):
+    device = Device(tv(app))
+    assert decide_on_device(browser, device).ok
+    operate("clients", "disable", "tv")
+    operate("clients", "enable", "tv")
+    assert device.error() == "invalid_grant"
+
+
+def test_a_sign_in_after_it_was_enabled_again_stays(wiki, service, browser, operate, told, rows):
+    wiki.tokens(browser)
+    operate("clients", "disable", "wiki")
+    operate("clients", "enable", "wiki")
+    again = wiki.tokens(browser)
+    assert told() == [], "the app would end the new sign-in of the same session"
+    assert rows(ClientEnd) == []
+    assert (wiki.userinfo(again["access_token"]).status_code, is_active(service, again["access_token"])) == (200, True)
+    assert wiki.refresh(again["refresh_token"]).status_code == 200
+    assert browser.post("/logout").ok
+    assert told() == [sid_of(wiki, again)]
+
+
+def test_what_lasts_goes_on_as_soon_as_it_is_enabled(wiki, browser, operate, told):
+    lasting = wiki.tokens(browser, scope=LASTING)
+    operate("clients", "disable", "wiki")
+    operate("clients", "enable", "wiki")
+    renewed = wiki.refresh(lasting["refresh_token"])
+    assert (renewed.status_code, len(told())) == (200, 1)
+    assert wiki.userinfo(renewed.json["access_token"]).status_code == 200
+
+
+@pytest.mark.parametrize("scope", ["openid", LASTING])
+def test_another_one_of_the_same_id_begins_anew_at_once(app, service, wiki, browser, operate, told, rows, scope):
+    with app.app_context():
+        kept = db.session.get(OAuthClient, "wiki")
+        kept.registered = kept.registered | {"consent": "ask"}
+        registered, digest = dict(kept.registered), kept.secret_digest
+        db.session.commit()
+    tokens = wiki.exchange(allowed_code(wiki, browser, scope)).json
+    code = wiki.code(browser)
+    operate("clients", "delete", "wiki", "--yes")
+    with app.app_context():
+        db.session.add(OAuthClient(id="wiki", source="command", registered=registered, secret_digest=digest))
+        db.session.commit()
+    assert refusals(wiki, service, tokens, code) == [401, False, "invalid_grant", "invalid_grant"]
+    again = wiki.exchange(allowed_code(wiki, browser, scope)).json
+    told()
+    assert wiki.userinfo(again["access_token"]).status_code == 200
+    assert (len(rows(Grant)), len(rows(Consent)), rows(ClientEnd)) == (1, 1, [])
+
+
+def allowed_code(party: RelyingParty, browser: Wire, scope: str) -> str:
+    """Return the code after a person was asked, which fails where nobody is."""
+    return party.answer(decide(browser, browser.get(party.request(scope=scope)), "yes"))["code"]
+
+
+def test_a_person_does_not_see_what_a_deleted_app_was_allowed(app, wiki, browser, operate):
+    with app.app_context():
+        row = db.session.get(OAuthClient, "wiki")
+        row.registered = row.registered | {"consent": "ask"}
+        db.session.commit()
+    allowed_code(wiki, browser, "openid")
+    assert "wiki" in browser.get("/apps").text
+    operate("clients", "delete", "wiki", "--yes")
+    assert "wiki" not in browser.get("/apps").text
+
+
+# --- a token that is late ------------------------------------------------------------------------
+
+
+def by_disabling(app, operate, browser):
+    operate("clients", "disable", "wiki")
+    work(app)
+    operate("clients", "enable", "wiki")
+
+
+def by_removing_its_access(app, operate, browser):
+    assert browser.post("/apps/remove", client="wiki").ok
+
+
+@pytest.mark.parametrize("stop", [by_disabling, by_removing_its_access], ids=lambda each: each.__name__)
+def test_a_late_token_ends_no_newer_sign_in(app, ada, wiki, browser, operate, endpoint, deliver, clock, rows, stop):
+    other = sign_in(Wire(app, "form"), ada)
+    elsewhere = sid_of(wiki, wiki.tokens(other))
+    wiki.tokens(browser)
+    endpoint.answers = [503, 503]
+    stop(app, operate, browser)
+    deliver()
+    assert len(endpoint.posted) == 2
+    again = wiki.tokens(browser)
+    clock.shift(2)
+    deliver()
+    assert [wiki.claims(each.token)["sid"] for each in endpoint.posted[2:]] == [elsewhere]
+    assert {message.state for message in rows(Message, channel="logout")} == {"dropped", "sent"}
+    assert browser.post("/logout").ok
+    deliver()
+    assert [wiki.claims(each.token)["sid"] for each in endpoint.posted[3:]] == [sid_of(wiki, again)]
+
+
+def test_a_code_that_was_not_exchanged_holds_back_no_token(app, wiki, browser, operate, endpoint, deliver, clock):
+    wiki.tokens(browser)
+    endpoint.answers = [503]
+    by_disabling(app, operate, browser)
+    deliver()
+    wiki.code(browser)
+    clock.shift(2)
+    deliver()
+    assert len(endpoint.posted) == 2
+
+
+# --- very many people ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def crowd(app, ada, wiki):
+    """Signs Ada in to the wiki from so many sessions, twice from each."""
+
+    def fill(sessions: int) -> None:
+        now = our_clock.now()
+        ids = [secrets.row_id() for _ in range(sessions)]
+        same = {"client_id": "wiki", "user_id": ada.id, "scopes": "openid", "claims": {}, "amr": "email", "level": 1}
+        same |= {"authenticated_at": now, "created_at": now, "code_used_at": now, "expires_at": now + timedelta(days=9)}
+        grants = [same | {"id": secrets.row_id(), "session_id": each} for each in (*ids, *ids)]
+        with app.app_context():
+            db.session.execute(sa.insert(Grant), grants)
+            db.session.commit()
+
+    return fill
+
+
+def test_a_request_reads_no_grant_however_many_there_are(wiki, crowd, statements, end):
+    crowd(2)
+    with statements() as seen:
+        end()
+    assert seen
+    assert [each for each in seen if "oauth_grant" in each] == []
+
+
+def test_a_change_of_groups_reads_no_grant_either(wiki, crowd, statements, operate):
+    operate("groups", "create", "staff")
+    crowd(2)
+    with statements() as seen:
+        assert operate("clients", "change", "wiki", "--group", "staff").exit_code == 0
+    assert seen
+    assert [each for each in seen if "oauth_grant" in each] == []
+
+
+def turn(app) -> bool:
+    """Run the job once, as a worker does."""
+    with app.app_context():
+        more = client_ends.end_due(threading.Event())
+        db.session.commit()
+        return more
+
+
+SESSIONS = grant_ends.BATCH + 3
+
+
+def test_many_end_batch_by_batch_and_each_session_is_told_once(app, wiki, crowd, end, rows):
+    crowd(SESSIONS)
+    end()
+    assert turn(app)
+    ended = sum(grant.ended_at is not None for grant in rows(Grant))
+    assert grant_ends.BATCH <= ended < 2 * SESSIONS
+    assert work(app) >= 1
+    sids = [message.facts["sid"] for message in rows(Message, channel="logout")]
+    assert (len(sids), len(set(sids))) == (SESSIONS, SESSIONS)
+    assert rows(ClientEnd) == []
+
+
+def test_a_worker_that_fails_in_between_loses_and_repeats_nothing(app, wiki, crowd, operate, rows, clock, monkeypatch):
+    crowd(SESSIONS)
+    operate("clients", "disable", "wiki")
+    assert turn(app)
+    before = len(rows(Message, channel="logout"))
+    with monkeypatch.context() as patch:
+        patch.setattr(grant_ends, "enqueue_all", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            turn(app)
+    with app.app_context():
+        db.session.rollback()
+    assert not turn(app), "it is the failed worker's until its lease ends"
+    assert len(rows(Message, channel="logout")) == before < SESSIONS
+    clock.shift(61)
+    work(app)
+    sids = {message.facts["sid"] for message in rows(Message, channel="logout")}
+    assert len(rows(Message, channel="logout")) == len(sids) == SESSIONS
+
+
+def test_of_two_workers_one_has_a_client(app, wiki, crowd, operate, rows):
+    crowd(1)
+    operate("clients", "disable", "wiki")
+    with app.app_context():
+        assert len(client_ends.claim_rows(client_ends._CLAIM)) == 1
+    assert not turn(app)
+    clean_up(app)
+    assert rows(Message, channel="logout") == [], "the cleanup leaves it to the job"
+
+
+def test_a_console_that_deletes_one_forgets_its_row_at_once(app, people, wiki, crowd, rows):
+    crowd(2)
+    grace = people.open("grace@example.com", methods=["email", "authenticator"])
+    console = sign_in(Wire(app, "form"), make_administrator(app, grace))
+    assert console.post("/admin/apps/client/delete", client="wiki", sure=True).ok
+    assert (rows(OAuthClient), len(rows(Grant))) == ([], 4)
+    work(app)
+    assert rows(Grant) == []
