@@ -45,10 +45,12 @@ def started_redis(directory: Path) -> Iterator[RedisServer]:
         port = probe.getsockname()[1]
     arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)]
     server = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL)
-    until(lambda: _answers(port))
-    yield RedisServer(f"redis://127.0.0.1:{port}/0", server)
-    server.kill()
-    server.wait(5)
+    try:
+        until(lambda: _answers(port))
+        yield RedisServer(f"redis://127.0.0.1:{port}/0", server)
+    finally:
+        server.kill()
+        server.wait(5)
 
 
 @pytest.fixture
