@@ -56,7 +56,7 @@ def check_mailbox(address: str) -> str:
 PEM_WORDS = ("PUBLIC", "KEY-----")
 Topic = Annotated[str, AfterValidator(check_topic)]
 Topics = Annotated[tuple[Topic, ...], BeforeValidator(types.read_list), AfterValidator(types.unique)]
-Secret = Annotated[SecretStr, AfterValidator(check_secret)]
+Secret = Annotated[types.SecretCredential, AfterValidator(check_secret)]
 PublicKey = Annotated[str, AfterValidator(check_public_key)]
 
 

@@ -84,9 +84,15 @@ class DeliverySettings(BaseModel, defer_build=True):
     sms_timeout: types.Duration = Field(
         default=timedelta(seconds=10), description="Longest wait for the SMS provider in all."
     )
-    twilio_account_sid: str = Field(default="", max_length=64, description="Account of Twilio.")
-    twilio_auth_token: SecretStr = Field(default=SecretStr(""), repr=False, description="Token of that account.")
-    twilio_sender: str = Field(default="", max_length=64, description="Number or service from which Twilio sends.")
+    twilio_account_sid: Annotated[types.Credential, Field(pattern="^[^:]*$")] = Field(
+        default="", max_length=64, description="Account of Twilio."
+    )
+    twilio_auth_token: types.SecretCredential = Field(
+        default=SecretStr(""), repr=False, description="Token of that account."
+    )
+    twilio_sender: types.Credential = Field(
+        default="", max_length=64, description="Number or service from which Twilio sends."
+    )
     twilio_url: Annotated[str, types.having_scheme("http", "https")] = Field(
         default="https://api.twilio.com", description="Where Twilio is reached."
     )

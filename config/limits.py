@@ -162,7 +162,7 @@ class LimitSettings(BaseModel, defer_build=True):
         default="",
         description="File of passwords that are refused besides the common ones, one a line, as of stolen ones.",
     )
-    imported_password_salt: SecretStr = Field(
+    imported_password_salt: types.SecretText = Field(
         default=SecretStr(""),
         repr=False,
         description="SECURITY_PASSWORD_SALT of the Flask-Security service that accounts are imported from.",

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from config import postgresql, types
 from config.languages import LANGUAGES, check_language
@@ -14,7 +14,7 @@ Languages = Annotated[
     BeforeValidator(types.read_list),
     AfterValidator(types.unique),
 ]
-Keys = Annotated[tuple[SecretStr, ...], BeforeValidator(types.read_list), AfterValidator(types.unique)]
+Keys = Annotated[tuple[types.SecretText, ...], BeforeValidator(types.read_list), AfterValidator(types.unique)]
 Level = Literal["debug", "info", "warning", "error", "critical"]
 
 LOCAL_URL = "http://localhost:8000"

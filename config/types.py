@@ -20,6 +20,7 @@ COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 HOST = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
 SEGMENT = re.compile(r"[A-Za-z0-9._~-]+", re.ASCII)
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+CREDENTIAL = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?", re.ASCII)
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?", re.ASCII)
 OURS = ("connection", "content-length", "content-type", "host", "idempotency-key", "transfer-encoding")
 LONGEST_SOCKET = 100
@@ -85,7 +86,7 @@ def split_url(text: str) -> SplitResult:
         sound = bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         sound = False
-    if not sound or re.search(r"[\s\\\x00-\x1f]", text):
+    if not sound or re.search(r"[\s\\\x00-\x1f\x7f]", text):
         raise ValueError("it is not a URL with a host (percent-encode special characters of a password)")
     return parts
 
@@ -123,6 +124,31 @@ def check_headers(secret: SecretStr) -> SecretStr:
     names = [name.lower() for name, _ in read_headers(secret.get_secret_value())]
     if len(set(names)) != len(names):
         raise ValueError("a header stands twice in it")
+    return secret
+
+
+def check_credential(text: str) -> str:
+    """Accept what a provider issues: it travels in headers and addresses, where other characters never match.
+
+    :raises ValueError: without the text, which may be a secret
+    """
+    if text and not CREDENTIAL.fullmatch(text):
+        raise ValueError("it has blanks around it, or other characters than printable ASCII: copy it once more")
+    return text
+
+
+def check_secret_credential(secret: SecretStr) -> SecretStr:
+    """Accept a secret as ``check_credential`` does."""
+    check_credential(secret.get_secret_value())
+    return secret
+
+
+def check_encodable(secret: SecretStr) -> SecretStr:
+    """Reject a secret whose bytes in the environment aren't UTF-8."""
+    try:
+        secret.get_secret_value().encode()
+    except UnicodeEncodeError:
+        raise ValueError("it is not UTF-8") from None
     return secret
 
 
@@ -290,6 +316,9 @@ Networks = Annotated[
     BeforeValidator(read_list),
     AfterValidator(unique),
 ]
+Credential = Annotated[str, AfterValidator(check_credential)]
+SecretCredential = Annotated[SecretStr, AfterValidator(check_secret_credential)]
+SecretText = Annotated[SecretStr, AfterValidator(check_encodable)]
 Headers = Annotated[SecretStr, AfterValidator(check_headers)]
 Pattern = Annotated[str, AfterValidator(check_pattern)]
 Target = Annotated[str, AfterValidator(check_target)]
