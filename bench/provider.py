@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from bench.bare import Bare
 from bench.client import Answer, Done, Script
 from bench.databases import databases
 from bench.latchkey import Latchkey
@@ -84,6 +85,7 @@ class Provider:
     server: Server
     paths: Paths
     visitors: list[Visitor]
+    works: Iterable[str] = WORKS
     used: int = 0
     """Number of codes used in earlier rounds."""
 
@@ -229,6 +231,40 @@ class Theirs(Provider):
         self.visitors = [Visitor(f"_session={session}", code, token) for session, code, token in lines]
 
 
+class Floor(Provider):
+    """The floor app, which reads one row by the digest of a token: the least that userinfo can cost with Flask."""
+
+    name = "floor"
+    works = ("O2",)
+
+    def __init__(self, database_url: str, people: int, directory: Path, processes: int) -> None:
+        self.inner = Bare(database_url, people, directory, processes)
+        self.server = self.inner.server
+
+    def start(self) -> float:
+        return self.inner.start()
+
+    def populate(self) -> None:
+        """Create the users, and a token for each."""
+        self.inner.populate()
+        from bench import floor
+
+        tokens = [secrets.token_urlsafe(32) for _ in range(self.inner.people)]
+        self.visitors = [Visitor("", "", token) for token in tokens]
+        digests = [hashlib.sha256(token.encode()).hexdigest() for token in tokens]
+        rows = [{"digest": digest, "user_id": number + 1, "created_at": 1} for number, digest in enumerate(digests)]
+        with self.inner.app.app_context():
+            floor.db.session.execute(floor.sa.insert(floor.Session), rows)
+            floor.db.session.commit()
+            floor.db.session.remove()
+            floor.db.engine.dispose()
+
+    def _userinfo(self, share: Iterator[int]) -> Script:
+        for number in share:
+            answer = yield fetch("/one-row", f"Cookie: floor={self.visitors[number].token}")
+            yield done(answer, 200, b"")
+
+
 def main() -> None:
     """Measure both in turn and print the results."""
     parser = argparse.ArgumentParser(prog="python -m bench.provider", description=__doc__)
@@ -243,7 +279,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="latchkey-bench-") as made, ExitStack() as stack:
         store = stack.enter_context(databases("postgresql", Path(made)))
         subjects: list[Provider] = []
-        for kind in (Theirs, Ours):
+        for kind in (Theirs, Floor, Ours):
             subject = kind(store.make(kind.name), options.people, Path(made), options.processes)
             subject.populate()
             stack.callback(subject.server.stop)
@@ -254,7 +290,7 @@ def main() -> None:
             results.starts[subject.name].append(subject.start())
         for _ in range(options.rounds):
             for work in options.works:
-                for subject in subjects:
+                for subject in (each for each in subjects if work in each.works):
                     run = run_clients(subject.server, subject.scripts(work, options.clients), options.seconds, store)
                     results.add(subject.name, work, run)
         for subject in subjects:
