@@ -37,7 +37,7 @@ ASKED = "latchkey_asked_language"
 """Cookie with the language requested by an app. It takes precedence over Accept-Language."""
 
 RIGHT_TO_LEFT = frozenset({"ar"})
-LONGEST_HEADER = 200
+MAX_HEADER_LENGTH = 200
 """Maximum characters of Accept-Language that are parsed."""
 
 _LOCALES = {"en": "en_GB"}
@@ -143,7 +143,7 @@ def request_language(request: Request) -> str:
     for chosen in (cookies.get(prefix + COOKIE), g.get("asked_language"), cookies.get(prefix + ASKED)):
         if chosen in settings.languages:
             return str(chosen)
-    return _first_accepted(request.headers.get("Accept-Language", "")[:LONGEST_HEADER], settings.languages)
+    return _first_accepted(request.headers.get("Accept-Language", "")[:MAX_HEADER_LENGTH], settings.languages)
 
 
 def first_offered(tags: Sequence[str]) -> str:

@@ -27,7 +27,7 @@ from app.web.headers import MACHINES_ASK
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 """Format of request ids accepted from a proxy. They appear unchanged in log lines and events."""
 
-SAY_AGAIN = 3600.0
+REPEAT_INTERVAL = 3600.0
 """Seconds between two warnings that client addresses can't be determined."""
 
 _said_at: dict[str, float] = {}
@@ -120,7 +120,7 @@ def warn_of_unknown_address(environ: Mapping[str, str], trusted_proxies: int) ->
     entries = len(forwarded(environ))
     reason = "too_few_entries" if entries < trusted_proxies else "unreadable"
     now = time.monotonic()
-    if now - _said_at.get(reason, -SAY_AGAIN) >= SAY_AGAIN:
+    if now - _said_at.get(reason, -REPEAT_INTERVAL) >= REPEAT_INTERVAL:
         _said_at[reason] = now
         structlog.get_logger().warning(
             "request.address_unknown", reason=reason, entries=entries, trusted_proxies=trusted_proxies

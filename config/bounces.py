@@ -12,7 +12,7 @@ from config import types
 from config.senders import OptionalAddress
 
 TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}\Z")
-SHORTEST_SECRET = 16
+MIN_SECRET_LENGTH = 16
 
 
 def check_topic(text: str) -> str:
@@ -24,8 +24,8 @@ def check_topic(text: str) -> str:
 
 def check_secret(secret: SecretStr) -> SecretStr:
     """Reject secrets that are short enough to guess."""
-    if secret.get_secret_value() and len(secret.get_secret_value()) < SHORTEST_SECRET:
-        raise ValueError(f"it has fewer than {SHORTEST_SECRET} characters: openssl rand -hex 32")
+    if secret.get_secret_value() and len(secret.get_secret_value()) < MIN_SECRET_LENGTH:
+        raise ValueError(f"it has fewer than {MIN_SECRET_LENGTH} characters: openssl rand -hex 32")
     return secret
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 KEY_REMEDY = "Set it: openssl rand -hex 32"
 LONG_MAIL_CODE, LONG_SMS_CODE, MANY_TRIES = timedelta(minutes=10), timedelta(minutes=5), 5
-SHORTEST_ROTATION = timedelta(days=2)
+MIN_ROTATION = timedelta(days=2)
 PLAIN = "hands codes over without TLS"
 NO_DEBUG = ("", "0", "false", "no")
 
@@ -44,7 +44,7 @@ def order_of_times(settings: "Settings") -> Iterable[Problem]:
 
 def rotation_of_keys(settings: "Settings") -> Iterable[Problem]:
     """A key is published for a day before it signs, so that apps know every key by the time a token uses it."""
-    if settings.oauth_key_rotation < SHORTEST_ROTATION:
+    if settings.oauth_key_rotation < MIN_ROTATION:
         yield problem("oauth_key_rotation", "is shorter than two days", "Set it to 172800 (two days) or more.")
 
 

@@ -7,7 +7,7 @@ from config.files import read_text
 from config.problems import PREFIX, ConfigurationError, Problem, variable
 
 FILE = "_FILE"
-LARGEST_FILE = 65536
+MAX_FILE_BYTES = 65536
 OTHER_NAMES = {"us_mfa_required": "second_factor_for"}
 """Alternative variable names: the setting's name in Flask-Security, whose API we follow."""
 
@@ -85,7 +85,7 @@ def read_file(path: str) -> str:
 
     :raises ValueError: when it is unreadable, empty, over 64 KiB or not UTF-8; states the reason, never the content
     """
-    text = read_text(path, LARGEST_FILE).strip()
+    text = read_text(path, MAX_FILE_BYTES).strip()
     if not text:
         raise ValueError("is empty")
     return text

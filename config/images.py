@@ -6,8 +6,8 @@ from pathlib import Path
 from xml.parsers import expat
 
 KIB = 1024
-LARGEST = {"brand_image": 1024 * KIB}
-USUAL_LARGEST = 256 * KIB
+MAX_BYTES = {"brand_image": 1024 * KIB}
+DEFAULT_MAX_BYTES = 256 * KIB
 
 KINDS = {
     "brand_logo": ("png", "svg", "webp"),
@@ -45,10 +45,10 @@ class Image:
 
 def read_image(field: str, path: str) -> Image:
     """Return the image at ``path``, the value of the setting ``field``. Raises ValueError like ``image_at``."""
-    return image_at(path, KINDS[field], LARGEST.get(field, USUAL_LARGEST))
+    return image_at(path, KINDS[field], MAX_BYTES.get(field, DEFAULT_MAX_BYTES))
 
 
-def image_at(path: str, kinds: tuple[str, ...] = LOGO_KINDS, largest: int = USUAL_LARGEST) -> Image:
+def image_at(path: str, kinds: tuple[str, ...] = LOGO_KINDS, largest: int = DEFAULT_MAX_BYTES) -> Image:
     """Return the image at ``path``.
 
     :param largest: maximum size in bytes

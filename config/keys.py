@@ -5,9 +5,9 @@ import re
 from collections import Counter
 from itertools import pairwise
 
-SHORTEST = 32
-LEAST_DISTINCT = 8
-LEAST_BITS = 80
+MIN_LENGTH = 32
+MIN_DISTINCT = 8
+MIN_BITS = 80
 SAMPLES = (
     "asdfgh",
     "changeme",
@@ -31,8 +31,8 @@ def weakness(key: str) -> str | None:
     About one in three million random keys is rejected: the sample words have six letters or more, and the minimum
     variety (8 different characters, 80 bits by their frequency) is far below that of 32 random hex digits.
     """
-    if len(key.encode("utf-8", "surrogatepass")) < SHORTEST:
-        return f"holds a key shorter than {SHORTEST} bytes"
+    if len(key.encode("utf-8", "surrogatepass")) < MIN_LENGTH:
+        return f"holds a key shorter than {MIN_LENGTH} bytes"
     letters = re.sub(r"[^a-z]", "", key.lower())
     if any(word in letters for word in SAMPLES):
         return "holds a sample key that others know"
@@ -47,4 +47,4 @@ def has_low_variety(key: str) -> bool:
     bits = -sum(count * math.log2(count / len(key)) for count in counts.values())
     repeats = (key + key).find(key, 1) < len(key) or key[: len(key) // 2] == key[len(key) // 2 :][: len(key) // 2]
     steps = sum(abs(ord(a) - ord(b)) <= 1 for a, b in pairwise(key))
-    return len(counts) < LEAST_DISTINCT or bits < LEAST_BITS or repeats or steps > 0.6 * len(key)
+    return len(counts) < MIN_DISTINCT or bits < MIN_BITS or repeats or steps > 0.6 * len(key)

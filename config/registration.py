@@ -8,7 +8,7 @@ from config import types
 from config.apps import Hosts, check_host_or_subdomains
 from config.files import KIB, read_text
 
-LARGEST_LIST = 16 * KIB * KIB
+MAX_LIST_BYTES = 16 * KIB * KIB
 """Maximum size in bytes of a domain list. Public lists of disposable domains have 1 to 3 MiB."""
 
 Mode = Literal["open", "invite", "domains", "off"]
@@ -29,7 +29,7 @@ def read_domains(path: str) -> frozenset[str]:
     :raises ValueError: when it is unreadable or a line isn't a domain; names the line
     """
     found = set()
-    for number, line in enumerate(read_text(path, LARGEST_LIST).splitlines(), 1):
+    for number, line in enumerate(read_text(path, MAX_LIST_BYTES).splitlines(), 1):
         if text := line.partition("#")[0].strip():
             try:
                 found.add(check_host_or_subdomains(text))

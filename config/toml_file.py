@@ -9,7 +9,7 @@ from typing import Any
 from config.files import read_text
 from config.problems import Problem
 
-LARGEST = 1_048_576
+MAX_BYTES = 1_048_576
 
 WORDS = {
     "tuple_type": 'must be a list, as in ["a", "b"]',
@@ -42,7 +42,7 @@ class TomlFile:
         self._problems: list[tuple[int, Problem]] = []
         self._lines: list[str] = []
         try:
-            text = read_text(path, LARGEST)
+            text = read_text(path, MAX_BYTES)
             self.tables = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             what = str(error)

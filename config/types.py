@@ -23,9 +23,9 @@ HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 CREDENTIAL = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?", re.ASCII)
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?", re.ASCII)
 OURS = ("connection", "content-length", "content-type", "host", "idempotency-key", "transfer-encoding")
-LONGEST_SOCKET = 100
+MAX_SOCKET_LENGTH = 100
 """Maximum length in bytes of a Unix socket's path (107 on Linux, 103 on macOS)."""
-LONGEST = timedelta(days=3650)
+MAX_DURATION = timedelta(days=3650)
 
 
 def read_duration(value: Any) -> Any:
@@ -254,7 +254,7 @@ def listener(text: str) -> tuple[str, int] | str | None:
     """Return the address and port, or the socket path, in ``text``; None when it is neither."""
     if text.startswith("unix:/"):
         path = text.removeprefix("unix:")
-        return path if len(path.encode()) <= LONGEST_SOCKET and not path.endswith("/") else None
+        return path if len(path.encode()) <= MAX_SOCKET_LENGTH and not path.endswith("/") else None
     host, colon, port = text.rpartition(":")
     try:
         address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
@@ -307,8 +307,8 @@ def having_scheme(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-Duration = Annotated[timedelta, BeforeValidator(read_duration), Field(gt=timedelta(0), le=LONGEST)]
-DurationOrZero = Annotated[timedelta, BeforeValidator(read_duration), Field(ge=timedelta(0), le=LONGEST)]
+Duration = Annotated[timedelta, BeforeValidator(read_duration), Field(gt=timedelta(0), le=MAX_DURATION)]
+DurationOrZero = Annotated[timedelta, BeforeValidator(read_duration), Field(ge=timedelta(0), le=MAX_DURATION)]
 OptionalAddress = Annotated[str, AfterValidator(read_address)]
 Host = Annotated[str, AfterValidator(check_host)]
 Networks = Annotated[

@@ -174,7 +174,7 @@ _PUT_RIGHT_BY = {
 """Events that show that a failure was a mistake, because the person then entered the right code."""
 
 PUT_RIGHT_WITHIN = timedelta(minutes=15)
-_MOST = 1000
+_MAX_EVENTS = 1000
 """Maximum number of events examined. A failure whose success lies beyond them stays a warning."""
 
 
@@ -225,7 +225,9 @@ def own_mistakes(user_id: int, events: Sequence[Event]) -> set[int]:
     near = _c.at.between(min(times) - PUT_RIGHT_WITHIN, max(times) + PUT_RIGHT_WITHIN)
     names = {*_PUT_RIGHT_BY, *(name for names in _PUT_RIGHT_BY.values() for name in names)}
     columns = sa.select(_c.id, _c.at, _c.name, _c.agent, _c.address)
-    found = columns.where(_c.user_id == user_id, near, _c.name.in_(sorted(names))).order_by(_c.at, _c.id).limit(_MOST)
+    found = (
+        columns.where(_c.user_id == user_id, near, _c.name.in_(sorted(names))).order_by(_c.at, _c.id).limit(_MAX_EVENTS)
+    )
     around = db.session.execute(found).all()
     return {event.id for event in failures if _is_put_right(event, around)}
 

@@ -25,7 +25,7 @@ from app.users import User
 from app.users.administrators import is_administrator
 from app.web.access import SCOPE_OF_CONSOLE, SCOPES
 
-LONGEST_NAME = 64
+MAX_NAME_LENGTH = 64
 OFFERED_DAYS = (7, 30, 90, 365)
 """Lifetimes offered on the page. API clients can request any number of days up to the maximum."""
 
@@ -61,7 +61,7 @@ def create(
         disabled or closed
     """
     named = " ".join(name.split())
-    if not 1 <= len(named) <= LONGEST_NAME or not named.isprintable() or not shows_all(named):
+    if not 1 <= len(named) <= MAX_NAME_LENGTH or not named.isprintable() or not shows_all(named):
         raise Rejected("token_name_invalid", field="name")
     known = scopes_for(user) if SCOPE_OF_CONSOLE in scopes else SCOPES
     if any(scope not in known for scope in scopes):

@@ -20,7 +20,7 @@ from app.crypto.secrets import is_row_id
 from app.errors import Rejected
 from app.groups import service as groups
 from app.invitations import service
-from app.invitations.service import LONGEST, MOST_USES, Terms, link_of
+from app.invitations.service import MAX_LIFETIME, MAX_USES, Terms, link_of
 from app.web.commit import view_commit
 from app.web.forms import BaseForm, ButtonForm
 from app.web.redirects import with_query
@@ -77,11 +77,14 @@ def _terms(form: InvitationForm) -> Terms:
 
     :raises Rejected: ``invitation_uses`` on ``uses``, ``invitation_lasts`` on ``expires_in_days``
     """
-    uses, days = str(form.uses.data or "1").strip(), str(form.expires_in_days.data or service.USUALLY.days).strip()
+    uses, days = (
+        str(form.uses.data or "1").strip(),
+        str(form.expires_in_days.data or service.DEFAULT_LIFETIME.days).strip(),
+    )
     if not _NUMBER.match(uses):
-        raise Rejected("invitation_uses", field="uses", most=MOST_USES)
+        raise Rejected("invitation_uses", field="uses", most=MAX_USES)
     if not _NUMBER.match(days):
-        raise Rejected("invitation_lasts", field="expires_in_days", most=LONGEST.days)
+        raise Rejected("invitation_lasts", field="expires_in_days", most=MAX_LIFETIME.days)
     email, language = str(form.email.data or "").strip(), str(form.language.data or "")
     return Terms(email, tuple(form.groups.data or ()), int(uses), timedelta(days=int(days)), language)
 
@@ -105,8 +108,8 @@ def _page(form: BaseForm, made: str = "", **facts: Any) -> Response:
         "following": with_query(HERE, **where, after=following) if following else None,
         "everything": everything,
         "first": not after,
-        "most_uses": MOST_USES,
-        "longest": LONGEST.days,
+        "most_uses": MAX_USES,
+        "longest": MAX_LIFETIME.days,
     }
     facts |= {"link": made} if made else {}
     listed = [invitation_facts(row) for row in found[:SHOWN]]

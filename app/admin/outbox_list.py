@@ -27,8 +27,8 @@ COUNTED = 10_000
 RETRIED_AT_ONCE = 1000
 """Maximum number of messages retried per request. A larger UPDATE would block the workers."""
 
-NEW, AGAIN = "waiting", "retrying"
-GROUPS = (ABANDONED, AGAIN, NEW)
+NEW, RETRYING = "waiting", "retrying"
+GROUPS = (ABANDONED, RETRYING, NEW)
 """The groups a list can show, in the order in which the page looks for a nonempty one."""
 
 CHANNELS = ("mail", "sms", "logout")
@@ -37,12 +37,12 @@ _zero: Any = sa.literal_column("0")
 _abandoned: Any = sa.literal_column(f"'{ABANDONED}'")  # literals: a parameter hides partial indexes
 _IN_GROUP: dict[str, tuple[sa.ColumnElement[bool], ...]] = {
     NEW: (Message.attempts == _zero, Message.next_attempt_at.is_not(None)),
-    AGAIN: (Message.attempts > _zero, Message.next_attempt_at.is_not(None)),
+    RETRYING: (Message.attempts > _zero, Message.next_attempt_at.is_not(None)),
     ABANDONED: (Message.state == _abandoned,),
 }
 _ORDER: dict[str, tuple[Any, ...]] = {
     NEW: (Message.destination, Message.next_attempt_at, Message.id),
-    AGAIN: (Message.next_attempt_at, Message.destination, Message.id),
+    RETRYING: (Message.next_attempt_at, Message.destination, Message.id),
     ABANDONED: (Message.created_at.desc(), Message.destination, Message.id),
 }
 _PLACE = re.compile(r"([0-9]{1,16}) ([^ \x00]{0,254}) ([0-9a-f]{32})\Z")
@@ -185,7 +185,7 @@ def _beyond(group: str, after: str) -> sa.ColumnElement[bool]:
     at, destination, number = _EPOCH + timedelta(microseconds=int(found[1])), found[2], found[3]
     if group == NEW:
         return _after((Message.destination, destination), (Message.next_attempt_at, at), (Message.id, number))
-    if group == AGAIN:
+    if group == RETRYING:
         return _after((Message.next_attempt_at, at), (Message.destination, destination), (Message.id, number))
     same_time = _after((Message.destination, destination), (Message.id, number))
     return sa.and_(Message.created_at <= at, sa.or_(Message.created_at < at, same_time))

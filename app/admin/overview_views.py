@@ -87,7 +87,7 @@ def _messages() -> Iterator[dict[str, Any]]:
     for provider in providers.failing():
         about = {"channel": provider.channel, "provider": provider.name, "reason": provider.reason}
         yield {"code": "provider_fails", "since": provider.failed_at} | about
-    for each in outbox_list.destinations_of(outbox_list.Wanted(outbox_list.AGAIN), DESTINATIONS):
+    for each in outbox_list.destinations_of(outbox_list.Wanted(outbox_list.RETRYING), DESTINATIONS):
         yield {"code": "retrying"} | each
     given_up = outbox_list.count_of(outbox_list.Wanted(ABANDONED))
     if given_up.count:

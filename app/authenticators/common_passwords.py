@@ -13,10 +13,10 @@ from itertools import pairwise
 from pathlib import Path
 
 LIST = Path(__file__).with_name("common_passwords.txt")
-ENOUGH = 5
+MIN_SCORE = 5
 """Minimum score. A common password followed by a number and a symbol scores less."""
 
-SHORTEST, LONGEST = 4, 20
+MIN_WORD_LENGTH, MAX_WORD_LENGTH = 4, 20
 """Length of the common passwords that are looked up within a longer one."""
 
 RUN = 3
@@ -53,7 +53,7 @@ def is_common(text: str, names: Collection[str] = ()) -> bool:
     parts |= {
         part for name in names for part in (name.casefold(), name.casefold().partition("@")[0]) if len(part) >= RUN
     }
-    return min(_worth(plain, parts), _worth(_unit(plain), parts)) < ENOUGH
+    return min(_worth(plain, parts), _worth(_unit(plain), parts)) < MIN_SCORE
 
 
 def _unit(text: str) -> str:
@@ -82,7 +82,7 @@ def _word_at(text: str, place: int, names: Collection[str]) -> int:
     """Return the length of the common password, name or year that begins at ``place``; 0 for none."""
     named = max((len(name) for name in names if text.startswith(name, place)), default=0)
     known = common()
-    for length in range(min(LONGEST, len(text) - place), max(SHORTEST, named + 1) - 1, -1):
+    for length in range(min(MAX_WORD_LENGTH, len(text) - place), max(MIN_WORD_LENGTH, named + 1) - 1, -1):
         if text[place : place + length] in known:
             return length
     return named or (4 if _YEAR.match(text, place) else 0)

@@ -92,7 +92,7 @@ def enrolled_of(user_id: int | None) -> list[Enrollment]:
     return list(db.session.scalars(_OF_USER, {"user_id": user_id or 0}))
 
 
-LONGEST_NAME = 64
+MAX_NAME_LENGTH = 64
 """Maximum length of a name."""
 
 
@@ -106,8 +106,8 @@ def checked_name(name: str, field: str, *, required: str, disallowed: str) -> st
     tidy = " ".join(unicodedata.normalize("NFKC", name).split())
     if not tidy:
         raise Rejected(required, field=field)
-    if len(tidy) > LONGEST_NAME:
-        raise Rejected("invalid_input_length", field=field, length=LONGEST_NAME)
+    if len(tidy) > MAX_NAME_LENGTH:
+        raise Rejected("invalid_input_length", field=field, length=MAX_NAME_LENGTH)
     if set(tidy) & set("<>"):
         raise Rejected("invalid_input", field=field)
     if not shows_all(tidy) or any(unicodedata.category(character).startswith("C") for character in tidy):

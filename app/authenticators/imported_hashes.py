@@ -29,17 +29,17 @@ Check = Callable[[bytes], bool]
 MARK, HMAC_MARK = "imported:", "imported-hmac:"
 """Prefixes of stored imported hashes. The second is for hashes of an HMAC of the password."""
 
-MOST_MEMORY, MOST_WORK, MOST_LANES = 256 * 1024, 768 * 1024, 16
+MAX_MEMORY, MAX_WORK, MAX_LANES = 256 * 1024, 768 * 1024, 16
 """Limits on the cost of argon2 and scrypt hashes: memory in KiB, memory times passes, and lanes. Typical hashes take
 64 MiB and three passes. An imported file must not determine how long a sign-in takes."""
 
-MOST_ROUNDS = 2_000_000
+MAX_ROUNDS = 2_000_000
 """Maximum PBKDF2 rounds, multiplied by the number of blocks of the hash."""
 
-HIGHEST_COST = 14
+MAX_COST = 14
 """Maximum bcrypt cost: 2**14 rounds take about a second."""
 
-LONGEST, SHORTEST_DIGEST = 512, 16
+MAX_LENGTH, MIN_DIGEST_LENGTH = 512, 16
 """Maximum length of an encoded hash in characters, and minimum length of its digest in bytes."""
 
 
@@ -88,7 +88,7 @@ def _hmac(password: bytes) -> bytes:
 
 
 def _check_of(text: str) -> Check:
-    if len(text) <= LONGEST:
+    if len(text) <= MAX_LENGTH:
         for pattern, read_parts in FORMS:
             if found := re.fullmatch(pattern, text, re.ASCII):
                 return read_parts(*found.groups())
@@ -100,15 +100,15 @@ def _argon2(text: str) -> Check:
         cost = extract_parameters(text)
     except InvalidHashError:
         raise NotReadable("is not an encoded argon2 hash") from None
-    if cost.memory_cost > MOST_MEMORY or cost.memory_cost * cost.time_cost > MOST_WORK or cost.parallelism > MOST_LANES:
+    if cost.memory_cost > MAX_MEMORY or cost.memory_cost * cost.time_cost > MAX_WORK or cost.parallelism > MAX_LANES:
         raise NotReadable("costs more than 256 MiB, 768 MiB in all its passes, or 16 lanes")
     return lambda password: secrets.is_hash_of(text, password)
 
 
 def _bcrypt(text: str, cost: str) -> Check:
     """Check a bcrypt hash. bcrypt uses only 72 bytes, and is ambiguous after a NUL byte, so passwords with NUL fail."""
-    if not 4 <= int(cost) <= HIGHEST_COST:
-        raise NotReadable(f"has a cost of bcrypt outside 4 to {HIGHEST_COST}")
+    if not 4 <= int(cost) <= MAX_COST:
+        raise NotReadable(f"has a cost of bcrypt outside 4 to {MAX_COST}")
     return lambda password: b"\0" not in password and bcrypt.checkpw(password[:72], text.encode())
 
 
@@ -119,8 +119,8 @@ def _bcrypt_of_sha256(text: str, cost: str) -> Check:
 
 def _pbkdf2(digest: str, rounds: str, salt: bytes, wanted: bytes) -> Check:
     blocks = -(-len(wanted) // hashlib.new(digest).digest_size)
-    if int(rounds) * blocks > MOST_ROUNDS:
-        raise NotReadable(f"costs more than {MOST_ROUNDS:,} rounds of PBKDF2")
+    if int(rounds) * blocks > MAX_ROUNDS:
+        raise NotReadable(f"costs more than {MAX_ROUNDS:,} rounds of PBKDF2")
     return lambda password: hmac.compare_digest(
         hashlib.pbkdf2_hmac(digest, password, salt, int(rounds), len(wanted)), wanted
     )
@@ -129,7 +129,7 @@ def _pbkdf2(digest: str, rounds: str, salt: bytes, wanted: bytes) -> Check:
 def _scrypt(n: int, r: str, p: str, salt: bytes, wanted: bytes) -> Check:
     block, lanes = int(r), int(p)
     memory = 128 * block * (n + lanes + 2)
-    if memory > MOST_MEMORY * 1024 or 128 * block * n * lanes > MOST_WORK * 1024 or lanes > MOST_LANES:
+    if memory > MAX_MEMORY * 1024 or 128 * block * n * lanes > MAX_WORK * 1024 or lanes > MAX_LANES:
         raise NotReadable("costs more than 256 MiB, 768 MiB in all its lanes, or 16 lanes")
     if n < 2 or n & (n - 1):
         raise NotReadable("has a cost of scrypt that is no power of two")
@@ -162,7 +162,7 @@ def _firebase(cost: str, block: str, lanes: str, salt: bytes, separator: bytes, 
     return check
 
 
-def _base64(text: str, shortest: int = SHORTEST_DIGEST) -> bytes:
+def _base64(text: str, shortest: int = MIN_DIGEST_LENGTH) -> bytes:
     """Decode base64 with or without padding, accepting passlib's ``.`` for ``+``."""
     bare = text.replace(".", "+").rstrip("=")
     try:
@@ -173,11 +173,11 @@ def _base64(text: str, shortest: int = SHORTEST_DIGEST) -> bytes:
 
 
 def _hex(text: str) -> bytes:
-    return _long_enough(bytes.fromhex(text) if len(text) % 2 == 0 else b"", SHORTEST_DIGEST)
+    return _long_enough(bytes.fromhex(text) if len(text) % 2 == 0 else b"", MIN_DIGEST_LENGTH)
 
 
 def _long_enough(data: bytes, shortest: int) -> bytes:
-    if not shortest <= len(data) <= LONGEST:
+    if not shortest <= len(data) <= MAX_LENGTH:
         raise NotReadable("is cut off")
     return data
 

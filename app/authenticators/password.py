@@ -23,7 +23,7 @@ from app.i18n import N_
 
 METHOD = "password"
 
-LONGEST = 128
+MAX_LENGTH = 128
 """Maximum length in characters. NIST SP 800-63B, section 3.1.1.2 requires at least 64."""
 
 
@@ -45,8 +45,8 @@ def hash_password(password: str, names: Iterable[str] = ()) -> str:
     text = unicodedata.normalize("NFKC", password)
     if len(text) < settings.password_length_min:
         raise Rejected("password_invalid_length", field="password", length=settings.password_length_min)
-    if len(text) > LONGEST:
-        raise Rejected("password_too_long", field="password", length=LONGEST)
+    if len(text) > MAX_LENGTH:
+        raise Rejected("password_too_long", field="password", length=MAX_LENGTH)
     around = (*names, settings.brand_name, urlsplit(settings.origin).hostname or "")
     if _like_a_code(text) or is_common(text, around) or text.casefold() in _blocked(settings.password_blocklist):
         raise Rejected("password_too_common", field="password")
@@ -88,7 +88,7 @@ def _kept(enrolled: Enrollment) -> str:
 
 
 def _as_compared(password: str) -> str:
-    return unicodedata.normalize("NFKC", password[: 4 * LONGEST])
+    return unicodedata.normalize("NFKC", password[: 4 * MAX_LENGTH])
 
 
 def keep_pending(user_id: int, hashed: str, binding: str, others: Sequence[str]) -> None:

@@ -30,7 +30,7 @@ from app.users import User
 METHOD = RecoveryCode.method
 
 COUNT = 10
-FEW = 3
+LOW_COUNT = 3
 """Warn the user if at most this many are left."""
 
 SELECTOR, SECRET = 2, 14
@@ -50,7 +50,7 @@ class Stock:
     @property
     def is_low(self) -> bool:
         """Whether the user should create new codes."""
-        return self.made_at is not None and self.left <= FEW
+        return self.made_at is not None and self.left <= LOW_COUNT
 
 
 @dataclass(frozen=True, slots=True)

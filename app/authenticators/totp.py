@@ -101,7 +101,7 @@ def grouped(secret: str) -> str:
     return "-".join(secret[i : i + 4] for i in range(0, len(secret), 4))
 
 
-MOST = 5
+MAX_APPS = 5
 """Maximum apps per user. Each has three valid codes at any time (docs/security.md, Many guesses)."""
 
 UNNAMED = N_("Authenticator app")
@@ -246,8 +246,8 @@ class Totp(Authenticator):
         :raises Rejected: ``authenticator_too_many``; ``authenticator_name_inuse`` on ``name``
         """
         mine = apps_of(user_id)
-        if len(mine) >= MOST:
-            raise Rejected("authenticator_too_many", most=MOST)
+        if len(mine) >= MAX_APPS:
+            raise Rejected("authenticator_too_many", most=MAX_APPS)
         _require_free(name, {name_of(row) for row in mine})
 
     def prove_enrollment(self, proof: EnrollmentProof) -> tuple[str, int]:

@@ -25,7 +25,7 @@ RENEW_EVERY = 10.0
 EXPECTED_RATE = 20_000
 """Rows per second assumed until a rate has been measured."""
 
-AT_LEAST = timedelta(seconds=15)
+MIN_ESTIMATE = timedelta(seconds=15)
 AFTER_MOVE = timedelta(seconds=30)
 """When clients should retry after the move, while servers are restarted."""
 
@@ -48,7 +48,7 @@ class Pace:
         """Return the estimated time remaining."""
         took = time.monotonic() - self._began
         rate = self.done / took if self.done > EXPECTED_RATE and took > 1 else EXPECTED_RATE
-        return AT_LEAST + timedelta(seconds=max(0, self.total - self.done) / rate)
+        return MIN_ESTIMATE + timedelta(seconds=max(0, self.total - self.done) / rate)
 
 
 class Hold:

@@ -11,7 +11,7 @@ from app.outbox.models import Message
 from app.outbox.suppressions import COMPLAINT, HARD, NO_COMPLAINTS, SOFT, Report
 
 NAME = "mail"
-LARGEST = 10 * 1024 * 1024
+MAX_BYTES = 10 * 1024 * 1024
 READ = 256 * 1024
 """Bytes of a mail that are parsed. The report comes before the returned mail (RFC 3462, section 2), and parsing a mail
 of 10 MB with very many parts could take half a minute.

@@ -85,7 +85,7 @@ def serve(app: Flask, bound: socket.socket, stop: threading.Event) -> None:
     taker = Taker(app)
 
     def connected() -> Any:
-        return Server(taker, hostname="latchkey", ident="Latchkey", data_size_limit=delivery_reports.LARGEST)
+        return Server(taker, hostname="latchkey", ident="Latchkey", data_size_limit=delivery_reports.MAX_BYTES)
 
     async def listen() -> None:
         loop = asyncio.get_running_loop()

@@ -14,7 +14,7 @@ from app.outbox.models import Suppression
 PROVE = ("sign_in.succeeded", "sign_in.step_up", "address.confirmed", "address.added")
 """Events that refer to the challenge that was answered."""
 
-AT_ONCE = 100
+BATCH = 100
 
 _PROVED = (
     sa.select(Challenge.destination, Event.at)
@@ -23,7 +23,7 @@ _PROVED = (
     .join(Challenge, Challenge.id == Event.challenge_id)
     .where(Suppression.until > sa.bindparam("now"), Suppression.user_id.is_not(None))
     .where(Event.at > Suppression.since, Event.name.in_(PROVE), Challenge.destination.contains("@"))
-    .limit(AT_ONCE)
+    .limit(BATCH)
 )
 
 

@@ -116,7 +116,7 @@ def _is_of_sns(url: str) -> bool:
         plain = parts.scheme == "https" and parts.port is None and "@" not in parts.netloc
     except ValueError:
         return False
-    return plain and len(url) <= sns_documents.LONGEST_URL and HOST.match(parts.netloc) is not None and url.isascii()
+    return plain and len(url) <= sns_documents.MAX_URL_LENGTH and HOST.match(parts.netloc) is not None and url.isascii()
 
 
 def _check_time(text: str) -> None:

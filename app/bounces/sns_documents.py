@@ -18,16 +18,16 @@ from app.outbox.channels.guarded_http import NotFetched, fetch, is_public
 from app.outbox.leases import claim_rows, claiming
 
 CERTIFICATE, CONFIRMATION = "certificate", "confirmation"
-LONGEST_URL = 1000
-MOST_BYTES = 64 * 1024
+MAX_URL_LENGTH = 1000
+MAX_BYTES = 64 * 1024
 WITHIN = 5.0
 
-MOST_WAITING = 16
+MAX_WAITING = 16
 """Maximum documents waiting to be fetched, because anyone can cause a fetch."""
 
 KEPT_FOR = timedelta(days=30)
 TRIED_FOR = timedelta(hours=1)
-AGAIN = timedelta(minutes=1)
+RETRY_INTERVAL = timedelta(minutes=1)
 
 log = structlog.get_logger()
 
@@ -52,7 +52,7 @@ def order_confirmation(url: str) -> None:
 def _order(url: str, kind: str) -> None:
     """Have the worker fetch a document. Commits separately, because the request may be rejected."""
     waiting = db.session.scalar(sa.select(sa.func.count()).where(_c.due_at.is_not(None))) or 0
-    if waiting >= MOST_WAITING:
+    if waiting >= MAX_WAITING:
         log.warning("bounces.too_many_documents", waiting=waiting)
         return
     now = clock.now()
@@ -77,7 +77,7 @@ def fetch_due(stop: threading.Event) -> bool:
 def _fetch(url: str, kind: str) -> None:
     this = SnsDocument.url == url
     try:
-        body = fetch(url, most=MOST_BYTES, within=WITHIN, allows=is_public).body
+        body = fetch(url, most=MAX_BYTES, within=WITHIN, allows=is_public).body
     except Interrupted:
         changed(sa.update(SnsDocument).where(this).values(due_at=clock.now()))
         return
@@ -85,7 +85,7 @@ def _fetch(url: str, kind: str) -> None:
         log.warning("bounces.not_fetched", kind=kind, reason=fault.reason)
         oldest = clock.now() - (timedelta(0) if kind == CERTIFICATE else TRIED_FOR)  # ordered again when needed
         if not changed(sa.delete(SnsDocument).where(this, SnsDocument.created_at <= oldest)):
-            changed(sa.update(SnsDocument).where(this).values(due_at=clock.now() + AGAIN))
+            changed(sa.update(SnsDocument).where(this).values(due_at=clock.now() + RETRY_INTERVAL))
         return
     if kind == CERTIFICATE:
         text = body.decode("ascii", "replace")

@@ -19,7 +19,7 @@ PROVIDERS: dict[str, ModuleType] = {each.NAME: each for each in (postmark, ses, 
 
 PLACE = "/hooks/mail"
 
-LONGEST_BODY = 2 * 1024 * 1024
+MAX_BODY_BYTES = 2 * 1024 * 1024
 """Maximum body size in bytes. SendGrid posts up to a thousand events at once."""
 
 log = structlog.get_logger()
@@ -32,7 +32,7 @@ def mail_events(provider: str) -> Response:
     reader = PROVIDERS.get(provider)
     if reader is None or not reader.is_set_up():
         abort(404)
-    request.max_content_length = LONGEST_BODY
+    request.max_content_length = MAX_BODY_BYTES
     try:
         reports = reader.read(request)
     except Refused as refusal:
@@ -47,7 +47,7 @@ def init_app(app: Flask) -> None:
     """Return errors as JSON, and allow larger bodies here if a provider is configured."""
     with app.app_context():
         if any(each.is_set_up() for each in PROVIDERS.values()):
-            app.config.setdefault("LARGEST_BODIES", {})[PLACE] = LONGEST_BODY
+            app.config.setdefault("BODY_LIMITS", {})[PLACE] = MAX_BODY_BYTES
     answer_by(app, (PLACE,), lambda status: _json({"error": HTTPStatus(status).phrase}, status))
 
 

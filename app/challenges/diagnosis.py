@@ -22,7 +22,7 @@ from app.extensions import settings
 RECENT = timedelta(minutes=30)
 """How far back to look for a passcode's challenge. Nobody types an older code by mistake for a newer one."""
 
-MOST = 10
+MAX_CHALLENGES = 10
 """Maximum number of challenges to compare. Each costs one key derivation, for unknown and known people alike."""
 
 _ROWS, _CHALLENGES = Detached(Challenge, Enrollment), Detached(Challenge)
@@ -38,7 +38,7 @@ _RECENT = CompiledStatement(
     .where(sa.or_(_c.subject == sa.bindparam("subject"), is_of_browser(_c.binding)))
     .where(_c.purpose == sa.bindparam("purpose"), _c.created_at > sa.bindparam("since"))
     .order_by(_c.created_at.desc())
-    .limit(2 * MOST)
+    .limit(2 * MAX_CHALLENGES)
 )
 
 
@@ -88,7 +88,7 @@ def diagnose(attempt: Attempt, client: ClientContext) -> VerificationFailure:
     again = (
         OpenApproval(*_ROWS.read(rows[shown[0]])) if shown else None
     )  # read just one: challenges of unknown people have no enrollment
-    recent = [each for each in asked if _is_like(each, attempt)][:MOST]
+    recent = [each for each in asked if _is_like(each, attempt)][:MAX_CHALLENGES]
     named = challenge_id_in(client.challenge_token) if client.challenge_token else None
     here = [each for each in recent if (each.id == named if named else client.is_bound_to(each.binding))]
     roots: dict[str | None, bytes | None] = {}

@@ -9,14 +9,14 @@ import sqlalchemy as sa
 
 from app import clock
 from app.challenges.models import Challenge
-from app.enrollments.catalog import MOST_SENDING
+from app.enrollments.catalog import MAX_SENDING
 from app.extensions import changed
 from app.throttling.by_destination import SETTING_UP
 
 CHANGING = (*SETTING_UP, "change_email", "add_email")
 """Purposes of challenges that change an account."""
 
-_NAMES = [f"method_{number}" for number in range(MOST_SENDING)]
+_NAMES = [f"method_{number}" for number in range(MAX_SENDING)]
 """One bind parameter for each method that sends codes."""
 
 IS_ONE_OF_THE_METHODS = Challenge.__table__.c.method.in_([sa.bindparam(name) for name in _NAMES])

@@ -11,7 +11,7 @@ from typing import Any
 
 from app.authenticators import imported_hashes
 from app.authenticators.registry import nameable
-from app.authenticators.totp import MOST as MOST_APPS
+from app.authenticators.totp import MAX_APPS
 from app.cli import otpauth
 from app.enrollments.catalog import method_of
 from app.extensions import settings
@@ -21,7 +21,7 @@ from app.users import TypedIdentity, identifiers, names
 TEXTS = ("email", "phone", "username", "name", "password", "password_hash")
 FLAGS = ("disabled", "confirmed", "password_hmac")
 LISTS = ("methods", "groups", "more_emails", "authenticator", "second_factor")
-MOST_EMAILS = 10
+MAX_EMAILS = 10
 """Maximum number of email addresses per account."""
 
 EXPORTS = {
@@ -93,8 +93,8 @@ def read_draft(described: Any) -> Draft:
     if not identities:
         raise NotUsable("has no email, phone or username")
     identities += [_identity("email", text) for text in _texts(given, "more_emails")]
-    if len([each for each in identities if each.kind == "email"]) > MOST_EMAILS:
-        raise NotUsable(f"more_emails: an account has at most {MOST_EMAILS} addresses")
+    if len([each for each in identities if each.kind == "email"]) > MAX_EMAILS:
+        raise NotUsable(f"more_emails: an account has at most {MAX_EMAILS} addresses")
     methods = _methods(given)
     return Draft(
         identities=tuple(dict.fromkeys(identities)),
@@ -182,8 +182,8 @@ def _authenticators(given: dict[str, Any]) -> tuple[str, ...]:
         secrets = dict.fromkeys(otpauth.read(text) for text in _texts(given, "authenticator"))
     except otpauth.NotCarried as error:
         raise NotUsable(f"authenticator: {error}") from None
-    if len(secrets) > MOST_APPS:
-        raise NotUsable(f"authenticator: an account has at most {MOST_APPS} apps")
+    if len(secrets) > MAX_APPS:
+        raise NotUsable(f"authenticator: an account has at most {MAX_APPS} apps")
     return tuple(secrets)
 
 

@@ -41,7 +41,7 @@ log = structlog.get_logger()
 def read(recipient: str) -> None:
     """Take one mail on standard input that came to RECIPIENT, an address of LATCHKEY_MAIL_BOUNCE_ADDRESS."""
     _require_return_paths()
-    raw = sys.stdin.buffer.read(delivery_reports.LARGEST)
+    raw = sys.stdin.buffer.read(delivery_reports.MAX_BYTES)
     try:
         taken = delivery_reports.take(raw, recipient)
         db.session.commit()

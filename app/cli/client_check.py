@@ -16,12 +16,12 @@ from app.command_language import N_, gettext, ngettext
 from app.extensions import db, settings
 from app.oidc import client_store
 from app.oidc.client_file import read_clients
-from app.oidc.client_secrets import LEAST, check_secret, digest_text, new_secret
+from app.oidc.client_secrets import MIN_SECRET_LENGTH, check_secret, digest_text, new_secret
 from app.oidc.client_store import notes_on
 from app.oidc.clients import Client, client_of
 from config.problems import variable
 
-MOST_USES = 1_000_000
+MAX_USES = 1_000_000
 
 
 @clients.command("check")
@@ -75,7 +75,7 @@ def digest(existing: bool) -> None:
 
 @clients.command("registration-token")
 @click.option(
-    "--uses", type=click.IntRange(1, MOST_USES), default=1, show_default=True, help=N_("Clients it registers.")
+    "--uses", type=click.IntRange(1, MAX_USES), default=1, show_default=True, help=N_("Clients it registers.")
 )
 @click.option("--lasts", type=DurationType(), default="7d", show_default=True, help=N_("For how long it is valid."))
 @click.option("--name", default="", help=N_("What it is for, for the event."))
@@ -121,8 +121,8 @@ def _existing() -> str:
 
 def _why_refused(secret: str) -> str:
     """Return what is wrong with a secret, without revealing it."""
-    if len(secret) < LEAST:
-        return gettext("That secret is shorter than {count} characters, so it can be guessed.", count=LEAST)
+    if len(secret) < MIN_SECRET_LENGTH:
+        return gettext("That secret is shorter than {count} characters, so it can be guessed.", count=MIN_SECRET_LENGTH)
     return gettext("That secret has other characters than printable ASCII.")
 
 

@@ -33,7 +33,7 @@ STUCK = timedelta(minutes=10)
 LATE = timedelta(minutes=1)
 """A message overdue by more than this was missed."""
 
-LEAST_BOUNCES, MOST_BOUNCES = 20, 0.05
+MIN_BOUNCES, MAX_BOUNCE_RATE = 20, 0.05
 """Bounces per day, as a number and a share of all mail, worth investigating. Providers block senders above that."""
 
 
@@ -127,7 +127,7 @@ def mail_arrives() -> Iterator[HealthCheck]:
         spam=spam,
         suppressed=found.suppressed,
     )
-    much = back + spam >= LEAST_BOUNCES and back + spam > found.sent * MOST_BOUNCES
+    much = back + spam >= MIN_BOUNCES and back + spam > found.sent * MAX_BOUNCE_RATE
     remedy = N_("Look why: flask mail suppressions list. Look at SPF, DKIM and the reputation of your domain.")
     yield HealthCheck(what, gettext(remedy) if much else "")
 

@@ -15,7 +15,7 @@ from app import user_input
 
 DIGITS, PERIOD, ALGORITHM = 6, 30, "SHA1"
 
-SHORTEST_SECRET = 10
+MIN_SECRET_BYTES = 10
 """Minimum length in bytes. RFC 4226 (requirement 4) requires 16, but many services issued 10."""
 
 
@@ -46,8 +46,8 @@ def read(text: str) -> str:
         secret = base64.b32decode(tidy + "=" * (-len(tidy) % 8))
     except (binascii.Error, ValueError):
         raise NotCarried("is not base32") from None
-    if len(secret) < SHORTEST_SECRET:
-        raise NotCarried(f"is shorter than {SHORTEST_SECRET} bytes")
+    if len(secret) < MIN_SECRET_BYTES:
+        raise NotCarried(f"is shorter than {MIN_SECRET_BYTES} bytes")
     return tidy
 
 

@@ -21,7 +21,7 @@ from app.extensions import settings
 
 selftest = OperatorGroup("selftest", help=N_("Measure what the running service promises."))
 
-MOST_Z = 4.0
+MAX_Z = 4.0
 """Threshold in standard deviations above which times differ. Chance exceeds it once in 16,000 comparisons."""
 
 SAMPLES = 20
@@ -122,7 +122,7 @@ def _say(name: str, replies: Sequence[tuple[Reply, str]], nobodys: Sequence[tupl
     click.echo(f"{line}  {gap * 1000:+7.3f} ms  z {z:+6.2f}  {differing}")
     for difference in found:
         click.echo("    " + gettext("unlike: {difference}", difference=difference))
-    return not found and abs(z) <= MOST_Z and abs(gap) * 1000 <= most
+    return not found and abs(z) <= MAX_Z and abs(gap) * 1000 <= most
 
 
 def _alike_many(people: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:

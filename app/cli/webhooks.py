@@ -180,7 +180,7 @@ def test(endpoint_id: str) -> None:
 @click.argument("endpoint_id", metavar="[ID]", required=False, default="")
 @click.option("--state", type=click.Choice(STATES), multiple=True, help=N_("Only these states; may be repeated."))
 @click.option(
-    "--limit", type=click.IntRange(1, endpoints.MOST), default=50, show_default=True, help=N_("Newest so many.")
+    "--limit", type=click.IntRange(1, endpoints.MAX_LISTED), default=50, show_default=True, help=N_("Newest so many.")
 )
 @click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
 def deliveries(endpoint_id: str, state: tuple[str, ...], limit: int, as_json: bool) -> None:

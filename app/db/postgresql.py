@@ -34,7 +34,7 @@ from config.postgresql import parameters
 STUCK_AFTER = 1.0
 """Seconds after which a running statement counts as stuck."""
 
-MOST_STUCK = 8
+MAX_STUCK = 8
 """With this many stuck statements, further ones are rejected immediately."""
 
 TICK = 0.25
@@ -59,7 +59,7 @@ class Watchdog:
         if self._pid != os.getpid():
             self._start()
         now = time.monotonic()
-        if len(self._running) >= MOST_STUCK and self._stuck(now) >= MOST_STUCK:
+        if len(self._running) >= MAX_STUCK and self._stuck(now) >= MAX_STUCK:
             raise DatabaseUnavailable("too many statements wait for the database")
         self._running[connection] = now
 

@@ -33,7 +33,7 @@ LOCK_WITHIN: Final = "10s"
 FOR_GOOD: Final = 253402300799
 """Unix time of the end of the year 9999."""
 
-LONGEST: Final = timedelta(minutes=10)
+MAX_WAIT: Final = timedelta(minutes=10)
 _OPERATIONS: Final = ("INSERT", "UPDATE", "DELETE")
 
 
@@ -156,7 +156,7 @@ def _triggers(dialect: str, tables: Iterable[str]) -> list[str]:
 
 
 def _within_reason(seconds: int) -> int:
-    return min(max(seconds, 1), int(LONGEST.total_seconds()))
+    return min(max(seconds, 1), int(MAX_WAIT.total_seconds()))
 
 
 def say_so(context: ExceptionContext) -> None:

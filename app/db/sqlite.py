@@ -19,7 +19,7 @@ from sqlalchemy import exc
 STUCK_AFTER = 1.0
 """Seconds after which the current writer counts as stuck."""
 
-MOST_WAITING = 2
+MAX_WAITING = 2
 """Writers that may wait behind a stuck one. Others are rejected immediately."""
 
 BRIEF = 0.05
@@ -71,7 +71,7 @@ class WriteQueue:
             while True:
                 now = time.monotonic()
                 stuck = now - self._began > STUCK_AFTER
-                if now - came >= self.limit or (stuck and me not in self._waiting[:MOST_WAITING]):
+                if now - came >= self.limit or (stuck and me not in self._waiting[:MAX_WAITING]):
                     raise exc.TimeoutError("waited too long for other writers of this process")
                 if self._turn.acquire(timeout=min(LOOK_EVERY, self.limit)):
                     return

@@ -114,7 +114,7 @@ def store_of(settings: Settings) -> Store:
 log = structlog.get_logger()
 
 HOST = "127.0.0.1"
-LARGEST_SMS = 65536
+MAX_SMS_BYTES = 65536
 """Maximum size of a request in bytes."""
 
 
@@ -207,7 +207,7 @@ def _sms_taker(store: Store) -> type[BaseHTTPRequestHandler]:
         def _take(self) -> int:
             """Store one text message; return the response status."""
             size = int(self.headers.get("Content-Length") or 0)
-            if size > LARGEST_SMS:
+            if size > MAX_SMS_BYTES:
                 return 413
             try:
                 body = json.loads(self.rfile.read(size))

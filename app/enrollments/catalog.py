@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 WEAK, STRONG, STRONGEST = 1, 2, 3
 """Strength of a verification: a sent code or password; possession of a device; a device that also verifies its user."""
 
-MOST_SENDING = 4
+MAX_SENDING = 4
 """Maximum number of methods that send codes, since SQL statements have one parameter for each."""
 
 
@@ -102,8 +102,8 @@ def register_methods(app: Flask, methods: Sequence[Method]) -> None:
     """Register the methods of ``app``, in this order. Replaces any registered before."""
     app.extensions["latchkey.methods"] = {each.name: each for each in methods}
     app.extensions["latchkey.method_aliases"] = {alias: each.name for each in methods for alias in each.aliases}
-    if sum(each.sends != "" for each in methods) > MOST_SENDING:
-        raise ValueError(f"at most {MOST_SENDING} methods can send codes (MOST_SENDING)")
+    if sum(each.sends != "" for each in methods) > MAX_SENDING:
+        raise ValueError(f"at most {MAX_SENDING} methods can send codes (MAX_SENDING)")
 
 
 def methods() -> Mapping[str, Method]:

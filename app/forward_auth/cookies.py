@@ -15,7 +15,7 @@ BINDING = "latchkey_gate_entry"
 BINDING_KEPT = 3600
 """Seconds that a visitor has to sign in."""
 
-MOST_BINDINGS = 8
+MAX_BINDINGS = 8
 """Maximum number read from a request, since each costs a statement."""
 _SECRET = re.compile(r"[\w-]{43}\Z", re.ASCII)
 
@@ -61,7 +61,7 @@ def sent_bindings() -> list[str]:
     """Return the secrets this browser has at the app's host: tabs that start at the same time get one each."""
     prefix = f"{settings.cookie_prefix}{BINDING}_"
     sent = [_sent(name) for name in request.cookies if name.startswith(prefix)]
-    return [secret for secret in sent if secret][:MOST_BINDINGS]
+    return [secret for secret in sent if secret][:MAX_BINDINGS]
 
 
 def set_binding(response: Response, secret: str) -> None:

@@ -18,7 +18,7 @@ _HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-
 _METHOD = re.compile(r"[A-Za-z][A-Za-z-]{0,31}")
 URL = re.compile(r"https?://([^/?#\s]+)([/?]\S*)?", re.IGNORECASE)
 _TARGET = re.compile(r"/[\x21-\xff]*")
-LONGEST_TARGET = 16_384
+MAX_TARGET_LENGTH = 16_384
 """Maximum length of a path with its query."""
 
 
@@ -117,7 +117,7 @@ def _request(
 ) -> AccessRequest:
     """Return a request made of these parts, each with the name of its header. Raises Unreadable."""
     for (header, text), rule in ((host, _HOST), (method, _METHOD), (target, _TARGET)):
-        if not rule.fullmatch(text) or len(text) > LONGEST_TARGET:
+        if not rule.fullmatch(text) or len(text) > MAX_TARGET_LENGTH:
             raise Unreadable(header)
     return AccessRequest(host[1].lower(), method[1].upper(), target[1], address)
 

@@ -16,10 +16,10 @@ from app.web.headers import csp_nonce
 from app.web.messages import message
 from app.web.respond import error_envelope, wants_json
 
-LONGEST_RETURN = 1024
+MAX_RETURN_LENGTH = 1024
 """Maximum length of the path and query that a visitor is sent back to."""
 
-_LONGEST_ENCODED = 1600
+_MAX_ENCODED_LENGTH = 1600
 """The same, encoded in the query of ``/gate/continue``: all of it must fit the maximum length of a ``next``."""
 
 _BY_STATUS = {503: "service_unavailable", 429: "too_many_requests"}
@@ -27,7 +27,7 @@ _BY_STATUS = {503: "service_unavailable", 429: "too_many_requests"}
 
 def can_be_kept(target: str) -> bool:
     """Return whether a path and query, percent-encoded, is short enough to be kept during the sign-in."""
-    return len(target) <= LONGEST_RETURN and len(quote(target, safe="")) <= _LONGEST_ENCODED
+    return len(target) <= MAX_RETURN_LENGTH and len(quote(target, safe="")) <= _MAX_ENCODED_LENGTH
 
 
 def destination_of_request(query: Mapping[str, str]) -> Destination | None:

@@ -24,7 +24,7 @@ LEVELS: tuple[Level, ...] = ("public", "signed_in", "aal2", "deny")
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-LONGEST_PATH = 8192
+MAX_PATH_LENGTH = 8192
 """Maximum length of a path. A longer one counts as ambiguous."""
 
 _TWO_READINGS = re.compile(r"%(?:2[5f]|3b|5c|[01].|7f)|[\\;#\x00-\x1f\x7f]|//|,/", re.IGNORECASE)
@@ -124,7 +124,7 @@ class ProtectedApp:
 
 def plain_path(path: str) -> str | None:
     """Return a path decoded once; None if it is ambiguous."""
-    if len(path) > LONGEST_PATH or not path.startswith("/"):
+    if len(path) > MAX_PATH_LENGTH or not path.startswith("/"):
         return None
     if _TWO_READINGS.search(path) or _DOTS.search(path) or _ESCAPE.search(path):
         return None

@@ -121,7 +121,7 @@ def set_name(user: User, typed: str) -> None:
     try:
         name = names.read(typed)
     except names.NameTooLong:
-        raise Rejected("invalid_input_length", field="name", length=names.LONGEST) from None
+        raise Rejected("invalid_input_length", field="name", length=names.MAX_LENGTH) from None
     except names.InvalidName:
         raise Rejected("name_invalid", field="name") from None
     if name == (user.name or ""):

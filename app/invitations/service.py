@@ -27,9 +27,9 @@ INVITATION = SignedToken("invitation")
 PATH = "/invite/"
 LETTER = "invitation"
 
-USUALLY = timedelta(days=7)
-SHORTEST, LONGEST = timedelta(minutes=15), timedelta(days=90)
-MOST_USES = 10_000
+DEFAULT_LIFETIME = timedelta(days=7)
+MIN_LIFETIME, MAX_LIFETIME = timedelta(minutes=15), timedelta(days=90)
+MAX_USES = 10_000
 
 State = Literal["open", "revoked", "used", "expired"]
 
@@ -48,7 +48,7 @@ class Terms:
     email: str = ""
     groups: Sequence[str] = ()
     uses: int = 1
-    lasts: timedelta = USUALLY
+    lasts: timedelta = DEFAULT_LIFETIME
     language: str = ""
 
 
@@ -215,10 +215,10 @@ def _checked(terms: Terms) -> tuple[str, list[str]]:
         raise Rejected("unknown_group", field="groups", group=unknown[0])
     if len(",".join(names)) > GROUPS_LENGTH:
         raise Rejected("invitation_groups", field="groups")
-    if not 1 <= terms.uses <= (1 if email else MOST_USES):
-        raise Rejected("invitation_uses", field="uses", most=MOST_USES)
-    if not SHORTEST <= terms.lasts <= LONGEST:
-        raise Rejected("invitation_lasts", field="expires_in_days", most=LONGEST.days)
+    if not 1 <= terms.uses <= (1 if email else MAX_USES):
+        raise Rejected("invitation_uses", field="uses", most=MAX_USES)
+    if not MIN_LIFETIME <= terms.lasts <= MAX_LIFETIME:
+        raise Rejected("invitation_lasts", field="expires_in_days", most=MAX_LIFETIME.days)
     if terms.language and terms.language not in settings.languages:
         raise Rejected("invalid_choice", field="language")
     return email, names

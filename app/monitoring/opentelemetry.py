@@ -36,7 +36,7 @@ INSTALL = "Install it: pip install --require-hashes -r requirements/otel.txt"
 FLUSH_WITHIN = 2.0
 """Seconds allowed for sending the last spans when a process exits."""
 
-LONGEST_STATEMENT = 2000
+MAX_STATEMENT_LENGTH = 2000
 STATEMENT = "latchkey.span"
 
 
@@ -162,7 +162,7 @@ def begin_statement(conn: sa.Connection, _cursor: Any, statement: str, *_rest: A
         return  # workers poll their tables every second
     verb = statement.split(None, 1)[0].upper()
     system = "sqlite" if conn.dialect.name == "sqlite" else "postgresql"
-    facts = {"db.system.name": system, "db.operation.name": verb, "db.query.text": statement[:LONGEST_STATEMENT]}
+    facts = {"db.system.name": system, "db.operation.name": verb, "db.query.text": statement[:MAX_STATEMENT_LENGTH]}
     conn.info[STATEMENT] = spans.tracer().start_span(verb, kind=trace.SpanKind.CLIENT, attributes=facts)
 
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from app import clock, i18n, outbox, user_agents
 from app.audit import record
-from app.authenticators.recovery_codes import FEW, METHOD, stock_of
+from app.authenticators.recovery_codes import LOW_COUNT, METHOD, stock_of
 from app.challenges.service_budget import may_leave
 from app.client import ClientContext
 from app.extensions import db, settings
@@ -209,7 +209,7 @@ def _remaining(left: int) -> Sentence:
     """Return a sentence with the number of codes left, and a reminder to create new ones if there are few."""
     if left == 0:
         return sentence("No codes are left: create new ones.")
-    if left <= FEW:
+    if left <= LOW_COUNT:
         return plural_sentence(
             "{count} code is left: create new ones soon.", "{count} codes are left: create new ones soon.", left
         )

@@ -22,7 +22,7 @@ from app.oidc.models import Consent, Grant, OAuthClient
 from app.users import User
 from app.web.destinations import LauncherEntry, letter_of, registered_entries, tint_of
 
-MOST = 200
+MAX_LISTED = 200
 """Maximum number of apps in each list."""
 
 _user, _consent, _g = User.__table__, Consent.__table__, Grant.__table__.c
@@ -31,7 +31,7 @@ _ALLOWED = CompiledStatement(
     .select_from(_user.outerjoin(_consent, sa.and_(_consent.c.user_id == _user.c.id, consents.is_given)))
     .where(_user.c.id == sa.bindparam("user"))
     .order_by(_consent.c.updated_at.desc())
-    .limit(MOST)
+    .limit(MAX_LISTED)
 )
 _used_at = sa.func.max(sa.func.coalesce(_g.refreshed_at, _g.created_at))
 _is_valid = sa.case((sa.and_(grants.is_valid, _g.expires_at > sa.bindparam("now")), 1), else_=0)
@@ -40,7 +40,7 @@ _USED = CompiledStatement(
     .where(_g.user_id == sa.bindparam("user"))
     .group_by(_g.client_id, _g.scopes)
     .order_by(_used_at.desc())
-    .limit(MOST)
+    .limit(MAX_LISTED)
 )
 _home = OAuthClient.registered["home_url"].as_string()
 _can_be_opened = sa.and_(OAuthClient.source == "command", _home.is_not(None), _home != "")
@@ -92,7 +92,7 @@ def apps_of(user_id: int) -> tuple[list[LauncherEntry], list[AppAccess]]:
         _see_what_counts(access, clients.get(app_id), groups)
     to_open = [_entry(client) for client in clients.values() if _opens(client, groups)]
     to_open += registered_entries(groups)
-    return sorted(to_open, key=_by_name)[:MOST], sorted(
+    return sorted(to_open, key=_by_name)[:MAX_LISTED], sorted(
         having.values(), key=lambda each: (not each.has_access, _by_name(each))
     )
 
@@ -152,7 +152,7 @@ def _clients(ids: Collection[str], *, or_if: sa.ColumnElement[bool] | None = Non
     wanted = OAuthClient.id.in_(ids)
     which = wanted if or_if is None else sa.or_(wanted, or_if)
     rows = sa.select(OAuthClient).where(which).order_by(sa.case((wanted, 0), else_=1), OAuthClient.id)
-    found = {row.id: enabled_client_of(row) for row in db.session.scalars(rows.limit(MOST + len(ids)))}
+    found = {row.id: enabled_client_of(row) for row in db.session.scalars(rows.limit(MAX_LISTED + len(ids)))}
     return {app_id: client for app_id, client in found.items() if client is not None} | clients_in_memory()
 
 

@@ -26,8 +26,8 @@ from app.oidc.resources import resources_of
 
 PROMPTS = frozenset(("none", "login", "consent", "select_account"))
 LEVELS = {"aal1": 1, "aal2": 2}
-LONGEST_NONCE = 512
-MOST_CLAIMS = 40
+MAX_NONCE_LENGTH = 512
+MAX_CLAIMS = 40
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 _SECONDS = re.compile(r"[0-9]{1,9}\Z", re.ASCII)
@@ -154,7 +154,7 @@ def _validated(fields: dict[str, str], client: Client, redirect_uri: str, state:
         redirect_uri,
         scopes=scopes_of(fields, client),
         state=state,
-        nonce=_bounded(fields, "nonce", LONGEST_NONCE),
+        nonce=_bounded(fields, "nonce", MAX_NONCE_LENGTH),
         code_challenge=_challenge_of(fields, client),
         prompts=_prompts_of(fields),
         max_age=_max_age_of(fields, client),
@@ -243,7 +243,7 @@ def _claims_of(fields: dict[str, str], client: Client) -> dict[str, Any]:
         raise OAuthError("invalid_request", "claims must be a JSON object.")
     found = {place: claims[place] for place in ("userinfo", "id_token") if claims.get(place) is not None}
     for members in found.values():
-        is_map = isinstance(members, dict) and len(members) <= MOST_CLAIMS
+        is_map = isinstance(members, dict) and len(members) <= MAX_CLAIMS
         if not is_map or not all(each is None or isinstance(each, dict) for each in members.values()):
             raise OAuthError("invalid_request", "claims must name each claim with null or an object.")
     theirs = {claim for claim, scope in SCOPE_OF.items() if scope in client.scopes} | {"sub", "acr", "auth_time"}

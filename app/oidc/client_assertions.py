@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from app.oidc.clients import Client
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-LONGEST = 8192
+MAX_LENGTH = 8192
 LIFETIME = timedelta(minutes=5)
 LEEWAY = timedelta(seconds=30)
 """Allowed clock skew."""
 
 ENDPOINTS = ("/oauth/token", "/oauth/par", "/oauth/device")
-MOST_ID = 255
+MAX_ID_LENGTH = 255
 
 
 class InvalidAssertion(Exception):
@@ -57,7 +57,7 @@ def verify_assertion(assertion: str, client: Client) -> None:
     _check_audience(claims.get("aud"))
     expires = _check_times(claims)
     jti = claims.get("jti")
-    if not isinstance(jti, str) or not 0 < len(jti) <= MOST_ID:
+    if not isinstance(jti, str) or not 0 < len(jti) <= MAX_ID_LENGTH:
         raise InvalidAssertion("jti")
     until = datetime.fromtimestamp(expires, UTC) + LEEWAY
     if not spend_proof("assertion", client.id, jti, until):
@@ -93,7 +93,7 @@ def _time(value: object) -> float:
 
 def _parts(assertion: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the header and claims of a compact JWS, without verifying it. Raises InvalidAssertion."""
-    if len(assertion) > LONGEST:
+    if len(assertion) > MAX_LENGTH:
         raise InvalidAssertion("form")
     try:
         return read_unverified(assertion)

@@ -22,16 +22,16 @@ from app.oidc.errors import OAuthError
 from app.oidc.models import ClientDocument, OAuthClient
 
 LIMIT = "documents"
-AGAIN_AFTER = timedelta(minutes=1)
+RETRY_INTERVAL = timedelta(minutes=1)
 """Minimum interval between attempts to fetch a document after a failure."""
 
 LATE_AFTER = timedelta(seconds=20)
 """If a document hasn't been read by then, there is no worker or its queue is long."""
 
-MOST, MOST_OF_HOST, MOST_WAITING = 1000, 20, 100
+MAX_DOCUMENTS, MAX_PER_HOST, MAX_WAITING = 1000, 20, 100
 """Maximum number of documents stored in total, stored per host, and waiting for a worker."""
 
-MOST_NOT_GOOD_OF_HOST = 100
+MAX_INVALID_PER_HOST = 100
 """Maximum number of recently tried URLs per host without a valid document.
 
 The rate limit per network address is not enough, since requests can come from many of them.
@@ -86,7 +86,7 @@ def reading_of(client_id: str, since: datetime, address: str) -> Reading:
         return READY
     if found.fetched_at is None or found.asked_at > found.fetched_at:
         return Reading("late" if found.asked_at < now - LATE_AFTER else "checking")
-    if found.fault and found.fetched_at > now - AGAIN_AFTER:
+    if found.fault and found.fetched_at > now - RETRY_INTERVAL:
         return Reading("failed", found.fault)
     return _order(client_id, address, was_good=found.fresh_until is not None)
 
@@ -140,7 +140,7 @@ def _is_full(client_id: str) -> bool:
         _number_of(sa.and_(on_host, is_tried)),
         _number_of(_c.due_at <= now),
     ).where(_c.client_id != client_id)
-    most = (MOST, MOST_OF_HOST, MOST_NOT_GOOD_OF_HOST, MOST_WAITING)
+    most = (MAX_DOCUMENTS, MAX_PER_HOST, MAX_INVALID_PER_HOST, MAX_WAITING)
     return any(found >= bound for found, bound in zip(db.session.execute(counted).one(), most, strict=True))
 
 

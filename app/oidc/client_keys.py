@@ -34,8 +34,8 @@ KINDS = {
 ``EdDSA`` and ``Ed25519`` are two names for the same algorithm (RFC 9864).
 """
 
-MOST_KEYS = 20
-LEAST_RSA_BITS = 2048
+MAX_KEYS = 20
+MIN_RSA_BITS = 2048
 _PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
 
 _SPEND = CompiledStatement(
@@ -53,14 +53,14 @@ def check_jwks(value: dict[str, Any]) -> None:
     keys = value.get("keys")
     if not isinstance(keys, list) or not all(isinstance(each, dict) for each in keys):
         raise ValueError('it is no key set; write {"keys": [...]} (RFC 7517, section 5)')
-    if len(keys) > MOST_KEYS:
-        raise ValueError(f"it has more than {MOST_KEYS} keys")
+    if len(keys) > MAX_KEYS:
+        raise ValueError(f"it has more than {MAX_KEYS} keys")
     if not _can_be_stored(value):
         raise ValueError("it has a number that is too large, or a text that is no Unicode")
     if any(map(has_private_part, keys)):
         raise ValueError("it has a private or shared key: give the public keys alone")
     if not any(_usable(each, alg) for each in keys for alg in KINDS):
-        raise ValueError(f"it has no key for {', '.join(KINDS)} (RSA from {LEAST_RSA_BITS} bits)")
+        raise ValueError(f"it has no key for {', '.join(KINDS)} (RSA from {MIN_RSA_BITS} bits)")
 
 
 def _can_be_stored(value: dict[str, Any]) -> bool:
@@ -124,7 +124,7 @@ def _usable(key: dict[str, Any], alg: str) -> jwk.Key | None:
         return None
     read = jose.key_of_client(key)
     public: Any = read and read.public_key
-    return None if kind == "RSA" and public and public.key_size < LEAST_RSA_BITS else read
+    return None if kind == "RSA" and public and public.key_size < MIN_RSA_BITS else read
 
 
 def spend_proof(kind: str, owner: str, jti: str, until: datetime) -> bool:

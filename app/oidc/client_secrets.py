@@ -13,7 +13,7 @@ INITIAL_PREFIX = "lki_"
 REGISTRATION_PREFIX = "lkm_"
 """Prefix of a registration access token, with which a registered client manages itself."""
 
-LEAST = 20
+MIN_SECRET_LENGTH = 20
 MARK = "sha256:"
 """Prefix of digests in the clients file, so that a secret can't be mistaken for one."""
 
@@ -28,8 +28,8 @@ def check_secret(text: str) -> None:
 
     :raises ValueError: with the reason, never with the secret
     """
-    if len(text) < LEAST:
-        raise ValueError(f"is shorter than {LEAST} characters, so it can be guessed")
+    if len(text) < MIN_SECRET_LENGTH:
+        raise ValueError(f"is shorter than {MIN_SECRET_LENGTH} characters, so it can be guessed")
     if not text.isascii() or not text.isprintable():
         raise ValueError("has other characters than printable ASCII")
 

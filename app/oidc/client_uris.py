@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from app.extensions import settings
 from app.oidc.models import CLIENT_ID, ORIGIN, RESOURCE
 
-LONGEST = 2048
+MAX_LENGTH = 2048
 
 _URI = re.compile(r"(?:[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+\Z")
 """RFC 3986, appendix A, without a fragment. Browsers drop or rewrite all other characters."""
@@ -86,8 +86,8 @@ def _split(value: str) -> SplitResult:
     """Split a URI that has only valid characters and no fragment. Raises ValueError."""
     if "#" in value:
         raise ValueError(f"{value!r} has a fragment: leave out # and what follows it")
-    if len(value) > LONGEST or not _URI.match(value):
-        raise ValueError(f"{value[:LONGEST]!r} is no URL, or is longer than {LONGEST} characters")
+    if len(value) > MAX_LENGTH or not _URI.match(value):
+        raise ValueError(f"{value[:MAX_LENGTH]!r} is no URL, or is longer than {MAX_LENGTH} characters")
     try:
         parts = urlsplit(value)
         parts.port  # noqa: B018 - raises for one that is none
@@ -121,7 +121,7 @@ def allows_redirect(registered: tuple[str, ...], uri: str) -> bool:
 
 def _portless(uri: str) -> tuple[str, str] | None:
     """Return the host and the rest of a loopback URI, without its port; None for any other URI."""
-    if not uri.startswith("http://") or len(uri) > LONGEST:
+    if not uri.startswith("http://") or len(uri) > MAX_LENGTH:
         return None
     found = _LOOPBACK.match(uri)
     if found is None or int(found[2] or 0) > LAST_PORT:

@@ -39,8 +39,8 @@ DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 
 GRANT_TYPES = ("authorization_code", "refresh_token", DEVICE_CODE)
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
-MOST_URIS = 50
-LONGEST_AGE = 999_999_999
+MAX_URIS = 50
+MAX_DEFAULT_MAX_AGE = 999_999_999
 """Maximum of ``default_max_age`` in seconds, the same as for ``max_age`` in a request."""
 
 _CLIENT_ID = re.compile(r"[\x21-\x7e]+\Z")
@@ -79,10 +79,10 @@ class Client(BaseModel):
     secret_digests: tuple[str, ...] = ()
     auth_method: Literal["secret", "client_secret_basic", "client_secret_post", "private_key_jwt", "none"] = "secret"
     jwks: dict[str, Any] | None = None
-    redirect_uris: tuple[str, ...] = Field(default=(), max_length=MOST_URIS)
-    post_logout_redirect_uris: tuple[str, ...] = Field(default=(), max_length=MOST_URIS)
+    redirect_uris: tuple[str, ...] = Field(default=(), max_length=MAX_URIS)
+    post_logout_redirect_uris: tuple[str, ...] = Field(default=(), max_length=MAX_URIS)
     backchannel_logout_uri: str = ""
-    origins: tuple[str, ...] = Field(default=(), max_length=MOST_URIS)
+    origins: tuple[str, ...] = Field(default=(), max_length=MAX_URIS)
     home_url: str = ""
     logo_url: str = ""
     policy_url: str = ""
@@ -103,7 +103,7 @@ class Client(BaseModel):
     introspects: bool = False
     require_pushed: bool = False
     require_dpop: bool = False
-    default_max_age: int | None = Field(default=None, ge=0, le=LONGEST_AGE)
+    default_max_age: int | None = Field(default=None, ge=0, le=MAX_DEFAULT_MAX_AGE)
     source: str = "file"
 
     @property

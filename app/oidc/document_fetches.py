@@ -34,18 +34,18 @@ from app.outbox.leases import claim_rows, claiming
 log = structlog.get_logger()
 
 BY = "document"
-MOST_BYTES = 5 * 1024
+MAX_BYTES = 5 * 1024
 WITHIN = 3.0
 """Total timeout in seconds: name resolution, connecting, and reading."""
 
-AT_ONCE = 8
+BATCH = 8
 REFUSED = "The host of the document is not accepted here."
 """Result for a document that was scheduled before the settings changed."""
 
 FRESH_FOR = timedelta(hours=1)
 """How long a document is fresh if its server doesn't say. The bounds for what servers say are below."""
 
-LEAST_FRESH, MOST_FRESH = timedelta(minutes=5), timedelta(days=1)
+MIN_FRESH, MAX_FRESH = timedelta(minutes=5), timedelta(days=1)
 DAILY = timedelta(days=1)
 UNUSED_FOR = timedelta(days=30)
 NEVER_ALLOWED_FOR = timedelta(days=1)
@@ -53,7 +53,7 @@ NEVER_ALLOWED_FOR = timedelta(days=1)
 
 _table = ClientDocument.__table__
 _c = _table.c
-_CLAIM = claiming(_c.client_id, _c.due_at, most=AT_ONCE)
+_CLAIM = claiming(_c.client_id, _c.due_at, most=BATCH)
 _IS_DUE = sa.select(sa.exists().where(_c.due_at <= sa.bindparam("now")))
 
 
@@ -66,7 +66,7 @@ def fetch_due(stop: threading.Event) -> bool:
     found = dict.fromkeys(claimed, REFUSED) | _fetched_together([each for each in claimed if admits(each)])
     for client_id, answer in found.items():
         _settle(client_id, answer)
-    return len(claimed) == AT_ONCE
+    return len(claimed) == BATCH
 
 
 def _fetched_together(ids: list[str]) -> dict[str, Fetched | str | None]:
@@ -81,7 +81,7 @@ def _fetched_together(ids: list[str]) -> dict[str, Fetched | str | None]:
 def _fetched(client_id: str, allows: Callable[[str], bool]) -> Fetched | str | None:
     """Return the document at this URL, or what is wrong; None if the worker is stopping."""
     try:
-        return fetch_json(client_id, most=MOST_BYTES, within=WITHIN, allows=allows)
+        return fetch_json(client_id, most=MAX_BYTES, within=WITHIN, allows=allows)
     except NotFetched as fault:
         log.info("client.document_not_fetched", client=client_id, reason=fault.reason)
         return f"The document can't be read: {REASONS[fault.reason]}."
@@ -103,7 +103,7 @@ def _settle(client_id: str, answer: Fetched | str | None) -> None:
 
 def _fresh_for(max_age: int | None) -> timedelta:
     told = FRESH_FOR if max_age is None else timedelta(seconds=max_age)
-    return min(max(told, LEAST_FRESH), MOST_FRESH)
+    return min(max(told, MIN_FRESH), MAX_FRESH)
 
 
 def _stored(client_id: str, answer: Fetched) -> str:

@@ -23,7 +23,7 @@ from app.web.messages import message
 from app.web.redirects import with_query
 from app.web.respond import respond
 
-AGAIN = 1
+RELOAD_SECONDS = 1
 """Seconds after which the page checks again."""
 
 
@@ -66,7 +66,7 @@ def _no_page(given: MultiDict[str, str]) -> Response:
 
 
 def _page(reading: Reading, host: str, back: str) -> Response:
-    shown: dict[str, Any] = {"host": host, "back": back, "again": AGAIN, "reading": reading}
+    shown: dict[str, Any] = {"host": host, "back": back, "again": RELOAD_SECONDS, "reading": reading}
     answer = respond("oidc/checking.html", shown=shown, state=reading.state, fault=reading.fault or None)
     answer.status_code = {"failed": 400, "full": 429}.get(reading.state, 200)
     if reading.state == "full":

@@ -22,7 +22,7 @@ from app.oidc.errors import OAuthError
 
 HEADER = "DPoP"
 TYPE = "dpop+jwt"
-LONGEST = 4096
+MAX_LENGTH = 4096
 WITHIN = timedelta(seconds=60)
 """Maximum difference between the time of a proof and ours, including clock skew."""
 
@@ -100,7 +100,7 @@ def _proved_key(token: str | None = None) -> str:
     sent = ",".join(request.headers.getlist(HEADER))  # joined the way servers do it: a proof has no comma
     if not sent:
         raise InvalidProof("it is missing")
-    if len(sent) > LONGEST:
+    if len(sent) > MAX_LENGTH:
         raise InvalidProof("it is too long")
     try:
         header, claims = read_unverified(sent)

@@ -39,7 +39,7 @@ REPEATED_WITHIN = timedelta(seconds=30)
 The client may never have received the first response.
 """
 
-MOST_REPEATS = 3
+MAX_REPEATS = 3
 _ID = 32
 
 _table, _head, _user, _end = Grant.__table__, AuthSession.__table__, User.__table__, ClientEnd.__table__
@@ -136,7 +136,7 @@ _REPEAT = _ForMembers(
     sa.update(_table)
     .where(*_own, *_goes_on, _bound, _c.previous_digest == sa.bindparam("old"))
     .where(_c.refresh_digest == sa.bindparam("new"), _c.refreshed_at > sa.bindparam("lately"))
-    .where(_c.repeats < MOST_REPEATS)
+    .where(_c.repeats < MAX_REPEATS)
     .values(repeats=_c.repeats + 1)
     .returning(*_table.columns)
 )

@@ -17,7 +17,7 @@ from app.oidc import key_rotation, key_store
 from app.oidc.clients import ALGORITHMS
 from app.oidc.models import SigningKey
 
-LONGEST = 65_536
+MAX_LENGTH = 65_536
 """Maximum length of our tokens. Anything longer isn't ours."""
 
 
@@ -71,7 +71,7 @@ def verify(token: str, *, typ: str | None = None) -> dict[str, Any] | None:
 
 def _header(token: str) -> dict[str, str] | None:
     """Return the header of what may be one of our tokens; None if it can't be one."""
-    if len(token) > LONGEST or not token.isascii():
+    if len(token) > MAX_LENGTH or not token.isascii():
         return None
     try:
         header = orjson.loads(urlsafe_b64decode(token.partition(".")[0].encode()))

@@ -17,7 +17,7 @@ from app.oidc.errors import OAuthError
 from app.oidc.parameters import OF_LOGOUT, single_values, words
 from app.oidc.subjects import sid_for, subject_for
 
-MOST_LOCALES = 8
+MAX_LOCALES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def read_logout(given: MultiDict[str, str]) -> LogoutRequest:
         fields.get("state"),
         str(hint.get("sub", "")),
         str(hint.get("sid", "")),
-        tuple(words(fields, "ui_locales")[:MOST_LOCALES]),
+        tuple(words(fields, "ui_locales")[:MAX_LOCALES]),
     )
 
 

@@ -12,13 +12,13 @@ from werkzeug.datastructures import MultiDict
 
 from app.oidc.errors import OAuthError
 
-LONGEST = 2048
-_LONGEST_OF = dict.fromkeys(("access_token", "claims", "client_assertion", "id_token_hint", "token"), 8192)
-_LONGEST_OF |= {"request": 65536}
-MANY = frozenset(("resource",))
+MAX_LENGTH = 2048
+_MAX_LENGTHS = dict.fromkeys(("access_token", "claims", "client_assertion", "id_token_hint", "token"), 8192)
+_MAX_LENGTHS |= {"request": 65536}
+REPEATABLE = frozenset(("resource",))
 """Parameters that may be sent more than once (RFC 8707, section 2)."""
 
-MOST_VALUES = 8
+MAX_VALUES = 8
 
 OF_AUTHORIZATION = frozenset((
     "response_type", "response_mode", "client_id", "redirect_uri", "scope", "state", "nonce", "prompt", "max_age",
@@ -54,9 +54,9 @@ def _read(encoded: bytes) -> MultiDict[str, str]:
     return MultiDict(parse_qsl(encoded.decode(errors="replace"), keep_blank_values=True, errors="replace"))
 
 
-def longest_of(name: str) -> int:
+def max_length_of(name: str) -> int:
     """Return the maximum length of a parameter."""
-    return _LONGEST_OF.get(name, LONGEST)
+    return _MAX_LENGTHS.get(name, MAX_LENGTH)
 
 
 def single_values(given: MultiDict[str, str], names: Container[str] | None = None) -> dict[str, str]:
@@ -79,11 +79,11 @@ def single_values(given: MultiDict[str, str], names: Container[str] | None = Non
 def _fault(name: str, values: Sequence[str]) -> str:
     """Return what is wrong with a parameter, or ""."""
     shown = name if name.isascii() and name.replace("_", "").isalnum() and len(name) <= 40 else "A parameter"
-    if len(values) > (MOST_VALUES if name in MANY else 1):
+    if len(values) > (MAX_VALUES if name in REPEATABLE else 1):
         return f"{shown} is sent more than once."
-    if any(len(value) > longest_of(name) for value in values):
+    if any(len(value) > max_length_of(name) for value in values):
         return f"{shown} is too long."
-    if any(_IMPOSSIBLE.search(value) or (name in MANY and " " in value) for value in values):
+    if any(_IMPOSSIBLE.search(value) or (name in REPEATABLE and " " in value) for value in values):
         return f"{shown} has a character that it can't have."
     return ""
 

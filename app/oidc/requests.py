@@ -18,7 +18,7 @@ from app.oidc.authorization import AuthorizationError, PageRefusal, read_authori
 from app.oidc.clients import Client, is_client_id
 from app.oidc.errors import OAuthError
 from app.oidc.models import AuthorizationRequest
-from app.oidc.parameters import MANY, MOST_VALUES, OF_AUTHORIZATION, OF_LOGOUT, UNREADABLE, longest_of
+from app.oidc.parameters import MAX_VALUES, OF_AUTHORIZATION, OF_LOGOUT, REPEATABLE, UNREADABLE, max_length_of
 from app.sessions.models import AuthSession
 from app.web.idempotency import NONCE_HOLDS
 
@@ -54,7 +54,7 @@ def store(given: MultiDict[str, str], *, lifetime: timedelta = LIFETIME, pushed:
 
 def _kept(name: str, values: list[str]) -> list[str]:
     """Return what to store of a parameter: just enough to show that it exceeds a limit, and no NUL (PostgreSQL)."""
-    most, longest = (MOST_VALUES if name in MANY else 1) + 1, longest_of(name) + 1
+    most, longest = (MAX_VALUES if name in REPEATABLE else 1) + 1, max_length_of(name) + 1
     return [value[:longest].replace("\0", UNREADABLE) for value in values[:most]]
 
 

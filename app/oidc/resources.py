@@ -16,7 +16,7 @@ from app.oidc.errors import OAuthError
 from app.oidc.models import OAuthClient, OAuthClientResource
 from app.oidc.parameters import words
 
-LONGEST = 1024
+MAX_LENGTH = 1024
 """Maximum length of all resources of a grant, joined."""
 
 _r = OAuthClientResource.__table__.c
@@ -31,7 +31,7 @@ def resources_of(fields: dict[str, str], client: Client) -> tuple[str, tuple[Cli
     """
     asked = words(fields, "resource")
     joined = " ".join(asked)
-    if len(joined) > LONGEST:
+    if len(joined) > MAX_LENGTH:
         raise OAuthError("invalid_target", "The resources are too long together.")
     open_ones = [each for each in asked if each not in client.resources]
     serving = _serving_all(open_ones) if open_ones else {}

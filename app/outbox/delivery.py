@@ -26,12 +26,12 @@ FIRST_WAITS = tuple(timedelta(seconds=seconds) for seconds in (1, 5, 15, 30))
 GROWTH = 4
 """The delay is a quarter of the message's age and, if the message expires, at most a quarter of its remaining time."""
 
-LONGEST_WAIT = timedelta(hours=1)
+MAX_WAIT = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=1)
 """How long to retry a message that doesn't expire, so that a mail server outage of up to a day loses none."""
 
 COSTLY_WAIT = timedelta(seconds=5)
-MOST_COPIES = 2
+MAX_COPIES = 2
 """Attempts for a text message that may already have reached the provider. Each copy costs money, so it is retried
 once, with the same idempotency key."""
 
@@ -56,11 +56,11 @@ def next_attempt(
     end = written_at + GIVE_UP_AFTER if expires_at is None else expires_at - LAST_CHANCE
     if costly:
         delay = COSTLY_WAIT
-        if attempts >= MOST_COPIES:
+        if attempts >= MAX_COPIES:
             return None
     else:
         delay = max(FIRST_WAITS[min(attempts, len(FIRST_WAITS)) - 1], (now - written_at) / GROWTH)
-        delay = min(delay, LONGEST_WAIT)
+        delay = min(delay, MAX_WAIT)
         if expires_at is not None:
             delay = min(delay, max((end - now) / GROWTH, LAST_CHANCE))
     due = now + max(delay, wait)
@@ -74,7 +74,7 @@ CONTENT = {MAIL: EmailMessage, SMS: TextMessage, LOGOUT: LogoutMessage}
 
 UPDATE = "Install the newer release for this worker as well. Until then workers that have it send the message."
 
-ENOUGH = 1.0
+BATCH_TIME_LIMIT = 1.0
 """Seconds after which the rest of a batch is released instead of being kept waiting."""
 
 
@@ -108,7 +108,7 @@ def deliver_all(ids: Sequence[str]) -> list[Outcome]:
 def send(messages: Sequence[Message]) -> list[Outcome]:
     """Try to send a claimed batch, one message at a time, and record all results together; return the outcomes.
 
-    Once the batch has taken longer than ``ENOUGH``, the remaining messages are released.
+    Once the batch has taken longer than ``BATCH_TIME_LIMIT``, the remaining messages are released.
     """
     if not messages:
         return []
@@ -120,7 +120,7 @@ def send(messages: Sequence[Message]) -> list[Outcome]:
         for message in messages:
             if message.channel == MAIL and not message.decoy and message.to in suppressed:
                 outcomes.append(_drop(message, suppressed[message.to]))
-            elif outcomes and time.monotonic() - began > ENOUGH:  # always try at least one
+            elif outcomes and time.monotonic() - began > BATCH_TIME_LIMIT:  # always try at least one
                 outcomes.append(_again(message, clock.now(), "worker busy"))
             else:
                 outcomes.append(_traced(message, known, log))

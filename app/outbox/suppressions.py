@@ -32,7 +32,7 @@ KINDS = (HARD, SOFT, COMPLAINT)
 NO_COMPLAINTS = frozenset(("not-spam", "auth-failure"))
 """Feedback types that are not complaints about a mail (RFC 5965, section 7.3; RFC 6591, section 3.1)."""
 
-MOST_REPORTS = 1000
+MAX_REPORTS = 1000
 """Maximum reports processed in one call. Providers don't send more."""
 
 LATELY = timedelta(days=1)
@@ -95,7 +95,7 @@ def take(reports: Sequence[Report]) -> int:
 
     Ignores duplicates, and addresses that no account has and that were sent no mail recently.
     """
-    found = [(address, report) for report in reports[:MOST_REPORTS] if (address := _canonical(report.address))]
+    found = [(address, report) for report in reports[:MAX_REPORTS] if (address := _canonical(report.address))]
     owners = _owners_of({address for address, _ in found})
     known = [(address, report) for address, report in found if address in owners]
     new = _keep_new(known, owners)

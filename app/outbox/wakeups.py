@@ -30,7 +30,7 @@ PAUSE = 0.05
 """Seconds in which further wake-ups are coalesced, in both sender and listener. This adds no delay: a worker that has
 just polled the table waits longer for messages to accumulate (``GATHER`` in ``app/outbox/schedule.py``)."""
 
-LONGEST_PATH = 100
+MAX_PATH_LENGTH = 100
 """Maximum bytes in a socket path. Most systems allow 108, some fewer."""
 
 LIST_EVERY = 1.0
@@ -78,7 +78,7 @@ class Folder:
     def address(self, name: str) -> str:
         """Return the path of a socket, by way of a file descriptor of its folder if it would be too long."""
         path = str(self.path / name)
-        if len(os.fsencode(path)) <= LONGEST_PATH:
+        if len(os.fsencode(path)) <= MAX_PATH_LENGTH:
             return path
         return f"/proc/self/fd/{self._descriptor()}/{name}"
 

@@ -17,7 +17,9 @@ from config import types
 def read_socket(_context: click.Context, _option: click.Parameter, path: str | None) -> str | None:
     """Accept an absolute path that is short enough for a socket."""
     if path is not None and types.listener(f"unix:{path}") is None:
-        raise click.BadParameter(gettext("name an absolute path of at most {count} bytes", count=types.LONGEST_SOCKET))
+        raise click.BadParameter(
+            gettext("name an absolute path of at most {count} bytes", count=types.MAX_SOCKET_LENGTH)
+        )
     return path
 
 

@@ -42,7 +42,7 @@ METRICS = "metrics"
 UNAVAILABLE = 69
 """EX_UNAVAILABLE of sysexits.h, which may be temporary, unlike ``NOT_CONFIGURED`` (EX_CONFIG)."""
 
-MOST_CONNECTIONS = 20_000
+MAX_CONNECTIONS = 20_000
 LAST_PORT = 65535
 USUAL_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 """Addresses that ``localhost`` stands for."""
@@ -60,7 +60,7 @@ def refuse(status: int, what: str, remedy: str) -> NoReturn:
 def allow_many_connections() -> None:
     """Raise the open file limit of this process and its children, since each connection is a file descriptor."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, MOST_CONNECTIONS)
+    wanted = MAX_CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, MAX_CONNECTIONS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+FIRST_WAIT, MAX_WAIT = 0.5, 30.0
 """Initial and maximum seconds before a dead process is restarted. Doubles each time."""
 
-LONG_ENOUGH = 60.0
+STABLE_AFTER = 60.0
 """Seconds of uptime after which the backoff is reset."""
 
 SETTLE = 0.2
@@ -101,7 +101,7 @@ class Child:
             self._process.join()
             if self._stopping.wait(SETTLE):
                 return
-            wait = FIRST_WAIT if time.monotonic() - began > LONG_ENOUGH else min(wait * 2, LONGEST_WAIT)
+            wait = FIRST_WAIT if time.monotonic() - began > STABLE_AFTER else min(wait * 2, MAX_WAIT)
             log.error("server.child_died", child=self.name, status=self._process.exitcode, again_after=wait)
             self._stopping.wait(wait)
             with self._starting:
@@ -135,7 +135,7 @@ CONNECTIONS: Final = 4000
 """Maximum open connections of a web process. Further ones wait in the kernel."""
 
 BACKLOG: Final = 2048
-LARGEST_HEAD: Final = 65536
+MAX_HEAD_BYTES: Final = 65536
 
 END_WITHIN: Final = 30
 """Seconds that running requests get when the service stops."""
@@ -143,7 +143,7 @@ END_WITHIN: Final = 30
 LOOK_EVERY: Final = 0.2
 """Seconds between checks for dead web workers."""
 
-AGAIN_EVERY: Final = 0.5
+REPEAT_INTERVAL: Final = 0.5
 """Seconds between two signals to a web worker that is still running. One that is finishing requests ignores repeats."""
 
 HEAD_WITHIN: Final = 10
@@ -170,7 +170,7 @@ def tell_to_stop(server: Any, stop: Callable[[], object]) -> None:
     """Stop the server, and signal its workers until they end: one that is just starting misses the first signal."""
     stop()
     while server.wrks:
-        time.sleep(AGAIN_EVERY)
+        time.sleep(REPEAT_INTERVAL)
         for worker in server.wrks:
             if not connection.wait([worker.inner.sentinel], 0):  # leave reaping to the main thread
                 worker.terminate()
@@ -200,7 +200,7 @@ def adapter(app: Flask, pool: ThreadPool) -> WsgiAdapter:
     settings = app.extensions["latchkey.settings"]
     limit = int(app.config["MAX_CONTENT_LENGTH"])
     headers = headers_before_the_app(hsts=settings.is_production and settings.hsts)
-    larger = app.config.get("LARGEST_BODIES")
+    larger = app.config.get("BODY_LIMITS")
     return WsgiAdapter(app, pool=pool, largest_body=limit, larger=larger, headers=headers, sub_path=settings.sub_path)
 
 
@@ -214,7 +214,7 @@ def server_options(place: Place) -> dict[str, Any]:
         "interface": Interfaces.ASGINL,
         "backlog": BACKLOG,
         "http": HTTPModes.http1,
-        "http1_settings": HTTP1Settings(header_read_timeout=HEAD_WITHIN * 1000, max_buffer_size=LARGEST_HEAD),
+        "http1_settings": HTTP1Settings(header_read_timeout=HEAD_WITHIN * 1000, max_buffer_size=MAX_HEAD_BYTES),
         "websockets": False,
         "log_enabled": False,
     }
@@ -254,7 +254,7 @@ class Supervisor:
                 if not server.interrupt_signal and end.code:
                     log.error("server.workers_keep_dying", again_after=wait)
                     if not self._stopped_within(wait):
-                        wait = min(wait * 2, LONGEST_WAIT)
+                        wait = min(wait * 2, MAX_WAIT)
                         continue
             finally:
                 stopped.set()

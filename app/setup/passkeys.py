@@ -44,8 +44,8 @@ def begin(
     mine = passkeys.passkeys_of(user.id)
     if any(key.name == named for key in mine):
         raise Rejected("webauthn_name_inuse", field="name", name=named)
-    if len(mine) >= passkeys.MOST:
-        raise Rejected("webauthn_too_many", most=passkeys.MOST)
+    if len(mine) >= passkeys.MAX_PASSKEYS:
+        raise Rejected("webauthn_too_many", most=passkeys.MAX_PASSKEYS)
     ceremony = webauthn_challenges.begin("create", session.session_id, user_id=user.id, name=named, usage=usage)
     return ceremony, webauthn_challenges.creation_options(ceremony, user, _label(user), mine)
 

@@ -77,5 +77,5 @@ def _page() -> dict[str, Any]:
         "needed": needed_for_changes(current_session()),
         "user_label": label_of(identities_of(current_user.id)),
         "count": recovery_codes.COUNT,
-        "few": recovery_codes.FEW,
+        "few": recovery_codes.LOW_COUNT,
     }

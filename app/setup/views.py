@@ -247,7 +247,7 @@ def page_shown(
     enrolled = enrolled_of(current_user.id) if enrolled is None else enrolled
     ways, apps = ways_in(enrolled, mine), apps_shown(enrolled)
     names = {way["name"] for way in ways if not method_of(way["name"]).owns_identity} | {totp.METHOD for _ in apps}
-    full = len(apps) >= totp.MOST
+    full = len(apps) >= totp.MAX_APPS
     addable = [
         name
         for name in enabled_methods()

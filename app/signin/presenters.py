@@ -37,7 +37,7 @@ HOME = "/us-signin"
 LAST_METHOD = "latchkey_last_method"
 """The cookie that names the method used for the last sign-in in this browser. It grants no access."""
 
-LONGEST_HINT = 254
+MAX_HINT_LENGTH = 254
 """Maximum length of an email address (RFC 5321)."""
 
 LAST_METHOD_KEPT = 365 * 24 * 3600
@@ -78,7 +78,7 @@ def _opens_account(told: dict[str, Any] | None) -> bool:
 def login_hint() -> str:
     """Return the ``login_hint`` of the app that sent the user here: who will probably sign in; "" without one."""
     hint = request.args.get("login_hint", "")
-    return hint if len(hint) <= LONGEST_HINT and hint.isprintable() else ""
+    return hint if len(hint) <= MAX_HINT_LENGTH and hint.isprintable() else ""
 
 
 def _last_method() -> str:

@@ -24,7 +24,7 @@ SETTINGS = {"mail": "LATCHKEY_MAILS_PER_HOUR_OVERALL", "sms": "LATCHKEY_SMS_PER_
 NAMES = {"overall": "in all", "strangers": "to addresses nobody has proved", "known": "asked for by known browsers"}
 """Budgets, and which messages each one counts."""
 
-LEAST = 600
+MIN_LIMIT = 600
 """Minimum hourly email budget, however few accounts there are."""
 
 COUNT_EVERY = 600.0
@@ -74,7 +74,7 @@ def most_of(channel: str, which: str) -> int:
     unnoticed. For emails that anyone can have sent to any address, which a stranger might abuse, it is a tenth of that.
     """
     if channel == "mail" and not settings.mails_per_hour_overall:
-        most = max(LEAST, _accounts() // 10 if which == "strangers" else _accounts())
+        most = max(MIN_LIMIT, _accounts() // 10 if which == "strangers" else _accounts())
     else:
         most = settings.mails_per_hour_overall if channel == "mail" else settings.sms_per_day_overall
     if which == "strangers":

@@ -11,14 +11,14 @@ import unicodedata
 
 from app.user_input import visible
 
-LONGEST = 64
+MAX_LENGTH = 64
 """Maximum length of a name in characters."""
 
 _JOINERS = "\u200c\u200d\ufe0e\ufe0f"
 """Invisible characters allowed inside names: the first two change the shape of Persian and Indic letters."""
 
 _LOOSE_JOINER = re.compile(f"(?<![^ {_JOINERS}])[{_JOINERS}]+|[{_JOINERS}]+(?= |$)")
-_MOST_MARKS = 4
+_MAX_MARKS = 4
 """Maximum combining marks per letter. Vietnamese, Hebrew and Tibetan need up to three; more overlap other lines."""
 
 
@@ -27,7 +27,7 @@ class InvalidName(ValueError):
 
 
 class NameTooLong(InvalidName):
-    """The name has more than ``LONGEST`` characters."""
+    """The name has more than ``MAX_LENGTH`` characters."""
 
 
 def read(text: str) -> str:
@@ -41,8 +41,8 @@ def read(text: str) -> str:
     name = unicodedata.normalize(
         "NFC", " ".join(seen.split())
     )  # last, since removed characters may have separated letters from their marks
-    if len(name) > LONGEST:
-        raise NameTooLong(f"has more than {LONGEST} characters")
+    if len(name) > MAX_LENGTH:
+        raise NameTooLong(f"has more than {MAX_LENGTH} characters")
     if name and not _is_showable(name):
         raise InvalidName("needs a letter, and can't have @, <, > or control characters")
     return name
@@ -53,4 +53,4 @@ def _is_showable(name: str) -> bool:
     if any(kind.startswith("C") for kind in categories) or set(unicodedata.normalize("NFKC", name)) & set("@<>"):
         return False
     marks = "".join("m" if kind in ("Mn", "Me") else "." for kind in categories)
-    return "m" * (_MOST_MARKS + 1) not in marks and any(character.isalnum() for character in name)
+    return "m" * (_MAX_MARKS + 1) not in marks and any(character.isalnum() for character in name)

@@ -35,7 +35,7 @@ _BEARER = re.compile(r"[\w-]{40,64}\Z", re.ASCII)
 """Format of our tokens. A proxy in front may add its own bearer token, such as a JWT, to each request."""
 
 _SECRETS = re.compile(r"[\w-]{40,64}(\.[\w-]{40,64})*\Z", re.ASCII)
-_LONGEST = 64 * (MAX_BINDINGS + 2)
+_MAX_LENGTH = 64 * (MAX_BINDINGS + 2)
 """Maximum length of our cookies in characters. Anything longer isn't ours."""
 
 
@@ -100,7 +100,7 @@ def sent_program_token() -> str | None:
 
 def _sent(name: str) -> str:
     sent = sent_cookie(settings.cookie_prefix + name)
-    return sent if len(sent) <= _LONGEST and _SECRETS.match(sent) else ""
+    return sent if len(sent) <= _MAX_LENGTH and _SECRETS.match(sent) else ""
 
 
 def sent_cookie(name: str) -> str:

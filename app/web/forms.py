@@ -119,9 +119,9 @@ class CredentialField(TypedField):
 
 
 class ManyField(TypedField):
-    """A list of strings, without duplicates and with at most ``MOST`` entries, more than any field needs."""
+    """A list of strings, without duplicates and with at most ``MAX_ENTRIES`` entries, more than any field needs."""
 
-    MOST = 32
+    MAX_ENTRIES = 32
 
     def process_formdata(self, valuelist: Sequence[Any]) -> None:
         """Take all values. Raise ValueError with an error message if one isn't a string, or there are too many."""
@@ -129,7 +129,7 @@ class ManyField(TypedField):
         if not all(type(value) is str and "\x00" not in value for value in valuelist):
             raise ValueError(message("api_error"))
         once = list(dict.fromkeys(valuelist))
-        if len(once) > self.MOST:
+        if len(once) > self.MAX_ENTRIES:
             raise ValueError(message("api_error"))
         self.data = once
 

@@ -22,10 +22,10 @@ from app.web.forms import submitted
 
 HEADER = "Idempotency-Key"
 NONCE = "nonce"
-SHORTEST, LONGEST = 8, 200
+MIN_LENGTH, MAX_LENGTH = 8, 200
 """Length of a key in characters."""
 
-SHORTEST_ALONE = 22
+MIN_LENGTH_ALONE = 22
 """Minimum length of a key from an API client without a cookie or token: other clients may share its IP address, so
 only the key tells them apart. 128 random bits take 22 characters in base64."""
 
@@ -45,13 +45,13 @@ def idempotency_key() -> IdempotencyKey | None:
     """
     key = request.headers.get(HEADER)
     if key is not None:
-        shortest = SHORTEST if _brought() else SHORTEST_ALONE
-        if not shortest <= len(key) <= LONGEST or not key.isprintable():
-            raise Rejected("idempotency_key_invalid", shortest=shortest, longest=LONGEST)
+        shortest = MIN_LENGTH if _brought() else MIN_LENGTH_ALONE
+        if not shortest <= len(key) <= MAX_LENGTH or not key.isprintable():
+            raise Rejected("idempotency_key_invalid", shortest=shortest, longest=MAX_LENGTH)
         return IdempotencyKey(_mac("key", _who(), request.path, key), _body(), KEY_HOLDS)
     fields = submitted()
     nonce = fields.get(NONCE) if fields else None
-    if not isinstance(nonce, str) or not 16 <= len(nonce) <= LONGEST:
+    if not isinstance(nonce, str) or not 16 <= len(nonce) <= MAX_LENGTH:
         return None
     body = _body()
     return IdempotencyKey(_mac("nonce", _who(), request.path, nonce, body), body, NONCE_HOLDS)

@@ -18,7 +18,7 @@ from app.extensions import keyring, settings
 from app.web.cookies import sent_cookie, set_cookie
 
 NAME = "latchkey_asked"
-LONGEST = 3600
+MAX_LENGTH = 3600
 """Maximum length of the cookie in characters. Browsers drop cookies over 4,096 bytes; a long ``next`` is left out."""
 
 
@@ -44,7 +44,7 @@ class OpenRequest:
 def keep(response: Response, request: OpenRequest, lasts: timedelta) -> Response:
     """Store ``request`` in a cookie for as long as its code is valid."""
     value = _sealed(request)
-    if len(value) > LONGEST:
+    if len(value) > MAX_LENGTH:
         value = _sealed(OpenRequest(**asdict(request) | {"next": ""}))
     set_cookie(response, NAME, value, int(lasts.total_seconds()))
     return response

@@ -13,7 +13,7 @@ from werkzeug.http import parse_accept_header
 from wtforms.validators import StopValidation
 
 from app.extensions import settings
-from app.i18n import LONGEST_HEADER, N_, isolated, language, territories_in
+from app.i18n import MAX_HEADER_LENGTH, N_, isolated, language, territories_in
 from app.web.forms import BaseForm, TextField
 from app.web.messages import message
 
@@ -80,7 +80,7 @@ def _calling_codes() -> dict[str, int]:
 def phone_country(typed: str | None) -> str:
     """Return the country to preselect: ``typed``, else the browser's, else the operator's default."""
     listed = {code for code, _ in phone_countries()}
-    of_browser = _region_accepted(request.headers.get("Accept-Language", "")[:LONGEST_HEADER])
+    of_browser = _region_accepted(request.headers.get("Accept-Language", "")[:MAX_HEADER_LENGTH])
     return next((code for code in ((typed or "").upper(), of_browser) if code in listed), settings.phone_region_default)
 
 

@@ -18,7 +18,7 @@ _PLAIN_PATH = re.compile(r"/(?![/\\])[^\\\s\x00-\x1f\x7f]*\Z")
 _RELATIVE = re.compile(r"[A-Za-z0-9_~-]+(?:[/?][\w.~/?=&%+-]*)?\Z", re.ASCII)
 """An absolute path without its leading slash. Anything with a colon, or that looks like a host, doesn't match."""
 
-LONGEST = 2048
+MAX_LENGTH = 2048
 
 
 def safe_next(target: str | None) -> str | None:
@@ -28,7 +28,7 @@ def safe_next(target: str | None) -> str | None:
     below the public URL. A URL at a front end (an origin that the settings redirect people to) is returned whole, also
     when Latchkey itself is served below a path of that host.
     """
-    if not target or len(target) > LONGEST:
+    if not target or len(target) > MAX_LENGTH:
         return None
     if target.startswith(settings.public_url + "/"):
         return _path(target[len(settings.public_url) :])

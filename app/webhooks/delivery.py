@@ -36,14 +36,14 @@ WAITS = tuple(timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18_
 JITTER = 0.2
 """Fraction by which a wait may be longer, so that deliveries that failed together are not retried together."""
 
-SHORTEST_REST, LONGEST_REST = timedelta(seconds=5), timedelta(minutes=5)
+MIN_BACKOFF, MAX_BACKOFF = timedelta(seconds=5), timedelta(minutes=5)
 """How long an endpoint that is down is left alone. Doubles with each further failure."""
 
 FAILING_FOR = timedelta(days=5)
-LEAST_FAILURES = 10
+MIN_FAILURES = 10
 """An endpoint that has accepted nothing for ``FAILING_FOR``, with at least this many failures, is disabled."""
 
-ENOUGH = 1.0
+BATCH_TIME_LIMIT = 1.0
 """Seconds after which the rest of a batch is released rather than kept waiting."""
 
 GONE, FAILING = "gone", "failing"
@@ -160,7 +160,7 @@ def send_test(endpoint_id: str) -> Answer | None:
 def _try_each(endpoint: WebhookEndpoint, deliveries: Sequence[WebhookDelivery]) -> Iterator[Outcome]:
     began, is_over = time.monotonic(), False
     for number, delivery in enumerate(deliveries):
-        if is_over or (number and time.monotonic() - began > ENOUGH):  # always try at least one
+        if is_over or (number and time.monotonic() - began > BATCH_TIME_LIMIT):  # always try at least one
             yield Outcome(delivery, None, clock.now())
             continue
         outcome = _try(endpoint, delivery)
@@ -261,12 +261,12 @@ def _note(endpoint: WebhookEndpoint, answers: Sequence[Answer]) -> None:
 
 def _rest(failures: int, answer: Answer) -> timedelta:
     """Return how long to leave an endpoint alone after this many failures."""
-    doubled: timedelta = SHORTEST_REST * 2 ** min(failures - 1, 10)
-    return max(min(doubled, LONGEST_REST), timedelta(seconds=answer.wait))
+    doubled: timedelta = MIN_BACKOFF * 2 ** min(failures - 1, 10)
+    return max(min(doubled, MAX_BACKOFF), timedelta(seconds=answer.wait))
 
 
 def _disable_if_failing(endpoint_id: str, now: datetime) -> None:
-    is_failing = (WebhookEndpoint.failing_since <= now - FAILING_FOR, WebhookEndpoint.failures >= LEAST_FAILURES)
+    is_failing = (WebhookEndpoint.failing_since <= now - FAILING_FOR, WebhookEndpoint.failures >= MIN_FAILURES)
     if db.session.scalar(sa.select(sa.exists().where(WebhookEndpoint.id == endpoint_id, *is_failing))):
         _give_up(endpoint_id, FAILING)
 

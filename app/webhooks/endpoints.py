@@ -19,7 +19,7 @@ from app.webhooks.addresses import check_url
 from app.webhooks.models import ABANDONED, SENDING, SENT, WAITING, WebhookDelivery, WebhookEndpoint
 
 OPERATOR = "operator"
-MOST = 1000
+MAX_LISTED = 1000
 """Maximum number of deliveries to list."""
 
 _THIS = sa.update(WebhookEndpoint)
@@ -165,7 +165,7 @@ def deliveries(
         query, order = query.where(_IS_ABANDONED), order + 0  # use the small partial index, not the primary key
     elif states and SENT not in states and ABANDONED not in states:
         query, order = query.where(WebhookDelivery.next_attempt_at.is_not(None)), order + 0
-    query = query.order_by(order.desc()).limit(min(limit, MOST))
+    query = query.order_by(order.desc()).limit(min(limit, MAX_LISTED))
     if endpoint_id:
         query = query.where(WebhookDelivery.endpoint_id == endpoint_id)
     if states:

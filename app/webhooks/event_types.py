@@ -152,7 +152,7 @@ ALL = (
 BY_NAME = {each.name: each for each in ALL}
 BY_SOURCE = {each.source: each for each in ALL if each.source}
 
-LONGEST = 255
+MAX_LENGTH = 255
 """Maximum length of a text in ``data``."""
 
 
@@ -173,7 +173,7 @@ def check_patterns(patterns: list[str]) -> list[str]:
         raise Rejected("webhook_events_missing", field="events")
     for pattern in found:
         if not any(matches(pattern, each.name) for each in ALL):
-            raise Rejected("webhook_event_unknown", field="events", event=pattern[:LONGEST])
+            raise Rejected("webhook_event_unknown", field="events", event=pattern[:MAX_LENGTH])
     return found
 
 
@@ -186,4 +186,4 @@ def thin(kind: EventType, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_plain(value: Any) -> bool:
-    return isinstance(value, (bool, int)) or (isinstance(value, str) and len(value) <= LONGEST)
+    return isinstance(value, (bool, int)) or (isinstance(value, str) and len(value) <= MAX_LENGTH)

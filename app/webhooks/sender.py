@@ -20,7 +20,7 @@ CONNECT_WITHIN = 5.0
 ANSWER_WITHIN = 10.0
 """Total timeout in seconds: name resolution, connecting, sending, and the response headers. The body isn't read."""
 
-LONGEST_WAIT = 86400.0
+MAX_RETRY_AFTER = 86400.0
 """Maximum number of seconds in ``Retry-After``."""
 
 _SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -94,13 +94,13 @@ def _post(connection: HTTPConnection, target: str, body: bytes, headers: dict[st
 def _seconds(text: str) -> float:
     """Return how long to wait (RFC 9110, section 10.2.3), from seconds or a date; 0 for anything else."""
     if _SECONDS.fullmatch(text.strip()):
-        return min(float(text), LONGEST_WAIT)
+        return min(float(text), MAX_RETRY_AFTER)
     try:
         until = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return 0.0
     until = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
-    return min(max((until - clock.now()).total_seconds(), 0.0), LONGEST_WAIT)
+    return min(max((until - clock.now()).total_seconds(), 0.0), MAX_RETRY_AFTER)
 
 
 def _why(error: OSError | HTTPException) -> str:

@@ -16,7 +16,7 @@ from app.webhooks.models import WebhookDelivery
 
 log = structlog.get_logger()
 
-MOST_AT_ONCE = 32
+MAX_CONCURRENT = 32
 """Maximum concurrent requests of one worker. All but one may be to slow endpoints without delaying any other."""
 
 IDLE = 0.5
@@ -33,14 +33,14 @@ class Deliverer:
         self._app = app
         self._stop = stop
         every = app.extensions["latchkey.settings"].outbox_sweep_every.total_seconds()
-        self._schedule: Schedule[WebhookDelivery] = Schedule(MOST_AT_ONCE, min(LOOK_EVERY, every), Queue())
+        self._schedule: Schedule[WebhookDelivery] = Schedule(MAX_CONCURRENT, min(LOOK_EVERY, every), Queue())
         self.threads: Mapping[str, Callable[[], None]] = {"webhooks": self.run}
         self.wake = self._schedule.wake
         self.close = self._schedule.close
 
     def run(self) -> None:
         """Post batch after batch until the worker stops, then wait for those in progress."""
-        with ThreadPoolExecutor(MOST_AT_ONCE, "webhooks-post") as pool:
+        with ThreadPoolExecutor(MAX_CONCURRENT, "webhooks-post") as pool:
             while not self._stop.is_set():
                 try:
                     with self._app.app_context():

@@ -33,7 +33,7 @@ from app.users import User
 METHOD = Passkey.method
 """Method name of passkeys, also in ``amr``."""
 
-MOST = 25
+MAX_PASSKEYS = 25
 """Maximum passkeys per user, since requests list all of them."""
 
 UNNAMED = N_("Passkey")
@@ -90,8 +90,8 @@ def add(
     """
     mine = passkeys_of(user_id)
     taken = {key.name for key in mine}
-    if len(mine) >= MOST:
-        raise Rejected("webauthn_too_many", field=FIELD, most=MOST)
+    if len(mine) >= MAX_PASSKEYS:
+        raise Rejected("webauthn_too_many", field=FIELD, most=MAX_PASSKEYS)
     if ceremony.name in taken:
         raise Rejected("webauthn_name_inuse", field=FIELD, name=ceremony.name)
     name = ceremony.name or name_for(made.aaguid, taken)

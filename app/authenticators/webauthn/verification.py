@@ -23,10 +23,10 @@ from app.errors import Rejected
 from app.extensions import settings
 
 FIELD = "credential"
-LONGEST_ID = 1023
+MAX_ID_LENGTH = 1023
 """Maximum length of a credential id in bytes (section 7.1)."""
 TRANSPORTS = ("ble", "hybrid", "internal", "nfc", "smart-card", "usb")
-SHORTEST_DATA = 37
+MIN_DATA_LENGTH = 37
 """Minimum length of the authenticator data in bytes: RP ID hash, flags, counter (section 6.1)."""
 PRESENT, VERIFIED = 0x01, 0x04
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}\Z", re.ASCII)
@@ -86,7 +86,7 @@ def read(credential: str | dict[str, Any]) -> Answer:
     response, its_id = whole.get("response"), whole.get("id")
     if not isinstance(response, dict) or not isinstance(its_id, str) or whole.get("type") != "public-key":
         raise _unreadable()
-    if whole.get("rawId", its_id) != its_id or not 0 < len(_bytes(its_id)) <= LONGEST_ID or its_id.endswith("="):
+    if whole.get("rawId", its_id) != its_id or not 0 < len(_bytes(its_id)) <= MAX_ID_LENGTH or its_id.endswith("="):
         raise _unreadable()
     handle = response.get("userHandle")
     return Answer(its_id, whole | {"rawId": its_id}, _bytes(handle).decode("utf-8", "replace") if handle else "")
@@ -166,7 +166,7 @@ def _check_page(answer: Answer, ceremony: WebauthnChallenge) -> None:
 
 def _check_data(data: bytes, *, verified: bool) -> None:
     """Check the authenticator data: RP ID hash, user presence and user verification (section 6.1)."""
-    if len(data) < SHORTEST_DATA:
+    if len(data) < MIN_DATA_LENGTH:
         raise _unreadable()
     if data[:32] != hashlib.sha256(settings.rp_id.encode()).digest():
         raise Rejected("webauthn_wrong_origin", field=FIELD)

@@ -21,7 +21,7 @@ CHUNK = 65536
 READ_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
 """Errors raised when reading a compressed file that is damaged or truncated."""
 
-LARGEST = 64 * 1024 * 1024
+MAX_ACCOUNT_BYTES = 64 * 1024 * 1024
 """Maximum bytes of a JSON array's element, and before the first one, where a Keycloak realm has its settings."""
 
 DIGITS = 4000
@@ -129,8 +129,8 @@ class Guarded(io.RawIOBase):
     def _sound(self, data: bytes) -> bytes:
         """Return the part of ``data`` that is within the limits, and record what is wrong with the rest."""
         self._since += len(data)
-        if self._since > LARGEST:
-            self._fault = f"has more than {LARGEST // 1024**2} MiB in one account"
+        if self._since > MAX_ACCOUNT_BYTES:
+            self._fault = f"has more than {MAX_ACCOUNT_BYTES // 1024**2} MiB in one account"
             return b""
         if found := _HUGE.search(self._end + data):
             self._fault = f"has a number of more than {DIGITS} digits"

@@ -20,7 +20,7 @@ from app.cli.imports.values import flag, items, mapping, names, number, objects,
 SINGLE = re.compile(r"pbkdf2_sha|argon2\$|bcrypt\$\$|bcrypt_sha256\$\$|(sha1|md5)\$|!")
 """Hashes in Django's formats, by default in SECURITY_PASSWORD_SINGLE_HASH: they are of the password itself."""
 
-HIGHEST_COST = 20
+MAX_COST = 20
 """2**20 rounds of PBKDF2 for one key. passlib uses 2**14."""
 
 
@@ -124,7 +124,7 @@ def _decrypted(encrypted: dict[str, Any], secrets: Mapping[str, str]) -> bytes:
     if tag not in secrets:
         said = f"has no secret {tag[:20]!r}" if secrets else "wants SECURITY_TOTP_SECRETS"
         raise otpauth.NotCarried(f"is encrypted: --totp-secrets {said}")
-    if text(encrypted, "v") != "1" or not 0 <= cost <= HIGHEST_COST:
+    if text(encrypted, "v") != "1" or not 0 <= cost <= MAX_COST:
         raise otpauth.NotCarried("is encrypted in a form that is not known here")
     try:
         salt, sealed = (_bytes(text(encrypted, name)) for name in "sk")

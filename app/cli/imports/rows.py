@@ -19,7 +19,7 @@ from app.cli.imports.product import Fault, Place, Product, Row, Values
 from app.cli.imports.tables import READERS, BrokenRow, copied_rows, csv_rows, is_dump
 from app.cli.imports.values import is_shallow, items
 
-LONGEST_LINE, LONGEST_OWN_LINE = 1024 * 1024, 65536
+MAX_LINE_LENGTH, MAX_OWN_LINE_LENGTH = 1024 * 1024, 65536
 """Maximum bytes per line in a product's export, and in our own format."""
 
 KEPT = 4096
@@ -37,7 +37,7 @@ def rows_of(stream: io.BufferedReader, product: Product, file: str) -> Rows:
     :param stream: in UTF-8, from ``files.opened``
     :param file: file name for locations; "" if it is the only file
     """
-    longest = LONGEST_LINE if product.lists else LONGEST_OWN_LINE
+    longest = MAX_LINE_LENGTH if product.lists else MAX_OWN_LINE_LENGTH
     begin = stream.peek(PEEK)[:PEEK]
     first = begin.lstrip()[:1]
     try:

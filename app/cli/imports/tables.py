@@ -14,7 +14,7 @@ from functools import partial
 
 from app.cli.imports.product import Fault, Place, Row, Values
 
-MOST_LINES = 200
+MAX_LINES = 200
 """Maximum lines per row. Quoted text can contain newlines, and an unclosed quote would consume the rest of the file."""
 
 NumberedLines = Iterator[tuple[int, str]]
@@ -172,7 +172,7 @@ def _blamed(
         if not line.strip():
             continue
         taken, text = [(number, line)], line
-        while text.count(quote) % 2 and len(taken) < MOST_LINES and (more := next(pending, None)):
+        while text.count(quote) % 2 and len(taken) < MAX_LINES and (more := next(pending, None)):
             taken.append(more)
             text += more[1]
         place = Place(file, number)

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
-LONGEST_TRY = timedelta(minutes=20)
+MAX_ATTEMPT_TIME = timedelta(minutes=20)
 """Upper limit for any ``send``: 5 minutes for each of two servers until one has the message, and 10 for its response
 (RFC 5321, section 4.5.3.2).
 

@@ -31,10 +31,10 @@ PROTOCOLS = ipaddress.IPv4Network("192.0.0.0/24")
 """IETF protocol assignments (RFC 6890), used by cloud metadata services among others. Python treats most of it as
 public."""
 
-MOST_ADDRESSES = 8
+MAX_ADDRESSES = 8
 """Maximum addresses to try per host name. A name can have any number of them, all pointing to other people's hosts."""
 
-LARGEST_ANSWER = 1 << 20
+MAX_ANSWER_BYTES = 1 << 20
 """Maximum bytes read of a response, including headers and chunk sizes."""
 
 _JSON = re.compile(r"application/([a-z0-9!#$&^_.-]+\+)?json\s*(;.*)?\Z", re.IGNORECASE)
@@ -46,11 +46,11 @@ class ForbiddenAddress(OSError):
 
 
 class _Limited(io.RawIOBase):
-    """Raw stream of a response that fails beyond ``LARGEST_ANSWER`` bytes."""
+    """Raw stream of a response that fails beyond ``MAX_ANSWER_BYTES`` bytes."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._raw = sock.makefile("rb", buffering=0)
-        self._left = LARGEST_ANSWER
+        self._left = MAX_ANSWER_BYTES
 
     def readable(self) -> bool:
         return True
@@ -157,7 +157,7 @@ def connect(
     addresses = _resolve(host, port, within)
     if allows is not None and not all(map(allows, addresses)):
         raise ForbiddenAddress
-    sock = _first_open(addresses[:MOST_ADDRESSES], port, until)
+    sock = _first_open(addresses[:MAX_ADDRESSES], port, until)
     context = ssl.create_default_context() if parts.scheme == "https" else None
     connection = HTTPSConnection(host, port, context=context) if context else HTTPConnection(host, port)
     connection.response_class = _Answer

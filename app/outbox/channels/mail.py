@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 NOT_IN_AN_ADDRESS = frozenset(' ,;:<>"()[]\\')
 
-LONGEST = 300.0
+MAX_TIMEOUT = 300.0
 """Maximum seconds until a server has the mail, the same as RFC 5321, section 4.5.3.2, allows for one command."""
 
 LONGER = 5
@@ -95,7 +95,7 @@ def send(message: Message, email: EmailMessage, *, only: str = "") -> tuple[str,
     """Send one mail through the first mail server that accepts it, or raise; return the server's name and response.
 
     Never log the response, since it may quote the mail. The first attempt takes at most ``LATCHKEY_MAIL_TIMEOUT``
-    until the server has the mail (plus name resolution), later ones up to ``LONGEST``. After that, the server has
+    until the server has the mail (plus name resolution), later ones up to ``MAX_TIMEOUT``. After that, the server has
     ``LATCHKEY_MAIL_ANSWER_TIMEOUT`` to respond.
 
     :param only: name of the only mail server to use, regardless of its circuit breaker
@@ -119,7 +119,7 @@ def send(message: Message, email: EmailMessage, *, only: str = "") -> tuple[str,
 
 def _send_by(name: str, url: str, written: _Mail, message: Message) -> str:
     """Send a mail through one mail server and return its response, or raise as ``send``."""
-    seconds = min(LONGEST, settings.mail_timeout.total_seconds() * LONGER ** max(0, (message.attempts or 1) - 1))
+    seconds = min(MAX_TIMEOUT, settings.mail_timeout.total_seconds() * LONGER ** max(0, (message.attempts or 1) - 1))
     if message.expires_at is not None:
         seconds = min(seconds, (message.expires_at - clock.now()).total_seconds())
     deadline: Deadline | None = None

@@ -64,7 +64,7 @@ class Breaker:
 
 log = structlog.get_logger()
 
-LONGEST_WAIT = 3600.0
+MAX_WAIT = 3600.0
 """Maximum seconds to wait, whatever the provider asked for."""
 
 UNTOLD = (1.0, 60.0)
@@ -118,7 +118,7 @@ class ProviderGate:
             if seconds is None or seconds < UNTOLD[0]:
                 seconds = min(UNTOLD[1], UNTOLD[0] * 2**self._asked)
             self._asked = min(self._asked + 1, 10)
-            self._close(min(seconds, LONGEST_WAIT), f"provider asks to wait ({status})")
+            self._close(min(seconds, MAX_WAIT), f"provider asks to wait ({status})")
         log.warning("channel.waits", **self._named, status=status, seconds=round(seconds, 1))
         return self.wait()
 

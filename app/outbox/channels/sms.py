@@ -30,7 +30,7 @@ BUSY = frozenset((429, 503))
 UNTAKEN = frozenset((408, 425))
 """Temporary errors, not caused by the message, which was not accepted (RFC 9110, section 15.5.9; RFC 8470)."""
 
-LONGEST_BODY = 65536
+MAX_BODY_BYTES = 65536
 """Maximum bytes read of a response body."""
 
 UNCLEAR = frozenset((502, 504))
@@ -191,7 +191,7 @@ def _post(request: Request, access: Access, key: str, seconds: float) -> Answer:
             deadline.hand_over()
             connection.request("POST", target, request.body, headers)
             answer = connection.getresponse()
-            body = answer.read(LONGEST_BODY) if access.success else b""
+            body = answer.read(MAX_BODY_BYTES) if access.success else b""
             return Answer(answer.status, answer.headers, body.decode(errors="replace"))
     except (OSError, HTTPException) as error:
         raise Failed(f"provider broke off ({type(error).__name__})", taken=True, fault=PROVIDER) from error

@@ -372,12 +372,12 @@ def test_a_certificate_that_cannot_be_fetched_is_ordered_again_by_the_next_notif
 
 def test_no_more_certificates_wait_than_a_few(hooks, rows):
     from app.bounces.models import SnsDocument
-    from app.bounces.sns_documents import MOST_WAITING
+    from app.bounces.sns_documents import MAX_WAITING
 
-    for number in range(MOST_WAITING + 5):
+    for number in range(MAX_WAITING + 5):
         url = CERTIFICATE_URL.replace("9c6465fa", f"{number:08x}")
         assert hooks.ses(ses_bounce("ada@example.com"), SigningCertURL=url).status_code == 503
-    assert len(rows(SnsDocument)) == MOST_WAITING
+    assert len(rows(SnsDocument)) == MAX_WAITING
 
 
 CONFIRM = f"https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&TopicArn={TOPIC}&Token=2336412f37"

@@ -117,7 +117,9 @@ def test_first_of_a_batch_is_tried_however_long_reading_took(app, post, row, mon
     from app.outbox import delivery, renderers
 
     read = renderers.read
-    monkeypatch.setattr(renderers, "read", lambda messages: time.sleep(delivery.ENOUGH + 0.1) or read(messages))
+    monkeypatch.setattr(
+        renderers, "read", lambda messages: time.sleep(delivery.BATCH_TIME_LIMIT + 0.1) or read(messages)
+    )
     first, second = post(), post()
     with app.app_context():
         delivery.deliver_all([first, second])

@@ -105,11 +105,11 @@ def test_a_worker_that_stops_before_that_gives_the_mail_back_untried(post, attem
 
 def test_a_try_takes_no_longer_than_those_who_lease_messages_are_told():
     from app.outbox.channels import mail
-    from app.outbox.channels.attempt import LONGEST_TRY
+    from app.outbox.channels.attempt import MAX_ATTEMPT_TIME
     from config.settings import Settings
 
     answer = min(each.le for each in Settings.model_fields["mail_answer_timeout"].metadata if hasattr(each, "le"))
-    assert timedelta(seconds=mail.LONGEST) + answer <= LONGEST_TRY
+    assert timedelta(seconds=mail.MAX_TIMEOUT) + answer <= MAX_ATTEMPT_TIME
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.signed_in import give_token
 from tests.sinks import code_in
 from tests.wire import Program
 
-LONG_ENOUGH = 0.5
+BARRIER_TIMEOUT = 0.5
 """Seconds for which one change is held back before its commit, so that the other one could come in between."""
 
 
@@ -36,7 +36,7 @@ def at_once(monkeypatch):
     """Types codes at the same moment; either waits for the other before it is stored, and again before the commit."""
     from app.identities import verification
 
-    counted, stored = threading.Barrier(2, timeout=5), threading.Barrier(2, timeout=LONG_ENOUGH)
+    counted, stored = threading.Barrier(2, timeout=5), threading.Barrier(2, timeout=BARRIER_TIMEOUT)
     count, told = verification.challenges.count_try_of, verification.notify_of_change
     monkeypatch.setattr(verification.challenges, "count_try_of", lambda *given: waits(counted, count, *given))
     monkeypatch.setattr(verification, "notify_of_change", lambda *given: waits(stored, told, *given))

@@ -314,14 +314,14 @@ def test_the_lists_are_bounded(app, json_browser, monkeypatch):
 
     for number in range(4):
         register(app, f"app{number}", home_url="https://a.example.com")
-    monkeypatch.setattr(apps, "MOST", 3)
+    monkeypatch.setattr(apps, "MAX_LISTED", 3)
     assert len(facts_of(json_browser)[0]) == 3
 
 
 def test_what_registered_itself_takes_no_place_in_the_list(app, json_browser, monkeypatch):
     from app.oidc import apps
 
-    monkeypatch.setattr(apps, "MOST", 3)
+    monkeypatch.setattr(apps, "MAX_LISTED", 3)
     for number in range(4):
         register(app, f"app{number}", home_url="https://a.example.com")
         with app.app_context():

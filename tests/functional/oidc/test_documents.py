@@ -578,7 +578,7 @@ def test_documents_are_ordered_so_often_from_one_address(app, site, browser, row
     assert len(rows(ClientDocument)) == 3
 
 
-@pytest.mark.parametrize(("bound", "are_good"), [("MOST_OF_HOST", True), ("MOST_NOT_GOOD_OF_HOST", False)])
+@pytest.mark.parametrize(("bound", "are_good"), [("MAX_PER_HOST", True), ("MAX_INVALID_PER_HOST", False)])
 def test_one_host_has_so_many_documents(monkeypatch, app, site, browser, work, rows, bound, are_good):
     monkeypatch.setattr(client_documents, bound, 2)
     found = []
@@ -591,7 +591,7 @@ def test_one_host_has_so_many_documents(monkeypatch, app, site, browser, work, r
     assert browser.get(other.request()).status == 200
 
 
-@pytest.mark.parametrize("bound", ["MOST", "MOST_WAITING"])
+@pytest.mark.parametrize("bound", ["MAX_DOCUMENTS", "MAX_WAITING"])
 def test_there_are_so_many_documents(monkeypatch, app, site, browser, rows, bound):
     monkeypatch.setattr(client_documents, bound, 1)
     assert browser.get(RelyingParty(app, site.publish("/1.json")).request()).status == 200
@@ -662,7 +662,7 @@ def test_a_worker_that_stops_leaves_it_to_the_next(monkeypatch, agent, browser, 
     browser.get(agent.request())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(document_fetches, "fetch_json", stopped)
-        patch.setattr(document_fetches, "AT_ONCE", 0)
+        patch.setattr(document_fetches, "BATCH", 0)
         work()
     work()
     assert "Allow An agent?" in browser.get(agent.request()).text
@@ -750,7 +750,7 @@ def test_a_fault_is_shown_as_text(agent, site, browser, work):
 # --- strangers who misuse it --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bound", ["MOST", "MOST_OF_HOST", "MOST_NOT_GOOD_OF_HOST", "MOST_WAITING"])
+@pytest.mark.parametrize("bound", ["MAX_DOCUMENTS", "MAX_PER_HOST", "MAX_INVALID_PER_HOST", "MAX_WAITING"])
 def test_addresses_that_lead_to_nothing_keep_out_no_app_that_is_known(
     monkeypatch, app, known, browser, site, work, clock, bound
 ):
@@ -763,15 +763,15 @@ def test_addresses_that_lead_to_nothing_keep_out_no_app_that_is_known(
 
 
 def test_as_many_addresses_as_one_stranger_may_name_keep_out_no_app_of_that_host(app, agent, browser, site):
-    for number in range(client_documents.MOST_OF_HOST + 5):
+    for number in range(client_documents.MAX_PER_HOST + 5):
         assert browser.get(RelyingParty(app, site.url(f"/{number}")).request()).status == 200
     assert CHECKING in browser.get(agent.request()).text
     usual = Settings.model_fields["failures_per_address"].default
-    assert usual < client_documents.MOST_NOT_GOOD_OF_HOST
+    assert usual < client_documents.MAX_INVALID_PER_HOST
 
 
 def test_what_led_to_nothing_is_counted_for_ten_minutes(monkeypatch, app, agent, browser, site, work, clock):
-    monkeypatch.setattr(client_documents, "MOST_NOT_GOOD_OF_HOST", 1)
+    monkeypatch.setattr(client_documents, "MAX_INVALID_PER_HOST", 1)
     browser.get(RelyingParty(app, site.url("/nothing.json")).request())
     work()
     assert browser.get(agent.request()).status == 429
@@ -880,6 +880,6 @@ def test_a_pairwise_sub_is_of_the_documents_host(app, site, browser, work):
 
 def test_times_are_as_documented():
     assert document_fetches.WITHIN == 3.0
-    assert document_fetches.MOST_BYTES == 5 * 1024
-    assert timedelta(minutes=5) == document_fetches.LEAST_FRESH
-    assert timedelta(days=1) == document_fetches.MOST_FRESH
+    assert document_fetches.MAX_BYTES == 5 * 1024
+    assert timedelta(minutes=5) == document_fetches.MIN_FRESH
+    assert timedelta(days=1) == document_fetches.MAX_FRESH

@@ -14,7 +14,7 @@ from tests.signed_in import give_token
 from tests.sinks import code_in
 from tests.wire import Program
 
-LONG_ENOUGH = 0.5
+BARRIER_TIMEOUT = 0.5
 """Seconds for which one change is held back before its commit, so that the other one could come in between."""
 
 
@@ -37,7 +37,7 @@ def at_once(programs, monkeypatch):
     """Posts to both programs' set-up states at once; either waits for the other when it has stored its own."""
     from app.setup import service as enrollment
 
-    counted, stored = threading.Barrier(2, timeout=5), threading.Barrier(2, timeout=LONG_ENOUGH)
+    counted, stored = threading.Barrier(2, timeout=5), threading.Barrier(2, timeout=BARRIER_TIMEOUT)
     count, shut_out = enrollment.challenges.count_try_of, revoke_other_sessions
 
     monkeypatch.setattr(enrollment.challenges, "count_try_of", lambda *given: waits(counted, count, *given))

@@ -141,16 +141,16 @@ def test_each_app_takes_each_of_its_codes_once(hers, eve, clock):
 
 @pytest.mark.every_pair
 def test_a_sixth_is_refused_before_a_key_is_shown(hers, rows):
-    for _ in range(totp.MOST - 1):
+    for _ in range(totp.MAX_APPS - 1):
         add_app(hers)
     answer = hers.post(SETUP, chosen_method="authenticator")
     assert (answer.status, answer.codes, key_in(answer)) == (400, ["authenticator_too_many"], "")
-    assert len(apps(rows)) == totp.MOST == 5
+    assert len(apps(rows)) == totp.MAX_APPS == 5
 
 
 def test_one_that_takes_the_place_of_all_needs_no_room(json_wire, eve, rows):
     here = sign_in(json_wire, eve)
-    for _ in range(totp.MOST - 1):
+    for _ in range(totp.MAX_APPS - 1):
         add_app(here)
     begun = here.post(SETUP, chosen_method="authenticator", delete_method="authenticator")
     assert apps(rows) == {}
@@ -160,7 +160,7 @@ def test_one_that_takes_the_place_of_all_needs_no_room(json_wire, eve, rows):
 
 def test_of_two_at_once_at_the_limit_one_is_added(app, eve, rows):
     program = give_token(Program(app), eve)
-    for _ in range(totp.MOST - 2):
+    for _ in range(totp.MAX_APPS - 2):
         add_app(program)
     begun = [program.post(SETUP, chosen_method="authenticator") for _ in range(2)]
 
@@ -170,7 +170,7 @@ def test_of_two_at_once_at_the_limit_one_is_added(app, eve, rows):
 
     with ThreadPoolExecutor(2) as pool:
         assert sorted(pool.map(confirm, begun)) == [[], ["authenticator_too_many"]]
-    assert len(apps(rows)) == totp.MOST
+    assert len(apps(rows)) == totp.MAX_APPS
 
 
 def test_two_of_one_name_at_once_are_one(app, eve, rows):

@@ -58,7 +58,7 @@ def eve(people) -> Person:
 def max_apps(people, give_apps) -> Person:
     """Somebody with as many apps as one can have; the person has the secret of the newest."""
     max_ = people.open(email="max@example.com", methods=["email", "authenticator"])
-    return give_apps(max_, totp.MOST - 1)[-1]
+    return give_apps(max_, totp.MAX_APPS - 1)[-1]
 
 
 @pytest.mark.every_pair
@@ -76,7 +76,7 @@ def test_five_apps_cost_the_statements_of_one(wire, eve, max_apps, shapes):
 @pytest.mark.every_pair
 def test_so_does_the_second_step(wire, bob, people, give_apps, code_for, shapes):
     many = people.open(email="many@example.com", methods=["email", "authenticator"], second="authenticator")
-    last = give_apps(many, totp.MOST - 1, is_second=True)[-1]
+    last = give_apps(many, totp.MAX_APPS - 1, is_second=True)[-1]
     found = []
     for person in (bob, last):
         browser = wire.elsewhere()
@@ -148,7 +148,7 @@ def test_fifteen_codes_of_a_million_are_right_and_the_figure_says_so(json_wire, 
 
     clock.shift(-((clock.unix() - 10) % 30))
     max_ = people.open(email="max@example.com", methods=["authenticator"])
-    people_of = [max_, *give_apps(max_, totp.MOST - 1)]
+    people_of = [max_, *give_apps(max_, totp.MAX_APPS - 1)]
     for person in people_of:
         good = []
         for steps in range(-3, 4):  # upwards: a step that was taken closes those before it
@@ -157,7 +157,7 @@ def test_fifteen_codes_of_a_million_are_right_and_the_figure_says_so(json_wire, 
             _forget_failures(app, max_)
         assert good == [False, False, True, True, True, False, False]
     with app.app_context():
-        chances = [settings.failures_per_day * 365 * 3 * count / 10**6 for count in (1, totp.MOST)]
+        chances = [settings.failures_per_day * 365 * 3 * count / 10**6 for count in (1, totp.MAX_APPS)]
     told = (ROOT / "docs" / "security.md").read_text()
     assert [f"{chance:.1%}".replace("%", " %") in told for chance in chances] == [True, True], chances
 

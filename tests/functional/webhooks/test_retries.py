@@ -596,7 +596,7 @@ def test_a_wait_is_up_to_a_fifth_longer(add, receiver, posted, happen, rows, clo
 def test_a_slow_batch_gives_the_rest_back(add, receiver, post_due, happen, monkeypatch, app):
     from app.webhooks import delivery
 
-    monkeypatch.setattr(delivery, "ENOUGH", -1.0)
+    monkeypatch.setattr(delivery, "BATCH_TIME_LIMIT", -1.0)
     endpoint = add(receiver)
     happen()
     happen()

@@ -13,7 +13,7 @@ from sqlalchemy import exc
 from sqlalchemy.orm import Session
 
 from app.db import DatabaseUnavailable, unavailable
-from app.db.postgresql import MOST_STUCK, STUCK_AFTER, Watchdog
+from app.db.postgresql import MAX_STUCK, STUCK_AFTER, Watchdog
 from tests.databases import Database
 from tests.unit.db.conftest import READ, TRY, in_thread
 
@@ -158,7 +158,7 @@ def test_a_pool_that_is_used_up_is_the_databases_fault(make_engine):
 
 def test_with_eight_stuck_the_next_is_refused_at_once():
     watchdog = Watchdog(limit=60)
-    for number in range(MOST_STUCK):
+    for number in range(MAX_STUCK):
         watchdog.begin(number)
         watchdog._running[number] -= STUCK_AFTER + 1
     began = time.monotonic()

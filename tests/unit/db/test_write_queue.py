@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import exc
 
 from app.db import sqlite
-from app.db.sqlite import BRIEF, MOST_WAITING, STUCK_AFTER, WriteQueue
+from app.db.sqlite import BRIEF, MAX_WAITING, STUCK_AFTER, WriteQueue
 
 LIMIT = 3.0
 
@@ -49,15 +49,15 @@ def test_writer_in_the_background_takes_no_place_of_a_request(started):
 
     started(lambda: (turns.take_in_background(), turns.give()))
     time.sleep(0.1)
-    for _ in range(MOST_WAITING):
+    for _ in range(MAX_WAITING):
         started(request)
     time.sleep(STUCK_AFTER + 0.6)  # by then one that has a place too far back is told so
     assert ends == []
     turns.give()
     deadline = time.monotonic() + LIMIT
-    while len(ends) < MOST_WAITING and time.monotonic() < deadline:
+    while len(ends) < MAX_WAITING and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert [isinstance(end, float) for end in ends] == [True] * MOST_WAITING
+    assert [isinstance(end, float) for end in ends] == [True] * MAX_WAITING
 
 
 def test_writer_in_the_background_waits_briefly_for_the_lock():
@@ -74,7 +74,7 @@ def test_writer_in_the_background_gives_up_after_the_limit():
 def test_writer_who_comes_to_a_stuck_queue_is_refused_at_once(started):
     turns = WriteQueue(LIMIT)
     turns.take()
-    for _ in range(MOST_WAITING):
+    for _ in range(MAX_WAITING):
         started(lambda: outcome_of(turns.take))
     time.sleep(STUCK_AFTER + 0.1)
     began = time.monotonic()
@@ -108,10 +108,10 @@ def test_writers_who_meet_a_turn_that_just_began_after_an_idle_time_wait_for_it(
     first.append(threading.Thread(target=request, daemon=True))
     first[0].start()
     assert got_turn.wait(LIMIT)
-    others = [started(request) for _ in range(MOST_WAITING + 3)]
+    others = [started(request) for _ in range(MAX_WAITING + 3)]
     time.sleep(0.1)
     assert ends == []
     may_go_on.set()
     for thread in (*first, *others):
         thread.join(LIMIT)
-    assert [isinstance(end, float) for end in ends] == [True] * (MOST_WAITING + 4)
+    assert [isinstance(end, float) for end in ends] == [True] * (MAX_WAITING + 4)

@@ -20,7 +20,7 @@ from tests.plans import collected, reads_whole
 
 pytestmark = pytest.mark.both_databases
 
-LONG_ENOUGH = 0.3
+BARRIER_TIMEOUT = 0.3
 """Seconds for which a change is held back before its commit, so that another could come in between."""
 
 
@@ -220,7 +220,7 @@ def test_groups_of_an_account_are_read_by_an_index(app, ada):
 @pytest.fixture
 def at_once(app, groups, monkeypatch):
     """Makes changes at one moment: each waits before its commit until the others had time to come in between."""
-    waiting = threading.Barrier(2, timeout=LONG_ENOUGH)
+    waiting = threading.Barrier(2, timeout=BARRIER_TIMEOUT)
     real = service.record
 
     def record(*given, **facts):

@@ -112,7 +112,7 @@ def test_a_name_with_many_addresses_has_few_of_them_tried(site, names, monkeypat
     names["agent.example.com"] = [f"127.0.1.{number}" for number in range(100)]
     monkeypatch.setattr(socket, "create_connection", refusing)
     assert reason(site.publish()) == "unreachable"
-    assert tried == [f"127.0.1.{number}" for number in range(guarded_http.MOST_ADDRESSES)]
+    assert tried == [f"127.0.1.{number}" for number in range(guarded_http.MAX_ADDRESSES)]
 
 
 def test_the_certificate_is_checked_for_the_name(site, names):

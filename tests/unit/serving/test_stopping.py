@@ -30,7 +30,7 @@ def test_the_supervisor_itself_is_told_to_stop():
 
 
 def test_a_worker_that_forgets_the_first_signal_is_told_again(monkeypatch):
-    monkeypatch.setattr(supervisor, "AGAIN_EVERY", 0.05)
+    monkeypatch.setattr(supervisor, "REPEAT_INTERVAL", 0.05)
     context = multiprocessing.get_context("fork")
     listens = context.Event()
     forgetful = context.Process(target=_forget_the_first, args=(listens,))

@@ -109,7 +109,7 @@ def test_an_array_that_would_take_the_process_down_is_refused_there(bring, accou
 def test_a_text_that_fills_the_memory_is_refused_when_packed(bring, monkeypatch, begin):
     from app.cli.imports import files
 
-    monkeypatch.setattr(files, "LARGEST", 1024 * 1024)
+    monkeypatch.setattr(files, "MAX_ACCOUNT_BYTES", 1024 * 1024)
     result = bring("keycloak", gzip.compress(begin + b'{"username": "' + b"x" * 3_000_000 + b'"}]'))
     assert "account 1: has more than 1 MiB in one account: nothing behind it was read" in result.stderr
 
