@@ -122,11 +122,11 @@ def _enter(session: AuthSession) -> None:
         row = {"session_id": session.session_id, "user_id": session.user_id, "opened_at": now, "seen_at": now}
         opened = insert(_visit).values(row)
         again = opened.on_conflict_do_update(index_elements=["session_id"], set_={"opened_at": now, "seen_at": now})
-        db.session.execute(again.execution_options(at_once=True))
-        record("admin.console_opened", session.user_id, at_once=True)
+        db.session.execute(again.execution_options(autocommit=True))
+        record("admin.console_opened", session.user_id, autocommit=True)
     elif visit and now - visit.seen_at > SEEN_EVERY and request.method != "HEAD":
         used = sa.update(_visit).where(_visit.c.session_id == session.session_id).values(seen_at=now)
-        db.session.execute(used.execution_options(at_once=True, synchronize_session=False))
+        db.session.execute(used.execution_options(autocommit=True, synchronize_session=False))
 
 
 def _is_here() -> bool:

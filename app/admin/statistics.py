@@ -89,7 +89,7 @@ def prune_stat_hours() -> int:
     """Delete a batch of counts older than ``LATCHKEY_STATISTICS_KEEP`` in its own transaction; return how many."""
     old = _stat.c.hour < clock.now() - settings.statistics_keep
     hours = sa.select(_stat.c.hour).where(old).order_by(_stat.c.hour).limit(BATCH)
-    return changed(sa.delete(StatHour).where(old, _stat.c.hour.in_(hours)).execution_options(at_once=True))
+    return changed(sa.delete(StatHour).where(old, _stat.c.hour.in_(hours)).execution_options(autocommit=True))
 
 
 def _first_open(this: datetime) -> datetime:
@@ -113,7 +113,7 @@ def _save(hour: datetime, *, is_final: bool) -> None:
     most = sa.case((new["count"] > _stat.c.count, new["count"]), else_=_stat.c.count)
     values = {"count": most, "is_final": sa.or_(_stat.c.is_final, new.is_final)}
     statement = written.on_conflict_do_update(index_elements=["hour", "name"], set_=values)
-    db.session.execute(statement.execution_options(at_once=True))
+    db.session.execute(statement.execution_options(autocommit=True))
 
 
 def _counted(hour: datetime) -> dict[str, int]:

@@ -41,26 +41,26 @@ OF_SIGN_INS = (None, "sign_in", "confirm")
 """Purposes of verifications that open a session. Others reauthenticate the user."""
 
 _INSERT = CompiledStatement.into(Event.__table__)
-_INSERT_AT_ONCE = CompiledStatement.into(Event.__table__, at_once=True)
+_INSERT_AUTOCOMMIT = CompiledStatement.into(Event.__table__, autocommit=True)
 
 
 def record(
-    name: str, user_id: int | None = None, *, challenge_id: str | None = None, at_once: bool = False, **facts: Any
+    name: str, user_id: int | None = None, *, challenge_id: str | None = None, autocommit: bool = False, **facts: Any
 ) -> None:
     """Record an event in the current transaction, with one INSERT.
 
     :param name: past tense, dotted: ``sign_in.done``
     :param challenge_id: related challenge, if any
-    :param at_once: commit it separately, for a rejection without other effects. If the transaction has already written,
-        or a listener wants the event, it is part of the transaction
+    :param autocommit: commit it separately, for a rejection without other effects. If the transaction has already
+        written, or a listener wants the event, it is part of the transaction
     :param facts: plain JSON values; never a passcode, token, link or secret
     """
     listener = _listener_to(name)
     row = {"at": clock.now(), "name": name, "user_id": user_id, "challenge_id": challenge_id, "facts": facts}
     row |= _who_asked()
     # The listener writes alongside the event, so both need the same transaction.
-    alone = at_once and listener is None and not has_written(session_connection())
-    (_INSERT_AT_ONCE if alone else _INSERT).run(**row)
+    alone = autocommit and listener is None and not has_written(session_connection())
+    (_INSERT_AUTOCOMMIT if alone else _INSERT).run(**row)
     if listener is not None:
         listener.recorded([row])
     _count(name, facts)

@@ -138,7 +138,7 @@ def why_not(user: User, challenge_id: str, purpose: str, session_id: str, field:
         return Rejected("invalid_password_code", field=field)  # wrong format, so not counted as a try
     why = "spent" if challenge.spent_at is not None else "expired" if late else "budget_spent"
     record(
-        "challenge.failed", user.id, challenge_id=challenge.id, at_once=True,
+        "challenge.failed", user.id, challenge_id=challenge.id, autocommit=True,
         reason=why, purpose=purpose, method=challenge.method,
     )  # fmt: skip
     if challenge.spent_at is not None:

@@ -36,7 +36,7 @@ DEAD_AFTER = timedelta(seconds=25)
 LOOK_EVERY = 1.0
 """Seconds between checks in a web process whether it has to announce itself, or to retry."""
 
-AT_ONCE = {"at_once": True, "synchronize_session": False, "in_background": True}
+AUTOCOMMIT = {"autocommit": True, "synchronize_session": False, "in_background": True}
 
 _announced: dict[int, float] = {}
 
@@ -62,11 +62,11 @@ def announce() -> bool:
         .values(seen)
         .returning(KeyAnnouncement.id)
     )
-    if db.session.execute(known, execution_options=AT_ONCE).first() is None:
+    if db.session.execute(known, execution_options=AUTOCOMMIT).first() is None:
         first = sa.insert(KeyAnnouncement).values(id=_holder(process), **seen)
-        db.session.execute(first, execution_options=AT_ONCE)
+        db.session.execute(first, execution_options=AUTOCOMMIT)
     long_dead = sa.delete(KeyAnnouncement).where(KeyAnnouncement.seen_at < now - 2 * DEAD_AFTER)
-    db.session.execute(long_dead, execution_options=AT_ONCE)
+    db.session.execute(long_dead, execution_options=AUTOCOMMIT)
     _announced[process] = time.monotonic()
     return False
 

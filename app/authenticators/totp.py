@@ -292,7 +292,7 @@ def _count_miss(user_id: int) -> set[str]:
     apps = (Enrollment.user_id == user_id, Enrollment.method == METHOD)
     goes_on = Enrollment.misses < settings.failures_in_a_row if settings.limits else sa.true()
     counted = sa.update(Enrollment).where(*apps, goes_on).values(misses=Enrollment.misses + 1)
-    counted = counted.returning(Enrollment.id).execution_options(at_once=True, synchronize_session=False)
+    counted = counted.returning(Enrollment.id).execution_options(autocommit=True, synchronize_session=False)
     return set(db.session.scalars(counted))
 
 

@@ -58,7 +58,7 @@ def _order(url: str, kind: str) -> None:
     now = clock.now()
     row = {"url": url, "kind": kind, "body": "", "due_at": now, "created_at": now}
     statement = insert(SnsDocument.__table__).values(**row).on_conflict_do_nothing()
-    db.session.execute(statement.execution_options(at_once=True))
+    db.session.execute(statement.execution_options(autocommit=True))
 
 
 def fetch_due(stop: threading.Event) -> bool:

@@ -55,7 +55,7 @@ _COUNT = (
     .where(*_undecided, _c.carry_tries < sa.bindparam("most"))
     .values(carry_tries=_c.carry_tries + 1)
     .returning(_c.carry_tries)
-    .execution_options(at_once=True)
+    .execution_options(autocommit=True)
 )
 _APPROVE = sa.update(_table).where(*_undecided).values(approved_at=sa.bindparam("now"))
 _REFUSE = (

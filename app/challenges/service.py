@@ -95,8 +95,8 @@ _COUNT = (
     .values(tries=_c.tries + 1)
     .returning(_table)
 )
-_COUNT_NAMED = CompiledStatement(_COUNT.where(_c.id == sa.bindparam("named")), at_once=True)
-_COUNT_OF_BROWSER = CompiledStatement(_COUNT.where(is_of_browser(_c.binding)), at_once=True)
+_COUNT_NAMED = CompiledStatement(_COUNT.where(_c.id == sa.bindparam("named")), autocommit=True)
+_COUNT_OF_BROWSER = CompiledStatement(_COUNT.where(is_of_browser(_c.binding)), autocommit=True)
 _COUNT_SEND = CompiledStatement(
     sa.update(_table)
     .where(_c.id == sa.bindparam("again"))
@@ -220,7 +220,7 @@ def count_try_of(named: str, user_id: int, purpose: str, session_id: str, method
         .where(Challenge.tries < settings.challenge_tries, Challenge.method.in_(methods))
         .values(tries=Challenge.tries + 1)
         .returning(Challenge)
-        .execution_options(at_once=True, synchronize_session=False)
+        .execution_options(autocommit=True, synchronize_session=False)
     )
     return db.session.scalars(counted).first()
 

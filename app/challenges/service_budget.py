@@ -36,7 +36,7 @@ _STOP = (
         index_elements=[_c.id], set_={"began_at": sa.bindparam("now"), "count": 1}, where=is_over
     )
     .returning(_c.id)
-    .execution_options(at_once=True)
+    .execution_options(autocommit=True)
 )
 _STOPPED = sa.select(_c.id).where(_c.id.in_(sa.bindparam("names", expanding=True)), ~is_over)
 _texts = sa.func.substr(Message.to, 1, PREFIX)
@@ -88,7 +88,7 @@ def _is_near(message: Message) -> bool:
     """Return whether the destination is allowed: any for email, a listed country for SMS."""
     if message.channel != "sms" or may_be_texted(message.to):
         return True
-    record("budget.exhausted", message.user_id, at_once=True, budget="sms_countries")
+    record("budget.exhausted", message.user_id, autocommit=True, budget="sms_countries")
     return False
 
 
@@ -130,5 +130,5 @@ def _stop(name: str, count: int, used: int) -> None:
     open_since = {"window": name, "more": 1, "now": now} | past(now, settings.sms_breaker_rest)
     if db.session.scalar(_STOP, open_since) is not None:
         facts: dict[str, Any] = {"budget": "sms_breaker", "to": name.partition(":")[2], "sent": count, "used": used}
-        record("budget.exhausted", at_once=True, **facts)
+        record("budget.exhausted", autocommit=True, **facts)
         log.warning("budget.exhausted", **facts)

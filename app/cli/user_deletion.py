@@ -62,7 +62,7 @@ def _erase_now(identity: str, user: User) -> str:
     pseudonym = db.session.scalar(sa.select(Deletion.pseudonym).where(Deletion.user_id == user.id))
     if pseudonym is None:
         return gettext(ERASED_BEFORE, identity=identity)
-    while erasure.anonymise(user.id, pseudonym, at_once=True):
+    while erasure.anonymise(user.id, pseudonym, autocommit=True):
         pass
     said = N_("{identity}: erased.") if erasure.erase(user.id, pseudonym) else ERASED_BEFORE
     return gettext(said, identity=identity)

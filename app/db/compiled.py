@@ -94,23 +94,23 @@ class CompiledStatement:
     :raises sqlalchemy.exc.DBAPIError: from any method that runs it, as ``session.execute`` would
     """
 
-    def __init__(self, statement: Any, *, at_once: bool = False) -> None:
+    def __init__(self, statement: Any, *, autocommit: bool = False) -> None:
         """Store ``statement``; it is compiled on first use.
 
-        :param at_once: run it in its own transaction, as ``app.db.engine`` explains
+        :param autocommit: run it in its own transaction, as ``app.db.engine`` explains
         """
         self._statement = statement
         self._columns: list[str] = []
-        self._context = Context({"at_once": True} if at_once else {})
+        self._context = Context({"autocommit": True} if autocommit else {})
         self._ready: dict[type, _Ready] = {}
 
     @classmethod
-    def into(cls, table: Any, *, at_once: bool = False, **expressions: Any) -> CompiledStatement:
+    def into(cls, table: Any, *, autocommit: bool = False, **expressions: Any) -> CompiledStatement:
         """Return the INSERT of a row into ``table``. Columns are passed by key; those not passed are NULL.
 
         :param expressions: SQL expressions by column; their parameters are passed by name, too
         """
-        insert = cls(sa.insert(table).inline().values(expressions), at_once=at_once)
+        insert = cls(sa.insert(table).inline().values(expressions), autocommit=autocommit)
         columns = [column.key for column in table.columns if not _numbered(column)]
         insert._columns = [key for key in columns if key not in expressions]
         return insert

@@ -5,8 +5,8 @@ the engine opens a transaction (``BEGIN IMMEDIATE`` on SQLite, where upgrading a
 another connection has written). Isolation is READ COMMITTED on both databases, so conditions checked before a write
 are checked again by the conditional statement that writes.
 
-A statement run with ``execution_options(at_once=True)`` is its own transaction. Attempts are counted this way before a
-passcode is compared, so that no later failure can undo the count. Such a statement doesn't wait for the disk, as
+A statement run with ``execution_options(autocommit=True)`` is its own transaction. Attempts are counted this way before
+a passcode is compared, so that no later failure can undo the count. Such a statement doesn't wait for the disk, as
 ``use_async_commit`` explains: the next full transaction flushes both.
 """
 
@@ -90,19 +90,19 @@ def _begin_before_writing(
     info = conn.info
     names = info.pop(NAMES, ())
     if info.get(BEGUN):
-        if context and context.execution_options.get("at_once"):
+        if context and context.execution_options.get("autocommit"):
             raise RuntimeError("a statement that must commit at once came after another write")
         if names and conn.dialect.name != "sqlite":
             cursor.execute(_hold(names))
         return
     if not (names or _writes(statement)):
         return
-    at_once = bool(context and context.execution_options.get("at_once"))
-    light = at_once or info.pop(LIGHT, False)
+    autocommit = bool(context and context.execution_options.get("autocommit"))
+    light = autocommit or info.pop(LIGHT, False)
     if conn.dialect.name == "sqlite" and light != info.get(UNSYNCED, False):
         cursor.execute(f"PRAGMA synchronous={'NORMAL' if light else 'FULL'}")
         info[UNSYNCED] = light
-    if not at_once:
+    if not autocommit:
         if conn.dialect.name == "sqlite":
             cursor.execute("BEGIN IMMEDIATE")
         else:

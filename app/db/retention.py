@@ -68,5 +68,5 @@ def delete_batch(session: scoped_session[Any], model: Any, old: sa.ColumnElement
 
 def _delete(session: scoped_session[Any], model: Any, which: sa.ColumnElement[bool]) -> int:
     statement = sa.delete(model).where(which)
-    done = session.execute(statement.execution_options(synchronize_session=False, at_once=True))
+    done = session.execute(statement.execution_options(synchronize_session=False, autocommit=True))
     return cast("sa.CursorResult[Any]", done).rowcount

@@ -180,7 +180,7 @@ def _failed(
     user: User, challenge: Challenge, why: str, code: str = "invalid_password_code", field: str = "passcode"
 ) -> Rejected:
     facts: dict[str, Any] = {"reason": why, "purpose": challenge.purpose, "method": challenge.method}
-    record("challenge.failed", user.id, challenge_id=challenge.id, at_once=True, **facts)
+    record("challenge.failed", user.id, challenge_id=challenge.id, autocommit=True, **facts)
     return Rejected(code, field=field)
 
 

@@ -38,7 +38,7 @@ def require_fresh(session: AuthSession | None) -> None:
     if grace and (session.grace_until is None or session.grace_until < now):
         until = now + grace
         opened = sa.update(AuthSession).where(AuthSession.id == session.id).values(grace_until=until)
-        db.session.execute(opened.execution_options(at_once=True, synchronize_session=False))
+        db.session.execute(opened.execution_options(autocommit=True, synchronize_session=False))
         note(session, grace_until=until)
 
 

@@ -40,7 +40,7 @@ _COUNT = (
     .where(_c.id == sa.bindparam("waiting"), *_open, _c.tries < TRIES)
     .values(tries=_c.tries + 1)
     .returning(_c.tries)
-    .execution_options(at_once=True)
+    .execution_options(autocommit=True)
 )
 _HOLD = sa.update(_table).where(_c.id == sa.bindparam("waiting"), *_open).values(tries=_c.tries)
 _USE_UP = sa.update(_table).where(_c.id == sa.bindparam("waiting"), *_open).values(ended_at=sa.bindparam("now"))

@@ -265,7 +265,7 @@ def _refuse(under_way: SignIn, why: str, failure: VerificationFailure) -> NoRetu
     user, client = under_way.user, under_way.client
     throttling.take("failures", client.ip_address)
     record(
-        "sign_in.failed", user.id if user else None, challenge_id=failure.challenge_id, at_once=True,
+        "sign_in.failed", user.id if user else None, challenge_id=failure.challenge_id, autocommit=True,
         reason=failure.reason, error=why, purpose=PURPOSE,
     )  # fmt: skip
     if user is not None:

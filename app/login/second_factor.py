@@ -122,7 +122,7 @@ def verify_second_factor(
     if isinstance(factor, VerifiedFactor):
         return replace(factor, login_attempt=login_attempt)
     if login_attempt.is_last:
-        record("budget.exhausted", user_id, at_once=True, budget="failures")
+        record("budget.exhausted", user_id, autocommit=True, budget="failures")
     return factor
 
 

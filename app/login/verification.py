@@ -57,7 +57,7 @@ def verify_passcode(
         if factor is not None and factor.challenge_id:
             lost.append(factor.challenge_id)
     if login_attempt is not None and login_attempt.is_last:
-        record("budget.exhausted", user_id, at_once=True, budget="failures")
+        record("budget.exhausted", user_id, autocommit=True, budget="failures")
         return VerificationFailure("wrong_code", open_challenges[0].id if open_challenges else None)
     found = diagnose(Attempt(purpose, subject, passcode, sending, open_challenges, by_id, lost), client)
     return found if login_attempt is not None else replace(found, reason="budget_spent")

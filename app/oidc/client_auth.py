@@ -187,4 +187,4 @@ def _record_failure(client: Client | None, given: Credentials, reason: str) -> N
     about = client.id if client is not None else ""
     if throttling.is_news("client.rejected", f"{about} {reason}", g.client_address):
         name = given.client_id if is_client_id(given.client_id) else ""
-        record("client.rejected", at_once=True, client=name, method=given.method, reason=reason)
+        record("client.rejected", autocommit=True, client=name, method=given.method, reason=reason)

@@ -121,7 +121,7 @@ def _order(client_id: str, address: str, *, was_good: bool = False) -> Reading:
         client_id=client_id, host=host_of_id(client_id), asked_at=now, due_at=now, fault=""
     )
     ordered = row.on_conflict_do_update(index_elements=[_c.client_id], set_={"asked_at": now, "due_at": now})
-    changed(ordered.execution_options(at_once=True))  # even if the response only tells the caller to retry
+    changed(ordered.execution_options(autocommit=True))  # even if the response only tells the caller to retry
     return Reading("checking")
 
 

@@ -66,7 +66,7 @@ def look_up(typed: str, session: AuthSession, address: str, *, decides: bool | N
     if row is None:
         throttling.take("failures", address)
         if attempt.is_last:
-            record("budget.exhausted", session.user_id, at_once=True, budget="failures")
+            record("budget.exhausted", session.user_id, autocommit=True, budget="failures")
         raise Rejected("device_code_wrong", field=FIELD)
     by_account.refund(attempt)
     client = find_client(row.client_id)

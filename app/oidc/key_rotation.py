@@ -36,7 +36,7 @@ The first key of an algorithm signs immediately, since no one has cached an olde
 KEPT_FOR = timedelta(days=1)
 """Minimum time that a key stays published after it stops signing, so that its last tokens can expire."""
 
-AT_ONCE = {"at_once": True}
+AUTOCOMMIT = {"autocommit": True}
 
 _key = SigningKey.__table__
 _this = sa.and_(_key.c.alg == sa.bindparam("of"), _key.c.number == sa.bindparam("which"))
@@ -149,7 +149,7 @@ def keep_keys() -> bool:
     if make_missing():
         return True
     done = [
-        changed(statement.execution_options(**AT_ONCE), parameters)
+        changed(statement.execution_options(**AUTOCOMMIT), parameters)
         for alg in ALGORITHMS
         for statement, parameters in _due(alg)
     ]
@@ -176,10 +176,10 @@ def _due(alg: str) -> Iterator[tuple[sa.Update, dict[str, object]]]:
 def prune_private_keys() -> int:
     """Erase the private parts of keys that are no longer published; return how many."""
     over = sa.and_(_key.c.published_until < clock.now(), _key.c.sealed_private != "")
-    return changed(sa.update(_key).where(over).values(sealed_private="").execution_options(**AT_ONCE))
+    return changed(sa.update(_key).where(over).values(sealed_private="").execution_options(**AUTOCOMMIT))
 
 
 def prune_signing_keys() -> int:
     """Delete keys too old for anyone to present their tokens to us; return how many."""
     old = clock.now() - settings.oauth_refresh_absolute
-    return changed(sa.delete(_key).where(_key.c.published_until < old).execution_options(**AT_ONCE))
+    return changed(sa.delete(_key).where(_key.c.published_until < old).execution_options(**AUTOCOMMIT))

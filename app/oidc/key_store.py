@@ -150,8 +150,8 @@ def make(alg: str, number: int, signs_from: datetime) -> None:
         "published_until": None,
     }
     connection = db.session.connection()
-    at_once = not has_written(connection)
-    db.session.execute(_INSERT[connection.dialect.name], row, execution_options={"at_once": at_once})
+    autocommit = not has_written(connection)
+    db.session.execute(_INSERT[connection.dialect.name], row, execution_options={"autocommit": autocommit})
 
 
 def generate(alg: str) -> Key:

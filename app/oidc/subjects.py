@@ -79,12 +79,12 @@ def _make() -> str:
 
     Otherwise it belongs to the current transaction, which may be rolled back, so the secret is not cached.
     """
-    at_once = not has_written(db.session.connection())
-    if not at_once:
+    autocommit = not has_written(db.session.connection())
+    if not autocommit:
         db.session().info[_UNCOMMITTED] = True
     row = {"id": _ROW, "secret": keyring.seal(random.token_bytes(32), *_context_of(_ROW)), "created_at": clock.now()}
     first = insert(NamingSecret).values(row).on_conflict_do_nothing()
-    db.session.execute(first, execution_options={"at_once": at_once})
+    db.session.execute(first, execution_options={"autocommit": autocommit})
     sealed = _read()
     assert sealed is not None
     return sealed

@@ -198,7 +198,7 @@ def _holding(insert: Any) -> Any:
     taken = row.on_conflict_do_update(
         index_elements=["name"], set_={"holder": row.excluded.holder, "until": row.excluded.until}, where=free
     )
-    return taken.returning(_lease.c.name).execution_options(at_once=True)
+    return taken.returning(_lease.c.name).execution_options(autocommit=True)
 
 
 _HOLD = {"sqlite": _holding(sqlite.insert), "postgresql": _holding(postgresql.insert)}
@@ -237,12 +237,12 @@ def beat(
     values = {"until": clock.now() + HELD_FOR, "replica": replica, "version": VERSION}
     values |= {"started_at": started_at, "swept_at": swept_at}
     known = sa.update(_lease).where(_lease.c.name == WORKER + worker).values(values).returning(_lease.c.name)
-    if db.session.execute(known.execution_options(at_once=True)).first() is None:
+    if db.session.execute(known.execution_options(autocommit=True)).first() is None:
         first = sa.insert(_lease).values(name=WORKER + worker, holder=worker, **values)
-        db.session.execute(first.execution_options(at_once=True))
+        db.session.execute(first.execution_options(autocommit=True))
     old = sa.and_(_lease.c.name.startswith(WORKER), _lease.c.until < clock.now() - timedelta(days=1))
     if db.session.scalar(sa.select(sa.exists().where(old))):
-        db.session.execute(sa.delete(_lease).where(old).execution_options(at_once=True))
+        db.session.execute(sa.delete(_lease).where(old).execution_options(autocommit=True))
     db.session.close()
 
 

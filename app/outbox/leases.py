@@ -52,7 +52,7 @@ def claiming(
     ids = sa.select(due_now.with_for_update(skip_locked=True).cte("due_now"))
     changes = {due_at.name: sa.bindparam("lease")} | values
     claim = sa.update(key.table).where(key.in_(ids), is_due).values(changes).returning(*key.table.c)
-    return claim.execution_options(at_once=True)
+    return claim.execution_options(autocommit=True)
 
 
 def claim_rows(statement: sa.Update, **parameters: Any) -> Sequence[sa.Row[Any]]:
@@ -99,7 +99,7 @@ _RENEW = (
         _message.c.lease_until == sa.bindparam("held"),
     )
     .values(lease_until=sa.bindparam("lease"), next_attempt_at=sa.bindparam("lease"))
-    .execution_options(at_once=True)
+    .execution_options(autocommit=True)
 )
 
 
@@ -208,7 +208,9 @@ def prune(keep: timedelta, most: int = 1000) -> int:
     """Delete up to ``most`` settled messages created more than ``keep`` ago; return how many."""
     old = Message.created_at < clock.now() - keep
     ids = sa.select(Message.id).where(old, Message.next_attempt_at.is_(None)).order_by(Message.created_at).limit(most)
-    statement = sa.delete(Message).where(Message.id.in_(ids)).execution_options(synchronize_session=False, at_once=True)
+    statement = (
+        sa.delete(Message).where(Message.id.in_(ids)).execution_options(synchronize_session=False, autocommit=True)
+    )
     return cast("sa.CursorResult[Any]", db.session.execute(statement)).rowcount
 
 

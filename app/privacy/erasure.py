@@ -37,7 +37,7 @@ def erase_one(stop: threading.Event) -> bool:
     if not claimed:
         return _mark_unconfirmed()
     user_id, pseudonym = claimed[0].user_id, claimed[0].pseudonym
-    while not stop.is_set() and anonymise(user_id, pseudonym, at_once=True):
+    while not stop.is_set() and anonymise(user_id, pseudonym, autocommit=True):
         pass
     if not stop.is_set():
         erase(user_id, pseudonym)
@@ -49,15 +49,15 @@ def new_pseudonym() -> int:
     return -1 - secrets.randbelow(2**31 - 1)
 
 
-def anonymise(user_id: int, pseudonym: int, *, at_once: bool = False) -> int:
+def anonymise(user_id: int, pseudonym: int, *, autocommit: bool = False) -> int:
     """Replace the user of a batch of events with ``pseudonym`` and remove all details; return the number of events.
 
-    :param at_once: commit it in a transaction of its own
+    :param autocommit: commit it in a transaction of its own
     """
     batch = sa.select(Event.id).where(Event.user_id == user_id).limit(BATCH)
     empty: dict[str, Any] = {"address": "", "agent": "", "support_id": "", "request_id": "", "facts": {}}
     statement = sa.update(Event).where(Event.id.in_(batch)).values(user_id=pseudonym, challenge_id=None, **empty)
-    done = db.session.execute(statement.execution_options(synchronize_session=False, at_once=at_once))
+    done = db.session.execute(statement.execution_options(synchronize_session=False, autocommit=autocommit))
     return cast("sa.CursorResult[Any]", done).rowcount
 
 

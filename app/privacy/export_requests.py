@@ -142,7 +142,7 @@ class ExportBuild:
         :raises Stopped: if this worker is stopping
         """
         earlier = sa.delete(ExportChunk).where(_c.export_id == self.export_id, _c.attempt < self.attempt)
-        db.session.execute(earlier.execution_options(synchronize_session=False, at_once=True))
+        db.session.execute(earlier.execution_options(synchronize_session=False, autocommit=True))
         archive = Archive(self._store, self.at)
         try:
             self._fill(archive)
@@ -173,12 +173,12 @@ class ExportBuild:
         if self.stop.is_set():
             raise Stopped
         kept = sa.update(Export).where(*self._mine()).values(due_at=clock.now() + LEASE)
-        kept = kept.execution_options(synchronize_session=False, at_once=True)
+        kept = kept.execution_options(synchronize_session=False, autocommit=True)
         if cast("sa.CursorResult[Any]", db.session.execute(kept)).rowcount != 1:
             raise LeaseLost
         sealed = keyring.seal(piece, *chunk_context(self.export_id, self.attempt, self.chunks))
         row = {"export_id": self.export_id, "attempt": self.attempt, "number": self.chunks, "sealed": sealed}
-        db.session.execute(sa.insert(ExportChunk).values(row).execution_options(at_once=True))
+        db.session.execute(sa.insert(ExportChunk).values(row).execution_options(autocommit=True))
         self.chunks += 1
 
     def _publish(self, size: int) -> None:
@@ -227,7 +227,7 @@ def prune_archives() -> int:
         sa.exists().where(ExportChunk.export_id == Export.id)
     )  # fmt: skip
     statement = sa.delete(ExportChunk).where(ExportChunk.export_id.in_(over.limit(ARCHIVE_BATCH)))
-    done = db.session.execute(statement.execution_options(synchronize_session=False, at_once=True))
+    done = db.session.execute(statement.execution_options(synchronize_session=False, autocommit=True))
     return cast("sa.CursorResult[Any]", done).rowcount
 
 

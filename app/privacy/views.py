@@ -59,7 +59,7 @@ def fetch_export(export_id: str) -> Response:
     _require_fresh()
     export, pieces = export_requests.fetch(current_user, export_id)
     if request.method != "HEAD":
-        record("export.fetched", current_user.id, at_once=True)
+        record("export.fetched", current_user.id, autocommit=True)
     answer = Response(stream_with_context(pieces), mimetype="application/zip")
     answer.content_length = export.size
     name = f"my-data-{export.asked_at:%Y-%m-%d}.zip"

@@ -112,7 +112,7 @@ def verify_mailbox(identity: str, passcode: str | int, client: ClientContext) ->
         throttling.take("failures", client.ip_address)
         reason = proof.reason if isinstance(proof, VerificationFailure) else "refused"
         facts: dict[str, Any] = {"reason": reason, "purpose": PURPOSE}
-        record("challenge.failed", user_id, at_once=True, **facts)
+        record("challenge.failed", user_id, autocommit=True, **facts)
         raise Rejected("generic_authn_failed", field="passcode")
     if proof.login_attempt is not None:
         refund(proof.login_attempt)

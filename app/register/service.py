@@ -130,7 +130,7 @@ def confirm_by_code(
             else VerificationFailure("refused", challenge.id if challenge else None)
         )
         facts: dict[str, Any] = {"reason": failure.reason, "error": "invalid_password_code", "purpose": CONFIRM}
-        record("sign_in.failed", user_id, challenge_id=failure.challenge_id, at_once=True, **facts)
+        record("sign_in.failed", user_id, challenge_id=failure.challenge_id, autocommit=True, **facts)
         raise Rejected("invalid_password_code", field="passcode")
     verify_address(user, challenge, browsers=(challenge.binding, *client.bindings))
     has_second = any(row.is_second for row in enrolled)
@@ -177,7 +177,7 @@ def _expired(opened: OpenedLink, client: ClientContext, why: str, code: str) -> 
     """Record why a link is no longer valid, once per network address in each window; return the error."""
     if throttling.is_news(f"link.{why}", opened.challenge.id, client.ip_address):
         facts: dict[str, Any] = {"reason": why, "purpose": CONFIRM, "method": EmailCode.name}
-        record("challenge.failed", opened.challenge.user_id, challenge_id=opened.challenge.id, at_once=True, **facts)
+        record("challenge.failed", opened.challenge.user_id, challenge_id=opened.challenge.id, autocommit=True, **facts)
     return Rejected(code)
 
 

@@ -345,7 +345,7 @@ def _run_apart(seen: sa.Update) -> None:
     if has_written(session_connection()):
         return
     try:
-        db.session.execute(seen.execution_options(at_once=True, synchronize_session=False))
+        db.session.execute(seen.execution_options(autocommit=True, synchronize_session=False))
     except Exception as error:
         if not unavailable(error) or getattr(error, "connection_invalidated", False):
             raise  # the connection is lost: don't wait for the database again

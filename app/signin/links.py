@@ -60,7 +60,7 @@ def over(opened: OpenedLink, client: ClientContext) -> Rejected:
     if throttling.is_news(f"link.{why}", opened.challenge.id, client.ip_address):
         challenge = opened.challenge
         record(
-            "sign_in.failed", challenge.user_id, challenge_id=challenge.id, at_once=True,
+            "sign_in.failed", challenge.user_id, challenge_id=challenge.id, autocommit=True,
             reason=why, purpose=PURPOSE, method=challenge.method,
         )  # fmt: skip
     if opened.user is not None:
@@ -91,8 +91,9 @@ def note_elsewhere(opened: OpenedLink, client: ClientContext) -> None:
         return
     after = int((clock.now() - opened.challenge.last_sent_at).total_seconds())
     record(
-        "link.opened_unbound", opened.challenge.user_id, challenge_id=opened.challenge.id, at_once=True, seconds=after
-    )
+        "link.opened_unbound", opened.challenge.user_id, challenge_id=opened.challenge.id, autocommit=True,
+        seconds=after,
+    )  # fmt: skip
 
 
 def approve(opened: OpenedLink, token: str, typed: str, client: ClientContext) -> None:
@@ -173,6 +174,6 @@ def _decided(token: str, client: ClientContext) -> None:
 def _wrong(opened: OpenedLink, client: ClientContext) -> Rejected:
     ended = approvals.refuse_if_used_up(opened.challenge)
     name = "link.refused" if ended else "link.characters_wrong"
-    record(name, opened.challenge.user_id, challenge_id=opened.challenge.id, at_once=True)
+    record(name, opened.challenge.user_id, challenge_id=opened.challenge.id, autocommit=True)
     throttling.take("failures", client.ip_address)
     return Rejected("link_refused" if ended else "link_characters_wrong", field="characters")

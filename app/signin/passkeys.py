@@ -152,7 +152,7 @@ def _place_of(pending_sign_in: StartedPending) -> str:
 def failed(refused: Rejected, user: User | None, purpose: str) -> NoReturn:
     """Record that a passkey was rejected, and raise the error."""
     record(
-        "sign_in.failed", user.id if user else None, at_once=True,
+        "sign_in.failed", user.id if user else None, autocommit=True,
         reason="refused", error=refused.code, purpose=purpose, method=passkeys.METHOD,
     )  # fmt: skip
     if user is not None:

@@ -51,7 +51,7 @@ def verify(user: User, session: AuthSession, passcode: str | int, client: Client
         throttling.take("failures", client.ip_address)
         miss = proof if isinstance(proof, VerificationFailure) else VerificationFailure("refused")
         record(
-            "sign_in.failed", user.id, challenge_id=miss.challenge_id, at_once=True,
+            "sign_in.failed", user.id, challenge_id=miss.challenge_id, autocommit=True,
             reason=miss.reason, error="invalid_password_code", purpose=PURPOSE,
         )  # fmt: skip
         signals.send(signals.user_failed_authn, user=user, auth_type="passcode", tfa=False)

@@ -143,7 +143,7 @@ def _missed(pending_sign_in: StartedPending, miss: VerificationFailure, tries: i
         "second_step.failed",
         pending_sign_in.user.id,
         challenge_id=pending_sign_in.row.answered_id,
-        at_once=True,
+        autocommit=True,
         **facts,
     )
     signals.send(signals.user_failed_authn, user=pending_sign_in.user, auth_type="code", tfa=True)
@@ -230,7 +230,7 @@ def _missed_recovery_code(
         "second_step.failed",
         pending_sign_in.user.id,
         challenge_id=pending_sign_in.row.answered_id,
-        at_once=True,
+        autocommit=True,
         **facts,
     )
     signals.send(signals.user_failed_authn, user=pending_sign_in.user, auth_type=recovery_codes.METHOD, tfa=True)

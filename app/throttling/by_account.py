@@ -88,7 +88,7 @@ _COUNT = CompiledStatement(
     ).returning(
         _c.hour_began_at, _c.hour_count + _c.hour_before, _c.day_began_at, _c.day_count + _c.day_before, _c.in_a_row
     ),
-    at_once=True,
+    autocommit=True,
 )
 
 

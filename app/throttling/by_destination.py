@@ -72,7 +72,7 @@ def take(channel: str, destination: str, network_address: str) -> None:
     db.session.rollback()
     metrics.REFUSALS.count("messages")
     if throttling.is_news("messages", given["hour_id"], network_address):
-        record("limit.hit", at_once=True, limit="messages")
+        record("limit.hit", autocommit=True, limit="messages")
     raise Rejected("too_many_messages", status=429, retry_after=_seconds_left(given, now))
 
 
@@ -81,7 +81,7 @@ def within(channel: str, messages: Sequence[Message]) -> list[Message]:
 
     For messages that anyone can have sent. Each takes one statement in its own transaction.
     """
-    now, statement = clock.now(), _TAKE.execution_options(at_once=True)
+    now, statement = clock.now(), _TAKE.execution_options(autocommit=True)
     return [
         message
         for message in messages

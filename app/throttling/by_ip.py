@@ -152,7 +152,7 @@ def _reject(name: str, bucket: str, about: str = "", *, reset: float | None = No
     metrics.REFUSALS.count(name)
     reset = reset or _limiter().full_until(_item(name, bucket), bucket, about)
     if _limiter().hit(_once("told"), name, bucket):
-        record("limit.hit", at_once=True, limit=name)
+        record("limit.hit", autocommit=True, limit=name)
     raise Rejected("too_many_requests", status=429, retry_after=max(1, int(reset - time.time()) + 1))
 
 

@@ -48,7 +48,7 @@ TAKE = (
         },
     )
     .returning(_c.count)
-    .execution_options(at_once=True)
+    .execution_options(autocommit=True)
 )
 
 
@@ -95,7 +95,7 @@ def take(channel: str, which: str, more: int) -> int:
     before = count - more
     facts = {"budget": f"{channel}_{which}", "most": most, "setting": SETTINGS[channel]}
     if before <= most < count:
-        record("budget.exhausted", at_once=True, budget=facts["budget"])
+        record("budget.exhausted", autocommit=True, budget=facts["budget"])
         log.warning("budget.exhausted", **facts, remedy="Raise it if these are your people: the rest does not leave.")
     elif before * 100 < most * NEARLY <= count * 100 and most > 1:
         log.warning("budget.nearly_exhausted", **facts, used=count, remedy="Raise it before it runs out.")

@@ -26,7 +26,7 @@ def prune_overdue() -> int:
     ids = sa.select(_d.c.id).where(*overdue).limit(BATCH)
     given_up = {"state": ABANDONED, "next_attempt_at": None, "last_error": "endpoint disabled for too long"}
     statement = sa.update(_d).where(_d.c.id.in_(ids), *overdue).values(given_up)
-    done: Any = db.session.execute(statement.execution_options(synchronize_session=False, at_once=True))
+    done: Any = db.session.execute(statement.execution_options(synchronize_session=False, autocommit=True))
     return int(done.rowcount)
 
 

@@ -23,7 +23,7 @@ FILLED_IN = {
 }
 """What is filled in where it is words, and not a number or the name of an error."""
 
-NOT_FACTS = frozenset(("at_once", "challenge_id"))
+NOT_FACTS = frozenset(("autocommit", "challenge_id"))
 NAME = re.compile(r"[a-z_]+\.[a-z_]+\Z")
 
 

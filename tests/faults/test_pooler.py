@@ -117,7 +117,7 @@ def test_error_of_a_statement_by_itself_leaves_the_connection_good(engine):
     with Session(engine) as session:
         session.execute(sa.text("CREATE TABLE once (x integer PRIMARY KEY)"))
         session.commit()
-        one = sa.text("INSERT INTO once VALUES (1)").execution_options(at_once=True)
+        one = sa.text("INSERT INTO once VALUES (1)").execution_options(autocommit=True)
         session.execute(one)
         with pytest.raises(sa.exc.IntegrityError):
             session.execute(one)

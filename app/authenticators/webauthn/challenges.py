@@ -39,7 +39,7 @@ _SPEND = CompiledStatement(
     .where(_c.spent_at.is_(None), _c.expires_at > sa.bindparam("now"))
     .values(spent_at=sa.bindparam("now"))
     .returning(_table),
-    at_once=True,
+    autocommit=True,
 )
 _FIND = CompiledStatement(_ROWS.select().where(_c.id == sa.bindparam("id"), _c.kind == sa.bindparam("kind")))
 

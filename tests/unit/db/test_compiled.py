@@ -16,7 +16,7 @@ from app.extensions import db
 
 EVENT = Event.__table__
 INTO = CompiledStatement.into(EVENT)
-AT_ONCE = CompiledStatement.into(EVENT, at_once=True)
+AUTOCOMMIT = CompiledStatement.into(EVENT, autocommit=True)
 NAMED = sa.select(EVENT).where(EVENT.c.name == sa.bindparam("name")).order_by(EVENT.c.id)
 FIND = CompiledStatement(NAMED)
 FIND_NONE = CompiledStatement(sa.select(EVENT).where(EVENT.c.id == -1))
@@ -62,7 +62,7 @@ def test_it_is_part_of_the_sessions_transaction(rows):
 
 
 def test_at_once_it_is_there_whatever_follows(rows):
-    AT_ONCE.run(**ROW, name="kept")
+    AUTOCOMMIT.run(**ROW, name="kept")
     db.session.rollback()
     assert [event.name for event in rows(Event)] == ["kept"]
 
@@ -70,7 +70,7 @@ def test_at_once_it_is_there_whatever_follows(rows):
 def test_at_once_comes_before_other_writes():
     INTO.run(**ROW, name="one")
     with pytest.raises(RuntimeError, match="at once"):
-        AT_ONCE.run(**ROW, name="two")
+        AUTOCOMMIT.run(**ROW, name="two")
 
 
 def test_the_drivers_errors_come_as_sqlalchemys_and_leave_the_session_good():

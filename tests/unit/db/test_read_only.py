@@ -81,11 +81,11 @@ def test_hot_statement_says_so_too(app):
     with app.app_context():
         db.session.connection().exec_driver_sql("SET default_transaction_read_only = on")
         with pytest.raises(exc.DBAPIError) as refused:
-            CompiledStatement(sa.update(Event.__table__).values(name="new"), at_once=True).run()
+            CompiledStatement(sa.update(Event.__table__).values(name="new"), autocommit=True).run()
         assert unavailable(refused.value)
         db.session.rollback()
         db.session.connection()
-        assert CompiledStatement(sa.update(Event.__table__).values(name="new"), at_once=True).run() == 0
+        assert CompiledStatement(sa.update(Event.__table__).values(name="new"), autocommit=True).run() == 0
 
 
 @pytest.mark.parametrize("state", ["25006", "57P01", "57P02", "57P03", "57P05", "08006", "08P01", "25P03"])

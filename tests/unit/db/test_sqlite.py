@@ -15,7 +15,7 @@ from tests.unit.db.conftest import READ, TRY, count_one, in_thread
 
 pytestmark = [pytest.mark.one_database, pytest.mark.usefixtures("engine")]
 
-AT_ONCE = {"at_once": True}
+AUTOCOMMIT = {"autocommit": True}
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_reading_holds_up_nobody(session, locker):
     assert session.scalar(READ) == 3
 
 
-@pytest.mark.parametrize("options", [{}, AT_ONCE])
+@pytest.mark.parametrize("options", [{}, AUTOCOMMIT])
 def test_writing_waits_and_then_says_it_is_unavailable(make_engine, locker, options):
     engine = make_engine(timeout=0.3)
     locker.execute("BEGIN IMMEDIATE")
@@ -125,7 +125,7 @@ def test_behind_a_stuck_writer_only_a_few_wait(make_engine, locker):
         assert session.scalar(READ) == 3
 
 
-@pytest.mark.parametrize("options", [{}, AT_ONCE])
+@pytest.mark.parametrize("options", [{}, AUTOCOMMIT])
 def test_the_lock_of_another_process_is_taken_soon_after_it_is_free(make_engine, locker, options):
     engine, late = make_engine(timeout=3), []
     for _ in range(5):

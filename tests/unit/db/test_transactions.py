@@ -16,7 +16,7 @@ from tests.unit.db.conftest import READ, TRY, count_one, in_thread
 
 pytestmark = pytest.mark.both_databases
 
-AT_ONCE = {"at_once": True}
+AUTOCOMMIT = {"autocommit": True}
 
 
 def test_a_write_is_there_for_others_after_the_commit_only(session, tries):
@@ -53,7 +53,7 @@ def test_reading_opens_no_transaction(session, tries, database):
 
 
 def test_what_is_said_at_once_is_there_at_once(session, tries):
-    assert session.execute(TRY, execution_options=AT_ONCE).scalar_one() == 1
+    assert session.execute(TRY, execution_options=AUTOCOMMIT).scalar_one() == 1
     assert tries() == 1
     session.rollback()
     assert tries() == 1, "nothing afterwards undoes it"
@@ -62,13 +62,13 @@ def test_what_is_said_at_once_is_there_at_once(session, tries):
 def test_what_is_said_at_once_comes_before_any_write(session, tries):
     session.execute(TRY)
     with pytest.raises(RuntimeError, match="at once"):
-        session.execute(TRY, execution_options=AT_ONCE)
+        session.execute(TRY, execution_options=AUTOCOMMIT)
     session.rollback()
     assert tries() == 0
 
 
 def test_a_write_after_what_was_said_at_once_is_a_transaction(session, tries):
-    session.execute(TRY, execution_options=AT_ONCE).all()
+    session.execute(TRY, execution_options=AUTOCOMMIT).all()
     session.execute(TRY)
     assert tries() == 1
     session.commit()
@@ -92,7 +92,7 @@ def test_counting_at_once_is_exact_under_parallel_guesses(engine, tries):
         for _ in range(10):
             with Session(engine) as session:
                 five = sa.text("UPDATE trial SET tries = tries + 1 WHERE tries < 5 RETURNING tries")
-                counted.extend(session.execute(five, execution_options=AT_ONCE).all())
+                counted.extend(session.execute(five, execution_options=AUTOCOMMIT).all())
 
     for thread in [in_thread(guess) for _ in range(4)]:
         thread.join(20)
@@ -121,7 +121,7 @@ def test_writers_wait_for_one_another(engine, tries):
         "INSERT INTO trial VALUES (NULL)",
     ],
 )
-@pytest.mark.parametrize("options", [{}, AT_ONCE])
+@pytest.mark.parametrize("options", [{}, AUTOCOMMIT])
 def test_a_write_that_fails_gives_the_lock_back(engine, tries, statement, options):
     with Session(engine) as session, pytest.raises(exc.DBAPIError):
         session.execute(sa.text(statement), execution_options=options)
