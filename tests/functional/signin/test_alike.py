@@ -111,20 +111,20 @@ def told(wire, locked, statements):
 
 
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
-def test_no_answer_and_no_statement_tells_who_has_an_account(told, request_):
+def test_responses_and_sql_statements_do_not_reveal_whether_an_account_exists(told, request_):
     found = told(*request_)
     assert {name: seen for name, seen in found.items() if seen != found["nobody"]} == {}
 
 
 @pytest.mark.parametrize("request_", ["a code by mail", "a code by text"])
 @pytest.mark.parametrize("path", ["/us-signin", "/us-signin?use=authenticator"])
-def test_neither_does_the_page_that_is_opened_again(told, request_, path):
+def test_reopened_sign_in_page_does_not_reveal_whether_an_account_exists(told, request_, path):
     found = told(path, {}, before=(REQUESTS[request_],), method="GET")
     assert {name: seen for name, seen in found.items() if seen != found["nobody"]} == {}
 
 
 @pytest.mark.settings(mail_resend_wait=0)
-def test_neither_does_a_resend(told):
+def test_resend_does_not_reveal_whether_an_account_exists(told):
     found = told(*REQUESTS["a code by mail"], before=(REQUESTS["a code by mail"],))
     assert {name: seen for name, seen in found.items() if seen != found["nobody"]} == {}
     assert any(statement.startswith("UPDATE challenge") for statement in found["nobody"][-1])
@@ -132,7 +132,7 @@ def test_neither_does_a_resend(told):
 
 @pytest.mark.parametrize("second", ["a code by mail", "a wrong code", "an account", "a confirmation"])
 @pytest.mark.parametrize("first", ["a code by mail", "an account"])
-def test_neither_does_what_is_asked_next(told, first, second):
+def test_follow_up_request_does_not_reveal_whether_an_account_exists(told, first, second):
     found = told(*REQUESTS[second], before=(REQUESTS[first],))
     assert {name: seen for name, seen in found.items() if seen != found["nobody"]} == {}
 
@@ -146,12 +146,12 @@ def test_neither_does_what_is_asked_next(told, first, second):
     ],
     ids=["signing in", "registering"],
 )
-def test_with_a_password_neither(told, request_):
+def test_password_forms_do_not_reveal_whether_an_account_exists(told, request_):
     found = told(*request_)
     assert {name: seen for name, seen in found.items() if seen != found["nobody"]} == {}
 
 
-def test_one_persons_two_names_look_like_two_strangers(json_wire, people):
+def test_email_and_phone_of_one_account_look_like_unrelated_identities(json_wire, people):
     people.open(email=WHO["known"], phone="+16502530000", methods=["email", "sms"])
     for names in ((WHO["known"], "+16502530000"), (WHO["nobody"], "+16502530001")):
         browser = json_wire.elsewhere()
@@ -161,7 +161,7 @@ def test_one_persons_two_names_look_like_two_strangers(json_wire, people):
         assert handles[0] != handles[1]
 
 
-def test_registering_and_asking_again_name_the_same_challenge_for_everybody(json_wire, everybody):
+def test_register_and_confirm_return_the_same_challenge_for_known_and_new_emails(json_wire, everybody):
     same = {}
     for name in set(WHO) - {"nobody"}:
         browser = json_wire.elsewhere()
@@ -173,7 +173,7 @@ def test_registering_and_asking_again_name_the_same_challenge_for_everybody(json
     assert set(same.values()) == {True}
 
 
-def test_a_taken_address_leaves_no_rows_behind(wire, people, rows):
+def test_registering_a_taken_email_stores_no_user_or_identity(wire, people, rows):
     from app.audit import Event
     from app.enrollments.models import Enrollment
     from app.users import Identity, User
@@ -185,7 +185,7 @@ def test_a_taken_address_leaves_no_rows_behind(wire, people, rows):
     assert [event.name for event in rows(Event)] == ["challenge.started"]
 
 
-def test_a_link_of_somebody_disabled_is_like_one_that_was_used(wire, ada, people, link_for, app):
+def test_magic_link_of_disabled_account_responds_like_a_used_link(wire, ada, people, link_for, app):
     people.open(email="eve@example.com")
     browsers = [wire.elsewhere(), wire.elsewhere()]
     links = [link_for(email, by=by) for email, by in zip((ada.email, "eve@example.com"), browsers, strict=True)]
@@ -197,19 +197,19 @@ def test_a_link_of_somebody_disabled_is_like_one_that_was_used(wire, ada, people
     assert answers[0].location == answers[1].location
 
 
-def test_an_identity_that_nobody_could_have_is_refused_by_its_form(wire):
+def test_malformed_identity_is_rejected_with_a_field_error(wire):
     for identity in ("@", "x", "+", "a@b@c", "x" * 3000):
         answer = wire.post("/us-signin", identity=identity, passcode="00000000")
         assert (answer.status, answer.codes) == (400, ["identity_invalid"])
         assert list(answer.errors) == ["identity"]
 
 
-def test_no_identity_is_wrong_like_any(wire):
+def test_empty_identity_gets_the_generic_failure(wire):
     answer = wire.post("/us-signin", identity="", passcode="00000000")
     assert (answer.status, answer.codes) == (400, ["generic_authn_failed"])
 
 
-def test_the_errors_of_a_form_have_their_shape(json_wire):
+def test_json_error_response_has_the_documented_keys(json_wire):
     answer = json_wire.post("/us-signin", identity="x@example.com", passcode="1")
     assert set(answer.json) == {"errors", "field_errors", "error_codes", "support_id"}
     assert answer.json["field_errors"] == {"": answer.json["errors"]}
@@ -225,7 +225,7 @@ def test_the_errors_of_a_form_have_their_shape(json_wire):
         ("ada@example.com", "", "invalid_password_code", "passcode"),
     ],
 )
-def test_the_explicit_mode_says_what_was_wrong(wire, ada, identity, passcode, code, field):
+def test_explicit_mode_names_the_reason_for_a_failed_sign_in(wire, ada, identity, passcode, code, field):
     answer = wire.post("/us-signin", identity=identity, passcode=passcode)
     assert (answer.status, answer.codes) == (400, [code])
     assert list(answer.errors) == [field]
@@ -241,7 +241,7 @@ def test_the_explicit_mode_says_what_was_wrong(wire, ada, identity, passcode, co
         ("known", "sms", "us_method_not_available", "chosen_method"),
     ],
 )
-def test_the_explicit_mode_says_why_nothing_was_sent(wire, everybody, deliver, who, method, code, field):
+def test_explicit_mode_names_the_reason_no_code_was_sent(wire, everybody, deliver, who, method, code, field):
     answer = wire.post("/us-signin/send-code", identity=WHO[who], chosen_method=method)
     assert (answer.status, answer.codes) == (400, [code])
     assert wire.language == "form" or list(answer.errors) == [field]
@@ -249,14 +249,14 @@ def test_the_explicit_mode_says_why_nothing_was_sent(wire, everybody, deliver, w
 
 
 @explicit
-def test_a_phone_method_without_a_number_is_told(wire, people):
+def test_explicit_mode_rejects_sms_for_an_account_without_phone_number(wire, people):
     people.open(email="eve@example.com", methods=["sms"])
     answer = wire.post("/us-signin/send-code", identity="eve@example.com", chosen_method="sms")
     assert (answer.status, answer.codes) == (400, ["phone_invalid"])
 
 
 @explicit
-def test_an_account_is_said_to_be_disabled_only_to_its_owner(wire, people, deliver):
+def test_explicit_mode_reveals_disabled_account_only_after_a_correct_code(wire, people, deliver):
     eve = people.open(email="eve@example.com", methods=["email", "authenticator"], disabled=True)
     assert wire.post("/us-signin/send-code", identity=eve.email, chosen_method="email").ok
     assert deliver() == []
@@ -264,7 +264,7 @@ def test_an_account_is_said_to_be_disabled_only_to_its_owner(wire, people, deliv
     assert wire.post("/us-signin", identity=eve.email, passcode=eve.app_code()).codes == ["disabled_account"]
 
 
-def test_a_disabled_account_signs_in_by_nothing(wire, ada, code_for, app):
+def test_disabled_account_cannot_sign_in_with_a_code_sent_earlier(wire, ada, code_for, app):
     code = code_for(ada.email)
     app.test_cli_runner().invoke(args=["users", "disable", ada.email])
     answer = wire.post("/us-signin", identity=ada.email, passcode=code)
@@ -273,7 +273,7 @@ def test_a_disabled_account_signs_in_by_nothing(wire, ada, code_for, app):
 
 @pytest.mark.settings(methods=["email", "authenticator", "password"])
 @pytest.mark.parametrize("mode", ["generic", "explicit"])
-def test_an_unproved_address_opens_no_session(wire, people, make_app, mode):
+def test_account_with_unconfirmed_email_cannot_sign_in_with_password_or_totp(wire, people, make_app, mode):
     wire.app = make_app(methods=["email", "authenticator", "password"], generic_responses=mode == "generic")
     wire.client = wire.app.test_client()
     eve = people.open(
@@ -288,6 +288,6 @@ def test_an_unproved_address_opens_no_session(wire, people, make_app, mode):
     assert wire.signed_in_as() is None
 
 
-def test_a_mailed_code_proves_an_unproved_address(wire, people, code_for, sign_in):
+def test_emailed_code_signs_in_an_account_with_unconfirmed_email(wire, people, code_for, sign_in):
     eve = people.open(email="eve@example.com", confirmed=False)
     assert sign_in(eve.email).signed_in_as() == eve.email

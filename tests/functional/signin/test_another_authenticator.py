@@ -32,14 +32,14 @@ def word(app, json_wire, ada) -> str:
     return typed
 
 
-def test_it_is_set_up_and_signs_in(wire, ada, word, rows):
+def test_custom_authenticator_can_be_enrolled_and_used_to_sign_in(wire, ada, word, rows):
     assert [row.method for row in rows(Enrollment, user_id=ada.id)].count("codeword") == 1
     answer = wire.post("/us-signin", identity="ada@example.com", passcode=word)
     assert answer.ok
     assert wire.signed_in_as() == "ada@example.com"
 
 
-def test_a_wrong_one_is_refused_and_counted(wire, ada, word, rows):
+def test_wrong_attempts_at_a_custom_authenticator_are_rejected_and_rate_limited(wire, ada, word, rows):
     for _ in range(10):
         assert wire.post("/us-signin", identity="ada@example.com", passcode="word-guessed").codes == [
             "generic_authn_failed"
@@ -47,13 +47,13 @@ def test_a_wrong_one_is_refused_and_counted(wire, ada, word, rows):
     assert wire.post("/us-signin", identity="ada@example.com", passcode=word).codes == ["generic_authn_failed"]
 
 
-def test_it_confirms_who_is_there_and_can_be_removed(json_wire, ada, word, rows):
+def test_custom_authenticator_reauthenticates_and_can_be_removed(json_wire, ada, word, rows):
     assert json_wire.post("/us-signin", identity="ada@example.com", passcode=word).ok
     assert json_wire.post("/us-verify", passcode=word).ok
     assert json_wire.post("/us-setup", delete_method="codeword").ok
     assert "codeword" not in [row.method for row in rows(Enrollment, user_id=ada.id)]
 
 
-def test_its_name_is_on_the_page(browser_wire, ada, word):
+def test_custom_authenticator_is_listed_on_the_setup_page(browser_wire, ada, word):
     browser_wire.post("/us-signin", identity="ada@example.com", passcode=word)
     assert "Codeword" in browser_wire.get("/us-setup").text

@@ -50,7 +50,7 @@ def instead(page) -> list[str]:
     ],
 )
 @pytest.mark.parametrize("identity", ["eve@example.com", "nobody@example.com"])
-def test_it_offers_what_there_is_whoever_asks(browser_wire, people, identity, sent, offered):
+def test_code_page_offers_the_enabled_methods_regardless_of_the_account(browser_wire, people, identity, sent, offered):
     people.open(email="eve@example.com", methods=["email"])
     answer = browser_wire.post(SEND, identity=identity, chosen_method=sent)
     assert instead(answer.page) == offered
@@ -59,7 +59,7 @@ def test_it_offers_what_there_is_whoever_asks(browser_wire, people, identity, se
 
 
 @ALL
-def test_the_code_comes_by_text_instead_and_leads_to_the_same_place(asked, eve, text_to):
+def test_switching_to_sms_code_keeps_identity_next_and_remember(asked, eve, text_to):
     page = asked.get(PAGE).page
     assert page.hidden_of(SEND) == {"identity": eve.email} | GOING
     page = asked.post(SEND, chosen_method="sms", **page.hidden_of(SEND)).page
@@ -71,14 +71,14 @@ def test_the_code_comes_by_text_instead_and_leads_to_the_same_place(asked, eve, 
 
 
 @ALL
-def test_the_mailed_code_still_signs_in_after_a_text_was_sent_instead(asked, eve, mail_to):
+def test_emailed_code_still_works_after_requesting_an_sms_code(asked, eve, mail_to):
     asked.post(SEND, identity=eve.email, chosen_method="sms")
     assert asked.post(PAGE, identity=eve.email, passcode=code_in(mail_to(eve.email))).ok
     assert asked.signed_in_as() == eve.email
 
 
 @ALL
-def test_a_password_is_typed_without_saying_again_who_one_is(asked, eve):
+def test_switching_to_password_keeps_identity_next_and_remember(asked, eve):
     (link,) = [link for link in asked.get(PAGE).page.links if "use=" in link]
     assert link == "/us-signin?next=/sessions&use=authenticator"
     page = asked.get(link).page
@@ -92,14 +92,14 @@ def test_a_password_is_typed_without_saying_again_who_one_is(asked, eve):
 
 
 @ALL
-def test_a_wrong_password_is_typed_again_there(asked, eve):
+def test_wrong_password_shows_the_password_form_again_with_the_identity(asked, eve):
     asked.get(f"{PAGE}?use=password")
     answer = asked.post(PAGE, identity=eve.email, passcode="not her password")
     assert (answer.status, answer.page.heading, answer.page.value("identity")) == (400, "Sign in", eve.email)
 
 
 @ALL
-def test_from_there_one_comes_back_to_the_code(asked):
+def test_password_page_links_back_to_the_code_page(asked):
     page = asked.get(f"{PAGE}?use=password&next=/sessions").page
     assert "/us-signin?next=/sessions" in page.links
     assert asked.get("/us-signin?next=/sessions").page.heading == "Check your email"
@@ -107,7 +107,9 @@ def test_from_there_one_comes_back_to_the_code(asked):
 
 @ALL
 @pytest.mark.parametrize("why", ["nothing was sent", "another browser", "expired", "used"])
-def test_nobody_else_is_shown_who_asked(browser_wire, asked, eve, clock, mail_to, why):
+def test_password_page_prefills_identity_only_in_the_browser_with_an_open_request(
+    browser_wire, asked, eve, clock, mail_to, why
+):
     browser = asked
     if why == "nothing was sent":
         browser = asked.elsewhere()
@@ -129,14 +131,14 @@ def test_nobody_else_is_shown_who_asked(browser_wire, asked, eve, clock, mail_to
 
 @pytest.mark.settings(methods=["email"])
 @pytest.mark.parametrize("use", ["password", "email", "webauthn", "", "x" * 3000])
-def test_what_is_not_offered_is_not_opened(browser_wire, ada, use):
+def test_use_parameter_with_unavailable_method_shows_the_code_page(browser_wire, ada, use):
     browser_wire.post(SEND, identity=ada.email)
     assert browser_wire.get(f"{PAGE}?use={use}").page.heading == "Check your email"
 
 
 @ALL
 @pytest.mark.settings(generic_responses=False)
-def test_the_explicit_mode_says_why_there_is_no_text_and_stays_at_the_code(browser_wire, ada):
+def test_explicit_mode_reports_unavailable_sms_on_the_code_page(browser_wire, ada):
     browser_wire.post(SEND, identity=ada.email)
     answer = browser_wire.post(SEND, identity=ada.email, chosen_method="sms")
     assert (answer.status, answer.page.heading) == (400, "Check your email")

@@ -34,7 +34,7 @@ def switched_on(json_wire, ada):
     return here, hers
 
 
-def test_an_app_set_up_as_second_step_is_no_way_in(switched_on, clock, code_for):
+def test_totp_app_enrolled_as_second_factor_cannot_sign_in_alone(switched_on, clock, code_for):
     here, ada = switched_on
     clock.shift(60)
     assert not alone(here, ada)
@@ -45,7 +45,7 @@ def test_an_app_set_up_as_second_step_is_no_way_in(switched_on, clock, code_for)
     assert "authenticator" not in here.get("/us-setup").json["active_methods"]
 
 
-def test_another_app_beside_it_is_none_either(switched_on, clock):
+def test_additional_second_factor_totp_app_cannot_sign_in_alone(switched_on, clock):
     here, ada = switched_on
     clock.shift(60)
     begun = begin_setup(here, setup="authenticator")
@@ -55,14 +55,14 @@ def test_another_app_beside_it_is_none_either(switched_on, clock):
     assert not alone(here, ada)
 
 
-def test_switched_off_it_is_still_none(switched_on, clock):
+def test_second_factor_totp_app_cannot_sign_in_after_two_step_is_disabled(switched_on, clock):
     here, ada = switched_on
     clock.shift(60)
     assert here.post("/tf-setup", setup="disable").ok
     assert not alone(here, ada)
 
 
-def test_another_one_set_up_as_a_way_to_sign_in_is_both(switched_on, clock, rows):
+def test_totp_app_added_as_sign_in_method_also_serves_as_second_factor(switched_on, clock, rows):
     here, ada = switched_on
     first = ada
     clock.shift(60)
@@ -76,13 +76,13 @@ def test_another_one_set_up_as_a_way_to_sign_in_is_both(switched_on, clock, rows
     assert not alone(here, first)
 
 
-def test_it_proves_who_is_there_in_a_session(switched_on, clock):
+def test_second_factor_totp_app_can_reauthenticate_a_session(switched_on, clock):
     here, ada = switched_on
     clock.shift(301)
     assert here.post("/us-verify", passcode=ada.app_code()).ok
 
 
-def test_a_way_to_sign_in_that_becomes_the_second_step_is_none_until_that_is_off(json_wire, people, clock):
+def test_totp_sign_in_is_suspended_while_the_app_is_the_second_factor(json_wire, people, clock):
     eve = people.open(email="eve@example.com", methods=["email", "authenticator"])
     here = give_session(json_wire, eve, via="authenticator")
     assert alone(here, eve)
@@ -97,25 +97,25 @@ def test_a_way_to_sign_in_that_becomes_the_second_step_is_none_until_that_is_off
 
 
 @pytest.mark.parametrize(("methods", "signs_in"), [(["authenticator"], True), (["email", "authenticator"], False)])
-def test_one_from_before_goes_on_only_where_there_is_no_other_way(json_wire, people, methods, signs_in):
+def test_legacy_second_factor_app_signs_in_only_if_it_is_the_sole_method(json_wire, people, methods, signs_in):
     eve = people.open(email="eve@example.com", methods=methods, second="authenticator")
     assert alone(json_wire, eve) is signs_in
 
 
-def test_the_only_way_to_sign_in_does_not_become_the_second_step(json_wire, people, clock):
+def test_sole_sign_in_method_cannot_become_the_second_factor(json_wire, people, clock):
     eve = people.open(email="eve@example.com", methods=["authenticator"])
     here = give_session(json_wire, eve, via="authenticator")
     answer = here.post("/tf-setup", setup="authenticator", existing=True)
     assert (answer.status, answer.codes) == (400, ["two_factor_only_way"])
 
 
-def test_the_last_way_to_sign_in_beside_it_stays(switched_on):
+def test_last_sign_in_method_beside_a_second_factor_cannot_be_removed(switched_on):
     here, _ = switched_on
     assert here.post("/us-setup", delete_method=["email"]).codes == ["last_method"]
 
 
 @pytest.mark.settings(second_factor="required")
-def test_set_up_on_the_way_in_it_is_no_way_in(json_wire, ada, code_for, clock):
+def test_totp_app_enrolled_during_sign_in_cannot_sign_in_alone(json_wire, ada, code_for, clock):
     json_wire.post("/us-signin", identity=ada.email, passcode=code_for(ada.email, by=json_wire))
     begun = json_wire.post("/tf-setup", setup="authenticator").json
     ada = replace(ada, authenticator=begun["tf_authr_b32key"])

@@ -20,7 +20,7 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def test_an_access_token_opens_and_ends_as_in_the_other_header(program, ada):
+def test_bearer_header_accepts_an_access_token_until_logout(program, ada):
     token = give_token(program, ada).token
     program.token = None
     assert program.get("/", **bearer(token)).json["user"]["email"] == ada.email
@@ -30,7 +30,7 @@ def test_an_access_token_opens_and_ends_as_in_the_other_header(program, ada):
 
 
 @pytest.mark.settings(personal_tokens=5)
-def test_a_personal_token_opens_what_its_scopes_say(program, ada):
+def test_bearer_header_limits_a_personal_token_to_its_scopes(program, ada):
     token = give_token(program, ada).token
     made = program.post("/tokens", name="Backup", scopes=["read"], expires_in_days=9).json["token"]
     program.token = None
@@ -40,7 +40,7 @@ def test_a_personal_token_opens_what_its_scopes_say(program, ada):
     assert program.get("/sessions", **bearer(token)).ok
 
 
-def test_the_header_of_our_own_beats_it(program, people, ada):
+def test_authentication_token_header_takes_precedence_over_bearer(program, people, ada):
     eve = people.open(email="eve@example.com")
     hers = give_token(program, eve).token
     give_token(program, ada)
@@ -48,7 +48,7 @@ def test_the_header_of_our_own_beats_it(program, people, ada):
 
 
 @pytest.mark.parametrize("value", ["bearer {}", "BEARER {}", "Bearer  {}"])
-def test_its_scheme_is_read_in_any_case(program, ada, value):
+def test_bearer_scheme_is_case_insensitive(program, ada, value):
     token = give_token(program, ada).token
     program.token = None
     assert program.get("/", Authorization=value.format(token)).ok
@@ -57,7 +57,7 @@ def test_its_scheme_is_read_in_any_case(program, ada, value):
 @pytest.mark.parametrize(
     "value", ["{}", "Basic {}", "Basic {}é", "Bearer {}é", "Bearer {}.x", "Bearer {} x", "Token {}"]
 )
-def test_nothing_else_is_a_token(program, ada, value):
+def test_malformed_authorization_header_returns_401(program, ada, value):
     token = give_token(program, ada).token
     program.token = None
     assert program.get("/", Authorization=value.format(token)).status == 401

@@ -47,7 +47,7 @@ def before(request, wire, ada, code_for, clock):
     return copy_of(wire)
 
 
-def test_a_copy_from_before_sees_nothing_and_takes_no_session(before, wire, ada, mail_to, rows):
+def test_cookies_copied_before_a_request_cannot_follow_or_complete_it(before, wire, ada, mail_to, rows):
     answer = ask(wire)
     challenge = max(rows(Challenge), key=lambda row: row.created_at).id
     approve(wire, answer, mail_to(ada.email))
@@ -62,7 +62,7 @@ def test_a_copy_from_before_sees_nothing_and_takes_no_session(before, wire, ada,
     assert wire.signed_in_as() == ada.email
 
 
-def test_the_cookie_alone_is_not_enough_to_go_on(wire, ada, mail_to):
+def test_browser_cookie_without_challenge_cannot_complete_an_approved_sign_in(wire, ada, mail_to):
     answer = ask(wire)
     copy = copy_of(wire)
     approve(wire, answer, mail_to(ada.email))
@@ -70,7 +70,7 @@ def test_the_cookie_alone_is_not_enough_to_go_on(wire, ada, mail_to):
     assert copy.post(GO_ON, identity=ada.email).codes == ["link_expired"]
 
 
-def test_signing_in_and_out_each_give_another_secret(wire, ada, code_for):
+def test_browser_secret_rotates_on_sign_in_and_sign_out(wire, ada, code_for):
     wire.get("/us-signin")
     seen = [wire.cookies[COOKIE].split(".")]
     code = code_for(ada.email)
@@ -86,7 +86,7 @@ def test_signing_in_and_out_each_give_another_secret(wire, ada, code_for):
     assert signed_out[0] not in (*asked, *signed_in)
 
 
-def test_two_tabs_with_different_requests_both_go_on(wire, ada, people, code_for):
+def test_two_tabs_can_each_complete_their_own_sign_in_request(wire, ada, people, code_for):
     eve = people.open(email="eve@example.com")
     hers = code_for(ada.email)
     theirs = code_for(eve.email)
@@ -98,7 +98,7 @@ def test_two_tabs_with_different_requests_both_go_on(wire, ada, people, code_for
     assert other.post("/us-signin", identity=eve.email, passcode=theirs).ok
 
 
-def test_a_resend_keeps_code_and_secret(wire, ada, code_for, clock):
+def test_resend_keeps_the_code_and_the_browser_secret(wire, ada, code_for, clock):
     code = code_for(ada.email)
     cookie = wire.cookies[COOKIE]
     clock.shift(31)
@@ -107,14 +107,14 @@ def test_a_resend_keeps_code_and_secret(wire, ada, code_for, clock):
     assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
 
 
-def test_a_form_of_another_tab_is_still_good_after_a_request(wire, ada, code_for):
+def test_csrf_token_from_another_tab_stays_valid_after_requesting_a_code(wire, ada, code_for):
     token = wire.fetch_csrf()
     code = code_for(ada.email)
     assert wire.post("/us-signin", csrf=token, identity=ada.email, passcode=code).ok
 
 
 @pytest.mark.parametrize("lost", [True, False])
-def test_what_is_sent_twice_is_one_request_also_when_the_first_answer_is_lost(wire, ada, mail_to, smtp, lost):
+def test_send_code_with_same_nonce_is_idempotent_even_if_a_response_is_lost(wire, ada, mail_to, smtp, lost):
     wire.fetch_csrf()
     cookie = wire.cookies[COOKIE]
     fields = {"identity": ada.email, "chosen_method": "email", "nonce": "n" * 22}
@@ -128,7 +128,7 @@ def test_what_is_sent_twice_is_one_request_also_when_the_first_answer_is_lost(wi
 
 
 @pytest.mark.settings(limits=False)
-def test_as_many_requests_as_it_keeps_secrets_of_are_good(wire, ada, people, code_for):
+def test_browser_cookie_keeps_max_bindings_requests_usable(wire, ada, people, code_for):
     codes = [
         code_for(f"p{number}@example.com")
         for number in range(MAX_BINDINGS - 1)
@@ -143,7 +143,7 @@ def test_as_many_requests_as_it_keeps_secrets_of_are_good(wire, ada, people, cod
 
 
 @pytest.mark.settings(limits=False)
-def test_the_cookie_does_not_grow(wire, people, code_for):
+def test_browser_cookie_size_is_capped(wire, people, code_for):
     for number in range(MAX_BINDINGS + 3):
         code_for(people.open(email=f"p{number}@example.com").email)
     assert len(wire.cookies[COOKIE].split(".")) == MAX_BINDINGS + 1
@@ -152,7 +152,7 @@ def test_the_cookie_does_not_grow(wire, people, code_for):
 
 @pytest.mark.parametrize("value", ["a" * 43 + ".", "." + "a" * 43, ".".join(["a" * 43] * 9), "a" * 43 + ".ü", "a.b"])
 @pytest.mark.one_database
-def test_a_cookie_of_another_shape_is_nobodys(wire, ada, code_for, value):
+def test_malformed_browser_cookie_is_replaced(wire, ada, code_for, value):
     wire.client.set_cookie(COOKIE, value)
     code = code_for(ada.email)
     assert wire.cookies[COOKIE] != value
@@ -160,7 +160,7 @@ def test_a_cookie_of_another_shape_is_nobodys(wire, ada, code_for, value):
 
 
 @passwords
-def test_a_password_that_is_set_with_an_account_stays_with_its_request(wire, mail_to):
+def test_registration_password_works_after_confirmation(wire, mail_to):
     wire.post(
         "/register",
         email="eve@example.com",
@@ -174,7 +174,7 @@ def test_a_password_that_is_set_with_an_account_stays_with_its_request(wire, mai
 
 
 @passwords
-def test_a_password_from_a_copy_of_the_browser_is_swept_away(wire, mail_to):
+def test_password_registered_from_copied_cookies_is_discarded_on_confirmation(wire, mail_to):
     wire.fetch_csrf()
     copy = copy_of(wire)
     copy.post(

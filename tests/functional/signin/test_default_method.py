@@ -19,7 +19,7 @@ def ada(people):
 @pytest.mark.parametrize(
     ("typed", "goes_to"), [(PHONE, PHONE), ("ada@example.com", "ada@example.com"), ("ada", "ada@example.com")]
 )
-def test_the_kind_of_what_was_typed_decides(browser_wire, ada, deliver, rows, typed, goes_to):
+def test_identity_type_selects_the_default_code_method(browser_wire, ada, deliver, rows, typed, goes_to):
     answer = browser_wire.post(SEND, identity=typed)
     assert answer.ok
     deliver()
@@ -30,22 +30,22 @@ def test_the_kind_of_what_was_typed_decides(browser_wire, ada, deliver, rows, ty
 
 
 @pytest.mark.parametrize("typed", [PHONE, "+16502530001"])
-def test_known_and_unknown_numbers_are_sent_the_same_way(browser_wire, ada, typed):
+def test_default_method_is_sms_for_known_and_unknown_phone_numbers(browser_wire, ada, typed):
     assert browser_wire.post(SEND, identity=typed).page.value("chosen_method") == "sms"
 
 
-def test_who_says_how_is_heeded(browser_wire, ada, mail_to):
+def test_explicit_chosen_method_overrides_the_default(browser_wire, ada, mail_to):
     assert browser_wire.post(SEND, identity=PHONE, chosen_method="email").ok
     assert mail_to(ada.email)
 
 
 @pytest.mark.settings(methods=["email"])
-def test_where_no_text_is_sent_a_number_gets_mail(browser_wire, ada, mail_to):
+def test_phone_number_defaults_to_email_when_sms_is_disabled(browser_wire, ada, mail_to):
     assert browser_wire.post(SEND, identity=PHONE).ok
     assert mail_to(ada.email)
 
 
-def test_a_program_says_how(json_wire, ada, deliver):
+def test_json_send_code_does_not_infer_sms_from_a_phone_number(json_wire, ada, deliver):
     answer = json_wire.post(SEND, identity=PHONE)
     assert (answer.status, answer.codes) == (400, ["us_method_not_available"])
     assert deliver() == []

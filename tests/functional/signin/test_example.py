@@ -41,7 +41,7 @@ def said(program: subprocess.Popen, typed: str = "") -> str:
     return out.removeprefix(PROMPT).strip()
 
 
-def test_it_signs_in_once_stays_signed_in_and_signs_out(start, fresh_database, smtp, store):
+def test_staying_signed_in_example_signs_in_refreshes_and_signs_out(start, fresh_database, smtp, store):
     open_one(fresh_database, email="ada@example.com")
     first = start()
     until(lambda: smtp.to("ada@example.com"))

@@ -65,7 +65,7 @@ def send(browser, page, button, typed: dict[str, str]):
         pytest.param("Send me a code", None, marks=ALL),
     ],
 )
-def test_one_button_sends_and_names_a_method_only_where_nothing_else_could_be_meant(first_step, text, method):
+def test_send_button_names_the_method_only_if_it_is_the_only_code_method(first_step, text, method):
     page = first_step().page
     assert shown(page) == [text, PASSKEY]
     assert (main(page).text, main(page).path, main(page).attributes.get("value")) == (text, SEND, method)
@@ -84,7 +84,7 @@ def test_one_button_sends_and_names_a_method_only_where_nothing_else_could_be_me
         ("pigeon", ["Send me a code", PASSKEY]),
     ],
 )
-def test_what_was_used_last_here_comes_first_and_says_so_once(first_step, last, buttons):
+def test_last_used_method_is_first_and_labeled_once(first_step, last, buttons):
     answer = first_step(last)
     assert shown(answer.page) == buttons
     assert main(answer.page).text == buttons[0]
@@ -93,7 +93,7 @@ def test_what_was_used_last_here_comes_first_and_says_so_once(first_step, last, 
 
 
 @pytest.mark.settings(methods=["sms", "email"])
-def test_where_texts_are_sent_first_who_was_mailed_last_is_mailed_again(first_step):
+def test_last_used_email_takes_precedence_over_configured_sms_default(first_step):
     page = first_step("email").page
     assert shown(page) == ["Email me a code", "Text me a code instead", PASSKEY]
     assert main(page).attributes["value"] == "email"
@@ -101,7 +101,7 @@ def test_where_texts_are_sent_first_who_was_mailed_last_is_mailed_again(first_st
 
 @pytest.mark.settings(methods=["email"])
 @pytest.mark.parametrize("last", ["sms", "password"])
-def test_a_method_that_was_switched_off_since_is_not_put_first(first_step, last):
+def test_disabled_last_used_method_is_ignored(first_step, last):
     answer = first_step(last)
     assert shown(answer.page) == ["Email me a code", PASSKEY]
     assert "Last used here" not in answer.text
@@ -109,21 +109,21 @@ def test_a_method_that_was_switched_off_since_is_not_put_first(first_step, last)
 
 @ALL
 @pytest.mark.parametrize("last", ["", "sms", "password", "webauthn"])
-def test_one_tick_keeps_signed_in_by_whatever_way(first_step, last):
+def test_single_remember_checkbox_applies_to_every_method(first_step, last):
     page = first_step(last).page
     (tick,) = [given for name, given in page.inputs if name == "remember" and given["type"] == "checkbox"]
     assert [box["data-passkey-remember"] for box in page.boxes] == [tick["id"]]
 
 
 @ALL
-def test_a_password_manager_finds_its_field_whatever_was_used_last(first_step):
+def test_password_field_has_autocomplete_for_every_last_used_method(first_step):
     for last in ("", "sms", "password", "webauthn"):
         assert first_step(last).page.attributes("passcode")["autocomplete"] == "current-password"
 
 
 @ALL
 @pytest.mark.parametrize("last", ["", "sms", "password", "authenticator", "webauthn"])
-def test_enter_signs_in_by_the_password_that_was_typed(browser_wire, first_step, people, deliver, last):
+def test_enter_key_signs_in_with_the_typed_password(browser_wire, first_step, people, deliver, last):
     eve = people.open(email="eve@example.com", password=PASSWORD, methods=["email", "password"])
     answer = enter(browser_wire, first_step(last).page, identity=eve.email, passcode=PASSWORD)
     assert (answer.location, browser_wire.signed_in_as()) == ("/", eve.email)
@@ -134,7 +134,7 @@ def test_enter_signs_in_by_the_password_that_was_typed(browser_wire, first_step,
 @pytest.mark.parametrize(
     ("last", "heading"), [("", "Check your email"), ("sms", "Check your phone"), ("webauthn", "Check your email")]
 )
-def test_enter_without_a_password_sends_what_the_first_button_sends(browser_wire, first_step, people, last, heading):
+def test_enter_key_without_password_sends_the_primary_button_code(browser_wire, first_step, people, last, heading):
     eve = people.open(email="eve@example.com", phone=PHONE, methods=["email", "sms"])
     typed = {"identity": eve.email, "passcode": "", "remember": "y"}
     answer = enter(browser_wire, first_step(last).page, **typed)
@@ -143,40 +143,40 @@ def test_enter_without_a_password_sends_what_the_first_button_sends(browser_wire
 
 
 @ALL
-def test_enter_with_a_wrong_password_is_put_right_where_it_was_typed(browser_wire, first_step, ada):
+def test_enter_key_with_wrong_password_stays_on_the_password_form(browser_wire, first_step, ada):
     answer = enter(browser_wire, first_step().page, identity=ada.email, passcode="not the password of anybody")
     assert (answer.status, answer.codes, main(answer.page).text) == (400, ["generic_authn_failed"], "Sign in")
 
 
 @ALL
-def test_enter_with_no_address_says_so(browser_wire, first_step):
+def test_enter_key_without_identity_returns_required_error(browser_wire, first_step):
     answer = enter(browser_wire, first_step().page, identity="", passcode="")
     assert (answer.status, answer.codes, answer.page.heading) == (400, ["required"], "Sign in")
 
 
 @ALL
 @pytest.mark.parametrize("last", ["", "password", "webauthn"])
-def test_a_button_that_sends_does_so_whatever_a_password_manager_filled_in(browser_wire, first_step, ada, last):
+def test_send_code_button_ignores_an_autofilled_password(browser_wire, first_step, ada, last):
     filled = {"identity": ada.email, "passcode": PASSWORD}
     answer = press(browser_wire, first_step(last).page, "Send me a code", **filled)
     assert answer.page.heading == "Check your email"
 
 
 @pytest.mark.settings(methods=["email", "sms"])
-def test_where_nothing_is_typed_but_an_address_enter_presses_what_stands_out(first_step):
+def test_enter_key_triggers_the_primary_button_when_passwords_are_disabled(first_step):
     page = first_step().page
     assert next(button for button in page.buttons if button.form.get("action") == PAGE) == main(page)
 
 
 @ALL
-def test_a_program_has_no_enter_key(json_wire, ada):
+def test_json_sign_in_ignores_the_enter_field(json_wire, ada):
     for typed in ({}, {"passcode": ""}):
         answer = json_wire.post(PAGE, identity=ada.email, enter="email", **typed)
         assert (answer.status, answer.codes) == (400, ["generic_authn_failed"])
 
 
 @ALL
-def test_who_typed_an_email_and_was_texted_is_texted_again(browser_wire, people, text_to, sms):
+def test_last_used_sms_is_offered_again_for_an_email_identity(browser_wire, people, text_to, sms):
     eve = people.open(email="eve@example.com", phone=PHONE, methods=["email", "sms"])
     browser_wire.post(SEND, identity=eve.email, chosen_method="sms")
     assert browser_wire.post(PAGE, identity=eve.email, passcode=code_in(text_to(PHONE))).ok
@@ -188,7 +188,7 @@ def test_who_typed_an_email_and_was_texted_is_texted_again(browser_wire, people,
 
 
 @pytest.mark.parametrize("by", ["app", "recovery code"])
-def test_what_was_used_last_is_noted_once_the_second_step_is_taken(browser_wire, bob, people, code_for, by):
+def test_last_used_method_is_stored_only_after_the_second_factor(browser_wire, bob, people, code_for, by):
     codes = people.give_codes(bob)
     first_factor(browser_wire, bob, code_for)
     assert LAST not in browser_wire.cookies
@@ -199,7 +199,7 @@ def test_what_was_used_last_is_noted_once_the_second_step_is_taken(browser_wire,
     assert browser_wire.cookies[LAST] == "email"
 
 
-def test_a_sign_in_that_ends_half_way_leaves_what_was_used_before(browser_wire, bob, code_for):
+def test_abandoned_sign_in_keeps_the_previous_last_used_method(browser_wire, bob, code_for):
     browser_wire.client.set_cookie(LAST, "sms")
     first_factor(browser_wire, bob, code_for)
     browser_wire.get(PAGE)
@@ -207,7 +207,7 @@ def test_a_sign_in_that_ends_half_way_leaves_what_was_used_before(browser_wire, 
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_link_is_a_sign_in_by_email(browser_wire, ada, link_for, method):
+def test_magic_link_sign_in_stores_email_as_last_used_method(browser_wire, ada, link_for, method):
     link = link_for(ada.email, by=browser_wire)
     if method == "GET":
         browser_wire.get(link)
@@ -217,14 +217,14 @@ def test_a_link_is_a_sign_in_by_email(browser_wire, ada, link_for, method):
     assert browser_wire.cookies[LAST] == "email"
 
 
-def test_a_link_that_leads_to_a_second_step_is_not_one_yet(browser_wire, bob, link_for):
+def test_magic_link_awaiting_second_factor_stores_no_last_used_method(browser_wire, bob, link_for):
     link = link_for(bob.email, by=browser_wire)
     assert browser_wire.get(link).location.startswith("/tf-validate")
     assert LAST not in browser_wire.cookies
 
 
 @ALL
-def test_who_has_a_password_comes_back_without_a_mail(browser_wire, people, deliver):
+def test_password_sign_in_sends_no_code_email(browser_wire, people, deliver):
     eve = people.open(email="eve@example.com", password=PASSWORD, methods=["email", "password"])
     for _ in range(2):
         page = browser_wire.get(PAGE).page
@@ -237,7 +237,7 @@ def test_who_has_a_password_comes_back_without_a_mail(browser_wire, people, deli
 
 
 @ALL
-def test_who_has_a_password_can_have_a_code_sent(browser_wire, first_step, ada, mail_to):
+def test_password_user_can_request_a_code_instead(browser_wire, first_step, ada, mail_to):
     page = first_step("password").page
     answer = press(browser_wire, page, "Send me a code", identity=ada.email)
     assert answer.page.heading == "Check your email"
@@ -246,7 +246,7 @@ def test_who_has_a_password_can_have_a_code_sent(browser_wire, first_step, ada, 
 
 @ALL
 @pytest.mark.parametrize("identity", ["ada@example.com", "nobody@example.com"])
-def test_a_wrong_password_is_put_right_where_it_was_typed(browser_wire, ada, identity):
+def test_wrong_password_after_code_request_shows_the_password_form(browser_wire, ada, identity):
     browser_wire.post(SEND, identity=identity)
     answer = browser_wire.post(PAGE, identity=identity, passcode="not the password of anybody")
     assert (answer.status, answer.page.heading, answer.page.value("identity")) == (400, "Sign in", identity)
@@ -255,14 +255,14 @@ def test_a_wrong_password_is_put_right_where_it_was_typed(browser_wire, ada, ide
 
 
 @ALL
-def test_a_wrong_code_is_put_right_at_the_code(browser_wire, ada):
+def test_wrong_code_shows_the_code_page_again(browser_wire, ada):
     page = browser_wire.post(SEND, identity=ada.email).page
     answer = browser_wire.post(PAGE, passcode="00000000", **page.hidden_of(PAGE))
     assert (answer.status, answer.page.heading) == (400, "Check your email")
 
 
 @pytest.mark.settings(methods=["email", "sms"])
-def test_what_was_used_last_changes_nothing_for_a_program(json_wire, ada):
+def test_json_client_ignores_the_last_used_method_cookie(json_wire, ada):
     json_wire.client.set_cookie(LAST, "sms")
     assert json_wire.post(SEND, identity=ada.email).codes == ["us_method_not_available"]
     assert json_wire.post(SEND, identity=ada.email, chosen_method="email").ok

@@ -14,7 +14,7 @@ PHONE = "+16502530000"
 
 
 @pytest.mark.settings(denied_penalty=0)
-def test_not_me_ends_the_sign_in_that_its_code_began(wire, bob, code_for, smtp, rows):
+def test_not_me_report_ends_the_pending_sign_in(wire, bob, code_for, smtp, rows):
     first_step(wire, bob, code_for)
     owner = wire.elsewhere(address="192.0.2.9")
     assert owner.post(denial_in(smtp.to(bob.email)[-1]), sure="y").ok
@@ -23,7 +23,7 @@ def test_not_me_ends_the_sign_in_that_its_code_began(wire, bob, code_for, smtp, 
     assert all(row.ended_at for row in rows(PendingSignIn))
 
 
-def test_ending_all_sessions_ends_it(wire, bob, code_for, app, rows):
+def test_ending_all_sessions_ends_the_pending_sign_in(wire, bob, code_for, app, rows):
     first_step(wire, bob, code_for)
     result = app.test_cli_runner().invoke(args=["users", "sessions", "end", bob.email, "--all"])
     assert result.exit_code == 0, result.output
@@ -34,7 +34,7 @@ def test_ending_all_sessions_ends_it(wire, bob, code_for, app, rows):
 
 @pytest.mark.settings(second_factor="required")
 @pytest.mark.parametrize("named", ["webauthn", "email", "password", "pigeon"])
-def test_only_what_can_be_a_second_step_is_set_up_on_the_way_in(json_wire, ada, code_for, rows, named):
+def test_enrollment_during_sign_in_rejects_methods_that_are_no_second_factor(json_wire, ada, code_for, rows, named):
     begin(json_wire, ada, code_for)
     answer = json_wire.post("/tf-setup", setup=named)
     assert (answer.status, answer.codes) == (400, ["two_factor_method_not_available"])
@@ -42,7 +42,7 @@ def test_only_what_can_be_a_second_step_is_set_up_on_the_way_in(json_wire, ada, 
 
 
 @pytest.mark.settings(second_factor="required")
-def test_what_is_set_up_there_is_no_second_one_beside_another(json_wire, ada, code_for, rows, app):
+def test_enrollment_during_sign_in_fails_if_a_second_factor_was_added_meanwhile(json_wire, ada, code_for, rows, app):
     begin(json_wire, ada, code_for)
     begun = json_wire.post("/tf-setup", setup="authenticator").json
     with app.app_context():

@@ -33,7 +33,7 @@ def again(browser, sign_in, who, clock=None, seconds: int = 31) -> None:
     sign_in(who.email, by=browser)
 
 
-def test_signing_in_makes_a_browser_known(wire, ada, sign_in, rows):
+def test_sign_in_stores_a_known_device(wire, ada, sign_in, rows):
     sign_in(ada.email)
     known = browsers(rows)
     assert [(row.user_id, row.browser) for row in known] == [(ada.id, digest(wire.cookies[COOKIE]))]
@@ -41,32 +41,32 @@ def test_signing_in_makes_a_browser_known(wire, ada, sign_in, rows):
     assert met(rows) == ["new"]
 
 
-def test_the_cookie_lasts_a_year_and_is_out_of_reach(wire, ada, code_for):
+def test_known_device_cookie_lasts_a_year_and_is_http_only(wire, ada, code_for):
     code = code_for(ada.email)
     answer = wire.post("/us-signin", identity=ada.email, passcode=code)
     line = next(line for line in answer.headers.getlist("Set-Cookie") if line.startswith(COOKIE))
     assert {"Max-Age=31536000", "HttpOnly", "SameSite=Lax", "Path=/"} <= {part.strip() for part in line.split(";")}
 
 
-def test_a_link_makes_its_browser_known(wire, ada, link_for, rows):
+def test_magic_link_sign_in_stores_a_known_device(wire, ada, link_for, rows):
     wire.get(link_for(ada.email))
     assert [row.browser for row in browsers(rows)] == [digest(wire.cookies[COOKIE])]
 
 
-def test_a_confirmation_makes_its_browser_known(wire, mail_to, rows):
+def test_registration_confirmation_stores_a_known_device(wire, mail_to, rows):
     wire.post("/register", email="eve@example.com")
     assert wire.post("/confirm", email="eve@example.com", passcode=code_in(mail_to("eve@example.com"))).ok
     assert [row.browser for row in browsers(rows)] == [digest(wire.cookies[COOKIE])]
 
 
-def test_what_fails_makes_nothing_known(wire, ada, code_for, rows):
+def test_failed_sign_in_stores_no_known_device(wire, ada, code_for, rows):
     code_for(ada.email)
     wire.post("/us-signin", identity=ada.email, passcode="00000000")
     assert COOKIE not in wire.cookies
     assert browsers(rows) == []
 
 
-def test_a_program_is_given_no_cookie_of_this_kind(program, ada, mail_to, rows):
+def test_api_client_gets_no_known_device_cookie(program, ada, mail_to, rows):
     asked = program.post("/us-signin/send-code", identity=ada.email, chosen_method="email").json["challenge"]
     answer = program.post("/us-signin", identity=ada.email, passcode=code_in(mail_to(ada.email)), challenge=asked)
     assert answer.ok
@@ -74,7 +74,7 @@ def test_a_program_is_given_no_cookie_of_this_kind(program, ada, mail_to, rows):
     assert (browsers(rows), met(rows)) == ([], ["none"])
 
 
-def test_a_known_browser_keeps_its_secret_and_costs_nothing_more(wire, ada, sign_in, rows, clock):
+def test_known_device_sign_in_keeps_the_secret_and_last_seen_time(wire, ada, sign_in, rows, clock):
     sign_in(ada.email)
     secret, before = wire.cookies[COOKIE], browsers(rows)[0].last_seen_at
     again(wire, sign_in, ada, clock)
@@ -82,7 +82,7 @@ def test_a_known_browser_keeps_its_secret_and_costs_nothing_more(wire, ada, sign
     assert [row.last_seen_at for row in browsers(rows)] == [before]
 
 
-def test_a_day_later_it_is_noted_and_its_year_begins_again(wire, ada, sign_in, code_for, rows, clock):
+def test_known_device_last_seen_and_cookie_are_renewed_after_a_day(wire, ada, sign_in, code_for, rows, clock):
     sign_in(ada.email)
     first = browsers(rows)[0]
     wire.post("/logout")
@@ -95,7 +95,7 @@ def test_a_day_later_it_is_noted_and_its_year_begins_again(wire, ada, sign_in, c
     assert met(rows) == ["new", "known"]
 
 
-def test_a_link_knows_a_browser_again(wire, ada, sign_in, link_for, rows, clock):
+def test_magic_link_sign_in_recognizes_a_known_device(wire, ada, sign_in, link_for, rows, clock):
     sign_in(ada.email)
     wire.post("/logout")
     clock.shift(31)
@@ -103,7 +103,7 @@ def test_a_link_knows_a_browser_again(wire, ada, sign_in, link_for, rows, clock)
     assert met(rows) == ["new", "known"]
 
 
-def test_each_account_knows_a_shared_browser_by_a_secret_of_its_own(wire, ada, people, sign_in, rows, clock):
+def test_accounts_sharing_a_browser_have_separate_known_device_secrets(wire, ada, people, sign_in, rows, clock):
     eve = people.open(email="eve@example.com")
     sign_in(ada.email)
     hers = wire.cookies[COOKIE]
@@ -118,7 +118,7 @@ def test_each_account_knows_a_shared_browser_by_a_secret_of_its_own(wire, ada, p
     assert sorted(wire.cookies[COOKIE].split(".")) == sorted((hers, theirs))
 
 
-def test_a_copy_from_before_another_account_signed_in_is_new_to_that(wire, ada, people, sign_in, rows, clock):
+def test_cookie_copied_before_an_account_signed_in_is_a_new_device_for_it(wire, ada, people, sign_in, rows, clock):
     eve = people.open(email="eve@example.com")
     sign_in(eve.email)
     copy = wire.elsewhere()
@@ -130,7 +130,7 @@ def test_a_copy_from_before_another_account_signed_in_is_new_to_that(wire, ada, 
 
 
 @pytest.mark.settings(limits=False)
-def test_with_one_account_too_many_the_oldest_is_forgotten(wire, people, sign_in, rows, clock):
+def test_known_device_cookie_evicts_the_oldest_account_beyond_the_limit(wire, people, sign_in, rows, clock):
     several = [people.open(email=f"p{number}@example.com") for number in range(MAX_KNOWN_ACCOUNTS + 1)]
     for one in several:
         again(wire, sign_in, one, clock)
@@ -140,7 +140,7 @@ def test_with_one_account_too_many_the_oldest_is_forgotten(wire, people, sign_in
     assert met(rows)[-2:] == ["known", "new"]
 
 
-def test_it_signs_nobody_in(wire, ada, sign_in):
+def test_known_device_cookie_does_not_sign_in(wire, ada, sign_in):
     sign_in(ada.email)
     other = wire.elsewhere()
     other.client.set_cookie(COOKIE, wire.cookies[COOKIE])
@@ -148,13 +148,13 @@ def test_it_signs_nobody_in(wire, ada, sign_in):
 
 
 @pytest.mark.parametrize("value", ["", "x", "x" * 43, "x" * 500, "ü" * 43, "\x00" * 43])
-def test_a_cookie_of_nobodys_making_is_a_new_browser(wire, ada, sign_in, rows, value):
+def test_malformed_known_device_cookie_counts_as_a_new_device(wire, ada, sign_in, rows, value):
     wire.client.set_cookie(COOKIE, value)
     sign_in(ada.email)
     assert met(rows) == ["new"]
 
 
-def test_disabling_an_account_forgets_its_browsers(wire, ada, sign_in, app, rows, clock):
+def test_disabling_an_account_revokes_its_known_devices(wire, ada, sign_in, app, rows, clock):
     sign_in(ada.email)
     secret = wire.cookies[COOKIE]
     for word in ("disable", "enable"):
@@ -165,7 +165,7 @@ def test_disabling_an_account_forgets_its_browsers(wire, ada, sign_in, app, rows
     assert met(rows) == ["new", "new"]
 
 
-def test_changing_the_ways_to_sign_in_forgets_other_browsers(wire, people, sign_in, rows, clock):
+def test_removing_a_sign_in_method_revokes_other_known_devices(wire, people, sign_in, rows, clock):
     ada = people.open(email="ada@example.com", phone="+447400123456")
     sign_in(ada.email)
     other = wire.elsewhere()
@@ -176,14 +176,14 @@ def test_changing_the_ways_to_sign_in_forgets_other_browsers(wire, people, sign_
     assert known == {digest(wire.cookies[COOKIE]): False, digest(other.cookies[COOKIE]): True}
 
 
-def test_signing_out_forgets_no_browser(wire, ada, sign_in, rows):
+def test_logout_keeps_the_known_device(wire, ada, sign_in, rows):
     sign_in(ada.email)
     wire.post("/logout")
     assert COOKIE in wire.cookies
     assert [row.revoked_at for row in browsers(rows)] == [None]
 
 
-def test_a_browser_of_another_account_is_not_known(wire, ada, people, sign_in, rows, clock):
+def test_known_device_of_another_account_does_not_affect_a_new_browser(wire, ada, people, sign_in, rows, clock):
     eve = people.open(email="eve@example.com")
     sign_in(eve.email)
     other = wire.elsewhere()
@@ -191,7 +191,7 @@ def test_a_browser_of_another_account_is_not_known(wire, ada, people, sign_in, r
     assert met(rows) == ["new", "new"]
 
 
-def test_a_sign_in_from_a_known_browser_costs_what_it_costs_from_a_new_one(wire, ada, code_for, statements, clock):
+def test_sign_in_runs_the_same_statements_for_known_and_new_devices(wire, ada, code_for, statements, clock):
     costs = []
     for _ in range(2):
         code = code_for(ada.email)

@@ -14,7 +14,7 @@ PHONE = "+16502530000"
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["the older", "the newer"])
-def test_of_two_challenges_of_one_browser_either_works_until_signing_out(wire, ada, code_for, clock, which):
+def test_both_open_challenges_of_a_browser_work_until_logout(wire, ada, code_for, clock, which):
     codes = [code_for(ADA)]
     clock.shift(560)  # too late for the same code once more, and before it ends
     codes.append(code_for(ADA))
@@ -27,7 +27,7 @@ def test_of_two_challenges_of_one_browser_either_works_until_signing_out(wire, a
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_of_two_mails_of_one_challenge_either_works_and_then_neither(wire, ada, code_for, clock, which):
+def test_resent_code_works_from_either_email_but_only_once(wire, ada, code_for, clock, which):
     codes = [code_for(ADA)]
     clock.shift(31)
     codes.append(code_for(ADA))
@@ -37,7 +37,7 @@ def test_of_two_mails_of_one_challenge_either_works_and_then_neither(wire, ada, 
     assert not wire.post("/us-signin", identity=ADA, passcode=codes[1 - which]).ok
 
 
-def test_asking_in_another_browser_leaves_the_first_code_good(wire, ada, code_for):
+def test_code_request_in_another_browser_keeps_the_first_code_valid(wire, ada, code_for):
     code = code_for(ADA)
     code_for(ADA, by=wire.elsewhere())
     assert wire.post("/us-signin", identity=ADA, passcode=code).ok
@@ -54,7 +54,7 @@ def test_asking_in_another_browser_leaves_the_first_code_good(wire, ada, code_fo
         ("/confirm", {"email": ADA}),
     ],
 )
-def test_page_and_message_show_the_same_mark(browser_wire, people, deliver, path, fields):
+def test_page_and_message_show_the_same_request_tag(browser_wire, people, deliver, path, fields):
     if path != "/register":
         person = people.open(email=ADA, confirmed=path != "/confirm")
     if path.startswith(("/us-verify", "/us-setup")):

@@ -25,13 +25,13 @@ def told(rows) -> list[tuple[str, str]]:
     return [(event.facts["limit"], event.address) for event in rows(Event, name="limit.hit")]
 
 
-def test_a_flood_of_refused_requests_is_recorded_once(wire, rows):
+def test_rate_limit_hit_is_audited_once_per_window(wire, rows):
     flood(wire)
     assert told(rows) == [("starts", "127.0.0.1")]
 
 
 @pytest.mark.one_database
-def test_each_limit_and_each_address_is_recorded(wire, rows):
+def test_rate_limit_hits_are_audited_per_limit_and_ip_address(wire, rows):
     for browser in (wire, wire.elsewhere(address="192.0.2.7")):
         flood(browser)
         flood(browser, "/us-signin")
@@ -44,7 +44,7 @@ def test_each_limit_and_each_address_is_recorded(wire, rows):
 
 
 @pytest.mark.one_database
-def test_a_flood_in_the_next_window_is_recorded_again(wire, rows, monkeypatch):
+def test_rate_limit_hit_is_audited_again_in_the_next_window(wire, rows, monkeypatch):
     flood(wire)
     there = time.time
     monkeypatch.setattr(time, "time", lambda: there() + 601)  # the counters go by the machine's own clock
@@ -52,7 +52,7 @@ def test_a_flood_in_the_next_window_is_recorded_again(wire, rows, monkeypatch):
     assert told(rows) == [("starts", "127.0.0.1")] * 2
 
 
-def test_a_link_opened_again_and_again_elsewhere_leaves_one_event_for_each_address(wire, people, mail_to, rows):
+def test_link_repeatedly_opened_in_other_browsers_is_audited_once_per_ip_address(wire, people, mail_to, rows):
     link = link_of(wire, people, mail_to)
     for address in ("192.0.2.7", "192.0.2.8"):
         for _ in range(20):
@@ -60,7 +60,7 @@ def test_a_link_opened_again_and_again_elsewhere_leaves_one_event_for_each_addre
     assert [event.address for event in rows(Event, name="link.opened_unbound")] == ["192.0.2.7", "192.0.2.8"]
 
 
-def test_a_link_that_is_over_leaves_one_too(wire, people, mail_to, rows, clock):
+def test_repeated_opening_of_a_used_or_expired_link_is_audited_once_per_reason(wire, people, mail_to, rows, clock):
     link = link_of(wire, people, mail_to)
     wire.get(link)
     for _ in range(20):
