@@ -82,7 +82,7 @@ def asked(wire, ada, mail_to) -> Request:
     return Request(wire, phone, answer, link)
 
 
-def test_the_right_characters_sign_in_the_browser_that_asked(asked, ada):
+def test_correct_characters_sign_in_the_requesting_browser(asked, ada):
     assert asked.state == "waiting"
     assert asked.approve().ok
     assert asked.state == "approved"
@@ -93,7 +93,7 @@ def test_the_right_characters_sign_in_the_browser_that_asked(asked, ada):
     assert asked.state == "spent"
 
 
-def test_the_browser_that_approves_gets_no_session(asked, rows):
+def test_approving_browser_gets_no_session(asked, rows):
     asked.phone.get(asked.link)
     asked.approve()
     assert asked.phone.signed_in_as() is None
@@ -103,7 +103,7 @@ def test_the_browser_that_approves_gets_no_session(asked, rows):
     assert "latchkey_session" not in asked.phone.cookies
 
 
-def test_a_browser_goes_where_it_was_going(browser_wire, ada, mail_to):
+def test_approved_sign_in_redirects_to_next(browser_wire, ada, mail_to):
     shown = browser_wire.post(SEND, identity=ada.email, chosen_method="email", next="/us-setup")
     link = link_in(mail_to(ada.email), LINK).removeprefix("http://localhost")
     request = Request(browser_wire, browser_wire.elsewhere(), shown, link)
@@ -111,7 +111,7 @@ def test_a_browser_goes_where_it_was_going(browser_wire, ada, mail_to):
     assert request.go_on(challenge=shown.page.value("challenge")).location == "/us-setup"
 
 
-def test_the_page_elsewhere_says_who_asked_and_shows_neither_code_nor_characters(asked, smtp):
+def test_approval_page_shows_requester_but_neither_code_nor_characters(asked, smtp):
     if asked.asked.language == "json":
         assert asked.phone.get(asked.link).json.keys() == {"state", "csrf_token"}
         return
@@ -124,7 +124,7 @@ def test_the_page_elsewhere_says_who_asked_and_shows_neither_code_nor_characters
     assert asked.approve().page.heading == "Approved. Go back to Firefox on Linux"
 
 
-def test_the_characters_are_in_no_mail_and_nowhere_at_rest(asked, smtp, database):
+def test_confirmation_characters_are_in_neither_email_nor_database(asked, smtp, database):
     asked.approve()
     kept = [repr(database.query(f'SELECT * FROM "{table}"')) for table in database._tables]
     said = [smtp.mails[0].text, smtp.mails[0].html, *kept]
@@ -133,12 +133,12 @@ def test_the_characters_are_in_no_mail_and_nowhere_at_rest(asked, smtp, database
 
 
 @pytest.mark.parametrize("write", [str.lower, " ".join, lambda text: f"  {text}\t"])
-def test_case_and_blanks_are_forgiven(asked, write):
+def test_confirmation_characters_ignore_case_and_whitespace(asked, write):
     assert asked.type(write(asked.characters)).ok
 
 
 @pytest.mark.parametrize("typed", ["", "   ", None])
-def test_an_empty_box_is_no_try(asked, typed, rows):
+def test_empty_characters_do_not_count_as_an_attempt(asked, typed, rows):
     for _ in range(3):
         answer = asked.type(typed)
         assert (answer.status, answer.codes) == (400, ["link_elsewhere"])
@@ -146,7 +146,7 @@ def test_an_empty_box_is_no_try(asked, typed, rows):
     assert asked.approve().ok
 
 
-def test_one_wrong_try_is_forgiven(asked, rows):
+def test_approval_succeeds_after_one_wrong_attempt(asked, rows):
     answer = asked.type(other_characters(asked.characters))
     assert (answer.status, answer.codes) == (400, ["link_characters_wrong"])
     assert asked.state == "waiting"
@@ -154,7 +154,7 @@ def test_one_wrong_try_is_forgiven(asked, rows):
     assert rows(Challenge)[0].carry_tries == 2
 
 
-def test_two_wrong_tries_end_the_request_and_both_screens_say_so(asked, rows):
+def test_second_wrong_attempt_refuses_the_request_on_both_devices(asked, rows):
     asked.type(other_characters(asked.characters))
     answer = asked.type(other_characters(asked.characters))
     assert (answer.status, answer.codes) == (400, ["link_refused"])
@@ -164,7 +164,7 @@ def test_two_wrong_tries_end_the_request_and_both_screens_say_so(asked, rows):
     assert rows(AuthSession) == []
 
 
-def test_a_request_that_was_refused_takes_its_code_with_it(asked, smtp, ada):
+def test_code_of_a_refused_request_is_rejected(asked, smtp, ada):
     from tests.sinks import code_in
 
     for _ in range(2):
@@ -174,32 +174,32 @@ def test_a_request_that_was_refused_takes_its_code_with_it(asked, smtp, ada):
 
 @pytest.mark.parametrize("typed", ["0OI", "АВС", "x" * 5000, "ABCDEF", "A", "\ud800"])
 @pytest.mark.one_database
-def test_anything_else_is_just_wrong_and_no_try(asked, typed, rows):
+def test_impossible_characters_are_rejected_without_counting_an_attempt(asked, typed, rows):
     answer = asked.type(typed.encode("utf-8", "replace").decode())
     assert (answer.status, answer.codes) == (400, ["link_characters_wrong"])
     assert rows(Challenge)[0].carry_tries == 0
 
 
-def test_who_asked_may_go_on_only_when_it_is_approved(asked):
+def test_continue_before_approval_is_rejected(asked):
     answer = asked.go_on()
     assert (answer.status, answer.codes) == (400, ["link_not_approved"])
     assert asked.asked.signed_in_as() is None
 
 
-def test_a_browser_that_is_too_early_sees_its_page_again(browser_wire, ada, mail_to):
+def test_continue_before_approval_shows_the_code_page_again(browser_wire, ada, mail_to):
     shown = browser_wire.post(SEND, identity=ada.email, chosen_method="email")
     answer = browser_wire.post(GO_ON, identity=ada.email, challenge=shown.page.value("challenge"))
     assert answer.page.heading == "Check your email"
     assert characters_in(answer) == characters_in(shown) != ""
 
 
-def test_a_wrong_code_keeps_the_characters_on_the_page(browser_wire, ada):
+def test_wrong_code_keeps_the_characters_on_the_page(browser_wire, ada):
     shown = browser_wire.post(SEND, identity=ada.email, chosen_method="email")
     again = browser_wire.post("/us-signin", identity=ada.email, chosen_method="email", passcode="00000000")
     assert characters_in(again) == characters_in(shown) != ""
 
 
-def test_it_goes_on_once(asked, rows):
+def test_approved_request_can_be_continued_only_once(asked, rows):
     asked.approve()
     assert asked.go_on().ok
     asked.asked.post("/logout")
@@ -209,13 +209,13 @@ def test_it_goes_on_once(asked, rows):
     assert len(rows(AuthSession)) == 1
 
 
-def test_approving_twice_is_approving_once(asked, rows):
+def test_approval_is_idempotent(asked, rows):
     assert asked.approve().ok
     assert asked.approve().ok
     assert [event.name for event in rows(Event)].count("link.approved") == 1
 
 
-def test_the_code_and_the_link_here_still_work_after_an_approval(asked, ada):
+def test_link_in_the_requesting_browser_still_works_after_an_approval(asked, ada):
     asked.approve()
     assert asked.asked.get(asked.link).location == "/us-setup"
     assert asked.asked.signed_in_as() == ada.email
@@ -223,7 +223,7 @@ def test_the_code_and_the_link_here_still_work_after_an_approval(asked, ada):
     assert not asked.go_on().ok
 
 
-def test_an_approval_is_worth_nothing_once_the_time_is_over(asked, clock):
+def test_approved_request_expires(asked, clock):
     asked.approve()
     clock.shift(601)
     assert asked.state == "expired"
@@ -231,19 +231,19 @@ def test_an_approval_is_worth_nothing_once_the_time_is_over(asked, clock):
     assert (answer.status, answer.codes) == (400, ["link_expired"])
 
 
-def test_an_old_link_is_not_approved(asked, clock, rows):
+def test_expired_link_cannot_be_approved(asked, clock, rows):
     clock.shift(601)
     assert asked.approve().codes == ["link_expired"]
     assert rows(Challenge)[0].carry_tries == 0
 
 
-def test_a_used_link_is_not_approved(asked, rows):
+def test_used_link_cannot_be_approved(asked, rows):
     asked.asked.get(asked.link)
     assert asked.approve().codes == ["generic_authn_failed"]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_disabled_account_goes_nowhere(app, asked, when):
+def test_disabled_account_can_neither_approve_nor_continue(app, asked, when):
     if when == "after":
         asked.approve()
     app.test_cli_runner().invoke(args=["users", "disable", "ada@example.com"])
@@ -253,7 +253,7 @@ def test_a_disabled_account_goes_nowhere(app, asked, when):
     assert asked.asked.signed_in_as() is None
 
 
-def test_another_browser_learns_nothing_and_goes_nowhere(asked, wire):
+def test_other_browser_can_neither_see_status_nor_continue(asked, wire):
     asked.approve()
     other = wire.elsewhere()
     assert other.get(STATUS).json == {"state": "expired"}
@@ -267,12 +267,12 @@ def test_another_browser_learns_nothing_and_goes_nowhere(asked, wire):
 
 @pytest.mark.parametrize("name", ["x", "%00", "0" * 32, "0" * 4000, "%ed%a0%80", "1.2"])
 @pytest.mark.one_database
-def test_a_name_that_nobody_was_given_reads_as_expired(asked, name):
+def test_status_of_an_unknown_challenge_is_expired(asked, name):
     answer = asked.asked.get(f"{STATUS}?challenge={name}")
     assert (answer.status, answer.json) == (200, {"state": "expired"})
 
 
-def test_asking_how_it_stands_changes_nothing_and_takes_one_statement(asked, rows, statements):
+def test_status_is_read_only_and_takes_one_statement(asked, rows, statements):
     before = [row.__dict__ | {"_sa_instance_state": None} for row in rows(Challenge)], len(rows(Event))
     where = f"{STATUS}?challenge={asked.challenge}"
     with statements() as seen:
@@ -283,7 +283,7 @@ def test_asking_how_it_stands_changes_nothing_and_takes_one_statement(asked, row
     assert ([row.__dict__ | {"_sa_instance_state": None} for row in rows(Challenge)], len(rows(Event))) == before
 
 
-def test_a_program_without_cookies_goes_on_by_its_challenge(program, ada, mail_to, json_wire):
+def test_api_client_without_cookies_continues_with_its_challenge(program, ada, mail_to, json_wire):
     given = program.post(SEND, identity=ada.email, chosen_method="email").json
     token = parse_qs(urlsplit(link_in(mail_to(ada.email), LINK)).query)["token"][0]
     where = f"{STATUS}?challenge={given['challenge']}"
@@ -296,7 +296,7 @@ def test_a_program_without_cookies_goes_on_by_its_challenge(program, ada, mail_t
     assert program.get(where).json == {"state": "spent"}
 
 
-def test_nobody_waits_like_somebody(wire, ada):
+def test_status_and_continue_do_not_reveal_whether_an_account_exists(wire, ada):
     answers = []
     for who in (ada.email, "nobody@example.com"):
         browser = wire.elsewhere()
@@ -307,14 +307,14 @@ def test_nobody_waits_like_somebody(wire, ada):
     assert answers[0] == answers[1] == ({"state": "waiting"}, ["link_not_approved"])
 
 
-def test_a_text_message_has_no_characters(wire, people):
+def test_sms_code_request_has_no_confirmation_characters(wire, people):
     people.open(email="eve@example.com", phone="+16502530001", methods=["sms"])
     answer = wire.post(SEND, identity="eve@example.com", chosen_method="sms")
     assert characters_in(answer) == ""
     assert wire.language == "form" or "link_characters" not in answer.json
 
 
-def test_a_resend_shows_the_same_characters(wire, asked, ada, clock):
+def test_resend_shows_the_same_characters(wire, asked, ada, clock):
     clock.shift(31)
     again = wire.post(SEND, identity=ada.email, chosen_method="email")
     assert characters_in(again) == asked.characters
@@ -322,7 +322,7 @@ def test_a_resend_shows_the_same_characters(wire, asked, ada, clock):
 
 @pytest.mark.parametrize("path", [LINK, GO_ON])
 @pytest.mark.parametrize("language", ["form"])  # JSON needs none
-def test_both_are_protected_against_forgery(asked, path, rows):
+def test_approve_and_continue_require_a_csrf_token(asked, path, rows):
     asked.approve() if path == GO_ON else None
     answer = asked.asked.post(path, csrf=None, token=asked.token, characters=asked.characters)
     assert (answer.status, answer.codes) == (400, ["csrf_token_missing"])
@@ -330,7 +330,7 @@ def test_both_are_protected_against_forgery(asked, path, rows):
     assert (rows(Challenge)[0].approved_at is None) == (path == LINK)
 
 
-def test_somebody_signed_in_on_the_phone_can_approve_there(asked, people, sign_in):
+def test_approving_device_may_be_signed_in_to_another_account(asked, people, sign_in):
     eve = people.open(email="eve@example.com")
     sign_in(eve.email, by=asked.phone)
     assert asked.phone.get(asked.link).status == 200
@@ -340,7 +340,7 @@ def test_somebody_signed_in_on_the_phone_can_approve_there(asked, people, sign_i
 
 
 @pytest.mark.settings(redirect_behavior="spa", post_login_url="https://front.example/in")
-def test_a_front_end_does_the_same_by_json(json_wire, ada, mail_to):
+def test_spa_can_continue_an_approved_request_with_json(json_wire, ada, mail_to):
     shown = json_wire.post(SEND, identity=ada.email, chosen_method="email")
     link = link_in(mail_to(ada.email), LINK).removeprefix("http://localhost")
     phone = Wire(json_wire.app, "form")
@@ -350,7 +350,7 @@ def test_a_front_end_does_the_same_by_json(json_wire, ada, mail_to):
     assert request.go_on().json["user"]["id"]
 
 
-def test_each_step_is_in_the_audit_log(asked, rows):
+def test_link_opening_wrong_characters_and_approval_are_audited(asked, rows):
     asked.phone.get(asked.link)
     asked.type(other_characters(asked.characters))
     asked.approve()
@@ -361,7 +361,7 @@ def test_each_step_is_in_the_audit_log(asked, rows):
 
 
 @pytest.mark.settings(limits=False)
-def test_of_eight_that_go_on_at_once_one_is_signed_in(asked, rows):
+def test_concurrent_continue_requests_create_one_session(asked, rows):
     asked.approve()
     clients = [asked.asked.elsewhere() for _ in range(8)]
     for client in clients:
@@ -383,7 +383,7 @@ AGENTS = {
 
 
 @pytest.mark.parametrize(("there", "is_open"), [("in its mail app", True), ("desk", False)])
-def test_the_page_says_first_to_enter_the_code_where_one_started(browser_wire, ada, link_for, there, is_open):
+def test_approval_page_suggests_entering_the_code_before_approving(browser_wire, ada, link_for, there, is_open):
     asked = browser_wire.elsewhere(agent=AGENTS["android"])
     link = link_for(ada.email, by=asked)
     page = browser_wire.elsewhere(agent=AGENTS[there]).get(link)
@@ -394,14 +394,14 @@ def test_the_page_says_first_to_enter_the_code_where_one_started(browser_wire, a
     assert "http://localhost" + link.replace("&", "&amp;") in told, "to be opened in the browser where one started"
 
 
-def test_the_link_copied_into_the_browser_that_asked_signs_in(browser_wire, ada, link_for):
+def test_link_copied_into_the_requesting_browser_signs_in(browser_wire, ada, link_for):
     link = link_for(ada.email, by=browser_wire)
     shown = re.search(r"(/us-verify-link\?token=[^<]+)</li>", browser_wire.elsewhere().get(link).text)
     assert browser_wire.get(shown[1]).status == 302
     assert browser_wire.signed_in_as() == ada.email
 
 
-def test_tries_at_the_characters_and_the_approval_are_counted_by_the_database(asked, app, rows):
+def test_character_attempts_and_approval_are_limited_atomically_in_the_database(asked, app, rows):
     """Whatever the request does next: no try beyond the budget, none after the approval, and one approval."""
     from app.challenges import approvals
     from app.extensions import db
@@ -415,7 +415,7 @@ def test_tries_at_the_characters_and_the_approval_are_counted_by_the_database(as
     assert rows(Challenge)[0].carry_tries == 2
 
 
-def test_what_is_approved_is_guessed_at_no_more(asked, app, rows):
+def test_approved_request_accepts_no_further_character_attempts(asked, app, rows):
     from app.challenges import approvals
 
     assert asked.approve().ok

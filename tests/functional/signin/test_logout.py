@@ -7,26 +7,26 @@ import pytest
 from app.audit import Event
 
 
-def test_a_program_gets_an_empty_answer(json_wire, ada, sign_in):
+def test_json_logout_returns_an_empty_response(json_wire, ada, sign_in):
     answer = sign_in(ada.email, by=json_wire).post("/logout")
     assert answer.response.get_json() == {"meta": {"code": 200}, "response": {}}
     assert json_wire.signed_in_as() is None
 
 
-def test_a_browser_is_sent_to_the_first_page(browser_wire, ada, sign_in):
+def test_browser_logout_redirects_to_home_with_a_notice(browser_wire, ada, sign_in):
     answer = sign_in(ada.email, by=browser_wire).post("/logout")
     assert (answer.status, answer.location) == (302, "/")
     assert browser_wire.signed_in_as() is None
     assert browser_wire.follow(browser_wire.follow(answer)).page.notices[0][0] == "success"
 
 
-def test_signing_out_is_noted_and_clears_what_the_browser_kept(wire, ada, sign_in, rows):
+def test_logout_is_audited_and_clears_site_data(wire, ada, sign_in, rows):
     answer = sign_in(ada.email).post("/logout")
     assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
     assert [event.user_id for event in rows(Event, name="session.ended")] == [ada.id]
 
 
-def test_a_button_that_is_pressed_twice_leads_to_the_same_page(browser_wire, ada, sign_in, rows):
+def test_repeated_browser_logout_is_idempotent(browser_wire, ada, sign_in, rows):
     sign_in(ada.email, by=browser_wire)
     token, cookie = browser_wire.fetch_csrf(), browser_wire.client.get_cookie("latchkey_session").value
     for _ in range(2):
@@ -37,7 +37,7 @@ def test_a_button_that_is_pressed_twice_leads_to_the_same_page(browser_wire, ada
     assert browser_wire.post("/logout", csrf=token, headers={"Origin": "https://evil.example"}).status == 400
 
 
-def test_nobody_may_sign_out_too(wire, rows):
+def test_logout_without_a_session_succeeds_and_is_not_audited(wire, rows):
     answer = wire.post("/logout")
     assert answer.status == (302 if wire.language == "form" else 200)
     assert rows(Event, name="session.ended") == []
@@ -45,7 +45,7 @@ def test_nobody_may_sign_out_too(wire, rows):
 
 @pytest.mark.parametrize(("carrier", "location"), [("field", "/us-signin"), ("query", "/us-signin")])
 @pytest.mark.one_database
-def test_next_is_gone_to(browser_wire, ada, sign_in, carrier, location):
+def test_logout_redirects_to_next(browser_wire, ada, sign_in, carrier, location):
     sign_in(ada.email, by=browser_wire)
     path = "/logout?next=/us-signin" if carrier == "query" else "/logout"
     fields = {"next": "/us-signin"} if carrier == "field" else {}
@@ -54,7 +54,7 @@ def test_next_is_gone_to(browser_wire, ada, sign_in, carrier, location):
 
 @pytest.mark.parametrize("target", ["https://evil.example", "//evil.example", "/\\evil.example"])
 @pytest.mark.one_database
-def test_next_never_leads_away(wire, ada, sign_in, target):
+def test_logout_ignores_next_on_a_foreign_host(wire, ada, sign_in, target):
     sign_in(ada.email)
     answer = wire.post("/logout", next=target)
     assert (answer.ok, answer.location or "/") == (True, "/")
@@ -63,13 +63,13 @@ def test_next_never_leads_away(wire, ada, sign_in, target):
 
 
 @pytest.mark.settings(post_logout_url="/us-signin")
-def test_the_operator_may_choose_the_page(browser_wire, ada, sign_in):
+def test_post_logout_url_setting_sets_the_redirect(browser_wire, ada, sign_in):
     assert sign_in(ada.email, by=browser_wire).post("/logout").location == "/us-signin"
 
 
 @pytest.mark.parametrize("csrf", [None, "", "nonsense", "AAAAAAAAAAAAAAAAAAAA"])
 @pytest.mark.one_database
-def test_nobody_is_signed_out_by_another_site(wire, ada, sign_in, csrf):
+def test_logout_without_valid_csrf_token_is_rejected(wire, ada, sign_in, csrf):
     sign_in(ada.email)
     answer = wire.post("/logout", csrf=csrf)
     assert answer.status == 400
@@ -78,7 +78,7 @@ def test_nobody_is_signed_out_by_another_site(wire, ada, sign_in, csrf):
 
 
 @pytest.mark.parametrize("language", ["form"])  # JSON needs none
-def test_the_csrf_token_of_an_ended_session_is_worth_nothing(wire, ada, sign_in):
+def test_csrf_token_of_an_ended_session_is_rejected(wire, ada, sign_in):
     sign_in(ada.email)
     token = wire.fetch_csrf()
     wire.post("/logout", csrf=token)
@@ -87,7 +87,7 @@ def test_the_csrf_token_of_an_ended_session_is_worth_nothing(wire, ada, sign_in)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_no_get_signs_out(wire, ada, sign_in, method):
+def test_get_and_head_do_not_log_out(wire, ada, sign_in, method):
     sign_in(ada.email)
     assert wire.send(method, "/logout").status == (405 if wire.language == "json" else 302)
     assert wire.signed_in_as() == ada.email

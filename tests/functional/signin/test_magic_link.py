@@ -33,13 +33,13 @@ def token_of(link: str) -> str:
     return parse_qs(urlsplit(link).query)["token"][0]
 
 
-def test_the_link_signs_in_the_browser_that_asked(wire, ada, link_for):
+def test_link_signs_in_the_requesting_browser(wire, ada, link_for):
     answer = wire.get(link_for(ada.email))
     assert (answer.status, answer.location) == (302, "/")
     assert wire.signed_in_as() == ada.email
 
 
-def test_a_link_keeps_out_of_referrers_and_caches(wire, ada, link_for):
+def test_link_responses_send_no_referrer_and_no_store(wire, ada, link_for):
     link = link_for(ada.email)
     for answer in (wire.elsewhere().get(link), wire.get(link), wire.elsewhere().get(link)):
         assert answer.headers["Referrer-Policy"] == "no-referrer"
@@ -47,27 +47,27 @@ def test_a_link_keeps_out_of_referrers_and_caches(wire, ada, link_for):
         assert token_of(link) not in (answer.location or "")
 
 
-def test_a_browser_is_told_that_it_is_signed_in(browser_wire, ada, link_for):
+def test_browser_sees_a_success_notice_after_link_sign_in(browser_wire, ada, link_for):
     answer = browser_wire.get(link_for(ada.email, by=browser_wire))
     assert browser_wire.follow(answer).page.notices[0][0] == "success"
 
 
 @pytest.mark.parametrize("target", ["/us-setup?a=b", "http://localhost/us-setup?a=b"])
-def test_a_link_leads_where_the_person_was_going(wire, ada, link_for, target):
+def test_link_redirects_to_next_of_the_code_request(wire, ada, link_for, target):
     assert wire.get(link_for(ada.email, next=target)).location == "/us-setup?a=b"
 
 
-def test_a_next_beside_the_token_is_honoured(wire, ada, link_for):
+def test_next_parameter_in_the_link_is_followed(wire, ada, link_for):
     assert wire.get(link_for(ada.email) + "&next=/us-setup").location == "/us-setup"
 
 
 @pytest.mark.parametrize("target", ["https://evil.example", "//evil.example", "/%5Cevil.example", "/%09/evil.example"])
 @pytest.mark.one_database
-def test_a_next_that_leads_away_is_not_followed(wire, ada, link_for, target):
+def test_next_parameter_with_a_foreign_host_is_ignored(wire, ada, link_for, target):
     assert wire.get(link_for(ada.email) + f"&next={target}").location == "/"
 
 
-def test_a_link_signs_in_once(wire, ada, link_for, rows):
+def test_link_works_only_once(wire, ada, link_for, rows):
     link = link_for(ada.email)
     wire.get(link)
     wire.post("/logout")
@@ -77,25 +77,25 @@ def test_a_link_signs_in_once(wire, ada, link_for, rows):
     assert len(rows(AuthSession)) == 1
 
 
-def test_a_browser_is_told_why_a_link_did_nothing(browser_wire, ada):
+def test_invalid_link_shows_an_error_in_the_browser(browser_wire, ada):
     answer = browser_wire.get(f"{LINK}?token=nonsense")
     assert browser_wire.follow(answer).codes == ["invalid_code"]
 
 
 @pytest.mark.settings(generic_responses=False)
-def test_the_explicit_mode_calls_a_wrong_link_wrong(browser_wire):
+def test_explicit_mode_reports_an_invalid_link_as_invalid_code(browser_wire):
     answer = browser_wire.get(f"{LINK}?token=nonsense")
     assert browser_wire.follow(answer).codes == ["invalid_code"]
 
 
-def test_using_the_link_uses_up_its_code(wire, ada, code_for, smtp):
+def test_using_the_link_invalidates_its_code(wire, ada, code_for, smtp):
     code = code_for(ada.email)
     wire.get(link_in(smtp.mails[0]).removeprefix("http://localhost"))
     wire.post("/logout")
     assert not wire.post("/us-signin", identity=ada.email, passcode=code).ok
 
 
-def test_using_the_code_uses_up_its_link(wire, ada, code_for, smtp):
+def test_using_the_code_invalidates_its_link(wire, ada, code_for, smtp):
     code = code_for(ada.email)
     link = link_in(smtp.mails[0]).removeprefix("http://localhost")
     wire.post("/us-signin", identity=ada.email, passcode=code)
@@ -105,7 +105,7 @@ def test_using_the_code_uses_up_its_link(wire, ada, code_for, smtp):
 
 
 @pytest.mark.parametrize(("age", "works"), [(598, True), (601, False)])
-def test_a_link_lives_ten_minutes(wire, ada, link_for, clock, age, works):
+def test_link_expires_after_ten_minutes(wire, ada, link_for, clock, age, works):
     link = link_for(ada.email)
     clock.shift(age)
     answer = wire.get(link)
@@ -113,13 +113,13 @@ def test_a_link_lives_ten_minutes(wire, ada, link_for, clock, age, works):
     assert wire.signed_in_as() == (ada.email if works else None)
 
 
-def test_an_expired_link_says_so(browser_wire, ada, link_for, clock):
+def test_expired_link_reports_link_expired(browser_wire, ada, link_for, clock):
     link = link_for(ada.email, by=browser_wire)
     clock.shift(601)
     assert browser_wire.follow(browser_wire.get(link)).codes == ["link_expired"]
 
 
-def test_elsewhere_a_link_shows_who_asked_and_changes_nothing(wire, ada, link_for, rows):
+def test_opening_the_link_in_another_browser_changes_nothing(wire, ada, link_for, rows):
     link = link_for(ada.email)
     before = rows(Challenge)[0].__dict__ | {"_sa_instance_state": None}, len(rows(Event)) + 1
     other = wire.elsewhere(agent="Mozilla/5.0 (iPhone) Safari/605", address="192.0.2.9")
@@ -131,7 +131,7 @@ def test_elsewhere_a_link_shows_who_asked_and_changes_nothing(wire, ada, link_fo
     assert wire.get(link).location == "/"
 
 
-def test_elsewhere_the_page_says_which_browser_asked_and_not_for_whom(browser_wire, ada, link_for):
+def test_approval_page_names_the_requesting_browser_but_not_the_account(browser_wire, ada, link_for):
     link = link_for(ada.email, by=browser_wire)
     answer = browser_wire.elsewhere().get(link)
     assert "Firefox on Linux" in answer.text
@@ -139,7 +139,7 @@ def test_elsewhere_the_page_says_which_browser_asked_and_not_for_whom(browser_wi
     assert "127.0.0.1" in answer.text
 
 
-def test_a_link_opened_by_scanners_still_works(wire, ada, link_for):
+def test_link_opened_by_scanners_still_works(wire, ada, link_for):
     link = link_for(ada.email)
     for number in range(20):
         scanner = wire.elsewhere(agent=f"Scanner/{number}", address=f"198.51.100.{number}")
@@ -150,7 +150,7 @@ def test_a_link_opened_by_scanners_still_works(wire, ada, link_for):
     assert wire.signed_in_as() == ada.email
 
 
-def test_elsewhere_pressing_the_button_does_nothing(wire, ada, link_for):
+def test_posting_the_token_from_another_browser_is_rejected(wire, ada, link_for):
     link = link_for(ada.email)
     other = wire.elsewhere()
     other.get(link)
@@ -161,7 +161,7 @@ def test_elsewhere_pressing_the_button_does_nothing(wire, ada, link_for):
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
-def test_other_methods_do_nothing_in_the_browser_that_asked(wire, ada, link_for, method, rows):
+def test_head_and_options_do_not_consume_the_link(wire, ada, link_for, method, rows):
     link = link_for(ada.email)
     wire.send(method, link)
     assert wire.signed_in_as() is None
@@ -171,7 +171,7 @@ def test_other_methods_do_nothing_in_the_browser_that_asked(wire, ada, link_for,
 
 @pytest.mark.parametrize("headers", AHEAD, ids=str)
 @pytest.mark.one_database
-def test_a_browser_that_looks_ahead_is_not_signed_in(wire, ada, link_for, headers):
+def test_prefetch_does_not_consume_the_link(wire, ada, link_for, headers):
     link = link_for(ada.email)
     assert wire.get(link, headers=headers).status == 200
     assert wire.signed_in_as() is None
@@ -179,7 +179,7 @@ def test_a_browser_that_looks_ahead_is_not_signed_in(wire, ada, link_for, header
     assert wire.signed_in_as() == ada.email
 
 
-def test_the_button_works_in_the_browser_that_asked(browser_wire, ada, link_for):
+def test_sign_in_button_works_after_a_prefetch(browser_wire, ada, link_for):
     link = link_for(ada.email, by=browser_wire, next="/us-setup")
     page = browser_wire.get(link, headers={"Sec-Purpose": "prefetch"}).page
     answer = browser_wire.post(LINK, token=page.value("token"))
@@ -187,7 +187,7 @@ def test_the_button_works_in_the_browser_that_asked(browser_wire, ada, link_for)
     assert browser_wire.signed_in_as() == ada.email
 
 
-def test_a_program_with_cookies_posts_the_token(json_wire, ada, link_for):
+def test_json_client_with_cookies_signs_in_by_posting_the_token(json_wire, ada, link_for):
     link = link_for(ada.email, by=json_wire)
     answer = json_wire.post(f"{LINK}?include_auth_token", token=token_of(link))
     assert answer.status == 200
@@ -196,14 +196,14 @@ def test_a_program_with_cookies_posts_the_token(json_wire, ada, link_for):
 
 
 @pytest.mark.parametrize("language", ["form"])  # JSON needs none
-def test_the_button_is_protected_against_forgery(wire, ada, link_for):
+def test_posting_the_link_token_requires_a_csrf_token(wire, ada, link_for):
     link = link_for(ada.email)
     answer = wire.post(LINK, csrf=None, token=token_of(link))
     assert (answer.status, answer.codes) == (400, ["csrf_token_missing"])
     assert wire.signed_in_as() is None
 
 
-def test_a_strangers_link_signs_nobody_in_to_their_account(wire, people, link_for):
+def test_link_requested_by_another_browser_does_not_sign_in_the_victim(wire, people, link_for):
     eve = people.open(email="eve@example.com")
     link = link_for(eve.email, by=wire.elsewhere())
     wire.fetch_csrf()
@@ -212,7 +212,7 @@ def test_a_strangers_link_signs_nobody_in_to_their_account(wire, people, link_fo
     assert wire.signed_in_as() is None
 
 
-def test_a_strangers_link_signs_nobody_out(wire, ada, people, sign_in, link_for):
+def test_link_requested_by_another_browser_keeps_the_existing_session(wire, ada, people, sign_in, link_for):
     eve = people.open(email="eve@example.com")
     link = link_for(eve.email, by=wire.elsewhere())
     sign_in(ada.email)
@@ -220,7 +220,7 @@ def test_a_strangers_link_signs_nobody_out(wire, ada, people, sign_in, link_for)
     assert wire.signed_in_as() == ada.email
 
 
-def test_the_link_of_a_disabled_account_does_nothing(app, wire, ada, link_for):
+def test_link_of_a_disabled_account_is_rejected(app, wire, ada, link_for):
     link = link_for(ada.email)
     app.test_cli_runner().invoke(args=["users", "disable", ada.email])
     assert wire.get(link).location == "/us-signin"
@@ -228,7 +228,7 @@ def test_the_link_of_a_disabled_account_does_nothing(app, wire, ada, link_for):
 
 
 @pytest.mark.one_database
-def test_a_changed_or_cut_link_does_nothing(browser_wire, ada, link_for):
+def test_altered_or_truncated_link_token_is_rejected(browser_wire, ada, link_for):
     link = link_for(ada.email, by=browser_wire)
     path, token = link.split("=", 1)
     changed = [token[:i] + ("A" if token[i] != "A" else "B") + token[i + 1 :] for i in range(len(token))]
@@ -244,7 +244,7 @@ def test_a_changed_or_cut_link_does_nothing(browser_wire, ada, link_for):
     assert browser_wire.get(link).location == "/"
 
 
-def test_a_link_has_no_identity_and_no_digits_of_the_code(ada, wire, code_for, smtp):
+def test_link_contains_neither_identity_nor_code(ada, wire, code_for, smtp):
     code = code_for(ada.email)
     link = link_in(smtp.mails[0])
     assert "@" not in link
@@ -254,7 +254,7 @@ def test_a_link_has_no_identity_and_no_digits_of_the_code(ada, wire, code_for, s
 
 
 @pytest.mark.settings(limits=False)
-def test_of_eight_clicks_at_once_one_signs_in(browser_wire, ada, link_for, rows):
+def test_concurrent_link_clicks_create_one_session(browser_wire, ada, link_for, rows):
     link = link_for(ada.email, by=browser_wire)
     clients = [browser_wire.elsewhere() for _ in range(8)]
     for client in clients:
@@ -266,7 +266,7 @@ def test_of_eight_clicks_at_once_one_signs_in(browser_wire, ada, link_for, rows)
 
 
 @spa
-def test_a_front_end_is_told_who_signed_in(wire, ada, link_for):
+def test_spa_redirect_carries_the_identity_of_the_user(wire, ada, link_for):
     answer = wire.get(link_for(ada.email) + "&next=/us-setup")
     where = urlsplit(answer.location)
     assert (answer.status, where.netloc, where.path) == (302, "front.example", "/in")
@@ -276,7 +276,7 @@ def test_a_front_end_is_told_who_signed_in(wire, ada, link_for):
 
 @spa
 @pytest.mark.parametrize("case", ["missing", "nonsense", "spent", "expired", "disabled"])
-def test_a_front_end_is_told_what_went_wrong_and_no_address(app, wire, ada, link_for, clock, case):
+def test_spa_error_redirect_carries_the_error_but_no_identity(app, wire, ada, link_for, clock, case):
     link = {"missing": LINK, "nonsense": f"{LINK}?token=x.y.z"}.get(case) or link_for(ada.email)
     if case == "spent":
         wire.get(link)
@@ -292,7 +292,7 @@ def test_a_front_end_is_told_what_went_wrong_and_no_address(app, wire, ada, link
 
 
 @spa
-def test_elsewhere_a_front_end_is_not_troubled(wire, ada, link_for):
+def test_link_opened_in_another_browser_does_not_redirect_to_the_spa(wire, ada, link_for):
     assert wire.elsewhere().get(link_for(ada.email)).status == 200
 
 
@@ -302,7 +302,7 @@ def starts_over_at(page: str) -> str:
 
 
 @pytest.mark.one_database
-def test_used_link_leads_to_a_start_that_knows_where_the_person_was_going(browser_wire, ada, link_for):
+def test_used_link_redirects_to_a_sign_in_page_that_keeps_next(browser_wire, ada, link_for):
     link = link_for(ada.email, by=browser_wire, next="/us-setup?a=b")
     browser_wire.get(link)
     assert browser_wire.elsewhere().get(link).location == "/us-signin?next=%2Fus-setup%3Fa%3Db"
@@ -311,7 +311,7 @@ def test_used_link_leads_to_a_start_that_knows_where_the_person_was_going(browse
 
 
 @pytest.mark.one_database
-def test_link_opened_elsewhere_offers_a_new_code_that_leads_to_the_same_page(browser_wire, ada, link_for):
+def test_approval_page_offers_to_request_a_new_code_and_keeps_next(browser_wire, ada, link_for):
     link = link_for(ada.email, by=browser_wire, next="/us-setup")
     other = browser_wire.elsewhere()
     assert starts_over_at(other.get(link).text) == "/us-signin?next=%2Fus-setup&new=1"
@@ -319,7 +319,7 @@ def test_link_opened_elsewhere_offers_a_new_code_that_leads_to_the_same_page(bro
 
 
 @pytest.mark.one_database
-def test_page_that_waits_for_the_link_goes_on_to_the_same_page(browser_wire, ada):
+def test_code_page_links_for_starting_over_keep_next(browser_wire, ada):
     shown = browser_wire.follow(
         browser_wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email", next="/us-setup")
     )

@@ -29,14 +29,14 @@ def mail(wire, ada, code_for, smtp):
     return smtp.mails[0]
 
 
-def test_a_mail_goes_to_one_person(mail, ada):
+def test_email_has_exactly_one_recipient(mail, ada):
     assert mail.to == [ada.email]
     assert mail.message.get_all("To") == [ada.email]
     assert mail.message["Cc"] is None
     assert mail.sender == "no-reply@latchkey.test"
 
 
-def test_a_mail_says_the_same_in_text_and_in_html(mail, rows):
+def test_text_and_html_parts_carry_the_same_code_link_and_expiry(mail, rows):
     code, link = code_in(mail), link_in(mail)
     assert mail.message.get_content_type() == "multipart/alternative"
     for part in (mail.text, mail.html):
@@ -45,14 +45,14 @@ def test_a_mail_says_the_same_in_text_and_in_html(mail, rows):
         assert f"until {rows(Challenge)[0].passcode_expires_at:%H:%M} UTC" in part
 
 
-def test_the_subject_has_the_tag_and_not_the_code(mail, rows):
+def test_subject_contains_the_request_tag_but_not_the_code(mail, rows):
     code = code_in(mail)
     assert f"(request {rows(Challenge)[0].tag})" in mail.subject
     assert code not in mail.subject
     assert code[:4] not in mail.subject
 
 
-def test_a_mail_says_who_asked(browser_wire, ada, code_for, smtp):
+def test_email_names_the_requesting_browser_ip_address_and_time(browser_wire, ada, code_for, smtp):
     code_for(ada.email, by=browser_wire)
     assert "\nRequested from\n  Browser: Firefox on Linux\n  Time: " in smtp.mails[0].text
     for part in (smtp.mails[0].text, smtp.mails[0].html):
@@ -61,12 +61,12 @@ def test_a_mail_says_who_asked(browser_wire, ada, code_for, smtp):
         assert "UTC" in part
 
 
-def test_each_code_has_one_link_and_no_other_place_is_named(mail):
+def test_email_links_point_only_to_the_service(mail):
     assert {urlsplit(link).netloc for link in links_in(mail)} == {"localhost"}
 
 
 @pytest.mark.settings(public_url="http://localhost:8443")
-def test_links_come_from_the_settings_whatever_the_request_claims(wire, ada, mail_to):
+def test_email_links_use_public_url_regardless_of_forwarded_headers(wire, ada, mail_to):
     answer = wire.post("/us-signin/send-code", headers=FORGED, identity=ada.email, chosen_method="email")
     assert answer.ok
     mail = mail_to(ada.email)
@@ -79,7 +79,7 @@ def test_links_come_from_the_settings_whatever_the_request_claims(wire, ada, mai
     "host", ["evil.example", "localhost.evil.example", "evil.example:80", "localhost@evil.example", ""]
 )
 @pytest.mark.one_database
-def test_a_foreign_host_is_refused_and_nothing_is_sent(wire, ada, deliver, host):
+def test_foreign_host_header_is_rejected_and_sends_nothing(wire, ada, deliver, host):
     wire.fetch_csrf()
     answer = wire.post("/us-signin/send-code", headers={"Host": host}, identity=ada.email, chosen_method="email")
     assert answer.status == 400
@@ -88,14 +88,14 @@ def test_a_foreign_host_is_refused_and_nothing_is_sent(wire, ada, deliver, host)
 
 @pytest.mark.parametrize("header", ["Origin", "Referer"])
 @pytest.mark.one_database
-def test_a_request_from_another_site_sends_nothing(wire, ada, deliver, header):
+def test_cross_site_send_code_request_is_rejected_and_sends_nothing(wire, ada, deliver, header):
     headers = {header: "https://evil.example/"}
     answer = wire.post("/us-signin/send-code", headers=headers, identity=ada.email, chosen_method="email")
     assert (answer.status, answer.codes) == (400, ["csrf_origin_foreign"])
     assert deliver() == []
 
 
-def test_what_a_browser_calls_itself_is_no_markup_in_a_mail(wire, ada, mail_to):
+def test_user_agent_cannot_inject_links_or_markup_into_the_email(wire, ada, mail_to):
     agent = "<a href=https://evil.example>x</a> https://evil.example\t"
     browser = wire.elsewhere(agent=agent)
     browser.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
@@ -103,7 +103,7 @@ def test_what_a_browser_calls_itself_is_no_markup_in_a_mail(wire, ada, mail_to):
     assert "evil.example" not in mail.text + mail.html
 
 
-def test_a_text_message_ends_with_the_line_that_binds_it_to_the_site(wire, people, text_to):
+def test_sms_ends_with_the_origin_bound_code_line(wire, people, text_to):
     people.open(phone=PHONE)
     wire.post("/us-signin/send-code", identity=PHONE, chosen_method="sms")
     text = text_to(PHONE).text
@@ -112,7 +112,7 @@ def test_a_text_message_ends_with_the_line_that_binds_it_to_the_site(wire, peopl
     assert len(text) <= 160
 
 
-def test_a_text_message_has_no_link_and_a_mail_to_prove_it_again_neither(wire, ada, sign_in, clock, mail_to):
+def test_reauthentication_email_has_a_code_but_no_sign_in_link(wire, ada, sign_in, clock, mail_to):
     sign_in(ada.email)
     wire.post("/us-verify/send-code", chosen_method="email")
     mail = mail_to(ada.email)
@@ -120,14 +120,14 @@ def test_a_text_message_has_no_link_and_a_mail_to_prove_it_again_neither(wire, a
     assert len(code_in(mail)) == 8
 
 
-def test_a_mail_that_comes_too_late_is_not_sent(wire, ada, deliver, smtp, clock):
+def test_expired_code_email_is_not_sent(wire, ada, deliver, smtp, clock):
     wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
     clock.shift(601)
     assert deliver() == []
 
 
 @pytest.mark.parametrize("mode", ["busy", "refuse", "down"])
-def test_trouble_with_the_mail_server_is_nobodys_answer(wire, ada, smtp, mode, deliver):
+def test_mail_server_failure_does_not_affect_the_send_code_response(wire, ada, smtp, mode, deliver):
     smtp.down() if mode == "down" else setattr(smtp, "mode", mode)
     answer = wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
     assert answer.status == (200 if wire.language == "json" else 303)

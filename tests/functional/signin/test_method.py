@@ -15,7 +15,7 @@ PASSWORD = "correct horse battery staple"
 with_password = pytest.mark.settings(methods=["password", "email", "sms", "authenticator"])
 
 
-def test_a_texted_code_signs_in(wire, people, text_to):
+def test_sms_code_signs_in(wire, people, text_to):
     eve = people.open(email="eve@example.com", phone=PHONE)
     assert wire.post("/us-signin/send-code", identity=eve.email, chosen_method="sms").ok
     code = code_in(text_to(PHONE))
@@ -25,7 +25,7 @@ def test_a_texted_code_signs_in(wire, people, text_to):
 
 
 @pytest.mark.parametrize("typed", [PHONE, "(650) 253-0000", "650 253 0000", "６５０２５３００００"])
-def test_a_phone_number_is_an_identity_however_it_is_written(wire, people, text_to, typed):
+def test_phone_number_identity_is_normalized(wire, people, text_to, typed):
     people.open(phone=PHONE)
     wire.post("/us-signin/send-code", identity=typed, chosen_method="sms")
     assert wire.post("/us-signin", identity=PHONE, passcode=code_in(text_to(PHONE))).ok
@@ -33,7 +33,7 @@ def test_a_phone_number_is_an_identity_however_it_is_written(wire, people, text_
 
 
 @pytest.mark.parametrize(("age", "works"), [(298, True), (301, False)])
-def test_a_texted_code_lives_five_minutes(wire, people, text_to, clock, age, works):
+def test_sms_code_expires_after_five_minutes(wire, people, text_to, clock, age, works):
     people.open(phone=PHONE)
     wire.post("/us-signin/send-code", identity=PHONE, chosen_method="sms")
     code = code_in(text_to(PHONE))
@@ -41,7 +41,7 @@ def test_a_texted_code_lives_five_minutes(wire, people, text_to, clock, age, wor
     assert wire.post("/us-signin", identity=PHONE, passcode=code).ok is works
 
 
-def test_a_text_is_sent_again_after_a_minute_with_the_same_code(wire, people, text_to, clock, sms):
+def test_sms_resend_after_a_minute_repeats_the_same_code(wire, people, text_to, clock, sms):
     people.open(phone=PHONE)
     codes = set()
     for wait in (0, 45, 20):
@@ -52,7 +52,7 @@ def test_a_text_is_sent_again_after_a_minute_with_the_same_code(wire, people, te
     assert len(codes) == 1
 
 
-def test_three_texts_an_hour_go_to_one_number(wire, people, deliver, sms):
+def test_sms_codes_are_limited_to_three_per_hour_and_phone_number(wire, people, deliver, sms):
     people.open(phone=PHONE)
     for _ in range(5):
         assert wire.elsewhere().post("/us-signin/send-code", identity=PHONE, chosen_method="sms").ok
@@ -60,19 +60,19 @@ def test_three_texts_an_hour_go_to_one_number(wire, people, deliver, sms):
     assert len(sms.texts) == 3
 
 
-def test_a_username_is_an_identity(wire, people, mail_to):
+def test_username_identity_is_case_insensitive(wire, people, mail_to):
     people.open(email="eve@example.com", username="eve.online")
     wire.post("/us-signin/send-code", identity="Eve.Online", chosen_method="email")
     assert wire.post("/us-signin", identity="EVE.online", passcode=code_in(mail_to("eve@example.com"))).ok
 
 
-def test_a_code_asked_for_by_one_name_answers_under_another(wire, people, mail_to):
+def test_code_requested_by_username_signs_in_by_email(wire, people, mail_to):
     people.open(email="eve@example.com", username="eve.online")
     wire.post("/us-signin/send-code", identity="eve.online", chosen_method="email")
     assert wire.post("/us-signin", identity="eve@example.com", passcode=code_in(mail_to("eve@example.com"))).ok
 
 
-def test_an_app_signs_in_once_with_each_code(wire, people):
+def test_totp_code_cannot_be_reused(wire, people):
     eve = people.open(email="eve@example.com", methods=["authenticator"])
     code = eve.app_code()
     assert wire.post("/us-signin", identity=eve.email, passcode=code).ok
@@ -81,19 +81,19 @@ def test_an_app_signs_in_once_with_each_code(wire, people):
 
 
 @pytest.mark.parametrize(("steps", "works"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)])
-def test_an_app_may_be_one_step_off(wire, people, steps, works):
+def test_totp_accepts_one_time_step_of_clock_drift(wire, people, steps, works):
     eve = people.open(email="eve@example.com", methods=["authenticator"])
     assert wire.post("/us-signin", identity=eve.email, passcode=eve.app_code(steps)).ok is works
 
 
-def test_an_app_code_with_leading_zeros_may_be_a_number(json_wire, people, clock):
+def test_totp_code_with_leading_zeros_may_be_sent_as_a_json_number(json_wire, people, clock):
     eve = people.open(email="eve@example.com", methods=["authenticator"])
     while not eve.app_code().startswith("0"):
         clock.shift(30)
     assert json_wire.post("/us-signin", identity=eve.email, passcode=int(eve.app_code())).ok
 
 
-def test_an_app_secret_moved_to_another_account_opens_nothing(app, wire, people, rows):
+def test_totp_secret_copied_to_another_account_is_rejected(app, wire, people, rows):
     eve = people.open(email="eve@example.com", methods=["authenticator"])
     ada = people.open(email="ada@example.com", methods=["authenticator"])
     with app.app_context():
@@ -105,14 +105,14 @@ def test_an_app_secret_moved_to_another_account_opens_nothing(app, wire, people,
 
 
 @pytest.mark.settings(methods=["email"])
-def test_a_method_that_is_switched_off_opens_nothing(wire, people):
+def test_disabled_method_cannot_sign_in(wire, people):
     eve = people.open(email="eve@example.com", methods=["authenticator", "password"], password=PASSWORD)
     for passcode in (eve.app_code(), eve.password):
         assert wire.post("/us-signin", identity=eve.email, passcode=passcode).status == 400
 
 
 @with_password
-def test_a_password_signs_in_again_and_again(wire, people):
+def test_password_signs_in_repeatedly_and_must_match_exactly(wire, people):
     eve = people.open(email="eve@example.com", password=PASSWORD)
     for browser in (wire, wire.elsewhere()):
         assert browser.post("/us-signin", identity=eve.email, passcode=PASSWORD).ok
@@ -121,7 +121,7 @@ def test_a_password_signs_in_again_and_again(wire, people):
 
 
 @with_password
-def test_any_of_the_methods_will_do(wire, people, mail_to):
+def test_any_enrolled_method_signs_in(wire, people, mail_to):
     eve = people.open(email="eve@example.com", password=PASSWORD, methods=["email", "password", "authenticator"])
     wire.post("/us-signin/send-code", identity=eve.email, chosen_method="email")
     code = code_in(mail_to(eve.email))
@@ -130,7 +130,7 @@ def test_any_of_the_methods_will_do(wire, people, mail_to):
     assert wire.post("/us-signin", identity=eve.email, passcode=code).ok
 
 
-def test_a_wrong_code_of_one_length_uses_up_no_code_of_another(wire, people, mail_to, text_to):
+def test_wrong_sms_codes_do_not_exhaust_the_emailed_code(wire, people, mail_to, text_to):
     eve = people.open(email="eve@example.com", phone=PHONE)
     for method in ("email", "sms"):
         wire.post("/us-signin/send-code", identity=eve.email, chosen_method=method)
@@ -142,7 +142,7 @@ def test_a_wrong_code_of_one_length_uses_up_no_code_of_another(wire, people, mai
 
 
 @pytest.mark.parametrize("moved", ["to another person", "to another method"])
-def test_a_secret_that_was_moved_opens_nothing(wire, people, database, rows, moved):
+def test_enrollment_moved_to_another_user_or_method_is_rejected(wire, people, database, rows, moved):
     """The seal holds the user and the method, so that write access to the database gives nobody another's factor."""
     ada = people.open(email="ada@example.com", methods=["email", "authenticator"])
     eve = people.open(email="eve@example.com", methods=["email", "authenticator"])

@@ -39,12 +39,12 @@ def came_in(wire, ada, sign_in, clock):
     return wire, other
 
 
-def test_the_first_sign_in_is_no_news(wire, ada, sign_in, told):
+def test_first_sign_in_of_a_new_account_sends_no_new_device_email(wire, ada, sign_in, told):
     sign_in(ada.email)
     assert told() == []
 
 
-def test_a_confirmed_account_is_told_nothing(wire, mail_to, told):
+def test_confirming_a_registration_sends_no_new_device_email(wire, mail_to, told):
     from tests.sinks import code_in
 
     wire.post("/register", email="new@example.com")
@@ -52,7 +52,7 @@ def test_a_confirmed_account_is_told_nothing(wire, mail_to, told):
     assert told() == []
 
 
-def test_a_new_browser_is_told_with_where_and_what(came_in, ada, told):
+def test_new_device_email_names_ip_address_and_device_and_links_to_not_me(came_in, ada, told):
     (mail,) = told()
     assert mail.to == [ada.email]
     for text in (mail.text, mail.html):
@@ -62,7 +62,7 @@ def test_a_new_browser_is_told_with_where_and_what(came_in, ada, told):
         assert "/not-me/s." in text
 
 
-def test_a_browser_that_sends_no_cookie_is_told_too(wire, program, ada, sign_in, mail_to, told, clock):
+def test_sign_in_without_device_cookie_sends_new_device_email(wire, program, ada, sign_in, mail_to, told, clock):
     sign_in(ada.email)
     clock.shift(3600)
     asked = program.post("/us-signin/send-code", identity=ada.email, chosen_method="email").json["challenge"]
@@ -71,7 +71,7 @@ def test_a_browser_that_sends_no_cookie_is_told_too(wire, program, ada, sign_in,
     assert len(told()) == 1
 
 
-def test_the_first_browser_of_somebody_who_only_used_programs_is_news(
+def test_first_browser_sign_in_after_api_client_use_sends_new_device_email(
     wire, program, ada, sign_in, mail_to, told, clock
 ):
     asked = program.post("/us-signin/send-code", identity=ada.email, chosen_method="email").json["challenge"]
@@ -81,13 +81,13 @@ def test_the_first_browser_of_somebody_who_only_used_programs_is_news(
     assert len(told()) == 1
 
 
-def test_the_first_browser_that_an_old_account_is_seen_in_is_news(wire, ada, sign_in, told, clock):
+def test_first_browser_sign_in_to_an_older_account_sends_new_device_email(wire, ada, sign_in, told, clock):
     clock.shift(2 * 24 * 3600)
     sign_in(ada.email)
     assert len(told()) == 1
 
 
-def test_a_browser_that_was_there_is_no_news(came_in, ada, sign_in, told, clock):
+def test_known_device_sign_in_sends_no_new_device_email(came_in, ada, sign_in, told, clock):
     first, other = came_in
     for browser in (first, other):
         browser.post("/logout")
@@ -96,7 +96,7 @@ def test_a_browser_that_was_there_is_no_news(came_in, ada, sign_in, told, clock)
     assert len(told()) == 1
 
 
-def test_saying_it_was_somebody_else_ends_that_session_alone(came_in, ada, told, rows):
+def test_new_device_report_ends_only_that_session(came_in, ada, told, rows):
     first, other = came_in
     path = denial_in(told()[0])
     assert first.get(path).status == 200
@@ -108,7 +108,7 @@ def test_saying_it_was_somebody_else_ends_that_session_alone(came_in, ada, told,
 
 
 @pytest.mark.settings(denied_penalty=0)
-def test_it_can_be_said_of_somebody_who_has_signed_out(came_in, ada, sign_in, told, rows, clock):
+def test_new_device_report_works_after_that_session_signed_out(came_in, ada, sign_in, told, rows, clock):
     first, other = came_in
     path = denial_in(told()[0])
     other.post("/logout")
@@ -122,7 +122,7 @@ def test_it_can_be_said_of_somebody_who_has_signed_out(came_in, ada, sign_in, to
     assert len(told()) == 2
 
 
-def test_a_session_whose_request_was_denied_is_denied(came_in, told, smtp):
+def test_session_of_a_reported_code_request_shows_as_denied(came_in, told, smtp):
     path = denial_in(told()[0])
     codes = [mail for mail in smtp.mails if SUBJECT not in mail.subject]
     owner = came_in[0].elsewhere()
@@ -130,7 +130,7 @@ def test_a_session_whose_request_was_denied_is_denied(came_in, told, smtp):
     assert owner.get(path).json.get("state", "denied") == "denied"
 
 
-def test_somebody_without_an_address_is_sent_nothing(wire, people, clock, rows, told):
+def test_account_without_email_gets_no_new_device_email(wire, people, clock, rows, told):
     eve = people.open(username="eve", methods=["authenticator"])
     for browser in (wire, wire.elsewhere()):
         assert browser.post("/us-signin", identity="eve", passcode=eve.app_code()).ok
@@ -140,7 +140,7 @@ def test_somebody_without_an_address_is_sent_nothing(wire, people, clock, rows, 
     assert not any(session.untold for session in rows(AuthSession))
 
 
-def test_more_sign_ins_than_a_batch_are_told_in_one_sweep(came_in, app, rows):
+def test_new_device_notifications_beyond_one_batch_are_sent_in_one_run(came_in, app, rows):
     import sqlalchemy as sa
 
     from app.extensions import db

@@ -26,13 +26,13 @@ def text(wire, text_to):
     return text_to(NEW)
 
 
-def test_the_text_says_that_an_account_is_created(text, rows):
+def test_sign_up_sms_says_that_the_code_creates_an_account(text, rows):
     assert "creates your account" in text.text
     assert text.text.rstrip().splitlines()[-1].startswith("@localhost #")
     assert rows(User) == [], "nothing is stored before the answer"
 
 
-def test_the_code_creates_it_and_signs_in(wire, text, rows, deliver):
+def test_sms_code_creates_the_account_and_signs_in(wire, text, rows, deliver):
     assert wire.post(SIGN_IN, identity=NEW, passcode=code_in(text), next="/sessions").ok
     assert wire.signed_in_as() == NEW
     (user,) = rows(User)
@@ -44,7 +44,7 @@ def test_the_code_creates_it_and_signs_in(wire, text, rows, deliver):
     assert deliver() == [], "no word of a new browser"
 
 
-def test_a_code_is_good_once_and_only_where_it_was_asked_for(wire, text, rows):
+def test_sign_up_sms_code_works_once_in_the_requesting_browser_for_its_number(wire, text, rows):
     code = code_in(text)
     assert wire.elsewhere().post(SIGN_IN, identity=NEW, passcode=code).status == 400
     assert wire.post(SIGN_IN, identity=KNOWN, passcode=code).status == 400
@@ -55,13 +55,13 @@ def test_a_code_is_good_once_and_only_where_it_was_asked_for(wire, text, rows):
     assert wire.post(SIGN_IN, identity=NEW, passcode=code).status == 400
 
 
-def test_it_expires(wire, text, rows, clock):
+def test_expired_sign_up_sms_code_creates_no_account(wire, text, rows, clock):
     clock.shift(601)
     assert wire.post(SIGN_IN, identity=NEW, passcode=code_in(text)).status == 400
     assert rows(User) == []
 
 
-def test_whoever_was_first_has_the_account(wire, text, people, rows):
+def test_sign_up_sms_code_is_rejected_if_the_number_was_taken_meanwhile(wire, text, people, rows):
     people.open(phone=NEW)
     assert wire.post(SIGN_IN, identity=NEW, passcode=code_in(text)).status == 400
     assert len(rows(User)) == 1
@@ -69,7 +69,7 @@ def test_whoever_was_first_has_the_account(wire, text, people, rows):
 
 
 @pytest.mark.one_database
-def test_the_page_says_the_same_to_everybody(browser_wire, people):
+def test_code_page_is_the_same_for_known_and_unknown_number(browser_wire, people):
     people.open(phone=KNOWN)
     seen = []
     for number in (KNOWN, NEW):
@@ -79,7 +79,7 @@ def test_the_page_says_the_same_to_everybody(browser_wire, people):
     assert seen[0] == seen[1]
 
 
-def test_a_program_is_answered_alike(json_wire, people):
+def test_json_send_code_response_is_the_same_for_known_and_unknown_number(json_wire, people):
     people.open(phone=KNOWN)
     known, new = (json_wire.elsewhere().post(SEND, identity=each, chosen_method="sms") for each in (KNOWN, NEW))
     assert (known.status, set(known.json)) == (new.status, set(new.json))
@@ -100,7 +100,7 @@ def test_a_program_is_answered_alike(json_wire, people):
         (NEW, {"registration_by_phone": False}),
     ],
 )
-def test_where_it_creates_none_nothing_is_sent_and_nothing_is_said(wire, make_app, deliver, rows, number, different):
+def test_ineligible_number_is_sent_nothing_and_gets_no_sign_up_hint(wire, make_app, deliver, rows, number, different):
     browser = Wire(make_app(**({"registration_by_phone": True} | different)), wire.language)
     answer = browser.post(SEND, identity=number, chosen_method="sms")
     assert answer.ok
@@ -109,13 +109,13 @@ def test_where_it_creates_none_nothing_is_sent_and_nothing_is_said(wire, make_ap
     assert len(rows(Challenge)) == 1
 
 
-def test_a_number_is_asked_for_no_mail(wire, deliver):
+def test_unknown_number_with_email_method_is_sent_nothing(wire, deliver):
     assert wire.post(SEND, identity=NEW, chosen_method="email").ok
     assert deliver() == []
 
 
 @pytest.mark.parametrize("rule", [{"registration_by_phone": False}, {"registration": "invite"}])
-def test_a_code_sent_before_the_rule_creates_nothing_after_it(make_app, wire, text, rows, rule):
+def test_sign_up_sms_code_is_rejected_after_registration_rules_changed(make_app, wire, text, rows, rule):
     closed = Wire(make_app(**({"registration_by_phone": True} | rule)), wire.language)
     for name, value in wire.cookies.items():
         closed.client.set_cookie(name, value)
@@ -124,14 +124,14 @@ def test_a_code_sent_before_the_rule_creates_nothing_after_it(make_app, wire, te
 
 
 @pytest.mark.settings(sms_per_hour=2)
-def test_a_number_gets_no_more_texts_than_an_account(wire, deliver):
+def test_sms_to_unknown_number_is_rate_limited(wire, deliver):
     for number in range(5):
         wire.elsewhere(address=f"192.0.2.{number}").post(SEND, identity=NEW, chosen_method="sms")
     assert len(deliver()) == 2
 
 
 @pytest.mark.settings(second_factor="required")
-def test_where_everybody_takes_a_second_step_it_follows(wire, text, rows):
+def test_sign_up_by_phone_requires_second_factor_enrollment_when_required(wire, text, rows):
     answer = wire.post(SIGN_IN, identity=NEW, passcode=code_in(text))
     assert answer.ok
     assert "/tf-setup" in (answer.location or "/tf-setup")

@@ -69,7 +69,7 @@ EVIL = [
 
 @pytest.mark.parametrize(("target", "location"), SAFE)
 @pytest.mark.parametrize("carrier", ["field", "query"])
-def test_a_path_of_this_site_is_gone_to(browser_wire, ada, code_for, target, location, carrier):
+def test_sign_in_redirects_to_a_same_site_next(browser_wire, ada, code_for, target, location, carrier):
     code = code_for(ada.email, by=browser_wire)
     fields = {"identity": ada.email, "passcode": code}
     query = {"next": target} if carrier == "query" else {}
@@ -79,20 +79,20 @@ def test_a_path_of_this_site_is_gone_to(browser_wire, ada, code_for, target, loc
     assert (answer.status, answer.location) == (302, location)
 
 
-def test_the_field_beats_the_query(browser_wire, ada, code_for):
+def test_next_form_field_takes_precedence_over_the_query(browser_wire, ada, code_for):
     code = code_for(ada.email, by=browser_wire)
     answer = browser_wire.post("/us-signin?next=/query", identity=ada.email, passcode=code, next="/field")
     assert answer.location == "/field"
 
 
 @pytest.mark.settings(post_login_url="/us-setup")
-def test_without_next_the_configured_page_is_gone_to(browser_wire, ada, code_for):
+def test_sign_in_without_next_redirects_to_post_login_url(browser_wire, ada, code_for):
     code = code_for(ada.email, by=browser_wire)
     assert browser_wire.post("/us-signin", identity=ada.email, passcode=code).location == "/us-setup"
 
 
 @pytest.mark.settings(limits=False)
-def test_a_field_that_leads_away_is_refused_and_nothing_happens(wire, ada, code_for):
+def test_unsafe_next_field_is_rejected_without_signing_in(wire, ada, code_for):
     code = code_for(ada.email)
     for target in EVIL:
         answer = wire.post("/us-signin", identity=ada.email, passcode=code, next=target)
@@ -103,14 +103,14 @@ def test_a_field_that_leads_away_is_refused_and_nothing_happens(wire, ada, code_
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("path", ["/us-signin", "/us-signin/send-code", "/register"])
-def test_a_field_that_is_no_address_at_all_is_refused_on_a_page_that_can_be_shown(wire, path):
+def test_unparsable_next_field_returns_invalid_redirect(wire, path):
     who = {"identity": "ada@example.com", "email": "ada@example.com", "passcode": "00000000", "chosen_method": "email"}
     answer = wire.post(path, next="http://[evil", **who)
     assert (answer.status, answer.codes) == (400, ["invalid_redirect"])
 
 
 @pytest.mark.settings(limits=False)
-def test_a_query_that_leads_away_is_not_followed(browser_wire, people, clock):
+def test_unsafe_next_query_is_ignored(browser_wire, people, clock):
     eve = people.open(methods=["authenticator"], email="eve@example.com")
     for target in EVIL:
         browser = browser_wire.elsewhere()
@@ -122,26 +122,26 @@ def test_a_query_that_leads_away_is_not_followed(browser_wire, people, clock):
 
 
 @pytest.mark.parametrize("target", ["https://evil.example", "//evil.example", "/\\evil.example"])
-def test_no_code_is_sent_on_the_way_to_somewhere_else(wire, ada, deliver, target):
+def test_send_code_with_unsafe_next_is_rejected_and_sends_nothing(wire, ada, deliver, target):
     answer = wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email", next=target)
     assert (answer.status, answer.codes) == (400, ["invalid_redirect"])
     assert deliver() == []
 
 
-def test_a_program_is_not_redirected(json_wire, ada, code_for):
+def test_json_sign_in_ignores_next(json_wire, ada, code_for):
     code = code_for(ada.email, by=json_wire)
     answer = json_wire.post("/us-signin?next=/us-setup", identity=ada.email, passcode=code, next="/us-setup")
     assert (answer.status, answer.location) == (200, None)
 
 
 @pytest.mark.parametrize("value", [5, True, {"a": "b"}, [["/x"]]])
-def test_a_next_that_is_no_text_is_refused(json_wire, ada, code_for, value):
+def test_non_string_next_is_rejected(json_wire, ada, code_for, value):
     code = code_for(ada.email, by=json_wire)
     answer = json_wire.post("/us-signin", identity=ada.email, passcode=code, next=value)
     assert (answer.status, answer.codes) == (400, ["api_error"])
 
 
-def test_the_way_on_survives_the_sending_of_a_code(browser_wire, ada):
+def test_code_page_keeps_next(browser_wire, ada):
     page = browser_wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email", next="/us-setup").page
     assert page.value("next") == "/us-setup"
 
@@ -161,7 +161,7 @@ def test_the_way_on_survives_the_sending_of_a_code(browser_wire, ada):
         ("http://localhost:8000/orders", None),
     ],
 )
-def test_a_front_end_that_the_settings_name_keeps_its_path(browser_wire, ada, code_for, target, location):
+def test_next_may_point_to_the_configured_front_end_origin_only(browser_wire, ada, code_for, target, location):
     code = code_for(ada.email, by=browser_wire)
     answer = browser_wire.post("/us-signin", identity=ada.email, passcode=code, next=target)
     assert (answer.location, answer.codes) == ((location, []) if location else (None, ["invalid_redirect"]))
