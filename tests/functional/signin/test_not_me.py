@@ -32,7 +32,7 @@ def alive(rows) -> int:
     return sum(session.revoked_at is None for session in rows(AuthSession))
 
 
-def test_looking_changes_nothing_for_anybody(wire, owner, mail, rows):
+def test_opening_the_report_page_changes_nothing(wire, owner, mail, rows):
     path = denial_in(mail)
     before = [row.__dict__ | {"_sa_instance_state": None} for row in rows(Challenge)], len(rows(Event))
     for browser in (owner, wire, wire.elsewhere()):
@@ -41,7 +41,7 @@ def test_looking_changes_nothing_for_anybody(wire, owner, mail, rows):
     assert ([row.__dict__ | {"_sa_instance_state": None} for row in rows(Challenge)], len(rows(Event))) == before
 
 
-def test_the_page_says_who_asked_and_not_for_whom(browser_wire, ada, mail_to):
+def test_report_page_names_the_requesting_browser_but_not_the_account(browser_wire, ada, mail_to):
     browser_wire.post(SEND, identity=ada.email, chosen_method="email")
     page = browser_wire.elsewhere().get(denial_in(mail_to(ada.email)))
     assert page.page.heading == "Was this you?"
@@ -52,7 +52,7 @@ def test_the_page_says_who_asked_and_not_for_whom(browser_wire, ada, mail_to):
     assert page.headers["Cache-Control"] == "no-store"
 
 
-def test_a_browser_without_a_cookie_gets_what_the_button_needs(browser_wire, ada, mail_to):
+def test_report_works_in_a_browser_without_cookies(browser_wire, ada, mail_to):
     browser_wire.post(SEND, identity=ada.email, chosen_method="email")
     owner = browser_wire.elsewhere()
     page = owner.get(denial_in(mail_to(ada.email)))
@@ -60,14 +60,14 @@ def test_a_browser_without_a_cookie_gets_what_the_button_needs(browser_wire, ada
     assert answer.page.heading == "Canceled"
 
 
-def test_a_machine_that_presses_every_button_ends_nothing(wire, owner, mail, ada):
+def test_report_without_confirmation_is_rejected(wire, owner, mail, ada):
     for _ in range(3):
         answer = owner.post(denial_in(mail))
         assert (answer.status, answer.codes) == (400, ["denial_unsure"])
     assert wire.post("/us-signin", identity=ada.email, passcode=code_in(mail)).ok
 
 
-def test_what_was_asked_for_is_good_for_nothing_any_more(wire, owner, mail, ada, rows):
+def test_reported_request_can_no_longer_sign_in(wire, owner, mail, ada, rows):
     answer = owner.post(denial_in(mail), sure="y")
     assert (answer.status, answer.json.get("state", "denied")) == (200, "denied")
     challenge = rows(Challenge)[0].id
@@ -79,13 +79,13 @@ def test_what_was_asked_for_is_good_for_nothing_any_more(wire, owner, mail, ada,
 
 
 @pytest.mark.settings(denied_penalty=0)
-def test_the_code_is_dead_too(wire, owner, mail, ada):
+def test_code_of_a_reported_request_is_rejected(wire, owner, mail, ada):
     owner.post(denial_in(mail), sure="y")
     assert wire.post("/us-signin", identity=ada.email, passcode=code_in(mail)).codes == ["generic_authn_failed"]
 
 
 @pytest.mark.parametrize("way", ["code", "link"])
-def test_the_session_that_came_of_it_ends(wire, owner, mail, ada, rows, way):
+def test_report_ends_the_session_created_by_the_request(wire, owner, mail, ada, rows, way):
     link = link_in(mail, LINK).removeprefix("http://localhost")
     if way == "code":
         wire.post("/us-signin", identity=ada.email, passcode=code_in(mail))
@@ -97,7 +97,7 @@ def test_the_session_that_came_of_it_ends(wire, owner, mail, ada, rows, way):
     assert alive(rows) == 0
 
 
-def test_a_session_that_was_approved_elsewhere_ends_too(json_wire, ada, mail_to):
+def test_report_ends_the_session_approved_on_another_device(json_wire, ada, mail_to):
     shown = json_wire.post(SEND, identity=ada.email, chosen_method="email").json
     mail, owner = mail_to(ada.email), json_wire.elsewhere()
     token = parse_qs(urlsplit(link_in(mail, LINK)).query)["token"][0]
@@ -108,7 +108,7 @@ def test_a_session_that_was_approved_elsewhere_ends_too(json_wire, ada, mail_to)
     assert json_wire.signed_in_as() is None
 
 
-def test_the_token_that_a_session_gave_ends_with_it(json_wire, program, ada, mail_to):
+def test_report_revokes_access_tokens_issued_by_the_session(json_wire, program, ada, mail_to):
     json_wire.post(SEND, identity=ada.email, chosen_method="email")
     mail = mail_to(ada.email)
     answer = json_wire.post("/us-signin?include_auth_token", identity=ada.email, passcode=code_in(mail))
@@ -118,7 +118,7 @@ def test_the_token_that_a_session_gave_ends_with_it(json_wire, program, ada, mai
     assert program.signed_in_as() is None
 
 
-def test_other_sessions_go_on(wire, owner, ada, sign_in, mail_to):
+def test_report_keeps_other_sessions(wire, owner, ada, sign_in, mail_to):
     sign_in(ada.email, by=owner)
     wire.post(SEND, identity=ada.email, chosen_method="email")
     mail = mail_to(ada.email)
@@ -128,13 +128,13 @@ def test_other_sessions_go_on(wire, owner, ada, sign_in, mail_to):
     assert owner.signed_in_as() == ada.email
 
 
-def test_a_browser_that_came_in_is_known_no_more(wire, owner, mail, ada, rows):
+def test_report_revokes_the_known_device(wire, owner, mail, ada, rows):
     wire.post("/us-signin", identity=ada.email, passcode=code_in(mail))
     owner.post(denial_in(mail), sure="y")
     assert [row for row in rows(KnownDevice) if row.first_seen_at and row.revoked_at is None] == []
 
 
-def test_whoever_came_in_and_signed_out_is_known_no_more(wire, owner, mail, ada, rows):
+def test_report_revokes_the_known_device_after_logout(wire, owner, mail, ada, rows):
     wire.post("/us-signin", identity=ada.email, passcode=code_in(mail))
     wire.post("/logout")
     assert owner.post(denial_in(mail), sure="y").ok
@@ -142,7 +142,7 @@ def test_whoever_came_in_and_signed_out_is_known_no_more(wire, owner, mail, ada,
     assert [event.facts["sessions"] for event in rows(Event, name="link.denied_by_user")] == [0]
 
 
-def test_saying_it_twice_is_saying_it_once(wire, owner, mail, rows):
+def test_report_is_idempotent(wire, owner, mail, rows):
     first, second = owner.post(denial_in(mail), sure="y"), owner.post(denial_in(mail), sure="y")
     assert (first.status, second.status) == (200, 200)
     events = rows(Event, name="link.denied_by_user")
@@ -150,27 +150,27 @@ def test_saying_it_twice_is_saying_it_once(wire, owner, mail, rows):
     assert events[0].challenge_id == rows(Challenge)[0].id
 
 
-def test_it_can_be_said_when_the_code_is_long_over(wire, owner, mail, ada, clock):
+def test_report_is_accepted_for_a_day_after_the_code_expired(wire, owner, mail, ada, clock):
     wire.post("/us-signin", identity=ada.email, passcode=code_in(mail))
     clock.shift(24 * 3600 - 5)
     assert owner.post(denial_in(mail), sure="y").ok
     assert wire.signed_in_as() is None
 
 
-def test_after_a_day_it_is_too_late(wire, owner, mail, clock):
+def test_report_link_returns_404_after_a_day(wire, owner, mail, clock):
     clock.shift(24 * 3600 + 5)
     for answer in (owner.get(denial_in(mail)), owner.post(denial_in(mail), sure="y")):
         assert answer.status == 404
 
 
-def test_a_request_that_is_forgotten_has_ended(wire, owner, mail, database):
+def test_report_of_a_deleted_challenge_succeeds(wire, owner, mail, database):
     database.query("DELETE FROM challenge RETURNING id")
     assert owner.get(denial_in(mail)).status == 200
     assert owner.post(denial_in(mail), sure="y").status == 200
 
 
 @pytest.mark.parametrize("language", ["form"])  # JSON needs none
-def test_a_forged_button_changes_nothing(wire, owner, mail, rows):
+def test_report_without_csrf_token_or_from_another_origin_is_rejected(wire, owner, mail, rows):
     owner.get(denial_in(mail))
     answer = owner.post(denial_in(mail), csrf=None)
     assert (answer.status, answer.codes) == (400, ["csrf_token_missing"])
@@ -181,7 +181,7 @@ def test_a_forged_button_changes_nothing(wire, owner, mail, rows):
 
 
 @pytest.mark.one_database
-def test_a_changed_or_cut_token_opens_nothing(browser_wire, ada, mail_to):
+def test_altered_or_truncated_report_token_returns_404(browser_wire, ada, mail_to):
     browser_wire.post(SEND, identity=ada.email, chosen_method="email")
     path = denial_in(mail_to(ada.email))
     token = path.removeprefix("/not-me/")
@@ -192,7 +192,7 @@ def test_a_changed_or_cut_token_opens_nothing(browser_wire, ada, mail_to):
     assert browser_wire.get(path).status == 200
 
 
-def test_neither_token_opens_the_others_door(wire, owner, mail, rows):
+def test_report_and_sign_in_tokens_are_not_interchangeable(wire, owner, mail, rows):
     denial = denial_in(mail).removeprefix("/not-me/")
     token = parse_qs(urlsplit(link_in(mail, LINK)).query)["token"][0]
     assert owner.get(f"/not-me/{token}").status == 404
@@ -203,7 +203,7 @@ def test_neither_token_opens_the_others_door(wire, owner, mail, rows):
     assert rows(Challenge)[0].spent_at is None
 
 
-def test_the_network_that_asked_has_to_wait(wire, owner, mail, ada, clock):
+def test_report_rate_limits_the_requesting_ip_address(wire, owner, mail, ada, clock):
     owner.post(denial_in(mail), sure="y")
     for path, fields in ((SEND, {"chosen_method": "email"}), ("/us-signin", {"passcode": "00000000"})):
         answer = wire.post(path, identity=ada.email, **fields)
@@ -213,12 +213,12 @@ def test_the_network_that_asked_has_to_wait(wire, owner, mail, ada, clock):
 
 
 @pytest.mark.settings(trusted_proxies=1)
-def test_callers_without_a_readable_address_are_not_closed_out_together(wire, owner, mail, ada):
+def test_report_does_not_block_clients_without_a_known_ip_address(wire, owner, mail, ada):
     owner.post(denial_in(mail), sure="y")
     assert wire.post(SEND, identity="eve@example.com", chosen_method="email").ok
 
 
-def test_a_code_to_prove_again_ends_every_session(wire, owner, ada, sign_in, mail_to):
+def test_report_of_a_reauthentication_code_ends_every_session(wire, owner, ada, sign_in, mail_to):
     sign_in(ada.email)
     sign_in(ada.email, by=owner)
     wire.post("/us-verify/send-code", chosen_method="email")
@@ -226,7 +226,7 @@ def test_a_code_to_prove_again_ends_every_session(wire, owner, ada, sign_in, mai
     assert (wire.signed_in_as(), owner.signed_in_as()) == (None, None)
 
 
-def test_a_confirmation_is_denied_as_well(wire, owner, mail_to):
+def test_report_of_a_registration_invalidates_its_confirmation_link(wire, owner, mail_to):
     wire.post("/register", email="new@example.com")
     mail = mail_to("new@example.com")
     assert owner.post(denial_in(mail), sure="y").ok
@@ -234,33 +234,33 @@ def test_a_confirmation_is_denied_as_well(wire, owner, mail_to):
     assert wire.signed_in_as() is None
 
 
-def test_a_mail_to_somebody_who_is_registered_already_can_be_denied(wire, owner, ada, mail_to, rows):
+def test_already_registered_email_can_be_reported(wire, owner, ada, mail_to, rows):
     wire.post("/register", email=ada.email)
     assert owner.post(denial_in(mail_to(ada.email)), sure="y").ok
     assert rows(Event, name="link.denied_by_user")
 
 
-def test_the_link_says_for_whom_to_nobody(wire, people, mail_to):
+def test_report_link_does_not_contain_the_email(wire, people, mail_to):
     email = people.open(email="lovelace@example.com").email  # letters that no number in base 16 has
     wire.post(SEND, identity=email, chosen_method="email")
     assert "lovelace" not in denial_in(mail_to(email))
     assert "@" not in denial_in(mail_to(email))
 
 
-def test_a_text_message_stays_short(wire, people, text_to):
+def test_sms_contains_no_report_link(wire, people, text_to):
     people.open(email="eve@example.com", phone="+16502530001", methods=["sms"])
     wire.post(SEND, identity="eve@example.com", chosen_method="sms")
     assert "not-me" not in text_to("+16502530001").text
 
 
-def test_the_page_of_a_link_opened_elsewhere_leads_there(browser_wire, ada, mail_to):
+def test_approval_page_links_to_the_report(browser_wire, ada, mail_to):
     browser_wire.post(SEND, identity=ada.email, chosen_method="email")
     mail = mail_to(ada.email)
     page = browser_wire.elsewhere().get(link_in(mail, LINK).removeprefix("http://localhost"))
     assert f"http://localhost{denial_in(mail)}" in page.page.links
 
 
-def test_a_request_denied_after_wrong_characters_is_denied(owner, mail, rows):
+def test_request_can_be_reported_after_wrong_confirmation_characters(owner, mail, rows):
     token = parse_qs(urlsplit(link_in(mail, LINK)).query)["token"][0]
     for _ in range(2):
         owner.post(LINK, token=token, characters="OIL")

@@ -32,7 +32,7 @@ def seconds(rows) -> list[str]:
 
 
 @pytest.mark.parametrize(("age", "left"), [(DAY - 60, []), (DAY + 60, ["authenticator"])])
-def test_a_notice_of_the_session_takes_back_what_is_younger_than_a_day(
+def test_report_from_a_session_notice_removes_only_factors_added_within_a_day(
     owner, wire, ada, mail_to, rows, clock, age, left
 ):
     clock.shift(age)
@@ -46,7 +46,7 @@ def test_a_notice_of_the_session_takes_back_what_is_younger_than_a_day(
         assert "we kept it: Authenticator app" in told
 
 
-def test_the_old_mailbox_takes_back_the_address_and_not_the_app(owner, wire, ada, mail_to, rows, clock, smtp, deliver):
+def test_undoing_an_email_change_keeps_an_older_second_factor(owner, wire, ada, mail_to, rows, clock, smtp, deliver):
     assert owner.post("/change-email", email="new@example.com").ok
     assert owner.post("/change-email/confirm", passcode=code_in(mail_to("new@example.com"))).ok
     clock.shift(2 * DAY)

@@ -48,7 +48,7 @@ def ways(rows) -> list[str]:
     return sorted(row.method for row in rows(Enrollment))
 
 
-def test_an_authenticator_goes_with_the_session_that_set_it_up(intruder, came_in, ada, rows, clock):
+def test_report_removes_the_totp_app_enrolled_in_the_session(intruder, came_in, ada, rows, clock):
     key = set_up_app(intruder)
     answer = intruder.elsewhere(address="192.0.2.9").post(came_in, sure=True)
     assert answer.json["state"] == "denied"
@@ -58,7 +58,9 @@ def test_an_authenticator_goes_with_the_session_that_set_it_up(intruder, came_in
     assert back.post(SIGN_IN, identity=ada.email, passcode=pyotp.TOTP(key).at(int(clock.unix()))).status == 400
 
 
-def test_its_owner_is_told_by_mail_and_by_the_page(browser_wire, intruder, came_in, ada, mail_to, rows):
+def test_report_notifies_owner_of_removed_factors_by_email_and_page(
+    browser_wire, intruder, came_in, ada, mail_to, rows
+):
     set_up_app(intruder)
     page = browser_wire.elsewhere(address="192.0.2.9").post(came_in, sure="y")
     assert "We removed the sign-in methods that were recently added from there" in page.text
@@ -67,7 +69,7 @@ def test_its_owner_is_told_by_mail_and_by_the_page(browser_wire, intruder, came_
     assert [event.facts["method"] for event in rows(Event, name="factor.removed")] == ["authenticator"]
 
 
-def test_a_number_goes_as_an_identity_as_well(intruder, came_in, text_to, rows):
+def test_report_removes_the_phone_number_enrolled_in_the_session(intruder, came_in, text_to, rows):
     state = intruder.post(SETUP, chosen_method="sms", phone="+447400123456").json["state"]
     assert intruder.post(f"{SETUP}/{state}", passcode=code_in(text_to("+447400123456"))).ok
     assert intruder.elsewhere(address="192.0.2.9").post(came_in, sure=True).ok
@@ -75,27 +77,27 @@ def test_a_number_goes_as_an_identity_as_well(intruder, came_in, text_to, rows):
     assert [row.kind for row in rows(Identity)] == ["email"]
 
 
-def test_recovery_codes_go_with_the_session_that_made_them(intruder, came_in, ada, mail_to, rows):
+def test_report_removes_recovery_codes_generated_in_the_session(intruder, came_in, ada, mail_to, rows):
     assert intruder.post("/mf-recovery-codes").ok
     assert intruder.elsewhere(address="192.0.2.9").post(came_in, sure=True).json["state"] == "denied"
     assert rows(RecoveryCode) == []
     assert "Recovery codes removed, because" in mail_to(ada.email).text.replace("\n", " ")
 
 
-def test_recovery_codes_of_ones_own_stay(json_wire, intruder, came_in, ada, rows):
+def test_report_keeps_recovery_codes_of_the_owner(json_wire, intruder, came_in, ada, rows):
     sign_in(json_wire, ada).post("/mf-recovery-codes")
     assert intruder.elsewhere(address="192.0.2.9").post(came_in, sure=True).ok
     assert len(rows(RecoveryCode)) == 10
 
 
-def test_mail_stays_when_it_was_set_up_anew(intruder, came_in, ada, mail_to, rows):
+def test_report_keeps_the_email_method_enrolled_again_in_the_session(intruder, came_in, ada, mail_to, rows):
     state = intruder.post(SETUP, chosen_method="email").json["state"]
     assert intruder.post(f"{SETUP}/{state}", passcode=code_in(mail_to(ada.email))).ok
     assert intruder.elsewhere(address="192.0.2.9").post(came_in, sure=True).ok
     assert ways(rows) == ["email"]
 
 
-def test_what_the_owner_has_set_up_stays(json_wire, intruder, ada, sign_in, mail_to, rows):
+def test_report_keeps_factors_enrolled_by_the_owner(json_wire, intruder, ada, sign_in, mail_to, rows):
     owner = json_wire.elsewhere(address="192.0.2.9")
     sign_in(ada.email, by=owner)
     set_up_app(owner)
@@ -107,7 +109,9 @@ def test_what_the_owner_has_set_up_stays(json_wire, intruder, ada, sign_in, mail
     assert owner.signed_in_as() == ada.email
 
 
-def test_what_was_set_up_from_a_second_session_goes_too(intruder, came_in, ada, text_to, clock, rows):
+def test_report_removes_factors_enrolled_in_a_session_opened_with_a_removed_factor(
+    intruder, came_in, ada, text_to, clock, rows
+):
     key = set_up_app(intruder)
     clock.shift(60)
     second = intruder.elsewhere(address="203.0.113.5")
@@ -119,14 +123,14 @@ def test_what_was_set_up_from_a_second_session_goes_too(intruder, came_in, ada, 
     assert second.signed_in_as() is None
 
 
-def test_the_last_way_in_stays(intruder, came_in, rows):
+def test_report_keeps_the_last_sign_in_method(intruder, came_in, rows):
     set_up_app(intruder)
     assert intruder.post(SETUP, delete_method=["email"]).ok
     assert intruder.elsewhere(address="192.0.2.9").post(came_in, sure=True).ok
     assert ways(rows) == ["authenticator"]
 
 
-def test_what_is_proved_at_that_very_moment_is_not_stored(intruder, came_in, ada, rows, monkeypatch):
+def test_enrollment_completed_concurrently_with_the_report_is_rejected(intruder, came_in, ada, rows, monkeypatch):
     from app.setup import service as enrollment
 
     begun, take_turns = intruder.post(SETUP, chosen_method="authenticator").json, lock_credentials

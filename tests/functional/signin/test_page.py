@@ -17,7 +17,7 @@ ANONYMOUS_ONLY = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_program_learns_what_one_can_sign_in_with(json_wire, path):
+def test_json_sign_in_page_lists_methods_and_identity_attributes(json_wire, path):
     answer = json_wire.get(path)
     assert answer.status == 200
     assert set(answer.json) == {"available_methods", "code_methods", "identity_attributes", "csrf_token"}
@@ -27,14 +27,14 @@ def test_a_program_learns_what_one_can_sign_in_with(json_wire, path):
 
 
 @pytest.mark.settings(methods=["authenticator", "email"], identity_attributes=["username", "email"])
-def test_lists_stand_in_the_configured_order(json_wire):
+def test_json_lists_keep_the_configured_order(json_wire):
     answer = json_wire.get("/us-signin")
     assert answer.json["available_methods"] == ["authenticator", "email"]
     assert answer.json["code_methods"] == ["email"]
     assert answer.json["identity_attributes"] == ["username", "email"]
 
 
-def test_the_envelope_has_its_keys_sorted_and_says_the_status(json_wire):
+def test_json_envelope_has_sorted_keys_and_the_status_code(json_wire):
     answer = json_wire.get("/us-signin")
     body = answer.response.get_json()
     assert body["meta"] == {"code": 200}
@@ -44,7 +44,7 @@ def test_the_envelope_has_its_keys_sorted_and_says_the_status(json_wire):
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_browser_sees_the_fields_of_the_form(browser_wire, path):
+def test_sign_in_page_contains_the_form_fields(browser_wire, path):
     page = browser_wire.get(path).page
     assert {"identity", "passcode", "remember", "csrf_token"} <= {name for name, _ in page.inputs}
     assert "/us-signin/send-code" in [button.path for button in page.buttons]
@@ -63,28 +63,28 @@ def test_a_browser_sees_the_fields_of_the_form(browser_wire, path):
     ],
 )
 @pytest.mark.one_database
-def test_the_best_entry_of_accept_decides_the_language(client, accept, mimetype):
+def test_accept_header_selects_html_or_json(client, accept, mimetype):
     answer = client.get("/us-signin", headers={"Accept": accept})
     assert (answer.status_code, answer.mimetype) == (200, mimetype)
 
 
-def test_head_answers_without_a_body(wire):
+def test_head_request_returns_no_body(wire):
     answer = wire.send("HEAD", "/us-signin")
     assert (answer.status, answer.text) == (200, "")
 
 
-def test_the_page_carries_where_to_go_next(browser_wire):
+def test_sign_in_page_keeps_next(browser_wire):
     page = browser_wire.get("/us-signin?next=/us-setup%3Fa%3Db").page
     assert page.value("next") == "/us-setup?a=b"
 
 
-def test_answers_are_kept_by_no_cache_and_vary_by_cookie(wire):
+def test_sign_in_responses_are_no_store_and_vary_by_cookie(wire):
     for answer in (wire.get("/us-signin"), wire.post("/us-signin"), wire.post("/us-signin", csrf=None)):
         assert answer.headers["Cache-Control"] == "no-store"
         assert "Cookie" in answer.headers["Vary"]
 
 
-def test_a_program_learns_who_is_signed_in(json_wire, ada, sign_in):
+def test_json_sign_in_page_includes_the_signed_in_user(json_wire, ada, sign_in):
     sign_in(ada.email, by=json_wire)
     answer = json_wire.get("/us-signin")
     assert answer.status == 200
@@ -93,14 +93,14 @@ def test_a_program_learns_who_is_signed_in(json_wire, ada, sign_in):
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_signed_in_browser_is_sent_on_whatever_next_says(browser_wire, ada, sign_in, path):
+def test_signed_in_browser_is_redirected_home_ignoring_next(browser_wire, ada, sign_in, path):
     sign_in(ada.email, by=browser_wire)
     answer = browser_wire.get(f"{path}?next=/us-setup")
     assert (answer.status, answer.location) == (302, "/")
 
 
 @pytest.mark.parametrize(("method", "path"), ANONYMOUS_ONLY)
-def test_who_is_signed_in_cannot_do_it_again(wire, ada, sign_in, method, path):
+def test_anonymous_only_endpoints_reject_a_signed_in_user(wire, ada, sign_in, method, path):
     sign_in(ada.email)
     answer = wire.post(path, next="/us-setup") if method == "POST" else wire.get(path)
     if wire.language == "form":
@@ -112,14 +112,14 @@ def test_who_is_signed_in_cannot_do_it_again(wire, ada, sign_in, method, path):
 
 
 @pytest.mark.parametrize("path", ["/us-signin/send-code", "/logout"])
-def test_what_only_takes_post_says_so_to_a_program(json_wire, path):
+def test_get_on_post_only_endpoint_returns_405_with_allow_header(json_wire, path):
     answer = json_wire.get(path)
     assert (answer.status, answer.codes) == (405, ["method_not_allowed"])
     assert "POST" in answer.headers["Allow"]
 
 
 @pytest.mark.one_database
-def test_the_code_page_says_that_a_removed_method_may_be_why_nothing_arrives(browser_wire, people):
+def test_code_page_mentions_recovery_for_a_removed_sign_in_method(browser_wire, people):
     people.open(email="ada@example.com", methods=["authenticator"])
     assert browser_wire.post("/us-signin/send-code", identity="ada@example.com", chosen_method="email").ok
     page = browser_wire.get("/us-signin")

@@ -60,7 +60,7 @@ NOT_THE_CODE = [
 ]
 
 
-def test_the_right_code_signs_in(wire, ada, code_for):
+def test_correct_code_signs_in(wire, ada, code_for):
     answer = wire.post("/us-signin", identity=ada.email, passcode=code_for(ada.email))
     assert wire.signed_in_as() == ada.email
     if wire.language == "form":
@@ -71,11 +71,11 @@ def test_the_right_code_signs_in(wire, ada, code_for):
         assert answer.json["tf_required"] is False
 
 
-def test_login_is_the_same_door(wire, ada, sign_in):
+def test_login_path_is_an_alias_of_us_signin(wire, ada, sign_in):
     assert sign_in(ada.email, path="/login").signed_in_as() == ada.email
 
 
-def test_a_wrong_code_is_refused_and_counted(wire, ada, code_for, rows):
+def test_wrong_code_is_rejected_and_counted(wire, ada, code_for, rows):
     code = code_for(ada.email)
     answer = wire.post("/us-signin", identity=ada.email, passcode=wrong(code))
     assert (answer.status, answer.codes) == (400, ["generic_authn_failed"])
@@ -84,7 +84,7 @@ def test_a_wrong_code_is_refused_and_counted(wire, ada, code_for, rows):
     assert [event.user_id for event in rows(Event, name="sign_in.failed")] == [ada.id]
 
 
-def test_a_code_signs_in_once(wire, ada, code_for, rows):
+def test_code_works_only_once(wire, ada, code_for, rows):
     code = code_for(ada.email)
     assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
     wire.post("/logout")
@@ -94,7 +94,7 @@ def test_a_code_signs_in_once(wire, ada, code_for, rows):
 
 
 @pytest.mark.parametrize(("age", "works"), [(599, True), (601, False)])
-def test_a_mailed_code_lives_ten_minutes(wire, ada, code_for, clock, age, works):
+def test_emailed_code_expires_after_ten_minutes(wire, ada, code_for, clock, age, works):
     code = code_for(ada.email)
     clock.shift(age - 1)
     answer = wire.post(
@@ -104,14 +104,14 @@ def test_a_mailed_code_lives_ten_minutes(wire, ada, code_for, clock, age, works)
     assert wire.signed_in_as() == (ada.email if works else None)
 
 
-def test_a_code_is_not_right_before_its_time(wire, ada, code_for, clock):
+def test_code_expiry_follows_the_service_clock(wire, ada, code_for, clock):
     with clock.travel(3600):
         code = code_for(ada.email)
         clock.shift(700)
         assert not wire.post("/us-signin", identity=ada.email, passcode=code).ok
 
 
-def test_after_five_tries_the_right_code_is_wrong_too(wire, ada, code_for, rows):
+def test_correct_code_is_rejected_after_five_wrong_attempts(wire, ada, code_for, rows):
     code = code_for(ada.email)
     for _ in range(5):
         assert wire.post("/us-signin", identity=ada.email, passcode=wrong(code)).status == 400
@@ -120,14 +120,14 @@ def test_after_five_tries_the_right_code_is_wrong_too(wire, ada, code_for, rows)
     assert rows(Challenge)[0].tries == 5
 
 
-def test_the_fifth_try_still_counts(wire, ada, code_for):
+def test_correct_code_is_accepted_at_the_fifth_attempt(wire, ada, code_for):
     code = code_for(ada.email)
     for _ in range(4):
         wire.post("/us-signin", identity=ada.email, passcode=wrong(code))
     assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
 
 
-def test_a_resend_carries_the_same_code(wire, ada, code_for, clock, rows):
+def test_resend_carries_the_same_code(wire, ada, code_for, clock, rows):
     first = code_for(ada.email)
     clock.shift(31)
     assert code_for(ada.email) == first
@@ -135,7 +135,7 @@ def test_a_resend_carries_the_same_code(wire, ada, code_for, clock, rows):
     assert wire.post("/us-signin", identity=ada.email, passcode=first).ok
 
 
-def test_a_resend_gives_no_new_tries(wire, ada, code_for, clock):
+def test_resend_does_not_reset_the_attempts(wire, ada, code_for, clock):
     code = code_for(ada.email)
     for _ in range(3):
         wire.post("/us-signin", identity=ada.email, passcode=wrong(code))
@@ -146,7 +146,7 @@ def test_a_resend_gives_no_new_tries(wire, ada, code_for, clock):
     assert not wire.post("/us-signin", identity=ada.email, passcode=code).ok
 
 
-def test_nothing_is_sent_again_within_thirty_seconds(wire, ada, code_for, smtp, clock):
+def test_resend_within_thirty_seconds_sends_nothing(wire, ada, code_for, smtp, clock):
     code_for(ada.email)
     clock.shift(25)
     assert wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email").ok
@@ -154,7 +154,7 @@ def test_nothing_is_sent_again_within_thirty_seconds(wire, ada, code_for, smtp, 
     assert len(smtp.mails) == 1
 
 
-def test_a_used_up_challenge_makes_room_for_a_new_code(wire, ada, code_for):
+def test_exhausted_challenge_is_replaced_by_one_with_a_new_code(wire, ada, code_for):
     first = code_for(ada.email)
     for _ in range(5):
         wire.post("/us-signin", identity=ada.email, passcode=wrong(first))
@@ -163,7 +163,7 @@ def test_a_used_up_challenge_makes_room_for_a_new_code(wire, ada, code_for):
     assert wire.post("/us-signin", identity=ada.email, passcode=second).ok
 
 
-def test_a_code_works_only_in_the_browser_that_asked(wire, ada, code_for):
+def test_code_works_only_in_the_requesting_browser(wire, ada, code_for):
     code = code_for(ada.email)
     other = wire.elsewhere()
     refused = other.post("/us-signin", identity=ada.email, passcode=code)
@@ -172,7 +172,7 @@ def test_a_code_works_only_in_the_browser_that_asked(wire, ada, code_for):
     assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
 
 
-def test_tries_in_another_browser_use_up_nobody_elses(wire, ada, code_for):
+def test_attempts_in_another_browser_do_not_exhaust_the_code(wire, ada, code_for):
     code = code_for(ada.email)
     attacker = wire.elsewhere()
     code_for(ada.email, by=attacker)
@@ -181,14 +181,14 @@ def test_tries_in_another_browser_use_up_nobody_elses(wire, ada, code_for):
     assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
 
 
-def test_requests_from_elsewhere_do_not_end_a_code(wire, ada, code_for):
+def test_code_requests_from_other_browsers_do_not_invalidate_the_code(wire, ada, code_for):
     code = code_for(ada.email)
     for _ in range(5):
         wire.elsewhere().post("/us-signin/send-code", identity=ada.email, chosen_method="email")
     assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
 
 
-def test_a_code_works_only_for_whom_it_was_sent_to(wire, ada, people, code_for):
+def test_code_works_only_for_the_identity_it_was_sent_to(wire, ada, people, code_for):
     eve = people.open(email="eve@example.com")
     code = code_for(eve.email)
     assert not wire.post("/us-signin", identity=ada.email, passcode=code).ok
@@ -197,20 +197,20 @@ def test_a_code_works_only_for_whom_it_was_sent_to(wire, ada, people, code_for):
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.one_database
-def test_blanks_and_dashes_in_a_code_do_not_matter(wire, ada, code_for, spelling):
+def test_whitespace_and_dashes_in_a_code_are_ignored(wire, ada, code_for, spelling):
     code = code_for(ada.email)
     assert wire.post("/us-signin", identity=ada.email, passcode=spelling.format(code[:4], code[4:])).ok
 
 
 @pytest.mark.parametrize("script", [FULLWIDTH, ARABIC, SUPERSCRIPT, MATHEMATICAL])
 @pytest.mark.one_database
-def test_a_code_in_digits_of_another_script_is_that_code(wire, ada, code_for, script):
+def test_unicode_digits_in_a_code_are_accepted(wire, ada, code_for, script):
     code = code_for(ada.email)
     assert wire.post("/us-signin", identity=ada.email, passcode=code[:-1] + code[-1].translate(script)).ok
 
 
 @pytest.mark.settings(limits=False)
-def test_the_look_alike_of_a_used_code_is_refused(wire, ada, code_for):
+def test_used_code_in_fullwidth_digits_is_rejected(wire, ada, code_for):
     code = code_for(ada.email)
     assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
     wire.post("/logout")
@@ -218,7 +218,7 @@ def test_the_look_alike_of_a_used_code_is_refused(wire, ada, code_for):
 
 
 @pytest.mark.settings(limits=False, challenge_tries=100)
-def test_whatever_else_is_sent_as_a_code_is_refused_and_no_fault(json_wire, ada, code_for):
+def test_malformed_json_passcode_returns_400(json_wire, ada, code_for):
     code = code_for(ada.email, by=json_wire)
     for typed in NOT_THE_CODE:
         answer = json_wire.post("/us-signin", identity=ada.email, passcode=typed)
@@ -229,26 +229,26 @@ def test_whatever_else_is_sent_as_a_code_is_refused_and_no_fault(json_wire, ada,
 
 @pytest.mark.parametrize("typed", ["0" * 1_000_000, "\x00" * 8, "12\x005678"])
 @pytest.mark.one_database
-def test_a_code_too_long_or_with_a_nul_is_refused(wire, ada, typed):
+def test_overlong_passcode_or_nul_byte_is_rejected(wire, ada, typed):
     answer = wire.post("/us-signin", identity=ada.email, passcode=typed)
     assert answer.status in (400, 413)
     assert wire.signed_in_as() is None
 
 
-def test_a_lone_surrogate_as_code_is_refused(json_wire, ada):
+def test_lone_surrogate_in_passcode_is_rejected(json_wire, ada):
     token = json_wire.fetch_csrf()
     body = f'{{"identity": "{ada.email}", "passcode": "\\ud800", "csrf_token": "{token}"}}'
     answer = json_wire.send("POST", "/us-signin", data=body, headers={"Content-Type": "application/json"})
     assert answer.status == 400
 
 
-def test_a_number_may_be_a_code(json_wire, ada, code_for):
+def test_passcode_may_be_a_json_number(json_wire, ada, code_for):
     code = code_for(ada.email, by=json_wire)
     assert json_wire.post("/us-signin", identity=ada.email, passcode=[int(code)]).ok
 
 
 @pytest.mark.settings(limits=False)
-def test_a_number_is_padded_with_its_leading_zeros(json_wire, ada, code_for):
+def test_numeric_passcode_is_padded_with_leading_zeros(json_wire, ada, code_for):
     for _ in itertools.count():
         browser = json_wire.elsewhere()
         code = code_for(ada.email, by=browser)
@@ -258,27 +258,27 @@ def test_a_number_is_padded_with_its_leading_zeros(json_wire, ada, code_for):
 
 
 @pytest.mark.settings(email_code_digits=6)
-def test_codes_are_as_long_as_the_operator_says(wire, ada, code_for):
+def test_email_code_digits_setting_sets_the_code_length(wire, ada, code_for):
     code = code_for(ada.email)
     assert len(code) == 6
     assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
 
 
-def test_without_a_code_nobody_is_signed_in(wire, ada, code_for):
+def test_missing_passcode_is_rejected(wire, ada, code_for):
     code_for(ada.email)
     for fields in ({}, {"passcode": ""}, {"passcode": " "}):
         answer = wire.post("/us-signin", identity=ada.email, **fields)
         assert (answer.status, answer.codes) == (400, ["generic_authn_failed"])
 
 
-def test_after_a_wrong_code_the_page_still_asks_for_it(browser_wire, ada, code_for):
+def test_wrong_code_shows_the_code_page_with_the_identity(browser_wire, ada, code_for):
     code = code_for(ada.email, by=browser_wire)
     page = browser_wire.post("/us-signin", identity=ada.email, passcode=wrong(code), remember=True).page
     assert page.value("identity") == ada.email
     assert page.attributes("passcode")["autocomplete"] == "one-time-code"
 
 
-def test_the_identity_may_be_written_in_any_case(wire, ada, mail_to):
+def test_email_identity_ignores_case_and_whitespace(wire, ada, mail_to):
     wire.post("/us-signin/send-code", identity=" ADA@Example.COM ", chosen_method="email")
     code = code_in(mail_to(ada.email))
     assert wire.post("/us-signin", identity="Ada@example.com", passcode=code).ok

@@ -39,7 +39,7 @@ def ada(people, plant):
     return person
 
 
-def test_a_planted_password_signs_nobody_in(wire, ada):
+def test_planted_password_cannot_sign_in(wire, ada):
     answer = wire.post("/us-signin", identity=ada.email, passcode=THEIRS)
     assert (answer.status, answer.codes) == (400, ["generic_authn_failed"])
     assert wire.signed_in_as() is None
@@ -49,13 +49,13 @@ def test_a_planted_password_signs_nobody_in(wire, ada):
 @pytest.mark.parametrize(
     ("passcode", "code"), [(THEIRS, "confirmation_required"), (HERS, "invalid_password_code")], ids=["right", "wrong"]
 )
-def test_the_explicit_mode_asks_who_knows_a_planted_password_for_a_confirmation(wire, ada, passcode, code):
+def test_explicit_mode_requires_confirmation_for_a_planted_password(wire, ada, passcode, code):
     answer = wire.post("/us-signin", identity=ada.email, passcode=passcode)
     assert (answer.status, answer.codes) == (400, [code])
     assert wire.signed_in_as() is None
 
 
-def test_a_planted_password_freshens_no_session(wire, ada, clock):
+def test_planted_password_cannot_reauthenticate(wire, ada, clock):
     sign_in(wire, ada)
     clock.shift(301)
     answer = wire.post("/us-verify", passcode=THEIRS)
@@ -63,7 +63,7 @@ def test_a_planted_password_freshens_no_session(wire, ada, clock):
     assert not may_change(wire)
 
 
-def test_a_planted_password_is_no_active_method(app, json_wire, ada, rows):
+def test_planted_password_is_not_listed_as_an_active_method(app, json_wire, ada, rows):
     with app.app_context():
         assert active_methods(rows(Enrollment, user_id=ada.id)) == ["email"]
     assert sign_in(json_wire, ada).get("/us-verify").json["available_methods"] == ["email"]
@@ -71,12 +71,12 @@ def test_a_planted_password_is_no_active_method(app, json_wire, ada, rows):
 
 
 @pytest.mark.one_database
-def test_a_planted_password_does_not_count_as_another_way_in(wire, ada):
+def test_planted_password_does_not_count_as_a_remaining_sign_in_method(wire, ada):
     answer = sign_in(wire, ada).post("/us-setup", delete_method="email")
     assert (answer.status, answer.codes) == (400, ["last_method"])
 
 
-def test_a_planted_password_does_not_stand_before_ones_own(app, wire, people, plant):
+def test_planted_password_does_not_shadow_the_owners_password(app, wire, people, plant):
     from app.authenticators.enrollments import enroll
     from app.authenticators.password import hash_password
     from app.extensions import db

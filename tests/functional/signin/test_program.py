@@ -29,19 +29,19 @@ def signed_in(program, ada, asked) -> Program:
     return program
 
 
-def test_a_challenge_stands_for_the_browser(program, ada, asked):
+def test_challenge_replaces_the_browser_cookie(program, ada, asked):
     challenge, code = asked
     answer = program.post("/us-signin", identity=ada.email, passcode=code, challenge=challenge)
     assert answer.status == 200
     assert "authentication_token" not in answer.json["user"]
 
 
-def test_without_its_challenge_a_code_is_wrong(program, ada, asked):
+def test_code_without_its_challenge_is_rejected(program, ada, asked):
     answer = program.post("/us-signin", identity=ada.email, passcode=asked[1])
     assert (answer.status, answer.codes) == (400, ["generic_authn_failed"])
 
 
-def test_a_changed_challenge_is_worth_nothing(program, ada, asked):
+def test_altered_challenge_is_rejected(program, ada, asked):
     challenge, code = asked
     row, mac = challenge.split(".")
     forged = [
@@ -58,27 +58,27 @@ def test_a_changed_challenge_is_worth_nothing(program, ada, asked):
     assert program.post("/us-signin", identity=ada.email, passcode=code, challenge=challenge).ok
 
 
-def test_a_challenge_answers_only_for_its_own_identity(program, people, asked):
+def test_challenge_is_rejected_for_another_identity(program, people, asked):
     eve = people.open(email="eve@example.com")
     challenge, code = asked
     assert not program.post("/us-signin", identity=eve.email, passcode=code, challenge=challenge).ok
 
 
-def test_a_challenge_has_five_tries_too(program, ada, asked):
+def test_challenge_is_limited_to_five_attempts(program, ada, asked):
     challenge, code = asked
     for _ in range(5):
         program.post("/us-signin", identity=ada.email, passcode=wrong(code), challenge=challenge)
     assert not program.post("/us-signin", identity=ada.email, passcode=code, challenge=challenge).ok
 
 
-def test_a_challenge_is_answered_once(program, ada, asked, rows):
+def test_challenge_can_be_used_only_once(program, ada, asked, rows):
     challenge, code = asked
     answers = [program.post("/us-signin", identity=ada.email, passcode=code, challenge=challenge) for _ in range(2)]
     assert [answer.status for answer in answers] == [200, 400]
     assert len(rows(AuthSession)) == 1
 
 
-def test_a_program_that_hands_its_challenge_back_is_sent_the_same_code(program, ada, asked, clock, mail_to, smtp):
+def test_resend_with_the_challenge_repeats_the_same_code(program, ada, asked, clock, mail_to, smtp):
     challenge, code = asked
     assert program.post(SEND, identity=ada.email, chosen_method="email", challenge=challenge).ok
     clock.shift(31)
@@ -88,40 +88,40 @@ def test_a_program_that_hands_its_challenge_back_is_sent_the_same_code(program, 
     assert len(smtp.mails) == 2
 
 
-def test_a_challenge_of_somebody_else_makes_a_new_one(program, people, asked):
+def test_send_code_with_another_identitys_challenge_starts_a_new_one(program, people, asked):
     eve = people.open(email="eve@example.com")
     answer = program.post(SEND, identity=eve.email, chosen_method="email", challenge=asked[0])
     assert answer.ok
     assert answer.json["challenge"] != asked[0]
 
 
-def test_a_decoy_has_a_challenge_of_the_same_form(program, asked):
+def test_challenge_of_an_unknown_identity_has_the_same_length(program, asked):
     answer = program.post(SEND, identity="nobody@example.com", chosen_method="email")
     assert len(answer.json["challenge"]) == len(asked[0])
 
 
 @pytest.mark.parametrize("query", ["?include_auth_token", "?include_auth_token=", "?include_auth_token=no"])
 @pytest.mark.one_database
-def test_a_token_is_given_to_who_asks_for_it(json_wire, ada, code_for, query):
+def test_include_auth_token_query_returns_an_access_token(json_wire, ada, code_for, query):
     code = code_for(ada.email, by=json_wire)
     answer = json_wire.post(f"/us-signin{query}", identity=ada.email, passcode=code)
     assert len(answer.json["user"]["authentication_token"]) >= 43
     assert json_wire.signed_in_as() == ada.email
 
 
-def test_a_token_in_the_body_is_not_asked_for(json_wire, ada, code_for):
+def test_include_auth_token_in_the_body_is_ignored(json_wire, ada, code_for):
     code = code_for(ada.email, by=json_wire)
     answer = json_wire.post("/us-signin", identity=ada.email, passcode=code, include_auth_token=True)
     assert "authentication_token" not in answer.json["user"]
 
 
-def test_a_token_signs_its_program_in(signed_in, ada):
+def test_access_token_authenticates_the_api_client(signed_in, ada):
     assert signed_in.signed_in_as() == ada.email
     refused = signed_in.post("/us-signin", identity=ada.email, passcode="00000000")
     assert (refused.status, refused.codes) == (400, ["anonymous_user_required"])
 
 
-def test_a_token_needs_no_csrf_token(signed_in):
+def test_access_token_requests_need_no_csrf_token(signed_in):
     assert signed_in.post("/us-verify/send-code", chosen_method="email").status == 200
 
 
@@ -135,18 +135,18 @@ def test_a_token_needs_no_csrf_token(signed_in):
     ],
 )
 @pytest.mark.one_database
-def test_a_token_works_only_whole_and_in_a_header_of_its_own(app, signed_in, headers):
+def test_access_token_must_be_exact_and_in_the_authentication_token_header(app, signed_in, headers):
     carried = {name: value.format(signed_in.token) for name, value in headers.items()}
     assert Program(app).get("/", **carried).status == 401
 
 
-def test_a_token_in_query_or_body_is_ignored(app, signed_in):
+def test_access_token_in_query_or_body_is_ignored(app, signed_in):
     stranger = Program(app)
     assert stranger.get(f"/?auth_token={signed_in.token}").status == 401
     assert stranger.post("/us-verify/send-code", auth_token=signed_in.token, chosen_method="email").status == 401
 
 
-def test_the_cookie_of_a_browser_is_no_token(app, json_wire, ada, sign_in):
+def test_session_cookie_is_not_accepted_as_access_token(app, json_wire, ada, sign_in):
     cookie = sign_in(ada.email, by=json_wire).cookies["latchkey_session"]
     stranger = Program(app)
     stranger.token = cookie
@@ -154,18 +154,18 @@ def test_the_cookie_of_a_browser_is_no_token(app, json_wire, ada, sign_in):
 
 
 @pytest.mark.parametrize(("age", "alive"), [(899, True), (901, False)])
-def test_a_token_lives_fifteen_minutes(signed_in, ada, clock, age, alive):
+def test_access_token_expires_after_fifteen_minutes(signed_in, ada, clock, age, alive):
     clock.shift(age - 1 if alive else age)
     assert signed_in.signed_in_as() == (ada.email if alive else None)
 
 
-def test_a_program_signs_out_with_its_token(signed_in):
+def test_logout_revokes_the_access_token(signed_in):
     answer = signed_in.post("/logout")
     assert (answer.status, answer.json) == (200, {})
     assert signed_in.signed_in_as() is None
 
 
-def test_signing_out_of_the_browser_ends_its_tokens(json_wire, program, ada, code_for):
+def test_browser_logout_revokes_access_tokens_of_the_session(json_wire, program, ada, code_for):
     code = code_for(ada.email, by=json_wire)
     answer = json_wire.post("/us-signin?include_auth_token", identity=ada.email, passcode=code)
     program.token = answer.json["user"]["authentication_token"]
@@ -174,13 +174,13 @@ def test_signing_out_of_the_browser_ends_its_tokens(json_wire, program, ada, cod
     assert program.signed_in_as() is None
 
 
-def test_the_token_of_a_disabled_account_is_dead(app, signed_in, ada):
+def test_access_token_of_a_disabled_account_is_rejected(app, signed_in, ada):
     result = app.test_cli_runner().invoke(args=["users", "disable", ada.email])
     assert result.exit_code == 0, result.output
     assert signed_in.signed_in_as() is None
 
 
-def test_a_program_signs_in_by_its_app_without_a_challenge(program, people):
+def test_totp_sign_in_needs_no_challenge(program, people):
     eve = people.open(email="eve@example.com", methods=["authenticator"])
     answer = program.post("/us-signin?include_auth_token", identity=eve.email, passcode=eve.app_code())
     assert answer.json["user"]["authentication_token"]

@@ -37,7 +37,7 @@ def begin_phone(wire) -> str:
     )
 
 
-def test_a_sign_in_code_proves_nothing_again_and_sets_nothing_up(wire, eve, code_for):
+def test_sign_in_code_cannot_reauthenticate_or_complete_enrollment(wire, eve, code_for):
     code = code_for(eve.email)
     enter(wire, eve)
     assert wire.post("/us-verify", passcode=code).codes == ["invalid_password_code"]
@@ -45,7 +45,7 @@ def test_a_sign_in_code_proves_nothing_again_and_sets_nothing_up(wire, eve, code
     assert not wire.post(f"/us-setup/{state}", passcode=code).ok
 
 
-def test_a_code_to_prove_it_again_signs_nobody_in(wire, eve, mail_to):
+def test_reauthentication_code_cannot_sign_in_or_confirm(wire, eve, mail_to):
     enter(wire, eve)
     wire.post("/us-verify/send-code", chosen_method="email")
     code = code_in(mail_to(eve.email))
@@ -54,7 +54,7 @@ def test_a_code_to_prove_it_again_signs_nobody_in(wire, eve, mail_to):
     assert wire.post("/confirm", email=eve.email, passcode=code).codes == ["invalid_password_code"]
 
 
-def test_a_code_to_set_up_a_phone_does_nothing_else(wire, eve, text_to):
+def test_phone_enrollment_code_cannot_reauthenticate_or_sign_in(wire, eve, text_to):
     enter(wire, eve)
     begin_phone(wire)
     code = code_in(text_to("+16502530000"))
@@ -64,18 +64,18 @@ def test_a_code_to_set_up_a_phone_does_nothing_else(wire, eve, text_to):
         assert wire.post("/us-signin", identity=identity, passcode=code).codes == ["generic_authn_failed"]
 
 
-def test_a_code_that_confirms_signs_nobody_in_by_itself(wire, newcomer):
+def test_confirmation_code_is_rejected_by_the_sign_in_form(wire, newcomer):
     code, _ = newcomer
     assert wire.post("/us-signin", identity="new@example.com", passcode=code).codes == ["generic_authn_failed"]
     assert wire.post("/confirm", email="new@example.com", passcode=code).ok
 
 
-def test_a_sign_in_code_confirms_no_address(wire, newcomer, code_for):
+def test_sign_in_code_cannot_confirm_a_registration(wire, newcomer, code_for):
     code = code_for("new@example.com")
     assert wire.post("/confirm", email="new@example.com", passcode=code).codes == ["invalid_password_code"]
 
 
-def test_the_links_do_not_stand_in_for_each_other(wire, newcomer, link_for):
+def test_sign_in_and_confirmation_links_are_not_interchangeable(wire, newcomer, link_for):
     sign_in = link_for("new@example.com").partition("=")[2]
     confirm = newcomer[1].rpartition("/")[2]
     assert wire.get(f"/confirm/{sign_in}").location == "/confirm"
@@ -85,7 +85,7 @@ def test_the_links_do_not_stand_in_for_each_other(wire, newcomer, link_for):
     assert wire.signed_in_as() is None
 
 
-def test_a_code_is_no_link_and_a_link_no_code(wire, ada, code_for, smtp):
+def test_codes_and_link_tokens_are_not_interchangeable(wire, ada, code_for, smtp):
     code = code_for(ada.email)
     token = link_in(smtp.mails[0]).partition("=")[2]
     for wrong in (code, token.split(".")[3], token.split(".")[1]):
@@ -95,14 +95,14 @@ def test_a_code_is_no_link_and_a_link_no_code(wire, ada, code_for, smtp):
     assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
 
 
-def test_a_challenge_is_no_link_and_no_session(json_wire, ada):
+def test_challenge_is_accepted_neither_as_link_token_nor_as_session(json_wire, ada):
     challenge = json_wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email").json["challenge"]
     assert json_wire.get(f"/us-verify-link?token={challenge}").location == "/us-signin"
     json_wire.client.set_cookie("latchkey_session", challenge, domain="localhost")
     assert json_wire.signed_in_as() is None
 
 
-def test_a_link_and_its_parts_are_no_challenge(json_wire, ada, code_for, smtp):
+def test_link_token_parts_are_not_accepted_as_challenge(json_wire, ada, code_for, smtp):
     code = code_for(ada.email, by=json_wire)
     kid, challenge, _, secret, mac = link_in(smtp.mails[0]).partition("=")[2].split(".")
     other = json_wire.elsewhere()
@@ -110,7 +110,7 @@ def test_a_link_and_its_parts_are_no_challenge(json_wire, ada, code_for, smtp):
         assert not other.post("/us-signin", identity=ada.email, passcode=code, challenge=handle).ok
 
 
-def test_the_state_of_a_set_up_is_no_challenge_of_a_sign_in(json_wire, eve, text_to):
+def test_enrollment_state_is_not_accepted_as_sign_in_challenge(json_wire, eve, text_to):
     enter(json_wire, eve)
     state = begin_phone(json_wire)
     code = code_in(text_to("+16502530000"))
@@ -118,7 +118,7 @@ def test_the_state_of_a_set_up_is_no_challenge_of_a_sign_in(json_wire, eve, text
     assert answer.codes == ["generic_authn_failed"]
 
 
-def test_a_mailed_code_is_not_right_as_a_text_and_the_other_way_round(wire, people, mail_to, text_to):
+def test_padded_or_truncated_codes_are_not_interchangeable_between_email_and_sms(wire, people, mail_to, text_to):
     eve = people.open(email="eve@example.com", phone="+16502530000")
     for method in ("email", "sms"):
         wire.post("/us-signin/send-code", identity=eve.email, chosen_method=method)
@@ -127,7 +127,7 @@ def test_a_mailed_code_is_not_right_as_a_text_and_the_other_way_round(wire, peop
         assert not wire.post("/us-signin", identity=eve.email, passcode=wrong).ok
 
 
-def test_a_session_cookie_is_no_link(wire, ada, sign_in):
+def test_session_cookie_is_not_accepted_as_link_token(wire, ada, sign_in):
     cookie = sign_in(ada.email).cookies["latchkey_session"]
     other = wire.elsewhere()
     assert other.get(f"/us-verify-link?token={cookie}").location == "/us-signin"

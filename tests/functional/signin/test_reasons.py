@@ -23,12 +23,12 @@ def reason(wire, ada, rows):
     return fail
 
 
-def test_a_code_that_is_no_challenges_is_wrong(ada, code_for, reason, rows):
+def test_unknown_code_is_audited_as_wrong_code(ada, code_for, reason, rows):
     assert reason(wrong(code_for(ada.email))) == "wrong_code"
     assert rows(Event, name="sign_in.failed")[0].challenge_id == rows(Challenge)[0].id
 
 
-def test_the_code_of_an_earlier_challenge_is_older(ada, code_for, reason, clock, rows):
+def test_code_of_an_earlier_challenge_is_audited_as_older_code(ada, code_for, reason, clock, rows):
     first = code_for(ada.email)
     clock.shift(560)  # too late for the same code once more
     second = code_for(ada.email)
@@ -39,7 +39,7 @@ def test_the_code_of_an_earlier_challenge_is_older(ada, code_for, reason, clock,
     assert rows(Event, name="sign_in.failed")[0].challenge_id == first_row.id
 
 
-def test_a_code_that_another_browser_asked_for_is_named_so(wire, ada, code_for, reason):
+def test_code_requested_by_another_browser_is_audited_as_other_browser(wire, ada, code_for, reason):
     code = code_for(ada.email)
     other = wire.elsewhere()
     assert reason(code, by=other) == "other_browser"
@@ -48,13 +48,15 @@ def test_a_code_that_another_browser_asked_for_is_named_so(wire, ada, code_for, 
 
 
 @pytest.mark.parametrize(("age", "expected"), [(601, "expired"), (1900, "wrong_code")])
-def test_a_code_is_expired_for_half_an_hour_and_then_no_code_at_all(ada, code_for, reason, clock, age, expected):
+def test_expired_code_is_audited_as_expired_for_half_an_hour_then_as_wrong_code(
+    ada, code_for, reason, clock, age, expected
+):
     code = code_for(ada.email)
     clock.shift(age)
     assert reason(code) == expected
 
 
-def test_a_code_that_was_used_is_spent(wire, ada, code_for, reason, sign_in):
+def test_used_code_is_audited_as_spent(wire, ada, code_for, reason, sign_in):
     code = code_for(ada.email)
     wire.post("/us-signin", identity=ada.email, passcode=code)
     wire.post("/logout")
@@ -62,13 +64,13 @@ def test_a_code_that_was_used_is_spent(wire, ada, code_for, reason, sign_in):
 
 
 @pytest.mark.parametrize("right", [True, False])
-def test_past_the_tries_any_code_finds_the_budget_spent(ada, code_for, reason, right):
+def test_codes_after_five_wrong_attempts_are_audited_as_budget_spent(ada, code_for, reason, right):
     code = code_for(ada.email)
     assert [reason(wrong(code)) for _ in range(5)] == ["wrong_code"] * 5
     assert reason(code if right else wrong(code)) == "budget_spent"
 
 
-def test_a_stranger_leaves_the_same_marks(wire, ada, rows):
+def test_failures_of_unknown_identities_are_audited_like_known_ones(wire, ada, rows):
     for identity in (ada.email, "nobody@example.com"):
         wire.post(SEND, identity=identity, chosen_method="email")
         for _ in range(6):
@@ -77,7 +79,7 @@ def test_a_stranger_leaves_the_same_marks(wire, ada, rows):
     assert everything[:6] == everything[6:] == ["wrong_code"] * 5 + ["budget_spent"]
 
 
-def test_no_event_holds_what_was_typed(ada, code_for, reason, rows):
+def test_audit_events_contain_no_typed_codes(ada, code_for, reason, rows):
     code = code_for(ada.email)
     reason(wrong(code))
     reason(wrong(code), challenge="nonsense")
@@ -86,7 +88,7 @@ def test_no_event_holds_what_was_typed(ada, code_for, reason, rows):
     assert code not in told
 
 
-def test_a_wrong_proof_of_an_address_says_why(wire, mail_to, rows):
+def test_failed_confirmation_audits_its_reason(wire, mail_to, rows):
     from tests.sinks import code_in
 
     wire.post("/register", email="ada@example.com")

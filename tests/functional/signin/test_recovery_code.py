@@ -31,7 +31,7 @@ def waiting(wire, bob, codes, code_for) -> Wire:
     return wire
 
 
-def test_a_code_takes_the_place_of_the_second_step(waiting, bob, codes, rows, mail_to):
+def test_recovery_code_completes_the_second_step(waiting, bob, codes, rows, mail_to):
     answer = waiting.post(MF, code=codes[0].lower())
     assert answer.ok
     assert waiting.language == "form" or set(answer.json) == {"csrf_token", "user"}
@@ -43,7 +43,7 @@ def test_a_code_takes_the_place_of_the_second_step(waiting, bob, codes, rows, ma
     assert len(rows(Event, name="recovery.code_used")) == 1
 
 
-def test_it_works_once(waiting, bob, codes, code_for, clock):
+def test_recovery_code_works_only_once(waiting, bob, codes, code_for, clock):
     assert waiting.post(MF, code=codes[0]).ok
     waiting.post("/logout")
     clock.shift(31)
@@ -53,7 +53,7 @@ def test_it_works_once(waiting, bob, codes, code_for, clock):
     assert waiting.post(MF, code=codes[1]).ok
 
 
-def test_where_the_step_leads_is_kept(browser_wire, bob, codes, code_for):
+def test_recovery_code_sign_in_redirects_to_next(browser_wire, bob, codes, code_for):
     code = code_for(bob.email, by=browser_wire)
     browser_wire.post("/us-signin", identity=bob.email, passcode=code, next="/sessions")
     page = browser_wire.get("/tf-validate")
@@ -62,7 +62,7 @@ def test_where_the_step_leads_is_kept(browser_wire, bob, codes, code_for):
     assert browser_wire.post(MF, code=codes[0]).location == "/sessions"
 
 
-def test_a_program_without_cookies_hands_back_what_it_was_given(program, bob, codes, mail_to):
+def test_api_client_uses_a_recovery_code_with_pending_and_gets_no_token(program, bob, codes, mail_to):
     from tests.sinks import code_in
 
     challenge = program.post("/us-signin/send-code", identity=bob.email, chosen_method="email").json["challenge"]
@@ -74,7 +74,7 @@ def test_a_program_without_cookies_hands_back_what_it_was_given(program, bob, co
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(("method", "path"), [("GET", MF), ("POST", MF), ("GET", RESCUE), ("POST", RESCUE)])
-def test_there_is_nothing_without_a_sign_in_under_way(wire, method, path):
+def test_recovery_pages_require_a_pending_sign_in(wire, method, path):
     fields = {"code": WRONG, "help_setup": "help"}
     answer = wire.get(path) if method == "GET" else wire.post(path, **fields)
     if wire.language == "json":
@@ -85,20 +85,20 @@ def test_there_is_nothing_without_a_sign_in_under_way(wire, method, path):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("path", [MF, RESCUE])
-def test_who_is_signed_in_has_no_business_there(wire, bob, path):
+def test_signed_in_user_cannot_open_the_recovery_pages(wire, bob, path):
     answer = sign_in(wire, bob).get(path)
     assert answer.status == (400 if wire.language == "json" else 302)
     assert wire.signed_in_as() == bob.email
 
 
-def test_the_fifth_wrong_one_ends_the_sign_in(waiting, codes):
+def test_fifth_wrong_recovery_code_ends_the_pending_sign_in(waiting, codes):
     answers = [waiting.post(MF, code=WRONG) for _ in range(5)]
     assert [answer.codes for answer in answers[:4]] == [["invalid_recovery_code"]] * 4
     assert waiting.post(MF, code=codes[0]).codes in (["two_factor_permission_denied"], [])
     assert waiting.signed_in_as() is None
 
 
-def test_wrong_ones_and_wrong_second_codes_share_the_five(waiting, bob):
+def test_recovery_and_second_factor_attempts_share_one_limit(waiting, bob):
     for _ in range(3):
         waiting.post(MF, code=WRONG)
     for _ in range(2):
@@ -109,14 +109,14 @@ def test_wrong_ones_and_wrong_second_codes_share_the_five(waiting, bob):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("typed", ["", "123456", "hello", "\ud800", "x" * 5000])
-def test_what_can_be_no_code_is_no_try(json_wire, bob, codes, code_for, rows, typed):
+def test_malformed_recovery_code_does_not_count_as_an_attempt(json_wire, bob, codes, code_for, rows, typed):
     first_step(json_wire, bob, code_for)
     assert json_wire.post(MF, code=typed).status == 400
     assert [row.tries for row in rows(PendingSignIn)] == [0]
 
 
 @pytest.mark.settings(limits=False, pool_size=8)
-def test_of_six_sign_ins_with_one_code_at_once_one_becomes_a_session(app, bob, codes, code_for, rows, clock):
+def test_concurrent_sign_ins_with_one_recovery_code_create_one_session(app, bob, codes, code_for, rows, clock):
     browsers = [Wire(app, "json") for _ in range(6)]
     for browser in browsers:
         first_step(browser, bob, code_for)
@@ -133,7 +133,7 @@ def test_of_six_sign_ins_with_one_code_at_once_one_becomes_a_session(app, bob, c
     assert len([row for row in rows(RecoveryCode) if row.used_at]) == 1
 
 
-def test_somebody_elses_code_will_not_do(waiting, app, people):
+def test_recovery_code_of_another_user_is_rejected(waiting, app, people):
     eve = sign_in(Wire(app, "json"), people.open(email="eve@example.com"))
     hers = eve.post("/mf-recovery-codes").json["recovery_codes"]
     assert waiting.post(MF, code=hers[0]).status == 400
@@ -141,14 +141,14 @@ def test_somebody_elses_code_will_not_do(waiting, app, people):
 
 
 @pytest.mark.one_database
-def test_only_who_has_codes_is_offered_them(json_wire, bob, code_for):
+def test_recovery_codes_are_offered_only_to_users_who_have_them(json_wire, bob, code_for):
     first_step(json_wire, bob, code_for)
     assert json_wire.get("/tf-validate").json["recovery_options"] == {}
     assert json_wire.get(RESCUE).json["recovery_options"] == {}
 
 
 @pytest.mark.one_database
-def test_rescue_leads_to_the_codes_by_a_redirect_programs_too(waiting):
+def test_rescue_redirects_to_the_recovery_code_page(waiting):
     options = waiting.get(RESCUE)
     assert waiting.language == "form" or options.json["recovery_options"] == {"recovery_code": MF}
     answer = waiting.post(RESCUE, help_setup="recovery_code")
@@ -157,7 +157,7 @@ def test_rescue_leads_to_the_codes_by_a_redirect_programs_too(waiting):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("which", ["email", "help", "nonsense"])
-def test_mail_never_stands_in_and_help_only_where_somebody_is_named(waiting, which, deliver):
+def test_rescue_rejects_email_and_help_without_a_support_address(waiting, which, deliver):
     deliver()
     answer = waiting.post(RESCUE, help_setup=which)
     assert (answer.status, answer.codes) == (400, ["invalid_choice"])
@@ -165,7 +165,7 @@ def test_mail_never_stands_in_and_help_only_where_somebody_is_named(waiting, whi
 
 
 @pytest.mark.settings(support_mail="help@latchkey.test")
-def test_help_is_asked_for_once(waiting, bob, mail_to, smtp, rows):
+def test_rescue_help_request_is_idempotent(waiting, bob, mail_to, smtp, rows):
     assert waiting.post(RESCUE, help_setup="help").ok
     assert waiting.post(RESCUE, help_setup="help").ok
     mail = mail_to("help@latchkey.test")
@@ -177,7 +177,7 @@ def test_help_is_asked_for_once(waiting, bob, mail_to, smtp, rows):
 
 @pytest.mark.one_database
 @pytest.mark.settings(second_factor="required")
-def test_it_sets_no_factor_up(json_wire, people, code_for):
+def test_recovery_code_is_denied_when_second_factor_enrollment_is_pending(json_wire, people, code_for):
     ada = people.open(email="ada@example.com")
     begin(json_wire, ada, code_for)
     assert json_wire.get(MF).codes == ["two_factor_permission_denied"]
@@ -185,7 +185,7 @@ def test_it_sets_no_factor_up(json_wire, people, code_for):
     assert Program(json_wire.app).get(MF).status == 400
 
 
-def test_of_two_codes_at_once_one_is_used_up(json_wire, bob, codes, code_for, rows):
+def test_concurrent_recovery_codes_in_one_sign_in_use_up_only_one(json_wire, bob, codes, code_for, rows):
     """Whichever comes second opens no session, so its code is good for another time."""
     first_step(json_wire, bob, code_for)
     ready, windows = threading.Barrier(2), [_window(json_wire) for _ in range(2)]
@@ -210,7 +210,7 @@ def _window(wire: Wire) -> Wire:
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("given", [True, False])
-def test_the_page_without_the_second_step_leads_to_recovering_the_account(browser_wire, people, bob, code_for, given):
+def test_rescue_page_links_to_account_recovery(browser_wire, people, bob, code_for, given):
     if given:
         people.give_codes(bob)
     first_step(browser_wire, bob, code_for)
@@ -219,6 +219,6 @@ def test_the_page_without_the_second_step_leads_to_recovering_the_account(browse
 
 @pytest.mark.one_database
 @pytest.mark.settings(recovery_starts=0)
-def test_where_accounts_are_not_recovered_the_page_says_nothing_of_it(browser_wire, bob, code_for):
+def test_rescue_page_has_no_recovery_link_when_account_recovery_is_disabled(browser_wire, bob, code_for):
     first_step(browser_wire, bob, code_for)
     assert 'href="/recover"' not in browser_wire.get(RESCUE).text

@@ -51,7 +51,7 @@ def renewed(program, refresh: str) -> str:
     return str(answer.json["user"]["refresh_token"])
 
 
-def test_a_token_is_exchanged_for_two_new_ones(program, ada, refresh):
+def test_refresh_returns_a_new_access_token_and_a_new_refresh_token(program, ada, refresh):
     old = program.token
     answer = program.post(REFRESH, refresh_token=refresh)
     user = answer.json["user"]
@@ -63,7 +63,7 @@ def test_a_token_is_exchanged_for_two_new_ones(program, ada, refresh):
     assert program.signed_in_as() == ada.email
 
 
-def test_a_program_stays_signed_in_for_days_and_not_past_thirty(program, ada, refresh, clock):
+def test_refresh_chain_ends_after_thirty_days(program, ada, refresh, clock):
     for _ in range(5):
         clock.shift(5.5 * DAY)
         refresh = renewed(program, refresh)
@@ -73,31 +73,31 @@ def test_a_program_stays_signed_in_for_days_and_not_past_thirty(program, ada, re
 
 
 @pytest.mark.parametrize(("age", "status"), [(7 * DAY - 5, 200), (7 * DAY + 5, 401)])
-def test_unused_it_ends_after_a_week(program, refresh, clock, age, status):
+def test_unused_refresh_token_expires_after_seven_days(program, refresh, clock, age, status):
     clock.shift(age)
     assert program.post(REFRESH, refresh_token=refresh).status == status
 
 
 @pytest.mark.parametrize("path", ["/us-signin?include_auth_token", "/us-signin?include_refresh_token", "/us-signin"])
-def test_only_who_asks_is_given_one(program, ada, rows, path):
+def test_refresh_token_is_issued_only_with_both_query_parameters(program, ada, rows, path):
     answer = program.post(path, identity=ada.email, passcode=ada.app_code())
     assert "refresh_token" not in answer.json["user"]
     assert rows(RefreshToken) == []
 
 
-def test_a_form_is_given_none(browser_wire, ada, rows):
+def test_form_sign_in_gets_no_refresh_token(browser_wire, ada, rows):
     assert browser_wire.post(ASKING, identity=ada.email, passcode=ada.app_code()).ok
     assert rows(RefreshToken) == []
 
 
 @pytest.mark.settings(refresh_tokens=False)
-def test_switched_off_none_is_given_and_none_exchanged(make_app, program, ada):
+def test_disabled_refresh_tokens_are_neither_issued_nor_exchanged(make_app, program, ada):
     assert "refresh_token" not in program.post(ASKING, identity=ada.email, passcode=ada.app_code()).json["user"]
     given = enter(Program(make_app()), People(program.app).open("eve@example.com", methods=["authenticator"]))
     assert program.post(REFRESH, refresh_token=given).codes == ["refresh_token_invalid"]
 
 
-def test_a_used_one_ends_the_session_for_everybody_and_its_owner_is_told(program, ada, refresh, rows, mail_to):
+def test_reused_refresh_token_revokes_the_session_and_notifies_the_owner(program, ada, refresh, rows, mail_to):
     newest = renewed(program, refresh)
     answer = program.post(REFRESH, refresh_token=refresh)
     assert (answer.status, answer.codes) == (401, ["refresh_token_reused"])
@@ -107,7 +107,7 @@ def test_a_used_one_ends_the_session_for_everybody_and_its_owner_is_told(program
     assert "its refresh token was used twice" in mail_to(ada.email).text.replace("\n", " ")
 
 
-def test_it_ends_no_other_session(app, json_wire, ada, program, refresh, clock):
+def test_refresh_token_reuse_keeps_other_sessions(app, json_wire, ada, program, refresh, clock):
     clock.shift(31)
     other = Program(app)
     enter(other, ada)
@@ -117,19 +117,19 @@ def test_it_ends_no_other_session(app, json_wire, ada, program, refresh, clock):
     assert (other.signed_in_as(), browser.signed_in_as()) == (ada.email, ada.email)
 
 
-def test_a_lost_answer_is_no_exception(program, refresh, clock):
+def test_retry_after_a_lost_response_counts_as_reuse(program, refresh, clock):
     renewed(program, refresh)
     clock.shift(1)
     assert program.post(REFRESH, refresh_token=refresh).codes == ["refresh_token_reused"]
 
 
-def test_its_owner_denies_the_session_from_that_mail(program, json_wire, ada, refresh, mail_to):
+def test_reuse_notification_email_can_report_the_session(program, json_wire, ada, refresh, mail_to):
     renewed(program, refresh)
     program.post(REFRESH, refresh_token=refresh)
     assert json_wire.post(denial_in(mail_to(ada.email)), sure=True).ok
 
 
-def test_of_twenty_at_once_one_is_exchanged_and_the_session_ends_once(app, ada, refresh, rows):
+def test_concurrent_exchanges_succeed_once_and_revoke_the_session(app, ada, refresh, rows):
     programs = [Program(app) for _ in range(20)]
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda each: each.post(REFRESH, refresh_token=refresh), programs))
@@ -142,7 +142,7 @@ def test_of_twenty_at_once_one_is_exchanged_and_the_session_ends_once(app, ada, 
 
 
 @pytest.mark.parametrize("how", ["logout", "logout by refresh token", "an older one", "devices", "others", "disable"])
-def test_what_ends_the_session_ends_it_at_once(app, program, json_wire, ada, refresh, rows, how):
+def test_ending_the_session_revokes_its_refresh_token(app, program, json_wire, ada, refresh, rows, how):
     newest = renewed(program, refresh)
     session_id = rows(RefreshToken)[0].session_id
     stranger = Program(app)
@@ -159,20 +159,20 @@ def test_what_ends_the_session_ends_it_at_once(app, program, json_wire, ada, ref
     assert program.signed_in_as() is None
 
 
-def test_signing_out_with_what_is_no_token_succeeds(program, refresh):
+def test_logout_with_an_invalid_refresh_token_succeeds(program, refresh):
     for token in ("", "x", refresh[:-1], "lkr_" + "0" * 71):
         assert program.post("/logout", refresh_token=token).status == 200
         program.token = None
     assert program.post(REFRESH, refresh_token=refresh).status == 401
 
 
-def test_signing_out_of_one_session_by_the_token_of_another_ends_both(json_wire, program, people, refresh):
+def test_logout_with_another_sessions_refresh_token_ends_both_sessions(json_wire, program, people, refresh):
     eve = sign_in(json_wire, people.open(email="eve@example.com"))
     assert eve.post("/logout", refresh_token=refresh).ok
     assert (eve.signed_in_as(), program.signed_in_as()) == (None, None)
 
 
-def test_exchanging_makes_nothing_fresher(program, refresh, clock):
+def test_refresh_does_not_count_as_reauthentication(program, refresh, clock):
     assert program.get("/us-setup").status == 200
     clock.shift(290)
     refresh = renewed(program, refresh)
@@ -183,7 +183,7 @@ def test_exchanging_makes_nothing_fresher(program, refresh, clock):
     assert program.get("/us-setup").codes == ["reauthentication_required"]
 
 
-def test_a_proof_given_in_the_browser_later_does_not_make_it_fresher(json_wire, program, ada, clock):
+def test_browser_reauthentication_does_not_extend_to_refreshed_tokens(json_wire, program, ada, clock):
     answer = json_wire.post(ASKING, identity=ada.email, passcode=ada.app_code())
     refresh = answer.json["user"]["refresh_token"]
     clock.shift(400)
@@ -192,7 +192,7 @@ def test_a_proof_given_in_the_browser_later_does_not_make_it_fresher(json_wire, 
     assert program.get("/us-setup").codes == ["reauthentication_required"]
 
 
-def test_proving_again_gives_one_in_place_of_the_last(program, ada, refresh, clock):
+def test_reauthentication_replaces_the_refresh_token(program, ada, refresh, clock):
     clock.shift(400)
     old = renewed(program, refresh)
     answer = program.post("/us-verify?include_auth_token&include_refresh_token", passcode=ada.app_code())
@@ -204,11 +204,11 @@ def test_proving_again_gives_one_in_place_of_the_last(program, ada, refresh, clo
 
 @pytest.mark.parametrize("token", ["", "lkr_", "lkr_" + "0" * 71, "x" * 5000, "é" * 75, 5, 1.5, True, None, ["a"], {}])
 @pytest.mark.one_database
-def test_what_is_no_token_is_refused(program, token):
+def test_malformed_refresh_token_is_rejected(program, token):
     assert program.post(REFRESH, refresh_token=token).status in (400, 401)
 
 
-def test_any_changed_letter_is_refused_and_ends_nothing(program, ada, refresh):
+def test_altered_refresh_token_is_rejected_without_revoking_the_session(program, ada, refresh):
     for place in (0, 4, 30, 60, 74):
         other = "a" if refresh[place] != "a" else "b"
         answer = program.post(REFRESH, refresh_token=refresh[:place] + other + refresh[place + 1 :])
@@ -217,20 +217,20 @@ def test_any_changed_letter_is_refused_and_ends_nothing(program, ada, refresh):
     renewed(program, refresh)
 
 
-def test_no_other_token_is_exchanged_and_it_opens_nothing(program, ada, refresh):
+def test_access_and_refresh_tokens_are_not_interchangeable(program, ada, refresh):
     assert program.post(REFRESH, refresh_token=program.token).status == 401
     program.token = refresh
     assert program.get("/").status == 401
 
 
-def test_it_is_exchanged_in_json_alone_and_without_cookies(browser_wire, app, refresh):
+def test_refresh_accepts_only_json_and_sets_no_cookies(browser_wire, app, refresh):
     assert browser_wire.post(REFRESH, refresh_token=refresh).status == 415
     answer = app.test_client().post(REFRESH, json={"refresh_token": refresh})
     assert (answer.status_code, answer.headers.getlist("Set-Cookie")) == (200, [])
     assert browser_wire.get(REFRESH).location == "/", "it has no page of its own"
 
 
-def test_a_cookie_beside_it_wants_a_csrf_token_and_decides_nothing(json_wire, people, ada, program, refresh):
+def test_refresh_with_a_session_cookie_requires_csrf_and_ignores_the_session(json_wire, people, ada, program, refresh):
     eve = sign_in(json_wire, people.open(email="eve@example.com"))
     assert eve.post(REFRESH, refresh_token=refresh, csrf=None).codes == ["csrf_token_missing"]
     program.token = eve.post(REFRESH, refresh_token=refresh).json["user"]["authentication_token"]
@@ -238,14 +238,14 @@ def test_a_cookie_beside_it_wants_a_csrf_token_and_decides_nothing(json_wire, pe
 
 
 @pytest.mark.settings(failures_per_address=3)
-def test_an_address_that_tries_too_many_has_to_wait(app, program, refresh):
+def test_invalid_refresh_tokens_are_rate_limited_per_ip_address(app, program, refresh):
     codes = [program.post(REFRESH, refresh_token="lkr_" + "0" * 71).codes for _ in range(5)]
     assert codes == [["refresh_token_invalid"]] * 3 + [["too_many_requests"]] * 2
     program.address = "203.0.113.5"
     renewed(program, refresh)
 
 
-def test_a_request_that_somebody_denied_stops_no_program_at_the_same_address(app, program, ada, refresh):
+def test_not_me_penalty_does_not_block_refresh_from_the_same_ip_address(app, program, ada, refresh):
     with app.app_context():
         throttling.penalize("127.0.0.1")
         db.session.commit()
@@ -255,7 +255,7 @@ def test_a_request_that_somebody_denied_stops_no_program_at_the_same_address(app
 
 
 @pytest.mark.settings(exchanges_per_address=2)
-def test_an_address_that_exchanges_too_often_has_to_wait_and_loses_nothing(program, refresh, clock):
+def test_rate_limited_refresh_does_not_consume_the_token(program, refresh, clock):
     for _ in range(2):
         refresh = renewed(program, refresh)
     answer = program.post(REFRESH, refresh_token=refresh)
@@ -264,20 +264,20 @@ def test_an_address_that_exchanges_too_often_has_to_wait_and_loses_nothing(progr
     renewed(program, refresh)
 
 
-def test_no_part_of_it_is_at_rest(program, refresh, database, rows):
+def test_refresh_token_is_not_stored_in_plain_text(program, refresh, database, rows):
     newest = renewed(program, refresh)
     row = rows(RefreshToken)[0]
     kept = f"{row.id} {row.digest} {row.session_id}"
     assert not [part for token in (refresh, newest) for part in (token, token[4:26], token[26:69]) if part in kept]
 
 
-def test_an_exchange_takes_three_statements(program, refresh, statements):
+def test_refresh_takes_three_statements(program, refresh, statements):
     with statements() as seen:
         program.post(REFRESH, refresh_token=refresh)
     assert len(seen) == 3
 
 
-def test_it_is_listed_under_its_session_also_when_the_browser_is_long_unused(json_wire, program, ada, refresh, clock):
+def test_sessions_list_shows_refresh_token_of_an_idle_session(json_wire, program, ada, refresh, clock):
     clock.shift(5 * DAY)
     renewed(program, refresh)
     clock.shift(5 * DAY)
@@ -286,11 +286,11 @@ def test_it_is_listed_under_its_session_also_when_the_browser_is_long_unused(jso
     assert [set(each) for each in given] == [{"last_used_at", "expires_at"}]
 
 
-def test_a_page_lists_it_too(browser_wire, ada, refresh):
+def test_sessions_page_shows_that_an_app_stays_signed_in(browser_wire, ada, refresh):
     assert "An app stays signed in here" in sign_in(browser_wire, ada).get("/sessions").text
 
 
-def test_two_factor_rights_end_when_it_was_not_exchanged_for_an_hour(program, ada, refresh, clock, database):
+def test_aal2_drops_to_aal1_if_the_token_is_not_refreshed_within_an_hour(program, ada, refresh, clock, database):
     database.query("UPDATE refresh_token SET second_at = authenticated_at RETURNING id")
     database.disconnect()
     clock.shift(3500)
@@ -303,7 +303,7 @@ def test_two_factor_rights_end_when_it_was_not_exchanged_for_an_hour(program, ad
     assert program.get("/").json["aal"] == 1
 
 
-def test_a_token_that_was_given_as_the_session_was_ended_is_dead(app, program, refresh, clock):
+def test_access_token_issued_while_the_session_ended_is_rejected(app, program, refresh, clock):
     """The row that an exchange adds while another request ends the session is one which that request does not see."""
     from app.extensions import db
 
@@ -315,7 +315,7 @@ def test_a_token_that_was_given_as_the_session_was_ended_is_dead(app, program, r
     assert program.signed_in_as() is None
 
 
-def test_it_is_in_no_log_line(program, ada, capfd, caplog):
+def test_refresh_token_is_never_logged(program, ada, capfd, caplog):
     from app.observability import configure_logging
 
     configure_logging("debug", "json")
@@ -330,7 +330,7 @@ def test_it_is_in_no_log_line(program, ada, capfd, caplog):
     assert not [part for token in (first, second) for part in (token, token[4:26], token[26:69]) if part in said]
 
 
-def test_erasing_the_account_leaves_none(ada, refresh, rows, database):
+def test_deleting_the_user_row_deletes_its_refresh_tokens(ada, refresh, rows, database):
     if database.kind == "sqlite":
         database._connection.execute("PRAGMA foreign_keys = ON")
     else:
@@ -340,7 +340,7 @@ def test_erasing_the_account_leaves_none(ada, refresh, rows, database):
     assert rows(RefreshToken) == []
 
 
-def test_an_account_that_is_to_be_erased_refreshes_nothing(app, program, ada, refresh):
+def test_account_scheduled_for_deletion_cannot_refresh(app, program, ada, refresh):
     from app import clock
     from app.extensions import changed, db
     from app.users import User
@@ -351,7 +351,7 @@ def test_an_account_that_is_to_be_erased_refreshes_nothing(app, program, ada, re
     assert program.post(REFRESH, refresh_token=refresh).codes == ["refresh_token_invalid"]
 
 
-def test_the_second_step_gives_one_too_and_it_is_as_strong_as_that(program, bob, mail_to, clock):
+def test_refresh_token_issued_after_second_factor_keeps_aal2_for_an_hour(program, bob, mail_to, clock):
     challenge = program.post("/us-signin/send-code", identity=bob.email, chosen_method="email").json["challenge"]
     first = {"identity": bob.email, "passcode": code_in(mail_to(bob.email)), "challenge": challenge}
     told = program.post(ASKING, **first).json

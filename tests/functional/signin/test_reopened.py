@@ -19,7 +19,7 @@ def asked(browser_wire, ada):
     return browser_wire
 
 
-def test_the_code_is_asked_for_again_wherever_one_comes_back_to(asked):
+def test_every_sign_in_url_reopens_the_code_page(asked):
     first = asked.get(PAGE).page
     for path in (PAGE, "/login", f"{PAGE}?next=/sessions"):
         page = asked.get(path).page
@@ -31,7 +31,7 @@ def test_the_code_is_asked_for_again_wherever_one_comes_back_to(asked):
     assert asked.follow(asked.get(SEND)).page.heading == "Check your email"
 
 
-def test_the_code_typed_there_signs_in(asked, ada, mail_to):
+def test_reopened_code_page_signs_in(asked, ada, mail_to):
     page = asked.get(PAGE).page
     fields = {name: page.value(name) for name in ("identity", "chosen_method", "next")}
     done = asked.post(PAGE, passcode=code_in(mail_to(ada.email)), **fields)
@@ -40,21 +40,21 @@ def test_the_code_typed_there_signs_in(asked, ada, mail_to):
     assert asked.signed_in_as() == ada.email
 
 
-def test_it_names_the_request_that_support_can_find(asked, rows):
+def test_reopened_code_page_shows_the_support_id(asked, rows):
     from app.audit import Event
 
     (event,) = rows(Event, name="challenge.started")
     assert event.support_id in asked.get(PAGE).text
 
 
-def test_one_can_start_over(asked):
+def test_reopened_code_page_lets_the_user_start_over(asked):
     (again,) = {link for link in asked.get(PAGE).page.links if "new=1" in link}
     assert "next=/sessions" in again, "wherever the page leads back to the start from"
     assert asked.get(again).page.heading == "Sign in"
     assert asked.get(PAGE).page.heading == "Sign in"
 
 
-def test_once_the_code_has_ended_one_still_goes_where_one_was_going(browser_wire, ada, clock):
+def test_expired_request_shows_the_sign_in_page_and_keeps_next(browser_wire, ada, clock):
     answer = browser_wire.post(SEND, identity=ada.email, next="/sessions")
     clock.shift(601)
     page = browser_wire.follow(answer).page
@@ -62,7 +62,7 @@ def test_once_the_code_has_ended_one_still_goes_where_one_was_going(browser_wire
 
 
 @pytest.mark.parametrize("why", ["used", "expired", "another browser", "changed", "nobody's"])
-def test_what_is_over_or_another_ones_is_not_shown(asked, why, clock, ada, mail_to, wire):
+def test_code_page_is_not_reopened_for_an_ended_or_foreign_request(asked, why, clock, ada, mail_to, wire):
     browser = asked
     if why == "used":
         assert asked.post(PAGE, identity=ada.email, passcode=code_in(mail_to(ada.email))).ok
@@ -79,7 +79,7 @@ def test_what_is_over_or_another_ones_is_not_shown(asked, why, clock, ada, mail_
     assert browser.get(PAGE).page.heading == "Sign in"
 
 
-def test_what_was_asked_for_since_is_not_shown_under_the_name_of_before(asked):
+def test_code_page_is_not_reopened_after_a_request_for_another_identity(asked):
     from tests.wire import Wire
 
     script = Wire(asked.app, "json")
@@ -90,17 +90,17 @@ def test_what_was_asked_for_since_is_not_shown_under_the_name_of_before(asked):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("kept", ["", "v1", "v1.00000000.a.b", "é", "x" * 3000])
-def test_a_cookie_that_is_none_is_no_fault(browser_wire, kept):
+def test_malformed_asked_cookie_is_ignored(browser_wire, kept):
     browser_wire.client.set_cookie(COOKIE, kept)
     assert browser_wire.get(PAGE).status == 200
 
 
-def test_it_holds_nothing_that_can_be_read(asked):
+def test_asked_cookie_does_not_reveal_the_identity(asked):
     kept = asked.cookies[COOKIE]
     assert "ada" not in kept.lower()
 
 
-def test_looking_again_costs_one_statement_and_only_who_has_asked(asked, statements):
+def test_reopening_takes_one_statement_and_none_without_a_request(asked, statements):
     with statements() as seen:
         asked.get(PAGE)
     assert len(seen) == 1
@@ -109,7 +109,7 @@ def test_looking_again_costs_one_statement_and_only_who_has_asked(asked, stateme
     assert seen == []
 
 
-def test_a_resend_that_is_one_too_many_stays_at_the_code(make_app, people, browser_wire):
+def test_rate_limited_resend_stays_on_the_code_page(make_app, people, browser_wire):
     from tests.wire import Wire
 
     people.open(email="ada@example.com")
@@ -121,20 +121,20 @@ def test_a_resend_that_is_one_too_many_stays_at_the_code(make_app, people, brows
     assert (answer.status, answer.page.heading) == (429, "Sign in")
 
 
-def test_a_program_is_answered_as_before(json_wire, ada):
+def test_json_client_gets_no_asked_cookie(json_wire, ada):
     answer = json_wire.post(SEND, identity=ada.email, chosen_method="email")
     assert answer.status == 200
     assert COOKIE not in json_wire.cookies
     assert "identity" not in json_wire.get(PAGE).json
 
 
-def test_a_long_next_is_left_out_rather_than_the_page(browser_wire, ada):
+def test_overlong_next_is_dropped_but_the_code_page_reopens(browser_wire, ada):
     browser_wire.post(SEND, identity=ada.email, chosen_method="email", next="/" + "a" * 2040)
     assert len(browser_wire.cookies[COOKIE]) < 4000
     assert browser_wire.get(PAGE).page.heading == "Check your email"
 
 
-def test_a_code_to_confirm_is_shown_to_who_asked_for_it_alone(browser_wire, ada, people):
+def test_reauthentication_code_page_is_shown_only_to_the_requesting_user(browser_wire, ada, people):
     hers = sign_in(browser_wire, ada)
     assert hers.post("/us-verify/send-code", chosen_method="email").ok
     assert "passcode" in [name for name, _ in hers.get("/us-verify").page.inputs]

@@ -62,7 +62,7 @@ def costs(work, everybody):
     return measure
 
 
-def test_asking_for_a_code_is_the_same_work(program, costs):
+def test_send_code_does_the_same_work_for_known_and_unknown_identities(program, costs):
     taken = costs(lambda email: program.post("/us-signin/send-code", identity=email, chosen_method="email"))
     assert taken == dict.fromkeys(taken, taken[NOBODY])
     assert taken[NOBODY]["_whole", "User"] == taken[NOBODY]["_whole", "Enrollment"] == 1
@@ -70,7 +70,7 @@ def test_asking_for_a_code_is_the_same_work(program, costs):
 
 
 @pytest.mark.settings(limits=False)
-def test_a_wrong_code_is_the_same_work(program, everybody, costs):
+def test_wrong_code_does_the_same_work_for_known_and_unknown_identities(program, everybody, costs):
     for email in everybody * 3:
         program.post("/us-signin/send-code", identity=email, chosen_method="email")
     taken = costs(lambda email: program.post("/us-signin", identity=email, passcode="00000000"))
@@ -80,7 +80,7 @@ def test_a_wrong_code_is_the_same_work(program, everybody, costs):
 
 
 @pytest.mark.settings(limits=False)
-def test_what_was_set_up_is_not_read_with_each_challenge_of_elsewhere(program, everybody, work):
+def test_enrollments_are_loaded_once_regardless_of_open_challenges(program, everybody, work):
     for _ in range(3):
         program.post("/us-signin/send-code", identity=everybody[0], chosen_method="email")
     work.clear()
@@ -88,7 +88,7 @@ def test_what_was_set_up_is_not_read_with_each_challenge_of_elsewhere(program, e
     assert work["_whole", "Enrollment"] == 1
 
 
-def test_who_is_looked_up_instead_of_nobody_is_never_found(app, everybody):
+def test_decoy_lookup_finds_no_user(app, everybody):
     with app.app_context():
         nobody, known = read_identity(NOBODY), read_identity(everybody[0])
         assert lookup.look_up_destination(nobody, "email") is None
@@ -98,14 +98,14 @@ def test_who_is_looked_up_instead_of_nobody_is_never_found(app, everybody):
         assert lookup.look_up(known, "").user.id == lookup.look_up_destination(known, "email").user.id
 
 
-def test_without_any_account_nobody_is_found_as_well(app):
+def test_lookup_in_an_empty_database_finds_no_user(app):
     with app.app_context():
         assert lookup.look_up_destination(read_identity(NOBODY), "email") is None
         assert lookup.look_up(read_identity(NOBODY), "") == lookup.NOBODY
 
 
 @pytest.mark.settings(failures_per_address=10**6)
-def test_a_locked_account_derives_what_any_other_does(program, everybody, costs):
+def test_rate_limited_account_derives_as_many_codes_as_others(program, everybody, costs):
     for email in everybody * 2:
         program.post("/us-signin/send-code", identity=email, chosen_method="email")
     for _ in range(10):
@@ -116,7 +116,7 @@ def test_a_locked_account_derives_what_any_other_does(program, everybody, costs)
 
 
 @pytest.mark.settings(methods=["email", "password"], failures_per_address=10**6)
-def test_a_password_is_hashed_also_where_none_is_looked_at_any_more(program, everybody, people, costs):
+def test_password_is_hashed_even_for_rate_limited_and_unknown_accounts(program, everybody, people, costs):
     everybody.insert(0, people.open(email="eve@example.com", password="a long enough password").email)
     for _ in range(10):
         program.post("/us-signin", identity=everybody[0], passcode="not the password of anybody")
