@@ -31,7 +31,7 @@ def guess_at_the_app(wire: Wire, bob, code_for, *, forged: bool) -> None:
 
 
 @pytest.mark.parametrize("forged", [False, True])
-def test_a_made_up_browser_has_no_guesses_of_its_own(wire, bob, code_for, clock, rows, forged):
+def test_forged_device_cookies_get_no_extra_second_factor_attempts(wire, bob, code_for, clock, rows, forged):
     for number in range(3):
         clock.shift(61)
         guess_at_the_app(wire.elsewhere(address=f"10.{number}.0.1"), bob, code_for, forged=forged)
@@ -39,7 +39,7 @@ def test_a_made_up_browser_has_no_guesses_of_its_own(wire, bob, code_for, clock,
 
 
 @pytest.mark.one_database
-def test_five_wrong_codes_are_news_to_the_owner(wire, bob, code_for, deliver):
+def test_five_wrong_second_factor_codes_notify_the_owner(wire, bob, code_for, deliver):
     guess_at_the_app(wire, bob, code_for, forged=False)
     (mail,) = deliver()
     assert mail.to == [bob.email]
@@ -47,7 +47,7 @@ def test_five_wrong_codes_are_news_to_the_owner(wire, bob, code_for, deliver):
     assert "Email code" in mail.text
 
 
-def test_sessions_share_their_guesses_at_a_stronger_proof(wire, people, code_for, clock, rows):
+def test_reauthentication_attempts_are_limited_across_sessions(wire, people, code_for, clock, rows):
     eve = people.open(email="eve@example.com", methods=["email", "authenticator"])
     for number in range(2):
         clock.shift(121)
@@ -59,7 +59,7 @@ def test_sessions_share_their_guesses_at_a_stronger_proof(wire, people, code_for
 
 
 @pytest.mark.one_database
-def test_an_app_that_has_stopped_is_no_first_proof_either(wire, bob, rows, app):
+def test_locked_totp_app_cannot_sign_in(wire, bob, rows, app):
     import sqlalchemy as sa
 
     from app.enrollments.models import Enrollment
@@ -73,7 +73,7 @@ def test_an_app_that_has_stopped_is_no_first_proof_either(wire, bob, rows, app):
 
 
 @pytest.mark.one_database
-def test_signing_in_directly_ends_what_waited_in_that_browser(wire, bob, people, code_for):
+def test_sign_in_ends_the_pending_sign_in_of_the_same_browser(wire, bob, people, code_for):
     first_step(wire, bob, code_for)
     kept = wire.cookies[PENDING]
     eve = people.open(email="eve@example.com", methods=["email", "authenticator"])

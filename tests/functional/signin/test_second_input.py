@@ -13,7 +13,7 @@ TEXTS = ["", " ", "123", "1234567", "１２３４５６", "²³⁴⁵⁶⁷", "a
 
 
 @pytest.mark.parametrize("code", NUMBERS + TEXTS, ids=repr)
-def test_a_strange_code_is_a_400(json_wire, bob, code_for, code):
+def test_malformed_second_factor_code_returns_400(json_wire, bob, code_for, code):
     first_step(json_wire, bob, code_for)
     answer = json_wire.post("/tf-validate", code=code)
     assert answer.status == 400
@@ -21,7 +21,7 @@ def test_a_strange_code_is_a_400(json_wire, bob, code_for, code):
     assert json_wire.post("/tf-validate", code=bob.app_code()).ok, "and the right one still works"
 
 
-def test_a_used_code_in_other_digits_is_used(json_wire, bob, code_for):
+def test_used_totp_code_in_other_digits_is_rejected(json_wire, bob, code_for):
     first_step(json_wire, bob, code_for)
     code = bob.app_code()
     assert json_wire.post("/tf-validate", code=f"{code[:3]} {code[3:]}").ok
@@ -33,7 +33,7 @@ def test_a_used_code_in_other_digits_is_used(json_wire, bob, code_for):
 
 
 @pytest.mark.parametrize("token", ["x", "a" * 43, "é" * 43, "../../etc", "0" * 10_000])
-def test_a_made_up_cookie_is_no_sign_in_under_way(wire, bob, token):
+def test_forged_pending_cookie_is_rejected(wire, bob, token):
     wire.client.set_cookie(PENDING, token)
     for path in ("/tf-validate", "/tf-select", "/tf-setup"):
         taken(wire.get(path), False)
@@ -41,7 +41,7 @@ def test_a_made_up_cookie_is_no_sign_in_under_way(wire, bob, token):
 
 @pytest.mark.parametrize("field", ["pending", "next", "remember"])
 @pytest.mark.parametrize("value", [5, True, {"a": 1}, [1], "x" * 5000])
-def test_a_strange_field_beside_it_is_no_fault_of_ours(program, bob, field, value):
+def test_malformed_second_step_fields_return_400(program, bob, field, value):
     assert program.post("/tf-validate", code="123456", **{field: value}).status == 400
     assert program.post("/tf-select", which="sms", **{field: value}).status == 400
     assert program.post("/tf-setup", setup="sms", **{field: value}).status == 400

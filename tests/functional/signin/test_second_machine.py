@@ -244,7 +244,7 @@ class Journeys(RuleBasedStateMachine):
 
 
 @pytest.mark.settings(limits=False, mail_resend_wait=0)
-def test_a_session_exists_only_where_its_evidence_was_given(app, people, clock, mail_to):
+def test_random_step_sequences_never_create_a_session_without_its_factors(app, people, clock, mail_to):
     import itertools
 
     class Here(Journeys):

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.settings(second_factor="required")
 PHONE = "+16502530000"
 
 
-def test_who_has_none_sets_an_app_up_and_is_in(wire, ada, code_for, rows):
+def test_user_without_second_factor_enrolls_totp_during_sign_in(wire, ada, code_for, rows):
     from app.enrollments.models import Enrollment
     from app.sessions.models import AuthSession
 
@@ -32,7 +32,7 @@ def test_who_has_none_sets_an_app_up_and_is_in(wire, ada, code_for, rows):
     assert [row.method for row in rows(Enrollment, is_second=True)] == ["authenticator"]
 
 
-def test_setting_one_up_ends_other_sessions_and_is_told(wire, ada, code_for, mail_to):
+def test_enrollment_during_sign_in_ends_other_sessions_and_notifies_the_owner(wire, ada, code_for, mail_to):
     other = sign_in(wire.elsewhere(), ada)
     begin(wire, ada, code_for)
     wire.get("/tf-setup")
@@ -42,7 +42,7 @@ def test_setting_one_up_ends_other_sessions_and_is_told(wire, ada, code_for, mai
     assert "Two-step verification was turned on" in mail_to(ada.email).text.replace("\n", " ")
 
 
-def test_who_has_none_sets_a_phone_up_and_is_in(wire, ada, code_for, text_to):
+def test_user_without_second_factor_enrolls_sms_during_sign_in(wire, ada, code_for, text_to):
     begin(wire, ada, code_for)
     wire.get("/tf-setup")
     assert wire.post("/tf-setup", setup="sms", phone=PHONE).ok
@@ -52,7 +52,7 @@ def test_who_has_none_sets_a_phone_up_and_is_in(wire, ada, code_for, text_to):
 
 
 @pytest.mark.parametrize("method", ["authenticator", "sms"])
-def test_what_was_set_up_on_the_way_in_goes_when_its_owner_denies_it(json_wire, ada, method, mail_to, text_to, rows):
+def test_not_me_report_removes_a_second_factor_enrolled_during_sign_in(json_wire, ada, method, mail_to, text_to, rows):
     from app.enrollments.models import Enrollment
     from app.users import Identity
 
@@ -68,7 +68,7 @@ def test_what_was_set_up_on_the_way_in_goes_when_its_owner_denies_it(json_wire, 
     assert [row.kind for row in rows(Identity)] == ["email"]
 
 
-def test_a_wrong_code_sets_nothing_up(wire, ada, code_for, rows):
+def test_wrong_code_does_not_complete_enrollment_but_allows_a_retry(wire, ada, code_for, rows):
     from app.enrollments.models import Enrollment
 
     begin(wire, ada, code_for)
@@ -82,7 +82,7 @@ def test_a_wrong_code_sets_nothing_up(wire, ada, code_for, rows):
     assert wire.post("/tf-validate", code=app_code(key_in_setup(page))).ok
 
 
-def test_who_has_an_app_is_asked_for_it_though_it_was_never_marked(wire, people, code_for):
+def test_existing_totp_app_is_required_without_being_marked_as_second_factor(wire, people, code_for):
     bob = people.open(email="bob@example.com", methods=["email", "authenticator"])
     begin(wire, bob, code_for)
     taken(wire.get("/tf-setup"), False)
@@ -91,7 +91,7 @@ def test_who_has_an_app_is_asked_for_it_though_it_was_never_marked(wire, people,
     assert wire.signed_in_as() == bob.email
 
 
-def test_a_factor_is_not_planted_where_there_is_one_by_now(wire, ada, code_for, rows):
+def test_enrollment_during_sign_in_is_rejected_once_the_owner_has_a_second_factor(wire, ada, code_for, rows):
     from app.enrollments.models import Enrollment
 
     begin(wire, ada, code_for)
@@ -107,21 +107,21 @@ def test_a_factor_is_not_planted_where_there_is_one_by_now(wire, ada, code_for, 
     assert [row.method for row in rows(Enrollment, is_second=True)] == ["authenticator"]
 
 
-def test_it_can_not_be_switched_off_or_removed(wire, people):
+def test_required_second_factor_cannot_be_disabled_or_removed(wire, people):
     bob = people.open(email="bob@example.com", methods=["email", "authenticator"], second="authenticator")
     sign_in(wire, bob)
     assert wire.post("/tf-setup", setup="disable").codes == ["two_factor_method_not_available"]
     assert wire.post("/us-setup", delete_method=["authenticator"]).codes == ["last_second_factor"]
 
 
-def test_an_address_that_was_not_proved_sets_nothing_up(wire, people, text_to):
+def test_account_with_unconfirmed_email_cannot_start_second_factor_enrollment(wire, people, text_to):
     people.open(email="eve@example.com", phone=PHONE, methods=["sms"], confirmed=False)
     wire.post("/us-signin/send-code", identity=PHONE, chosen_method="sms")
     answer = wire.post("/us-signin", identity=PHONE, passcode=code_in(text_to(PHONE)))
     assert "confirmation_required" in answer.codes
 
 
-def test_a_code_from_the_set_up_of_another_is_none(wire, ada, people, code_for):
+def test_totp_code_of_another_users_enrollment_is_rejected(wire, ada, people, code_for):
     eve = people.open(email="eve@example.com")
     other = wire.elsewhere()
     begin(other, eve, code_for)

@@ -12,7 +12,7 @@ from tests.signed_in import sign_in
 from tests.wire import Wire
 
 
-def test_a_code_leads_to_the_second_step_and_that_to_a_session(wire, bob, code_for, rows):
+def test_session_is_created_only_after_the_second_factor(wire, bob, code_for, rows):
     from app.sessions.models import AuthSession
 
     answer = first_step(wire, bob, code_for)
@@ -25,7 +25,7 @@ def test_a_code_leads_to_the_second_step_and_that_to_a_session(wire, bob, code_f
 
 
 @pytest.mark.one_database
-def test_a_program_is_told_what_is_due(json_wire, bob, code_for):
+def test_json_client_sees_the_pending_second_factor(json_wire, bob, code_for):
     told = first_step(json_wire, bob, code_for).json
     assert told.pop("csrf_token")
     assert told == {
@@ -43,7 +43,7 @@ def test_a_program_is_told_what_is_due(json_wire, bob, code_for):
 
 
 @pytest.mark.one_database
-def test_a_browser_is_led_on(browser_wire, bob, code_for):
+def test_browser_is_redirected_to_the_second_step_and_then_to_next(browser_wire, bob, code_for):
     code = code_for(bob.email, by=browser_wire)
     answer = browser_wire.post("/us-signin", identity=bob.email, passcode=code, next="/sessions")
     assert (answer.status, answer.location) == (302, "/tf-validate?next=%2Fsessions")
@@ -55,7 +55,7 @@ def test_a_browser_is_led_on(browser_wire, bob, code_for):
     assert PENDING not in browser_wire.cookies
 
 
-def test_a_wrong_code_is_refused_and_counted(wire, bob, code_for, rows):
+def test_wrong_code_is_rejected_and_counted(wire, bob, code_for, rows):
     from app.sessions.models import PendingSignIn
 
     first_step(wire, bob, code_for)
@@ -65,7 +65,7 @@ def test_a_wrong_code_is_refused_and_counted(wire, bob, code_for, rows):
     assert wire.post("/tf-validate", code=bob.app_code()).ok
 
 
-def test_the_fifth_wrong_code_ends_it(wire, bob, code_for):
+def test_fifth_wrong_code_ends_the_pending_sign_in(wire, bob, code_for):
     first_step(wire, bob, code_for)
     for _ in range(5):
         wire.post("/tf-validate", code="000000")
@@ -74,20 +74,20 @@ def test_the_fifth_wrong_code_ends_it(wire, bob, code_for):
     assert wire.signed_in_as() is None
 
 
-def test_it_ends_after_ten_minutes(wire, bob, code_for, clock):
+def test_pending_sign_in_expires_after_ten_minutes(wire, bob, code_for, clock):
     first_step(wire, bob, code_for)
     clock.shift(601)
     taken(wire.post("/tf-validate", code=bob.app_code()), False)
     assert wire.signed_in_as() is None
 
 
-def test_it_still_works_just_before(wire, bob, code_for, clock):
+def test_pending_sign_in_can_be_completed_just_before_expiry(wire, bob, code_for, clock):
     first_step(wire, bob, code_for)
     clock.shift(598)
     assert wire.post("/tf-validate", code=bob.app_code()).ok
 
 
-def test_a_code_works_once(wire, bob, code_for):
+def test_totp_code_cannot_be_reused_in_another_sign_in(wire, bob, code_for):
     first_step(wire, bob, code_for)
     code = bob.app_code()
     assert wire.post("/tf-validate", code=code).ok
@@ -96,14 +96,14 @@ def test_a_code_works_once(wire, bob, code_for):
     taken(other.post("/tf-validate", code=code), False)
 
 
-def test_somebody_elses_code_opens_nothing(wire, bob, people, code_for):
+def test_code_of_another_users_totp_app_is_rejected(wire, bob, people, code_for):
     eve = people.open(email="eve@example.com", methods=["email", "authenticator"], second="authenticator")
     first_step(wire, bob, code_for)
     taken(wire.post("/tf-validate", code=eve.app_code()), False)
     assert wire.signed_in_as() is None
 
 
-def test_the_first_code_is_no_second_step(wire, bob, code_for):
+def test_first_factor_code_is_rejected_as_second_factor(wire, bob, code_for):
     code = code_for(bob.email)
     wire.post("/us-signin", identity=bob.email, passcode=code)
     wire.get("/tf-validate")
@@ -111,13 +111,13 @@ def test_the_first_code_is_no_second_step(wire, bob, code_for):
     assert wire.signed_in_as() is None
 
 
-def test_without_a_sign_in_under_way_there_is_no_second_step(wire, bob):
+def test_second_step_requires_a_pending_sign_in(wire, bob):
     for answer in (wire.get("/tf-validate"), wire.get("/tf-select"), wire.get("/tf-setup")):
         taken(answer, False)
     taken(wire.post("/tf-validate", code=bob.app_code()), False)
 
 
-def test_opening_the_sign_in_page_drops_it(wire, bob, code_for):
+def test_opening_the_sign_in_page_discards_the_pending_sign_in(wire, bob, code_for):
     first_step(wire, bob, code_for)
     wire.get("/us-signin")
     assert PENDING not in wire.cookies
@@ -126,13 +126,13 @@ def test_opening_the_sign_in_page_drops_it(wire, bob, code_for):
 
 @pytest.mark.parametrize("path", ["/us-signin", "/wan-signin"])
 @pytest.mark.parametrize("headers", [None, {"Sec-Purpose": "prefetch"}])
-def test_looking_ahead_at_a_sign_in_page_drops_nothing(wire, bob, code_for, headers, path):
+def test_prefetch_or_head_of_a_sign_in_page_keeps_the_pending_sign_in(wire, bob, code_for, headers, path):
     first_step(wire, bob, code_for)
     wire.send("GET" if headers else "HEAD", path, headers=headers)
     assert PENDING in wire.cookies
 
 
-def test_signing_out_ends_it(wire, bob, code_for, rows):
+def test_logout_ends_the_pending_sign_in(wire, bob, code_for, rows):
     from app.sessions.models import PendingSignIn
 
     first_step(wire, bob, code_for)
@@ -141,7 +141,7 @@ def test_signing_out_ends_it(wire, bob, code_for, rows):
     assert all(row.ended_at for row in rows(PendingSignIn))
 
 
-def test_looking_at_the_second_step_signs_nobody_out(wire, people, sign_in):
+def test_opening_the_second_step_page_keeps_the_session(wire, people, sign_in):
     ada = people.open(email="ada@example.com")
     sign_in(ada.email)
     taken(wire.get("/tf-validate"), False)
@@ -149,7 +149,7 @@ def test_looking_at_the_second_step_signs_nobody_out(wire, people, sign_in):
 
 
 @pytest.mark.one_database
-def test_a_program_without_cookies_hands_its_state_back(program, bob, mail_to):
+def test_api_client_completes_the_second_step_with_pending(program, bob, mail_to):
     from tests.sinks import code_in
 
     sent = program.post("/us-signin/send-code", identity=bob.email, chosen_method="email").json
@@ -161,7 +161,7 @@ def test_a_program_without_cookies_hands_its_state_back(program, bob, mail_to):
     assert program.signed_in_as() == bob.email
 
 
-def test_the_first_proof_alone_needs_nothing_where_the_operator_says_off(make_app, bob, code_for):
+def test_disabled_second_factor_setting_lets_one_factor_sign_in(make_app, bob, code_for):
     app = make_app(second_factor="off")
     wire = Wire(app, "json")
     wire.post("/us-signin", identity=bob.email, passcode=bob.app_code())
@@ -171,7 +171,7 @@ def test_the_first_proof_alone_needs_nothing_where_the_operator_says_off(make_ap
     assert mailed.signed_in_as() == bob.email
 
 
-def test_an_app_set_up_as_a_second_step_signs_nobody_in_there_either(make_app, json_wire, people, clock):
+def test_second_factor_only_app_cannot_sign_in_when_the_setting_is_off(make_app, json_wire, people, clock):
     eve = people.open(email="eve@example.com")
     begun = begin_setup(sign_in(json_wire, eve), setup="authenticator")
     eve = replace(eve, authenticator=begun.json["tf_authr_b32key"])
@@ -182,7 +182,7 @@ def test_an_app_set_up_as_a_second_step_signs_nobody_in_there_either(make_app, j
     assert wire.signed_in_as() is None
 
 
-def test_an_authenticator_that_is_no_second_step_signs_in_alone(wire, people):
+def test_totp_sign_in_skips_the_second_step_of_an_sms_second_factor(wire, people):
     """The account asks for two, but not after an app (``LATCHKEY_SECOND_FACTOR_FOR``)."""
     methods = ["email", "sms", "authenticator"]
     eve = people.open(email="eve@example.com", phone="+16502530000", methods=methods, second="sms")
@@ -191,14 +191,14 @@ def test_an_authenticator_that_is_no_second_step_signs_in_alone(wire, people):
     assert PENDING not in wire.cookies
 
 
-def test_an_authenticator_that_is_the_second_step_does_not(wire, bob):
+def test_totp_app_used_as_second_factor_cannot_sign_in_alone(wire, bob):
     answer = wire.post("/us-signin", identity=bob.email, passcode=bob.app_code())
     assert (answer.status, answer.codes) == (400, ["generic_authn_failed"])
     assert wire.signed_in_as() is None
     assert PENDING not in wire.cookies
 
 
-def test_of_two_at_once_with_one_right_code_one_is_signed_in(app, json_wire, bob, code_for, rows):
+def test_concurrent_submissions_of_one_totp_code_create_one_session(app, json_wire, bob, code_for, rows):
     from app.sessions.models import AuthSession
 
     first_step(json_wire, bob, code_for)
@@ -214,7 +214,7 @@ def test_of_two_at_once_with_one_right_code_one_is_signed_in(app, json_wire, bob
     assert len(rows(AuthSession)) == 1
 
 
-def test_of_many_wrong_codes_at_once_five_are_looked_at(app, json_wire, bob, code_for, rows):
+def test_concurrent_wrong_codes_are_limited_to_five_attempts(app, json_wire, bob, code_for, rows):
     from app.audit import Event
 
     first_step(json_wire, bob, code_for)
@@ -229,7 +229,7 @@ def test_of_many_wrong_codes_at_once_five_are_looked_at(app, json_wire, bob, cod
     taken(json_wire.post("/tf-validate", code=bob.app_code()), False)
 
 
-def test_who_took_too_long_starts_again_towards_where_they_were_going(browser_wire, bob, code_for, clock):
+def test_expired_pending_sign_in_redirects_to_login_and_keeps_next(browser_wire, bob, code_for, clock):
     first = browser_wire.post(
         "/us-signin", identity=bob.email, passcode=code_for(bob.email, by=browser_wire), next="/sessions"
     )

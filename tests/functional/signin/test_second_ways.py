@@ -27,27 +27,27 @@ def ends_in_the_second_step(wire, person, rows) -> None:
 
 
 @NEEDS
-def test_a_password_does(wire, people, rows):
+def test_password_sign_in_requires_the_second_factor(wire, people, rows):
     bob = people.open(email="bob@example.com", password="correct horse battery", methods=["password", "authenticator"],
                       second="authenticator")  # fmt: skip
     assert wire.post("/login", identity=bob.email, passcode="correct horse battery").ok
     ends_in_the_second_step(wire, bob, rows)
 
 
-def test_a_text_message_does(wire, people, text_to, rows):
+def test_sms_sign_in_requires_the_second_factor(wire, people, text_to, rows):
     bob = people.open(email="bob@example.com", phone=PHONE, methods=["sms", "authenticator"], second="authenticator")
     wire.post("/us-signin/send-code", identity=PHONE, chosen_method="sms")
     assert wire.post("/us-signin", identity=PHONE, passcode=code_in(text_to(PHONE))).ok
     ends_in_the_second_step(wire, bob, rows)
 
 
-def test_a_link_does(wire, bob, link_for, rows):
+def test_magic_link_sign_in_requires_the_second_factor(wire, bob, link_for, rows):
     answer = wire.get(link_for(bob.email))
     assert (answer.status, answer.location) == (302, "/tf-validate")
     ends_in_the_second_step(wire, bob, rows)
 
 
-def test_a_link_keeps_where_one_was_going(wire, bob, link_for):
+def test_magic_link_with_second_factor_redirects_to_next(wire, bob, link_for):
     answer = wire.get(link_for(bob.email, next="/sessions"))
     assert answer.location == "/tf-validate?next=%2Fsessions"
     wire.get("/tf-validate")
@@ -56,7 +56,7 @@ def test_a_link_keeps_where_one_was_going(wire, bob, link_for):
 
 
 @pytest.mark.settings(redirect_behavior="spa", post_login_url="/app")
-def test_a_link_to_a_front_end_does(wire, bob, link_for, rows):
+def test_spa_magic_link_sign_in_requires_the_second_factor(wire, bob, link_for, rows):
     answer = wire.get(link_for(bob.email))
     assert (answer.status, answer.location) == (302, "/app?tf_required=1")
     assert bob.email not in answer.location
@@ -66,7 +66,7 @@ def test_a_link_to_a_front_end_does(wire, bob, link_for, rows):
     ends_in_the_second_step(wire, bob, rows)
 
 
-def test_a_links_button_does(wire, bob, link_for, rows):
+def test_posted_link_token_requires_the_second_factor(wire, bob, link_for, rows):
     token = link_for(bob.email).partition("token=")[2]
     answer = wire.post("/us-verify-link", token=token)
     assert answer.ok
@@ -74,7 +74,7 @@ def test_a_links_button_does(wire, bob, link_for, rows):
     ends_in_the_second_step(wire, bob, rows)
 
 
-def test_a_link_approved_on_another_screen_does(wire, bob, mail_to, rows):
+def test_link_approved_on_another_device_requires_the_second_factor(wire, bob, mail_to, rows):
     from tests.functional.signin.test_link_elsewhere import characters_in, named_in
 
     asked = wire.post("/us-signin/send-code", identity=bob.email, chosen_method="email")
@@ -86,7 +86,7 @@ def test_a_link_approved_on_another_screen_does(wire, bob, mail_to, rows):
 
 @pytest.mark.settings(second_factor="required")
 @pytest.mark.parametrize("by", ["code", "link"])
-def test_confirming_an_address_does_where_everybody_must(wire, mail_to, rows, by):
+def test_registration_requires_second_factor_enrollment_when_required(wire, mail_to, rows, by):
     from app.sessions.models import AuthSession
 
     wire.post("/register", email="new@example.com")
@@ -100,7 +100,7 @@ def test_confirming_an_address_does_where_everybody_must(wire, mail_to, rows, by
     assert PENDING in wire.cookies
 
 
-def test_the_same_method_twice_is_no_second_step(wire, people, text_to):
+def test_first_factor_method_cannot_serve_as_second_factor(wire, people, text_to):
     people.open(email="bob@example.com", phone=PHONE, second="sms")
     wire.post("/us-signin/send-code", identity=PHONE, chosen_method="sms")
     answer = wire.post("/us-signin", identity=PHONE, passcode=code_in(text_to(PHONE)))
@@ -122,7 +122,7 @@ def cleo(people):
                        second="sms,authenticator")  # fmt: skip
 
 
-def test_who_has_several_chooses(wire, cleo, code_for, text_to, rows):
+def test_user_with_several_second_factors_selects_one(wire, cleo, code_for, text_to, rows):
     from app.sessions.models import AuthSession
 
     answer = wire.post("/us-signin", identity=cleo.email, passcode=code_for(cleo.email, by=wire))
@@ -138,7 +138,7 @@ def test_who_has_several_chooses(wire, cleo, code_for, text_to, rows):
     assert [row.amr for row in rows(AuthSession)] == ["email,sms"]
 
 
-def test_one_may_choose_again(wire, cleo, code_for):
+def test_second_factor_selection_can_be_changed(wire, cleo, code_for):
     wire.post("/us-signin", identity=cleo.email, passcode=code_for(cleo.email, by=wire))
     wire.get("/tf-select")
     for which in ("sms", "authenticator"):
@@ -148,7 +148,7 @@ def test_one_may_choose_again(wire, cleo, code_for):
 
 
 @pytest.mark.parametrize("which", ["email", "password", "webauthn", "nonsense"])
-def test_what_is_not_offered_can_not_be_chosen(wire, cleo, code_for, which):
+def test_unavailable_second_factor_cannot_be_selected(wire, cleo, code_for, which):
     wire.post("/us-signin", identity=cleo.email, passcode=code_for(cleo.email, by=wire))
     wire.get("/tf-select")
     assert wire.post("/tf-select", which=which).codes == ["invalid_choice"]
@@ -160,7 +160,7 @@ def dan(people):
     return people.open(email="dan@example.com", phone=PHONE, second="sms")
 
 
-def test_the_only_phone_is_texted_at_once(wire, dan, code_for, text_to):
+def test_sole_sms_second_factor_is_sent_immediately(wire, dan, code_for, text_to):
     wire.post("/us-signin", identity=dan.email, passcode=code_for(dan.email, by=wire))
     page = wire.get("/tf-validate")
     assert "0000" in page.text or wire.language == "json"
@@ -169,7 +169,7 @@ def test_the_only_phone_is_texted_at_once(wire, dan, code_for, text_to):
     assert wire.signed_in_as() == dan.email
 
 
-def test_asked_again_the_same_text_comes(wire, dan, code_for, text_to, clock):
+def test_sms_second_factor_resend_repeats_the_same_code(wire, dan, code_for, text_to, clock):
     wire.post("/us-signin", identity=dan.email, passcode=code_for(dan.email, by=wire))
     first = code_in(text_to(PHONE))
     clock.shift(61)
@@ -178,7 +178,7 @@ def test_asked_again_the_same_text_comes(wire, dan, code_for, text_to, clock):
     assert code_in(text_to(PHONE)) == first
 
 
-def test_a_text_that_asked_for_something_else_is_no_second_step(wire, dan, code_for, text_to):
+def test_sms_sign_in_code_is_rejected_as_second_factor(wire, dan, code_for, text_to):
     other = wire.elsewhere()
     other.post("/us-signin/send-code", identity=PHONE, chosen_method="sms")
     first = code_in(text_to(PHONE))
@@ -187,7 +187,7 @@ def test_a_text_that_asked_for_something_else_is_no_second_step(wire, dan, code_
     taken(wire.post("/tf-validate", code=first), False)
 
 
-def test_a_text_of_another_sign_in_is_no_second_step(wire, dan, code_for, text_to):
+def test_sms_second_factor_code_of_another_sign_in_is_rejected(wire, dan, code_for, text_to):
     other = wire.elsewhere()
     other.post("/us-signin", identity=dan.email, passcode=code_for(dan.email, by=other))
     theirs = code_in(text_to(PHONE))
@@ -197,7 +197,7 @@ def test_a_text_of_another_sign_in_is_no_second_step(wire, dan, code_for, text_t
     assert wire.post("/tf-validate", code=code_in(text_to(PHONE))).ok
 
 
-def test_a_program_without_cookies_is_texted_too(program, dan, mail_to, text_to):
+def test_api_client_without_cookies_completes_an_sms_second_factor(program, dan, mail_to, text_to):
     sent = program.post("/us-signin/send-code", identity=dan.email, chosen_method="email").json
     fields = {"identity": dan.email, "passcode": code_in(mail_to(dan.email)), "challenge": sent["challenge"]}
     told = program.post("/us-signin", **fields).json
@@ -211,7 +211,7 @@ def test_a_program_without_cookies_is_texted_too(program, dan, mail_to, text_to)
 
 
 @pytest.mark.settings(limits=False)
-def test_who_types_the_code_while_it_is_sent_again_waits_for_nobody(program, dan, mail_to):
+def test_concurrent_resend_does_not_block_the_sign_in(program, dan, mail_to):
     send = {"identity": dan.email, "chosen_method": "email"}
     with ThreadPoolExecutor(2) as pool:
         for _ in range(4):
@@ -222,7 +222,7 @@ def test_who_types_the_code_while_it_is_sent_again_waits_for_nobody(program, dan
             assert again.result().ok
 
 
-def test_who_says_that_it_was_not_them_ends_it(wire, bob, code_for, smtp):
+def test_not_me_report_ends_the_pending_sign_in(wire, bob, code_for, smtp):
     wire.post("/us-signin", identity=bob.email, passcode=code_for(bob.email, by=wire))
     wire.get("/tf-validate")
     denial = denial_in(smtp.to(bob.email)[-1]).removeprefix("http://localhost")
@@ -233,7 +233,7 @@ def test_who_says_that_it_was_not_them_ends_it(wire, bob, code_for, smtp):
     assert wire.signed_in_as() is None
 
 
-def test_an_account_that_is_switched_off_meanwhile_is_not_signed_in_to(app, wire, bob, code_for):
+def test_account_disabled_during_the_second_step_cannot_sign_in(app, wire, bob, code_for):
     wire.post("/us-signin", identity=bob.email, passcode=code_for(bob.email, by=wire))
     wire.get("/tf-validate")
     assert app.test_cli_runner().invoke(args=["users", "disable", bob.email]).exit_code == 0
@@ -241,7 +241,7 @@ def test_an_account_that_is_switched_off_meanwhile_is_not_signed_in_to(app, wire
     assert Wire(app, "json").post("/us-signin", identity=bob.email, passcode=bob.app_code()).status == 400
 
 
-def test_a_new_sign_in_ends_the_one_before(json_wire, bob, code_for, rows):
+def test_new_sign_in_ends_the_previous_pending_sign_in(json_wire, bob, code_for, rows):
     from app.sessions.models import PendingSignIn
 
     for _ in range(2):
@@ -259,7 +259,7 @@ OWN = {"/tf-validate", "/tf-select", "/tf-setup", "/mf-recovery", "/tf-rescue", 
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_sign_in_under_way_opens_nothing_but_its_next_step(app, language, bob, code_for, method):
+def test_pending_sign_in_grants_no_access_beyond_the_second_step(app, language, bob, code_for, method):
     half, nobody = Wire(app, language), Wire(app, language)
     first_step(half, bob, code_for)
     token = half.cookies[PENDING]
@@ -280,7 +280,7 @@ def test_a_sign_in_under_way_opens_nothing_but_its_next_step(app, language, bob,
 # --- counted ------------------------------------------------------------------------------------
 
 
-def test_first_proofs_and_second_steps_are_counted_apart(wire, bob, code_for):
+def test_first_and_second_factor_failures_are_limited_separately(wire, bob, code_for):
     first_step(wire, bob, code_for)
     for _ in range(2):
         for _ in range(5):
@@ -295,7 +295,7 @@ def test_first_proofs_and_second_steps_are_counted_apart(wire, bob, code_for):
 
 
 @pytest.mark.settings(failures_in_a_row=7, failures_per_address=100)
-def test_an_app_stops_after_so_many_wrong_codes_in_a_row(wire, cleo, code_for, text_to, clock, rows):
+def test_totp_app_is_locked_after_consecutive_failures_until_sms_succeeds(wire, cleo, code_for, text_to, clock, rows):
     from app.enrollments.models import Enrollment
 
     def step(browser, which, code) -> bool:

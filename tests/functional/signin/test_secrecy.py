@@ -47,14 +47,14 @@ def dump(database) -> str:
     return "\n".join(repr(database.query(f'SELECT * FROM "{table}"')) for table in database._tables)
 
 
-def test_the_database_holds_nothing_that_signs_anybody_in(secrets, database):
+def test_database_contains_no_usable_secrets(secrets, database):
     kept = dump(database)
     assert "ada@example.com" in kept
     assert [name for name, value in secrets.items() if value in kept] == []
 
 
 @pytest.mark.one_database  # SQLite's, which is a file
-def test_no_file_of_the_service_holds_it_either(secrets, database):
+def test_data_directory_files_contain_no_usable_secrets(secrets, database):
     files = Path(database.url.removeprefix("sqlite:///")).parent.iterdir()
     contents = {file.name: content_of(file) for file in files if file.is_file()}
     found = [
@@ -64,7 +64,7 @@ def test_no_file_of_the_service_holds_it_either(secrets, database):
     assert found == []
 
 
-def test_what_the_database_holds_signs_nobody_in(secrets, wire, rows):
+def test_stored_session_values_are_not_accepted_as_cookies(secrets, wire, rows):
     for session in rows(AuthSession):
         for value in (session.digest, session.session_id, str(session.id)):
             thief = wire.elsewhere()
@@ -86,7 +86,7 @@ def said(app, monkeypatch) -> Iterator[Callable[[], str]]:
     logging.root.handlers[:] = handlers
 
 
-def test_no_log_line_holds_a_secret(said, request, wire):
+def test_logs_contain_no_secrets(said, request, wire):
     secrets = request.getfixturevalue("secrets")
     wrong = secrets["open code"][::-1]
     wire.post("/us-signin", identity="ada@example.com", passcode=wrong)
@@ -98,7 +98,7 @@ def test_no_log_line_holds_a_secret(said, request, wire):
     assert "ada@example.com" not in said()
 
 
-def test_a_fault_logs_no_secret_and_shows_none(said, wire, ada, code_for, monkeypatch):
+def test_server_error_leaks_no_secret_to_log_or_response(said, wire, ada, code_for, monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("something broke")
 
@@ -112,7 +112,7 @@ def test_a_fault_logs_no_secret_and_shows_none(said, wire, ada, code_for, monkey
         assert leak not in answer.text
 
 
-def test_after_a_fault_the_code_still_works(wire, ada, code_for, monkeypatch):
+def test_code_still_works_after_a_server_error(wire, ada, code_for, monkeypatch):
     code = code_for(ada.email)
     with monkeypatch.context() as broken:
         broken.setattr("app.login.pipeline.create_session", lambda *a, **k: 1 / 0)
@@ -121,12 +121,12 @@ def test_after_a_fault_the_code_still_works(wire, ada, code_for, monkeypatch):
     assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
 
 
-def test_a_line_end_forges_no_log_line(said, wire):
+def test_newline_in_the_identity_cannot_forge_a_log_line(said, wire):
     wire.elsewhere(agent="x").post("/us-signin", identity="a@example.com\nforged=1", passcode="1")
     assert "\nforged=1" not in said()
 
 
-def test_an_answer_never_repeats_the_passcode(wire, ada):
+def test_response_never_echoes_the_passcode(wire, ada):
     for passcode in ("48151623", "a passcode of some kind"):
         answer = wire.post("/us-signin", identity=ada.email, passcode=passcode)
         assert passcode not in answer.text

@@ -55,7 +55,7 @@ def path_in(messages) -> str:
     return link_in(mail, "/sign-in-link/").removeprefix("http://localhost")
 
 
-def test_its_button_signs_in_any_browser_once(wire, link, rows):
+def test_sent_link_signs_in_any_browser_once(wire, link, rows):
     shown = wire.get(link)
     assert shown.status == 200
     assert ADA not in shown.text
@@ -70,7 +70,7 @@ def test_its_button_signs_in_any_browser_once(wire, link, rows):
     assert other.signed_in_as() is None
 
 
-def test_opening_it_spends_nothing(wire, link, rows):
+def test_opening_the_page_does_not_consume_the_link(wire, link, rows):
     for headers in ({}, {"Sec-Purpose": "prefetch"}):
         answer = wire.get(link, headers=headers)
         assert (answer.status, answer.headers["Referrer-Policy"]) == (200, "no-referrer")
@@ -79,7 +79,7 @@ def test_opening_it_spends_nothing(wire, link, rows):
     assert wire.post(link).ok
 
 
-def test_the_administrator_never_sees_it_and_its_owner_learns_who_sent_it(send, ada, deliver, rows):
+def test_link_is_hidden_from_the_administrator_and_the_owner_is_notified(send, ada, deliver, rows):
     answer = send(ada)
     messages = deliver()
     token = path_in(messages).rpartition("/")[2]
@@ -93,7 +93,7 @@ def test_the_administrator_never_sees_it_and_its_owner_learns_who_sent_it(send, 
     assert token not in str([event.facts for event in rows(Event)])
 
 
-def test_the_second_step_is_still_asked_for(wire, people, send, deliver):
+def test_sent_link_still_requires_the_second_factor(wire, people, send, deliver):
     bob = people.open(email="bob@example.com", methods=["email", "authenticator"], second="authenticator")
     assert send(bob).ok
     assert wire.post(path_in(deliver())).ok
@@ -105,20 +105,20 @@ def test_the_second_step_is_still_asked_for(wire, people, send, deliver):
 
 
 @pytest.mark.parametrize("after", [899, 901])
-def test_it_lives_for_a_quarter_of_an_hour(wire, link, clock, after):
+def test_link_expires_after_fifteen_minutes(wire, link, clock, after):
     clock.shift(after)
     assert wire.get(link).status == wire.elsewhere().get(link).status == (200 if after < 900 else 404)
     assert (wire.post(link).status == 404) is (after > 900)
 
 
-def test_another_one_ends_it(wire, link, send, ada, deliver):
+def test_sending_a_new_link_revokes_the_previous_one(wire, link, send, ada, deliver):
     assert send(ada).ok
     second = path_in(deliver())
     assert wire.post(link).status == 404
     assert wire.post(second).ok
 
 
-def test_what_ends_the_account_or_takes_its_email_ends_it(wire, link, app, ada, rows):
+def test_link_is_rejected_after_the_email_was_changed(wire, link, app, ada, rows):
     import sqlalchemy as sa
 
     from app.extensions import db
@@ -130,7 +130,7 @@ def test_what_ends_the_account_or_takes_its_email_ends_it(wire, link, app, ada, 
     assert wire.signed_in_as() is None
 
 
-def test_a_disabled_account_has_none(app, wire, link, console, send, ada, rows):
+def test_disabling_the_account_revokes_the_link_and_blocks_new_ones(app, wire, link, console, send, ada, rows):
     from app.extensions import db
 
     with app.app_context():
@@ -143,7 +143,7 @@ def test_a_disabled_account_has_none(app, wire, link, console, send, ada, rows):
 
 
 @pytest.mark.parametrize("who", ["unconfirmed", "phone"])
-def test_without_a_confirmed_email_none_is_sent(send, people, deliver, who):
+def test_account_without_confirmed_email_is_sent_no_link(send, people, deliver, who):
     person = (
         people.open(email=ADA, confirmed=False)
         if who == "unconfirmed"
@@ -154,7 +154,7 @@ def test_without_a_confirmed_email_none_is_sent(send, people, deliver, who):
     assert deliver() == []
 
 
-def test_three_in_an_hour_are_enough(send, ada, clock):
+def test_links_are_limited_to_three_per_hour(send, ada, clock):
     assert [send(ada).ok for _ in range(3)] == [True] * 3
     refused = send(ada)
     assert (refused.status, refused.codes) == (429, ["too_many_links"])
@@ -164,7 +164,7 @@ def test_three_in_an_hour_are_enough(send, ada, clock):
 
 
 @pytest.mark.every_pair
-def test_of_two_at_once_one_signs_in(wire, link, rows):
+def test_concurrent_uses_of_a_link_create_one_session(wire, link, rows):
     browsers = [wire.elsewhere() for _ in range(4)]
     for browser in browsers:
         browser.fetch_csrf()
@@ -174,7 +174,7 @@ def test_of_two_at_once_one_signs_in(wire, link, rows):
     assert len([browser for browser in browsers if browser.signed_in_as()]) == 1
 
 
-def test_one_that_another_request_uses_at_this_moment_signs_in_no_second_time(wire, link, monkeypatch):
+def test_link_used_by_a_concurrent_request_is_rejected(wire, link, monkeypatch):
     from app.signin import sent_links
     from app.users import emails_of
 
@@ -188,18 +188,18 @@ def test_one_that_another_request_uses_at_this_moment_signs_in_no_second_time(wi
 
 
 @pytest.mark.parametrize("path", ["x", "x.y.z", "%00", "ff6b23f0." + "0" * 32 + ".1796570593." + "A" * 43])
-def test_a_token_that_is_none_of_ours_is_a_404(wire, path):
+def test_invalid_token_returns_404(wire, path):
     assert wire.get(f"/sign-in-link/{path}").status == wire.post(f"/sign-in-link/{path}").status == 404
 
 
-def test_a_link_of_another_kind_opens_nothing(app, wire, link):
+def test_sent_link_token_is_not_accepted_by_other_links(app, wire, link):
     token = link.rpartition("/")[2]
     assert wire.get(f"/invite/{token}").status == 404
     assert wire.get(f"/confirm/{token}").status in (302, 400)
 
 
 @pytest.mark.one_database
-def test_the_command_line_sends_one_and_prints_none(app, browser_wire, ada, deliver):
+def test_cli_sends_a_link_without_printing_it_and_is_rate_limited(app, browser_wire, ada, deliver):
     run = app.test_cli_runner().invoke
     sent = run(args=["users", "send-link", ADA])
     assert sent.exit_code == 0, sent.output
@@ -215,7 +215,7 @@ def test_the_command_line_sends_one_and_prints_none(app, browser_wire, ada, deli
 
 
 @pytest.mark.one_database
-def test_no_mail_leaves_for_one_that_is_over(send, ada, clock, deliver):
+def test_expired_link_is_not_emailed(send, ada, clock, deliver):
     send(ada)
     clock.shift(901)
     assert not any("/sign-in-link/" in each.text for each in deliver())

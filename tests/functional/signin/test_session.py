@@ -24,7 +24,7 @@ def carry(wire, value: str):
     return other
 
 
-def test_cookies_are_out_of_reach_for_scripts_and_other_sites(wire, ada, code_for):
+def test_cookies_are_http_only_same_site_and_host_only(wire, ada, code_for):
     seen = set_cookies(wire.elsewhere().get("/us-signin"))
     answer = wire.post("/us-signin", identity=ada.email, passcode=code_for(ada.email))
     seen |= set_cookies(answer) | set_cookies(wire.post("/logout"))
@@ -36,7 +36,7 @@ def test_cookies_are_out_of_reach_for_scripts_and_other_sites(wire, ada, code_fo
 
 
 @pytest.mark.settings(public_url="https://localhost")
-def test_over_https_cookies_belong_to_this_host_alone(wire, ada):
+def test_https_cookies_are_secure_with_host_prefix(wire, ada):
     answers = [wire.get("/us-signin"), wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")]
     for answer in answers:
         for name, attributes in set_cookies(answer).items():
@@ -47,13 +47,13 @@ def test_over_https_cookies_belong_to_this_host_alone(wire, ada):
 
 @pytest.mark.parametrize("remember", [True, False, "false"])
 @pytest.mark.one_database
-def test_a_browser_is_remembered_only_when_it_asks(wire, ada, code_for, remember):
+def test_session_cookie_is_persistent_only_with_remember(wire, ada, code_for, remember):
     code = code_for(ada.email)
     attributes = set_cookies(wire.post("/us-signin", identity=ada.email, passcode=code, remember=remember))[COOKIE]
     assert ("Max-Age" in attributes) is (remember is True)
 
 
-def test_the_token_is_not_at_rest(wire, ada, sign_in, rows):
+def test_session_token_is_stored_only_as_a_digest(wire, ada, sign_in, rows):
     token = sign_in(ada.email).cookies[COOKIE]
     assert len(token) >= 43
     assert rows(AuthSession)[0].digest == digest(token)
@@ -65,12 +65,12 @@ def test_the_token_is_not_at_rest(wire, ada, sign_in, rows):
     "change", [lambda t: t[:-1], lambda t: t + "A", lambda t: t.swapcase(), lambda t: " " + t + "x"]
 )
 @pytest.mark.one_database
-def test_a_changed_token_signs_nobody_in(wire, ada, sign_in, change):
+def test_altered_session_token_is_rejected(wire, ada, sign_in, change):
     token = sign_in(ada.email).cookies[COOKIE]
     assert carry(wire, change(token)).signed_in_as() is None
 
 
-def test_a_planted_cookie_never_becomes_the_session(wire, ada, sign_in):
+def test_planted_cookie_never_becomes_the_session(wire, ada, sign_in):
     planted = "planted-by-somebody-else-0123456789-0123456789"
     victim = carry(wire, planted)
     before = dict(victim.cookies)
@@ -79,7 +79,7 @@ def test_a_planted_cookie_never_becomes_the_session(wire, ada, sign_in):
     assert carry(wire, planted).signed_in_as() is None
 
 
-def test_what_a_browser_had_before_signs_nobody_in(wire, ada, code_for):
+def test_cookies_from_before_sign_in_do_not_authenticate(wire, ada, code_for):
     code = code_for(ada.email)
     before = dict(wire.cookies)
     wire.post("/us-signin", identity=ada.email, passcode=code)
@@ -91,21 +91,21 @@ def test_what_a_browser_had_before_signs_nobody_in(wire, ada, code_for):
     assert carry(wire, before["latchkey_browser"]).signed_in_as() is None
 
 
-def test_each_sign_in_has_a_token_of_its_own(wire, ada, sign_in):
+def test_each_sign_in_gets_its_own_session_token(wire, ada, sign_in):
     first = sign_in(ada.email).cookies[COOKIE]
     second = sign_in(ada.email, by=wire.elsewhere()).cookies[COOKIE]
     assert first != second
     assert carry(wire, first).signed_in_as() == ada.email
 
 
-def test_signing_out_ends_every_copy_of_the_cookie(wire, ada, sign_in):
+def test_logout_invalidates_copied_session_cookies(wire, ada, sign_in):
     token = sign_in(ada.email).cookies[COOKIE]
     wire.post("/logout")
     assert COOKIE not in wire.cookies
     assert carry(wire, token).signed_in_as() is None
 
 
-def test_signing_out_here_signs_out_nowhere_else(wire, ada, sign_in):
+def test_logout_keeps_sessions_of_other_browsers(wire, ada, sign_in):
     other = sign_in(ada.email, by=wire.elsewhere())
     sign_in(ada.email)
     wire.post("/logout")
@@ -113,13 +113,13 @@ def test_signing_out_here_signs_out_nowhere_else(wire, ada, sign_in):
 
 
 @pytest.mark.parametrize(("unused", "alive"), [(7 * DAY - 5, True), (7 * DAY + 1, False)])
-def test_a_session_unused_for_seven_days_ends(wire, ada, sign_in, clock, unused, alive):
+def test_session_expires_after_seven_idle_days(wire, ada, sign_in, clock, unused, alive):
     sign_in(ada.email)
     clock.shift(unused)
     assert wire.signed_in_as() == (ada.email if alive else None)
 
 
-def test_a_session_ends_after_thirty_days_however_it_is_used(wire, ada, sign_in, clock):
+def test_session_expires_after_thirty_days_even_if_active(wire, ada, sign_in, clock):
     sign_in(ada.email)
     for _ in range(4):
         clock.shift(7 * DAY - 60)
@@ -130,7 +130,7 @@ def test_a_session_ends_after_thirty_days_however_it_is_used(wire, ada, sign_in,
     assert wire.signed_in_as() is None
 
 
-def test_a_session_that_has_ended_does_not_come_back_with_the_clock(wire, ada, sign_in, clock):
+def test_ended_session_stays_ended_when_the_clock_moves_back(wire, ada, sign_in, clock):
     sign_in(ada.email)
     wire.post("/logout")
     token = wire.cookies.get(COOKIE, "")
@@ -138,14 +138,14 @@ def test_a_session_that_has_ended_does_not_come_back_with_the_clock(wire, ada, s
     assert carry(wire, token).signed_in_as() is None
 
 
-def test_a_disabled_account_is_signed_out_and_stays_so_when_enabled(app, wire, ada, sign_in):
+def test_disabling_an_account_ends_its_sessions_permanently(app, wire, ada, sign_in):
     sign_in(ada.email)
     for command in ("disable", "enable"):
         assert app.test_cli_runner().invoke(args=["users", command, ada.email]).exit_code == 0
         assert wire.signed_in_as() is None
 
 
-def test_use_is_noted_once_a_minute(wire, ada, sign_in, clock, rows):
+def test_session_last_seen_is_updated_at_most_once_a_minute(wire, ada, sign_in, clock, rows):
     sign_in(ada.email)
     began = rows(AuthSession)[0].seen_at
     clock.shift(30)
@@ -156,7 +156,7 @@ def test_use_is_noted_once_a_minute(wire, ada, sign_in, clock, rows):
     assert (rows(AuthSession)[0].seen_at - began).total_seconds() >= 69
 
 
-def test_not_signed_in_a_program_is_told_and_a_browser_sent_to_sign_in(wire):
+def test_unauthenticated_request_gets_401_json_or_a_login_redirect(wire):
     answer = wire.get("/us-verify?a=b")
     if wire.language == "form":
         assert (answer.status, answer.location) == (302, "/login?next=%2Fus-verify%3Fa%3Db")
@@ -166,7 +166,7 @@ def test_not_signed_in_a_program_is_told_and_a_browser_sent_to_sign_in(wire):
         assert "field_errors" not in answer.json
 
 
-def test_a_disabled_account_is_signed_in_nowhere_whatever_stands_in_its_sessions(wire, people, database):
+def test_disabled_account_is_rejected_despite_an_open_session(wire, people, database):
     from tests.signed_in import sign_in as give_session
 
     eve = people.open(email="eve@example.com")

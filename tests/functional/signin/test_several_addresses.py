@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("also_at_work")
 
 
 @pytest.mark.parametrize("typed", ["ada@example.com", WORK])
-def test_a_code_goes_to_the_address_that_was_typed(wire, typed, deliver):
+def test_code_is_sent_to_the_typed_address(wire, typed, deliver):
     assert wire.post(SEND, identity=typed, chosen_method="email").ok
     (mail,) = deliver()
     assert mail.to == [typed]
@@ -31,19 +31,19 @@ def test_a_code_goes_to_the_address_that_was_typed(wire, typed, deliver):
     assert wire.signed_in_as() == "ada@example.com"
 
 
-def test_for_another_name_it_goes_to_the_primary_one(wire, ada, deliver):
+def test_code_for_a_username_is_sent_to_the_primary_email(wire, ada, deliver):
     assert wire.post(SEND, identity="ada", chosen_method="email").ok
     assert [mail.to for mail in deliver()] == [[ada.email]]
 
 
-def test_each_has_its_own_code(wire, ada, mail_to):
+def test_each_address_gets_its_own_code(wire, ada, mail_to):
     wire.post(SEND, identity=ada.email, chosen_method="email")
     wire.post(SEND, identity=WORK, chosen_method="email")
     assert code_in(mail_to(ada.email)) != code_in(mail_to(WORK))
 
 
 @pytest.mark.parametrize("identity", ["ada@example.com", WORK, "nobod@example.com"])
-def test_each_costs_what_a_stranger_costs(wire, identity, statements):
+def test_each_address_takes_as_many_statements_as_an_unknown_one(wire, identity, statements):
     wire.get("/us-signin")
     wire.fetch_csrf()
     with statements() as seen:
@@ -52,7 +52,7 @@ def test_each_costs_what_a_stranger_costs(wire, identity, statements):
     assert len(shapes) == 5
 
 
-def test_each_address_is_told_of_a_new_browser(wire, ada, sign_in, clock, app, deliver):
+def test_new_device_email_is_sent_to_every_address(wire, ada, sign_in, clock, app, deliver):
     from app.notifications.new_device import notify_of_new_devices
 
     sign_in(ada.email)
@@ -66,7 +66,7 @@ def test_each_address_is_told_of_a_new_browser(wire, ada, sign_in, clock, app, d
     assert sorted(mail.to for mail in deliver() if "New sign-in" in mail.subject) == [[ada.email], [WORK]]
 
 
-def test_a_code_to_prove_again_goes_to_the_primary_one(wire, ada, sign_in, deliver):
+def test_reauthentication_code_is_sent_to_the_primary_email(wire, ada, sign_in, deliver):
     sign_in(WORK)
     assert wire.post("/us-verify/send-code", chosen_method="email").ok
     assert [mail.to for mail in deliver()] == [[ada.email]]

@@ -62,7 +62,7 @@ def max_apps(people, give_apps) -> Person:
 
 
 @pytest.mark.every_pair
-def test_five_apps_cost_the_statements_of_one(wire, eve, max_apps, shapes):
+def test_sign_in_with_five_totp_apps_takes_as_many_statements_as_with_one(wire, eve, max_apps, shapes):
     right, missed = [], []
     for person in (eve, max_apps):
         for cost, code in ((missed, wrong(person.app_code())), (right, person.app_code())):
@@ -74,7 +74,9 @@ def test_five_apps_cost_the_statements_of_one(wire, eve, max_apps, shapes):
 
 
 @pytest.mark.every_pair
-def test_so_does_the_second_step(wire, bob, people, give_apps, code_for, shapes):
+def test_second_step_with_five_totp_apps_takes_as_many_statements_as_with_one(
+    wire, bob, people, give_apps, code_for, shapes
+):
     many = people.open(email="many@example.com", methods=["email", "authenticator"], second="authenticator")
     last = give_apps(many, totp.MAX_APPS - 1, is_second=True)[-1]
     found = []
@@ -90,7 +92,7 @@ def test_so_does_the_second_step(wire, bob, people, give_apps, code_for, shapes)
     assert len(found[1]) <= 12
 
 
-def test_any_of_the_apps_takes_the_second_step(wire, bob, give_apps, code_for):
+def test_any_second_factor_totp_app_completes_the_second_step(wire, bob, give_apps, code_for):
     other = give_apps(bob, 1, is_second=True, signs_in=False)[0]
     for person in (bob, other):
         browser = wire.elsewhere()
@@ -102,7 +104,7 @@ def test_any_of_the_apps_takes_the_second_step(wire, bob, give_apps, code_for):
         taken(again.post("/tf-validate", code=person.app_code()), False)
 
 
-def test_an_app_in_its_cooldown_takes_no_second_step(wire, bob, give_apps, code_for, clock):
+def test_totp_app_in_cooldown_cannot_complete_the_second_step(wire, bob, give_apps, code_for, clock):
     from datetime import timedelta
 
     from app import clock as time
@@ -114,7 +116,7 @@ def test_an_app_in_its_cooldown_takes_no_second_step(wire, bob, give_apps, code_
     taken(wire.post("/tf-validate", code=bob.app_code()), True)
 
 
-def test_a_guess_is_one_in_the_budget_and_counts_as_a_miss_of_every_app(wire, bob, give_apps, code_for, rows):
+def test_wrong_code_counts_as_one_attempt_and_as_a_miss_of_every_app(wire, bob, give_apps, code_for, rows):
     from app.audit import Event
 
     give_apps(bob, 4, is_second=True)
@@ -129,7 +131,7 @@ def test_a_guess_is_one_in_the_budget_and_counts_as_a_miss_of_every_app(wire, bo
 
 
 @pytest.mark.settings(failures_in_a_row=3)
-def test_each_app_that_was_missed_too_often_stops_and_a_newer_one_goes_on(wire, bob, give_apps, code_for, app):
+def test_locked_totp_apps_do_not_lock_a_newer_one(wire, bob, give_apps, code_for, app):
     from app.extensions import db
 
     with app.app_context():
@@ -142,7 +144,9 @@ def test_each_app_that_was_missed_too_often_stops_and_a_newer_one_goes_on(wire, 
     taken(wire.post("/tf-validate", code=newer.app_code()), True)
 
 
-def test_fifteen_codes_of_a_million_are_right_and_the_figure_says_so(json_wire, people, give_apps, clock, app):
+def test_documented_totp_guessing_odds_match_five_apps_and_the_accepted_window(
+    json_wire, people, give_apps, clock, app
+):
     """What docs/security.md says of guesses holds for as many apps as one can have."""
     from app.extensions import settings
 
@@ -172,7 +176,7 @@ def _forget_failures(app, person: Person) -> None:
 
 
 @pytest.mark.one_database
-def test_an_app_that_is_a_second_step_alone_signs_nobody_in_beside_one_that_does(wire, eve, give_apps, code_for):
+def test_second_factor_only_app_cannot_sign_in_beside_a_sign_in_app(wire, eve, give_apps, code_for):
     second = give_apps(eve, 1, signs_in=False)[0]
     assert wire.post("/us-signin", identity=eve.email, passcode=second.app_code()).status == 400
     assert wire.post("/us-signin", identity=eve.email, passcode=eve.app_code()).ok

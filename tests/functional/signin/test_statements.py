@@ -24,64 +24,64 @@ def cost(statements):
     return measure
 
 
-def test_asking_for_a_code_takes_six(wire, ada, cost):
+def test_send_code_takes_at_most_six_statements(wire, ada, cost):
     wire.fetch_csrf()
     assert len(cost(lambda: wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email"))) <= 6
 
 
-def test_asking_again_takes_six(wire, ada, cost, code_for, clock):
+def test_resend_takes_at_most_six_statements(wire, ada, cost, code_for, clock):
     code_for(ada.email)
     clock.shift(31)
     assert len(cost(lambda: wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email"))) <= 6
 
 
-def test_signing_in_takes_seven(wire, ada, cost, sign_in, code_for):
+def test_sign_in_takes_at_most_seven_statements(wire, ada, cost, sign_in, code_for):
     sign_in(ada.email, by=wire.elsewhere())
     code = code_for(ada.email)
     wire.fetch_csrf()
     assert len(cost(lambda: wire.post("/us-signin", identity=ada.email, passcode=code))) <= 7
 
 
-def test_a_wrong_code_takes_five(wire, ada, cost, code_for):
+def test_wrong_code_takes_at_most_five_statements(wire, ada, cost, code_for):
     code = code_for(ada.email)
     wire.fetch_csrf()
     assert len(cost(lambda: wire.post("/us-signin", identity=ada.email, passcode=wrong(code)))) <= 5
 
 
-def test_a_link_takes_six(wire, ada, cost, link_for):
+def test_link_sign_in_takes_at_most_six_statements(wire, ada, cost, link_for):
     link = link_for(ada.email)
     assert len(cost(lambda: wire.get(link))) <= 6
 
 
 @pytest.mark.settings(redirect_behavior="spa")
-def test_a_link_to_a_front_end_takes_six(wire, ada, cost, link_for):
+def test_spa_link_sign_in_takes_at_most_six_statements(wire, ada, cost, link_for):
     link = link_for(ada.email)
     assert len(cost(lambda: wire.get(link))) <= 6
 
 
 @pytest.mark.parametrize("token", ["nonsense", "a.b.c.d.e", ""])
-def test_a_link_that_is_none_of_ours_takes_nothing(wire, cost, token):
+def test_invalid_link_takes_no_statements(wire, cost, token):
     wire.fetch_csrf()
     assert cost(lambda: wire.get(f"/us-verify-link?token={token}")) == []
 
 
-def test_a_session_is_checked_by_one(json_wire, ada, cost, sign_in):
+def test_session_check_takes_one_statement(json_wire, ada, cost, sign_in):
     sign_in(ada.email, by=json_wire)
     assert len(cost(lambda: json_wire.get("/us-signin"))) == 1
 
 
-def test_a_token_is_checked_by_one(program, json_wire, ada, cost, code_for):
+def test_access_token_check_takes_one_statement(program, json_wire, ada, cost, code_for):
     code = code_for(ada.email, by=json_wire)
     answer = json_wire.post("/us-signin?include_auth_token", identity=ada.email, passcode=code)
     program.token = answer.json["user"]["authentication_token"]
     assert len(cost(lambda: program.get("/us-signin"))) == 1
 
 
-def test_who_is_not_signed_in_costs_nothing(wire, cost):
+def test_sign_in_page_without_a_session_takes_no_statements(wire, cost):
     assert cost(lambda: wire.get("/us-signin")) == []
 
 
-def test_a_stranger_costs_what_a_friend_costs(wire, ada, people, cost):
+def test_known_and_unknown_identities_take_the_same_statements(wire, ada, people, cost):
     people.open(email="off@example.com", disabled=True)
     people.open(email="app@example.com", methods=["authenticator"])
     people.open(email="new@example.com", confirmed=False)
@@ -95,7 +95,7 @@ def test_a_stranger_costs_what_a_friend_costs(wire, ada, people, cost):
     assert len(asked) == len(tried) == 1
 
 
-def test_two_steps_take_eight_and_twelve(wire, bob, cost, code_for):
+def test_two_step_sign_in_takes_at_most_eight_and_twelve_statements(wire, bob, cost, code_for):
     code = code_for(bob.email)
     wire.fetch_csrf()
     assert len(cost(lambda: wire.post("/us-signin", identity=bob.email, passcode=code))) <= 8

@@ -39,25 +39,25 @@ def trusted(wire, bob, enter, clock):
     return wire
 
 
-def test_a_trusted_browser_is_not_asked_again(trusted, bob, enter, rows):
+def test_trusted_browser_skips_the_second_step(trusted, bob, enter, rows):
     from app.sessions.models import AuthSession
 
     assert not enter(trusted, bob)
     assert rows(AuthSession)[-1].amr == "email", "it counts as what was proved"
 
 
-def test_one_that_is_not_is_asked_each_time(wire, bob, enter, clock):
+def test_untrusted_browser_always_requires_the_second_step(wire, bob, enter, clock):
     for _ in range(2):
         assert enter(wire, bob)
         wire.post("/logout")
         clock.shift(60)
 
 
-def test_no_other_browser_is_trusted(trusted, bob, enter):
+def test_trust_does_not_extend_to_other_browsers(trusted, bob, enter):
     assert enter(trusted.elsewhere(), bob)
 
 
-def test_no_other_account_trusts_it(trusted, people, enter):
+def test_trust_does_not_extend_to_other_accounts(trusted, people, enter):
     eve = people.open(email="eve@example.com", methods=["email", "authenticator"], second="authenticator")
     assert enter(trusted, eve)
 
@@ -70,7 +70,7 @@ def copy_of(wire):
 
 
 @pytest.mark.parametrize("known_before", [True, False])
-def test_a_copy_from_before_it_was_trusted_is_asked_and_told_of(
+def test_cookies_copied_before_trust_still_require_the_second_step(
     wire, bob, people, enter, clock, rows, sign_in, code_for, known_before
 ):
     sign_in(people.open(email="eve@example.com").email)
@@ -92,7 +92,7 @@ def test_a_copy_from_before_it_was_trusted_is_asked_and_told_of(
     assert not enter(wire, bob), "and the browser itself is not"
 
 
-def test_another_account_that_signs_in_there_leaves_it_trusted(trusted, bob, people, enter, sign_in, clock):
+def test_sign_in_of_another_account_keeps_the_browser_trusted(trusted, bob, people, enter, sign_in, clock):
     sign_in(people.open(email="eve@example.com").email, by=trusted)
     trusted.post("/logout")
     clock.shift(60)
@@ -100,13 +100,13 @@ def test_another_account_that_signs_in_there_leaves_it_trusted(trusted, bob, peo
 
 
 @pytest.mark.parametrize(("age", "asked"), [(30 * DAY - 120, False), (30 * DAY + 1, True)])
-def test_it_lasts_thirty_days(trusted, bob, enter, clock, age, asked):
+def test_trust_expires_after_thirty_days(trusted, bob, enter, clock, age, asked):
     clock.shift(age)
     assert enter(trusted, bob) is asked
 
 
 @pytest.mark.settings(trust_for=0)
-def test_where_the_operator_says_so_nothing_is_trusted(wire, bob, enter, clock, code_for):
+def test_zero_trust_for_setting_disables_trusted_browsers(wire, bob, enter, clock, code_for):
     assert enter(wire, bob, remember=True)
     wire.post("/logout")
     clock.shift(60)
@@ -114,7 +114,7 @@ def test_where_the_operator_says_so_nothing_is_trusted(wire, bob, enter, clock, 
     assert "Don't ask again" not in wire.get("/tf-validate").text
 
 
-def test_it_is_shown_and_taken_back(trusted, bob, enter, clock):
+def test_trust_is_listed_and_can_be_revoked(trusted, bob, enter, clock):
     enter(trusted, bob)
     told = trusted.get("/sessions")
     if trusted.language == "json":
@@ -131,7 +131,7 @@ def test_it_is_shown_and_taken_back(trusted, bob, enter, clock):
     assert enter(trusted, bob)
 
 
-def test_nobody_else_takes_it_back(trusted, bob, enter, people, clock):
+def test_trust_cannot_be_revoked_by_another_user(trusted, bob, enter, people, clock):
     enter(trusted, bob)
     path = f"/known-browsers/{_row(trusted)}/ask-again"
     from tests.signed_in import sign_in
@@ -139,7 +139,7 @@ def test_nobody_else_takes_it_back(trusted, bob, enter, people, clock):
     assert sign_in(trusted.elsewhere(), people.open()).post(path).status == 404
 
 
-def test_forgetting_the_browser_takes_it_back(trusted, bob, enter, clock):
+def test_forgetting_the_known_browser_revokes_trust(trusted, bob, enter, clock):
     enter(trusted, bob)
     assert trusted.post(f"/known-browsers/{_row(trusted)}/forget").ok
     trusted.post("/logout")
@@ -147,7 +147,7 @@ def test_forgetting_the_browser_takes_it_back(trusted, bob, enter, clock):
     assert enter(trusted, bob)
 
 
-def test_signing_out_everywhere_else_takes_it_back(trusted, bob, enter, clock):
+def test_ending_other_sessions_revokes_trust_of_other_browsers(trusted, bob, enter, clock):
     other = trusted.elsewhere()
     enter(other, bob)
     assert other.post("/sessions/end-others").ok
@@ -156,7 +156,7 @@ def test_signing_out_everywhere_else_takes_it_back(trusted, bob, enter, clock):
 
 
 @pytest.mark.parametrize("change", ["new key", "off and on"])
-def test_a_changed_factor_takes_it_back_here_as_well(json_wire, bob, enter, clock, change):
+def test_code_can_be_requested_after_changing_the_second_factor(json_wire, bob, enter, clock, change):
     from tests.functional.setup.conftest import app_code, key_in, state_in
 
     assert enter(json_wire, bob, remember=True)
@@ -176,7 +176,7 @@ def test_a_changed_factor_takes_it_back_here_as_well(json_wire, bob, enter, cloc
 
 
 @pytest.mark.settings(denied_penalty=0)
-def test_who_says_that_it_was_not_them_takes_it_back(trusted, bob, enter, clock, smtp):
+def test_not_me_report_revokes_trust(trusted, bob, enter, clock, smtp):
     enter(trusted, bob)
     other = trusted.elsewhere()
     denial = denial_in(smtp.to(bob.email)[-1]).removeprefix("http://localhost")
@@ -186,7 +186,7 @@ def test_who_says_that_it_was_not_them_takes_it_back(trusted, bob, enter, clock,
     assert enter(trusted, bob)
 
 
-def test_a_trusted_program_brings_its_token(program, bob, mail_to, clock, rows):
+def test_api_client_skips_the_second_step_with_its_validity_token(program, bob, mail_to, clock, rows):
     from app.sessions.models import KnownDevice
 
     def first(**more):
@@ -206,12 +206,12 @@ def test_a_trusted_program_brings_its_token(program, bob, mail_to, clock, rows):
     assert first(tf_validity_token=token).json["tf_required"] is True
 
 
-def test_a_browser_is_given_no_such_token(json_wire, bob, code_for):
+def test_browser_gets_no_validity_token(json_wire, bob, code_for):
     first_step(json_wire, bob, code_for)
     assert "tf_validity_token" not in json_wire.post("/tf-validate", code=bob.app_code(), remember=True).json
 
 
-def test_a_link_in_a_trusted_browser_signs_in_at_once(trusted, bob, link_for):
+def test_magic_link_in_a_trusted_browser_skips_the_second_step(trusted, bob, link_for):
     answer = trusted.get(link_for(bob.email))
     assert answer.location == "/"
     assert trusted.signed_in_as() == bob.email
@@ -231,7 +231,7 @@ def keep_signed_in(wire, bob, code_for) -> None:
     wire.get("/tf-validate")
 
 
-def test_to_be_remembered_at_the_first_step_trusts_the_browser(wire, bob, code_for, enter, clock):
+def test_remember_at_the_first_step_trusts_the_browser(wire, bob, code_for, enter, clock):
     keep_signed_in(wire, bob, code_for)
     assert wire.post("/tf-validate", code=bob.app_code()).ok
     clock.shift(60)
@@ -239,7 +239,7 @@ def test_to_be_remembered_at_the_first_step_trusts_the_browser(wire, bob, code_f
     assert not enter(wire, bob)
 
 
-def test_the_page_of_the_second_step_offers_it_ticked_and_takes_a_no(browser_wire, bob, code_for, enter, clock):
+def test_second_step_page_prechecks_trust_and_allows_opting_out(browser_wire, bob, code_for, enter, clock):
     keep_signed_in(browser_wire, bob, code_for)
     page = browser_wire.get("/tf-validate").page
     assert "checked" in page.attributes("remember")
@@ -251,7 +251,7 @@ def test_the_page_of_the_second_step_offers_it_ticked_and_takes_a_no(browser_wir
 
 
 @pytest.mark.one_database
-def test_a_program_can_say_no_at_the_second_step(json_wire, bob, code_for, enter, clock):
+def test_json_remember_false_at_the_second_step_overrides_the_first(json_wire, bob, code_for, enter, clock):
     keep_signed_in(json_wire, bob, code_for)
     assert json_wire.post("/tf-validate", code=bob.app_code(), remember=False).ok
     clock.shift(60)
@@ -260,7 +260,7 @@ def test_a_program_can_say_no_at_the_second_step(json_wire, bob, code_for, enter
 
 
 @pytest.mark.one_database
-def test_a_program_without_cookies_is_trusted_so_as_well(program, bob, mail_to):
+def test_remember_at_the_first_step_gives_api_client_a_validity_token(program, bob, mail_to):
     challenge = program.post("/us-signin/send-code", identity=bob.email, chosen_method="email").json["challenge"]
     passcode = code_in(mail_to(bob.email))
     first = program.post("/us-signin", identity=bob.email, passcode=passcode, challenge=challenge, remember=True)

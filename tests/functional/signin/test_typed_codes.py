@@ -36,7 +36,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_mailed_code_signs_in_in_any_writing_and_stays_used(wire, ada, code_for, way):
+def test_emailed_code_is_accepted_in_any_notation_but_only_once(wire, ada, code_for, way):
     code = code_for(ada.email)
     assert wire.post("/us-signin", identity=ada.email, passcode=WAYS[way](code)).ok
     assert wire.signed_in_as() == ada.email
@@ -45,7 +45,7 @@ def test_a_mailed_code_signs_in_in_any_writing_and_stays_used(wire, ada, code_fo
         assert wire.post("/us-signin", identity=ada.email, passcode=again).status == 400
 
 
-def test_an_app_code_in_any_writing_is_good_once(wire, people):
+def test_totp_code_is_accepted_in_any_notation_but_only_once(wire, people):
     eve = people.open(email="eve@example.com", methods=["authenticator"])
     code = eve.app_code()
     assert wire.post("/us-signin", identity=eve.email, passcode=wide(code)).ok
@@ -54,7 +54,7 @@ def test_an_app_code_in_any_writing_is_good_once(wire, people):
         assert wire.post("/us-signin", identity=eve.email, passcode=again).status == 400
 
 
-def test_what_cannot_be_a_code_costs_no_try(wire, ada, code_for, rows):
+def test_malformed_code_does_not_count_as_an_attempt(wire, ada, code_for, rows):
     code = code_for(ada.email)
     for typed in NO_CODES:
         answer = wire.post("/us-signin", identity=ada.email, passcode=typed)
@@ -66,7 +66,7 @@ def test_what_cannot_be_a_code_costs_no_try(wire, ada, code_for, rows):
     assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
 
 
-def test_the_second_step_takes_any_writing_and_counts_only_codes(wire, bob, code_for, rows):
+def test_second_step_accepts_any_notation_and_counts_only_well_formed_codes(wire, bob, code_for, rows):
     first_step(wire, bob, code_for)
     for typed in NO_CODES:
         taken(wire.post("/tf-validate", code=typed), False)
@@ -76,7 +76,7 @@ def test_the_second_step_takes_any_writing_and_counts_only_codes(wire, bob, code
     taken(wire.post("/tf-validate", code=wide(bob.app_code())), True)
 
 
-def test_a_recovery_code_in_any_writing_is_good_once(wire, people, bob, code_for, rows):
+def test_recovery_code_is_accepted_in_any_notation_but_only_once(wire, people, bob, code_for, rows):
     first, second, *_ = people.give_codes(bob)
     sign_in_person(wire, bob)
     assert wire.post("/us-verify", passcode=f"\u200f{first.lower()}\u202f\n").ok
@@ -85,7 +85,7 @@ def test_a_recovery_code_in_any_writing_is_good_once(wire, people, bob, code_for
     assert len([row for row in rows(RecoveryCode) if row.used_at]) == 2
 
 
-def test_characters_of_a_screen_in_any_writing(wire, ada, mail_to, rows):
+def test_confirmation_characters_are_accepted_in_any_notation(wire, ada, mail_to, rows):
     answer = wire.post(SEND, identity=ada.email, chosen_method="email")
     link = link_in(mail_to(ada.email), LINK).removeprefix("http://localhost")
     request = Request(wire, wire.elsewhere(), answer, link)
@@ -96,7 +96,7 @@ def test_characters_of_a_screen_in_any_writing(wire, ada, mail_to, rows):
     assert request.state == "approved"
 
 
-def test_setting_up_takes_any_writing_and_counts_only_codes(wire, ada, text_to, rows):
+def test_enrollment_accepts_any_notation_and_counts_only_well_formed_codes(wire, ada, text_to, rows):
     sign_in_person(wire, ada)
     begun = wire.post("/us-setup", chosen_method="sms", phone="+16502530000")
     state = begun.json.get("state") or _action(begun, "/us-setup/")
@@ -107,7 +107,7 @@ def test_setting_up_takes_any_writing_and_counts_only_codes(wire, ada, text_to, 
     assert wire.post(f"/us-setup/{state}", passcode=wide(code)).ok
 
 
-def test_setting_up_a_second_step_takes_any_writing(wire, people, rows):
+def test_second_factor_enrollment_accepts_any_notation(wire, people, rows):
     eve = people.open(email="eve@example.com", methods=["email", "authenticator"])
     sign_in_person(wire, eve)
     begun = begin_setup(wire, setup="authenticator", existing=True)
@@ -118,7 +118,7 @@ def test_setting_up_a_second_step_takes_any_writing(wire, people, rows):
     assert wire.post(f"/tf-setup/{state}", code=wide(eve.app_code())).ok
 
 
-def test_a_new_address_takes_any_writing(wire, ada, mail_to, rows):
+def test_email_change_accepts_any_notation(wire, ada, mail_to, rows):
     sign_in_person(wire, ada)
     wire.post("/change-email", email="ada@new.example")
     for typed in NO_CODES:

@@ -21,13 +21,13 @@ def ask(wire, identity: str = NOBODY, method: str = "email"):
 
 
 @pytest.mark.settings(registration=False)
-def test_by_default_nobody_is_written_to(wire, deliver):
+def test_unknown_email_is_sent_nothing_by_default(wire, deliver):
     ask(wire)
     assert deliver() == []
 
 
 @telling
-def test_who_has_no_account_is_told_so(wire, mail_to):
+def test_mail_unknown_setting_informs_an_email_without_account(wire, mail_to):
     ask(wire, "Nobody@Example.com")
     mail = mail_to(NOBODY)
     assert "no Latchkey account" in mail.subject
@@ -36,20 +36,20 @@ def test_who_has_no_account_is_told_so(wire, mail_to):
 
 
 @telling
-def test_page_and_mail_show_the_same_mark(browser_wire, mail_to):
+def test_page_and_email_show_the_same_request_tag(browser_wire, mail_to):
     page = ask(browser_wire).text
     assert f'<b class="tag">{mail_to(NOBODY).subject[-5:-1]}</b>' in page
 
 
 @telling
-def test_where_accounts_are_opened_by_others_the_mail_does_not_offer_one(wire, mail_to):
+def test_unknown_account_email_does_not_link_to_registration(wire, mail_to):
     ask(wire)
     assert not any("/register" in link for link in links_in(mail_to(NOBODY)))
 
 
 @telling
 @pytest.mark.parametrize("identity", ["off@example.com", "bare@example.com"])
-def test_who_has_an_account_is_told_nothing_false(wire, people, deliver, identity):
+def test_account_that_cannot_sign_in_by_email_is_sent_nothing(wire, people, deliver, identity):
     people.open(email="off@example.com", disabled=True)
     people.open(email="bare@example.com", methods=["authenticator"])
     ask(wire, identity)
@@ -58,20 +58,20 @@ def test_who_has_an_account_is_told_nothing_false(wire, people, deliver, identit
 
 @telling
 @pytest.mark.parametrize(("identity", "method"), [("+16502530000", "sms"), ("+16502530000", "email"), ("ada", "email")])
-def test_only_addresses_are_written_to(wire, deliver, identity, method):
+def test_unknown_phone_number_or_username_is_sent_nothing(wire, deliver, identity, method):
     ask(wire, identity, method)
     assert deliver() == []
 
 
 @telling
-def test_the_budgets_are_those_of_an_account(wire, deliver):
+def test_emails_to_an_unknown_address_are_limited_like_those_to_an_account(wire, deliver):
     for _ in range(7):
         ask(wire.elsewhere())
     assert len(deliver()) == 5
 
 
 @telling
-def test_it_costs_what_a_code_costs(wire, people, statements):
+def test_unknown_email_takes_as_many_statements_as_a_known_one(wire, people, statements):
     people.open(email="ada@example.com")
     costs = []
     for identity in (NOBODY, "ada@example.com"):

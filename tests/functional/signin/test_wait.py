@@ -25,24 +25,24 @@ def refused(wire, path: str, **fields):
         ("/register", {"email": "ada@example.com"}),
     ],
 )
-def test_every_refusal_says_how_long_to_wait(wire, path, fields):
+def test_rate_limited_response_has_retry_after(wire, path, fields):
     _answer, seconds = refused(wire, path, **fields)
     assert 590 < seconds <= 601
 
 
-def test_a_page_counts_down_and_keeps_what_was_typed(browser_wire):
+def test_rate_limited_page_counts_down_and_keeps_the_identity(browser_wire):
     answer, seconds = refused(browser_wire, SEND, identity="ada@example.com", chosen_method="email")
     assert f'data-wait="{seconds}"' in answer.text
     assert f">{-(-seconds // 60)} minutes</time>" in answer.text
     assert answer.page.value("identity") == "ada@example.com"
 
 
-def test_a_page_that_refuses_for_another_reason_counts_nothing_down(browser_wire):
+def test_failed_sign_in_page_has_no_countdown(browser_wire):
     answer = browser_wire.post(SIGN_IN, identity="ada@example.com", passcode="00000000")
     assert (answer.status, "data-wait=" in answer.text) == (400, False)
 
 
-def test_the_code_page_stays_when_a_code_is_refused(browser_wire, ada, code_for):
+def test_rate_limited_code_attempt_stays_on_the_code_page(browser_wire, ada, code_for):
     code_for(ada.email, by=browser_wire)
     answer, seconds = refused(browser_wire, SIGN_IN, identity=ada.email, chosen_method="email", passcode="00000000")
     assert f'data-wait="{seconds}"' in answer.text

@@ -53,7 +53,7 @@ def countdown(page: str) -> int:
 
 
 @pytest.mark.parametrize("method", BUDGETS)
-def test_the_code_of_a_send_that_was_withheld_signs_nobody_in(wire, ada, use_up, code_of, rows, deliver, method):
+def test_code_of_a_withheld_send_cannot_sign_in(wire, ada, use_up, code_of, rows, deliver, method):
     use_up(wire, method)
     assert len(deliver()) == BUDGETS[method]
     assert wire.post(SEND, identity=ada.email, chosen_method=method).ok
@@ -64,7 +64,7 @@ def test_the_code_of_a_send_that_was_withheld_signs_nobody_in(wire, ada, use_up,
     assert (wire.signed_in_as(), rows(Challenge, sends=0)[0].tries) == (None, 0)
 
 
-def test_a_program_cannot_answer_a_challenge_that_was_withheld(json_wire, program, ada, use_up, code_of, rows):
+def test_api_client_cannot_answer_a_withheld_challenge(json_wire, program, ada, use_up, code_of, rows):
     use_up(json_wire)
     challenge = program.post(SEND, identity=ada.email, chosen_method="email").json["challenge"]
     code = code_of(rows(Challenge, sends=0)[0])
@@ -72,14 +72,14 @@ def test_a_program_cannot_answer_a_challenge_that_was_withheld(json_wire, progra
 
 
 @pytest.mark.parametrize("method", BUDGETS)
-def test_the_code_of_a_send_within_the_budget_signs_in(wire, ada, code_of, rows, method):
+def test_code_of_a_send_within_the_limit_signs_in(wire, ada, code_of, rows, method):
     wire.post(SEND, identity=ada.email, chosen_method=method)
     assert wire.post("/us-signin", identity=ada.email, passcode=code_of(rows(Challenge, sends=1)[0])).ok
     assert wire.signed_in_as() == ada.email
 
 
 @pytest.mark.one_database
-def test_a_page_counts_down_alike_whether_something_was_sent_or_not(browser_wire, ada, use_up, rows, clock):
+def test_resend_countdown_is_the_same_for_sent_and_withheld_codes(browser_wire, ada, use_up, rows, clock):
     use_up(browser_wire.elsewhere())
     withheld, sent, seen = browser_wire, browser_wire.elsewhere(), []
     for browser, identity in ((withheld, ada.email), (sent, "bob@example.com")):
@@ -94,7 +94,7 @@ def test_a_page_counts_down_alike_whether_something_was_sent_or_not(browser_wire
 
 
 @pytest.mark.one_database
-def test_a_send_that_was_withheld_is_waited_for_like_a_real_one(wire, ada, use_up, clock, deliver):
+def test_withheld_send_starts_the_same_resend_wait_as_a_real_one(wire, ada, use_up, clock, deliver):
     use_up(wire)
     assert len(deliver()) == 5
     clock.shift(3590)
@@ -109,7 +109,7 @@ def test_a_send_that_was_withheld_is_waited_for_like_a_real_one(wire, ada, use_u
 
 
 @pytest.mark.one_database
-def test_a_page_counts_down_anew_after_a_resend(browser_wire, ada, use_up, clock):
+def test_resend_restarts_the_countdown(browser_wire, ada, use_up, clock):
     use_up(browser_wire.elsewhere())
     for identity in (ada.email, "bob@example.com"):
         fields = {"identity": identity, "chosen_method": "email"}
