@@ -35,7 +35,7 @@ def masked(answer, typed: str) -> str:
     return re.sub(r'[A-Z0-9]{8}|<b class="tag">....</b>|[0-9a-f]{32}', "", text)
 
 
-def test_asking_is_answered_alike_at_the_same_cost(wire, people_of_all_kinds, statements):
+def test_recover_response_and_cost_do_not_reveal_whether_an_account_exists(wire, people_of_all_kinds, statements):
     answers, costs = set(), set()
     for identity in people_of_all_kinds:
         browser = wire.elsewhere()
@@ -48,7 +48,7 @@ def test_asking_is_answered_alike_at_the_same_cost(wire, people_of_all_kinds, st
     assert len(costs) == 1
 
 
-def test_a_wrong_code_is_answered_alike_at_the_same_cost(wire, people_of_all_kinds, statements):
+def test_wrong_code_response_and_cost_do_not_reveal_whether_an_account_exists(wire, people_of_all_kinds, statements):
     answers, costs = set(), set()
     for identity in people_of_all_kinds:
         browser = wire.elsewhere()
@@ -62,7 +62,7 @@ def test_a_wrong_code_is_answered_alike_at_the_same_cost(wire, people_of_all_kin
     assert len(costs) == 1
 
 
-def test_only_who_can_recover_something_gets_a_mail(json_wire, people_of_all_kinds, deliver, smtp, rows):
+def test_only_recoverable_accounts_are_sent_a_code(json_wire, people_of_all_kinds, deliver, smtp, rows):
     for identity in people_of_all_kinds:
         json_wire.elsewhere().post("/recover", identity=identity)
     deliver()
@@ -71,7 +71,7 @@ def test_only_who_can_recover_something_gets_a_mail(json_wire, people_of_all_kin
 
 
 @pytest.mark.one_database
-def test_a_code_of_another_mailbox_proves_nothing(json_wire, bob, people, mail_to, rows):
+def test_code_sent_to_another_user_is_rejected(json_wire, bob, people, mail_to, rows):
     from tests.sinks import code_in
 
     people.open(email="eve@example.com")
@@ -82,7 +82,7 @@ def test_a_code_of_another_mailbox_proves_nothing(json_wire, bob, people, mail_t
 
 
 @pytest.mark.one_database
-def test_the_code_works_in_the_browser_that_asked_alone(json_wire, bob, mail_to):
+def test_code_works_only_in_the_requesting_browser(json_wire, bob, mail_to):
     from tests.sinks import code_in
 
     json_wire.post("/recover", identity=bob.email)
@@ -92,7 +92,7 @@ def test_the_code_works_in_the_browser_that_asked_alone(json_wire, bob, mail_to)
 
 
 @pytest.mark.one_database
-def test_a_program_without_cookies_hands_back_its_challenge(program, bob, mail_to):
+def test_api_client_without_cookies_recovers_with_its_challenge(program, bob, mail_to):
     from tests.sinks import code_in
 
     challenge = program.post("/recover", identity=bob.email).json["challenge"]
@@ -104,6 +104,6 @@ def test_a_program_without_cookies_hands_back_its_challenge(program, bob, mail_t
 
 @pytest.mark.one_database
 @pytest.mark.settings(starts_per_address=3)
-def test_asking_is_counted_by_network_address(json_wire):
+def test_recovery_requests_are_rate_limited_per_ip_address(json_wire):
     asked = [json_wire.post("/recover", identity=f"a{number}@example.com").status for number in range(4)]
     assert asked == [200, 200, 200, 429]

@@ -24,7 +24,7 @@ def started(json_wire, bob, starts) -> Wire:
     return json_wire
 
 
-def test_every_session_sees_it_on_its_pages_and_ends_it(app, started, bob, rows, mail_to, proves, clock):
+def test_signed_in_owner_sees_the_recovery_and_can_cancel_it(app, started, bob, rows, mail_to, proves, clock):
     his = sign_in(Wire(app, "form"), bob)
     for path in ("/", "/sessions", "/activity"):
         assert "Someone is recovering this account." in his.get(path).text
@@ -36,7 +36,7 @@ def test_every_session_sees_it_on_its_pages_and_ends_it(app, started, bob, rows,
     assert state_in(proves(started, bob.email)) == "start"
 
 
-def test_a_program_sees_it_too(app, started, bob):
+def test_json_client_sees_the_recovery_and_can_cancel_it(app, started, bob):
     his = sign_in(Wire(app, "json"), bob)
     assert set(his.get("/recover").json["recovery"]) == {
         "requested_at", "ready_at", "expires_at", "browser", "address",
@@ -46,7 +46,7 @@ def test_a_program_sees_it_too(app, started, bob):
     assert his.post("/recover/stop").json["cancelled"] is False
 
 
-def test_closing_the_account_ends_it_also_where_its_owner_thinks_better_of_it(app, started, people, bob, rows, clock):
+def test_account_deletion_request_cancels_the_recovery_even_if_withdrawn(app, started, people, bob, rows, clock):
     from app.extensions import db
     from app.privacy.deletion import cancel_requested
     from app.users import User
@@ -60,14 +60,14 @@ def test_closing_the_account_ends_it_also_where_its_owner_thinks_better_of_it(ap
     assert [event.facts["how"] for event in rows(Event, name="recovery.cancelled")] == ["deletion"]
 
 
-def test_nobody_sees_or_ends_anothers(app, started, people, rows):
+def test_recovery_is_neither_visible_to_nor_cancelable_by_another_user(app, started, people, rows):
     eve = sign_in(Wire(app, "json"), people.open(email="eve@example.com"))
     assert eve.get("/recover").json["recovery"] is None
     assert eve.post("/recover/stop").json["cancelled"] is False
     assert rows(Recovery)[0].cancelled_at is None
 
 
-def test_the_mails_link_cancels_from_any_browser_by_a_ticked_box(wire, started, bob, mail_to, rows, clock):
+def test_email_link_cancels_the_recovery_after_confirmation_in_any_browser(wire, started, bob, mail_to, rows, clock):
     path = cancel_path(mail_to(bob.email).text)
     page = wire.get(path)
     assert page.ok
@@ -82,14 +82,14 @@ def test_the_mails_link_cancels_from_any_browser_by_a_ticked_box(wire, started, 
     assert len(rows(Event, name="recovery.cancelled")) == 1
 
 
-def test_the_text_messages_link_cancels_as_well(started, bob, text_to, rows):
+def test_sms_link_cancels_the_recovery(started, bob, text_to, rows):
     path = cancel_path(text_to(bob.phone).text)
     assert started.elsewhere().post(path, sure=True).json["state"] == "cancelled"
 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_opening_the_link_changes_nothing(started, bob, mail_to, rows, method):
+def test_opening_the_cancel_link_changes_nothing(started, bob, mail_to, rows, method):
     path = cancel_path(mail_to(bob.email).text)
     answer = started.elsewhere().send(method, path, headers={"Sec-Purpose": "prefetch"})
     assert (answer.status, answer.headers["Referrer-Policy"]) == (200, "no-referrer")
@@ -97,7 +97,7 @@ def test_opening_the_link_changes_nothing(started, bob, mail_to, rows, method):
 
 
 @pytest.mark.one_database
-def test_nothing_is_cancelled_without_the_csrf_token(started, bob, mail_to, rows):
+def test_cancel_requires_a_csrf_token(started, bob, mail_to, rows):
     path = cancel_path(mail_to(bob.email).text)
     other = Wire(started.app, "form")
     other.fetch_csrf()
@@ -107,12 +107,12 @@ def test_nothing_is_cancelled_without_the_csrf_token(started, bob, mail_to, rows
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("token", ["x", "v1.0.0.0", "é", "a" * 300])
-def test_no_other_token_is_one(wire, token):
+def test_invalid_cancel_token_returns_404(wire, token):
     answer = wire.get(f"/recover/cancel/{token}")
     assert answer.status == 404
 
 
-def test_what_was_cancelled_cannot_be_completed(started, bob, proves, clock, rows):
+def test_canceled_recovery_cannot_be_completed(started, bob, proves, clock, rows):
     clock.shift(WAIT + 1)
     proof = proof_in(proves(started, bob.email))
     assert sign_in(started.elsewhere(), bob).post("/recover/stop").json["cancelled"] is True
@@ -120,7 +120,7 @@ def test_what_was_cancelled_cannot_be_completed(started, bob, proves, clock, row
     assert "authenticator" in {row.method for row in rows(Enrollment)}
 
 
-def test_what_was_completed_cannot_be_cancelled(started, bob, proves, clock, mail_to, rows):
+def test_completed_recovery_cannot_be_canceled(started, bob, proves, clock, mail_to, rows):
     path = cancel_path(mail_to(bob.email).text)
     clock.shift(WAIT + 1)
     assert started.post("/recover/complete", proof=proof_in(proves(started, bob.email)), lost=["authenticator"]).ok
@@ -130,7 +130,7 @@ def test_what_was_completed_cannot_be_cancelled(started, bob, proves, clock, mai
 
 @pytest.mark.settings(limits=False, pool_size=8)
 @pytest.mark.parametrize("number", range(3))
-def test_of_cancelling_and_completing_at_once_one_wins(started, bob, proves, clock, mail_to, rows, number):
+def test_concurrent_cancel_and_complete_have_exactly_one_winner(started, bob, proves, clock, mail_to, rows, number):
     path = cancel_path(mail_to(bob.email).text)
     clock.shift(WAIT + 1)
     proof, others = proof_in(proves(started, bob.email)), [started.elsewhere() for _ in range(3)]
@@ -155,7 +155,7 @@ def test_of_cancelling_and_completing_at_once_one_wins(started, bob, proves, clo
 
 
 @pytest.mark.settings(limits=False, pool_size=8)
-def test_started_twice_at_once_there_is_one(app, bob, proves, rows):
+def test_concurrent_starts_create_one_recovery(app, bob, proves, rows):
     browsers = [Wire(app, "json") for _ in range(2)]
     proofs = [proof_in(proves(browser, bob.email)) for browser in browsers]
     ready = threading.Barrier(2)
@@ -171,7 +171,7 @@ def test_started_twice_at_once_there_is_one(app, bob, proves, rows):
     assert len(rows(Recovery)) == 1
 
 
-def test_an_operator_sees_and_cancels_it(app, started, bob, rows, mail_to):
+def test_cli_shows_and_cancels_the_recovery(app, started, bob, rows, mail_to):
     operate = app.test_cli_runner()
     told = operate.invoke(args=["users", "recovery", bob.email])
     assert "bob@example.com: being recovered since 20" in told.output

@@ -27,7 +27,9 @@ def asks(thief: Wire, email: str, mail_to) -> tuple[str, str]:
     return proof_in(proved), denial_in(mail)
 
 
-def test_a_denied_code_cancels_what_it_began(wire, thief, bob, mail_to, text_to, rows, clock, proves):
+def test_not_me_report_of_the_code_cancels_the_recovery_it_started(
+    wire, thief, bob, mail_to, text_to, rows, clock, proves
+):
     proof, path = asks(thief, bob.email, mail_to)
     assert thief.post("/recover/start", proof=proof).ok
     assert wire.post(path, sure=True).ok
@@ -40,7 +42,7 @@ def test_a_denied_code_cancels_what_it_began(wire, thief, bob, mail_to, text_to,
 
 
 @pytest.mark.settings(recovery_wait=timedelta(hours=1))
-def test_it_cancels_one_that_is_ready_as_well(wire, thief, bob, mail_to, rows, clock):
+def test_not_me_report_cancels_a_recovery_past_its_waiting_period(wire, thief, bob, mail_to, rows, clock):
     proof, path = asks(thief, bob.email, mail_to)
     assert thief.post("/recover/start", proof=proof).ok
     clock.shift(2 * HOUR)
@@ -48,14 +50,14 @@ def test_it_cancels_one_that_is_ready_as_well(wire, thief, bob, mail_to, rows, c
     assert rows(Recovery)[0].cancelled_at is not None
 
 
-def test_a_proof_by_a_denied_code_starts_nothing(wire, thief, bob, mail_to, rows):
+def test_proof_of_a_reported_code_cannot_start_a_recovery(wire, thief, bob, mail_to, rows):
     proof, path = asks(thief, bob.email, mail_to)
     assert wire.post(path, sure=True).ok
     assert thief.post("/recover/start", proof=proof).codes == ["recovery_proof_old"]
     assert rows(Recovery) == []
 
 
-def test_a_proof_by_a_denied_code_completes_nothing(wire, thief, bob, mail_to, rows, clock, starts):
+def test_proof_of_a_reported_code_cannot_complete_a_recovery(wire, thief, bob, mail_to, rows, clock, starts):
     starts(wire.elsewhere(address="198.51.100.7"), bob.email)
     clock.shift(WAIT + 60)
     thief._csrf = None
@@ -65,7 +67,7 @@ def test_a_proof_by_a_denied_code_completes_nothing(wire, thief, bob, mail_to, r
     assert rows(Recovery)[0].done_at is None
 
 
-def test_denying_another_code_cancels_nothing(wire, thief, bob, mail_to, rows):
+def test_not_me_report_of_another_code_keeps_the_recovery(wire, thief, bob, mail_to, rows):
     proof, _ = asks(thief, bob.email, mail_to)
     assert thief.post("/recover/start", proof=proof).ok
     assert wire.elsewhere(address="198.51.100.7").post("/recover", identity=bob.email).ok
@@ -74,7 +76,7 @@ def test_denying_another_code_cancels_nothing(wire, thief, bob, mail_to, rows):
 
 
 @pytest.mark.settings(recovery_wait=timedelta(hours=1))
-def test_denying_the_code_that_completed_one_ends_what_it_opened(wire, thief, bob, mail_to, clock, starts):
+def test_not_me_report_of_the_completing_code_ends_the_session(wire, thief, bob, mail_to, clock, starts):
     starts(wire.elsewhere(address="198.51.100.7"), bob.email)
     clock.shift(2 * HOUR)
     thief._csrf = None

@@ -22,7 +22,7 @@ def completes(wire, proves, bob, **fields):
     return wire.post("/recover/complete", proof=proof_in(proves(wire, bob.email)), **fields)
 
 
-def test_the_whole_way(wire, bob, proves, starts, clock, rows):
+def test_recovery_removes_lost_factors_and_signs_the_owner_in(wire, bob, proves, starts, clock, rows):
     assert state_in(starts(wire, bob.email)) == "waiting"
     clock.shift(WAIT + 1)
     back = wire.elsewhere()
@@ -37,7 +37,7 @@ def test_the_whole_way(wire, bob, proves, starts, clock, rows):
     assert back.get("/us-setup").status == 200
 
 
-def test_every_channel_is_told_at_the_start_the_day_before_and_at_the_end(
+def test_owner_is_notified_at_start_the_day_before_and_at_completion(
     app, json_wire, bob, proves, starts, clock, mail_to, text_to, smtp, sms, deliver
 ):
     starts(json_wire, bob.email)
@@ -64,7 +64,7 @@ def swept(app) -> None:
         jobs.run_periodic_tasks(Event())
 
 
-def test_nothing_can_be_completed_before_the_wait_is_over(wire, bob, proves, starts, clock, rows):
+def test_recovery_cannot_be_completed_before_the_waiting_period_ends(wire, bob, proves, starts, clock, rows):
     proof = proof_in_start(wire, bob, starts)
     clock.shift(WAIT - 60)
     answer = wire.post("/recover/complete", proof=proof_in_code(wire, bob, proves))
@@ -95,13 +95,15 @@ def proof_in_code(wire, bob, proves) -> str:
         return proof_of(bob.id, db.session.scalars(answered).first() or "")
 
 
-def test_it_is_over_a_week_after_it_was_ready(wire, bob, proves, starts, clock):
+def test_recovery_expires_a_week_after_the_waiting_period(wire, bob, proves, starts, clock):
     starts(wire, bob.email)
     clock.shift(WAIT + 7 * 24 * HOUR + 1)
     assert state_in(proves(wire, bob.email)) == "start"
 
 
-def test_everything_that_was_open_ends(app, json_wire, program, bob, proves, starts, clock, rows):
+def test_completion_ends_all_other_sessions_and_removes_recovery_codes(
+    app, json_wire, program, bob, proves, starts, clock, rows
+):
     elsewhere = sign_in(Wire(app, "form"), bob, via="email,authenticator")
     give_token(program, bob)
     with_codes = sign_in(Wire(app, "json"), bob, via="email,authenticator")
@@ -116,7 +118,7 @@ def test_everything_that_was_open_ends(app, json_wire, program, bob, proves, sta
     assert len([row for row in rows(AuthSession) if row.revoked_at is None]) == 1
 
 
-def test_what_was_not_lost_stays_but_is_no_second_step(json_wire, people, proves, starts, clock, rows):
+def test_factors_not_lost_are_kept_but_no_longer_second_factors(json_wire, people, proves, starts, clock, rows):
     eve = people.open(
         email="eve@example.com", phone="+16502530002", methods=["email", "sms", "authenticator"], second="authenticator"
     )
@@ -131,7 +133,7 @@ def test_what_was_not_lost_stays_but_is_no_second_step(json_wire, people, proves
 
 
 @pytest.mark.settings(second_factor="required")
-def test_where_everybody_must_have_a_second_factor_it_ends_in_setting_one_up(json_wire, bob, proves, starts, clock):
+def test_completion_requires_second_factor_enrollment_when_required(json_wire, bob, proves, starts, clock):
     starts(json_wire, bob.email)
     clock.shift(WAIT + 1)
     answer = completes(json_wire, proves, bob, lost=["authenticator", "sms"])
@@ -139,7 +141,7 @@ def test_where_everybody_must_have_a_second_factor_it_ends_in_setting_one_up(jso
     assert json_wire.signed_in_as() is None
 
 
-def test_it_works_once(json_wire, bob, proves, starts, clock):
+def test_recovery_can_be_completed_only_once(json_wire, bob, proves, starts, clock):
     starts(json_wire, bob.email)
     clock.shift(WAIT + 1)
     proof = proof_in(proves(json_wire, bob.email))
@@ -149,7 +151,7 @@ def test_it_works_once(json_wire, bob, proves, starts, clock):
     assert other.signed_in_as() is None
 
 
-def test_a_proof_holds_for_ten_minutes(wire, bob, proves, clock, rows):
+def test_proof_expires_after_ten_minutes(wire, bob, proves, clock, rows):
     proof = proof_in(proves(wire, bob.email))
     clock.shift(601)
     answer = wire.post("/recover/start", proof=proof)
@@ -159,12 +161,12 @@ def test_a_proof_holds_for_ten_minutes(wire, bob, proves, clock, rows):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("proof", ["", "x", "v1.00000000.AAAAAAAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAA", "\ud800", "é" * 50])
-def test_no_other_text_is_a_proof(json_wire, bob, proof, rows):
+def test_malformed_proof_is_rejected(json_wire, bob, proof, rows):
     assert json_wire.post("/recover/start", proof=proof).status == 400
     assert rows(Recovery) == []
 
 
-def test_who_has_but_a_mailbox_needs_none(wire, people, proves, rows):
+def test_email_only_account_needs_no_recovery(wire, people, proves, rows):
     ada = people.open(email="ada@example.com")
     assert state_in(proves(wire, ada.email)) == "not_needed"
     from app.recovery.requests import proof_of
@@ -176,7 +178,7 @@ def test_who_has_but_a_mailbox_needs_none(wire, people, proves, rows):
 
 
 @pytest.mark.one_database
-def test_recovery_codes_come_first(app, browser_wire, bob, proves):
+def test_recover_page_suggests_recovery_codes_for_the_second_step(app, browser_wire, bob, proves):
     made = sign_in(Wire(app, "json"), bob, via="email,authenticator")
     made.post("/us-verify", passcode=bob.app_code())
     made.post("/mf-recovery-codes")
@@ -186,7 +188,7 @@ def test_recovery_codes_come_first(app, browser_wire, bob, proves):
 
 
 @pytest.mark.one_database
-def test_where_recovery_codes_serve_without_a_second_step_is_said(browser_wire, people, proves):
+def test_recover_page_suggests_recovery_codes_for_reauthentication(browser_wire, people, proves):
     ada = people.open(email="ada@example.com", methods=["email", "authenticator"])
     people.give_codes(ada)
     page = proves(browser_wire, ada.email).text
@@ -194,13 +196,13 @@ def test_where_recovery_codes_serve_without_a_second_step_is_said(browser_wire, 
     assert "second step" not in page
 
 
-def test_one_is_open_at_a_time(wire, bob, proves, starts, rows):
+def test_only_one_recovery_can_be_open(wire, bob, proves, starts, rows):
     starts(wire, bob.email)
     assert state_in(proves(wire.elsewhere(), bob.email)) == "waiting"
     assert len(rows(Recovery)) == 1
 
 
-def test_three_in_thirty_days_are_the_most(json_wire, bob, proves, starts, clock, rows):
+def test_recoveries_are_limited_to_three_in_thirty_days(json_wire, bob, proves, starts, clock, rows):
     for _ in range(3):
         assert state_in(starts(json_wire, bob.email)) == "waiting"
         assert sign_in(json_wire.elsewhere(), bob).post("/recover/stop").json["cancelled"] is True
@@ -211,7 +213,7 @@ def test_three_in_thirty_days_are_the_most(json_wire, bob, proves, starts, clock
     assert len(rows(Recovery)) == 4
 
 
-def test_what_happened_is_recorded_and_told_on_the_activity_page(json_wire, bob, proves, starts, clock, rows):
+def test_recovery_is_audited_and_listed_on_the_activity_page(json_wire, bob, proves, starts, clock, rows):
     starts(json_wire, bob.email)
     clock.shift(WAIT + 1)
     completes(json_wire, proves, bob, lost=["authenticator"])
@@ -224,12 +226,12 @@ def test_what_happened_is_recorded_and_told_on_the_activity_page(json_wire, bob,
 @pytest.mark.one_database
 @pytest.mark.settings(recovery_starts=0)
 @pytest.mark.parametrize("path", ["", "/prove", "/start", "/complete"])
-def test_an_operator_can_have_none_of_it(wire, path):
+def test_disabled_recovery_returns_404_and_is_not_linked(wire, path):
     assert wire.post(f"/recover{path}", identity="a@example.com", passcode="12345678", proof="x").status == 404
     assert "/recover" not in wire.get("/us-signin").text
 
 
-def test_a_disabled_account_is_not_recovered(json_wire, app, bob, starts, proves, clock):
+def test_disabled_account_cannot_complete_recovery(json_wire, app, bob, starts, proves, clock):
     starts(json_wire, bob.email)
     clock.shift(WAIT + 1)
     proof = proof_in(proves(json_wire, bob.email))
@@ -239,7 +241,7 @@ def test_a_disabled_account_is_not_recovered(json_wire, app, bob, starts, proves
 
 
 @pytest.mark.one_database
-def test_the_code_is_for_nothing_else_and_no_other_code_is_for_it(json_wire, bob, mail_to):
+def test_recovery_and_sign_in_codes_are_not_interchangeable(json_wire, bob, mail_to):
     json_wire.post("/recover", identity=bob.email)
     code = code_in(mail_to(bob.email))
     assert json_wire.post("/us-signin", identity=bob.email, passcode=code).status == 400
@@ -250,7 +252,7 @@ def test_the_code_is_for_nothing_else_and_no_other_code_is_for_it(json_wire, bob
 
 
 @pytest.mark.one_database
-def test_it_is_forgotten_when_nothing_counts_it_any_more(app, json_wire, bob, starts, clock, rows):
+def test_recoveries_are_pruned_once_they_no_longer_count_toward_the_limit(app, json_wire, bob, starts, clock, rows):
     from app.recovery.requests import prune_recoveries
 
     starts(json_wire, bob.email)
@@ -263,7 +265,7 @@ def test_it_is_forgotten_when_nothing_counts_it_any_more(app, json_wire, bob, st
 
 @pytest.mark.one_database
 @pytest.mark.settings(recovery_wait=36 * HOUR)
-def test_of_a_short_wait_nobody_is_reminded(app, json_wire, bob, starts, deliver, smtp, clock):
+def test_short_waiting_period_sends_no_reminder(app, json_wire, bob, starts, deliver, smtp, clock):
     starts(json_wire, bob.email)
     clock.shift(20 * HOUR)
     swept(app)
@@ -275,7 +277,7 @@ def test_of_a_short_wait_nobody_is_reminded(app, json_wire, bob, starts, deliver
     ("lost", "code"),
     [([f"x{number}" for number in range(4000)], "api_error"), (["authenticator", "pigeon"], "invalid_choice")],
 )
-def test_what_was_lost_is_a_few_known_names(wire, bob, proves, starts, clock, statements, rows, lost, code):
+def test_invalid_lost_methods_are_rejected(wire, bob, proves, starts, clock, statements, rows, lost, code):
     starts(wire, bob.email)
     clock.shift(WAIT + 1)
     proof = proof_in(proves(wire, bob.email))
@@ -286,7 +288,7 @@ def test_what_was_lost_is_a_few_known_names(wire, bob, proves, starts, clock, st
     assert rows(Recovery)[0].done_at is None
 
 
-def test_a_name_that_is_sent_many_times_counts_once(wire, bob, proves, starts, clock):
+def test_repeated_lost_method_counts_once(wire, bob, proves, starts, clock):
     starts(wire, bob.email)
     clock.shift(WAIT + 1)
     assert completes(wire, proves, bob, lost=["authenticator"] * 3000).ok
@@ -294,7 +296,7 @@ def test_a_name_that_is_sent_many_times_counts_once(wire, bob, proves, starts, c
 
 @pytest.mark.one_database
 @pytest.mark.settings(recovery_wait=3600)
-def test_a_short_wait_promises_no_reminder(browser_wire, bob, proves, starts):
+def test_page_announces_no_reminder_for_a_short_waiting_period(browser_wire, bob, proves, starts):
     assert "again a day before the end" not in proves(browser_wire, bob.email).text
     waiting = starts(browser_wire.elsewhere(), bob.email)
     assert state_in(waiting) == "waiting"
@@ -302,6 +304,6 @@ def test_a_short_wait_promises_no_reminder(browser_wire, bob, proves, starts):
 
 
 @pytest.mark.one_database
-def test_a_long_wait_promises_one(browser_wire, bob, proves, starts):
+def test_page_announces_a_reminder_for_a_long_waiting_period(browser_wire, bob, proves, starts):
     assert "again a day before the end" in proves(browser_wire, bob.email).text
     assert "We'll send you a reminder by email." in starts(browser_wire.elsewhere(), bob.email).text
