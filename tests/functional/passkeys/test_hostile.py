@@ -108,7 +108,7 @@ def hers(wire, ada, device, add_passkey):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(("bent", "code"), (PAGES | SIGNED).values(), ids=PAGES | SIGNED)
-def test_signing_in_is_refused(hers, device, bent, code):
+def test_forged_assertion_is_rejected_at_sign_in(hers, device, bent, code):
     options, state = asked(hers.post("/wan-signin"))
     answer = hers.post(f"/wan-signin/{state}", credential=device.sign(options, **bent))
     assert (answer.status, answer.codes) == (400, [code])
@@ -117,7 +117,7 @@ def test_signing_in_is_refused(hers, device, bent, code):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(("bent", "code"), (PAGES | MADE).values(), ids=PAGES | MADE)
-def test_a_new_passkey_is_refused(wire, ada, rows, bent, code):
+def test_forged_attestation_is_rejected_at_registration(wire, ada, rows, bent, code):
     from app.authenticators.models import Passkey
 
     options, state = asked(sign_in(wire, ada).post("/wan-register", usage="first"))
@@ -128,7 +128,7 @@ def test_a_new_passkey_is_refused(wire, ada, rows, bent, code):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_what_is_no_credential_is_refused(hers, ada, body):
+def test_malformed_credential_body_is_rejected_by_every_ceremony(hers, ada, body):
     for path in ("/wan-signin", "/wan-verify", "/wan-register"):
         if path != "/wan-signin":
             sign_in(hers, ada)
@@ -140,7 +140,7 @@ def test_what_is_no_credential_is_refused(hers, ada, body):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("value", [7, True, 1.5, [], [[]], {"id": 7}, None])
-def test_what_is_not_even_text_is_refused(json_wire, value):
+def test_non_string_credential_is_rejected(json_wire, value):
     _, state = asked(json_wire.post("/wan-signin"))
     answer = json_wire.post(f"/wan-signin/{state}", credential=value)
     assert (answer.status, answer.codes) == (400, ["api_error"])
@@ -148,7 +148,7 @@ def test_what_is_not_even_text_is_refused(json_wire, value):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("keep", [0, 1, 36, 37, 60, 200, 400])
-def test_a_truncated_answer_is_refused(hers, device, keep):
+def test_truncated_credential_is_rejected(hers, device, keep):
     options, state = asked(hers.post("/wan-signin"))
     answer = hers.post(f"/wan-signin/{state}", credential=device.sign(options)[:keep])
     assert (answer.status, answer.codes) == (400, ["api_error"])
@@ -157,7 +157,7 @@ def test_a_truncated_answer_is_refused(hers, device, keep):
 @pytest.mark.one_database
 @pytest.mark.parametrize("part", ["clientDataJSON", "authenticatorData", "signature", "userHandle"])
 @pytest.mark.parametrize("said", ["", "!", "AA", 7, None, {"a": 1}, "A" * 50_000])
-def test_a_part_that_is_no_part_is_refused(hers, device, part, said):
+def test_malformed_credential_part_is_rejected(hers, device, part, said):
     options, state = asked(hers.post("/wan-signin"))
     whole = json.loads(device.sign(options))
     whole["response"][part] = said
@@ -167,7 +167,7 @@ def test_a_part_that_is_no_part_is_refused(hers, device, part, said):
 
 
 @pytest.mark.one_database
-def test_a_megabyte_is_too_much(hers):
+def test_oversized_credential_returns_413(hers):
     _, state = asked(hers.post("/wan-signin"))
     answer = hers.post(f"/wan-signin/{state}", credential="x" * 1_000_000)
     assert answer.status == 413
@@ -175,7 +175,7 @@ def test_a_megabyte_is_too_much(hers):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("state", ["x", "%00", "a" * 3000, "0" * 32 + "." + "0" * 64, "%F0%9F%94%91"])
-def test_a_state_of_nobodys_making_is_refused(hers, ada, device, state):
+def test_forged_ceremony_state_is_rejected(hers, ada, device, state):
     options, _ = asked(hers.post("/wan-signin"))
     assert hers.post(f"/wan-signin/{state}", credential=device.sign(options)).codes == ["api_error"]
     sign_in(hers, ada)
@@ -183,7 +183,7 @@ def test_a_state_of_nobodys_making_is_refused(hers, ada, device, state):
         assert hers.post(f"{path}/{state}", credential=device.sign(options)).codes == ["api_error"]
 
 
-def test_a_ceremony_is_good_for_itself_alone(hers, ada, device):
+def test_ceremony_states_are_not_interchangeable(hers, ada, device):
     """One that makes does not sign in, one that signs in does not prove again, and the other way round."""
     begun = {"/wan-signin": asked(hers.post("/wan-signin"))}
     sign_in(hers, ada)
@@ -198,7 +198,7 @@ def test_a_ceremony_is_good_for_itself_alone(hers, ada, device):
     assert hers.post(f"/wan-register/{state}", credential=device.sign(options)).codes == ["api_error"]
 
 
-def test_another_users_key_signs_in_as_nobody_else(hers, people, ada, device, add_passkey):
+def test_passkey_of_another_user_cannot_sign_in_with_a_forged_user_handle_or_id(hers, people, ada, device, add_passkey):
     theirs = Device()
     add_passkey(people.open(email="eve@example.com"), theirs)
     options, state = asked(hers.post("/wan-signin"))
@@ -211,7 +211,7 @@ def test_another_users_key_signs_in_as_nobody_else(hers, people, ada, device, ad
     assert (answer.status, answer.codes) == (400, ["webauthn_wrong_signature"])
 
 
-def test_an_attestation_of_whatever_kind_is_not_looked_at(wire, ada, rows):
+def test_attestation_statement_is_ignored(wire, ada, rows):
     from app.authenticators.models import Passkey
 
     options, state = asked(sign_in(wire, ada).post("/wan-register", usage="first"))
@@ -228,7 +228,7 @@ def counting(ada, add_passkey):
     return stick
 
 
-def test_a_counter_that_goes_up_is_kept(wire, counting, rows):
+def test_increased_sign_count_is_stored(wire, counting, rows):
     from app.authenticators.models import Passkey
 
     options, state = asked(wire.post("/wan-signin"))
@@ -237,7 +237,7 @@ def test_a_counter_that_goes_up_is_kept(wire, counting, rows):
 
 
 @pytest.mark.parametrize("count", [7, 6, 0])
-def test_a_counter_that_does_not_go_up_is_refused_and_told(wire, counting, rows, count):
+def test_sign_count_that_does_not_increase_is_rejected_and_audited(wire, counting, rows, count):
     from app.audit import Event
     from app.authenticators.models import Passkey
 
@@ -253,7 +253,7 @@ def test_a_counter_that_does_not_go_up_is_refused_and_told(wire, counting, rows,
 
 
 @pytest.mark.settings(passkey_counter="note")
-def test_a_counter_that_goes_back_is_told_alone_where_the_operator_says_so(wire, counting, rows):
+def test_regressed_sign_count_is_only_audited_with_passkey_counter_note(wire, counting, rows):
     from app.audit import Event
     from app.authenticators.models import Passkey
 
@@ -265,7 +265,7 @@ def test_a_counter_that_goes_back_is_told_alone_where_the_operator_says_so(wire,
     assert rows(Passkey)[0].sign_count == 7
 
 
-def test_a_synced_passkey_may_count_unevenly(wire, ada, add_passkey, rows):
+def test_synced_passkey_may_have_a_regressed_sign_count(wire, ada, add_passkey, rows):
     """Its devices have counters of their own; copies are what it is for (WebAuthn L3, section 6.1.1)."""
     from app.audit import Event
     from app.authenticators.models import Passkey
@@ -283,7 +283,7 @@ def test_a_synced_passkey_may_count_unevenly(wire, ada, add_passkey, rows):
 
 
 @pytest.mark.parametrize(("made", "later"), [(PRESENT | VERIFIED, MAY_SYNC), (PRESENT | VERIFIED | MAY_SYNC, 0)])
-def test_one_that_can_be_synced_all_at_once_is_refused_in_words(wire, ada, add_passkey, rows, made, later):
+def test_changed_backup_eligibility_is_rejected_and_audited(wire, ada, add_passkey, rows, made, later):
     from app.admin.attempts import timeline
     from app.audit import Event
 

@@ -26,7 +26,7 @@ def marks(rows, person):
     return len(rows(Enrollment, user_id=person.id, method="webauthn"))
 
 
-def test_a_passkey_gets_another_name(wire, ada, device, add_passkey, rows):
+def test_passkey_can_be_renamed(wire, ada, device, add_passkey, rows):
     add_passkey(ada, device, name="Phone")
     assert sign_in(wire, ada).post("/wan-rename", name="Phone", new_name="  Old   phone ").ok
     assert names(rows) == ["Old phone"]
@@ -37,14 +37,14 @@ def test_a_passkey_gets_another_name(wire, ada, device, add_passkey, rows):
     ("new_name", "code"),
     [("Stick", "webauthn_name_inuse"), ("", "webauthn_name_required"), ("<i>", "invalid_input")],
 )
-def test_another_name_is_a_name_too(wire, ada, add_passkey, rows, new_name, code):
+def test_invalid_new_name_is_rejected(wire, ada, add_passkey, rows, new_name, code):
     add_passkey(ada, Device(), name="Phone")
     add_passkey(ada, Device(), name="Stick")
     answer = sign_in(wire, ada).post("/wan-rename", name="Phone", new_name=new_name)
     assert (answer.status, answer.codes, names(rows)) == (400, [code], ["Phone", "Stick"])
 
 
-def test_a_passkey_is_gone_at_once(wire, ada, device, add_passkey, rows, mail_to):
+def test_deleting_a_passkey_ends_other_sessions_and_notifies_the_owner(wire, ada, device, add_passkey, rows, mail_to):
     add_passkey(ada, device, name="Phone")
     assert marks(rows, ada) == 1
     elsewhere = sign_in(wire.elsewhere(), ada)
@@ -57,7 +57,7 @@ def test_a_passkey_is_gone_at_once(wire, ada, device, add_passkey, rows, mail_to
     assert "A passkey was removed." in mail_to(ada.email).text
 
 
-def test_the_others_stay(wire, ada, add_passkey, rows):
+def test_deleting_a_passkey_keeps_the_others(wire, ada, add_passkey, rows):
     for name in ("Phone", "Stick"):
         add_passkey(ada, Device(), name=name)
     assert sign_in(wire, ada).post("/wan-delete", name="Phone").ok
@@ -65,7 +65,7 @@ def test_the_others_stay(wire, ada, add_passkey, rows):
 
 
 @pytest.mark.one_database
-def test_what_is_not_there_is_said(wire, ada, people, device, add_passkey, rows):
+def test_unknown_passkey_name_is_rejected(wire, ada, people, device, add_passkey, rows):
     add_passkey(ada, device, name="Phone")
     sign_in(wire, people.open(email="bob@example.com"))
     for path, more in (("/wan-delete", {}), ("/wan-rename", {"new_name": "Mine"})):
@@ -75,7 +75,7 @@ def test_what_is_not_there_is_said(wire, ada, people, device, add_passkey, rows)
 
 
 @pytest.mark.one_database
-def test_a_stale_session_changes_nothing(wire, ada, device, add_passkey, rows, clock, language):
+def test_deleting_or_renaming_requires_reauthentication(wire, ada, device, add_passkey, rows, clock, language):
     add_passkey(ada, device, name="Phone")
     sign_in(wire, ada)
     clock.shift(301)
@@ -84,7 +84,7 @@ def test_a_stale_session_changes_nothing(wire, ada, device, add_passkey, rows, c
     assert names(rows) == ["Phone"]
 
 
-def test_the_last_way_in_stays(wire, ada, device, add_passkey, rows):
+def test_last_sign_in_method_passkey_cannot_be_deleted(wire, ada, device, add_passkey, rows):
     from app.enrollments.models import Enrollment
 
     add_passkey(ada, device, name="Phone")
@@ -94,12 +94,12 @@ def test_the_last_way_in_stays(wire, ada, device, add_passkey, rows):
     assert [row.method for row in rows(Enrollment, user_id=ada.id)] == ["webauthn"]
 
 
-def test_a_passkey_for_the_second_step_is_no_way_in(wire, ada, device, add_passkey, rows):
+def test_second_factor_passkey_does_not_count_as_a_sign_in_method(wire, ada, device, add_passkey, rows):
     add_passkey(ada, device, usage="secondary")
     assert sign_in(wire, ada).post("/us-setup", delete_method="email").codes == ["last_method"]
 
 
-def test_two_removals_at_once_leave_one_way_in(app, ada, device, add_passkey, rows):
+def test_concurrent_removals_leave_one_sign_in_method(app, ada, device, add_passkey, rows):
     from app.enrollments.models import Enrollment
 
     add_passkey(ada, device, name="Phone")
@@ -111,13 +111,13 @@ def test_two_removals_at_once_leave_one_way_in(app, ada, device, add_passkey, ro
 
 
 @pytest.mark.one_database
-def test_get_of_delete_leads_to_the_list(hers, language):
+def test_get_wan_delete_redirects_browsers_to_the_passkey_list(hers, language):
     answer = hers.get("/wan-delete")
     assert answer.location == ("/wan-register" if language == "form" else None)
     assert set(answer.json) <= {"csrf_token"}
 
 
-def test_a_denied_session_takes_its_passkeys_with_it(wire, ada, device, people, rows, app):
+def test_rolling_back_a_reported_session_deletes_its_passkeys(wire, ada, device, people, rows, app):
     from app.login.rollback import roll_back
     from app.sessions.models import AuthSession
 
@@ -133,7 +133,7 @@ def test_a_denied_session_takes_its_passkeys_with_it(wire, ada, device, people, 
     assert (names(rows), marks(rows, ada)) == ([], 0)
 
 
-def test_passkeys_go_with_their_user(app, ada, device, add_passkey, rows):
+def test_deleting_a_user_deletes_their_passkeys(app, ada, device, add_passkey, rows):
     from app.extensions import db
     from app.users import User
 
@@ -145,7 +145,7 @@ def test_passkeys_go_with_their_user(app, ada, device, add_passkey, rows):
 
 
 @pytest.mark.one_database
-def test_activity_tells_of_it(wire, ada, device, add_passkey):
+def test_activity_page_lists_passkey_changes(wire, ada, device, add_passkey):
     add_passkey(ada, device, name="Phone")
     sign_in(wire, ada).post("/wan-rename", name="Phone", new_name="Mobile")
     told = wire.get("/activity").text
@@ -154,13 +154,13 @@ def test_activity_tells_of_it(wire, ada, device, add_passkey):
 
 
 @pytest.mark.settings(second_factor="required")
-def test_where_everybody_has_a_second_factor_the_last_one_stays(wire, ada, add_passkey, rows):
+def test_last_second_factor_passkey_cannot_be_deleted_when_required(wire, ada, add_passkey, rows):
     add_passkey(ada, Device(), usage="secondary", name="Stick")
     answer = sign_in(wire, ada, via="webauthn,uv").post("/wan-delete", name="Stick")
     assert (answer.status, answer.codes, names(rows)) == (400, ["last_second_factor"], ["Stick"])
 
 
-def test_the_first_proof_of_the_address_drops_what_was_made_before_it(wire, ada, add_passkey, rows, app, mail_to):
+def test_first_email_confirmation_deletes_passkeys_added_before_it(wire, ada, add_passkey, rows, app, mail_to):
     """Whoever was there before its owner may have made it."""
     from app.extensions import db
     from app.users import User
@@ -175,7 +175,7 @@ def test_the_first_proof_of_the_address_drops_what_was_made_before_it(wire, ada,
     assert (names(rows), marks(rows, ada)) == ([], 0)
 
 
-def test_a_passkey_stays_where_texts_would_be_first_and_second_step_alone(wire, people, add_passkey, text_to, rows):
+def test_passkey_cannot_be_deleted_if_sms_would_remain_as_both_factors(wire, people, add_passkey, text_to, rows):
     from tests.second import begin_setup, prove_setup
     from tests.sinks import code_in
 

@@ -11,7 +11,7 @@ from tests.functional.passkeys.conftest import asked, sign_in
 from tests.signed_in import give_token
 
 
-def test_a_passkey_is_stored_once_the_browser_has_made_it(hers, ada, device, rows):
+def test_passkey_is_stored_after_the_browser_created_it(hers, ada, device, rows):
     from app.authenticators.models import Passkey
 
     options, state = asked(hers.post("/wan-register", usage="first"))
@@ -23,7 +23,7 @@ def test_a_passkey_is_stored_once_the_browser_has_made_it(hers, ada, device, row
     assert key.transports == "hybrid,internal"
 
 
-def test_the_options_ask_for_a_passkey_that_is_found_and_asks_its_holder(json_wire, ada, rows):
+def test_options_require_a_discoverable_passkey_with_user_verification(json_wire, ada, rows):
     from app.users import User
 
     options, state = asked(sign_in(json_wire, ada).post("/wan-register", usage="first"))
@@ -38,14 +38,14 @@ def test_the_options_ask_for_a_passkey_that_is_found_and_asks_its_holder(json_wi
     assert rows(User)[0].handle not in state
 
 
-def test_a_second_step_asks_for_less(json_wire, ada):
+def test_second_factor_options_discourage_resident_key_and_user_verification(json_wire, ada):
     options, _ = asked(sign_in(json_wire, ada).post("/wan-register", name="Stick"))
     assert options["authenticatorSelection"] == {
         "residentKey": "discouraged", "requireResidentKey": False, "userVerification": "discouraged",
     }  # fmt: skip
 
 
-def test_what_is_set_up_is_listed(json_wire, ada, device, add_passkey):
+def test_json_lists_registered_passkeys(json_wire, ada, device, add_passkey):
     add_passkey(ada, device, name="My phone")
     (told,) = sign_in(json_wire, ada).get("/wan-register").json["registered_credentials"]
     assert told["name"] == "My phone"
@@ -53,14 +53,14 @@ def test_what_is_set_up_is_listed(json_wire, ada, device, add_passkey):
     assert (told["transports"], told["discoverable"]) == (["hybrid", "internal"], True)
 
 
-def test_a_page_lists_what_is_set_up(browser_wire, ada, device, add_passkey):
+def test_page_lists_registered_passkeys(browser_wire, ada, device, add_passkey):
     add_passkey(ada, device, name="My phone")
     page = sign_in(browser_wire, ada).get("/wan-register")
     assert "My phone" in page.text
     assert "Synced" in page.text
 
 
-def test_a_passkey_that_is_there_is_not_made_again(json_wire, ada, device, add_passkey):
+def test_existing_passkey_is_excluded_and_rejected(json_wire, ada, device, add_passkey):
     add_passkey(ada, device)
     options, state = asked(sign_in(json_wire, ada).post("/wan-register", usage="first"))
     (known,) = options["excludeCredentials"]
@@ -71,7 +71,7 @@ def test_a_passkey_that_is_there_is_not_made_again(json_wire, ada, device, add_p
 
 
 @pytest.mark.parametrize("algorithm", [-8, -7, -257])
-def test_keys_of_each_kind_that_is_asked_for_are_stored(hers, rows, algorithm):
+def test_keys_of_every_offered_algorithm_are_accepted(hers, rows, algorithm):
     from app.authenticators.models import Passkey
 
     options, state = asked(hers.post("/wan-register", usage="first"))
@@ -80,7 +80,7 @@ def test_keys_of_each_kind_that_is_asked_for_are_stored(hers, rows, algorithm):
     assert len(rows(Passkey)) == 1
 
 
-def test_a_program_may_send_the_object_itself(program, ada, device, rows):
+def test_credential_may_be_sent_as_a_json_object(program, ada, device, rows):
     from app.authenticators.models import Passkey
 
     options, state = asked(give_token(program, ada).post("/wan-register", usage="first"))
@@ -93,7 +93,7 @@ def test_a_program_may_send_the_object_itself(program, ada, device, rows):
     [("ea9b8d66-4d01-1d21-3ce4-b6b48cb575d4", "Google Password Manager"), ("0" * 32, "Passkey")],
 )
 @pytest.mark.one_database
-def test_it_is_named_after_who_keeps_it(ada, add_passkey, aaguid, name):
+def test_default_name_comes_from_the_aaguid_and_is_numbered(ada, add_passkey, aaguid, name):
     its_kind = bytes.fromhex(aaguid.replace("-", ""))
     assert add_passkey(ada, Device(aaguid=its_kind)) == name
     assert add_passkey(ada, Device(aaguid=its_kind)) == f"{name} 2"
@@ -111,7 +111,7 @@ def test_it_is_named_after_who_keeps_it(ada, add_passkey, aaguid, name):
         ("x" * 65, "invalid_input_length"),
     ],
 )
-def test_a_name_that_will_not_do_is_said(hers, name, code, rows):
+def test_invalid_name_is_rejected(hers, name, code, rows):
     from app.authenticators.models import WebauthnChallenge
 
     answer = hers.post("/wan-register", name=name)
@@ -120,31 +120,31 @@ def test_a_name_that_will_not_do_is_said(hers, name, code, rows):
 
 
 @pytest.mark.one_database
-def test_a_name_is_used_once(hers, ada, device, add_passkey):
+def test_duplicate_name_is_rejected(hers, ada, device, add_passkey):
     add_passkey(ada, device, name="Phone")
     assert sign_in(hers, ada).post("/wan-register", name="Phone").codes == ["webauthn_name_inuse"]
 
 
 @pytest.mark.one_database
-def test_a_usage_is_one_of_two(hers):
+def test_unknown_usage_is_rejected(hers):
     assert hers.post("/wan-register", usage="third").codes == ["invalid_choice"]
 
 
 @pytest.mark.one_database
-def test_a_stale_session_proves_itself_first(hers, clock, language):
+def test_registration_requires_reauthentication(hers, clock, language):
     clock.shift(301)
     assert hers.get("/wan-register").status == (401 if language == "json" else 200)
     assert hers.post("/wan-register", usage="first").status == (401 if language == "json" else 302)
 
 
-def test_the_second_half_needs_no_fresh_proof(hers, device, clock):
+def test_completing_registration_requires_no_further_reauthentication(hers, device, clock):
     clock.shift(280)
     options, state = asked(hers.post("/wan-register", usage="first"))
     clock.shift(60)
     assert hers.post(f"/wan-register/{state}", credential=device.make(options)).ok
 
 
-def test_it_takes_five_minutes_and_no_longer(hers, device, clock, rows):
+def test_registration_expires_after_five_minutes(hers, device, clock, rows):
     from app.authenticators.models import Passkey
 
     options, state = asked(hers.post("/wan-register", usage="first"))
@@ -153,7 +153,7 @@ def test_it_takes_five_minutes_and_no_longer(hers, device, clock, rows):
     assert (answer.status, answer.codes, rows(Passkey)) == (400, ["webauthn_expired"], [])
 
 
-def test_a_state_serves_once(hers, device, rows):
+def test_state_can_be_used_only_once(hers, device, rows):
     from app.authenticators.models import Passkey
 
     options, state = asked(hers.post("/wan-register", usage="first"))
@@ -162,7 +162,7 @@ def test_a_state_serves_once(hers, device, rows):
     assert (answer.status, answer.codes, len(rows(Passkey))) == (400, ["api_error"], 1)
 
 
-def test_a_refused_answer_uses_the_state_up(hers, device, rows):
+def test_rejected_credential_consumes_the_state(hers, device, rows):
     from app.authenticators.models import Passkey
 
     options, state = asked(hers.post("/wan-register", usage="first"))
@@ -171,7 +171,7 @@ def test_a_refused_answer_uses_the_state_up(hers, device, rows):
     assert rows(Passkey) == []
 
 
-def test_a_state_is_its_browsers_own(hers, ada, device, rows):
+def test_state_of_another_browser_is_rejected(hers, ada, device, rows):
     from app.authenticators.models import Passkey
 
     options, state = asked(hers.post("/wan-register", usage="first"))
@@ -180,7 +180,7 @@ def test_a_state_is_its_browsers_own(hers, ada, device, rows):
     assert (answer.status, answer.codes, rows(Passkey)) == (400, ["api_error"], [])
 
 
-def test_a_state_is_its_users_own(hers, people, device, rows):
+def test_state_of_another_user_is_rejected(hers, people, device, rows):
     from app.authenticators.models import Passkey
 
     options, state = asked(hers.post("/wan-register", usage="first"))
@@ -189,7 +189,7 @@ def test_a_state_is_its_users_own(hers, people, device, rows):
     assert (answer.status, answer.codes, rows(Passkey)) == (400, ["api_error"], [])
 
 
-def test_the_owner_is_told_and_other_sessions_end(hers, ada, device, mail_to, rows):
+def test_adding_a_passkey_notifies_the_owner_and_ends_other_sessions(hers, ada, device, mail_to, rows):
     from app.audit import Event
 
     elsewhere = sign_in(hers.elsewhere(), ada)
@@ -212,7 +212,7 @@ def test_the_owner_is_told_and_other_sessions_end(hers, ada, device, mail_to, ro
     ],
 )
 @pytest.mark.one_database
-def test_whether_it_is_synced_is_kept(ada, add_passkey, rows, flags, said):
+def test_backup_flags_are_stored(ada, add_passkey, rows, flags, said):
     from app.authenticators.models import Passkey
 
     add_passkey(ada, Device(flags=flags))
@@ -222,7 +222,7 @@ def test_whether_it_is_synced_is_kept(ada, add_passkey, rows, flags, said):
 
 @pytest.mark.one_database
 @pytest.mark.settings(limits=False)
-def test_twenty_five_are_enough(ada, add_passkey, json_wire):
+def test_passkeys_are_limited_to_twenty_five_per_account(ada, add_passkey, json_wire):
     for _ in range(25):
         add_passkey(ada, Device())
     sign_in(json_wire, ada)
@@ -231,26 +231,26 @@ def test_twenty_five_are_enough(ada, add_passkey, json_wire):
 
 @pytest.mark.one_database
 @pytest.mark.settings(passkeys=False)
-def test_where_passkeys_are_off_none_is_made(hers):
+def test_registration_is_rejected_when_passkeys_are_disabled(hers):
     answer = hers.post("/wan-register", usage="first")
     assert (answer.status, answer.codes) == (400, ["us_method_not_available"])
 
 
 @pytest.mark.one_database
 @pytest.mark.settings(public_url="http://127.0.0.1:8000", allowed_hosts=("localhost",))
-def test_where_the_address_is_no_name_none_is_made(hers):
+def test_registration_is_rejected_when_public_url_is_an_ip_address(hers):
     assert hers.post("/wan-register", usage="first").codes == ["us_method_not_available"]
 
 
 @pytest.mark.one_database
-def test_who_is_not_signed_in_makes_none(wire, language):
+def test_passkey_management_requires_a_session(wire, language):
     for path in ("/wan-register", "/wan-register/x", "/wan-rename", "/wan-delete"):
         assert wire.post(path, name="x").status == (401 if language == "json" else 302)
 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("as_sent", [dict, json.dumps], ids=["object", "text"])
-def test_what_the_browser_adds_is_read_under_the_references_name(json_wire, ada, device, rows, as_sent):
+def test_extension_results_are_read_from_the_extensions_field(json_wire, ada, device, rows, as_sent):
     """Its script sends ``extensions``, and in it JSON text."""
     from app.authenticators.models import Passkey
 

@@ -43,7 +43,7 @@ def step(wire, device, **bent):
     return wire.post(f"/wan-signin/{state}", credential=device.sign(options, **bent))
 
 
-def test_a_mailed_code_leads_to_the_passkey_and_that_to_a_session(hers, ada, stick, first, language):
+def test_emailed_code_requires_the_passkey_as_second_factor(hers, ada, stick, first, language):
     answer = first(hers, ada)
     assert answer.ok
     assert answer.location == ("/wan-signin" if language == "form" else None)
@@ -54,7 +54,7 @@ def test_a_mailed_code_leads_to_the_passkey_and_that_to_a_session(hers, ada, sti
         assert "tf_primary_method" not in answer.json
 
 
-def test_the_second_step_makes_two_factors(hers, ada, stick, first):
+def test_passkey_as_second_factor_reaches_aal2(hers, ada, stick, first):
     first(hers, ada)
     assert step(hers, stick, user_handle=b"").ok
     assert hers.signed_in_as() == ada.email
@@ -62,7 +62,7 @@ def test_the_second_step_makes_two_factors(hers, ada, stick, first):
     assert (home["amr"], home["aal"]) == (["email", "webauthn"], 2)
 
 
-def test_a_browser_goes_where_it_was_going(browser_wire, ada, stick, add_passkey, first):
+def test_second_step_redirects_to_next(browser_wire, ada, stick, add_passkey, first):
     add_passkey(ada, stick, usage="secondary")
     answer = first(browser_wire, ada, next="/sessions")
     assert answer.location == "/wan-signin?next=%2Fsessions"
@@ -71,7 +71,7 @@ def test_a_browser_goes_where_it_was_going(browser_wire, ada, stick, add_passkey
     assert step(browser_wire, stick).location == "/sessions"
 
 
-def test_it_is_said_to_be_the_second_step_and_names_her_passkeys(json_wire, ada, stick, add_passkey, first):
+def test_json_options_are_secondary_and_list_the_users_passkeys(json_wire, ada, stick, add_passkey, first):
     add_passkey(ada, stick, usage="secondary")
     first(json_wire, ada)
     assert json_wire.get("/wan-signin").json["is_secondary"] is True
@@ -80,7 +80,7 @@ def test_it_is_said_to_be_the_second_step_and_names_her_passkeys(json_wire, ada,
     assert len(begun["credential_options"]["allowCredentials"]) == 1
 
 
-def test_a_program_without_cookies_hands_back_what_it_was_given(program, ada, stick, add_passkey, mail_to):
+def test_api_client_completes_the_second_step_with_pending(program, ada, stick, add_passkey, mail_to):
     add_passkey(ada, stick, usage="secondary")
     sent = program.post("/us-signin/send-code", identity=ada.email, chosen_method="email").json
     proof = {"identity": ada.email, "passcode": code_in(mail_to(ada.email)), "challenge": sent["challenge"]}
@@ -92,7 +92,7 @@ def test_a_program_without_cookies_hands_back_what_it_was_given(program, ada, st
     assert program.signed_in_as() == ada.email
 
 
-def test_somebody_elses_passkey_is_no_second_step(hers, ada, people, add_passkey, first):
+def test_passkey_of_another_user_is_rejected_as_second_factor(hers, ada, people, add_passkey, first):
     theirs = Device()
     add_passkey(people.open(email="eve@example.com"), theirs)
     first(hers, ada)
@@ -100,14 +100,14 @@ def test_somebody_elses_passkey_is_no_second_step(hers, ada, people, add_passkey
     assert (answer.status, answer.codes, hers.signed_in_as()) == (400, ["webauthn_mismatch_user_handle"], None)
 
 
-def test_a_passkey_that_signs_in_alone_takes_the_step_too(hers, ada, device, add_passkey, first):
+def test_sign_in_passkey_is_accepted_as_second_factor(hers, ada, device, add_passkey, first):
     add_passkey(ada, device)
     first(hers, ada)
     assert step(hers, device).ok
     assert hers.signed_in_as() == ada.email
 
 
-def test_the_step_is_taken_once(hers, ada, stick, first, rows):
+def test_second_step_assertion_can_be_used_only_once(hers, ada, stick, first, rows):
     from app.sessions.models import AuthSession
 
     first(hers, ada)
@@ -120,14 +120,14 @@ def test_the_step_is_taken_once(hers, ada, stick, first, rows):
     assert len(rows(AuthSession)) == before
 
 
-def test_a_ceremony_of_the_first_step_is_none_of_the_second(hers, ada, device, add_passkey, first):
+def test_first_factor_ceremony_is_rejected_in_the_second_step(hers, ada, device, add_passkey, first):
     add_passkey(ada, device)
     options, state = asked(hers.post("/wan-signin"))
     first(hers, ada)
     assert hers.post(f"/wan-signin/{state}", credential=device.sign(options)).codes == ["api_error"]
 
 
-def test_nor_the_other_way_round(hers, ada, device, add_passkey, first):
+def test_second_step_ceremony_is_rejected_as_first_factor(hers, ada, device, add_passkey, first):
     add_passkey(ada, device)
     first(hers, ada)
     options, state = asked(hers.post("/wan-signin"))
@@ -136,28 +136,28 @@ def test_nor_the_other_way_round(hers, ada, device, add_passkey, first):
     assert hers.signed_in_as() is None
 
 
-def test_a_ceremony_belongs_to_its_own_sign_in(hers, ada, stick, first):
+def test_ceremony_of_an_earlier_pending_sign_in_is_rejected(hers, ada, stick, first):
     first(hers, ada)
     options, state = asked(hers.post("/wan-signin"))
     first(hers, ada)
     assert hers.post(f"/wan-signin/{state}", credential=stick.sign(options)).codes == ["api_error"]
 
 
-def test_a_verified_passkey_needs_no_second_step(hers, ada, device, add_passkey, language):
+def test_user_verified_passkey_needs_no_second_step(hers, ada, device, add_passkey, language):
     add_passkey(ada, device)
     answer = step(hers, device)
     assert answer.location == ("/" if language == "form" else None)
     assert hers.signed_in_as() == ada.email
 
 
-def test_without_a_passkey_for_it_no_second_step_is_asked(hers, ada, device, stick, add_passkey, first):
+def test_second_step_is_not_required_after_the_passkey_was_deleted(hers, ada, device, stick, add_passkey, first):
     add_passkey(ada, device)
     assert sign_in(hers.elsewhere(), ada).post("/wan-delete", name="Passkey").ok
     first(hers, ada)
     assert hers.signed_in_as() == ada.email
 
 
-def test_a_code_of_an_app_will_do_as_well(app, people, add_passkey, first, stick):
+def test_totp_can_be_used_instead_of_the_second_factor_passkey(app, people, add_passkey, first, stick):
     bob = people.open(email="bob@example.com", methods=["email", "authenticator"])
     add_passkey(bob, stick, usage="secondary")
     browser = Wire(app, "json")
@@ -168,7 +168,7 @@ def test_a_code_of_an_app_will_do_as_well(app, people, add_passkey, first, stick
 
 @pytest.mark.one_database
 @pytest.mark.settings(passkeys=False)
-def test_where_passkeys_are_off_none_is_a_second_step(app):
+def test_passkey_is_no_second_factor_when_passkeys_are_disabled(app):
     from app.login.second_factor import seconds_enabled
 
     with app.app_context():

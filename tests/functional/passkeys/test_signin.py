@@ -25,7 +25,7 @@ def enter(wire, device, **more):
     return wire.post(f"/wan-signin/{state}", credential=device.sign(options), **more)
 
 
-def test_a_passkey_signs_in_without_a_name(hers, ada, device, language):
+def test_passkey_signs_in_without_an_identity(hers, ada, device, language):
     answer = enter(hers, device)
     assert answer.ok
     assert answer.location == ("/" if language == "form" else None)
@@ -34,14 +34,14 @@ def test_a_passkey_signs_in_without_a_name(hers, ada, device, language):
         assert (answer.json["tf_required"], answer.json["post_login_url"]) == (False, "/")
 
 
-def test_with_verification_it_counts_as_two_factors(hers, device):
+def test_user_verified_passkey_reaches_aal2(hers, device):
     enter(hers, device)
     home = hers.get("/", headers={"Accept": "application/json"}).json
     assert (home["amr"], home["aal"]) == (["webauthn", "uv"], 2)
 
 
 @pytest.mark.settings(passkey_user_verification="preferred")
-def test_without_verification_it_counts_as_one(wire, ada, add_passkey):
+def test_passkey_without_user_verification_reaches_aal1(wire, ada, add_passkey):
     stick = Device(flags=PRESENT)
     add_passkey(ada, stick)
     assert enter(wire, stick).ok
@@ -49,7 +49,7 @@ def test_without_verification_it_counts_as_one(wire, ada, add_passkey):
     assert (home["amr"], home["aal"]) == (["webauthn"], 1)
 
 
-def test_that_it_was_used_is_noted(hers, ada, device, rows):
+def test_passkey_sign_in_is_audited_and_updates_last_used(hers, ada, device, rows):
     from app.audit import Event
     from app.authenticators.models import Passkey
 
@@ -61,7 +61,7 @@ def test_that_it_was_used_is_noted(hers, ada, device, rows):
     assert "Passkey" in hers.get("/activity").text or hers.language == "json"
 
 
-def test_a_program_without_cookies_hands_the_state_back(hers, program, ada, device):
+def test_api_client_without_cookies_signs_in_with_the_state(hers, program, ada, device):
     begun = program.post("/wan-signin")
     signed = device.sign(begun.json["credential_options"])
     answer = program.post(f"/wan-signin/{begun.json['wan_state']}?include_auth_token", credential=json.loads(signed))
@@ -69,19 +69,19 @@ def test_a_program_without_cookies_hands_the_state_back(hers, program, ada, devi
     assert program.signed_in_as() == ada.email
 
 
-def test_it_is_remembered_when_asked(hers, device):
+def test_remember_makes_the_session_cookie_persistent(hers, device):
     enter(hers, device, remember=True)
     cookie = next(cookie for cookie in hers.client._cookies.values() if cookie.key == "latchkey_session")
     assert cookie.max_age
 
 
-def test_it_leads_where_one_was_going(browser_wire, ada, device, add_passkey):
+def test_sign_in_redirects_to_next_on_this_site_only(browser_wire, ada, device, add_passkey):
     add_passkey(ada, device)
     assert enter(browser_wire, device, next="/sessions").location == "/sessions"
     assert enter(browser_wire.elsewhere(), device, next="https://evil.example").status == 400
 
 
-def test_the_options_name_nobody(json_wire, people, ada, add_passkey):
+def test_options_do_not_reveal_whether_an_account_exists(json_wire, people, ada, add_passkey):
     add_passkey(ada, Device())
     names = [person.email for person in (ada, people.open(), people.open(disabled=True))] + ["nobody@example.com", "<"]
     answers = [json_wire.post("/wan-signin", identity=name) for name in names * 2]
@@ -91,7 +91,7 @@ def test_the_options_name_nobody(json_wire, people, ada, add_passkey):
     assert len({answer.json["credential_options"]["challenge"] for answer in answers}) == len(answers)
 
 
-def test_asking_costs_the_same_for_everybody(json_wire, ada, add_passkey, statements):
+def test_options_take_one_statement_for_known_and_unknown_identities(json_wire, ada, add_passkey, statements):
     add_passkey(ada, Device())
     json_wire.fetch_csrf()
     seen = []
@@ -103,7 +103,7 @@ def test_asking_costs_the_same_for_everybody(json_wire, ada, add_passkey, statem
     assert len(seen[0]) == 1
 
 
-def test_signing_in_takes_six_statements(hers, device, statements):
+def test_sign_in_takes_at_most_six_statements(hers, device, statements):
     enter(hers, device)
     again = hers.elsewhere()
     options, state = asked(again.post("/wan-signin"))
@@ -112,7 +112,7 @@ def test_signing_in_takes_six_statements(hers, device, statements):
     assert len(seen) <= 6
 
 
-def test_an_answer_is_good_once(hers, device, rows):
+def test_assertion_can_be_used_only_once(hers, device, rows):
     from app.sessions.models import AuthSession
 
     options, state = asked(hers.post("/wan-signin"))
@@ -124,7 +124,7 @@ def test_an_answer_is_good_once(hers, device, rows):
     assert (answer.status, answer.codes, len(rows(AuthSession))) == (400, ["api_error"], before)
 
 
-def test_of_two_at_once_one_gets_a_session(app, ada, device, add_passkey, rows):
+def test_concurrent_use_of_one_assertion_creates_one_session(app, ada, device, add_passkey, rows):
     from app.sessions.models import AuthSession
 
     add_passkey(ada, device)
@@ -138,14 +138,14 @@ def test_of_two_at_once_one_gets_a_session(app, ada, device, add_passkey, rows):
     assert len(rows(AuthSession)) == before + 1
 
 
-def test_it_takes_five_minutes_and_no_longer(hers, device, clock):
+def test_ceremony_expires_after_five_minutes(hers, device, clock):
     options, state = asked(hers.post("/wan-signin"))
     clock.shift(301)
     answer = hers.post(f"/wan-signin/{state}", credential=device.sign(options))
     assert (answer.status, answer.codes) == (400, ["webauthn_expired"])
 
 
-def test_a_ceremony_is_its_browsers_own(hers, device):
+def test_ceremony_of_another_browser_is_rejected(hers, device):
     hers.fetch_csrf()
     options, state = asked(hers.post("/wan-signin"))
     elsewhere = hers.elsewhere()
@@ -155,14 +155,14 @@ def test_a_ceremony_is_its_browsers_own(hers, device):
     assert elsewhere.signed_in_as() is None
 
 
-def test_a_passkey_for_the_second_step_does_not_sign_in_alone(wire, ada, add_passkey):
+def test_second_factor_passkey_cannot_sign_in_alone(wire, ada, add_passkey):
     stick = Device()
     add_passkey(ada, stick, usage="secondary")
     answer = enter(wire, stick)
     assert (answer.status, answer.codes) == (400, ["webauthn_credential_wrong_usage"])
 
 
-def test_a_removed_passkey_is_unknown(hers, ada, device):
+def test_deleted_passkey_is_rejected_as_unknown(hers, ada, device):
     browser = sign_in(hers.elsewhere(), ada)
     assert browser.post("/wan-delete", name="Passkey").ok
     answer = enter(hers, device)
@@ -172,7 +172,7 @@ def test_a_removed_passkey_is_unknown(hers, ada, device):
 @pytest.mark.parametrize(
     ("change", "code"), [("disabled_at", "disabled_account"), ("confirmed_at", "confirmation_required")]
 )
-def test_who_may_not_sign_in_is_told_once_it_is_proved_who_they_are(hers, ada, device, app, change, code):
+def test_disabled_or_unconfirmed_account_is_reported_only_after_a_valid_signature(hers, ada, device, app, change, code):
     from app import clock
     from app.extensions import db
     from app.users import User
@@ -188,7 +188,7 @@ def test_who_may_not_sign_in_is_told_once_it_is_proved_who_they_are(hers, ada, d
     assert hers.signed_in_as() is None
 
 
-def test_a_spent_guess_budget_does_not_stop_it(hers, ada, device):
+def test_passkey_sign_in_works_despite_rate_limited_codes(hers, ada, device):
     stranger = hers.elsewhere(address="192.0.2.7")
     for _ in range(12):
         stranger.post("/us-signin", identity=ada.email, passcode="00000000")
@@ -197,7 +197,7 @@ def test_a_spent_guess_budget_does_not_stop_it(hers, ada, device):
 
 
 @pytest.mark.one_database
-def test_who_is_signed_in_is_told_so(wire, ada, language):
+def test_signed_in_user_cannot_start_another_sign_in(wire, ada, language):
     sign_in(wire, ada)
     for answer in (wire.get("/wan-signin"), wire.post("/wan-signin"), wire.post("/wan-signin/x", credential="{}")):
         assert answer.location == ("/" if language == "form" else None)
@@ -205,7 +205,7 @@ def test_who_is_signed_in_is_told_so(wire, ada, language):
 
 
 @pytest.mark.one_database
-def test_the_page_says_what_it_is_for(wire, language):
+def test_page_reports_a_primary_sign_in(wire, language):
     answer = wire.get("/wan-signin")
     assert answer.ok
     assert language == "form" or answer.json["is_secondary"] is False
@@ -213,7 +213,7 @@ def test_the_page_says_what_it_is_for(wire, language):
 
 @pytest.mark.one_database
 @pytest.mark.settings(passkey_starts_per_address=3)
-def test_asking_is_limited_by_address_and_apart_from_codes(wire, ada, smtp):
+def test_options_are_rate_limited_per_ip_address_separately_from_codes(wire, ada, smtp):
     for _ in range(3):
         assert wire.post("/wan-signin").ok
     answer = wire.post("/wan-signin")
@@ -223,13 +223,13 @@ def test_asking_is_limited_by_address_and_apart_from_codes(wire, ada, smtp):
 
 @pytest.mark.one_database
 @pytest.mark.settings(passkeys=False)
-def test_where_passkeys_are_off_none_signs_in(wire):
+def test_sign_in_is_rejected_when_passkeys_are_disabled(wire):
     assert wire.post("/wan-signin").codes == ["us_method_not_available"]
     assert wire.post("/wan-signin/x", credential="{}").codes == ["us_method_not_available"]
 
 
 @pytest.mark.one_database
-def test_old_ceremonies_are_forgotten(app, wire, clock, rows):
+def test_expired_ceremonies_are_pruned(app, wire, clock, rows):
     from app.authenticators.cleanup import prune_webauthn_challenges
     from app.authenticators.models import WebauthnChallenge
 

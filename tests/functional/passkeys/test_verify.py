@@ -20,7 +20,7 @@ def hers(wire, ada, device, add_passkey, clock):
     return wire
 
 
-def test_a_passkey_makes_a_session_fresh(hers, device, rows, language):
+def test_passkey_reauthenticates_the_session(hers, device, rows, language):
     from app.audit import Event
 
     assert not may_change(hers)
@@ -34,21 +34,21 @@ def test_a_passkey_makes_a_session_fresh(hers, device, rows, language):
     assert rows(Event, name="sign_in.step_up")[0].facts["method"] == "webauthn"
 
 
-def test_it_adds_to_what_the_session_was_proved_by(hers, device):
+def test_reauthentication_adds_to_the_sessions_amr(hers, device):
     options, state = asked(hers.post("/wan-verify"))
     hers.post(f"/wan-verify/{state}", credential=device.sign(options))
     home = hers.get("/", headers={"Accept": "application/json"}).json
     assert (home["amr"], home["aal"]) == (["email", "webauthn", "uv"], 2)
 
 
-def test_the_options_name_ones_own_passkeys(hers, ada, device, people, add_passkey):
+def test_options_list_only_the_users_own_passkeys(hers, ada, device, people, add_passkey):
     add_passkey(people.open(), Device())
     options, _ = asked(hers.post("/wan-verify"))
     assert len(options["allowCredentials"]) == 1
     assert options["allowCredentials"][0]["transports"] == ["hybrid", "internal"]
 
 
-def test_a_program_gets_a_fresh_token(program, ada, device, add_passkey, clock):
+def test_api_client_gets_a_new_access_token_replacing_the_old_one(program, ada, device, add_passkey, clock):
     add_passkey(ada, device)
     give_token(program, ada)
     clock.shift(301)
@@ -60,7 +60,7 @@ def test_a_program_gets_a_fresh_token(program, ada, device, add_passkey, clock):
     assert program.get("/us-setup").ok
 
 
-def test_a_strangers_passkey_is_no_proof(hers, people, add_passkey, language):
+def test_passkey_of_another_user_cannot_reauthenticate(hers, people, add_passkey, language):
     theirs = Device()
     add_passkey(people.open(email="eve@example.com"), theirs)
     options, state = asked(hers.post("/wan-verify"))
@@ -69,20 +69,20 @@ def test_a_strangers_passkey_is_no_proof(hers, people, add_passkey, language):
     assert not may_change(hers)
 
 
-def test_a_strangers_ceremony_is_no_ones_own(hers, ada, device, people):
+def test_ceremony_of_another_session_is_rejected(hers, ada, device, people):
     options, state = asked(hers.post("/wan-verify"))
     elsewhere = sign_in(hers.elsewhere(), ada)
     assert elsewhere.post(f"/wan-verify/{state}", credential=device.sign(options)).codes == ["api_error"]
 
 
-def test_an_answer_is_good_once(hers, device):
+def test_assertion_can_be_used_only_once(hers, device):
     options, state = asked(hers.post("/wan-verify"))
     signed = device.sign(options)
     assert hers.post(f"/wan-verify/{state}", credential=signed).ok
     assert hers.post(f"/wan-verify/{state}", credential=signed).codes == ["api_error"]
 
 
-def test_a_passkey_for_the_second_step_proves_again(wire, ada, add_passkey):
+def test_second_factor_passkey_can_reauthenticate(wire, ada, add_passkey):
     stick = Device(flags=PRESENT)
     add_passkey(ada, stick, usage="secondary")
     options, state = asked(sign_in(wire, ada).post("/wan-verify"))
@@ -91,7 +91,7 @@ def test_a_passkey_for_the_second_step_proves_again(wire, ada, add_passkey):
     assert home["amr"] == ["email", "webauthn"]
 
 
-def test_a_copied_passkey_is_no_proof(wire, ada, add_passkey):
+def test_repeated_sign_count_cannot_reauthenticate(wire, ada, add_passkey):
     stick = Device(flags=PRESENT, counts=1)
     add_passkey(ada, stick, usage="secondary")
     sign_in(wire, ada)
@@ -101,13 +101,13 @@ def test_a_copied_passkey_is_no_proof(wire, ada, add_passkey):
 
 
 @pytest.mark.one_database
-def test_who_has_no_passkey_is_told_so(wire, ada):
+def test_user_without_passkey_cannot_reauthenticate_by_passkey(wire, ada):
     answer = sign_in(wire, ada).post("/wan-verify")
     assert (answer.status, answer.codes) == (400, ["us_method_not_available"])
 
 
 @pytest.mark.one_database
-def test_nothing_is_proved_without_a_session(wire, language):
+def test_reauthentication_requires_a_session(wire, language):
     for path in ("/wan-verify", "/wan-verify/x"):
         assert wire.post(path, credential="{}").status == (401 if language == "json" else 302)
     assert wire.get("/wan-verify").status == (401 if language == "json" else 302)
@@ -121,7 +121,9 @@ def test_nothing_is_proved_without_a_session(wire, language):
     (PRESENT, "webauthn", True),
     (PRESENT, "email", False),
 ])  # fmt: skip
-def test_a_proof_must_be_worth_as_much_as_the_passkey(wire, ada, add_passkey, flags, via, open_to, language):
+def test_changes_require_reauthentication_as_strong_as_the_passkey(
+    wire, ada, add_passkey, flags, via, open_to, language
+):
     add_passkey(ada, Device(flags=flags), usage="secondary")
     answer = sign_in(wire, ada, via=via).post("/us-setup", delete_method="pigeon")
     assert (answer.status == 400) is open_to
@@ -129,13 +131,13 @@ def test_a_proof_must_be_worth_as_much_as_the_passkey(wire, ada, add_passkey, fl
         assert (answer.json["reauth_methods"], answer.json["has_webauthn_verify_credential"]) == (["webauthn"], True)
 
 
-def test_an_app_is_not_enough_where_there_is_a_passkey_that_knows_its_holder(wire, people, device, add_passkey):
+def test_totp_session_cannot_change_methods_if_a_user_verified_passkey_exists(wire, people, device, add_passkey):
     bob = people.open(email="bob@example.com", methods=["email", "authenticator"])
     add_passkey(bob, device)
     assert not may_change(sign_in(wire, bob))
 
 
-def test_making_a_passkey_is_a_proof_by_which_one_goes_on(wire, ada, device, clock):
+def test_registering_a_passkey_counts_as_reauthentication(wire, ada, device, clock):
     sign_in(wire, ada)
     options, state = asked(wire.post("/wan-register", usage="first"))
     assert wire.post(f"/wan-register/{state}", credential=device.make(options)).ok
@@ -143,7 +145,7 @@ def test_making_a_passkey_is_a_proof_by_which_one_goes_on(wire, ada, device, clo
     assert may_change(wire)
 
 
-def test_the_page_offers_the_passkey_first_and_says_why(hers, language):
+def test_page_offers_the_passkey_first_with_an_explanation(hers, language):
     if language == "form":
         page = hers.get("/us-verify?next=/us-setup").text
         assert 'confirm with <strong class="breakable">your passkey</strong>' in " ".join(page.split())
