@@ -21,7 +21,7 @@ from app.web.access import login_required
 from app.web.client import client_context
 from app.web.commit import view_commit
 from app.web.forms import BaseForm, ButtonForm, ManyField, NumberField, Required, TextField
-from app.web.respond import respond, say, wants_json
+from app.web.respond import flash_message, respond, wants_json
 
 PAGE = "account/tokens.html"
 REFUSED = "errors/form.html"
@@ -41,7 +41,7 @@ def tokens_page() -> Response:
     """List the user's API tokens, and show the form to create one."""
     scopes = api_tokens.scopes_for(current_user)
     facts: dict[str, Any] = {"tokens": _listed(), "scopes": scopes, "longest_days": api_tokens.longest_days()}
-    return respond(PAGE, TokenForm(), shown=_page(scopes), **facts)
+    return respond(PAGE, TokenForm(), context=_page(scopes), **facts)
 
 
 @bp.post("/tokens")
@@ -58,8 +58,8 @@ def create_token() -> Response:
             wanted = form.name.data, form.scopes.data, form.expires_in_days.data
             made, token = api_tokens.create(current_user, session, *wanted, client_context())
             shown = _page() | {"tokens": _listed()}
-            return respond(PAGE, form, shown=shown, token=token, created=_facts(made))
-    return respond(PAGE, form, shown=_page() | ({} if wants_json() else {"tokens": _listed()}))
+            return respond(PAGE, form, context=shown, token=token, created=_facts(made))
+    return respond(PAGE, form, context=_page() | ({} if wants_json() else {"tokens": _listed()}))
 
 
 @bp.post("/tokens/<token_id>/revoke")
@@ -70,7 +70,7 @@ def revoke_token(token_id: str) -> Response:
     form = ButtonForm()
     if form.validate():
         api_tokens.revoke(current_user.id, token_id)
-        say("token_revoked")
+        flash_message("token_revoked")
         return respond(go="/tokens")
     return respond(REFUSED, form)
 
@@ -83,7 +83,7 @@ def revoke_all_tokens() -> Response:
     form = ButtonForm()
     if form.validate():
         ended = revoke_all(current_user.id)
-        say("tokens_revoked")
+        flash_message("tokens_revoked")
         return respond(go="/tokens", ended=ended)
     return respond(REFUSED, form)
 

@@ -23,7 +23,7 @@ from app.web.client import present_client
 from app.web.commit import view_commit
 from app.web.forms import ButtonForm
 from app.web.headers import clear_site
-from app.web.respond import respond, say, wants_json
+from app.web.respond import flash_message, respond, wants_json
 
 PAGE = "account/devices.html"
 REFUSED = "errors/form.html"
@@ -50,7 +50,7 @@ def sessions_page() -> Response:
     shown = {"titles": proof_titles(), "user_label": label_of(identities_of(current_user.id))}
     shown |= {"known_of": {session: by_id[row] for session, row in pairs.items()}}
     shown |= {"other_browsers": [browser for row, browser in by_id.items() if row not in pairs.values()]}
-    return respond(PAGE, shown=shown, **facts)
+    return respond(PAGE, context=shown, **facts)
 
 
 @bp.post("/sessions/<session_id>/end")
@@ -67,9 +67,9 @@ def end_session_page(session_id: str) -> Response:
         current = _current()
         ended = devices.end_one(current_user.id, current, session_id)
         if session_id == current.session_id:
-            say("signed_out")
-            return clear_site(respond(go=settings.post_logout_url, bare=True, ended=ended))
-        say("session_ended")
+            flash_message("signed_out")
+            return clear_site(respond(go=settings.post_logout_url, without_csrf=True, ended=ended))
+        flash_message("session_ended")
         return respond(go="/sessions", ended=ended)
     return respond(REFUSED, form)
 
@@ -82,7 +82,7 @@ def end_other_sessions() -> Response:
     form = ButtonForm()
     if form.validate():
         ended = devices.end_others(current_user.id, _current())
-        say("sessions_ended" if ended else "no_other_sessions")
+        flash_message("sessions_ended" if ended else "no_other_sessions")
         return respond(go="/sessions", ended=ended)
     return respond(REFUSED, form)
 
@@ -95,7 +95,7 @@ def forget_known_browser(browser: str) -> Response:
     form = ButtonForm()
     if form.validate():
         devices.forget(current_user.id, browser)
-        say("browser_forgotten")
+        flash_message("browser_forgotten")
         return respond(go="/sessions")
     return respond(REFUSED, form)
 
@@ -108,7 +108,7 @@ def ask_known_browser_again(browser: str) -> Response:
     form = ButtonForm()
     if form.validate():
         devices.ask_again(current_user.id, browser)
-        say("browser_distrusted")
+        flash_message("browser_distrusted")
         return respond(go="/sessions")
     return respond(REFUSED, form)
 

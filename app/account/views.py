@@ -86,7 +86,7 @@ def home() -> Response:
             "two_factors_until": two_factors_until(session, clock.now()),
         },
     }
-    return respond("account/home.html", shown=shown)
+    return respond("account/home.html", context=shown)
 
 
 @bp.get("/activity")
@@ -102,7 +102,7 @@ def activity_page() -> Response:
         "titles": proof_titles(), "user_label": label_of(identities_of(current_user.id)), "days": days,
         "first": before is None, "show": show, "filters": FILTERS, "older": older,
     }  # fmt: skip
-    return respond("account/activity.html", shown=shown)
+    return respond("account/activity.html", context=shown)
 
 
 @bp.post("/language")
@@ -117,7 +117,7 @@ def choose_language() -> Response:
                 raise Rejected("invalid_choice", field="language")
             if current_user.is_authenticated and current_user.language != tag:
                 changed(sa.update(User).where(User.id == current_user.id).values(language=tag))
-            answer = respond(see=safe_next(form.page.data) or safe_next(form.next.data) or "/", language=tag)
+            answer = respond(see_other=safe_next(form.page.data) or safe_next(form.next.data) or "/", language=tag)
             set_cookie(answer, COOKIE, tag, int(KEPT_FOR.total_seconds()))
             return answer
     return respond("errors/form.html", form)

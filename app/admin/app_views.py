@@ -26,7 +26,7 @@ from app.oidc.models import OAuthClient
 from app.web.commit import view_commit
 from app.web.forms import BaseForm
 from app.web.redirects import with_query
-from app.web.respond import respond, say, wants_json
+from app.web.respond import flash_message, respond, wants_json
 
 LIST, PAGE = "admin/apps.html", "admin/app.html"
 ON_PAGE = 50
@@ -99,7 +99,7 @@ def disable_client() -> Response:
         changed = client_store.switch(row.id, off=True, by=actor())
         if changed:
             note("client_disabled", row.id)
-        say("client_disabled", client=row.id)
+        flash_message("client_disabled", client=row.id)
         return respond(go=with_query("/admin/apps/client", id=row.id), changed=changed)
     return _again(form)
 
@@ -114,7 +114,7 @@ def enable_client() -> Response:
         changed = client_store.switch(row.id, off=False, by=actor())
         if changed:
             note("client_enabled", row.id)
-        say("client_enabled", client=row.id)
+        flash_message("client_enabled", client=row.id)
         return respond(go=with_query("/admin/apps/client", id=row.id), changed=changed)
     return _again(form)
 
@@ -131,7 +131,7 @@ def delete_client() -> Response:
                 raise Rejected("person_unsure", field="sure")
             client_store.delete(row.id, by=actor())
             note("client_deleted", row.id)
-            say("client_deleted", client=row.id)
+            flash_message("client_deleted", client=row.id)
             return respond(go="/admin/apps", client=row.id)
     return _again(form)
 
@@ -192,7 +192,7 @@ def _one(client_id: str, form: BaseForm | None = None, *, secret: str = "") -> R
     known = set(found.groups) - groups.unknown_names(found.groups)
     shown = page_facts() | {"overlaps": {hours: span.total_seconds() for hours, span in OVERLAPS.items()}}
     told: dict[str, Any] = {"client": facts, "recipe": recipe(found, secret), "notes": notes_on(found, known)}
-    return respond(PAGE, form, shown=shown, **told)
+    return respond(PAGE, form, context=shown, **told)
 
 
 def _again(form: BaseForm) -> Response:
@@ -220,7 +220,7 @@ def _list(form: BaseForm | None = None) -> Response:
         "kinds": KINDS,
         "other_groups": groups.titles() if not wants_json() else [],
     }
-    return respond(LIST, form, shown=shown, clients=listed, protected=_protected(), after=last)
+    return respond(LIST, form, context=shown, clients=listed, protected=_protected(), after=last)
 
 
 def _summary(client: Client, state: str) -> dict[str, Any]:

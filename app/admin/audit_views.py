@@ -52,7 +52,7 @@ def audit() -> Response:
         "after": found.after,
         "searched_until": found.searched_until,
     }
-    answer = respond(PAGE, shown=shown, **facts)
+    answer = respond(PAGE, context=shown, **facts)
     answer.status_code = 400 if shown["fault"] else 200
     return answer
 

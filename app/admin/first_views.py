@@ -16,7 +16,7 @@ from app.web.access import login_required
 from app.web.commit import view_commit
 from app.web.errors import unauthenticated
 from app.web.forms import BaseForm, Required, TextField
-from app.web.respond import respond, say
+from app.web.respond import flash_message, respond
 
 PAGE = "admin/first.html"
 
@@ -35,7 +35,7 @@ def first() -> Response:
     token = request.args.get("token", "")
     if "\x00" in token or not access.is_first_link_open(token):
         raise Rejected("admin_link_invalid")
-    return respond(PAGE, FirstForm(), shown=_shown(token))
+    return respond(PAGE, FirstForm(), context=_shown(token))
 
 
 @bp.post("/first")
@@ -48,9 +48,9 @@ def become_first() -> Response:
     if form.validate():
         with form.showing_refusals():
             access.use_first_link(str(form.token.data), current_user)
-            say("person_is_administrator")
+            flash_message("person_is_administrator")
             return respond(go="/admin")
-    return respond(PAGE, form, shown=_shown(str(form.token.data or "")))
+    return respond(PAGE, form, context=_shown(str(form.token.data or "")))
 
 
 def _shown(token: str) -> dict[str, str]:

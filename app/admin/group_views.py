@@ -17,7 +17,7 @@ from app.groups.service import COUNTED, GroupSummary, UnknownGroup
 from app.web.commit import view_commit
 from app.web.forms import BaseForm, ButtonForm
 from app.web.redirects import with_query
-from app.web.respond import respond, say, wants_json
+from app.web.respond import flash_message, respond, wants_json
 
 LIST, PAGE = "admin/groups.html", "admin/group.html"
 ON_PAGE = 50
@@ -47,7 +47,7 @@ def create_group() -> Response:
             if not groups.create(name, title, by=actor()):
                 raise Rejected("group_exists", field="name", status=409, group=name)
             note("group_created", name)
-            say("group_created", group=name)
+            flash_message("group_created", group=name)
             return respond(go=f"/admin/groups/{name}", group=name)
     return _list(form)
 
@@ -70,7 +70,7 @@ def add_member(name: str) -> Response:
             added = _known(lambda: groups.add_member(found.name, user.id, by=actor()))
             if added:
                 note("group_member_added", user.handle, group=name)
-            say("person_in_group", group=name)
+            flash_message("person_in_group", group=name)
             return respond(go=f"/admin/groups/{name}", added=added)
     return _again(name, form)
 
@@ -85,7 +85,7 @@ def remove_member(name: str, handle: str) -> Response:
         removed = _known(lambda: groups.remove_member(name, user.id, by=actor()))
         if removed:
             note("group_member_removed", handle, group=name)
-        say("person_not_in_group", group=name)
+        flash_message("person_not_in_group", group=name)
         return respond(go=f"/admin/groups/{name}", removed=removed)
     return _again(name, form)
 
@@ -104,7 +104,7 @@ def delete_group(name: str) -> Response:
                 raise Rejected("too_large_here", status=409, command=f"flask groups delete {name}")
             members = _known(lambda: groups.delete(name, by=actor()))
             note("group_deleted", name, members=members)
-            say("group_deleted", group=name)
+            flash_message("group_deleted", group=name)
             return respond(go="/admin/groups", members=members)
     return _again(name, form)
 
@@ -141,7 +141,7 @@ def _list(form: BaseForm | None = None) -> Response:
     found = groups.page_of(after, ON_PAGE + 1)
     last = found[ON_PAGE - 1].name if len(found) > ON_PAGE else None
     shown = page_facts() | {"later": bool(after), "following": last and with_query("/admin/groups", after=last)}
-    return respond(LIST, form, shown=shown, groups=[_facts(each) for each in found[:ON_PAGE]], after=last)
+    return respond(LIST, form, context=shown, groups=[_facts(each) for each in found[:ON_PAGE]], after=last)
 
 
 def _again(name: str, form: BaseForm) -> Response:
@@ -158,4 +158,4 @@ def _page(found: GroupSummary, form: BaseForm | None = None) -> Response:
     members, after = people.members_of(found.name, asked)
     place = f"/admin/groups/{found.name}"
     shown = page_facts() | {"later": bool(asked), "following": after and with_query(place, after=after)}
-    return respond(PAGE, form, shown=shown, group=_facts(found), people=members, after=after)
+    return respond(PAGE, form, context=shown, group=_facts(found), people=members, after=after)

@@ -24,7 +24,7 @@ from app.invitations.service import MAX_LIFETIME, MAX_USES, Terms, link_of
 from app.web.commit import view_commit
 from app.web.forms import BaseForm, ButtonForm
 from app.web.redirects import with_query
-from app.web.respond import respond, say
+from app.web.respond import flash_message, respond
 
 PAGE = "admin/invitations.html"
 HERE = "/admin/invitations"
@@ -49,7 +49,7 @@ def create_invitation() -> Response:
             made = service.create(_terms(form), by=actor())
             note("invitation_created", invitation=made.id, mailed=bool(made.email), groups=made.group_names)
             if made.email:
-                say("invitation_created", email=made.email)
+                flash_message("invitation_created", email=made.email)
                 return respond(go=HERE, invitation=invitation_facts(made))
             return _page(InvitationForm(blank=True), made=link_of(made), invitation=invitation_facts(made))
     return _again(form)
@@ -67,7 +67,7 @@ def revoke_invitation(invitation_id: str) -> Response:
         revoked = service.revoke(found, by=actor())
         if revoked:
             note("invitation_revoked", invitation=found.id)
-        say("invitation_was_revoked")
+        flash_message("invitation_was_revoked")
         return respond(go=HERE, revoked=revoked)
     return respond("errors/form.html", form)
 
@@ -113,4 +113,4 @@ def _page(form: BaseForm, made: str = "", **facts: Any) -> Response:
     }
     facts |= {"link": made} if made else {}
     listed = [invitation_facts(row) for row in found[:SHOWN]]
-    return respond(PAGE, form, shown=shown, invitations=listed, after=following, **facts)
+    return respond(PAGE, form, context=shown, invitations=listed, after=following, **facts)

@@ -19,7 +19,7 @@ from app.outbox.service import wake_after_commit
 from app.web.commit import view_commit
 from app.web.forms import BaseForm, ButtonForm
 from app.web.redirects import with_query
-from app.web.respond import respond, say
+from app.web.respond import flash_message, respond
 
 PAGE = "admin/outbox.html"
 _DESTINATION = re.compile(r"[^\s\x00]{0,254}\Z")
@@ -45,7 +45,7 @@ def retry_messages() -> Response:
                 wake_after_commit()
                 note("messages_retried", messages=retried, **{name: value for name, value in asked.items() if value})
             more = retried == outbox_list.RETRIED_AT_ONCE
-            say("messages_retried_more" if more else "messages_retried", count=retried)
+            flash_message("messages_retried_more" if more else "messages_retried", count=retried)
             return respond(go="/admin/outbox", retried=retried, more=more)
     return _page(form)
 
@@ -64,7 +64,7 @@ def retry_message(message_id: str) -> Response:
                 raise Rejected("message_not_retried", status=409)
             wake_after_commit()
             note("messages_retried", message_id, messages=retried)
-            say("messages_retried", count=retried)
+            flash_message("messages_retried", count=retried)
             return respond(go="/admin/outbox", retried=retried, more=False)
     return _page(form)
 
@@ -113,4 +113,4 @@ def _page(form: BaseForm | None = None) -> Response:
         "begin": with_query("/admin/outbox", **where),
         "following": with_query("/admin/outbox", **where, after=after) if after else None,
     }
-    return respond(PAGE, form, shown=shown, **facts)
+    return respond(PAGE, form, context=shown, **facts)

@@ -47,7 +47,7 @@ def overview() -> Response:
     if not wants_json():
         shown |= {"charts": charts_of(counted), "spans": tuple(SPANS), "commands": COMMANDS}
     facts: dict[str, Any] = {"attention": attention(), "activity": counted, "newest": newest[:NEWEST]}
-    return respond("admin/overview.html", shown=shown, **facts)
+    return respond("admin/overview.html", context=shown, **facts)
 
 
 def attention() -> list[dict[str, Any]]:

@@ -43,7 +43,7 @@ def attempts() -> Response:
     shown = page_facts() | {"attempt_titles": TITLES, "warnings": WARNINGS, "kept": kept, "timeline": entries}
     return respond(
         ATTEMPTS_PAGE,
-        shown=shown,
+        context=shown,
         support_id=as_support_id(typed) or typed[:16],
         entries=found,
         people=list(accounts.values()),
@@ -71,4 +71,4 @@ def people() -> Response:
         "following": with_query("/admin/people", **where, after=after) if after else None,
         "begin": with_query("/admin/people", **where),
     }
-    return respond(PAGE, shown=shown, people=found, after=after, attempt=attempt)
+    return respond(PAGE, context=shown, people=found, after=after, attempt=attempt)

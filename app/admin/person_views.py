@@ -26,7 +26,7 @@ from app.signin import sent_links
 from app.users import User, administrators
 from app.web.commit import view_commit
 from app.web.forms import BaseForm, ButtonForm
-from app.web.respond import respond, say, wants_json
+from app.web.respond import flash_message, respond, wants_json
 
 PAGE = "admin/person.html"
 
@@ -302,11 +302,11 @@ def _page(user: User, form: BaseForm | None = None) -> Response:
         if wants_json()
         else {"label": label_of_person(facts), "other_groups": other_groups(user), "attempt_titles": TITLES}
     )
-    return respond(PAGE, form, shown=page_facts() | shown, person=facts)
+    return respond(PAGE, form, context=page_facts() | shown, person=facts)
 
 
 def _done(
     handle: str, code: str, *, go: str | None = None, says: dict[str, Any] | None = None, **facts: Any
 ) -> Response:
-    say(code, **(says or {}))
+    flash_message(code, **(says or {}))
     return respond(go=go or f"/admin/people/{handle}", **facts)

@@ -49,7 +49,7 @@ def service_settings() -> Response:
     shown = page_facts() if wants_json() else page_facts() | {"titles_of": TITLES, "everything": everything == "1"}
     return respond(
         "admin/settings.html",
-        shown=shown,
+        context=shown,
         version=VERSION,
         migration=readiness.revision(db.session.connection()),
         subjects=[

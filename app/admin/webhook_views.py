@@ -19,7 +19,7 @@ from app.i18n import gettext
 from app.web.commit import view_commit
 from app.web.forms import BaseForm, ButtonForm
 from app.web.redirects import with_query
-from app.web.respond import respond, say, wants_json
+from app.web.respond import flash_message, respond, wants_json
 from app.webhooks import endpoints, event_types
 from app.webhooks.models import STATES, WebhookDelivery, WebhookEndpoint
 
@@ -132,7 +132,7 @@ def delete_webhook(endpoint_id: str) -> Response:
             return respond(REFUSED, form) if wants_json() else _page(endpoint, form)
         endpoints.delete(endpoint_id, by=actor())
         note("webhook_deleted", endpoint_id)
-        say("webhook_is_deleted")
+        flash_message("webhook_is_deleted")
         return respond(go="/admin/webhooks")
     return respond(REFUSED, form)
 
@@ -151,7 +151,7 @@ def _list(form: WebhookForm | None = None) -> Response:
         for each in endpoints.health()
     ]
     shown = {} if wants_json() else {"types": [(each.name, _with_code(gettext(each.says))) for each in event_types.ALL]}
-    return respond(LIST, form or WebhookForm(), shown=page_facts() | shown, endpoints=found)
+    return respond(LIST, form or WebhookForm(), context=page_facts() | shown, endpoints=found)
 
 
 def _with_code(text: str) -> Markup:
@@ -180,11 +180,11 @@ def _page(endpoint: WebhookEndpoint, form: BaseForm | None = None, secret: str |
     facts["deliveries"] = [_delivery_facts(row) for row in rows[:SHOWN]]
     if secret:
         facts["secret"] = secret
-    return respond(PAGE, form, shown=shown, **facts)
+    return respond(PAGE, form, context=shown, **facts)
 
 
 def _done(endpoint_id: str, code: str, **facts: Any) -> Response:
-    say(code)
+    flash_message(code)
     return respond(go=f"/admin/webhooks/{endpoint_id}", **facts)
 
 

@@ -44,7 +44,7 @@ def inbox() -> Response:
 def message(message_id: str) -> Response:
     """Show one message."""
     kept = _get(message_id)
-    return respond("dev_inbox/message.html", shown={"code": code_in(kept.text)}, message=kept.shown())
+    return respond("dev_inbox/message.html", context={"code": code_in(kept.text)}, message=kept.shown())
 
 
 @bp.get("/<message_id>/html")

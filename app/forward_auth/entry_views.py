@@ -154,7 +154,7 @@ def signed_out_of_app() -> Response:
     session = current_session()
     label = label_of(identities_of(session.user_id)) if session is not None else ""
     shown = _shown(app) | {"user_label": label, "is_signed_in": session is not None}
-    return respond("forward_auth/signed_out.html", shown=shown)
+    return respond("forward_auth/signed_out.html", context=shown)
 
 
 def _go_on(app: ProtectedApp, to: str, state: str) -> Response:
@@ -167,12 +167,12 @@ def _go_on(app: ProtectedApp, to: str, state: str) -> Response:
     shown = _shown(app) | {"user_label": label_of(identities_of(session.user_id)), "back": back}
     if need.level == "deny" or not need.admits(groups_of(session.user_id)):
         record("app.not_allowed", session.user_id, client=app.id, app=app.name)
-        answer = respond("forward_auth/not_allowed.html", shown=shown | {"host": app.host, "to": to, "state": state})
+        answer = respond("forward_auth/not_allowed.html", context=shown | {"host": app.host, "to": to, "state": state})
         answer.status_code = 403
         return answer
     now = clock.now()
     if need.level == "aal2" and assurance.level(session, now) < 2:
-        return respond("second_factor.html", shown=shown)
+        return respond("second_factor.html", context=shown)
     if need.max_age is not None and session.authenticated_at + need.max_age < now:
         return redirect(with_query("/us-verify", next=back))  # type: ignore[return-value]
     return _send_in(app, session, to, state)

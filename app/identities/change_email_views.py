@@ -24,7 +24,7 @@ from app.web.commit import view_commit
 from app.web.headers import no_referrer
 from app.web.messages import message
 from app.web.redirects import with_query
-from app.web.respond import SET_UP, respond, say, support_id, wants_json
+from app.web.respond import SET_UP, flash_message, respond, support_id, wants_json
 
 PAGE = "identities/change_email.html"
 HOME = "/change-email"
@@ -38,7 +38,7 @@ def change_email_page() -> Response:
     if wants_json():
         require_recent(current_session())
     form = AddressForm()
-    return respond(PAGE, form, shown=_shown(form), **_facts())
+    return respond(PAGE, form, context=_shown(form), **_facts())
 
 
 @bp.post("/change-email")
@@ -51,7 +51,7 @@ def change_email() -> Response:
     if form.validate():
         with form.showing_refusals():
             return begin(form, verification.CHANGE)
-    return respond(PAGE, form, shown=_shown(form))
+    return respond(PAGE, form, context=_shown(form))
 
 
 @bp.post("/change-email/confirm")
@@ -65,9 +65,9 @@ def confirm_address() -> Response:
             done = verification.confirm_by_code(
                 current_user, current(), form.passcode.data, client_context(form.challenge.data)
             )
-            say(_said(done), "success" if done.purpose == verification.CHANGE else SET_UP)
+            flash_message(_said(done), "success" if done.purpose == verification.CHANGE else SET_UP)
             return respond(go="/identities", **_facts())
-    return respond(PAGE, form, shown=_shown(code=form))
+    return respond(PAGE, form, context=_shown(code=form))
 
 
 @bp.get("/change-email/<token>")
@@ -81,7 +81,7 @@ def change_email_link(token: str) -> Response:
         challenge, here = verification.look_at_link(token, session, clicking_client())
         if not here or session is None:
             shown = {"asked": asked(challenge), "address": None}
-            return no_referrer(respond(ELSEWHERE, shown=shown, state="elsewhere"))
+            return no_referrer(respond(ELSEWHERE, context=shown, state="elsewhere"))
         verification.confirm_by_link(current_user, session, challenge, client_context())
     except Rejected as refused:
         return no_referrer(_went_wrong(refused))
@@ -95,7 +95,7 @@ def begin(form: AddressForm, purpose: str) -> Response:
     """
     challenge = verification.ask(current_user, current(), form.email.data, purpose, sending_client(form.challenge.data))
     facts = (_facts() if wants_json() else {}) | sent_facts(pending(challenge))
-    return respond(PAGE, form, see=HOME, support_id=support_id(), **facts)
+    return respond(PAGE, form, see_other=HOME, support_id=support_id(), **facts)
 
 
 def _facts() -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _changed(done: Challenge) -> Response:
     if settings.redirect_behavior == "spa":
         text, email = message(_said(done)), done.destination
         return redirect(with_query(target, success=text, identity=email, email=email))  # type: ignore[return-value]
-    say(_said(done))
+    flash_message(_said(done))
     return redirect(target)  # type: ignore[return-value]
 
 
@@ -133,5 +133,5 @@ def _went_wrong(refused: Rejected) -> Response:
     if settings.redirect_behavior == "spa":
         text = message(refused.code, **refused.facts)
         return redirect(with_query(target, error=text, error_code=refused.code))  # type: ignore[return-value]
-    say(refused.code, "error", **refused.facts)
+    flash_message(refused.code, "error", **refused.facts)
     return redirect(target)  # type: ignore[return-value]

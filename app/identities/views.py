@@ -22,7 +22,7 @@ from app.web.client import client_context
 from app.web.commit import view_commit
 from app.web.forms import BaseForm
 from app.web.headers import no_referrer
-from app.web.respond import respond, say, wants_json
+from app.web.respond import flash_message, respond, wants_json
 
 PAGE = "identities/identities.html"
 
@@ -33,7 +33,7 @@ UNDO_PAGE = "identities/undo.html"
 @login_required
 def identities_page() -> Response:
     """Show the name and the identities, with dates and the primary address."""
-    return respond(PAGE, shown=_page(), **_facts())
+    return respond(PAGE, context=_page(), **_facts())
 
 
 @bp.post("/identities/add")
@@ -46,7 +46,7 @@ def add_email() -> Response:
     if form.validate():
         with form.showing_refusals():
             return begin(form, verification.ADD)
-    return respond(PAGE, form, shown=_page(adding=form) | _facts())
+    return respond(PAGE, form, context=_page(adding=form) | _facts())
 
 
 @bp.post("/identities/primary")
@@ -60,7 +60,7 @@ def make_primary() -> Response:
         with form.showing_refusals():
             identities.make_primary(current_user, current(), form.email.data, client_context())
             return _done("address_primary")
-    return respond(PAGE, form, shown=_page(other=form) | _facts())
+    return respond(PAGE, form, context=_page(other=form) | _facts())
 
 
 @bp.post("/identities/remove")
@@ -74,7 +74,7 @@ def remove() -> Response:
         with form.showing_refusals():
             _remove(form)
             return _done("identity_removed")
-    return respond(PAGE, form, shown=_page(other=form) | _facts())
+    return respond(PAGE, form, context=_page(other=form) | _facts())
 
 
 @bp.post("/identities/name")
@@ -87,7 +87,7 @@ def set_name() -> Response:
         with form.showing_refusals():
             identities.set_name(current_user, form.name.data)
             return _done("name_set" if current_user.name else "name_removed")
-    return respond(PAGE, form, shown=_page(called=form) | _facts())
+    return respond(PAGE, form, context=_page(called=form) | _facts())
 
 
 @bp.post("/identities/username")
@@ -101,7 +101,7 @@ def set_username() -> Response:
         with form.showing_refusals():
             identities.set_username(current_user, current(), form.username.data, client_context())
             return _done("username_set")
-    return respond(PAGE, form, shown=_page(naming=form) | _facts())
+    return respond(PAGE, form, context=_page(naming=form) | _facts())
 
 
 def _remove(form: RemoveForm) -> None:
@@ -117,7 +117,7 @@ def _remove(form: RemoveForm) -> None:
 
 
 def _done(code: str) -> Response:
-    say(code)
+    flash_message(code)
     return respond(go="/identities", **(_facts() if wants_json() else {}))
 
 
@@ -151,7 +151,7 @@ def undo_page(token: str) -> Response:
     """Show who made the change, and a button that undoes it. Changes nothing itself, even if a scanner opens it."""
     change = identities.undoable_change(token)
     return no_referrer(
-        respond(UNDO_PAGE, UndoForm(), shown={"token": token, "asked": change.asked}, state=_state(change))
+        respond(UNDO_PAGE, UndoForm(), context={"token": token, "asked": change.asked}, state=_state(change))
     )
 
 
@@ -167,7 +167,7 @@ def undo(token: str) -> Response:
     elif not form.faults():
         form.refuse(Rejected("denial_unsure", field="sure"))
     change = change or identities.undoable_change(token, strictly=False)
-    return no_referrer(respond(UNDO_PAGE, form, shown={"token": token, "asked": change.asked}, state=_state(change)))
+    return no_referrer(respond(UNDO_PAGE, form, context={"token": token, "asked": change.asked}, state=_state(change)))
 
 
 def _state(change: identities.UndoableChange) -> str:

@@ -16,7 +16,7 @@ from app.users import identities_of
 from app.web.access import login_required
 from app.web.commit import view_commit
 from app.web.operator_files import file_response
-from app.web.respond import respond, say, wants_json
+from app.web.respond import flash_message, respond, wants_json
 
 
 @bp.get("/apps")
@@ -37,7 +37,7 @@ def apps_page() -> Response:
             "can": {each.id: [text for _, text in in_words(each.scopes)] for each in having},
             "user_label": label_of(identities_of(current_user.id)),
         }
-    return respond("oidc/apps.html", shown=shown, **facts)
+    return respond("oidc/apps.html", context=shown, **facts)
 
 
 @bp.post("/apps/remove")
@@ -49,7 +49,7 @@ def remove_app() -> Response:
     if form.validate():
         name = apps.remove(current_user.id, form.client.data)
         if name is not None:
-            say("app_removed", app=name)
+            flash_message("app_removed", app=name)
         return respond(go="/apps", removed=name is not None)
     return respond("errors/form.html", form)
 

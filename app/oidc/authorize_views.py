@@ -273,6 +273,6 @@ def push() -> Response:
 
 
 def _page(template: str, facts: dict[str, Any], status: int = 200) -> Response:
-    answer = respond(template, shown=facts)
+    answer = respond(template, context=facts)
     answer.status_code = status
     return answer

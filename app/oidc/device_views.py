@@ -68,7 +68,7 @@ def authorize_device() -> Response:
 def device_page() -> Response:
     """Ask for the code that a device shows, prefilled if it is in the URL."""
     user_code = devices.read_user_code(request.args.get("user_code", "")) or ""
-    return respond(TYPE_CODE, DeviceForm(), shown=_typed(devices.grouped(user_code) if user_code else ""))
+    return respond(TYPE_CODE, DeviceForm(), context=_typed(devices.grouped(user_code) if user_code else ""))
 
 
 @bp.post("/device")
@@ -81,7 +81,7 @@ def look_at_device() -> Response:
         with form.showing_refusals():
             asking = _asking(form)
             return _instead(asking) or _ask(asking)
-    return respond(TYPE_CODE, form, shown=_typed(form.user_code.data or ""))
+    return respond(TYPE_CODE, form, context=_typed(form.user_code.data or ""))
 
 
 @bp.post("/device/consent")
@@ -98,8 +98,8 @@ def decide_about_device() -> Response:
                 return instead
             device_approval.decide(asking, allows=allows)
             shown = consent_facts(asking.asked, asking.found.relation, asking.scopes) | _typed("")
-            return respond("oidc/device_done.html", shown=shown, allowed=allows)
-    return respond(TYPE_CODE, form, shown=_typed(form.user_code.data or ""))
+            return respond("oidc/device_done.html", context=shown, allowed=allows)
+    return respond(TYPE_CODE, form, context=_typed(form.user_code.data or ""))
 
 
 @bp.post("/device/account")
@@ -109,11 +109,11 @@ def use_another_account() -> Response:
     after_this_request(view_commit)
     form = DeviceForm()
     if not form.validate():
-        return respond(TYPE_CODE, form, shown=_typed(form.user_code.data or ""))
+        return respond(TYPE_CODE, form, context=_typed(form.user_code.data or ""))
     user_code = devices.read_user_code(form.user_code.data) or ""
     if (session := revoke_current_session()) is not None:
         record("session.ended", session.user_id, reason="signed_out")
-    return respond(see=with_query(PAGE, user_code=devices.grouped(user_code)) if user_code else PAGE)
+    return respond(see_other=with_query(PAGE, user_code=devices.grouped(user_code)) if user_code else PAGE)
 
 
 def _asking(form: DeviceForm, *, decides: bool | None = None) -> Asking:
@@ -136,12 +136,12 @@ def _instead(asking: Asking) -> Response | None:
         raise ReauthenticationRequired(too_weak=step == "second_factor", back=back)
     client, session = asking.asked.client, asking.found.session
     if step == "second_factor":
-        return respond("second_factor.html", shown=_shown(asking))
+        return respond("second_factor.html", context=_shown(asking))
     if step == "not_allowed":
         record("app.not_allowed", session.user_id, client=client.id, app=client.name)
         if wants_json():
             return error_answer(403, message("app_not_allowed", app=client.name))
-        answer = respond("oidc/not_allowed.html", shown=_shown(asking))
+        answer = respond("oidc/not_allowed.html", context=_shown(asking))
         answer.status_code = 403
         return answer
     return None
@@ -157,7 +157,7 @@ def _ask(asking: Asking) -> Response:
         return respond(
             app=app, scopes=asking.scopes, services=shown["services"], device=facts, user_code=asking.user_code
         )
-    return respond("oidc/device_consent.html", shown=shown | {"device": facts})
+    return respond("oidc/device_consent.html", context=shown | {"device": facts})
 
 
 def _shown(asking: Asking) -> dict[str, Any]:

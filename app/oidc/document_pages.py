@@ -67,7 +67,7 @@ def _no_page(given: MultiDict[str, str]) -> Response:
 
 def _page(reading: Reading, host: str, back: str) -> Response:
     shown: dict[str, Any] = {"host": host, "back": back, "again": RELOAD_SECONDS, "reading": reading}
-    answer = respond("oidc/checking.html", shown=shown, state=reading.state, fault=reading.fault or None)
+    answer = respond("oidc/checking.html", context=shown, state=reading.state, fault=reading.fault or None)
     answer.status_code = {"failed": 400, "full": 429}.get(reading.state, 200)
     if reading.state == "full":
         answer.headers["Retry-After"] = "60"

@@ -49,7 +49,7 @@ def logout_page() -> Response:
         _sign_out(asked)
         return clear_site(_back(asked))
     shown = _shown(asked) | {"user_label": label_of(identities_of(session.user_id))}
-    return respond("oidc/logout.html", shown=shown, state="confirm", app=_name(asked))
+    return respond("oidc/logout.html", context=shown, state="confirm", app=_name(asked))
 
 
 @bp.post(HERE)
@@ -78,7 +78,7 @@ def confirm_logout() -> Response:
         return refused(refusal.code)
     _sign_out(asked)
     if wants_json():
-        return clear_site(respond(bare=True, redirect_to=asked.url or None))
+        return clear_site(respond(without_csrf=True, redirect_to=asked.url or None))
     if asked.url:
         return clear_site(leave(asked.url))
     named = {"client_id": asked.client.id} if asked.client is not None else {}
@@ -107,7 +107,7 @@ def _back(asked: LogoutRequest) -> Response:
     """Return to the app, or show that no one is signed in."""
     if asked.url:
         return leave(asked.url)
-    return respond("oidc/signed_out.html", shown=_shown(asked), state="signed_out", app=_name(asked))
+    return respond("oidc/signed_out.html", context=_shown(asked), state="signed_out", app=_name(asked))
 
 
 def _shown(asked: LogoutRequest) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from app.web.access import login_required
 from app.web.client import present_client
 from app.web.commit import view_commit
 from app.web.headers import clear_site, no_referrer
-from app.web.respond import respond, say, wants_json
+from app.web.respond import flash_message, respond, wants_json
 
 PAGE = "privacy/mydata.html"
 UNDO_PAGE = "privacy/undo.html"
@@ -34,7 +34,7 @@ UNDO_PAGE = "privacy/undo.html"
 @login_required
 def my_data_page() -> Response:
     """List the exports. Needs no reauthentication, because it doesn't show their contents."""
-    return respond(PAGE, shown=_shown(), **_facts())
+    return respond(PAGE, context=_shown(), **_facts())
 
 
 @bp.post("/my-data/export")
@@ -47,9 +47,9 @@ def ask_for_export() -> Response:
     if form.validate():
         with form.showing_refusals():
             export = export_requests.request_export(current_user)
-            say("export_requested")
+            flash_message("export_requested")
             return respond(go="/my-data", export=_export_facts(export))
-    return respond(PAGE, form, shown=_shown() | _facts())
+    return respond(PAGE, form, context=_shown() | _facts())
 
 
 @bp.get("/my-data/export/<export_id>")
@@ -78,11 +78,11 @@ def delete_account() -> Response:
         with form.showing_refusals():
             deletes_at = deletion.schedule_deletion(current_user, current_session())
             revoke_current_session()
-            say("deletion_requested", day=date_text(deletes_at))
-            return clear_site(respond(go=settings.post_logout_url, bare=True, deletes_at=deletes_at))
+            flash_message("deletion_requested", day=date_text(deletes_at))
+            return clear_site(respond(go=settings.post_logout_url, without_csrf=True, deletes_at=deletes_at))
     if not form.faults():
         form.refuse(Rejected("deletion_unsure", field="sure"))
-    return respond(PAGE, form, shown=_shown() | _facts() | {"leaving": form})
+    return respond(PAGE, form, context=_shown() | _facts() | {"leaving": form})
 
 
 def _require_fresh() -> None:
@@ -155,4 +155,4 @@ def _undo_page(token: str, form: KeepForm, status: deletion.DeletionStatus) -> R
         "state": "kept" if status.kept else "closed",
         "deletes_at": None if status.kept else status.deletes_at,
     }
-    return no_referrer(respond(UNDO_PAGE, form, shown={"token": token}, **facts))
+    return no_referrer(respond(UNDO_PAGE, form, context={"token": token}, **facts))

@@ -26,7 +26,7 @@ from app.web.commit import view_commit
 from app.web.cookies import browser_secret
 from app.web.headers import no_referrer
 from app.web.open_request import OpenRequest
-from app.web.respond import respond, say, support_id, wants_json
+from app.web.respond import flash_message, respond, support_id, wants_json
 
 PAGE = "recovery/recover.html"
 CANCEL_PAGE = "recovery/cancel.html"
@@ -44,8 +44,8 @@ def recover_page() -> Response:
         return respond(recovery=open_recovery())
     browser_secret()
     if not wants_json() and "new" in request.args:
-        return open_request.forget(respond(PAGE, IdentityForm(), shown={"state": "who"}))
-    return respond(PAGE, IdentityForm(), shown=None if wants_json() else _under_way() or {"state": "who"})
+        return open_request.forget(respond(PAGE, IdentityForm(), context={"state": "who"}))
+    return respond(PAGE, IdentityForm(), context=None if wants_json() else _under_way() or {"state": "who"})
 
 
 @bp.post("/recover")
@@ -59,11 +59,11 @@ def recover() -> Response:
         with form.showing_refusals():
             challenge = recovery_service.send_code(form.identity.data, sending_client())
             facts: dict[str, Any] = sent_facts(sent(challenge, form.identity.data)) | {"support_id": support_id()}
-            answer = respond(PAGE, form, see=HOME, state="code", **facts)
+            answer = respond(PAGE, form, see_other=HOME, state="code", **facts)
             waiting = OpenRequest(recovery_service.PURPOSE, challenge.id, form.identity.data, support_id=support_id())
             lasts = challenge.passcode_expires_at - challenge.created_at
             return answer if wants_json() else open_request.keep(answer, waiting, lasts)
-    return respond(PAGE, form, shown={"state": "who"})
+    return respond(PAGE, form, context={"state": "who"})
 
 
 @bp.post("/recover/prove")
@@ -80,7 +80,9 @@ def recover_prove() -> Response:
             )
             return _see(form, status)
     sent_code = None if wants_json() else _sent_here()
-    return respond(PAGE, form, shown={"state": "code", "sent": sent_code, "identity": form.identity.data, "code": form})
+    return respond(
+        PAGE, form, context={"state": "code", "sent": sent_code, "identity": form.identity.data, "code": form}
+    )
 
 
 @bp.post("/recover/start")
@@ -94,7 +96,7 @@ def recover_start() -> Response:
         with form.showing_refusals():
             status = recovery_service.start(form.proof.data, client_context())
             return _see(form, status)
-    return respond(PAGE, form, shown={"state": "refused"})
+    return respond(PAGE, form, context={"state": "refused"})
 
 
 @bp.post("/recover/complete")
@@ -109,9 +111,9 @@ def recover_complete() -> Response:
             result = recovery_service.complete(form.proof.data, form.lost.data or [], client_context())
             if isinstance(result, PendingState):
                 return respond(**second_step(result))
-            say("recovery_done")
+            flash_message("recovery_done")
             return open_request.forget(respond(go=SET_UP, user=user_facts(current_user, result), tf_required=False))
-    return respond(PAGE, form, shown={"state": "refused"})
+    return respond(PAGE, form, context={"state": "refused"})
 
 
 @bp.post("/recover/stop")
@@ -124,7 +126,7 @@ def recover_stop() -> Response:
         with form.showing_refusals():
             recovery = requests.open_of(current_user.id)
             cancelled = recovery is not None and recovery_service.cancel(recovery, "session")
-            say("recovery_cancelled" if cancelled else "recovery_none")
+            flash_message("recovery_cancelled" if cancelled else "recovery_none")
             return respond(go="/", cancelled=cancelled)
     return respond("errors/form.html", form)
 
@@ -133,7 +135,7 @@ def recover_stop() -> Response:
 def recover_cancel_page(token: str) -> Response:
     """Show the recovery that the email is about, and a button that cancels it. Changes nothing."""
     recovery = _named(token)
-    return no_referrer(respond(CANCEL_PAGE, CancelForm(), shown={"token": token}, **_cancel_facts(recovery)))
+    return no_referrer(respond(CANCEL_PAGE, CancelForm(), context={"token": token}, **_cancel_facts(recovery)))
 
 
 @bp.post("/recover/cancel/<token>")
@@ -149,15 +151,15 @@ def recover_cancel(token: str) -> Response:
                 raise Rejected("denial_unsure", field="sure")
             recovery_service.cancel(recovery, "link")
             recovery = _named(token)
-            return no_referrer(respond(CANCEL_PAGE, form, shown={"token": token}, **_cancel_facts(recovery)))
+            return no_referrer(respond(CANCEL_PAGE, form, context={"token": token}, **_cancel_facts(recovery)))
     shown = _cancel_facts(recovery) if recovery else {"state": "open", "recovery": None}
-    return no_referrer(respond(CANCEL_PAGE, form, shown={"token": token} | shown))
+    return no_referrer(respond(CANCEL_PAGE, form, context={"token": token} | shown))
 
 
 def _see(form: MailboxForm | ProofForm, status: recovery_service.RecoveryStatus) -> Response:
     """Return the recovery status. Browsers can reopen the page until the proof expires."""
     facts = status_facts(status)
-    answer = respond(PAGE, form, see=HOME, **facts)
+    answer = respond(PAGE, form, see_other=HOME, **facts)
     waiting = OpenRequest(recovery_service.PURPOSE, "", "", proof=status.proof)
     return answer if wants_json() else open_request.keep(answer, waiting, requests.PROOF_LIFETIME)
 

@@ -26,7 +26,7 @@ from app.web.commit import view_commit
 from app.web.cookies import browser_secret, set_cookie
 from app.web.headers import no_referrer
 from app.web.messages import message
-from app.web.respond import respond, say, support_id, wants_token
+from app.web.respond import flash_message, respond, support_id, wants_token
 
 PAGE = "register/invite.html"
 COOKIE = "latchkey_invitation"
@@ -62,14 +62,14 @@ def accept_invitation(token: str) -> Response:
             return _sent(found, form)
     elif g.get("csrf_fault"):
         return no_referrer(respond("errors/form.html", form))
-    return _keeping(respond(PAGE, form, shown=_shown(invited.find_open(token), token)), token)
+    return _keeping(respond(PAGE, form, context=_shown(invited.find_open(token), token)), token)
 
 
 def _page(token: str) -> Response:
     found = invited.find_open(token)
     form = InviteForm()
     browser_secret()
-    return _keeping(respond(PAGE, form, shown=_shown(found, token), invitation=_facts(found)), token)
+    return _keeping(respond(PAGE, form, context=_shown(found, token), invitation=_facts(found)), token)
 
 
 def _facts(found: Invitation) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def _shown(found: Invitation, token: str) -> dict[str, Any]:
 
 def _join(found: Invitation) -> Response:
     joined = invited.join(found, current_user)
-    say("invitation_accepted" if joined else "invitation_accepted_before")
+    flash_message("invitation_accepted" if joined else "invitation_accepted_before")
     return respond(go=settings.post_login_url, accepted=joined, groups=found.group_names)
 
 
@@ -109,7 +109,7 @@ def _created(outcome: AuthSession | PendingState) -> Response:
     """Respond that an account was created: signed in, or on to the second step that everyone must set up."""
     if isinstance(outcome, PendingState):
         return respond(**second_step(outcome))
-    say("invitation_accepted")
+    flash_message("invitation_accepted")
     facts = user_facts(current_user, outcome, with_token=wants_token())
     return respond(go=settings.post_confirm_url or settings.post_login_url, user=facts, tf_required=False)
 

@@ -26,7 +26,7 @@ from app.web.headers import no_referrer
 from app.web.messages import message
 from app.web.phone_numbers import identity_text
 from app.web.redirects import safe_next, with_query
-from app.web.respond import respond, say, support_id, wants_token
+from app.web.respond import flash_message, respond, support_id, wants_token
 
 PAGE = "register/register.html"
 
@@ -41,7 +41,7 @@ def register_page() -> Response:
     form = RegisterForm()
     form.next.data = safe_next(request.args.get("next"))
     browser_secret()
-    return respond(PAGE, form, shown=_shown())
+    return respond(PAGE, form, context=_shown())
 
 
 @bp.post("/register")
@@ -58,10 +58,10 @@ def register() -> Response:
             challenge = registration.register(contact, password, sending_client(), next_page=next_page)
             if settings.post_register_url:  # our own next page says so itself
                 code = "confirm_by_text" if is_by_phone(challenge) else "confirm_registration"
-                say(code, "info", email=identity_text(contact.text))
+                flash_message(code, "info", email=identity_text(contact.text))
             facts = sent_facts(sent(challenge, contact.text)) | {"user": {}, "support_id": support_id()}
             return respond(go=settings.post_register_url or page_of(next_page), **facts)
-    return respond(PAGE, form, shown=_shown())
+    return respond(PAGE, form, context=_shown())
 
 
 def _shown() -> dict[str, object]:
@@ -89,7 +89,7 @@ def confirm_page() -> Response:
     form.remember.data = settings.default_remember_me
     challenge = _open_here()
     form.next.data = safe_next(request.args.get("next")) or (challenge.next if challenge else "")
-    return respond(CONFIRM_PAGE, form, shown=_confirmation_shown(challenge))
+    return respond(CONFIRM_PAGE, form, context=_confirmation_shown(challenge))
 
 
 @bp.post("/confirm")
@@ -102,23 +102,23 @@ def confirm() -> Response:
             if form.passcode.data in (None, "") or form.send_again.data:
                 next_page = safe_next(form.next.data) or ""
                 challenge = registration.send_again(form.contact, sending_client(form.challenge.data), next_page)
-                say(_sent_again(challenge), "info", email=identity_text(form.contact.text))
+                flash_message(_sent_again(challenge), "info", email=identity_text(form.contact.text))
                 return respond(
                     CONFIRM_PAGE,
                     form,
-                    see=page_of(next_page),
+                    see_other=page_of(next_page),
                     support_id=support_id(),
                     **sent_facts(sent(challenge, challenge.destination)),
                 )
             who, remember = client_context(form.challenge.data), form.remember.data
             session, answered = registration.confirm_by_code(form.contact, form.passcode.data, who, remember=remember)
-            say("phone_confirmed" if is_by_phone(answered) else "email_confirmed")
+            flash_message("phone_confirmed" if is_by_phone(answered) else "email_confirmed")
             if isinstance(session, PendingState):
                 return respond(**second_step(session))
             facts = user_facts(current_user, session, with_token=wants_token())
             go = settings.post_confirm_url or answered.next or settings.post_login_url
             return respond(go=go, user=facts, tf_required=False)
-    return respond(CONFIRM_PAGE, form, shown=_confirmation_shown(_open_here()))
+    return respond(CONFIRM_PAGE, form, context=_confirmation_shown(_open_here()))
 
 
 @bp.get("/confirm/<token>")
@@ -134,7 +134,7 @@ def confirm_link(token: str) -> Response:
                 "asked": asked(challenge),
                 "token": token,
             }
-            return no_referrer(respond(ELSEWHERE, ConfirmLinkForm(), shown=shown))
+            return no_referrer(respond(ELSEWHERE, ConfirmLinkForm(), context=shown))
         next_page = challenge.next
         user, arrived = registration.confirm_by_link(token, present_client())
     except Rejected as rejected:
@@ -152,12 +152,12 @@ def confirm_link_post(token: str) -> Response:
     if form.validate():
         with form.showing_refusals():
             user, session = registration.confirm_by_link(token, present_client())
-            say("email_confirmed")
+            flash_message("email_confirmed")
             if isinstance(session, PendingState):
                 return no_referrer(respond(**second_step(session)))
             go = settings.post_confirm_url or (settings.post_login_url if session else "/login")
             return no_referrer(respond(go=go, user=user_facts(user)))
-    return no_referrer(respond(ELSEWHERE, form, shown={"address": "", "asked": None, "token": token}))
+    return no_referrer(respond(ELSEWHERE, form, context={"address": "", "asked": None, "token": token}))
 
 
 def page_of(next_page: str) -> str:
@@ -188,7 +188,7 @@ def _confirmed(user: User, email: str, go: str) -> Response:
     if settings.redirect_behavior == "spa":
         text = message("email_confirmed")
         return redirect(with_query(target, success=text, identity=email, email=email))  # type: ignore[return-value]
-    say("email_confirmed")
+    flash_message("email_confirmed")
     return redirect(target)  # type: ignore[return-value]
 
 
@@ -196,7 +196,7 @@ def _second_step(pending: PendingState) -> Response:
     """Continue with the second step, as after a magic link."""
     if settings.redirect_behavior == "spa":
         return redirect(with_query(settings.post_login_url, tf_required=1))  # type: ignore[return-value]
-    say("email_confirmed")
+    flash_message("email_confirmed")
     return redirect(second_step(pending)["go"])  # type: ignore[return-value]
 
 
@@ -206,5 +206,5 @@ def _error_page(rejected: Rejected) -> Response:
     if settings.redirect_behavior == "spa":
         text = message(rejected.code)
         return redirect(with_query(target, **{category: text, "error_code": rejected.code}))  # type: ignore[return-value]
-    say(rejected.code, category)
+    flash_message(rejected.code, category)
     return redirect(target)  # type: ignore[return-value]

@@ -24,7 +24,7 @@ from app.users import identities_of
 from app.web.access import login_required
 from app.web.client import client_context
 from app.web.commit import view_commit
-from app.web.respond import SET_UP, respond, say, wants_json
+from app.web.respond import SET_UP, flash_message, respond, wants_json
 
 PAGE = "setup/passkeys.html"
 HOME = "/wan-register"
@@ -37,7 +37,7 @@ def wan_register_page() -> Response:
     if wants_json():
         require_recent(current_session())
     mine = passkeys_of(current_user.id)
-    return respond(PAGE, MakeForm(), shown=_page(mine), registered_credentials=[_credential(key) for key in mine])
+    return respond(PAGE, MakeForm(), context=_page(mine), registered_credentials=[_credential(key) for key in mine])
 
 
 @bp.post("/wan-register")
@@ -52,8 +52,8 @@ def wan_register() -> Response:
             named, usage = form.name.data if form.name.raw_data else None, form.usage.data
             ceremony, options = passkeys.begin(current_user, _session(), named, usage, client_context())
             state = state_of(ceremony)
-            return respond(PAGE, form, shown=_page(making=state), credential_options=options, wan_state=state)
-    return respond(PAGE, form, shown=_page())
+            return respond(PAGE, form, context=_page(making=state), credential_options=options, wan_state=state)
+    return respond(PAGE, form, context=_page())
 
 
 @bp.post("/wan-register/<state>")
@@ -65,10 +65,10 @@ def wan_register_response(state: str) -> Response:
     if form.validate():
         with form.showing_refusals():
             passkeys.finish(current_user, _session(), state, form.credential.data, client_context())
-            say("webauthn_added", SET_UP)
+            flash_message("webauthn_added", SET_UP)
             go = HOME if wants_json() else page_after(current_user, _session(), Passkey.method, HOME)
             return respond(go=go)
-    return respond(PAGE, form, shown=_page())
+    return respond(PAGE, form, context=_page())
 
 
 @bp.post("/wan-rename")
@@ -81,9 +81,9 @@ def wan_rename() -> Response:
     if form.validate():
         with form.showing_refusals():
             passkeys.rename(current_user, _session(), form.name.data, form.new_name.data)
-            say("webauthn_renamed")
+            flash_message("webauthn_renamed")
             return respond(go=HOME)
-    return respond(PAGE, form, shown=_page())
+    return respond(PAGE, form, context=_page())
 
 
 @bp.get("/wan-delete")
@@ -103,9 +103,9 @@ def wan_delete() -> Response:
     if form.validate():
         with form.showing_refusals():
             passkeys.remove(current_user, _session(), form.name.data, client_context())
-            say("webauthn_removed")
+            flash_message("webauthn_removed")
             return respond(go=HOME)
-    return respond(PAGE, form, shown=_page())
+    return respond(PAGE, form, context=_page())
 
 
 def _session() -> AuthSession:

@@ -30,7 +30,7 @@ def mf_recovery_codes_page() -> Response:
     """Show how many codes are left, and when they were created. The codes themselves can't be shown again."""
     if wants_json():
         require_recent(current_session())
-    return respond(PAGE, CodesForm(), shown=_page(), **_facts([]))
+    return respond(PAGE, CodesForm(), context=_page(), **_facts([]))
 
 
 @bp.post("/mf-recovery-codes")
@@ -45,8 +45,8 @@ def mf_recovery_codes() -> Response:
         with form.showing_refusals():
             assert session is not None  # guaranteed by login_required
             made = setup_recovery_codes.make(current_user, session, client_context())
-            return respond(PAGE, form, shown=_page(), **_facts(made))
-    return respond(PAGE, form, shown=_page() | _facts([]))
+            return respond(PAGE, form, context=_page(), **_facts(made))
+    return respond(PAGE, form, context=_page() | _facts([]))
 
 
 @bp.post("/mf-recovery-codes/file")
@@ -62,7 +62,7 @@ def mf_recovery_codes_file() -> Response:
             answer = Response(text, mimetype="text/plain")
             answer.headers["Content-Disposition"] = f'attachment; filename="{FILE}"'
             return answer
-    return respond(PAGE, form, shown=_page() | _facts([]))
+    return respond(PAGE, form, context=_page() | _facts([]))
 
 
 def _facts(made: list[str]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from app.web.access import login_required
 from app.web.client import client_context, present_client, sending_client
 from app.web.commit import view_commit
 from app.web.redirects import safe_next, with_query
-from app.web.respond import SET_UP, respond, say, wants_json
+from app.web.respond import SET_UP, flash_message, respond, wants_json
 
 PAGE = "setup/second.html"
 HOME = "/tf-setup"
@@ -51,10 +51,10 @@ def tf_setup_page() -> Response:
     if pending_sign_in is not None:
         begun = None if wants_json() else second_factor.still_open_on_the_way_in(pending_sign_in)
         shown = _page(pending_sign_in.user, _shown(begun) | {"action": "/tf-validate"} if begun else None)
-        return respond(ON_THE_WAY_IN, SecondSetupForm(), shown=shown, **_state_of(pending_sign_in.user))
+        return respond(ON_THE_WAY_IN, SecondSetupForm(), context=shown, **_state_of(pending_sign_in.user))
     if wants_json():
         require_recent(session)
-    return respond(PAGE, SecondSetupForm(), shown=_page(current_user, None), **_state_of(current_user))
+    return respond(PAGE, SecondSetupForm(), context=_page(current_user, None), **_state_of(current_user))
 
 
 @bp.post("/tf-setup")
@@ -70,14 +70,14 @@ def tf_setup() -> Response:
         with form.showing_refusals():
             if form.setup.data == "disable":
                 second_factor.disable(current_user, session, client_context())
-                say("two_factor_disabled")
+                flash_message("two_factor_disabled")
                 return respond(go="/us-setup", user={})
             how = {"existing": form.existing.data}
             begun = second_factor.begin(current_user, session, form.setup.data, form.number, sending_client(), **how)
             handle = challenge_token_of(begun.challenge.id)
             facts = _facts(begun, current_user) | {"tf_state_token": handle}
-            return respond(PAGE, form, see=f"{HOME}/{handle}", **facts)
-    return respond(PAGE, form, shown=_page(current_user, None))
+            return respond(PAGE, form, see_other=f"{HOME}/{handle}", **facts)
+    return respond(PAGE, form, context=_page(current_user, None))
 
 
 @bp.get("/tf-setup/<state>")
@@ -88,9 +88,9 @@ def tf_setup_begun(state: str) -> Response:
         raise MethodNotAllowed(["POST"])
     begun = second_factor.still_open(current_user, _session(), state)
     if begun is None:
-        say("two_factor_setup_expired", "error")
+        flash_message("two_factor_setup_expired", "error")
         return respond(go=HOME)
-    return respond(PAGE, SecondSetupForm(), shown=_page(current_user, _shown(begun)))
+    return respond(PAGE, SecondSetupForm(), context=_page(current_user, _shown(begun)))
 
 
 @bp.post("/tf-setup/<state>")
@@ -104,7 +104,7 @@ def tf_setup_confirm(state: str) -> Response:
             done = second_factor.confirm(
                 current_user, _session(), state, form.code.data, client_context(), form.name.data or ""
             )
-            say("two_factor_set_up", SET_UP)
+            flash_message("two_factor_set_up", SET_UP)
             facts: dict[str, Any] = {"tf_method": done.method, "tf_primary_method": done.method}
             go = "/us-setup" if wants_json() else page_after(current_user, _session(), done.method, "/us-setup")
             return respond(go=go, tf_phone=identities_of(current_user.id).get("phone"), **facts)
@@ -112,7 +112,7 @@ def tf_setup_confirm(state: str) -> Response:
     if begun is None and not wants_json():
         form.form_errors.extend(form.code.errors)
     shown = _page(current_user, _shown(begun, form) if begun else None)
-    return respond(PAGE, form, shown=shown | {"adding": SecondSetupForm()})
+    return respond(PAGE, form, context=shown | {"adding": SecondSetupForm()})
 
 
 def _session() -> AuthSession:
@@ -130,8 +130,8 @@ def _tf_setup_on_the_way_in(form: SecondSetupForm) -> Response:
         with form.showing_refusals():
             begun = second_factor.begin_on_the_way_in(pending_sign_in, form.setup.data, form.number, who)
             facts = _facts(begun, pending_sign_in.user) | {"tf_state_token": None}
-            return respond(ON_THE_WAY_IN, form, see=HOME, **facts)
-    return respond(ON_THE_WAY_IN, form, shown=_page(pending_sign_in.user, None))
+            return respond(ON_THE_WAY_IN, form, see_other=HOME, **facts)
+    return respond(ON_THE_WAY_IN, form, context=_page(pending_sign_in.user, None))
 
 
 def _asker(handle: str | None) -> ClientContext:
@@ -144,7 +144,7 @@ def _nothing_under_way() -> Response:
     """Respond to a client that is neither signed in nor has to set up a second factor during sign-in."""
     if wants_json():
         raise Rejected("two_factor_permission_denied")
-    say("two_factor_permission_denied", "error")
+    flash_message("two_factor_permission_denied", "error")
     goal = safe_next(request.args.get("next"))
     return redirect(with_query("/login", next=goal) if goal else "/login")  # type: ignore[return-value]
 

@@ -43,7 +43,7 @@ from app.users import identities_of
 from app.web.access import login_required
 from app.web.client import client_context, sending_client
 from app.web.commit import view_commit
-from app.web.respond import SET_UP, respond, say, wants_json
+from app.web.respond import SET_UP, flash_message, respond, wants_json
 
 PAGE = "setup/setup.html"
 HOME = "/us-setup"
@@ -66,7 +66,7 @@ def us_setup_page() -> Response:
         "setup_methods": [name for name in enabled_methods() if not method_of(name).is_chosen],
         "phone": mine.get("phone"),
     }
-    return respond(PAGE, SetupForm(), shown=page_shown(None, mine, enrolled), **facts)
+    return respond(PAGE, SetupForm(), context=page_shown(None, mine, enrolled), **facts)
 
 
 @bp.post("/us-setup")
@@ -93,10 +93,10 @@ def us_setup() -> Response:
             if removed:
                 enrollment.remove(current_user, session, removed, client_context())
             if begun is None:
-                say("method_removed")
-                return respond(PAGE, form, see=HOME)
-            return respond(PAGE, form, see=f"{HOME}/{challenge_token_of(begun.challenge.id)}", **_facts(begun))
-    return respond(PAGE, form, shown=page_shown(None))
+                flash_message("method_removed")
+                return respond(PAGE, form, see_other=HOME)
+            return respond(PAGE, form, see_other=f"{HOME}/{challenge_token_of(begun.challenge.id)}", **_facts(begun))
+    return respond(PAGE, form, context=page_shown(None))
 
 
 @bp.get("/us-setup/<state>")
@@ -107,9 +107,9 @@ def us_setup_begun(state: str) -> Response:
         raise MethodNotAllowed(["POST"])
     begun = enrollment.still_open(current_user, session_in_use(), state)
     if begun is None:
-        say("us_setup_expired", "error")
+        flash_message("us_setup_expired", "error")
         return respond(go=HOME)
-    return respond(PAGE, SetupForm(), shown=page_shown(enrolling_shown(begun)))
+    return respond(PAGE, SetupForm(), context=page_shown(enrolling_shown(begun)))
 
 
 @bp.post("/us-setup/<state>")
@@ -124,7 +124,7 @@ def us_setup_confirm(state: str) -> Response:
             done = enrollment.confirm(
                 current_user, session_in_use(), state, form.passcode.data, client_context(), named
             )
-            say("us_setup_successful", SET_UP)
+            flash_message("us_setup_successful", SET_UP)
             phone = identities_of(current_user.id).get("phone")
             go = settings.us_post_setup_url or HOME
             if not wants_json() and not settings.us_post_setup_url:
@@ -143,9 +143,9 @@ def us_authenticator_rename() -> Response:
     if form.validate():
         with form.showing_refusals():
             enrollment.rename_app(current_user, session_in_use(), form.id.data, form.name.data)
-            say("authenticator_renamed")
+            flash_message("authenticator_renamed")
             return respond(go=HOME)
-    return respond(PAGE, form, shown=page_shown(None) | {"adding": SetupForm()})
+    return respond(PAGE, form, context=page_shown(None) | {"adding": SetupForm()})
 
 
 @bp.post("/us-authenticator-delete")
@@ -158,9 +158,9 @@ def us_authenticator_delete() -> Response:
     if form.validate():
         with form.showing_refusals():
             enrollment.remove_app(current_user, session_in_use(), form.id.data, client_context())
-            say("authenticator_removed")
+            flash_message("authenticator_removed")
             return respond(go=HOME)
-    return respond(PAGE, form, shown=page_shown(None) | {"adding": SetupForm()})
+    return respond(PAGE, form, context=page_shown(None) | {"adding": SetupForm()})
 
 
 def session_in_use() -> AuthSession:
@@ -189,8 +189,8 @@ def _refused(state: str, form: ProveForm) -> Response:
     begun = enrollment.still_open(current_user, session_in_use(), state)
     if begun is None:
         form.form_errors.extend(form.passcode.errors)
-        return respond(PAGE, form, shown=page_shown(None) | {"adding": SetupForm()})
-    return respond(PAGE, form, shown=page_shown(enrolling_shown(begun, form)) | {"adding": SetupForm()})
+        return respond(PAGE, form, context=page_shown(None) | {"adding": SetupForm()})
+    return respond(PAGE, form, context=page_shown(enrolling_shown(begun, form)) | {"adding": SetupForm()})
 
 
 def _facts(begun: PendingEnrollment) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from app.web.forms import ButtonForm
 from app.web.headers import no_referrer
 from app.web.messages import message
 from app.web.redirects import next_or, safe_next, with_query
-from app.web.respond import envelope, respond, say
+from app.web.respond import envelope, flash_message, respond
 
 PAGE = "signin/link.html"
 PAGE_AFTER = {
@@ -65,7 +65,7 @@ def us_verify_link() -> Response:
             form.token.data = token
             link = with_query(settings.public_url + request.path, token=token)
             shown = _shown(opened) | {"link": link}
-            return no_referrer(respond(PAGE, form, shown=shown, state="elsewhere"))
+            return no_referrer(respond(PAGE, form, context=shown, state="elsewhere"))
         if current_user.is_authenticated:
             return no_referrer(already_signed_in())
         arrived = links.follow(opened, client)
@@ -92,7 +92,7 @@ def us_verify_link_post() -> Response:
                 raise
     if current_user.is_authenticated and shown["asked"] is None:
         return no_referrer(already_signed_in())
-    return no_referrer(respond(PAGE, form, shown=shown))
+    return no_referrer(respond(PAGE, form, context=shown))
 
 
 @bp.get("/us-signin/status")
@@ -111,7 +111,7 @@ def us_signin_continue() -> Response:
         with form.showing_refusals():
             arrived, challenge = links.go_on(client_context(form.challenge.data), remember=form.remember.data)
             return welcome(arrived, next_or(challenge.next or settings.post_login_url, form.next.data))
-    return respond(SIGN_IN_PAGE, form, shown=page_again(form))
+    return respond(SIGN_IN_PAGE, form, context=page_again(form))
 
 
 @bp.get("/sign-in-link/<token>")
@@ -122,7 +122,7 @@ def sent_link_page(token: str) -> Response:
     browser_secret()
     email = identifiers.mask("email", link.email)
     return no_referrer(
-        respond(SENT_PAGE, ButtonForm(), shown={"token": token}, email=email, expires_at=link.expires_at)
+        respond(SENT_PAGE, ButtonForm(), context={"token": token}, email=email, expires_at=link.expires_at)
     )
 
 
@@ -141,7 +141,7 @@ def use_sent_link(token: str) -> Response:
 def not_me_page(token: str) -> Response:
     """Show the request, and a button that cancels it. Changes nothing."""
     told = reports.look(token)
-    return no_referrer(respond(REPORT_PAGE, NotMeForm(), shown=_report_page(token, told), state=_report_state(told)))
+    return no_referrer(respond(REPORT_PAGE, NotMeForm(), context=_report_page(token, told), state=_report_state(told)))
 
 
 @bp.post("/not-me/<token>")
@@ -155,7 +155,7 @@ def not_me(token: str) -> Response:
         told = reports.look(token, strictly=False)
         if not form.faults():
             form.refuse(Rejected("denial_unsure", field="sure"))
-    return no_referrer(respond(REPORT_PAGE, form, shown=_report_page(token, told), state=_report_state(told)))
+    return no_referrer(respond(REPORT_PAGE, form, context=_report_page(token, told), state=_report_state(told)))
 
 
 def _taken(form: LinkForm, shown: dict[str, Any]) -> Response:
@@ -174,7 +174,7 @@ def _taken(form: LinkForm, shown: dict[str, Any]) -> Response:
     if not typed.strip():
         raise Rejected("link_elsewhere", field="characters")  # not a try: bots press buttons, too
     links.approve(opened, token, typed, client)
-    return respond(PAGE, form, shown={"asked": shown["asked"]}, state="approved")
+    return respond(PAGE, form, context={"asked": shown["asked"]}, state="approved")
 
 
 def _shown(opened: OpenedLink) -> dict[str, Any]:
@@ -188,7 +188,7 @@ def _shown(opened: OpenedLink) -> dict[str, Any]:
 def _signed_in(opened: OpenedLink) -> Response:
     if settings.redirect_behavior == "spa":
         return redirect(with_query(settings.post_login_url, **_who(current_user)))  # type: ignore[return-value]
-    say("passwordless_login_successful")
+    flash_message("passwordless_login_successful")
     return redirect(next_or(opened.challenge.next or settings.post_login_url))  # type: ignore[return-value]
 
 
@@ -205,7 +205,7 @@ def _went_wrong(refused: Rejected) -> Response:
         target = settings.login_error_url or start
         return redirect(with_query(target, error=text, error_code=refused.code))  # type: ignore[return-value]
     # Someone who followed a link hasn't typed anything to check.
-    say("invalid_code" if refused.code == "generic_authn_failed" else refused.code, "error", **refused.facts)
+    flash_message("invalid_code" if refused.code == "generic_authn_failed" else refused.code, "error", **refused.facts)
     return redirect(start)  # type: ignore[return-value]
 
 

@@ -45,7 +45,7 @@ def wan_signin_page() -> Response:
     return respond(
         PAGE,
         form,
-        shown=_page("/wan-signin", pending_sign_in=pending_sign_in),
+        context=_page("/wan-signin", pending_sign_in=pending_sign_in),
         is_secondary=pending_sign_in is not None,
     )
 
@@ -66,7 +66,7 @@ def wan_signin() -> Response:
             )
             facts = {"remember": form.remember.data, "is_secondary": pending_sign_in is not None}
             return _begun("/wan-signin", form, *begun, pending_sign_in=pending_sign_in, **facts)
-    return respond(PAGE, form, shown=_page("/wan-signin", pending_sign_in=pending_sign_in))
+    return respond(PAGE, form, context=_page("/wan-signin", pending_sign_in=pending_sign_in))
 
 
 @bp.post("/wan-signin/<state>")
@@ -90,7 +90,7 @@ def wan_signin_response(state: str) -> Response:
                 )
             go = go_on or settings.post_login_url
             return welcome(arrived, go, post_login_url=go)
-    return respond(PAGE, form, shown=_page("/wan-signin", pending_sign_in=pending_sign_in))
+    return respond(PAGE, form, context=_page("/wan-signin", pending_sign_in=pending_sign_in))
 
 
 @bp.get("/wan-verify")
@@ -99,7 +99,7 @@ def wan_verify_page() -> Response:
     """Show the button to reauthenticate with a passkey."""
     form = AskForm()
     form.next.data = safe_next(request.args.get("next"))
-    return respond(PAGE, form, shown=_page("/wan-verify"))
+    return respond(PAGE, form, context=_page("/wan-verify"))
 
 
 @bp.post("/wan-verify")
@@ -112,7 +112,7 @@ def wan_verify() -> Response:
         with form.showing_refusals():
             ceremony, options = passkeys.begin_again(current_user, _session(), client_context())
             return _begun("/wan-verify", form, ceremony, options)
-    return respond(PAGE, form, shown=_page("/wan-verify"))
+    return respond(PAGE, form, context=_page("/wan-verify"))
 
 
 @bp.post("/wan-verify/<state>")
@@ -128,7 +128,7 @@ def wan_verify_response(state: str) -> Response:
             say_confirmed(session)
             go = next_or(settings.post_verify_url or "/", form.next.data)
             return respond(go=go, user=user_facts(current_user, session, with_token=wants_token(), instead=True))
-    return respond(PAGE, form, shown=_page("/wan-verify"))
+    return respond(PAGE, form, context=_page("/wan-verify"))
 
 
 def _session() -> AuthSession:
@@ -153,7 +153,7 @@ def _begun(
     **facts: Any,
 ) -> Response:
     shown = _page(path, state_of(ceremony), pending_sign_in)
-    return respond(PAGE, form, shown=shown, credential_options=options, wan_state=state_of(ceremony), **facts)
+    return respond(PAGE, form, context=shown, credential_options=options, wan_state=state_of(ceremony), **facts)
 
 
 def _page(path: str, asking: str = "", pending_sign_in: StartedPending | None = None) -> dict[str, Any]:

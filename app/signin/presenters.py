@@ -30,7 +30,7 @@ from app.web.client import present_client
 from app.web.cookies import set_cookie
 from app.web.open_request import OpenRequest
 from app.web.redirects import safe_next
-from app.web.respond import respond, say, support_id, wants_json, wants_token
+from app.web.respond import flash_message, respond, support_id, wants_json, wants_token
 
 PAGE = "signin/signin.html"
 HOME = "/us-signin"
@@ -151,9 +151,9 @@ def say_confirmed(session: AuthSession) -> None:
         return
     missing = missing_proof(session, assurance_levels_of(enrolled_of(session.user_id)))
     if missing:
-        say("reauthentication_partial", methods=means_text(missing))
+        flash_message("reauthentication_partial", methods=means_text(missing))
     else:
-        say("reauthentication_successful")
+        flash_message("reauthentication_successful")
 
 
 def welcome(arrived: AuthSession | PendingState, go: str, **facts: Any) -> Response:

@@ -50,7 +50,7 @@ def us_verify_page() -> Response:
     facts |= {"oauth_enabled": False, "oauth_providers": []}
     facts |= {"user": user_facts(current_user)} if request.path == "/verify" else {}
     told = None if wants_json() or "new" in request.args else _open_here()
-    return respond(PAGE, form, shown=_page(enrolled, told), **facts)
+    return respond(PAGE, form, context=_page(enrolled, told), **facts)
 
 
 @bp.post("/us-verify")
@@ -68,7 +68,7 @@ def us_verify() -> Response:
             say_confirmed(session)
             go = next_or(settings.post_verify_url or "/", form.next.data)
             return respond(go=go, user=user_facts(current_user, session, with_token=wants_token(), instead=True))
-    return respond(PAGE, form, shown=_page_again())
+    return respond(PAGE, form, context=_page_again())
 
 
 @bp.post("/us-verify/send-code")
@@ -85,8 +85,8 @@ def us_verify_send_code() -> Response:
             goal = safe_next(form.next.data)
             page = with_query(HOME, next=goal) if goal else HOME
             told = sent_facts(sent(challenge, challenge.destination))
-            return respond(PAGE, form, see=page, support_id=support_id(), **told)
-    return respond(PAGE, form, shown=_page_again())
+            return respond(PAGE, form, see_other=page, support_id=support_id(), **told)
+    return respond(PAGE, form, context=_page_again())
 
 
 def _page_again() -> dict[str, Any]:

@@ -34,7 +34,7 @@ from app.web.commit import view_commit
 from app.web.forms import submitted
 from app.web.messages import code_of
 from app.web.redirects import next_or, safe_next, with_query
-from app.web.respond import respond, say, wants_json, wants_token
+from app.web.respond import flash_message, respond, wants_json, wants_token
 
 PAGE = "signin/second.html"
 SELECT_PAGE = "signin/second_select.html"
@@ -58,7 +58,7 @@ def tf_validate_page() -> Response:
     return respond(
         PAGE,
         form,
-        shown=_page(pending_sign_in),
+        context=_page(pending_sign_in),
         recovery_options=second_factor.options(pending_sign_in),
         user={},
         **step,
@@ -74,7 +74,7 @@ def tf_validate() -> Response:
     if form.validate():
         with form.showing_refusals():
             session, pending_sign_in = second_factor.validate(form.code.data, client)
-            say("two_factor_login_successful")
+            flash_message("two_factor_login_successful")
             token = (
                 second_factor.trust_here(pending_sign_in, client) if _is_to_be_trusted(form, pending_sign_in) else ""
             )
@@ -94,7 +94,7 @@ def tf_select_page() -> Response:
     form = SelectForm()
     form.next.data = safe_next(request.args.get("next"))
     return respond(
-        SELECT_PAGE, form, shown=_page(pending_sign_in), tf_select=True, tf_setup_methods=pending_sign_in.choices
+        SELECT_PAGE, form, context=_page(pending_sign_in), tf_select=True, tf_setup_methods=pending_sign_in.choices
     )
 
 
@@ -133,7 +133,7 @@ def mf_recovery() -> Response:
     if form.validate():
         with form.showing_refusals():
             session, pending_sign_in = second_factor.use_code(form.code.data, client)
-            say("two_factor_login_successful")
+            flash_message("two_factor_login_successful")
             go = next_or(pending_sign_in.row.next or settings.post_login_url, form.next.data)
             return note_method(respond(go=go, user=user_facts(current_user, session)), session)
     return _again(RECOVERY_PAGE, form)
@@ -165,7 +165,7 @@ def tf_rescue() -> Response:
             if form.help_setup.data != "help":
                 raise Rejected("invalid_choice", field="help_setup")
             second_factor.ask_for_help(client)
-            return respond(RESCUE_PAGE, form, shown={"asked": True}, recovery_options=options)
+            return respond(RESCUE_PAGE, form, context={"asked": True}, recovery_options=options)
     return _again(RESCUE_PAGE, form, recovery_options=options)
 
 
@@ -174,7 +174,7 @@ def _again(page: str, form: RecoveryCodeForm | RescueForm, **shown: Any) -> Resp
     codes = {code_of(text) for _, text in form.faults()}
     if codes <= OVER and not wants_json():
         return start_again(codes.pop(), form.next.data if isinstance(form, RecoveryCodeForm) else None)
-    return respond(page, form, shown=shown)
+    return respond(page, form, context=shown)
 
 
 def step_asker(handle: str | None) -> ClientContext:
@@ -194,11 +194,11 @@ def _shown_again(page: str, form: SecondStepForm | SelectForm, client: ClientCon
     """Show the second factor's page again with its errors, or that the pending sign-in has ended."""
     pending_sign_in = None if wants_json() else pending.current(client)
     if wants_json() or pending_sign_in is not None:
-        return respond(page, form, shown=_page(pending_sign_in) if pending_sign_in else {})
+        return respond(page, form, context=_page(pending_sign_in) if pending_sign_in else {})
     codes = {code_of(text) for _, text in form.faults()}
     if codes <= OVER:
         return start_again(codes.pop(), form.next.data)
-    return respond(PAGE, form, shown={"over": True})
+    return respond(PAGE, form, context={"over": True})
 
 
 def nothing_under_way() -> Response:
@@ -214,7 +214,7 @@ def start_again(why: str, field: str | None = None) -> Response:
     :param why: code of the message to show
     :param field: the form's ``next``
     """
-    say(why, "error")
+    flash_message(why, "error")
     return redirect(_with_next("/login", field))  # type: ignore[return-value]
 
 

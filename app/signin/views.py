@@ -53,7 +53,7 @@ from app.web.cookies import browser_secret
 from app.web.headers import clear_site
 from app.web.json_body import sends_json
 from app.web.redirects import next_or, safe_next, with_query
-from app.web.respond import respond, say, support_id, wants_json
+from app.web.respond import flash_message, respond, support_id, wants_json
 
 
 @bp.get("/us-signin")
@@ -73,10 +73,10 @@ def us_signin_page() -> Response:
     if wants_json():
         return respond(PAGE, form, **methods_offered())
     if "new" in request.args:
-        return open_request.forget(respond(PAGE, form, shown=page("identity"), **methods_offered()))
+        return open_request.forget(respond(PAGE, form, context=page("identity"), **methods_offered()))
     if (method := request.args.get("use", "")) in typed_methods():
-        return respond(PAGE, form, shown=page_of_typed(method, form), **methods_offered())
-    return respond(PAGE, form, shown=page_of_open(form) or page("identity"), **methods_offered())
+        return respond(PAGE, form, context=page_of_typed(method, form), **methods_offered())
+    return respond(PAGE, form, context=page_of_open(form) or page("identity"), **methods_offered())
 
 
 @bp.post("/us-signin")
@@ -96,7 +96,7 @@ def us_signin() -> Response:
                 form.identity.data or "", form.passcode.data, client, remember=form.remember.data, next_page=go_on
             )
             return welcome(outcome, go_on or settings.post_login_url)
-    return respond(PAGE, form, shown=page_again(form))
+    return respond(PAGE, form, context=page_again(form))
 
 
 @bp.post("/us-signin/send-code")
@@ -120,9 +120,9 @@ def _send_code(form: SendCodeForm) -> Response:
             facts |= {"link_characters": characters} if characters else {}
             if wants_json() and service.is_told_undelivered(asked.challenge, client):
                 facts["undelivered"] = True
-            answer = respond(PAGE, form, see=with_query(HOME, next=go_on) if go_on else HOME, **facts)
+            answer = respond(PAGE, form, see_other=with_query(HOME, next=go_on) if go_on else HOME, **facts)
             return answer if wants_json() else keep_open(answer, form, asked.challenge)
-    return respond(PAGE, form, shown=page_again(form))
+    return respond(PAGE, form, context=page_again(form))
 
 
 @bp.post("/logout")
@@ -137,8 +137,8 @@ def logout() -> Response:
         pending.end(present_client())
         if session is not None:
             record("session.ended", session.user_id, reason="signed_out")
-            say("signed_out")
-        return clear_site(respond(go=next_or(settings.post_logout_url, form.next.data), bare=True))
+            flash_message("signed_out")
+        return clear_site(respond(go=next_or(settings.post_logout_url, form.next.data), without_csrf=True))
     return respond("errors/form.html", form)
 
 
@@ -154,7 +154,7 @@ def us_refresh() -> Response:
         with form.showing_refusals():
             done = refresh(form.refresh_token.data, present_client())
             user = {"id": done.user.handle, "authentication_token": done.access, "refresh_token": done.refresh}
-            return respond(bare=True, user=user, expires_in=done.expires_in)
+            return respond(without_csrf=True, user=user, expires_in=done.expires_in)
     return respond("errors/form.html", form)
 
 

@@ -38,32 +38,32 @@ def respond(
     form: BaseForm | None = None,
     *,
     go: str | None = None,
-    see: str | None = None,
-    shown: dict[str, Any] | None = None,
-    bare: bool = False,
-    **facts: Any,
+    see_other: str | None = None,
+    context: dict[str, Any] | None = None,
+    without_csrf: bool = False,
+    **data: Any,
 ) -> Response:
     """Respond with a page or redirect to browsers, and with JSON to API clients.
 
     :param page: template for browsers
     :param form: shown on the page; if it has errors, the response is a rejection
     :param go: URL that browsers are redirected to on success (302); API clients are never redirected
-    :param see: URL of the page that continues what the form started (303), so that a browser can reload it
-    :param shown: values for the page only, not for API clients
-    :param bare: leave ``csrf_token`` out of the JSON
-    :param facts: values for the JSON response and the page
+    :param see_other: URL of the page that continues what the form started (303), so that a browser can reload it
+    :param context: values for the page only, not for API clients
+    :param without_csrf: leave ``csrf_token`` out of the JSON
+    :param data: values for the JSON response and the page
     :raises RuntimeError: if an unsafe request succeeded without a form having checked its CSRF token
     """
     if form is not None and (faults := form.faults()):
-        return _refuse(page, form, faults, (shown or {}) | facts)
+        return _reject(page, form, faults, (context or {}) | data)
     if request.method not in SAFE_METHODS and not g.get("csrf_checked"):
         raise RuntimeError("an unsafe request was answered without a form having checked it")
     if wants_json():
-        return envelope(200, facts if bare else facts | {"csrf_token": csrf_token()})
-    if go is not None or see is not None:
-        return redirect(go or see or "/", 302 if go else 303)  # type: ignore[return-value]
-    context = {"support_id": ""} if request.method in SAFE_METHODS else {"support_id": support_id()}
-    return current_app.make_response(render_page(page or "", form=form, **(context | (shown or {}) | facts)))
+        return envelope(200, data if without_csrf else data | {"csrf_token": csrf_token()})
+    if go is not None or see_other is not None:
+        return redirect(go or see_other or "/", 302 if go else 303)  # type: ignore[return-value]
+    values = {"support_id": "" if request.method in SAFE_METHODS else support_id()} | (context or {}) | data
+    return current_app.make_response(render_page(page or "", form=form, **values))
 
 
 def support_id() -> str:
@@ -96,8 +96,8 @@ def error_envelope(status: int, faults: list[tuple[str, Message | str]], *, fiel
     return envelope(status, answer | more)
 
 
-def _refuse(
-    page: str | None, form: BaseForm, faults: list[tuple[str, Message | str]], shown: dict[str, Any]
+def _reject(
+    page: str | None, form: BaseForm, faults: list[tuple[str, Message | str]], context: dict[str, Any]
 ) -> Response:
     status = form.refusal_status
     if wants_json():
@@ -105,14 +105,14 @@ def _refuse(
         answer = error_envelope(status, faults, fields=True, **fresh)
     else:
         answer = current_app.make_response(
-            (render_page(page or "", form=form, support_id=support_id(), has_errors=True, **shown), status)
+            (render_page(page or "", form=form, support_id=support_id(), has_errors=True, **context), status)
         )
     if "retry_after" in form.refusal_facts:
         answer.headers["Retry-After"] = str(form.refusal_facts["retry_after"])
     return answer
 
 
-def say(code: str, category: str = "success", **facts: Any) -> None:
+def flash_message(code: str, category: str = "success", **facts: Any) -> None:
     """Flash a message on the browser's next page. API clients already have their response."""
     if not wants_json():
         flash(message(code, **facts), category)
