@@ -30,7 +30,7 @@ class ClientContext:
     """The browser or API client that sent a request.
 
     :ivar binding: digest of the secret it keeps until it signs in or out; "" for a browser without one
-    :ivar given_secrets: digests of secrets given to it since then, one per challenge, newest first
+    :ivar challenge_secrets: digests of secrets given to it since then, one per challenge, newest first
     :ivar renews: whether to bind what it requests now to a new secret that no earlier copy of its cookie contains
     :ivar ip_address: network address as text, in its shortest form
     :ivar user_agent: browser and system claimed by its User-Agent header, as named by ``user_agents``; "" for none
@@ -49,13 +49,13 @@ class ClientContext:
     keeps_cookies: bool = False
     idempotency_key: IdempotencyKey | None = None
     pending_secret: str = ""
-    given_secrets: tuple[str, ...] = ()
+    challenge_secrets: tuple[str, ...] = ()
     renews: bool = False
 
     @property
     def bindings(self) -> tuple[str, ...]:
         """All secrets to which its challenges may be bound; empty for a browser without any."""
-        return (self.binding, *self.given_secrets) if self.binding else ()
+        return (self.binding, *self.challenge_secrets) if self.binding else ()
 
     def is_bound_to(self, binding: str) -> bool:
         """Return whether something with this binding was requested by this browser."""

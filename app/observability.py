@@ -22,7 +22,7 @@ from app.crypto import secrets
 from app.extensions import settings
 from app.version import VERSION
 from app.web.client import UNKNOWN, client_address, forwarded
-from app.web.headers import MACHINES_ASK
+from app.web.headers import HEALTH_CHECK_PATHS
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 """Format of request ids accepted from a proxy. They appear unchanged in log lines and events."""
@@ -105,7 +105,7 @@ def begin_request() -> None:
     g.request_id = request_id(request.environ, settings.trusted_proxies)
     g.support_id = secrets.reference(8)
     g.client_address = client_address(request.environ, settings.trusted_proxies)
-    if g.client_address == UNKNOWN and request.path not in MACHINES_ASK:
+    if g.client_address == UNKNOWN and request.path not in HEALTH_CHECK_PATHS:
         warn_of_unknown_address(request.environ, settings.trusted_proxies)
 
 

@@ -44,7 +44,7 @@ from app.web.client import is_click, present_client
 from app.web.commit import view_commit
 from app.web.destinations import letter_of, tint_of
 from app.web.errors import error_answer
-from app.web.external_redirect import leave
+from app.web.external_redirect import redirect_to_app
 from app.web.messages import message
 from app.web.redirects import with_query
 from app.web.respond import respond
@@ -201,7 +201,7 @@ def _step_asked_for() -> dict[str, str]:
 def _send_in(app: ProtectedApp, session: AuthSession, to: str, state: str) -> Response:
     ticket = app_sessions.issue_ticket(session, app.host, state)
     after_form = request.headers.get("Sec-Fetch-Site") == "same-origin"
-    return leave(app.origin + with_query(ENTER, ticket=ticket, to=to), after_form=after_form)
+    return redirect_to_app(app.origin + with_query(ENTER, ticket=ticket, to=to), after_form=after_form)
 
 
 def _spent(app: ProtectedApp) -> tuple[AuthSession | None, str]:

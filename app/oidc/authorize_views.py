@@ -38,7 +38,7 @@ from app.web.client import present_client
 from app.web.commit import view_commit
 from app.web.cookies import set_cookie
 from app.web.errors import error_answer
-from app.web.external_redirect import leave
+from app.web.external_redirect import redirect_to_app
 from app.web.messages import message
 from app.web.redirects import with_query
 from app.web.respond import respond
@@ -168,17 +168,17 @@ def _answer_again(request_id: str, *, allows: bool = True) -> Response:
     except (PageRefusal, AuthorizationError):
         return refused("oauth_request_over")
     if not allows and requests.has_refused(row, session):
-        return leave(asked.refusal(*DENIED).url, after_form=True)
+        return redirect_to_app(asked.refusal(*DENIED).url, after_form=True)
     code = grants.code_again(row.id, session) if allows else None
     if code is None:
         return refused("oauth_request_over")
-    return leave(response_url(asked.redirect_uri, asked.state, code=code), after_form=True)
+    return redirect_to_app(response_url(asked.redirect_uri, asked.state, code=code), after_form=True)
 
 
 def _send_back(error: AuthorizationError, row: AuthorizationRequest | None) -> Response:
     if row is not None:
         requests.answer(row)
-    return leave(error.url, after_form=row is not None)
+    return redirect_to_app(error.url, after_form=row is not None)
 
 
 def _situation(asked: Authorization, row: AuthorizationRequest | None) -> Situation | None:
@@ -217,7 +217,7 @@ def _give_code(asked: Authorization, found: Situation, row: AuthorizationRequest
     code = grants.issue_code(asked, asked.scopes, found.session, request_id=row.id if row is not None else "")
     if not found.relation.has_signed_in:
         record("app.signed_in", found.session.user_id, client=asked.client.id, app=asked.client.name)
-    return leave(response_url(asked.redirect_uri, asked.state, code=code), after_form=row is not None)
+    return redirect_to_app(response_url(asked.redirect_uri, asked.state, code=code), after_form=row is not None)
 
 
 def _show(step: Step, asked: Authorization, row: AuthorizationRequest, found: Situation | None) -> Response:

@@ -24,7 +24,7 @@ from app.sessions.store import current_session, is_signed_out_already, revoke_cu
 from app.users import identities_of
 from app.web.client import is_click, present_client
 from app.web.commit import view_commit
-from app.web.external_redirect import leave
+from app.web.external_redirect import redirect_to_app
 from app.web.headers import clear_site
 from app.web.redirects import with_query
 from app.web.respond import respond, wants_json
@@ -80,7 +80,7 @@ def confirm_logout() -> Response:
     if wants_json():
         return clear_site(respond(without_csrf=True, redirect_to=asked.url or None))
     if asked.url:
-        return clear_site(leave(asked.url))
+        return clear_site(redirect_to_app(asked.url))
     named = {"client_id": asked.client.id} if asked.client is not None else {}
     return clear_site(redirect(with_query(HERE, **named), 303))  # type: ignore[arg-type]
 
@@ -106,7 +106,7 @@ def _sign_out(asked: LogoutRequest) -> None:
 def _back(asked: LogoutRequest) -> Response:
     """Return to the app, or show that no one is signed in."""
     if asked.url:
-        return leave(asked.url)
+        return redirect_to_app(asked.url)
     return respond("oidc/signed_out.html", context=_shown(asked), state="signed_out", app=_name(asked))
 
 

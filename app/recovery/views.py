@@ -44,7 +44,7 @@ def recover_page() -> Response:
         return respond(recovery=open_recovery())
     browser_secret()
     if not wants_json() and "new" in request.args:
-        return open_request.forget(respond(PAGE, IdentityForm(), context={"state": "who"}))
+        return open_request.clear(respond(PAGE, IdentityForm(), context={"state": "who"}))
     return respond(PAGE, IdentityForm(), context=None if wants_json() else _under_way() or {"state": "who"})
 
 
@@ -62,7 +62,7 @@ def recover() -> Response:
             answer = respond(PAGE, form, see_other=HOME, state="code", **facts)
             waiting = OpenRequest(recovery_service.PURPOSE, challenge.id, form.identity.data, support_id=support_id())
             lasts = challenge.passcode_expires_at - challenge.created_at
-            return answer if wants_json() else open_request.keep(answer, waiting, lasts)
+            return answer if wants_json() else open_request.save(answer, waiting, lasts)
     return respond(PAGE, form, context={"state": "who"})
 
 
@@ -112,7 +112,7 @@ def recover_complete() -> Response:
             if isinstance(result, PendingState):
                 return respond(**second_step(result))
             flash_message("recovery_done")
-            return open_request.forget(respond(go=SET_UP, user=user_facts(current_user, result), tf_required=False))
+            return open_request.clear(respond(go=SET_UP, user=user_facts(current_user, result), tf_required=False))
     return respond(PAGE, form, context={"state": "refused"})
 
 
@@ -161,12 +161,12 @@ def _see(form: MailboxForm | ProofForm, status: recovery_service.RecoveryStatus)
     facts = status_facts(status)
     answer = respond(PAGE, form, see_other=HOME, **facts)
     waiting = OpenRequest(recovery_service.PURPOSE, "", "", proof=status.proof)
-    return answer if wants_json() else open_request.keep(answer, waiting, requests.PROOF_LIFETIME)
+    return answer if wants_json() else open_request.save(answer, waiting, requests.PROOF_LIFETIME)
 
 
 def _under_way() -> dict[str, Any] | None:
     """Return the page's context for this browser's open request: the code's recipient, or the recovery status."""
-    waiting = open_request.kept(recovery_service.PURPOSE)
+    waiting = open_request.load(recovery_service.PURPOSE)
     if waiting is None:
         return None
     if waiting.proof:
@@ -181,7 +181,7 @@ def _under_way() -> dict[str, Any] | None:
 
 def _sent_here() -> dict[str, Any] | None:
     """Return the context for the last code requested here; None without one. One statement."""
-    waiting = open_request.kept(recovery_service.PURPOSE)
+    waiting = open_request.load(recovery_service.PURPOSE)
     found = latest_in_browser(present_client(), recovery_service.PURPOSE) if waiting else None
     if waiting is None or found is None or found.id != waiting.challenge_id:
         return None

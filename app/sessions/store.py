@@ -24,7 +24,7 @@ from app.sessions import api_tokens, assurance
 from app.sessions.end_hooks import EndedSessions, sessions_ended
 from app.sessions.models import ApiToken, AuthSession, PendingSignIn, RefreshToken
 from app.users import User
-from app.web.cookies import KNOWN, PENDING, renew_browser_secret, sent_cookie, sent_program_token, set_cookie
+from app.web.cookies import KNOWN, PENDING, rotate_browser_secret, sent_cookie, sent_program_token, set_cookie
 from app.web.csrf import SESSION_COOKIE
 
 SEEN_EVERY = timedelta(minutes=1)
@@ -101,7 +101,7 @@ def create_session(
     }  # fmt: skip
     if previous := current_session():
         revoke_session(previous.session_id)
-    renew_browser_secret(forget=False)
+    rotate_browser_secret(drop_challenges=False)
     _INSERT.run(**row)
     metrics.SESSIONS_OPENED.count_when_kept()
     session = detached_from(AuthSession, row)
@@ -152,7 +152,7 @@ def revoke_current_session() -> AuthSession | None:
     session = current_session()
     if session is not None:
         revoke_session(session.session_id)
-        renew_browser_secret(forget=True)
+        rotate_browser_secret(drop_challenges=True)
     g.session_cookie = ("", 0)
     g.auth_session, g._login_user = None, login_manager.anonymous_user()
     return session
@@ -291,7 +291,7 @@ def load_user(request: Request) -> User | None:
 
 def set_binding_cookie(secret: str) -> None:
     """Add the secret of a new challenge to the browser's cookie."""
-    g.given_secret = secret
+    g.challenge_secret = secret
 
 
 def set_pending_cookie(token: str, life: timedelta) -> None:

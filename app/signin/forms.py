@@ -48,7 +48,7 @@ def _a_code_method(form: BaseForm, field: Any) -> None:
 class SignInForm(BaseForm):
     """An identity and a passcode. Clients with email and password fields may use those names."""
 
-    other_names = {"email": "identity", "username": "identity", "password": "passcode"}
+    aliases = {"email": "identity", "username": "identity", "password": "passcode"}
 
     identity = TextField(N_("Email, phone or username"), [_required_when_explicit])
     passcode = PasscodeField(N_("Code"))
@@ -62,7 +62,7 @@ class SignInForm(BaseForm):
 class LoginForm(SignInForm):
     """The sign-in form at ``/login``, which reports errors under the field names ``email`` and ``password``."""
 
-    speaks_other_names = True
+    report_by_alias = True
 
     identity = TextField(N_("Email, phone or username"), [_Provided("email_not_provided")])
     passcode = PasscodeField(N_("Code"), [_Provided("password_not_provided")])
@@ -87,7 +87,7 @@ class EnterForm(SendCodeForm):
     A form has one button for that key, its first. Beside a folded field for a password, that one can mean either.
     """
 
-    other_names = {ENTER: "chosen_method"}
+    aliases = {ENTER: "chosen_method"}
 
 
 def enter_asks_for_code() -> bool:
@@ -98,7 +98,7 @@ def enter_asks_for_code() -> bool:
 class VerifyForm(BaseForm):
     """A passcode to reauthenticate. Clients of ``/verify`` call it a password."""
 
-    other_names = {"password": "passcode"}
+    aliases = {"password": "passcode"}
 
     passcode = PasscodeField(N_("Code"), [Required()])
     next = TextField(validators=[SafeNext()])

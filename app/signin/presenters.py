@@ -97,7 +97,7 @@ def page_again(form: SignInForm | SendCodeForm | ContinueForm) -> dict[str, Any]
         return {}
     first_step = page("identity", main_method=_method_of(form))
     if isinstance(form, SendCodeForm):
-        pending_sign_in = open_request.kept(PURPOSE)
+        pending_sign_in = open_request.load(PURPOSE)
         if pending_sign_in is None or pending_sign_in.identity != form.identity.data:
             return first_step
     elif isinstance(form, SignInForm) and not form.chosen_method.data and typed_methods():
@@ -120,7 +120,7 @@ def keep_open(answer: Response, form: SendCodeForm, challenge: Challenge) -> Res
     typed = form.identity.data or ""
     goal, remember = safe_next(form.next.data) or "", bool(form.remember.data)
     pending_sign_in = OpenRequest(PURPOSE, challenge.id, typed, goal, remember, support_id())
-    return open_request.keep(answer, pending_sign_in, challenge.passcode_expires_at - challenge.created_at)
+    return open_request.save(answer, pending_sign_in, challenge.passcode_expires_at - challenge.created_at)
 
 
 def page_of_open(form: SignInForm) -> dict[str, Any] | None:
@@ -128,7 +128,7 @@ def page_of_open(form: SignInForm) -> dict[str, Any] | None:
 
     One statement, if the browser's cookie says that it requested a code.
     """
-    pending_sign_in = open_request.kept(PURPOSE)
+    pending_sign_in = open_request.load(PURPOSE)
     asked = approvals.last_open(present_client(), PURPOSE) if pending_sign_in else None
     if pending_sign_in is None or asked is None or asked.challenge.id != pending_sign_in.challenge_id:
         return None
@@ -163,10 +163,10 @@ def welcome(arrived: AuthSession | PendingState, go: str, **facts: Any) -> Respo
     :param facts: further fields for an API client that is signed in
     """
     if isinstance(arrived, PendingState):
-        return open_request.forget(respond(**second_step(arrived)))
+        return open_request.clear(respond(**second_step(arrived)))
     user = user_facts(current_user, arrived, with_token=wants_token())
     answer = respond(go=go, user=user, tf_required=False, **facts)
-    return open_request.forget(note_method(answer, arrived))
+    return open_request.clear(note_method(answer, arrived))
 
 
 def note_method(answer: Response, session: AuthSession) -> Response:

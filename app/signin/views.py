@@ -73,7 +73,7 @@ def us_signin_page() -> Response:
     if wants_json():
         return respond(PAGE, form, **methods_offered())
     if "new" in request.args:
-        return open_request.forget(respond(PAGE, form, context=page("identity"), **methods_offered()))
+        return open_request.clear(respond(PAGE, form, context=page("identity"), **methods_offered()))
     if (method := request.args.get("use", "")) in typed_methods():
         return respond(PAGE, form, context=page_of_typed(method, form), **methods_offered())
     return respond(PAGE, form, context=page_of_open(form) or page("identity"), **methods_offered())

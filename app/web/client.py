@@ -16,7 +16,7 @@ from app.web.cookies import (
     browser_secret,
     known_browser_secret,
     sent_browser_secret,
-    sent_given_secrets,
+    sent_challenge_secrets,
     sent_known_secrets,
     sent_pending_secret,
 )
@@ -72,7 +72,7 @@ def _client(binding: str, challenge: str | None) -> ClientContext:
     return ClientContext(
         binding, g.get("client_address", ""), agent, challenge or "", known,
         keeps_cookies=sent_browser_secret() != "", pending_secret=secrets.digest(pending) if pending else "",
-        given_secrets=tuple(map(secrets.digest, sent_given_secrets())) if binding else (),
+        challenge_secrets=tuple(map(secrets.digest, sent_challenge_secrets())) if binding else (),
     )  # fmt: skip
 
 

@@ -60,18 +60,18 @@ def sent_browser_secret() -> str:
     return _sent(NAME).partition(".")[0]
 
 
-def sent_given_secrets() -> list[str]:
+def sent_challenge_secrets() -> list[str]:
     """Return the per-challenge secrets sent in the browser cookie, newest first."""
     return _sent(NAME).split(".")[1:]
 
 
-def renew_browser_secret(*, forget: bool) -> None:
+def rotate_browser_secret(*, drop_challenges: bool) -> None:
     """Replace the browser's long-lived secret. A client that sent no browser cookie gets none.
 
-    :param forget: also drop the per-challenge secrets, so that codes requested here no longer work here
+    :param drop_challenges: also drop the per-challenge secrets, so that codes requested here no longer work here
     """
     if sent_browser_secret():
-        g.new_browser_secret, g.forgets_given = secrets.token(), forget
+        g.new_browser_secret, g.drop_challenge_secrets = secrets.token(), drop_challenges
 
 
 def sent_known_secrets() -> list[str]:
@@ -110,10 +110,10 @@ def sent_cookie(name: str) -> str:
 
 def set_browser_cookie(response: Response) -> Response:
     """Set the browser cookie if this request created a secret (an ``after_request`` function)."""
-    lasting, given = g.get("new_browser_secret"), g.get("given_secret")
+    lasting, given = g.get("new_browser_secret"), g.get("challenge_secret")
     if (lasting or given) and response.status_code < 500 and not g.get("commit_failed"):
-        kept = [] if g.get("forgets_given") else sent_given_secrets()
-        newest_first = [given, *(each for each in kept if each != given)] if given else kept
+        earlier = [] if g.get("drop_challenge_secrets") else sent_challenge_secrets()
+        newest_first = [given, *(each for each in earlier if each != given)] if given else earlier
         set_cookie(response, NAME, ".".join([lasting or sent_browser_secret(), *newest_first[:MAX_BINDINGS]]))
     return response
 

@@ -82,18 +82,18 @@ class LauncherEntry:
     logo: str = ""
 
 
-List = Callable[[Collection[str]], list[LauncherEntry]]
+LauncherProvider = Callable[[Collection[str]], list[LauncherEntry]]
 """Returns the apps that a member of these groups can open."""
 
 
-def register_launcher(app: Flask, entries: List) -> None:
+def register_launcher(app: Flask, entries: LauncherProvider) -> None:
     """Add entries to the apps page."""
     app.extensions.setdefault(_LAUNCHERS, []).append(entries)
 
 
 def registered_entries(groups: Collection[str]) -> list[LauncherEntry]:
     """Return the apps that all features list for a member of these groups."""
-    registered: list[List] = this_app().extensions.get(_LAUNCHERS, [])
+    registered: list[LauncherProvider] = this_app().extensions.get(_LAUNCHERS, [])
     return [entry for entries in registered for entry in entries(groups)]
 
 

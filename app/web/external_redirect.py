@@ -9,7 +9,7 @@ from flask import Response, current_app, redirect, request
 from app.web.pages import render_page
 
 
-def leave(url: str, *, after_form: bool = False) -> Response:
+def redirect_to_app(url: str, *, after_form: bool = False) -> Response:
     """Send the browser to ``url``. The caller must have checked that the client registered it.
 
     Chrome applies ``form-action``, which allows this site only, to redirects that follow a form submission and blocks

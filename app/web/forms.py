@@ -152,12 +152,12 @@ class BaseForm(FlaskForm):  # type: ignore[misc]
 
         def wrap_formdata(self, form: Form, formdata: Any) -> Any:
             """Return the submitted fields of a form or JSON body; None for safe methods."""
-            return _renamed(submitted(), cast("BaseForm", form).renames())
+            return _resolved(submitted(), cast("BaseForm", form).used_aliases())
 
-    other_names: Mapping[str, str] = {}
+    aliases: Mapping[str, str] = {}
     """Aliases that clients may send, mapped to field names. If both are sent, the field name takes precedence."""
 
-    speaks_other_names = False
+    report_by_alias = False
     """Whether errors of a field that wasn't sent under either name are reported under its alias."""
 
     refusal_status = 400
@@ -187,22 +187,22 @@ class BaseForm(FlaskForm):  # type: ignore[misc]
         A field is reported under the name that the client sent. If the client used any alias, fields it didn't send are
         reported under their aliases, too.
         """
-        said = {own: other for other, own in self.renames().items()}
-        for other, own in self.other_names.items() if said or self.speaks_other_names else ():
-            if own not in (submitted() or ()):
-                said.setdefault(own, other)
-        found = [(said.get(name, name), text) for name, field in self._fields.items() for text in field.errors]
+        alias_of = {name: alias for alias, name in self.used_aliases().items()}
+        for alias, name in self.aliases.items() if alias_of or self.report_by_alias else ():
+            if name not in (submitted() or ()):
+                alias_of.setdefault(name, alias)
+        found = [(alias_of.get(name, name), text) for name, field in self._fields.items() for text in field.errors]
         return found + [("", text) for text in self.form_errors]
 
-    def renames(self) -> dict[str, str]:
+    def used_aliases(self) -> dict[str, str]:
         """Return the aliases used in this request, mapped to field names."""
-        given = submitted() if self.other_names else None
+        given = submitted() if self.aliases else None
         if not given:
             return {}
         used: dict[str, str] = {}
-        for other, own in self.other_names.items():
-            if other in given and own not in given and own not in used.values():
-                used[other] = own
+        for alias, name in self.aliases.items():
+            if alias in given and name not in given and name not in used.values():
+                used[alias] = name
         return used
 
 
@@ -210,13 +210,13 @@ class ButtonForm(BaseForm):
     """A form with just a button."""
 
 
-def _renamed(given: MultiDict[str, Any] | None, names: Mapping[str, str]) -> MultiDict[str, Any] | None:
+def _resolved(given: MultiDict[str, Any] | None, aliases: Mapping[str, str]) -> MultiDict[str, Any] | None:
     """Return ``given`` with aliases replaced by field names."""
-    if given is None or not names:
+    if given is None or not aliases:
         return given
     changed: MultiDict[str, Any] = MultiDict(given)
-    for other, own in names.items():
-        changed.setlist(own, changed.poplist(other))
+    for alias, name in aliases.items():
+        changed.setlist(name, changed.poplist(alias))
     return changed
 
 

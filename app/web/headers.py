@@ -39,7 +39,7 @@ LOOPBACK = frozenset(("127.0.0.1", "localhost", "[::1]"))
 
 _OTHER_HOSTS = "latchkey.other_hosts"
 
-MACHINES_ASK = frozenset(("/healthz", "/readyz"))
+HEALTH_CHECK_PATHS = frozenset(("/healthz", "/readyz"))
 """Paths that load balancers request by IP address. Their responses are of no use to anyone who forges the Host."""
 
 
@@ -116,7 +116,7 @@ def refuse_foreign_host() -> Response | None:
     """
     _refuse_unreadable(request.query_string)
     host = request.environ.get("HTTP_HOST", "").lower()
-    if host in _names(settings.origin, tuple(settings.allowed_hosts)) or request.path in MACHINES_ASK:
+    if host in _names(settings.origin, tuple(settings.allowed_hosts)) or request.path in HEALTH_CHECK_PATHS:
         return None
     if _is_answered(request.path, host):
         return None

@@ -33,7 +33,7 @@ KEY_HOLDS = timedelta(hours=24)
 NONCE_HOLDS = timedelta(seconds=30)
 """A form submitted again within this time is a double click; later it is a request for another email."""
 
-_NOT_ASKED_FOR = frozenset((FIELD, NONCE, "passcode"))
+_NOT_COMPARED = frozenset((FIELD, NONCE, "passcode"))
 
 
 def idempotency_key() -> IdempotencyKey | None:
@@ -45,16 +45,16 @@ def idempotency_key() -> IdempotencyKey | None:
     """
     key = request.headers.get(HEADER)
     if key is not None:
-        shortest = MIN_LENGTH if _brought() else MIN_LENGTH_ALONE
+        shortest = MIN_LENGTH if _sent_credential() else MIN_LENGTH_ALONE
         if not shortest <= len(key) <= MAX_LENGTH or not key.isprintable():
             raise Rejected("idempotency_key_invalid", shortest=shortest, longest=MAX_LENGTH)
-        return IdempotencyKey(_mac("key", _who(), request.path, key), _body(), KEY_HOLDS)
+        return IdempotencyKey(_mac("key", _client_key(), request.path, key), _body_digest(), KEY_HOLDS)
     fields = submitted()
     nonce = fields.get(NONCE) if fields else None
     if not isinstance(nonce, str) or not 16 <= len(nonce) <= MAX_LENGTH:
         return None
-    body = _body()
-    return IdempotencyKey(_mac("nonce", _who(), request.path, nonce, body), body, NONCE_HOLDS)
+    body = _body_digest()
+    return IdempotencyKey(_mac("nonce", _client_key(), request.path, nonce, body), body, NONCE_HOLDS)
 
 
 def idempotency_field() -> Markup:
@@ -62,20 +62,20 @@ def idempotency_field() -> Markup:
     return Markup('<input type="hidden" name="{}" value="{}">').format(NONCE, secrets.token())
 
 
-def _who() -> str:
+def _client_key() -> str:
     """Return the client's token, session or browser secret; without any, its IP address."""
-    return _brought() or str(g.get("client_address", ""))
+    return _sent_credential() or str(g.get("client_address", ""))
 
 
-def _brought() -> str:
+def _sent_credential() -> str:
     session = request.cookies.get(settings.cookie_prefix + SESSION_COOKIE, "")
     return str(g.get("program_token", "")) or session or sent_browser_secret()
 
 
-def _body() -> str:
+def _body_digest() -> str:
     fields = submitted()
     lists = fields.lists() if fields else ()
-    asked = sorted((name, [str(value) for value in values]) for name, values in lists if name not in _NOT_ASKED_FOR)
+    asked = sorted((name, [str(value) for value in values]) for name, values in lists if name not in _NOT_COMPARED)
     return _mac("body", repr(asked))
 
 

@@ -41,16 +41,16 @@ class OpenRequest:
     proof: str = ""
 
 
-def keep(response: Response, request: OpenRequest, lasts: timedelta) -> Response:
+def save(response: Response, request: OpenRequest, lasts: timedelta) -> Response:
     """Store ``request`` in a cookie for as long as its code is valid."""
-    value = _sealed(request)
+    value = _encrypted(request)
     if len(value) > MAX_LENGTH:
-        value = _sealed(OpenRequest(**asdict(request) | {"next": ""}))
+        value = _encrypted(OpenRequest(**asdict(request) | {"next": ""}))
     set_cookie(response, NAME, value, int(lasts.total_seconds()))
     return response
 
 
-def kept(purpose: str) -> OpenRequest | None:
+def load(purpose: str) -> OpenRequest | None:
     """Return this browser's pending request for ``purpose``, or None. No SQL statement."""
     sealed = sent_cookie(settings.cookie_prefix + NAME)
     if not sealed:
@@ -62,12 +62,12 @@ def kept(purpose: str) -> OpenRequest | None:
     return found if found.purpose == purpose else None
 
 
-def forget(response: Response) -> Response:
+def clear(response: Response) -> Response:
     """Delete the cookie, if the browser sent one."""
     if sent_cookie(settings.cookie_prefix + NAME):
         set_cookie(response, NAME, "", 0)
     return response
 
 
-def _sealed(request: OpenRequest) -> str:
+def _encrypted(request: OpenRequest) -> str:
     return keyring.seal(orjson.dumps(asdict(request)), NAME)

@@ -8,7 +8,7 @@ from html import unescape
 import pytest
 
 from app.oidc.clients import Client
-from app.web.external_redirect import leave
+from app.web.external_redirect import redirect_to_app
 
 URL = "https://wiki.example.com/callback?code=a%2Fb&state=x%22%3E|{}\"'<script>&iss=http%3A%2F%2Flocalhost"
 OWN_SCHEME = "com.example.app:/callback?code=abc&state=1"
@@ -23,7 +23,7 @@ def left(app):
     def leave_from(url=URL, *, method="POST", dest="document"):
         headers = {"Sec-Fetch-Dest": dest} if dest else {}
         with app.test_request_context("/oauth/authorize", method=method, headers=headers):
-            return app.process_response(leave(url))
+            return app.process_response(redirect_to_app(url))
 
     return leave_from
 
