@@ -28,23 +28,23 @@ from app.webhooks.models import WebhookDelivery
 RESTORED = "restored from a backup"
 
 
-def settle(connection: sa.Connection, now: datetime, *, keep_sessions: bool) -> dict[str, int]:
+def invalidate_open_rows(connection: sa.Connection, now: datetime, *, keep_sessions: bool) -> dict[str, int]:
     """Invalidate open rows in a restored database; return counts by kind.
 
     :param keep_sessions: keep sessions, everything that depends on them, and invitations as they were in the backup
     """
-    forget_processes(connection)
+    delete_process_records(connection)
     done = {"messages": _stop_messages(connection, Message) + _stop_messages(connection, WebhookDelivery)}
-    _end_what_is_under_way(connection, now)
-    done["recoveries"] = _change(connection, Recovery, ("cancelled_at", "done_at"), cancelled_at=now)
-    done["deletions"] = _put_off_deletions(connection, now + settings.delete_wait)
+    _end_pending_requests(connection, now)
+    done["recoveries"] = _close_open(connection, Recovery, ("cancelled_at", "done_at"), cancelled_at=now)
+    done["deletions"] = _postpone_deletions(connection, now + settings.delete_wait)
     if not keep_sessions:
-        done["invitations"] = _change(connection, Invitation, ("revoked_at",), revoked_at=now)
+        done["invitations"] = _close_open(connection, Invitation, ("revoked_at",), revoked_at=now)
         done["sessions"] = _end_sessions(connection, now)
     return done
 
 
-def forget_processes(connection: sa.Connection) -> None:
+def delete_process_records(connection: sa.Connection) -> None:
     """Delete what our processes recorded about themselves. The new database will be used by other processes."""
     for model in (KeyAnnouncement, Lease, ProviderHealth):
         connection.execute(sa.delete(model))
@@ -57,18 +57,18 @@ def _stop_messages(connection: sa.Connection, model: Any) -> int:
     return connection.execute(waiting).rowcount
 
 
-def _end_what_is_under_way(connection: sa.Connection, now: datetime) -> None:
+def _end_pending_requests(connection: sa.Connection, now: datetime) -> None:
     """End codes, links and incomplete sign-ins, since any of them may have been used after the backup."""
-    _change(connection, Challenge, ("spent_at",), spent_at=now)
-    _change(connection, PendingSignIn, ("ended_at",), ended_at=now)
-    _change(connection, WebauthnChallenge, ("spent_at",), spent_at=now)
-    _change(connection, SentLink, ("used_at",), used_at=now)
-    _change(connection, Grant, ("code_used_at",), code_used_at=now)
+    _close_open(connection, Challenge, ("spent_at",), spent_at=now)
+    _close_open(connection, PendingSignIn, ("ended_at",), ended_at=now)
+    _close_open(connection, WebauthnChallenge, ("spent_at",), spent_at=now)
+    _close_open(connection, SentLink, ("used_at",), used_at=now)
+    _close_open(connection, Grant, ("code_used_at",), code_used_at=now)
     for model in (EntryTicket, DeviceRequest, AdminLink, AdminVisit):
         connection.execute(sa.delete(model))
 
 
-def _put_off_deletions(connection: sa.Connection, until: datetime) -> int:
+def _postpone_deletions(connection: sa.Connection, until: datetime) -> int:
     """Postpone deletions to ``until``, as owners may have kept their accounts since. The link to do so stays valid."""
     early = (Deletion.pseudonym.is_(None), Deletion.due_at < until)
     return connection.execute(sa.update(Deletion).where(*early).values(due_at=until)).rowcount
@@ -76,9 +76,9 @@ def _put_off_deletions(connection: sa.Connection, until: datetime) -> int:
 
 def _end_sessions(connection: sa.Connection, now: datetime) -> int:
     """End sessions of people, API clients and apps, and revoke API tokens and trust in devices."""
-    ended = _change(connection, AuthSession, ("revoked_at",), revoked_at=now, expires_at=now, untold=False)
-    _change(connection, ApiToken, ("revoked_at",), revoked_at=now)
-    _change(connection, Grant, ("revoked_at",), revoked_at=now, ended_at=now)
+    ended = _close_open(connection, AuthSession, ("revoked_at",), revoked_at=now, expires_at=now, untold=False)
+    _close_open(connection, ApiToken, ("revoked_at",), revoked_at=now)
+    _close_open(connection, Grant, ("revoked_at",), revoked_at=now, ended_at=now)
     for model in (RefreshToken, AccessToken, AppSession):
         connection.execute(sa.delete(model))
     trusted = sa.update(KnownDevice.__table__).where(KnownDevice.trusted_until.is_not(None))
@@ -86,7 +86,7 @@ def _end_sessions(connection: sa.Connection, now: datetime) -> int:
     return ended
 
 
-def _change(connection: sa.Connection, model: Any, open_: tuple[str, ...], **values: Any) -> int:
+def _close_open(connection: sa.Connection, model: Any, open_: tuple[str, ...], **values: Any) -> int:
     """Update the rows of ``model`` in which all columns of ``open_`` are NULL; return how many."""
     table = model.__table__
     is_open = [getattr(model, name).is_(None) for name in open_]

@@ -20,7 +20,7 @@ from alembic import command
 
 from app.backup import tables
 from app.backup.databases import Database, Postgresql, Sqlite
-from app.backup.faults import BackupError, said_plainly
+from app.backup.faults import BackupError, readable_errors
 from app.backup.tables import Table
 from app.command_language import gettext
 from app.db import migrations, read_only
@@ -36,7 +36,7 @@ NOTHING_CHANGED = "Nothing was changed"
 LOCK = 0x1A7C5
 """PostgreSQL advisory lock that allows only one restore at a time."""
 
-LOCK_WITHIN = "20s"
+LOCK_TIMEOUT = "20s"
 """How long to wait for locks on the live tables when the build is ready to replace them."""
 
 
@@ -108,15 +108,17 @@ class Build(ABC):
                         f"differ. {NOTHING_CHANGED}."
                     )
 
-    def count_on(self, sequences: dict[str, int]) -> None:
+    def advance_sequences(self, sequences: dict[str, int]) -> None:
         """Continue autoincrement columns after the last number that was assigned, by ``table.column``."""
         with self.database.engine.connect() as connection:
             for table in tables.found_tables(connection):
                 if table.numbered:
-                    self.database.count_on(connection, table, sequences.get(f"{table.name}.{table.numbered}", 0))
+                    self.database.advance_sequence(
+                        connection, table, sequences.get(f"{table.name}.{table.numbered}", 0)
+                    )
 
     @abstractmethod
-    def take_place(self) -> None:
+    def replace_target(self) -> None:
         """Atomically replace the target with this database."""
 
 
@@ -126,7 +128,7 @@ class SqliteBuild(Build):
     def __init__(self, target: Sqlite, path: Path) -> None:
         self.target, self.database = target, Sqlite(path)
 
-    def take_place(self) -> None:
+    def replace_target(self) -> None:
         path = self.target.path  # type: ignore[attr-defined]
         existed = path.exists()
         source, goal = sqlite3.connect(self.database.path), sqlite3.connect(path, timeout=30)  # type: ignore[attr-defined]
@@ -155,13 +157,13 @@ class PostgresqlBuild(Build):
     def __init__(self, target: Postgresql) -> None:
         self.target, self.database = target, Postgresql(target.url, self.SCHEMA)
 
-    def take_place(self) -> None:
+    def replace_target(self) -> None:
         assert isinstance(self.target, Postgresql)
         goal = self.target.schema
         ours = [*db.metadata.tables, "alembic_version", read_only.TABLE]
         with self.target.engine.connect() as connection:
             connection.exec_driver_sql("BEGIN")
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_WITHIN}'")
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
             connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             for name in ours:
                 connection.exec_driver_sql(f'DROP TABLE IF EXISTS "{goal}"."{name}" CASCADE')
@@ -185,7 +187,7 @@ def build_for(target: Database) -> Iterator[Build]:
     """
     if isinstance(target, Sqlite):
         path = target.path.with_name(f".{target.path.name}.{secrets.token_hex(4)}.new")
-        with said_plainly(target.path.parent, NOTHING_CHANGED):
+        with readable_errors(target.path.parent, NOTHING_CHANGED):
             try:
                 target.path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch(mode=0o600)
@@ -195,7 +197,7 @@ def build_for(target: Database) -> Iterator[Build]:
                     each.unlink(missing_ok=True)
         return
     assert isinstance(target, Postgresql)
-    with said_plainly("the database", NOTHING_CHANGED), _alone(target):
+    with readable_errors("the database", NOTHING_CHANGED), _exclusive(target):
         try:
             yield PostgresqlBuild(target)
         finally:
@@ -204,7 +206,7 @@ def build_for(target: Database) -> Iterator[Build]:
 
 
 @contextmanager
-def _alone(target: Postgresql) -> Iterator[None]:
+def _exclusive(target: Postgresql) -> Iterator[None]:
     """Create the build schema, and prevent other restores while the block runs."""
     with target.engine.connect() as connection:
         if not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({LOCK})").scalar_one():

@@ -60,7 +60,7 @@ class Database(ABC):
         """Return the last number assigned to the autoincrement column of ``table``, 0 for none."""
 
     @abstractmethod
-    def count_on(self, connection: sa.Connection, table: Table, last: int) -> None:
+    def advance_sequence(self, connection: sa.Connection, table: Table, last: int) -> None:
         """Continue numbering after ``last`` and after every number in the table."""
 
     @abstractmethod
@@ -117,7 +117,7 @@ class Sqlite(Database):
         found = connection.exec_driver_sql("SELECT seq FROM sqlite_sequence WHERE name = ?", (table.name,)).scalar()
         return int(found or 0)
 
-    def count_on(self, connection: sa.Connection, table: Table, last: int) -> None:
+    def advance_sequence(self, connection: sa.Connection, table: Table, last: int) -> None:
         last = max(last, self.last_number(connection, table))
         connection.exec_driver_sql("DELETE FROM sqlite_sequence WHERE name = ?", (table.name,))
         connection.exec_driver_sql("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table.name, last))
@@ -206,7 +206,7 @@ class Postgresql(Database):
         last = connection.exec_driver_sql(f"SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {found}")  # noqa: S608
         return int(last.scalar_one())
 
-    def count_on(self, connection: sa.Connection, table: Table, last: int) -> None:
+    def advance_sequence(self, connection: sa.Connection, table: Table, last: int) -> None:
         found = self._sequence(connection, table)
         highest = connection.exec_driver_sql(f'SELECT max("{table.numbered}") FROM "{table.name}"').scalar() or 0  # noqa: S608
         if found is not None and (last := max(last, highest)):

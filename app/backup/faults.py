@@ -23,27 +23,27 @@ class BackupError(Exception):
 
 
 @contextmanager
-def said_plainly(place: Path | str, doing: str) -> Iterator[None]:
+def readable_errors(place: Path | str, outcome: str) -> Iterator[None]:
     """Turn disk and database errors at ``place`` into a readable sentence.
 
-    :param doing: what didn't happen, as in "Nothing was written"
+    :param outcome: what didn't happen, as in "Nothing was written"
     :raises BackupError: in place of the original error
     """
     try:
         yield
     except (OSError, sqlite3.Error, psycopg.Error, DBAPIError, DatabaseUnavailable) as error:
-        raise BackupError(_sentence(error, place, doing)) from error
+        raise BackupError(_sentence(error, place, outcome)) from error
 
 
-def _sentence(error: BaseException, place: Path | str, doing: str) -> str:
+def _sentence(error: BaseException, place: Path | str, outcome: str) -> str:
     reason = getattr(error, "orig", None) or error
     if _is_full(reason):
-        return f"No room is left at {place}. {doing}. Free space there, or use another disk."
+        return f"No room is left at {place}. {outcome}. Free space there, or use another disk."
     if isinstance(reason, OSError):
-        return f"{place}: {reason.strerror or reason}. {doing}."
+        return f"{place}: {reason.strerror or reason}. {outcome}."
     if isinstance(reason, psycopg.OperationalError) and (known := why_unreached(error)):
-        return f"The database {known[0]}. {doing}. {known[1]}"
-    return f"{place}: {str(reason).splitlines()[0]}. {doing}."
+        return f"The database {known[0]}. {outcome}. {known[1]}"
+    return f"{place}: {str(reason).splitlines()[0]}. {outcome}."
 
 
 def _is_full(reason: BaseException) -> bool:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from app.backup.faults import BackupError, said_plainly
+from app.backup.faults import BackupError, readable_errors
 from app.command_language import N_, gettext
 
 STANDARD = "-"
@@ -43,7 +43,7 @@ def new_file(name: str, *, force: bool) -> Iterator[IO[bytes]]:
         raise BackupError(gettext(EXISTS, path=path))
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with said_plainly(path.parent, NOTHING_WRITTEN):
+        with readable_errors(path.parent, NOTHING_WRITTEN):
             with os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as file:
                 yield file
                 file.flush()
@@ -78,7 +78,7 @@ def backup_file(name: str) -> Iterator[IO[bytes]]:
 
     :raises BackupError: when the file doesn't exist or can't be read
     """
-    with said_plainly(name, "Nothing was read"):
+    with readable_errors(name, "Nothing was read"):
         file = tempfile.TemporaryFile() if name == STANDARD else Path(name).open("rb")  # noqa: SIM115 - closed below
         with file:
             if name == STANDARD:

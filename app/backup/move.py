@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from app.backup import after_restore, builds, restore, service, tables
 from app.backup.builds import NOTHING_CHANGED, Progress
 from app.backup.databases import Database, Postgresql, Sqlite, database_at
-from app.backup.faults import BackupError, said_plainly
+from app.backup.faults import BackupError, readable_errors
 from app.backup.tables import Digest
 from app.command_language import N_, gettext
 from app.db import read_only
@@ -30,7 +30,7 @@ AFTER_MOVE = timedelta(seconds=30)
 """When clients should retry after the move, while servers are restarted."""
 
 
-class Pace:
+class ProgressEstimate:
     """Estimates how long the move will take from its progress so far."""
 
     def __init__(self, rows: int) -> None:
@@ -39,25 +39,25 @@ class Pace:
         self._began = time.monotonic()
         self._before: dict[str, int] = {}
 
-    def note(self, what: str, rows: int) -> None:
+    def update(self, what: str, rows: int) -> None:
         """Record progress."""
         self.done += rows - self._before.get(what, 0)
         self._before[what] = rows
 
-    def left(self) -> timedelta:
+    def remaining(self) -> timedelta:
         """Return the estimated time remaining."""
         took = time.monotonic() - self._began
         rate = self.done / took if self.done > EXPECTED_RATE and took > 1 else EXPECTED_RATE
         return MIN_ESTIMATE + timedelta(seconds=max(0, self.total - self.done) / rate)
 
 
-class Hold:
-    """Keeps the source read-only while held. ``keep`` makes that permanent."""
+class ReadOnlyLease:
+    """Keeps the source read-only by renewing its lease, until it is ended or made permanent."""
 
-    def __init__(self, source: Database, pace: Pace) -> None:
-        self.source, self.pace = source, pace
-        self.kept = False
-        self.broken = False
+    def __init__(self, source: Database, estimate: ProgressEstimate) -> None:
+        self.source, self.estimate = source, estimate
+        self.permanent = False
+        self.expired = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="read-only", daemon=True)
 
@@ -70,27 +70,27 @@ class Hold:
         self._stop.set()
         self._thread.join()
 
-    def require_unbroken(self) -> None:
+    def require_unexpired(self) -> None:
         """Check that the source can't have accepted any changes since the start.
 
         :raises BackupError: if it can have
         """
-        if self.broken:
+        if self.expired:
             raise BackupError(f"The source took changes meanwhile: this process was held up. {NOTHING_CHANGED}.")
 
-    def keep(self) -> None:
+    def make_permanent(self) -> None:
         """Leave the source read-only after the move."""
         self.end()
         with self.source.engine.connect() as connection:
-            self.broken = self.broken or not read_only.renew(connection, AFTER_MOVE, for_good=True)
-        self.require_unbroken()
-        self.kept = True
+            self.expired = self.expired or not read_only.renew(connection, AFTER_MOVE, for_good=True)
+        self.require_unexpired()
+        self.permanent = True
 
     def _renew(self) -> None:
         while not self._stop.wait(RENEW_EVERY):
             try:
                 with self.source.engine.connect() as connection:
-                    self.broken = self.broken or not read_only.renew(connection, self.pace.left())
+                    self.expired = self.expired or not read_only.renew(connection, self.estimate.remaining())
             except sa.exc.SQLAlchemyError:
                 continue  # retried before the lease expires; if it does expire, the next renewal detects it
 
@@ -103,44 +103,44 @@ def move(url: str, progress: Progress = service.no_progress) -> int:
     :raises BackupError: with the reason, when nothing was moved
     """
     source, target = database_at(settings.database_url), database_at(url)
-    with said_plainly("the database to move to", NOTHING_CHANGED):
-        _refuse(source, target)
-    with said_plainly(service.database_name(source), NOTHING_CHANGED):
+    with readable_errors("the database to move to", NOTHING_CHANGED):
+        _reject_target(source, target)
+    with readable_errors(service.database_name(source), NOTHING_CHANGED):
         with source.engine.connect() as connection:
             revision = tables.require_this_release(connection)
             names = [table.name for table in tables.found_tables(connection)]
-            pace = Pace(sum(restore.count(connection, name) for name in names))
-        with _read_only(source, names, pace) as hold:
+            estimate = ProgressEstimate(sum(restore.count(connection, name) for name in names))
+        with _read_only(source, names, estimate) as lease:
 
-            def note(what: str, rows: int) -> None:
-                hold.require_unbroken()
-                pace.note(what, rows)
+            def report(what: str, rows: int) -> None:
+                lease.require_unexpired()
+                estimate.update(what, rows)
                 progress(what, rows)
 
-            return _copy(source, target, revision, hold, note)
+            return _copy(source, target, revision, lease, report)
 
 
 SAME = N_("That is the database that the service uses. Name the one to move to.")
 
 
-def _refuse(source: Database, target: Database) -> None:
+def _reject_target(source: Database, target: Database) -> None:
     if isinstance(source, Sqlite) and isinstance(target, Sqlite) and source.path.resolve() == target.path.resolve():
         raise BackupError(gettext(SAME))
-    if isinstance(source, Postgresql) and isinstance(target, Postgresql) and _place(source) == _place(target):
+    if isinstance(source, Postgresql) and isinstance(target, Postgresql) and _location(source) == _location(target):
         raise BackupError(gettext(SAME))
-    restore.refuse_newer_tables(target)
-    if what := restore.living(target).what:
+    restore.reject_newer_tables(target)
+    if what := restore.database_usage(target).description:
         said = gettext("The database to move to isn't empty: it has {what}. Name an empty one (createdb).", what=what)
         raise BackupError(said)
 
 
-def _place(database: Postgresql) -> tuple[object, ...]:
+def _location(database: Postgresql) -> tuple[object, ...]:
     with database.engine.connect() as connection:
         where = "SELECT system_identifier::text, current_database(), current_schema() FROM pg_control_system()"
         return tuple(connection.exec_driver_sql(where).one())
 
 
-def _copy(source: Database, target: Database, revision: str, hold: Hold, progress: Progress) -> int:
+def _copy(source: Database, target: Database, revision: str, lease: ReadOnlyLease, progress: Progress) -> int:
     digests: dict[str, Digest] = {}
     with builds.build_for(target) as build:
         build.migrate(revision)
@@ -151,37 +151,37 @@ def _copy(source: Database, target: Database, revision: str, hold: Hold, progres
             last = {f"{table.name}.{table.numbered}": source.last_number(connection, table) for table in numbered}
         wanted = {name: digest.value for name, digest in digests.items()}
         build.verify({table.name: table for table in here}, wanted, progress)
-        build.count_on(last)
+        build.advance_sequences(last)
         with build.database.engine.connect() as connection:
-            after_restore.forget_processes(connection)
-        hold.keep()
+            after_restore.delete_process_records(connection)
+        lease.make_permanent()
         try:
-            build.take_place()
+            build.replace_target()
         except BaseException:
-            hold.kept = False
+            lease.permanent = False
             raise
     return sum(int(digest["rows"]) for digest in wanted.values())
 
 
 @contextmanager
-def _read_only(source: Database, names: list[str], pace: Pace) -> Iterator[Hold]:
+def _read_only(source: Database, names: list[str], estimate: ProgressEstimate) -> Iterator[ReadOnlyLease]:
     """Make the source read-only, and writable again if the block fails or is stopped."""
-    hold = Hold(source, pace)
+    lease = ReadOnlyLease(source, estimate)
     with source.engine.connect() as connection:
         found = read_only.state(connection)
         if found is not None and not found.for_good:
             raise BackupError(gettext("Another move is under way, or was killed a moment ago. Try again in a minute."))
-        read_only.begin(connection, names, pace.left())
-    hold.start()
+        read_only.begin(connection, names, estimate.remaining())
+    lease.start()
     try:
-        yield hold
+        yield lease
     finally:
-        hold.end()
-        if not hold.kept:
-            take_changes(source)
+        lease.end()
+        if not lease.permanent:
+            make_writable(source)
 
 
-def take_changes(source: Database | None = None) -> bool:
+def make_writable(source: Database | None = None) -> bool:
     """Make the service's database writable again; return whether it was read-only."""
     source = source or database_at(settings.database_url)
     db.session.remove()

@@ -123,7 +123,7 @@ def _running(
             faults.append(error)
             process.kill()
 
-    threads = [threading.Thread(target=feed), threading.Thread(target=lambda: said.append(_all(process.stderr)))]
+    threads = [threading.Thread(target=feed), threading.Thread(target=lambda: said.append(_read_all(process.stderr)))]
     for thread in threads:
         thread.start()
     try:
@@ -141,7 +141,7 @@ def _running(
         raise BackupError(f"{Path(words[0]).name} failed: {why[-1] if why else f'status {status}'}")
 
 
-def _all(stream: IO[bytes] | None) -> bytes:
+def _read_all(stream: IO[bytes] | None) -> bytes:
     return stream.read() if stream else b""
 
 
@@ -151,7 +151,7 @@ def copy_of(database: Sqlite) -> Iterator[Sqlite]:
 
     It is placed next to the original, and deleted when the block ends.
     """
-    with beside(database) as path:
+    with temporary_copy_path(database) as path:
         source, goal = sqlite3.connect(database.path, timeout=30), sqlite3.connect(path)
         try:
             goal.execute("PRAGMA synchronous=OFF")
@@ -164,7 +164,7 @@ def copy_of(database: Sqlite) -> Iterator[Sqlite]:
 
 
 @contextmanager
-def beside(database: Sqlite) -> Iterator[Path]:
+def temporary_copy_path(database: Sqlite) -> Iterator[Path]:
     """Provide the path of a new file next to a database, readable by its owner only and deleted when the block ends."""
     path = database.path.with_name(f".{database.path.name}.{secrets.token_hex(4)}.copy")
     try:

@@ -15,7 +15,7 @@ from app.backup import after_restore, builds, native, tables
 from app.backup.builds import Build, Progress
 from app.backup.databases import Database, Sqlite, database_at
 from app.backup.envelope import Manifest, Opener
-from app.backup.faults import BackupError, said_plainly
+from app.backup.faults import BackupError, readable_errors
 from app.backup.service import (
     PG_DUMP,
     SQLITE,
@@ -32,12 +32,12 @@ from app.command_language import gettext, ngettext, speaking
 from app.db.readiness import fit
 from app.extensions import db, settings
 
-NOT_LIVING = ("admin_link", "event", "key_holder", "lease", "oauth_file_client", "oauth_key", "oauth_naming")
+SELF_FILLED_TABLES = ("admin_link", "event", "key_holder", "lease", "oauth_file_client", "oauth_key", "oauth_naming")
 """Tables that even an unused service fills when it starts."""
 
 
 @dataclass(frozen=True, slots=True)
-class Living:
+class DatabaseUsage:
     """How a database is used.
 
     :ivar rows: whether it has any rows created by people or operators
@@ -49,7 +49,7 @@ class Living:
     processes: int = 0
 
     @property
-    def what(self) -> str:
+    def description(self) -> str:
         """Description for messages, "" when the database is unused."""
         found = [ngettext("{count} account", "{count} accounts", self.accounts)] if self.rows else []
         if self.processes:
@@ -61,20 +61,20 @@ class Living:
             return i18n.all_of(found) if found else ""
 
 
-def living(database: Database) -> Living:
+def database_usage(database: Database) -> DatabaseUsage:
     """Return how a database is used. A process no longer counts 25 s after it has ended.
 
     :raises BackupError: when the database can't be read
     """
     if isinstance(database, Sqlite) and not database.path.exists():
-        return Living()
-    with said_plainly(database_name(database), builds.NOTHING_CHANGED), database.engine.connect() as connection:
+        return DatabaseUsage()
+    with readable_errors(database_name(database), builds.NOTHING_CHANGED), database.engine.connect() as connection:
         here = set(sa.inspect(connection).get_table_names()) & set(db.metadata.tables)
         accounts = count(connection, "user") if "user" in here else 0
-        rows = any(count(connection, name, most=1) for name in here.difference(NOT_LIVING))
+        rows = any(count(connection, name, most=1) for name in here.difference(SELF_FILLED_TABLES))
         recent = KeyAnnouncement.seen_at >= clock.now() - DEAD_AFTER
         counting = sa.select(sa.func.count()).select_from(KeyAnnouncement).where(recent)
-        return Living(accounts, rows, int(connection.scalar(counting) or 0) if "key_holder" in here else 0)
+        return DatabaseUsage(accounts, rows, int(connection.scalar(counting) or 0) if "key_holder" in here else 0)
 
 
 def count(connection: sa.Connection, name: str, most: int | None = None) -> int:
@@ -94,11 +94,11 @@ class Restored:
 
 
 def restore(
-    name: str, *, keep_sessions: bool, agree: Callable[[Living], None], progress: Progress = no_progress
+    name: str, *, keep_sessions: bool, confirm: Callable[[DatabaseUsage], None], progress: Progress = no_progress
 ) -> Restored:
     """Replace the service's database with a backup, completely or not at all.
 
-    :param agree: receives the database's current use, and raises if the database must not be replaced
+    :param confirm: receives the database's current use, and raises if the database must not be replaced
     :raises BackupError: with the reason, when nothing was changed
     """
     with opened(name) as found:
@@ -112,21 +112,21 @@ def restore(
                     "PostgreSQL database; or restore it there, then: flask db move"
                 )
             )
-        refuse_newer_tables(target)
-        agree(living(target))
+        reject_newer_tables(target)
+        confirm(database_usage(target))
         with builds.build_for(target) as build:
             build.migrate(revision)
-            _fill(build, found, progress)
+            _load(build, found, progress)
             with build.database.engine.connect() as connection:
                 layout = {table.name: table for table in in_order(connection, manifest)}
             require_all(manifest.tables, layout)
             build.verify(layout, manifest.tables, progress)
-            build.count_on(manifest.sequences)
+            build.advance_sequences(manifest.sequences)
             build.migrate("head")
-            ended = _settle(build, keep_sessions=keep_sessions)
+            ended = _invalidate_open_rows(build, keep_sessions=keep_sessions)
             db.session.remove()
             db.engine.dispose()
-            build.take_place()
+            build.replace_target()
         return Restored(manifest, ended)
 
 
@@ -139,14 +139,14 @@ def require_all(wanted: Iterable[str], layout: dict[str, Table]) -> None:
         raise BackupError(f"The backup has tables that no release of ours has: {', '.join(missing)}.")
 
 
-def refuse_newer_tables(target: Database) -> None:
+def reject_newer_tables(target: Database) -> None:
     """Check that this release knows the tables of ``target``. An SQLite file is replaced whatever it contains.
 
     :raises BackupError: if it doesn't
     """
     if isinstance(target, Sqlite):
         return
-    with said_plainly("the database", builds.NOTHING_CHANGED), target.engine.connect() as connection:
+    with readable_errors("the database", builds.NOTHING_CHANGED), target.engine.connect() as connection:
         found = fit(connection)
     if found.newer:
         raise BackupError(
@@ -155,7 +155,7 @@ def refuse_newer_tables(target: Database) -> None:
         )
 
 
-def _fill(build: Build, found: Opener, progress: Progress) -> None:
+def _load(build: Build, found: Opener, progress: Progress) -> None:
     content = found.manifest.content
     if content == PG_DUMP:
         with build.loading() as (connection, here):
@@ -194,9 +194,9 @@ def _rows_of(
         digests[table.name] = digest
 
 
-def _settle(build: Build, *, keep_sessions: bool) -> dict[str, int]:
+def _invalidate_open_rows(build: Build, *, keep_sessions: bool) -> dict[str, int]:
     with build.database.engine.connect() as connection:
         connection.exec_driver_sql("BEGIN")
-        ended = after_restore.settle(connection, clock.now(), keep_sessions=keep_sessions)
+        ended = after_restore.invalidate_open_rows(connection, clock.now(), keep_sessions=keep_sessions)
         connection.exec_driver_sql("COMMIT")
     return ended

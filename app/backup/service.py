@@ -18,7 +18,7 @@ from app.backup import builds, native, tables
 from app.backup.builds import Progress
 from app.backup.databases import Database, Postgresql, Sqlite, database_at
 from app.backup.envelope import Manifest, Opener, Sealer
-from app.backup.faults import BackupError, said_plainly
+from app.backup.faults import BackupError, readable_errors
 from app.backup.files import backup_file, new_file
 from app.backup.tables import Digest, Table, line_of
 from app.command_language import gettext, ngettext
@@ -52,7 +52,7 @@ def back_up(name: str, *, native_copy: bool, force: bool, progress: Progress = n
     :raises BackupError: with the reason, when nothing was written
     """
     database = database_at(settings.database_url)
-    with new_file(name, force=force) as file, said_plainly(database_name(database), "Nothing was written"):
+    with new_file(name, force=force) as file, readable_errors(database_name(database), "Nothing was written"):
         if native_copy and isinstance(database, Sqlite):
             with native.copy_of(database) as copy:
                 return _write(file, copy, SQLITE, progress)
@@ -68,7 +68,7 @@ def _write(file: IO[bytes], database: Database, content: str, progress: Progress
     with database.snapshot() as connection:
         manifest = _begin(connection, database, content)
         sealer = Sealer(file, _ring(), manifest.kid, manifest.salt)
-        snapshot = _export(connection, database) if content == PG_DUMP else ""
+        snapshot = _export_snapshot(connection, database) if content == PG_DUMP else ""
         for table in tables.found_tables(connection):
             into = sealer if content == PORTABLE else None
             manifest.tables[table.name] = _write_table(connection, database, table, into, progress)
@@ -103,7 +103,7 @@ def _begin(connection: sa.Connection, database: Database, content: str) -> Manif
     )
 
 
-def _export(connection: sa.Connection, database: Database) -> str:
+def _export_snapshot(connection: sa.Connection, database: Database) -> str:
     return str(connection.exec_driver_sql("SELECT pg_export_snapshot()").scalar_one())
 
 
@@ -239,7 +239,7 @@ def extracted(found: Opener) -> Iterator[Sqlite]:
     database = database_at(settings.database_url)
     with tempfile.TemporaryDirectory() as folder:
         here = database if isinstance(database, Sqlite) else Sqlite(Path(folder, "backup.db"))
-        with native.beside(here) as path:
+        with native.temporary_copy_path(here) as path:
             with path.open("wb") as file:
                 for piece in found.content():
                     file.write(piece)

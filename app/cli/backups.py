@@ -88,11 +88,11 @@ def create(file: str, native: bool, force: bool) -> None:
     """
     with saying_progress(gettext("Backing up")) as progress:
         manifest = service.back_up(file, native_copy=native, force=force, progress=progress)
-    _note(manifest)
+    _record(manifest)
     click.echo(gettext("Backed up: {backup}.", backup=described(manifest)), err=file == "-")
 
 
-def _note(manifest: Manifest) -> None:
+def _record(manifest: Manifest) -> None:
     """Record that a backup was made. This is skipped if the database is read-only, such as a standby."""
     try:
         record("backup.created", content=manifest.content, rows=manifest.rows)
@@ -129,15 +129,15 @@ def restore(file: str, replace: bool, yes: bool, keep_sessions: bool) -> None:
     since some may have been ended after the backup; --keep-sessions leaves them. Messages that were waiting
     aren't sent. Stop the service first.
     """
-    used: list[restoring.Living] = []
+    used: list[restoring.DatabaseUsage] = []
 
-    def agree(living: restoring.Living) -> None:
-        used.append(living)
-        if living.what:
-            _agree(file, living.what, replace=replace, yes=yes)
+    def confirm(usage: restoring.DatabaseUsage) -> None:
+        used.append(usage)
+        if usage.description:
+            _confirm(file, usage.description, replace=replace, yes=yes)
 
     with saying_progress(gettext("Restoring")) as progress:
-        done = restoring.restore(file, keep_sessions=keep_sessions, agree=agree, progress=progress)
+        done = restoring.restore(file, keep_sessions=keep_sessions, confirm=confirm, progress=progress)
     record("backup.restored", made_at=done.manifest.created_at, rows=done.manifest.rows, ended=done.ended)
     db.session.commit()
     click.echo(gettext("Restored: {backup}.", backup=described(done.manifest)))
@@ -146,7 +146,7 @@ def restore(file: str, replace: bool, yes: bool, keep_sessions: bool) -> None:
         click.echo(gettext("Restart every server and worker: they remember what was there before."))
 
 
-def _agree(file: str, what: str, *, replace: bool, yes: bool) -> None:
+def _confirm(file: str, what: str, *, replace: bool, yes: bool) -> None:
     """Make sure that the database may be replaced.
 
     :raises click.ClickException: if it may not
@@ -237,5 +237,5 @@ def read_write_command() -> None:
 
     What is written from then on is missing in the database that it was moved to.
     """
-    was = move.take_changes()
+    was = move.make_writable()
     click.echo(gettext("The database takes changes again.") if was else gettext("The database wasn't read-only."))

@@ -349,7 +349,7 @@ def assert_nothing_left(app) -> None:
         assert schemas == []
 
 
-@pytest.mark.parametrize("step", ["load", "take_place"])
+@pytest.mark.parametrize("step", ["load", "replace_target"])
 def test_a_restore_that_fails_changes_nothing(operate, app, people, backed_up, monkeypatch, step):
     file = backed_up()
     ada = people.open("ada@example.com")

@@ -35,7 +35,7 @@ def _changes_again(app):
     """Take changes again after the test."""
     yield
     with app.app_context():
-        move.take_changes()
+        move.make_writable()
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_a_worker_sends_nothing_meanwhile_and_what_waits_moves_along(
 
 
 @pytest.mark.parametrize(
-    ("step", "fault"), [("load", BackupError("struck by lightning")), ("take_place", KeyboardInterrupt())]
+    ("step", "fault"), [("load", BackupError("struck by lightning")), ("replace_target", KeyboardInterrupt())]
 )
 def test_when_it_fails_or_is_stopped_changes_go_on_and_it_can_be_repeated(
     app, operate, people, target, monkeypatch, step, fault, make_app
@@ -194,7 +194,7 @@ def test_a_change_that_came_through_meanwhile_ends_it(app, operate, people, targ
     result = operate("db", "move", target.url)
     assert result.exit_code == 1
     assert "The source took changes meanwhile" in result.output
-    assert restore.living(service.database_at(target.url)).what == ""
+    assert restore.database_usage(service.database_at(target.url)).description == ""
 
 
 def test_back_to_the_old_one(app, operate, people, target):
