@@ -122,7 +122,7 @@ class Latchkey:
         lines = (orjson.dumps({"email": address(number)}) for number in range(self.count))
         with self.app.app_context():
             tally = import_lines(lines, _stop, lambda _size: None)
-            if tally.opened != self.count:
+            if tally.created != self.count:
                 raise RuntimeError(f"not all accounts could be opened: {tally}")
             self._learn()
             self.passkeys = passkeys.make()

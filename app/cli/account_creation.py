@@ -39,11 +39,11 @@ BATCH = 500
 class Outcome:
     """Result of a batch, by draft number."""
 
-    opened: list[int] = field(default_factory=list)
-    present: list[int] = field(default_factory=list)
-    refused: dict[int, str] = field(default_factory=dict)
+    created: list[int] = field(default_factory=list)
+    existing: list[int] = field(default_factory=list)
+    rejected: dict[int, str] = field(default_factory=dict)
     unknown_groups: set[str] = field(default_factory=set)
-    made_groups: set[str] = field(default_factory=set)
+    created_groups: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -82,16 +82,16 @@ def open_accounts(
     hashes: dict[int, str] = {}
     file = file or File()
     for attempt in range(1, ATTEMPTS + 1):
-        outcome = _sift(drafts, create_groups, file)
+        outcome = _classify(drafts, create_groups, file)
         _hash_passwords(drafts, outcome, hashes)
-        opened = {number: drafts[number] for number in outcome.opened}
+        created = {number: drafts[number] for number in outcome.created}
         if dry_run:
-            outcome.made_groups = _new_groups(opened) if create_groups else set()
+            outcome.created_groups = _new_groups(created) if create_groups else set()
             db.session.rollback()
             return outcome
         try:
-            ids = _insert(opened, hashes)
-            outcome.made_groups = _join_groups(ids, opened, create_groups)
+            ids = _insert(created, hashes)
+            outcome.created_groups = _join_groups(ids, created, create_groups)
             db.session.commit()
             break
         except (
@@ -109,22 +109,22 @@ def _one_by_one(drafts: Mapping[int, Draft], error: Exception, create_groups: bo
     """Retry a rejected batch in two halves, recursively, so that one bad draft doesn't affect the others."""
     if len(drafts) == 1:
         (number,) = drafts
-        return Outcome(refused={number: f"the database refuses it ({type(error).__name__})"})
+        return Outcome(rejected={number: f"the database refuses it ({type(error).__name__})"})
     numbers = list(drafts)
     outcome, earlier = Outcome(), dict(file.earlier)
     for half in (numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]):
         some = {number: drafts[number] for number in half}
         done = open_accounts(some, create_groups=create_groups, file=File(file.places, earlier))
-        earlier |= {each: file.place(number) for number in done.opened for each in drafts[number].identities}
-        outcome.opened += done.opened
-        outcome.present += done.present
-        outcome.refused |= done.refused
+        earlier |= {each: file.place(number) for number in done.created for each in drafts[number].identities}
+        outcome.created += done.created
+        outcome.existing += done.existing
+        outcome.rejected |= done.rejected
         outcome.unknown_groups |= done.unknown_groups
-        outcome.made_groups |= done.made_groups
+        outcome.created_groups |= done.created_groups
     return outcome
 
 
-def _sift(drafts: Mapping[int, Draft], create_groups: bool, file: File) -> Outcome:
+def _classify(drafts: Mapping[int, Draft], create_groups: bool, file: File) -> Outcome:
     """Sort drafts into those to create, those that exist, and those that can't be created."""
     outcome = Outcome()
     unknown = groups.unknown_names({name for draft in drafts.values() for name in draft.groups})
@@ -133,21 +133,21 @@ def _sift(drafts: Mapping[int, Draft], create_groups: bool, file: File) -> Outco
     for number, draft in drafts.items():
         found = [owners.get(identity) for identity in draft.identities]
         missing = [] if create_groups else [name for name in draft.groups if name in unknown]
-        if twice := [identity for identity in draft.identities if identity in places]:
-            kinds = " and ".join(dict.fromkeys(identity.kind for identity in twice))
-            outcome.refused[number] = f"{kinds}: {places[twice[0]]} has it too"
+        if duplicates := [identity for identity in draft.identities if identity in places]:
+            kinds = " and ".join(dict.fromkeys(identity.kind for identity in duplicates))
+            outcome.rejected[number] = f"{kinds}: {places[duplicates[0]]} has it too"
             continue
         if not any(found) and missing:
             outcome.unknown_groups.update(missing)
-            outcome.refused[number] = f"groups: there is no group {' or '.join(missing)}"
+            outcome.rejected[number] = f"groups: there is no group {' or '.join(missing)}"
         elif not any(found):
-            outcome.opened.append(number)
+            outcome.created.append(number)
         elif len(set(found)) == 1:
-            outcome.present.append(number)
+            outcome.existing.append(number)
         else:
             taken = [identity.kind for identity, owner in zip(draft.identities, found, strict=True) if owner]
-            outcome.refused[number] = f"{' and '.join(dict.fromkeys(taken))}: belongs to an account already"
-        if number not in outcome.refused:
+            outcome.rejected[number] = f"{' and '.join(dict.fromkeys(taken))}: belongs to an account already"
+        if number not in outcome.rejected:
             places.update(dict.fromkeys(draft.identities, file.place(number)))
     return outcome
 
@@ -174,13 +174,13 @@ def _hash_passwords(drafts: Mapping[int, Draft], outcome: Outcome, hashes: dict[
             except Rejected as refusal:
                 return refusal
 
-    missing = [number for number in outcome.opened if drafts[number].password and number not in hashes]
+    missing = [number for number in outcome.created if drafts[number].password and number not in hashes]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for number, made in zip(missing, pool.map(hash_one, missing), strict=True):
             if isinstance(made, Rejected):
-                outcome.opened.remove(number)
+                outcome.created.remove(number)
                 with i18n.in_english():  # like all reasons, which are written to files
-                    outcome.refused[number] = f"password: {message(made.code, **made.facts)}"
+                    outcome.rejected[number] = f"password: {message(made.code, **made.facts)}"
             else:
                 hashes[number] = made
 

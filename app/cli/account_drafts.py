@@ -180,7 +180,7 @@ def _texts(given: dict[str, Any], name: str) -> list[str]:
 def _authenticators(given: dict[str, Any]) -> tuple[str, ...]:
     try:
         secrets = dict.fromkeys(otpauth.read(text) for text in _texts(given, "authenticator"))
-    except otpauth.NotCarried as error:
+    except otpauth.NotSupported as error:
         raise NotUsable(f"authenticator: {error}") from None
     if len(secrets) > MAX_APPS:
         raise NotUsable(f"authenticator: an account has at most {MAX_APPS} apps")

@@ -37,7 +37,7 @@ def show(support_id: str, as_json: bool) -> None:
         click.echo(said, err=True)
         sys.exit(1)
     for moment in moments:
-        _say(moment, as_json)
+        _print_entry(moment, as_json)
 
 
 @attempts.command("list")
@@ -61,7 +61,7 @@ def list_attempts(identity: str | None, named: str | None, limit: int, as_json: 
             click.echo(f"{event.at:%Y-%m-%d %H:%M:%S}  {event.support_id}  {facts['reason']}")
 
 
-def _say(moment: TimelineEntry, as_json: bool) -> None:
+def _print_entry(moment: TimelineEntry, as_json: bool) -> None:
     if as_json:
         facts = {"at": moment.at, "since": moment.since, "reason": moment.reason, "detail": moment.detail}
         click.echo(orjson.dumps(facts))

@@ -51,7 +51,7 @@ def doctor(info: Any, watch: bool, every: float, rounds: int | None, as_json: bo
         with app.app_context(), in_english() if as_json else nullcontext():
             found = examine()
         looks += 1
-        say(changes(known, found) if watch else [(each.state, each) for each in found], as_json, dated=watch)
+        print_findings(changes(known, found) if watch else [(each.state, each) for each in found], as_json, dated=watch)
         known = found
         if stop is None or looks == rounds or stop.wait(every):
             break
@@ -68,7 +68,7 @@ def changes(before: list[Finding], now: list[Finding]) -> list[tuple[str, Findin
     return over + [(each.state, each) for each in now if each.same_as() not in known]
 
 
-def say(findings: Iterable[tuple[str, Finding]], as_json: bool, *, dated: bool) -> None:
+def print_findings(findings: Iterable[tuple[str, Finding]], as_json: bool, *, dated: bool) -> None:
     """Print findings, one per line."""
     at = f"{clock.now():%Y-%m-%dT%H:%M:%SZ}"
     for state, finding in findings:

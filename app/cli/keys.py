@@ -105,7 +105,7 @@ def rotate(alg: str | None, now: bool) -> None:
             say(ngettext("Sealing anew: {count} row", "Sealing anew: {count} rows", total))
 
         result = reseal(moved)
-    for why, rows in result.shut.items():
+    for why, rows in result.failures.items():
         named, more = ", ".join(rows[:SHOWN]), len(rows) - SHOWN
         if more > 0:
             named = gettext("{rows} and {more} more", rows=named, more=more)
@@ -115,10 +115,10 @@ def rotate(alg: str | None, now: bool) -> None:
         "{count} rows are now under key {key}, {shut} couldn't be opened.",
         result.moved,
         key=keyring.kid,
-        shut=result.shut_rows,
+        shut=result.failed_rows,
     )
     click.echo(said)
-    older = sum(count for kid, count in sealed_rows().items() if kid != keyring.kid) - result.shut_rows
+    older = sum(count for kid, count in sealed_rows().items() if kid != keyring.kid) - result.failed_rows
     if older > 0:
         said = ngettext(
             "{count} row was written meanwhile under an older key. Restart the servers, run this again.",
@@ -127,7 +127,7 @@ def rotate(alg: str | None, now: bool) -> None:
         )
         click.echo(said)
     rotate_signing_keys()
-    sys.exit(1 if older > 0 or result.shut_rows else 0)
+    sys.exit(1 if older > 0 or result.failed_rows else 0)
 
 
 def _await_readers() -> None:
@@ -152,41 +152,41 @@ def _await_readers() -> None:
 
 
 @dataclass
-class Resealed:
+class ResealResult:
     """Result of a key rotation.
 
     :ivar moved: number of rows that were re-encrypted with the current key
-    :ivar shut: tables and IDs of rows that couldn't be decrypted, by reason
+    :ivar failures: tables and IDs of rows that couldn't be decrypted, by reason
     """
 
     moved: int = 0
-    shut: dict[str, list[str]] = field(default_factory=dict)
+    failures: dict[str, list[str]] = field(default_factory=dict)
 
     @property
-    def shut_rows(self) -> int:
+    def failed_rows(self) -> int:
         """Number of rows that couldn't be decrypted."""
-        return sum(map(len, self.shut.values()))
+        return sum(map(len, self.failures.values()))
 
 
-def reseal(moved: Callable[[int], None] = lambda count: None) -> Resealed:
+def reseal(moved: Callable[[int], None] = lambda count: None) -> ResealResult:
     """Re-encrypt every row that doesn't use the current key. Commits each batch; can be interrupted and repeated.
 
     A row that changes in the meantime keeps its change, since it is only written if its old value is still there.
     :param moved: called with the number of rows in each batch
     """
-    result = Resealed()
+    result = ResealResult()
     for column in sealed_columns():
-        for rows in _older(column):
-            texts = _sealed_anew(rows, column, result)
+        for rows in _outdated_rows(column):
+            texts = _reencrypt(rows, column, result)
             count = _write(column, texts)
             result.moved += count
             moved(count)
-    record("key.rotated", kid=keyring.kid, moved=result.moved, shut=result.shut_rows)
+    record("key.rotated", kid=keyring.kid, moved=result.moved, shut=result.failed_rows)
     db.session.commit()
     return result
 
 
-def _older(column: SealedColumn) -> Iterator[list[Any]]:
+def _outdated_rows(column: SealedColumn) -> Iterator[list[Any]]:
     """Yield rows that aren't encrypted with the current key, in batches, by ID."""
     last = ""
     while True:
@@ -199,7 +199,7 @@ def _older(column: SealedColumn) -> Iterator[list[Any]]:
         db.session.expunge_all()
 
 
-def _sealed_anew(rows: list[Any], column: SealedColumn, result: Resealed) -> list[dict[str, str]]:
+def _reencrypt(rows: list[Any], column: SealedColumn, result: ResealResult) -> list[dict[str, str]]:
     texts = []
     for row in rows:
         sealed, name = getattr(row, column.secret), getattr(row, column.id)
@@ -208,7 +208,7 @@ def _sealed_anew(rows: list[Any], column: SealedColumn, result: Resealed) -> lis
         except DecryptionError as error:
             missing = gettext("key {key} isn't in the ring", key=error.kid)
             why = missing if error.key_is_unknown else gettext("changed or moved")
-            result.shut.setdefault(why, []).append(f"{row.__tablename__} {name}")
+            result.failures.setdefault(why, []).append(f"{row.__tablename__} {name}")
             continue
         texts.append({"row": name, "was": sealed, "becomes": keyring.seal(plain, *column.context(row))})
     return texts

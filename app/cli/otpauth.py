@@ -19,7 +19,7 @@ MIN_SECRET_BYTES = 10
 """Minimum length in bytes. RFC 4226 (requirement 4) requires 16, but many services issued 10."""
 
 
-class NotCarried(ValueError):
+class NotSupported(ValueError):
     """Not a TOTP secret, or one whose codes can't be verified here. The message gives the reason, never the secret."""
 
 
@@ -37,7 +37,7 @@ def read(text: str) -> str:
     """Parse base32 or a URI, and return the secret in the form that pyotp reads: upper case, without padding.
 
     Whitespace, dashes and lower case are accepted, as people copy them.
-    :raises NotCarried: when it isn't a secret, or its codes have other parameters
+    :raises NotSupported: when it isn't a secret, or its codes have other parameters
     """
     if text.strip().lower().startswith("otpauth:"):
         text = _secret_in(text.strip())
@@ -45,9 +45,9 @@ def read(text: str) -> str:
     try:
         secret = base64.b32decode(tidy + "=" * (-len(tidy) % 8))
     except (binascii.Error, ValueError):
-        raise NotCarried("is not base32") from None
+        raise NotSupported("is not base32") from None
     if len(secret) < MIN_SECRET_BYTES:
-        raise NotCarried(f"is shorter than {MIN_SECRET_BYTES} bytes")
+        raise NotSupported(f"is shorter than {MIN_SECRET_BYTES} bytes")
     return tidy
 
 
@@ -57,13 +57,13 @@ def _secret_in(text: str) -> str:
         given = {name.lower(): values[-1] for name, values in parse_qs(parts.query).items()}
         digits, period = int(given.get("digits", DIGITS)), int(given.get("period", PERIOD))
     except ValueError:
-        raise NotCarried("is no otpauth address that can be read") from None
+        raise NotSupported("is no otpauth address that can be read") from None
     if parts.netloc.lower() != "totp":
-        raise NotCarried("is counter-based (HOTP), which works nowhere here")
+        raise NotSupported("is counter-based (HOTP), which works nowhere here")
     algorithm = given.get("algorithm", ALGORITHM).upper().replace("-", "").removeprefix("HMAC")
     if (digits, period, algorithm) != (DIGITS, PERIOD, ALGORITHM):
         what = f"{digits} digits, {period} seconds, {algorithm[:10]}"
-        raise NotCarried(f"makes codes of {what}; only {DIGITS} digits, {PERIOD} seconds, {ALGORITHM} work here")
+        raise NotSupported(f"makes codes of {what}; only {DIGITS} digits, {PERIOD} seconds, {ALGORITHM} work here")
     if not given.get("secret"):
-        raise NotCarried("is an otpauth address without a secret")
+        raise NotSupported("is an otpauth address without a secret")
     return given["secret"]

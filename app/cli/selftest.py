@@ -97,11 +97,13 @@ def _compare(
     """Send the requests, print the results, and return whether all classes are indistinguishable."""
     found = ask_in_turn(service, path, fields, people, count)
     click.echo(gettext("{name}: {count} requests for each class", name=name, count=count))
-    alike = [_say(kind, found[kind], found[NOBODY], median_ms) for kind in found]
+    alike = [_print_comparison(kind, found[kind], found[NOBODY], median_ms) for kind in found]
     return all(alike)
 
 
-def _say(name: str, replies: Sequence[tuple[Reply, str]], nobodys: Sequence[tuple[Reply, str]], most: float) -> bool:
+def _print_comparison(
+    name: str, replies: Sequence[tuple[Reply, str]], nobodys: Sequence[tuple[Reply, str]], most: float
+) -> bool:
     times, base = ([reply.seconds for reply, _ in each] for each in (replies, nobodys))
     first = replies[0][0]
     statuses = ",".join(str(status) for status in sorted({reply.status for reply, _ in replies}))

@@ -29,7 +29,7 @@ def delete(identity: tuple[str, ...], at_once: bool, yes: bool) -> None:
     if at_once and not yes:
         asked = ngettext("Erase {count} account for good?", "Erase {count} accounts for good?", len(identity))
         click.confirm(asked, abort=True)
-    for_each(identity, _erase_now if at_once else _close)
+    for_each(identity, _erase_now if at_once else _schedule_deletion)
 
 
 @users.command("undelete")
@@ -39,10 +39,10 @@ def undelete(identity: tuple[str, ...]) -> None:
 
     Each IDENTITY is an email address, phone number or username. Sessions that were ended stay so.
     """
-    for_each(identity, _keep)
+    for_each(identity, _cancel_deletion)
 
 
-def _close(identity: str, user: User) -> str:
+def _schedule_deletion(identity: str, user: User) -> str:
     if user.deletes_at is not None:
         said, at = N_("{identity}: will be erased at {time} already."), user.deletes_at
     else:
@@ -68,6 +68,6 @@ def _erase_now(identity: str, user: User) -> str:
     return gettext(said, identity=identity)
 
 
-def _keep(identity: str, user: User) -> str:
+def _cancel_deletion(identity: str, user: User) -> str:
     kept = deletion.cancel_requested(user, late=True, by="operator")
     return gettext(N_("{identity}: kept.") if kept else N_("{identity}: wasn't to be erased."), identity=identity)

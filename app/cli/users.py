@@ -62,8 +62,8 @@ def create(unconfirmed: bool, methods: tuple[str, ...], groups: tuple[str, ...],
     except NotUsable as error:
         raise _not_opened(str(error)) from None
     outcome = open_accounts({1: draft})
-    if not outcome.opened:
-        raise _not_opened(outcome.refused.get(1) or gettext("it is there already"))
+    if not outcome.created:
+        raise _not_opened(outcome.rejected.get(1) or gettext("it is there already"))
     if unused := [name for name in draft.methods if name not in settings.methods]:
         said = gettext(
             "Note: LATCHKEY_METHODS doesn't name {methods}, so that works nowhere yet.", methods=", ".join(unused)

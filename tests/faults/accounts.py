@@ -54,5 +54,5 @@ def open_many(database: Database, count: int, **different: Any) -> list[str]:
             drafts = {
                 number: read_draft({"email": addresses[number]}) for number in range(begin, min(count, begin + 400))
             }
-            assert len(open_accounts(drafts).opened) == len(drafts)
+            assert len(open_accounts(drafts).created) == len(drafts)
     return addresses

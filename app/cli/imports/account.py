@@ -20,7 +20,7 @@ EMAIL_UNVERIFIED, PHONE_UNVERIFIED, USERNAME, NAME, PHONE, ROLES, SECOND, STAFF,
     "email unverified", "phone unverified", "username", "name", "phone", "roles", "second", "staff", "secrets",
 )  # fmt: skip
 
-LEFT = {
+NOT_IMPORTED = {
     PASSKEY: N_("Passkeys and security keys work for one site alone: their owners sign in by email and add new ones."),
     SOCIAL: N_("Sign-in with another service (Google, GitHub, SAML) doesn't move: their owners sign in by email."),
     CODES: N_("Recovery codes don't move: their owners create new ones once they are signed in."),
@@ -47,13 +47,13 @@ class Account:
     :ivar assumed_verified: whether addresses count as verified if the export doesn't say
     :ivar groups: pairs of kind (group or role) and the product's name for it
     :ivar faults: fields that can't be carried over, with the reason
-    :ivar left: keys of ``LEFT``
+    :ivar not_imported: keys of ``NOT_IMPORTED``
     """
 
     assumed_verified: bool = True
     groups: list[tuple[str, str]] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
-    left: set[str] = field(default_factory=set)
+    not_imported: set[str] = field(default_factory=set)
     disabled: bool = False
     password_hash: str = field(default="", repr=False)
     password_hmac: bool = False
@@ -78,7 +78,7 @@ class Account:
         try:
             self.name = names.read(joined)
         except names.InvalidName:
-            self.left.add(NAME)
+            self.not_imported.add(NAME)
 
     def add_email(self, email: str, verified: bool | None) -> None:
         """Add an email address, unless it is already there. The first one is primary."""
@@ -100,7 +100,7 @@ class Account:
         try:
             identifiers.phone(phone, region)
         except identifiers.InvalidIdentifier:
-            self.left.add(PHONE)
+            self.not_imported.add(PHONE)
         else:
             self.add_phone(phone, verified, signs_in=verified is True)
 
@@ -118,15 +118,15 @@ class Account:
 
     def fields(self) -> dict[str, Any]:
         """Return the account as a mapping for ``read_draft``."""
-        self._settle_username()
+        self._normalize_username()
         verified = [email for email, is_verified in self._emails.items() if is_verified]
-        phone, vouches = self._phone, self._phone_vouches()
-        emails = verified if verified or vouches else list(self._emails)[:1]
+        phone, phone_verified = self._phone, self._is_phone_verified()
+        emails = verified if verified or phone_verified else list(self._emails)[:1]
         if len(emails) < len(self._emails):
-            self.left.add(EMAIL_UNVERIFIED)
+            self.not_imported.add(EMAIL_UNVERIFIED)
         finds = self._phone_verified is None and self.assumed_verified and bool(verified)
-        if phone and emails and not (vouches or finds):
-            self.left.add(PHONE_UNVERIFIED)
+        if phone and emails and not (phone_verified or finds):
+            self.not_imported.add(PHONE_UNVERIFIED)
             phone = ""
         methods = ["email"] if emails else []
         if phone and (self._phone_signs_in or not emails):
@@ -142,17 +142,17 @@ class Account:
             "password_hmac": bool(self.password_hash) and self.password_hmac,
             "authenticator": self.apps,
             "second_factor": sorted(self.seconds & {*methods, *(["authenticator"] if self.apps else [])}),
-            "confirmed": bool(verified) or vouches or not (emails or phone),
+            "confirmed": bool(verified) or phone_verified or not (emails or phone),
             "disabled": self.disabled,
         }
 
-    def _phone_vouches(self) -> bool:
+    def _is_phone_verified(self) -> bool:
         """Return whether the phone number is verified. One from a profile isn't, if there is an email address."""
         if self._phone_verified is None:
             return bool(self._phone) and self.assumed_verified and (self._phone_signs_in or not self._emails)
         return bool(self._phone) and self._phone_verified
 
-    def _settle_username(self) -> None:
+    def _normalize_username(self) -> None:
         """Treat a username that is an email address as one, and drop one that isn't valid here."""
         name = self.username
         if "@" in name:
@@ -160,13 +160,13 @@ class Account:
             if not self._emails:
                 self.add_email(name, None)
             elif name.lower() not in (email.lower() for email in self._emails):
-                self.left.add(USERNAME)
+                self.not_imported.add(USERNAME)
         elif name and (self._emails or self._phone):
             try:
                 identifiers.username(name)
             except identifiers.InvalidIdentifier:
                 self.username = ""
-                self.left.add(USERNAME)
+                self.not_imported.add(USERNAME)
 
 
 class GroupNames:

@@ -9,7 +9,7 @@ from typing import Any
 from app.cli.imports.account import PASSKEY, SECOND, SECOND_EMAIL, SOCIAL, Account
 from app.cli.imports.product import Choices, Joins, Part, Row, Values
 from app.cli.imports.values import flag, mapping, names, number, objects, text
-from app.cli.otpauth import NotCarried
+from app.cli.otpauth import NotSupported
 
 OWN = {"auth0", "email", "sms"}
 """Identity providers verified by a mailbox, a phone or Auth0's own database. All others are external services."""
@@ -59,7 +59,7 @@ class Auth0:
             for kind in ("group", "role"):
                 account.groups += [(kind, name) for name in names(holder.get(f"{kind}s"))]
         if _providers(values) - OWN:
-            account.left.add(SOCIAL)
+            account.not_imported.add(SOCIAL)
         return account
 
 
@@ -87,17 +87,17 @@ def _add_password(account: Account, values: Values) -> None:
     if custom and not account.password_hash:
         try:
             account.password_hash = _custom_hash(custom)
-        except NotCarried as error:
+        except NotSupported as error:
             account.cannot_carry("password_hash", str(error))
 
 
 def _custom_hash(custom: dict[str, Any]) -> str:
-    """Return the hash in a supported format. Raises ``NotCarried`` naming an unsupported one."""
+    """Return the hash in a supported format. Raises ``NotSupported`` naming an unsupported one."""
     algorithm, hashed = text(custom, "algorithm").lower(), mapping(custom.get("hash"))
     if algorithm in FAST:
-        raise NotCarried(f"is {algorithm}, which is guessed fast and not read")
+        raise NotSupported(f"is {algorithm}, which is guessed fast and not read")
     if text(mapping(custom.get("password")), "encoding") not in ("", "utf8", "utf-8", "ascii"):
-        raise NotCarried("is of a password in another encoding than UTF-8")
+        raise NotSupported("is of a password in another encoding than UTF-8")
     if algorithm == "scrypt":
         return _scrypt(custom, hashed)
     return text(hashed, "value")
@@ -108,7 +108,7 @@ def _scrypt(custom: dict[str, Any], hashed: dict[str, Any]) -> str:
     block, lanes = number(custom, "blockSize", 8), number(custom, "parallelization", 1)
     salt, value = _decoded(mapping(custom.get("salt"))), _decoded(hashed)
     if cost < 2 or cost & (cost - 1):
-        raise NotCarried("has a cost of scrypt that is no power of two")
+        raise NotSupported("has a cost of scrypt that is no power of two")
     return f"$scrypt$ln={cost.bit_length() - 1},r={block},p={lanes}${_base64(salt)}${_base64(value)}"
 
 
@@ -124,7 +124,7 @@ def _decoded(part: dict[str, Any]) -> bytes:
         if encoding == "base64":
             return base64.b64decode(value + "=" * (-len(value) % 4))
     except (binascii.Error, ValueError):
-        raise NotCarried(f"has a part that is not {encoding}") from None
+        raise NotSupported(f"has a part that is not {encoding}") from None
     return value.encode()
 
 
@@ -135,9 +135,9 @@ def _add_factors(account: Account, values: Values) -> None:
             account.add_app(secret)
         account.add_second_phone(text(mapping(factor.get("phone")), "value"))
         if "email" in factor:
-            account.left.add(SECOND_EMAIL)
+            account.not_imported.add(SECOND_EMAIL)
     if names(values.get("multifactor")) and not factors:
-        account.left.add(SECOND)
+        account.not_imported.add(SECOND)
     if any(text(each, "type") in ("passkey", "webauthn-roaming", "webauthn-platform")
            for each in objects(values.get("authentication_methods"))):  # fmt: skip
-        account.left.add(PASSKEY)
+        account.not_imported.add(PASSKEY)

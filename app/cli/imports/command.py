@@ -16,7 +16,7 @@ import click
 from flask.cli import with_appcontext
 
 from app.cli.imports import files
-from app.cli.imports.account import LEFT
+from app.cli.imports.account import NOT_IMPORTED
 from app.cli.imports.auth0 import Auth0
 from app.cli.imports.django import Django
 from app.cli.imports.flask_security import FlaskSecurity
@@ -37,8 +37,8 @@ SHOWN = 20
 """Number of reasons counted separately. The others are counted together."""
 
 REFUSED = N_("{count} refused: {reason}")
-LEFT_OUT = N_("{count} left out of accounts that come: {reason}")
-PASSED_OVER = N_("{count} passed over: {reason}")
+OMITTED = N_("{count} left out of accounts that come: {reason}")
+SKIPPED = N_("{count} passed over: {reason}")
 ORPHANS = ngettext_noop(
     "{count} row belongs to no account in these files.", "{count} rows belong to no account in these files."
 )
@@ -93,53 +93,53 @@ def import_(
     choices = Choices(hmac=not single_hash, totp_secrets=secrets, **flags)
     given = files.in_order(paths)
     with ExitStack() as stack:
-        note = stack.enter_context(_kept(refused, given)) if refused else None
+        write_rejected = stack.enter_context(_rejects_file(refused, given)) if refused else None
 
-        def refuse(place: Place, what: dict[str, Any]) -> None:
+        def reject(place: Place, what: dict[str, Any]) -> None:
             click.echo(f"{place}: {what['reason']}", err=True)
-            if note:
-                note(what)
+            if write_rejected:
+                write_rejected(what)
 
-        read, told = stack.enter_context(_progress(given))
+        read, on_progress = stack.enter_context(_progress(given))
         joins = product.joins == "always" or (product.joins == "files" and len(given) > 1)
-        tally = run(_rows(given, product, read), product, choices, refuse, told, join=joins)
+        tally = run(_rows(given, product, read), product, choices, reject, on_progress, join=joins)
     if not tally.total:
         names = ", ".join(map(str, given))
         raise click.ClickException(
             gettext("There is no account of {product} in {files}.", product=product.title, files=names)
         )
-    _say(tally, product, choices)
-    sys.exit(1 if tally.refused else 0)
+    _print_result(tally, product, choices)
+    sys.exit(1 if tally.rejected else 0)
 
 
-def _say(tally: Tally, product: Product, choices: Choices) -> None:
+def _print_result(tally: Tally, product: Product, choices: Choices) -> None:
     """Print the result of an import."""
     if choices.dry_run or not isinstance(product, Latchkey):
-        _say_reasons(REFUSED, tally.reasons)
-        _say_reasons(LEFT_OUT, tally.skipped)
-        _say_reasons(PASSED_OVER, tally.passed)
-        for key, count in tally.left.most_common():
-            click.echo(f"{_accounts(count)}: {gettext(LEFT[key])}")
-        _say_settings(tally)
+        _print_reasons(REFUSED, tally.reasons)
+        _print_reasons(OMITTED, tally.omitted)
+        _print_reasons(SKIPPED, tally.skipped)
+        for key, count in tally.not_imported.most_common():
+            click.echo(f"{_accounts(count)}: {gettext(NOT_IMPORTED[key])}")
+        _print_missing_settings(tally)
     if tally.orphans:
         click.echo(ngettext(*ORPHANS, tally.orphans), err=True)
-    if tally.made_groups:
+    if tally.created_groups:
         said = N_("Would create groups: {names}.") if choices.dry_run else N_("Created groups: {names}.")
-        click.echo(gettext(said, names=", ".join(sorted(tally.made_groups))))
+        click.echo(gettext(said, names=", ".join(sorted(tally.created_groups))))
     if tally.unknown_groups:
         click.echo(gettext(UNKNOWN_GROUPS, names=", ".join(sorted(tally.unknown_groups))), err=True)
     dry = gettext("Dry run, nothing was written: {result}.", result=str(tally))
     click.echo(dry if choices.dry_run else f"{tally}.")
 
 
-def _say_reasons(what: str, reasons: Counter[str]) -> None:
+def _print_reasons(what: str, reasons: Counter[str]) -> None:
     for reason, count in reasons.most_common(SHOWN):
         click.echo(gettext(what, count=count, reason=reason))
     if others := sum(count for _, count in reasons.most_common()[SHOWN:]):
         click.echo(gettext(what, count=others, reason=gettext("other reasons")))
 
 
-def _say_settings(tally: Tally) -> None:
+def _print_missing_settings(tally: Tally) -> None:
     """Print which settings prevent imported features from working."""
     for name, count in tally.methods.items():
         if name not in settings.methods:
@@ -225,7 +225,7 @@ def _secrets(file: BinaryIO | None) -> dict[str, str]:
 
 
 @contextmanager
-def _kept(path: Path, given: list[Path]) -> Iterator[Callable[[dict[str, Any]], None]]:
+def _rejects_file(path: Path, given: list[Path]) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Write rejected records to a file readable by its owner only, since they can contain hashes and secrets.
 
     :raises click.ClickException: when it can't be written, or is one of the input files
@@ -240,10 +240,10 @@ def _kept(path: Path, given: list[Path]) -> Iterator[Callable[[dict[str, Any]], 
         raise click.ClickException(f"--refused {path}: {error.strerror}.") from None
     with open(target, "wb") as stream:
 
-        def note(what: dict[str, Any]) -> None:
+        def write(what: dict[str, Any]) -> None:
             stream.write(written(what).encode() + b"\n")
 
-        yield note
+        yield write
 
 
 @contextmanager

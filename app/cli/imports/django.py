@@ -67,11 +67,11 @@ class Django:
             if flag(device, "confirmed") is not False:
                 _add_device(account, device)
         _add_mfa(account, values)
-        for name, left in (("social", SOCIAL), ("codes", CODES), ("passkeys", PASSKEY)):
+        for name, reason in (("social", SOCIAL), ("codes", CODES), ("passkeys", PASSKEY)):
             if _rows(values, name):
-                account.left.add(left)
+                account.not_imported.add(reason)
         if flag(fields, "is_staff") or flag(fields, "is_superuser"):
-            account.left.add(STAFF)
+            account.not_imported.add(STAFF)
         groups = [self._group(each) for each in items(fields.get("groups"))]
         account.groups += [("group", name) for name in groups]
         values["fields"] = fields | {"groups": [[name] for name in groups]}  # by name, for the file of rejected ones
@@ -112,9 +112,9 @@ def _add_device(account: Account, device: dict[str, Any]) -> None:
     try:
         digits, period = number(device, "digits", otpauth.DIGITS), number(device, "step", otpauth.PERIOD)
         if number(device, "t0", 0):
-            raise otpauth.NotCarried("counts its time from another moment than 1970")
+            raise otpauth.NotSupported("counts its time from another moment than 1970")
         key = bytes.fromhex(text(device, "key"))
-    except otpauth.NotCarried as error:
+    except otpauth.NotSupported as error:
         account.cannot_carry("authenticator", str(error))
     except ValueError:
         account.cannot_carry("authenticator", "has a key that is not hexadecimal")
@@ -129,6 +129,6 @@ def _add_mfa(account: Account, values: Values) -> None:
         if kind == "totp" and text(data, "secret"):
             account.add_app(text(data, "secret"))
         elif kind == "webauthn":
-            account.left.add(PASSKEY)
+            account.not_imported.add(PASSKEY)
         elif kind == "recovery_codes":
-            account.left.add(CODES)
+            account.not_imported.add(CODES)

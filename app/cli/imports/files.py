@@ -56,17 +56,17 @@ OTHERS = (
 class _Counted(io.RawIOBase):
     """A stream that reports how many bytes were read, and fills each request as far as its data allows."""
 
-    def __init__(self, stream: BinaryIO, told: Callable[[int], None]) -> None:
+    def __init__(self, stream: BinaryIO, on_read: Callable[[int], None]) -> None:
         super().__init__()
-        self._stream, self._told = stream, told
+        self._stream, self._on_read = stream, on_read
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, room: memoryview) -> int:  # type: ignore[override]
-        data = self._stream.read(len(room))
-        room[: len(data)] = data
-        self._told(len(data))
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        self._on_read(len(data))
         return len(data)
 
 
@@ -75,20 +75,20 @@ class _Recoded(io.RawIOBase):
 
     def __init__(self, stream: BinaryIO, encoding: str) -> None:
         super().__init__()
-        self._stream, self._left = stream, b""
+        self._stream, self._rest = stream, b""
         self._decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, room: memoryview) -> int:  # type: ignore[override]
-        while not self._left:
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while not self._rest:
             data = self._stream.read(CHUNK)
-            self._left = self._decoder.decode(data, final=not data).encode("utf-8", "replace")
+            self._rest = self._decoder.decode(data, final=not data).encode("utf-8", "replace")
             if not data:
                 break
-        size = min(len(room), len(self._left))
-        room[:size], self._left = self._left[:size], self._left[size:]
+        size = min(len(buffer), len(self._rest))
+        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
         return size
 
 
@@ -111,22 +111,22 @@ class Guarded(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, room: memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Read more data. Data before a violation of the limits is returned first.
 
         :raises Unreadable: at the violation
         """
-        data = b"" if self._fault else self._sound(self._stream.read(len(room)))
+        data = b"" if self._fault else self._within_limits(self._stream.read(len(buffer)))
         if self._fault and not data:
             raise Unreadable(self._fault)
-        room[: len(data)] = data
+        buffer[: len(data)] = data
         return len(data)
 
     def begin(self) -> None:
         """Mark the end of an element, so that limits apply to the next one separately."""
         self._since = self._depth = 0
 
-    def _sound(self, data: bytes) -> bytes:
+    def _within_limits(self, data: bytes) -> bytes:
         """Return the part of ``data`` that is within the limits, and record what is wrong with the rest."""
         self._since += len(data)
         if self._since > MAX_ACCOUNT_BYTES:
@@ -187,10 +187,10 @@ def size_of(paths: Iterable[Path]) -> int | None:
 
 
 @contextmanager
-def opened(path: Path, told: Callable[[int], None]) -> Iterator[io.BufferedReader]:
+def opened(path: Path, on_read: Callable[[int], None]) -> Iterator[io.BufferedReader]:
     """Open a file, or standard input for "-".
 
-    :param told: called with the number of bytes read from the file
+    :param on_read: called with the number of bytes read from the file
     :raises click.ClickException: when it is empty or in an unsupported format
     """
     with ExitStack() as stack:
@@ -198,7 +198,7 @@ def opened(path: Path, told: Callable[[int], None]) -> Iterator[io.BufferedReade
             raw = stack.enter_context(click.open_file(str(path), "rb"))
         except OSError as error:
             raise click.ClickException(f"{path}: {error.strerror or type(error).__name__}.") from None
-        yield _as_utf8(_reader(_Counted(cast(BinaryIO, raw), told)), path)
+        yield _as_utf8(_reader(_Counted(cast(BinaryIO, raw), on_read)), path)
 
 
 def _as_utf8(stream: io.BufferedReader, path: Path) -> io.BufferedReader:

@@ -68,9 +68,9 @@ class FlaskSecurity:
         if secret := unified.get("authenticator"):
             _add_app(account, secret, choices.totp_secrets, is_second=False)
         if items(values.get("mf_recovery_codes")) or names(values.get("mf_recovery_codes")):
-            account.left.add(CODES)
+            account.not_imported.add(CODES)
         if objects(values.get("passkeys")) or objects(values.get("webauthn")):
-            account.left.add(PASSKEY)
+            account.not_imported.add(PASSKEY)
         linked = [text(each, "role_id", "roles_id") for each in objects(values.pop("role_ids", None))]
         values["roles"] = [*names(values.get("roles")), *(self._roles.get(each, each) for each in linked)]
         account.groups += [("role", name) for name in values["roles"]]
@@ -92,7 +92,7 @@ def _kind(values: Values) -> str | None:
 def _add_second(account: Account, values: Values, secrets: Mapping[str, str]) -> None:
     method = text(values, "tf_primary_method")
     if method in ("email", "mail"):
-        account.left.add(SECOND_EMAIL)
+        account.not_imported.add(SECOND_EMAIL)
     elif method == "sms":
         account.add_second_phone(text(values, "tf_phone_number"))
     elif method and text(values, "tf_totp_secret"):
@@ -104,14 +104,14 @@ def _add_app(account: Account, kept: Any, secrets: Mapping[str, str], *, is_seco
     source = mapping(kept)
     try:
         address = _address(source, secrets) if source else str(kept)
-    except otpauth.NotCarried as error:
+    except otpauth.NotSupported as error:
         account.cannot_carry("authenticator", str(error))
     else:
         account.add_app(address, is_second=is_second)
 
 
 def _address(source: dict[str, Any], secrets: Mapping[str, str]) -> str:
-    """Return the ``otpauth://`` URI for the output of passlib's ``TOTP.to_json``. Raises ``NotCarried``."""
+    """Return the ``otpauth://`` URI for the output of passlib's ``TOTP.to_json``. Raises ``NotSupported``."""
     encrypted = mapping(source.get("enckey"))
     key = otpauth.base32(_decrypted(encrypted, secrets)) if encrypted else text(source, "key")
     digits, period = number(source, "digits", otpauth.DIGITS), number(source, "period", otpauth.PERIOD)
@@ -123,13 +123,13 @@ def _decrypted(encrypted: dict[str, Any], secrets: Mapping[str, str]) -> bytes:
     tag, cost = text(encrypted, "t"), number(encrypted, "c", 14)
     if tag not in secrets:
         said = f"has no secret {tag[:20]!r}" if secrets else "wants SECURITY_TOTP_SECRETS"
-        raise otpauth.NotCarried(f"is encrypted: --totp-secrets {said}")
+        raise otpauth.NotSupported(f"is encrypted: --totp-secrets {said}")
     if text(encrypted, "v") != "1" or not 0 <= cost <= MAX_COST:
-        raise otpauth.NotCarried("is encrypted in a form that is not known here")
+        raise otpauth.NotSupported("is encrypted in a form that is not known here")
     try:
         salt, sealed = (_bytes(text(encrypted, name)) for name in "sk")
     except ValueError:
-        raise otpauth.NotCarried("is encrypted, and cut off") from None
+        raise otpauth.NotSupported("is encrypted, and cut off") from None
     made = hashlib.pbkdf2_hmac("sha256", secrets[tag].encode(), salt, 1 << cost, 48)
     opener = Cipher(AES(made[:32]), CTR(made[32:])).decryptor()
     return opener.update(sealed) + opener.finalize()

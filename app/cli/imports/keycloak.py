@@ -6,7 +6,7 @@ from typing import Any
 
 from app.cli import otpauth
 from app.cli.imports.account import CODES, COUNTER, DIRECTORY, PASSKEY, ROLES, SOCIAL, Account
-from app.cli.imports.product import Choices, Joins, Part, PassedOver, Row, Values
+from app.cli.imports.product import Choices, Joins, Part, Row, Skipped, Values
 from app.cli.imports.values import flag, mapping, names, number, objects, text
 from app.extensions import settings
 
@@ -41,7 +41,7 @@ class Keycloak:
     def account(self, values: Values, choices: Choices) -> Account:
         """See ``Product``."""
         if text(values, "serviceAccountClientId", "serviceAccountClientLink"):
-            raise PassedOver("service accounts of clients")
+            raise Skipped("service accounts of clients")
         account = Account(not choices.unverified, disabled=flag(values, "enabled") is False)
         account.add_email(text(values, "email"), flag(values, "emailVerified"))
         account.username = text(values, "username")
@@ -54,9 +54,9 @@ class Keycloak:
         for credential in objects(values.get("credentials")):
             _add_credential(account, credential)
         if objects(values.get("federatedIdentities")):
-            account.left.add(SOCIAL)
+            account.not_imported.add(SOCIAL)
         if text(values, "federationLink") and not account.password_hash:
-            account.left.add(DIRECTORY)
+            account.not_imported.add(DIRECTORY)
         _add_groups(account, values)
         return account
 
@@ -66,7 +66,7 @@ def _add_groups(account: Account, values: Values) -> None:
     roles = [name for name in names(values.get("realmRoles")) if name not in AUTOMATIC]
     account.groups += [("role", name) for name in roles if not name.startswith("default-roles-")]
     if mapping(values.get("clientRoles")).keys() - OWN_CLIENTS:
-        account.left.add(ROLES)
+        account.not_imported.add(ROLES)
 
 
 def _add_credential(account: Account, credential: dict[str, Any]) -> None:
@@ -82,9 +82,9 @@ def _add_credential(account: Account, credential: dict[str, Any]) -> None:
     elif kind in ("otp", "totp", "hotp"):
         _add_app(account, kind, data, secret)
     elif kind in PASSKEYS:
-        account.left.add(PASSKEY)
+        account.not_imported.add(PASSKEY)
     elif kind == "recovery-authn-codes":
-        account.left.add(CODES)
+        account.not_imported.add(CODES)
 
 
 def _add_password(account: Account, data: dict[str, Any], secret: dict[str, Any]) -> None:
@@ -107,14 +107,14 @@ def _add_password(account: Account, data: dict[str, Any], secret: dict[str, Any]
 def _add_app(account: Account, kind: str, data: dict[str, Any], secret: dict[str, Any]) -> None:
     """Add an authenticator app. Its key is the text itself, unless an encoding is given."""
     if "hotp" in (kind, text(data, "subType")):
-        account.left.add(COUNTER)
+        account.not_imported.add(COUNTER)
         return
     value = text(secret, "value")
     is_base32 = text(data, "secretEncoding").upper() == "BASE32"
     key = value if is_base32 else otpauth.base32(value.encode())
     try:
         digits, period = number(data, "digits", otpauth.DIGITS), number(data, "period", otpauth.PERIOD)
-    except otpauth.NotCarried as error:
+    except otpauth.NotSupported as error:
         account.cannot_carry("authenticator", str(error))
         return
     algorithm = text(data, "algorithm") or otpauth.ALGORITHM

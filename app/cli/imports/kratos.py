@@ -33,15 +33,15 @@ class Kratos:
         account = Account(not choices.unverified, disabled=text(values, "state") == "inactive")
         credentials = {name: mapping(each) for name, each in mapping(values.get("credentials")).items()}
         if "credentials" not in values:
-            account.left.add(SECRETS)
+            account.not_imported.add(SECRETS)
         _add_addresses(account, values, credentials)
         _add_name(account, mapping(values.get("traits")))
         _add_password(account, credentials)
         _add_app(account, credentials)
-        for name, left in (("webauthn", PASSKEY), ("passkey", PASSKEY), ("lookup_secret", CODES), ("oidc", SOCIAL),
+        for name, reason in (("webauthn", PASSKEY), ("passkey", PASSKEY), ("lookup_secret", CODES), ("oidc", SOCIAL),
                            ("saml", SOCIAL)):  # fmt: skip
             if _has(credentials, name):
-                account.left.add(left)
+                account.not_imported.add(reason)
         for holder in (mapping(values.get("metadata_admin")), mapping(values.get("metadata_public"))):
             for kind in ("group", "role"):
                 account.groups += [(kind, name) for name in names(holder.get(f"{kind}s"))]

@@ -89,7 +89,7 @@ class Choices:
 Joins = Literal["never", "files", "always"]
 
 
-class PassedOver(Exception):
+class Skipped(Exception):
     """An account that isn't a person's or was deleted. The message names its kind, for counting."""
 
 

@@ -66,14 +66,14 @@ def _lists_in(begin: bytes, product: Product) -> str:
         members = _members(begin)
         if not members and end:
             return ""
-        return next((f"{name}.item" for name in product.lists if name in members), _unseen(members, product))
+        return next((f"{name}.item" for name in product.lists if name in members), _unknown_members(members, product))
     found = next((name for name in product.lists if isinstance(whole.get(name), list)), "")
     if not found and not rest.strip() and "record" not in whole and "text" not in whole and not product.knows(whole):
         return f"{product.lists[0]}.item"  # a single object, such as a realm without users
     return f"{found}.item" if found else ""
 
 
-def _unseen(members: set[str], product: Product) -> str:
+def _unknown_members(members: set[str], product: Product) -> str:
     """Return the path of the accounts when no list is near the start. Each object may be an account itself."""
     seems_account = product.knows(dict.fromkeys(members, "")) or "record" in members
     return " " if seems_account else f"{product.lists[0]}.item"
@@ -118,10 +118,10 @@ def _json_lines(stream: io.BufferedReader, file: str, longest: int) -> Rows:
         try:
             yield _row(orjson.loads(line), place)
         except orjson.JSONDecodeError:
-            yield Fault(place, _why_no_json(line), line.decode("utf-8", "replace").rstrip("\r\n"))
+            yield Fault(place, _json_error(line), line.decode("utf-8", "replace").rstrip("\r\n"))
 
 
-def _why_no_json(line: bytes) -> str:
+def _json_error(line: bytes) -> str:
     try:
         line.decode()
     except UnicodeDecodeError:
@@ -139,11 +139,11 @@ def _row(value: object, place: Place) -> Row | Fault:
         inner, table = value["record"], str(value.get("table", ""))
         return Row(place, inner, table) if isinstance(inner, dict) else Fault(place, "has no record in it")
     if value.keys() <= {"reason", "place", "text", "table", "columns", "form"} and "text" in value:
-        return _mended(value, place)
+        return _rejected_row(value, place)
     return Row(place, value)
 
 
-def _mended(refused: Values, place: Place) -> Row | Fault:
+def _rejected_row(refused: Values, place: Place) -> Row | Fault:
     """Return the row of a rejected line after it has been corrected."""
     line, table, form = (str(refused.get(name, "")) for name in ("text", "table", "form"))
     columns = [str(name) for name in items(refused.get("columns"))]

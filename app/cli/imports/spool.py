@@ -30,8 +30,8 @@ class Spool:
             PRAGMA journal_mode = OFF;
             PRAGMA synchronous = OFF;
             CREATE TABLE account (id INTEGER PRIMARY KEY, owner TEXT, also TEXT, file TEXT, number INTEGER,
-                unit TEXT, said TEXT);
-            CREATE TABLE part (owner TEXT, name TEXT, said TEXT);
+                unit TEXT, content TEXT);
+            CREATE TABLE part (owner TEXT, name TEXT, content TEXT);
             CREATE TABLE seen (kind TEXT, value TEXT, place TEXT, PRIMARY KEY (kind, value)) WITHOUT ROWID;
             BEGIN;
             """
@@ -49,7 +49,7 @@ class Spool:
             if isinstance(row, Fault):
                 yield row
             elif (part := product.part(row)) is not None:
-                self._keep(row, part)
+                self._store(row, part)
             elif not row.table and not product.knows(row.values):
                 yield row  # rejected later: nothing says it is from another table
         self._db.execute("CREATE INDEX of_part ON part (owner)")
@@ -58,23 +58,23 @@ class Spool:
         (self.orphans,) = self._db.execute(lone).fetchone()
         yield from self._accounts()
 
-    def _keep(self, row: Row, part: Part) -> None:
-        place, said = row.place, written(row.values)
+    def _store(self, row: Row, part: Part) -> None:
+        place, content = row.place, written(row.values)
         if part.name:
-            self._db.execute("INSERT INTO part VALUES (?, ?, ?)", (part.owner, part.name, said))
+            self._db.execute("INSERT INTO part VALUES (?, ?, ?)", (part.owner, part.name, content))
             return
-        account = (part.owner, part.also, place.file, place.number, place.unit, said)
-        insert = "INSERT INTO account (owner, also, file, number, unit, said) VALUES (?, ?, ?, ?, ?, ?)"
+        account = (part.owner, part.also, place.file, place.number, place.unit, content)
+        insert = "INSERT INTO account (owner, also, file, number, unit, content) VALUES (?, ?, ?, ?, ?, ?)"
         self._db.execute(insert, account)
 
     def _accounts(self) -> Iterator[Row]:
         last = 0
-        more = "SELECT id, owner, also, file, number, unit, said FROM account WHERE id > ? ORDER BY id LIMIT ?"
+        more = "SELECT id, owner, also, file, number, unit, content FROM account WHERE id > ? ORDER BY id LIMIT ?"
         while found := self._db.execute(more, (last, SOME)).fetchall():
             last = found[-1][0]
             parts = self._parts({name for _, owner, also, *_ in found for name in (owner, also) if name})
-            for _, owner, also, file, number, unit, said in found:
-                values = json.loads(said)
+            for _, owner, also, file, number, unit, content in found:
+                values = json.loads(content)
                 for name, rows in [*parts.get(owner, {}).items(), *(parts.get(also, {}).items() if also else ())]:
                     here = values.get(name)
                     values[name] = [*here, *rows] if isinstance(here, list) else rows
@@ -83,8 +83,8 @@ class Spool:
     def _parts(self, owners: set[str]) -> dict[str, dict[str, list[Values]]]:
         found: dict[str, dict[str, list[Values]]] = {}
         marks = ",".join("?" * len(owners))
-        for owner, name, said in self._db.execute(f"SELECT * FROM part WHERE owner IN ({marks})", list(owners)):  # noqa: S608
-            found.setdefault(owner, {}).setdefault(name, []).append(json.loads(said))
+        for owner, name, content in self._db.execute(f"SELECT * FROM part WHERE owner IN ({marks})", list(owners)):  # noqa: S608
+            found.setdefault(owner, {}).setdefault(name, []).append(json.loads(content))
         return found
 
     def earlier(self, identities: Iterable[TypedIdentity]) -> dict[TypedIdentity, str]:
@@ -96,7 +96,7 @@ class Spool:
                 seen[identity] = found[0]
         return seen
 
-    def note(self, identities: Iterable[tuple[TypedIdentity, str]]) -> None:
+    def record_seen(self, identities: Iterable[tuple[TypedIdentity, str]]) -> None:
         """Record the locations of identities."""
         rows = [(identity.kind, identity.value, place) for identity, place in identities]
         self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", rows)

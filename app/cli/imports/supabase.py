@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.cli.imports.account import PASSKEY, SECOND, SOCIAL, Account
-from app.cli.imports.product import Choices, Joins, Part, PassedOver, Row, Values
+from app.cli.imports.product import Choices, Joins, Part, Row, Skipped, Values
 from app.cli.imports.values import flag, is_ahead, is_set, mapping, names, objects, text
 
 OWN = {"email", "phone", "anonymous"}
@@ -39,9 +39,9 @@ class Supabase:
     def account(self, values: Values, choices: Choices) -> Account:
         """See ``Product``."""
         if flag(values, "is_anonymous"):
-            raise PassedOver("anonymous users")
+            raise Skipped("anonymous users")
         if text(values, "deleted_at"):
-            raise PassedOver("deleted users")
+            raise Skipped("deleted users")
         account = Account(not choices.unverified, disabled=is_ahead(text(values, "banned_until")))
         account.add_email(text(values, "email"), _confirmed(values, "email"))
         phone = text(values, "phone")
@@ -61,9 +61,9 @@ class Supabase:
             names(metadata.get("providers"))
         )
         if flag(values, "is_sso_user") or given - OWN - {""}:
-            account.left.add(SOCIAL)
+            account.not_imported.add(SOCIAL)
         if objects(values.get("passkeys")):
-            account.left.add(PASSKEY)
+            account.not_imported.add(PASSKEY)
         for factor in [*objects(values.get("mfa_factors")), *objects(values.get("factors"))]:
             if text(factor, "status") == "verified":
                 _add_factor(account, factor)
@@ -100,4 +100,4 @@ def _add_factor(account: Account, factor: dict[str, Any]) -> None:
         phone = text(factor, "phone")
         account.add_second_phone(f"+{phone}" if phone.isdecimal() else phone)
     else:
-        account.left.add(PASSKEY if kind == "webauthn" else SECOND)
+        account.not_imported.add(PASSKEY if kind == "webauthn" else SECOND)

@@ -54,7 +54,7 @@ def csv_rows(lines: NumberedLines, file: str) -> Iterator[Row | Fault]:
     def read(text: str) -> Values:
         return csv_values(text, columns, comma)
 
-    yield from _blamed(lines, file, '"', read, columns=columns, form=comma)
+    yield from _parse_rows(lines, file, '"', read, columns=columns, form=comma)
 
 
 def csv_values(text: str, columns: Sequence[str], comma: str = ",") -> Values:
@@ -138,7 +138,7 @@ def _inserted(lines: _Pending, file: str, number: int, line: str, found: re.Matc
     if found[3].strip():
         lines.put_back(number, found[3])
     read = _in_brackets(columns)
-    yield from _blamed(lines, file, "'", read, columns=columns, form="insert", table=table, ends=";")
+    yield from _parse_rows(lines, file, "'", read, columns=columns, form="insert", table=table, ends=";")
 
 
 def _in_brackets(columns: list[str]) -> Callable[[str], Values]:
@@ -152,7 +152,7 @@ def _in_brackets(columns: list[str]) -> Callable[[str], Values]:
     return read
 
 
-def _blamed(
+def _parse_rows(
     lines: Iterable[tuple[int, str]],
     file: str,
     quote: str,

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from app import clock
-from app.cli.otpauth import NotCarried
+from app.cli.otpauth import NotSupported
 
 LEVELS = 100
 """Maximum nesting of lists and objects. JSON serializers fail at some depth beyond that."""
@@ -45,11 +45,11 @@ def flag(values: dict[str, Any], *names: str) -> bool | None:
 def number(values: dict[str, Any], name: str, usual: int) -> int:
     """Return an integer, or ``usual`` when the member is missing.
 
-    :raises NotCarried: when it isn't an integer
+    :raises NotSupported: when it isn't an integer
     """
     said = text(values, name)
     if said and not (said.isascii() and said.isdigit() and len(said) < 12):
-        raise NotCarried(f"has no number as {name}")
+        raise NotSupported(f"has no number as {name}")
     return int(said or usual)
 
 
