@@ -85,7 +85,7 @@ def actor() -> str:
     return f"admin:{current_user.handle}"
 
 
-def note(act: str, subject: str = "", **facts: Any) -> None:
+def record_action(act: str, subject: str = "", **facts: Any) -> None:
     """Record what the current administrator did, in addition to the event of the service that did it.
 
     :param act: past tense: ``account_disabled``

@@ -121,7 +121,7 @@ def remove_administrator(user: User, *, by: str, keep_one: bool = False) -> bool
     return True
 
 
-def have_erased(user: User, *, by: str) -> None:
+def erase_now(user: User, *, by: str) -> None:
     """Close an account and have the worker erase it now, without notifying anyone."""
     schedule_deletion(user, quietly=True, by=by)
     now = clock.now()

@@ -10,9 +10,9 @@ from flask import Response, after_this_request, request
 from pydantic import ValidationError
 
 from app.admin import bp
-from app.admin.access import actor, note
+from app.admin.access import actor, record_action
 from app.admin.forms import ClientForm, DeleteClientForm, NewClientForm, RotateForm
-from app.admin.presenters import is_answered_alone, page_facts
+from app.admin.presenters import answers_without_page, page_facts
 from app.crypto import secrets
 from app.errors import Rejected
 from app.extensions import db
@@ -55,7 +55,7 @@ def create_client() -> Response:
             client, secret = _made(form)
             if client.id in clients_in_memory() or not client_store.create(client, by=actor(), secret=secret):
                 raise Rejected("client_exists", field="client_id", status=409, client=client.id)
-            note("client_created", client.id)
+            record_action("client_created", client.id)
             return _one(client.id, secret=secret)
     return _list(form)
 
@@ -83,10 +83,10 @@ def rotate_secret() -> Response:
             secret = client_store.rotate_secret(row.id, overlap, by=actor())
             if secret is None:
                 raise Rejected("client_without_secret", status=409)
-            note("client_secret_rotated", row.id, overlap=int(overlap.total_seconds()))
+            record_action("client_secret_rotated", row.id, overlap=int(overlap.total_seconds()))
             db.session.refresh(row)
             return _one(row.id, secret=secret)
-    return _again(form)
+    return _show_errors(form)
 
 
 @bp.post("/apps/client/disable")
@@ -98,10 +98,10 @@ def disable_client() -> Response:
         row = _stored(str(form.client.data))
         changed = client_store.switch(row.id, off=True, by=actor())
         if changed:
-            note("client_disabled", row.id)
+            record_action("client_disabled", row.id)
         flash_message("client_disabled", client=row.id)
         return respond(go=with_query("/admin/apps/client", id=row.id), changed=changed)
-    return _again(form)
+    return _show_errors(form)
 
 
 @bp.post("/apps/client/enable")
@@ -113,10 +113,10 @@ def enable_client() -> Response:
         row = _stored(str(form.client.data))
         changed = client_store.switch(row.id, off=False, by=actor())
         if changed:
-            note("client_enabled", row.id)
+            record_action("client_enabled", row.id)
         flash_message("client_enabled", client=row.id)
         return respond(go=with_query("/admin/apps/client", id=row.id), changed=changed)
-    return _again(form)
+    return _show_errors(form)
 
 
 @bp.post("/apps/client/delete")
@@ -130,10 +130,10 @@ def delete_client() -> Response:
             if not form.sure.data:
                 raise Rejected("person_unsure", field="sure")
             client_store.delete(row.id, by=actor())
-            note("client_deleted", row.id)
+            record_action("client_deleted", row.id)
             flash_message("client_deleted", client=row.id)
             return respond(go="/admin/apps", client=row.id)
-    return _again(form)
+    return _show_errors(form)
 
 
 def _made(form: NewClientForm) -> tuple[Client, str]:
@@ -195,16 +195,16 @@ def _one(client_id: str, form: BaseForm | None = None, *, secret: str = "") -> R
     return respond(PAGE, form, context=shown, **told)
 
 
-def _again(form: BaseForm) -> Response:
+def _show_errors(form: BaseForm) -> Response:
     """Show a form's errors, on the client's page if the form was submitted from there."""
     client_id = str(form["client"].data or "")
-    if is_answered_alone() or not client_id:
+    if answers_without_page() or not client_id:
         return respond("errors/form.html", form)
     return _one(client_id, form)
 
 
 def _list(form: BaseForm | None = None) -> Response:
-    if form and is_answered_alone():
+    if form and answers_without_page():
         return respond("errors/form.html", form)
     after = "" if form else request.args.get("after", "")
     if after and not is_client_id(after):

@@ -29,15 +29,15 @@ BATCH = 1000
 SPAN = 50_000
 """Maximum number of events scanned per page for filters that have no index."""
 
-_PLACE = re.compile(r"([0-9]{1,16})-([0-9]{1,18})\Z")
+_CURSOR = re.compile(r"([0-9]{1,16})-([0-9]{1,18})\Z")
 """Microseconds since 1970 (until the year 2286), and the row ID."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_Place = tuple[datetime, int]
+_Cursor = tuple[datetime, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class EventFilter:
     """Filters of an audit log search; each filter that is set narrows the result.
 
     :ivar name: prefix of the event name, such as ``sign_in.``
@@ -65,13 +65,13 @@ class Wanted:
             found.append(Event.user_id == about.id)
         return found
 
-    def begin(self, after: _Place | None) -> list[sa.ColumnElement[bool]]:
+    def begin(self, after: _Cursor | None) -> list[sa.ColumnElement[bool]]:
         """Return the condition for the newest event of a page. It is a single bound, since SQLite uses only one."""
         if after:
             return [Event.at <= after[0], sa.or_(Event.at < after[0], Event.id < after[1])]
         return [Event.at < self.before] if self.before else []
 
-    def end(self, last: _Place | None) -> list[sa.ColumnElement[bool]]:
+    def end(self, last: _Cursor | None) -> list[sa.ColumnElement[bool]]:
         """Return the condition for the oldest event of a page."""
         if last:
             return [Event.at >= last[0], sa.or_(Event.at > last[0], Event.id >= last[1])]
@@ -106,36 +106,36 @@ class Found:
     searched_until: datetime | None = None
 
 
-def page_of(wanted: Wanted, after: str = "", *, most: int = PAGE) -> Found:
+def page_of(wanted: EventFilter, after: str = "", *, most: int = PAGE) -> Found:
     """Return a page of events, newest first. At most two statements.
 
     :param after: cursor of this page, from the previous page
     :raises Rejected: ``api_error`` on ``after`` when it isn't a valid cursor
     """
-    begin, others = [*wanted.indexed(), *wanted.begin(_read(after) if after else None)], wanted.others()
+    begin, others = [*wanted.indexed(), *wanted.begin(_decode_cursor(after) if after else None)], wanted.others()
     end = _end_of_span([*begin, *wanted.end(None)]) if others else None
     rows = sa.select(Event).where(*begin, *wanted.end(end), *others)
     rows = rows.order_by(Event.at.desc(), Event.id.desc()).limit(most + 1)
     found = db.session.scalars(rows).all()
     if len(found) > most:
         last = found[most - 1]
-        return Found(found[:most], _written((last.at, last.id)))
-    return Found(found, _written(end), end[0]) if end else Found(found)
+        return Found(found[:most], _encode_cursor((last.at, last.id)))
+    return Found(found, _encode_cursor(end), end[0]) if end else Found(found)
 
 
-def _end_of_span(indexed: list[sa.ColumnElement[bool]]) -> _Place | None:
+def _end_of_span(indexed: list[sa.ColumnElement[bool]]) -> _Cursor | None:
     """Return the last event that a page scans; None when there are fewer than ``SPAN``."""
     places = sa.select(Event.at, Event.id).where(*indexed).order_by(Event.at.desc(), Event.id.desc())
     row = db.session.execute(places.offset(SPAN - 1).limit(1)).first()
     return (row.at, row.id) if row else None
 
 
-def _written(place: _Place) -> str:
+def _encode_cursor(place: _Cursor) -> str:
     return f"{(place[0] - _EPOCH) // timedelta(microseconds=1)}-{place[1]}"
 
 
-def _read(text: str) -> _Place:
-    found = _PLACE.match(text)
+def _decode_cursor(text: str) -> _Cursor:
+    found = _CURSOR.match(text)
     if not found:
         raise Rejected("api_error", field="after")
     return _EPOCH + timedelta(microseconds=int(found[1])), int(found[2])

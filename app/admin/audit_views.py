@@ -12,9 +12,9 @@ import orjson
 from flask import Flask, Response, request
 
 from app.admin import audit_log, bp, people
-from app.admin.access import note
+from app.admin.access import record_action
 from app.admin.attempts import as_support_id
-from app.admin.audit_log import Wanted
+from app.admin.audit_log import EventFilter
 from app.admin.presenters import accounts_of, log_facts, page_facts
 from app.clock import now
 from app.errors import Rejected
@@ -63,14 +63,14 @@ def export_audit() -> Response:
     asked = _asked()
     wanted = _wanted(asked)
     if request.method != "HEAD":
-        note("audit_exported", autocommit=True, filters={name: value for name, value in asked.items() if value})
+        record_action("audit_exported", autocommit=True, filters={name: value for name, value in asked.items() if value})
     answer = Response(_lines(this_app(), wanted), mimetype="text/csv")
     name = f"audit-{now():%Y-%m-%d}.csv"
     answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer
 
 
-def _lines(app: Flask, wanted: Wanted) -> Iterator[str]:
+def _lines(app: Flask, wanted: EventFilter) -> Iterator[str]:
     """Yield the lines of an export in batches. No transaction stays open between batches."""
     yield _as_csv([audit_log.COLUMNS])
     after: str | None = ""
@@ -100,14 +100,14 @@ def _asked() -> dict[str, str]:
     return asked
 
 
-def _wanted(asked: dict[str, str]) -> Wanted:
+def _wanted(asked: dict[str, str]) -> EventFilter:
     """Parse the filters of a query.
 
     :raises Rejected: ``person_unknown`` or ``date_invalid`` on the filter
     """
     by_operator = asked["actor"].lower() == OPERATOR
     last = _day(asked, "to")
-    return Wanted(
+    return EventFilter(
         name=asked["event"].lower().removesuffix("*"),
         person=_account(asked, "person"),
         actor=None if by_operator else _account(asked, "actor"),

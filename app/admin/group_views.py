@@ -7,9 +7,9 @@ from typing import Any
 from flask import Response, after_this_request, request
 
 from app.admin import bp, people
-from app.admin.access import actor, note
+from app.admin.access import actor, record_action
 from app.admin.forms import DeleteGroupForm, MemberForm, NewGroupForm
-from app.admin.presenters import is_answered_alone, page_facts
+from app.admin.presenters import answers_without_page, page_facts
 from app.errors import Rejected
 from app.groups import service as groups
 from app.groups.models import TITLE_LENGTH
@@ -46,7 +46,7 @@ def create_group() -> Response:
                 raise Rejected("group_title_invalid", field="title")
             if not groups.create(name, title, by=actor()):
                 raise Rejected("group_exists", field="name", status=409, group=name)
-            note("group_created", name)
+            record_action("group_created", name)
             flash_message("group_created", group=name)
             return respond(go=f"/admin/groups/{name}", group=name)
     return _list(form)
@@ -69,10 +69,10 @@ def add_member(name: str) -> Response:
             user = people.named(str(form.identity.data), "identity")
             added = _known(lambda: groups.add_member(found.name, user.id, by=actor()))
             if added:
-                note("group_member_added", user.handle, group=name)
+                record_action("group_member_added", user.handle, group=name)
             flash_message("person_in_group", group=name)
             return respond(go=f"/admin/groups/{name}", added=added)
-    return _again(name, form)
+    return _show_errors(name, form)
 
 
 @bp.post("/groups/<name>/members/<handle>/remove")
@@ -84,10 +84,10 @@ def remove_member(name: str, handle: str) -> Response:
         user = people.person_of(handle)
         removed = _known(lambda: groups.remove_member(name, user.id, by=actor()))
         if removed:
-            note("group_member_removed", handle, group=name)
+            record_action("group_member_removed", handle, group=name)
         flash_message("person_not_in_group", group=name)
         return respond(go=f"/admin/groups/{name}", removed=removed)
-    return _again(name, form)
+    return _show_errors(name, form)
 
 
 @bp.post("/groups/<name>/delete")
@@ -103,10 +103,10 @@ def delete_group(name: str) -> Response:
             if found.members > COUNTED:
                 raise Rejected("too_large_here", status=409, command=f"flask groups delete {name}")
             members = _known(lambda: groups.delete(name, by=actor()))
-            note("group_deleted", name, members=members)
+            record_action("group_deleted", name, members=members)
             flash_message("group_deleted", group=name)
             return respond(go="/admin/groups", members=members)
-    return _again(name, form)
+    return _show_errors(name, form)
 
 
 def _known(change: Any) -> Any:
@@ -133,7 +133,7 @@ def _facts(found: GroupSummary) -> dict[str, Any]:
 
 
 def _list(form: BaseForm | None = None) -> Response:
-    if form and is_answered_alone():
+    if form and answers_without_page():
         return respond("errors/form.html", form)
     after = "" if form else request.args.get("after", "")
     if "\x00" in after:
@@ -144,9 +144,9 @@ def _list(form: BaseForm | None = None) -> Response:
     return respond(LIST, form, context=shown, groups=[_facts(each) for each in found[:ON_PAGE]], after=last)
 
 
-def _again(name: str, form: BaseForm) -> Response:
+def _show_errors(name: str, form: BaseForm) -> Response:
     """Show a form's errors, on the group's page if the form was submitted from there."""
-    if is_answered_alone():
+    if answers_without_page():
         return respond("errors/form.html", form)
     return _page(_group(name), form)
 

@@ -13,9 +13,9 @@ from typing import Any
 from flask import Response, after_this_request, request
 
 from app.admin import bp
-from app.admin.access import actor, note
+from app.admin.access import actor, record_action
 from app.admin.forms import InvitationForm
-from app.admin.presenters import invitation_facts, is_answered_alone, page_facts
+from app.admin.presenters import answers_without_page, invitation_facts, page_facts
 from app.crypto.secrets import is_row_id
 from app.errors import Rejected
 from app.groups import service as groups
@@ -47,12 +47,12 @@ def create_invitation() -> Response:
     if form.validate():
         with form.showing_refusals():
             made = service.create(_terms(form), by=actor())
-            note("invitation_created", invitation=made.id, mailed=bool(made.email), groups=made.group_names)
+            record_action("invitation_created", invitation=made.id, mailed=bool(made.email), groups=made.group_names)
             if made.email:
                 flash_message("invitation_created", email=made.email)
                 return respond(go=HERE, invitation=invitation_facts(made))
             return _page(InvitationForm(blank=True), made=link_of(made), invitation=invitation_facts(made))
-    return _again(form)
+    return _show_errors(form)
 
 
 @bp.post("/invitations/<invitation_id>/revoke")
@@ -66,7 +66,7 @@ def revoke_invitation(invitation_id: str) -> Response:
             raise Rejected("not_found", status=404)
         revoked = service.revoke(found, by=actor())
         if revoked:
-            note("invitation_revoked", invitation=found.id)
+            record_action("invitation_revoked", invitation=found.id)
         flash_message("invitation_was_revoked")
         return respond(go=HERE, revoked=revoked)
     return respond("errors/form.html", form)
@@ -89,9 +89,9 @@ def _terms(form: InvitationForm) -> Terms:
     return Terms(email, tuple(form.groups.data or ()), int(uses), timedelta(days=int(days)), language)
 
 
-def _again(form: BaseForm) -> Response:
+def _show_errors(form: BaseForm) -> Response:
     """Show a form's errors on its page."""
-    if is_answered_alone():
+    if answers_without_page():
         return respond("errors/form.html", form)
     return _page(form)
 

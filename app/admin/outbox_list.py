@@ -27,8 +27,8 @@ COUNTED = 10_000
 RETRIED_AT_ONCE = 1000
 """Maximum number of messages retried per request. A larger UPDATE would block the workers."""
 
-NEW, RETRYING = "waiting", "retrying"
-GROUPS = (ABANDONED, RETRYING, NEW)
+WAITING, RETRYING = "waiting", "retrying"
+GROUPS = (ABANDONED, RETRYING, WAITING)
 """The groups a list can show, in the order in which the page looks for a nonempty one."""
 
 CHANNELS = ("mail", "sms", "logout")
@@ -36,23 +36,23 @@ CHANNELS = ("mail", "sms", "logout")
 _zero: Any = sa.literal_column("0")
 _abandoned: Any = sa.literal_column(f"'{ABANDONED}'")  # literals: a parameter hides partial indexes
 _IN_GROUP: dict[str, tuple[sa.ColumnElement[bool], ...]] = {
-    NEW: (Message.attempts == _zero, Message.next_attempt_at.is_not(None)),
+    WAITING: (Message.attempts == _zero, Message.next_attempt_at.is_not(None)),
     RETRYING: (Message.attempts > _zero, Message.next_attempt_at.is_not(None)),
     ABANDONED: (Message.state == _abandoned,),
 }
 _ORDER: dict[str, tuple[Any, ...]] = {
-    NEW: (Message.destination, Message.next_attempt_at, Message.id),
+    WAITING: (Message.destination, Message.next_attempt_at, Message.id),
     RETRYING: (Message.next_attempt_at, Message.destination, Message.id),
     ABANDONED: (Message.created_at.desc(), Message.destination, Message.id),
 }
-_PLACE = re.compile(r"([0-9]{1,16}) ([^ \x00]{0,254}) ([0-9a-f]{32})\Z")
+_CURSOR = re.compile(r"([0-9]{1,16}) ([^ \x00]{0,254}) ([0-9a-f]{32})\Z")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _APPS, _AFTER_APPS = "app:", "app;"
 """Bounds of the destinations that are apps."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class MessageFilter:
     """Filters of a message list.
 
     :ivar group: one of ``GROUPS``
@@ -81,73 +81,73 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class MessageCount:
     """Number of messages. With ``more``, there are more than ``count``."""
 
     count: int
     more: bool
 
 
-def count_of(wanted: Wanted) -> Counted:
+def count_of(wanted: MessageFilter) -> MessageCount:
     """Count messages, up to ``COUNTED``."""
     some = sa.select(sa.literal_column("1")).where(*wanted.filters()).limit(COUNTED + 1).subquery()
     found = db.session.scalar(sa.select(sa.func.count()).select_from(some)) or 0
-    return Counted(min(found, COUNTED), found > COUNTED)
+    return MessageCount(min(found, COUNTED), found > COUNTED)
 
 
-def oldest_of(group: str, counted: Counted) -> datetime | None:
+def oldest_of(group: str, counted: MessageCount) -> datetime | None:
     """Return the creation time of the oldest given-up message, or the next due time for the other groups; None for
     none.
 
     Also None when too many messages wait for a first attempt, because their index is ordered by destination.
     """
-    if not counted.count or (group == NEW and counted.more):
+    if not counted.count or (group == WAITING and counted.more):
         return None
     at = Message.created_at if group == ABANDONED else Message.next_attempt_at
     return db.session.scalar(sa.select(sa.func.min(at)).where(*_IN_GROUP[group]))
 
 
-def destinations_of(wanted: Wanted, most: int = 10) -> list[dict[str, Any]]:
+def destinations_of(wanted: MessageFilter, most: int = 10) -> list[dict[str, Any]]:
     """Return the most frequent destinations of these messages: ``destination``, ``count`` and a sample ``reason``.
 
     Only the first ``COUNTED`` messages are considered, with an index-only scan.
     """
     at = Message.next_attempt_at if wanted.group != ABANDONED else Message.created_at.desc()
     some = sa.select(Message.destination).where(*wanted.filters())
-    rows = some.order_by(*((at,) if wanted.group != NEW else ())).limit(COUNTED).subquery()
+    rows = some.order_by(*((at,) if wanted.group != WAITING else ())).limit(COUNTED).subquery()
     count = sa.func.count().label("count")
     largest = sa.select(rows.c.destination, count).group_by(rows.c.destination)
     largest = largest.order_by(count.desc(), rows.c.destination).limit(most)
     found = [{"destination": row.destination, "count": row[1]} for row in db.session.execute(largest)]
-    return [each | {"reason": _a_reason(wanted, str(each["destination"]))} for each in found]
+    return [each | {"reason": _sample_reason(wanted, str(each["destination"]))} for each in found]
 
 
-def _a_reason(wanted: Wanted, destination: str) -> str:
+def _sample_reason(wanted: MessageFilter, destination: str) -> str:
     """Return why a message to a destination failed, from the first matching message in index order."""
-    if wanted.group == NEW:
+    if wanted.group == WAITING:
         return ""
     first = sa.select(Message.last_error).where(*_IN_GROUP[wanted.group], Message.destination == destination)
     return db.session.scalar(first.order_by(_ORDER[wanted.group][0]).limit(1)) or ""
 
 
-def page_of(wanted: Wanted, after: str = "") -> tuple[Sequence[Message], str | None]:
+def page_of(wanted: MessageFilter, after: str = "") -> tuple[Sequence[Message], str | None]:
     """Return a page of messages and the cursor of the next page; None on the last page.
 
     Given-up messages come newest first, retries soonest first, and waiting messages by destination.
     :param after: cursor of this page, from the previous page
     :raises Rejected: ``api_error`` on ``after`` when it isn't a valid cursor
     """
-    place = [_beyond(wanted.group, after)] if after else []
-    found = db.session.scalars(page_statement(wanted).where(*place)).all()
-    return found[:PAGE], _written(wanted.group, found[PAGE - 1]) if len(found) > PAGE else None
+    later = [_after_cursor(wanted.group, after)] if after else []
+    found = db.session.scalars(page_statement(wanted).where(*later)).all()
+    return found[:PAGE], _encode_cursor(wanted.group, found[PAGE - 1]) if len(found) > PAGE else None
 
 
-def page_statement(wanted: Wanted) -> sa.Select[Message]:
+def page_statement(wanted: MessageFilter) -> sa.Select[Message]:
     """Return the statement for the first page plus one extra message."""
     return sa.select(Message).where(*wanted.filters()).order_by(*_ORDER[wanted.group]).limit(PAGE + 1)
 
 
-def retry(ids: Sequence[str] | None, wanted: Wanted) -> int:
+def retry(ids: Sequence[str] | None, wanted: MessageFilter) -> int:
     """Retry messages that were given up; return how many.
 
     :param ids: the messages to retry, or None for all of ``wanted``, at most ``RETRIED_AT_ONCE``
@@ -177,13 +177,13 @@ def facts_of(message: Message) -> dict[str, Any]:
     }
 
 
-def _beyond(group: str, after: str) -> sa.ColumnElement[bool]:
+def _after_cursor(group: str, after: str) -> sa.ColumnElement[bool]:
     """Return the condition for rows after a cursor, in the group's order."""
-    found = _PLACE.match(after)
+    found = _CURSOR.match(after)
     if not found:
         raise Rejected("api_error", field="after")
     at, destination, number = _EPOCH + timedelta(microseconds=int(found[1])), found[2], found[3]
-    if group == NEW:
+    if group == WAITING:
         return _after((Message.destination, destination), (Message.next_attempt_at, at), (Message.id, number))
     if group == RETRYING:
         return _after((Message.next_attempt_at, at), (Message.destination, destination), (Message.id, number))
@@ -199,7 +199,7 @@ def _after(*columns: tuple[Any, Any]) -> sa.ColumnElement[bool]:
     return sa.and_(column >= value, sa.or_(column > value, _after(*others)))
 
 
-def _written(group: str, message: Message) -> str:
+def _encode_cursor(group: str, message: Message) -> str:
     at = message.created_at if group == ABANDONED else message.next_attempt_at
     assert at is not None
     return f"{(at - _EPOCH) // timedelta(microseconds=1)} {message.destination} {message.id}"

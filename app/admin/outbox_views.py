@@ -8,10 +8,10 @@ from typing import Any
 from flask import Response, after_this_request, request
 
 from app.admin import bp, outbox_list
-from app.admin.access import note
+from app.admin.access import record_action
 from app.admin.forms import RetryForm
-from app.admin.outbox_list import CHANNELS, GROUPS, Wanted
-from app.admin.presenters import is_answered_alone, page_facts
+from app.admin.outbox_list import CHANNELS, GROUPS, MessageFilter
+from app.admin.presenters import answers_without_page, page_facts
 from app.crypto.secrets import is_row_id
 from app.errors import Rejected
 from app.outbox.models import ABANDONED
@@ -43,7 +43,9 @@ def retry_messages() -> Response:
             retried = outbox_list.retry(None, wanted)
             if retried:
                 wake_after_commit()
-                note("messages_retried", messages=retried, **{name: value for name, value in asked.items() if value})
+                record_action(
+                    "messages_retried", messages=retried, **{name: value for name, value in asked.items() if value}
+                )
             more = retried == outbox_list.RETRIED_AT_ONCE
             flash_message("messages_retried_more" if more else "messages_retried", count=retried)
             return respond(go="/admin/outbox", retried=retried, more=more)
@@ -59,17 +61,17 @@ def retry_message(message_id: str) -> Response:
         if not is_row_id(message_id):
             raise Rejected("not_found", status=404)
         with form.showing_refusals():
-            retried = outbox_list.retry([message_id], Wanted(ABANDONED))
+            retried = outbox_list.retry([message_id], MessageFilter(ABANDONED))
             if not retried:
                 raise Rejected("message_not_retried", status=409)
             wake_after_commit()
-            note("messages_retried", message_id, messages=retried)
+            record_action("messages_retried", message_id, messages=retried)
             flash_message("messages_retried", count=retried)
             return respond(go="/admin/outbox", retried=retried, more=False)
     return _page(form)
 
 
-def _wanted(asked: dict[str, str]) -> Wanted:
+def _wanted(asked: dict[str, str]) -> MessageFilter:
     """Validate a list's filters.
 
     :raises Rejected: ``api_error`` on an invalid filter
@@ -80,17 +82,17 @@ def _wanted(asked: dict[str, str]) -> Wanted:
         raise Rejected("api_error", field="channel")
     if not _DESTINATION.match(asked["destination"]):
         raise Rejected("api_error", field="destination")
-    return Wanted(asked["group"], asked["channel"], asked["destination"])
+    return MessageFilter(asked["group"], asked["channel"], asked["destination"])
 
 
 def _page(form: BaseForm | None = None) -> Response:
     """Show the list the query selects, by default the first group that has messages."""
-    if form and is_answered_alone():
+    if form and answers_without_page():
         return respond("errors/form.html", form)
     query: Any = {} if form else request.args
     asked = {name: query.get(name, "").strip() for name in ("state", "channel", "destination")}
     asked["destination"] = asked["destination"].lower() if "app:" not in asked["destination"] else asked["destination"]
-    counts = {group: outbox_list.count_of(Wanted(group)) for group in GROUPS}
+    counts = {group: outbox_list.count_of(MessageFilter(group)) for group in GROUPS}
     state = asked.pop("state") or next((group for group in GROUPS if counts[group].count), ABANDONED)
     wanted = _wanted(asked | {"group": state})
     messages, after = outbox_list.page_of(wanted, query.get("after", ""))

@@ -13,7 +13,7 @@ from flask import Response, request
 
 from app import clock
 from app.admin import bp, outbox_list
-from app.admin.people import Wanted, page_of
+from app.admin.people import AccountFilter, page_of
 from app.admin.presenters import page_facts
 from app.admin.statistics import SPANS, activity, charts_of
 from app.authenticators.keys import keys_in_use
@@ -42,7 +42,7 @@ DESTINATIONS = 3
 def overview() -> Response:
     """Show what needs attention, recent activity, and new accounts."""
     counted = activity(request.args.get("span", ""))
-    newest, _ = page_of(Wanted())
+    newest, _ = page_of(AccountFilter())
     shown = page_facts()
     if not wants_json():
         shown |= {"charts": charts_of(counted), "spans": tuple(SPANS), "commands": COMMANDS}
@@ -72,8 +72,8 @@ def attention() -> list[dict[str, Any]]:
 def _workers() -> Iterator[dict[str, Any]]:
     if not jobs.count_workers():
         yield {"code": "no_worker"}
-    waiting = outbox_list.count_of(outbox_list.Wanted(outbox_list.NEW))
-    since = outbox_list.oldest_of(outbox_list.NEW, waiting)
+    waiting = outbox_list.count_of(outbox_list.MessageFilter(outbox_list.WAITING))
+    since = outbox_list.oldest_of(outbox_list.WAITING, waiting)
     if waiting.more or (since and clock.now() - since > LATE):
         yield {"code": "workers_late", "since": since, "count": waiting.count, "more": waiting.more}
 
@@ -87,9 +87,9 @@ def _messages() -> Iterator[dict[str, Any]]:
     for provider in providers.failing():
         about = {"channel": provider.channel, "provider": provider.name, "reason": provider.reason}
         yield {"code": "provider_fails", "since": provider.failed_at} | about
-    for each in outbox_list.destinations_of(outbox_list.Wanted(outbox_list.RETRYING), DESTINATIONS):
+    for each in outbox_list.destinations_of(outbox_list.MessageFilter(outbox_list.RETRYING), DESTINATIONS):
         yield {"code": "retrying"} | each
-    given_up = outbox_list.count_of(outbox_list.Wanted(ABANDONED))
+    given_up = outbox_list.count_of(outbox_list.MessageFilter(ABANDONED))
     if given_up.count:
         yield {"code": "given_up", "count": given_up.count, "more": given_up.more}
 

@@ -30,7 +30,7 @@ STATES = ("administrator", "disabled", "unconfirmed", "deleting")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class AccountFilter:
     """Filters of an account list.
 
     :ivar text: prefix of an email address, phone number or username, or the handle of one account; "" for all
@@ -56,7 +56,7 @@ _IN_STATE: dict[str, sa.ColumnElement[bool]] = {
 }
 
 
-def page_of(wanted: Wanted, after: str = "") -> tuple[list[dict[str, Any]], str | None]:
+def page_of(wanted: AccountFilter, after: str = "") -> tuple[list[dict[str, Any]], str | None]:
     """Return a page of accounts as ``described`` does, and the cursor of the next page; None on the last page.
 
     Without a text, accounts come newest first. Matches of a text are ordered by kind of identity, then by value.
@@ -103,7 +103,7 @@ def _with_handle(handle: str) -> User | None:
     return user
 
 
-def _newest(wanted: Wanted, after: str) -> tuple[list[dict[str, Any]], str | None]:
+def _newest(wanted: AccountFilter, after: str) -> tuple[list[dict[str, Any]], str | None]:
     older = [User.id < _number(after)] if after else []
     rows = sa.select(User).where(*older, *wanted.filters()).order_by(User.id.desc()).limit(PAGE + 1)
     found = db.session.scalars(rows).all()
@@ -131,7 +131,7 @@ def _number(after: str) -> sa.ColumnElement[int]:
     return sa.literal(int(after), sa.BigInteger())
 
 
-def _found_by_text(wanted: Wanted, after: str) -> tuple[list[dict[str, Any]], str | None]:
+def _found_by_text(wanted: AccountFilter, after: str) -> tuple[list[dict[str, Any]], str | None]:
     readings = dict(_readings(wanted.text))
     kind_after, _, value_after = after.partition(":")
     if after and kind_after not in readings:
@@ -155,7 +155,7 @@ def _users(ids: Sequence[int]) -> sa.Select[User]:
     return sa.select(User).where(User.id.in_(ids))
 
 
-def accounts(wanted: Wanted, at_most: int | None = None) -> Iterator[dict[str, Any]]:
+def accounts(wanted: AccountFilter, at_most: int | None = None) -> Iterator[dict[str, Any]]:
     """Yield accounts as ``described`` does: oldest first, or the matches of a text by kind of identity and value.
 
     Each batch is read from an index, however many accounts there are.
@@ -165,7 +165,7 @@ def accounts(wanted: Wanted, at_most: int | None = None) -> Iterator[dict[str, A
     return islice(found, at_most)
 
 
-def _all(wanted: Wanted, most: int) -> Iterator[dict[str, Any]]:
+def _all(wanted: AccountFilter, most: int) -> Iterator[dict[str, Any]]:
     last = 0
     while True:
         batch = sa.select(User).where(User.id > last, *wanted.filters()).order_by(User.id).limit(min(most, BATCH))
@@ -177,7 +177,7 @@ def _all(wanted: Wanted, most: int) -> Iterator[dict[str, Any]]:
         db.session.expunge_all()
 
 
-def _search(wanted: Wanted, most: int) -> Iterator[dict[str, Any]]:
+def _search(wanted: AccountFilter, most: int) -> Iterator[dict[str, Any]]:
     seen: set[int] = set()
     for kind, begin in _readings(wanted.text):
         after = ""

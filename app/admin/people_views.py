@@ -8,7 +8,7 @@ from flask import Response, redirect, request
 
 from app.admin import bp
 from app.admin.attempts import TITLES, WARNINGS, as_support_id, events_named, timeline
-from app.admin.people import STATES, Wanted, page_of
+from app.admin.people import STATES, AccountFilter, page_of
 from app.admin.presenters import accounts_of, page_facts
 from app.errors import Rejected
 from app.extensions import settings
@@ -60,7 +60,7 @@ def people() -> Response:
         raise Rejected("api_error", field="state")
     if asked["group"] and groups.summary_of(asked["group"]) is None:
         raise Rejected("unknown_group", field="group", group=asked["group"])
-    found, after = page_of(Wanted(asked["q"], asked["state"], asked["group"]), asked["after"])
+    found, after = page_of(AccountFilter(asked["q"], asked["state"], asked["group"]), asked["after"])
     attempt = attempt_named(asked["q"]) if not found else None
     if attempt and not wants_json():
         return redirect(with_query("/admin/attempts", support_id=attempt))  # type: ignore[return-value]

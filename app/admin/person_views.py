@@ -9,11 +9,11 @@ from flask_login import current_user
 
 from app import i18n
 from app.admin import account_changes, bp
-from app.admin.access import actor, note
+from app.admin.access import actor, record_action
 from app.admin.attempts import TITLES
 from app.admin.forms import EraseForm, GroupForm, SignOutForm
 from app.admin.people import person_of
-from app.admin.presenters import is_answered_alone, label_of_person, other_groups, page_facts, person_facts
+from app.admin.presenters import answers_without_page, label_of_person, other_groups, page_facts, person_facts
 from app.audit import record
 from app.crypto.secrets import is_row_id
 from app.errors import Rejected
@@ -43,12 +43,12 @@ def disable(handle: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        user = _shut_out(handle)
+        user = _losing_access(handle)
         ended = account_changes.disable(user, by=actor())
         if ended is not None:
-            note("account_disabled", handle, sessions=ended)
+            record_action("account_disabled", handle, sessions=ended)
         return _done(handle, "person_disabled", ended=ended or 0)
-    return _again(handle, form)
+    return _show_errors(handle, form)
 
 
 @bp.post("/people/<handle>/enable")
@@ -58,9 +58,9 @@ def enable(handle: str) -> Response:
     form = ButtonForm()
     if form.validate():
         if account_changes.enable(person_of(handle), by=actor()):
-            note("account_enabled", handle)
+            record_action("account_enabled", handle)
         return _done(handle, "person_enabled")
-    return _again(handle, form)
+    return _show_errors(handle, form)
 
 
 @bp.post("/people/<handle>/unlock")
@@ -70,9 +70,9 @@ def unlock(handle: str) -> Response:
     form = ButtonForm()
     if form.validate():
         forgotten = account_changes.unlock(person_of(handle), by=actor())
-        note("account_unlocked", handle)
+        record_action("account_unlocked", handle)
         return _done(handle, "person_unlocked", had_failures=forgotten)
-    return _again(handle, form)
+    return _show_errors(handle, form)
 
 
 @bp.post("/people/<handle>/send-link")
@@ -84,10 +84,10 @@ def send_link(handle: str) -> Response:
         user = person_of(handle)
         with form.showing_refusals():
             sent_links.send(user, by=actor())
-            note("link_sent", handle)
+            record_action("link_sent", handle)
             minutes = int(sent_links.LIVES.total_seconds() // 60)
-            return _done(handle, "person_link_sent", says={"minutes": minutes}, sent=True)
-    return _again(handle, form)
+            return _done(handle, "person_link_sent", values={"minutes": minutes}, sent=True)
+    return _show_errors(handle, form)
 
 
 @bp.post("/people/<handle>/resume-mail")
@@ -98,9 +98,9 @@ def resume_mail(handle: str) -> Response:
     if form.validate():
         lifted = account_changes.resume_mail(person_of(handle), by=actor())
         if lifted:
-            note("mail_resumed", handle, addresses=lifted)
+            record_action("mail_resumed", handle, addresses=lifted)
         return _done(handle, "person_mail_resumed", lifted=lifted)
-    return _again(handle, form)
+    return _show_errors(handle, form)
 
 
 @bp.post("/people/<handle>/sign-out")
@@ -110,9 +110,9 @@ def sign_out(handle: str) -> Response:
     form = SignOutForm()
     if form.validate():
         ended, revoked = account_changes.end_sessions(person_of(handle), by=actor(), tokens=form.tokens.data)
-        note("sessions_ended", handle, sessions=ended, tokens=revoked)
+        record_action("sessions_ended", handle, sessions=ended, tokens=revoked)
         return _done(handle, "person_signed_out", ended=ended, revoked=revoked)
-    return _again(handle, form)
+    return _show_errors(handle, form)
 
 
 @bp.post("/people/<handle>/sessions/<session_id>/end")
@@ -126,9 +126,9 @@ def end_session(handle: str, session_id: str) -> Response:
             raise Rejected("not_found", status=404)
         ended = account_changes.end_session(user, session_id, by=actor())
         if ended:
-            note("sessions_ended", handle, sessions=ended, tokens=0)
+            record_action("sessions_ended", handle, sessions=ended, tokens=0)
         return _done(handle, "person_session_ended", ended=ended)
-    return _again(handle, form)
+    return _show_errors(handle, form)
 
 
 @bp.post("/people/<handle>/second-step/off")
@@ -140,9 +140,9 @@ def second_step_off(handle: str) -> Response:
         ended = account_changes.turn_off_second_step(_other(handle), by=actor())
         if ended is None:
             return _done(handle, "person_second_step_was_off", ended=0)
-        note("second_step_off", handle, sessions=ended)
+        record_action("second_step_off", handle, sessions=ended)
         return _done(handle, "person_second_step_off", ended=ended)
-    return _again(handle, form)
+    return _show_errors(handle, form)
 
 
 @bp.post("/people/<handle>/recovery/cancel")
@@ -154,9 +154,9 @@ def cancel_recovery(handle: str) -> Response:
         under_way = requests.open_of(person_of(handle).id)
         canceled = under_way is not None and recovery.cancel(under_way, "operator")
         if canceled:
-            note("recovery_canceled", handle)
+            record_action("recovery_canceled", handle)
         return _done(handle, "person_recovery_canceled", canceled=canceled)
-    return _again(handle, form)
+    return _show_errors(handle, form)
 
 
 @bp.post("/people/<handle>/delete")
@@ -165,10 +165,10 @@ def delete(handle: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        deletes_at = deletion.schedule_deletion(_shut_out(handle), by=actor())
-        note("account_deleted", handle, deletes_at=deletes_at.isoformat())
-        return _done(handle, "person_deleting", says={"day": i18n.date_text(deletes_at)}, deletes_at=deletes_at)
-    return _again(handle, form)
+        deletes_at = deletion.schedule_deletion(_losing_access(handle), by=actor())
+        record_action("account_deleted", handle, deletes_at=deletes_at.isoformat())
+        return _done(handle, "person_deleting", values={"day": i18n.date_text(deletes_at)}, deletes_at=deletes_at)
+    return _show_errors(handle, form)
 
 
 @bp.post("/people/<handle>/undelete")
@@ -179,9 +179,9 @@ def undelete(handle: str) -> Response:
     if form.validate():
         kept = deletion.cancel_requested(person_of(handle), late=True, by=actor())
         if kept:
-            note("account_kept", handle)
+            record_action("account_kept", handle)
         return _done(handle, "person_kept", kept=kept)
-    return _again(handle, form)
+    return _show_errors(handle, form)
 
 
 @bp.post("/people/<handle>/groups")
@@ -198,9 +198,9 @@ def join(handle: str) -> Response:
             except UnknownGroup:
                 raise Rejected("unknown_group", field="group", group=name) from None
             if added:
-                note("group_member_added", handle, group=name)
-            return _done(handle, "person_in_group", says={"group": name}, added=added)
-    return _again(handle, form)
+                record_action("group_member_added", handle, group=name)
+            return _done(handle, "person_in_group", values={"group": name}, added=added)
+    return _show_errors(handle, form)
 
 
 @bp.post("/people/<handle>/groups/<name>/leave")
@@ -214,9 +214,9 @@ def leave(handle: str, name: str) -> Response:
         except UnknownGroup:
             raise Rejected("not_found", status=404) from None
         if removed:
-            note("group_member_removed", handle, group=name)
-        return _done(handle, "person_not_in_group", says={"group": name}, removed=removed)
-    return _again(handle, form)
+            record_action("group_member_removed", handle, group=name)
+        return _done(handle, "person_not_in_group", values={"group": name}, removed=removed)
+    return _show_errors(handle, form)
 
 
 @bp.post("/people/<handle>/administrator")
@@ -229,9 +229,9 @@ def make_administrator(handle: str) -> Response:
         made = administrators.grant(user.id, by=actor())
         if made:
             record("administrator.added", user.id, by=actor())
-            note("administrator_added", handle)
+            record_action("administrator_added", handle)
         return _done(handle, "person_is_administrator", added=made)
-    return _again(handle, form)
+    return _show_errors(handle, form)
 
 
 @bp.post("/people/<handle>/administrator/remove")
@@ -244,10 +244,10 @@ def remove_administrator(handle: str) -> Response:
         with form.showing_refusals():
             removed = account_changes.remove_administrator(user, by=actor(), keep_one=True)
             if removed:
-                note("administrator_removed", handle)
+                record_action("administrator_removed", handle)
             go = "/" if user.id == current_user.id else None
             return _done(handle, "person_no_administrator", go=go, removed=removed)
-    return _again(handle, form)
+    return _show_errors(handle, form)
 
 
 @bp.post("/people/<handle>/erase")
@@ -256,14 +256,14 @@ def erase(handle: str) -> Response:
     after_this_request(view_commit)
     form = EraseForm()
     if form.validate():
-        user = _shut_out(handle)
+        user = _losing_access(handle)
         if not form.sure.data:
             form.refuse(Rejected("person_unsure", field="sure"))
-            return _again(handle, form)
-        account_changes.have_erased(user, by=actor())
-        note("account_erased", handle)
+            return _show_errors(handle, form)
+        account_changes.erase_now(user, by=actor())
+        record_action("account_erased", handle)
         return _done(handle, "person_erased", go="/admin/people")
-    return _again(handle, form)
+    return _show_errors(handle, form)
 
 
 def _other(handle: str) -> User:
@@ -277,7 +277,7 @@ def _other(handle: str) -> User:
     return user
 
 
-def _shut_out(handle: str) -> User:
+def _losing_access(handle: str) -> User:
     """Return another account that is about to lose access. Prevents two administrators from locking each other out.
 
     :raises Rejected: as ``_other``; ``last_administrator`` (409)
@@ -288,9 +288,9 @@ def _shut_out(handle: str) -> User:
     return user
 
 
-def _again(handle: str, form: BaseForm) -> Response:
+def _show_errors(handle: str, form: BaseForm) -> Response:
     """Show a form's errors, on the account's page if the form was submitted from there."""
-    if is_answered_alone():
+    if answers_without_page():
         return respond("errors/form.html", form)
     return _page(person_of(handle), form)
 
@@ -306,7 +306,7 @@ def _page(user: User, form: BaseForm | None = None) -> Response:
 
 
 def _done(
-    handle: str, code: str, *, go: str | None = None, says: dict[str, Any] | None = None, **facts: Any
+    handle: str, code: str, *, go: str | None = None, values: dict[str, Any] | None = None, **facts: Any
 ) -> Response:
-    flash_message(code, **(says or {}))
+    flash_message(code, **(values or {}))
     return respond(go=go or f"/admin/people/{handle}", **facts)

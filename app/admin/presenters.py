@@ -81,7 +81,7 @@ def page_facts() -> dict[str, Any]:
             "facts_of": shown_facts, "event_text": event_text}  # fmt: skip
 
 
-def is_answered_alone() -> bool:
+def answers_without_page() -> bool:
     """Return whether a rejected form is answered without its page: for API clients, or after a CSRF failure."""
     return wants_json() or bool(g.get("csrf_fault"))
 

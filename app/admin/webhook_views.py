@@ -11,9 +11,9 @@ from markupsafe import Markup
 
 from app import clock
 from app.admin import bp
-from app.admin.access import actor, note
+from app.admin.access import actor, record_action
 from app.admin.forms import ConfirmForm, WebhookForm
-from app.admin.presenters import is_answered_alone, page_facts
+from app.admin.presenters import answers_without_page, page_facts
 from app.errors import Rejected
 from app.i18n import gettext
 from app.web.commit import view_commit
@@ -48,7 +48,7 @@ def create_webhook() -> Response:
     if form.validate():
         with form.showing_refusals():
             endpoint, secret = endpoints.create(str(form.url.data), form.patterns(), by=actor())
-            note("webhook_created", endpoint.id)
+            record_action("webhook_created", endpoint.id)
             return _page(endpoint, secret=secret)
     return _list(form)
 
@@ -67,7 +67,7 @@ def rotate_webhook_secret(endpoint_id: str) -> Response:
     if form.validate():
         with form.showing_refusals():
             secret = endpoints.rotate_secret(_named(endpoint_id).id, OVERLAP, by=actor())
-            note("webhook_secret_rotated", endpoint_id)
+            record_action("webhook_secret_rotated", endpoint_id)
             return _page(_named(endpoint_id), secret=secret)
     return respond(REFUSED, form)
 
@@ -79,7 +79,7 @@ def disable_webhook(endpoint_id: str) -> Response:
     form = ButtonForm()
     if form.validate():
         if endpoints.disable(_named(endpoint_id).id, by=actor()):
-            note("webhook_disabled", endpoint_id)
+            record_action("webhook_disabled", endpoint_id)
         return _done(endpoint_id, "webhook_is_disabled")
     return respond(REFUSED, form)
 
@@ -91,7 +91,7 @@ def enable_webhook(endpoint_id: str) -> Response:
     form = ButtonForm()
     if form.validate():
         if endpoints.enable(_named(endpoint_id).id, by=actor()):
-            note("webhook_enabled", endpoint_id)
+            record_action("webhook_enabled", endpoint_id)
         return _done(endpoint_id, "webhook_is_enabled")
     return respond(REFUSED, form)
 
@@ -103,7 +103,7 @@ def test_webhook(endpoint_id: str) -> Response:
     form = ButtonForm()
     if form.validate():
         row = endpoints.queue_test(_named(endpoint_id).id)
-        note("webhook_tested", endpoint_id)
+        record_action("webhook_tested", endpoint_id)
         return _done(endpoint_id, "webhook_test_queued", delivery=row.id)
     return respond(REFUSED, form)
 
@@ -115,7 +115,7 @@ def retry_webhook(endpoint_id: str) -> Response:
     form = ButtonForm()
     if form.validate():
         again = endpoints.retry_failed(_named(endpoint_id).id)
-        note("webhook_retried", endpoint_id, deliveries=again)
+        record_action("webhook_retried", endpoint_id, deliveries=again)
         return _done(endpoint_id, "webhook_retried", retried=again)
     return respond(REFUSED, form)
 
@@ -131,7 +131,7 @@ def delete_webhook(endpoint_id: str) -> Response:
             form.refuse(Rejected("person_unsure", field="sure"))
             return respond(REFUSED, form) if wants_json() else _page(endpoint, form)
         endpoints.delete(endpoint_id, by=actor())
-        note("webhook_deleted", endpoint_id)
+        record_action("webhook_deleted", endpoint_id)
         flash_message("webhook_is_deleted")
         return respond(go="/admin/webhooks")
     return respond(REFUSED, form)
@@ -144,7 +144,7 @@ def _named(endpoint_id: str) -> WebhookEndpoint:
 
 
 def _list(form: WebhookForm | None = None) -> Response:
-    if form is not None and is_answered_alone():
+    if form is not None and answers_without_page():
         return respond(REFUSED, form)
     found = [
         _endpoint_facts(each.endpoint) | {"waiting": each.waiting, "abandoned": each.abandoned}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from app.admin import access, account_changes
-from app.admin.people import Wanted, accounts
+from app.admin.people import AccountFilter, accounts
 from app.audit import record
 from app.cli.group import user_named
 from app.cli.users import in_one_line, users
@@ -66,7 +66,7 @@ def _switch(identity: str, off: bool) -> str:
 
 
 def _list() -> None:
-    found = list(accounts(Wanted(state="administrator")))
+    found = list(accounts(AccountFilter(state="administrator")))
     for account in found:
         click.echo(in_one_line(account))
     said = ngettext("{count} administrator.", "{count} administrators.", len(found))

@@ -29,7 +29,7 @@ def delete(identity: tuple[str, ...], at_once: bool, yes: bool) -> None:
     if at_once and not yes:
         asked = ngettext("Erase {count} account for good?", "Erase {count} accounts for good?", len(identity))
         click.confirm(asked, abort=True)
-    for_each(identity, _erase_now if at_once else _schedule_deletion)
+    for_each(identity, _erase if at_once else _schedule_deletion)
 
 
 @users.command("undelete")
@@ -54,8 +54,8 @@ def _schedule_deletion(identity: str, user: User) -> str:
 ERASED_BEFORE = N_("{identity}: erased already.")
 
 
-def _erase_now(identity: str, user: User) -> str:
-    account_changes.have_erased(user, by="operator")
+def _erase(identity: str, user: User) -> str:
+    account_changes.erase_now(user, by="operator")
     drawn = sa.func.coalesce(Deletion.pseudonym, erasure.new_pseudonym())
     changed(sa.update(Deletion).where(Deletion.user_id == user.id).values(pseudonym=drawn))
     db.session.commit()

@@ -10,7 +10,7 @@ import orjson
 
 from app import terminal
 from app.admin import account_changes
-from app.admin.people import Wanted, accounts, described
+from app.admin.people import AccountFilter, accounts, described
 from app.authenticators import enrollments, recovery_codes
 from app.authenticators.presenters import title_of
 from app.authenticators.registry import nameable
@@ -110,7 +110,7 @@ def list_(search: str | None, disabled: bool, group: str | None, limit: int | No
     """
     if group is not None:
         group_named(group)
-    found = accounts(Wanted(search or "", "disabled" if disabled else "", group or ""), limit)
+    found = accounts(AccountFilter(search or "", "disabled" if disabled else "", group or ""), limit)
     count = 0
     for account in found:
         if not (count or as_json):

@@ -64,7 +64,7 @@ def events() -> Iterator[tuple[str, set[str]]]:
             named = {keyword.arg for keyword in call.keywords if keyword.arg} - NOT_FACTS
             yield from ((name, named) for name in written(call.args[0]) if NAME.match(name)) if call.args else ()
         if module.name.startswith("app/admin/"):
-            for call in module.calls("note"):
+            for call in module.calls("record_action"):
                 named = {keyword.arg for keyword in call.keywords if keyword.arg} - NOT_FACTS
                 yield from ((f"admin.{name}", named) for name in written(call.args[0]))
 

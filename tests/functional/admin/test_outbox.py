@@ -239,7 +239,7 @@ def test_a_change_asks_for_a_fresh_proof(console, write, clock, rows):
 def test_each_list_is_read_from_its_partial_index(app, group):
     from app.extensions import db
 
-    wanted = outbox_list.Wanted(group, channel="mail")
+    wanted = outbox_list.MessageFilter(group, channel="mail")
     found = {"abandoned": "ix_message_abandoned", "retrying": "ix_message_again", "waiting": "ix_message_new"}
     with app.app_context():
         statement = outbox_list.page_statement(wanted)
