@@ -8,7 +8,7 @@ from config.problems import PREFIX, ConfigurationError, Problem, variable
 
 FILE = "_FILE"
 MAX_FILE_BYTES = 65536
-OTHER_NAMES = {"us_mfa_required": "second_factor_for"}
+ALIASES = {"us_mfa_required": "second_factor_for"}
 """Alternative variable names: the setting's name in Flask-Security, whose API we follow."""
 
 SECRETS = (
@@ -35,17 +35,17 @@ def read(fields: Iterable[str]) -> dict[str, str]:
     :raises ConfigurationError: listing every unusable file and every setting that is given twice
     """
     fields = list(fields)
-    texts = {name.lower(): text for name, text in os.environ.items()} | read_files(fields) | read_other_names()
+    texts = {name.lower(): text for name, text in os.environ.items()} | read_files(fields) | read_aliases()
     return {field: text for field in fields if (text := texts.get(variable(field).lower()))}
 
 
-def read_other_names() -> dict[str, str]:
+def read_aliases() -> dict[str, str]:
     """Return the texts of alternative variables, by the lower-case name of the variable each stands for.
 
     :raises ConfigurationError: when both are set
     """
     texts, problems = {}, []
-    for other, name in ((variable(other), variable(field)) for other, field in OTHER_NAMES.items()):
+    for other, name in ((variable(other), variable(field)) for other, field in ALIASES.items()):
         if text := os.environ.get(other):
             if os.environ.get(name) or os.environ.get(name + FILE):
                 problems.append(Problem(other, f"is set, and {name}, which is the same, too", "Keep one of them."))
@@ -94,5 +94,5 @@ def read_file(path: str) -> str:
 def unknown_variables(fields: Iterable[str]) -> list[str]:
     """Return the ``LATCHKEY_`` variables that aren't settings, sorted. Most of them are misspelled."""
     known = {name + ending for name in map(variable, fields) for ending in ("", FILE)}
-    known |= set(map(variable, OTHER_NAMES))
+    known |= set(map(variable, ALIASES))
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)

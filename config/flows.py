@@ -14,7 +14,7 @@ Methods = Annotated[tuple[Method, ...], BeforeValidator(types.read_list), AfterV
 Attributes = Annotated[tuple[Attribute, ...], BeforeValidator(types.read_list), AfterValidator(types.unique)]
 
 
-class JourneySettings(BaseModel, defer_build=True):
+class FlowSettings(BaseModel, defer_build=True):
     """Methods, identities and redirects."""
 
     methods: Methods = Field(

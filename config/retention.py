@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from config import types
 
 
-class KeepingSettings(BaseModel, defer_build=True):
+class RetentionSettings(BaseModel, defer_build=True):
     """Exports, accounts pending deletion or confirmation, statistics, and webhook deliveries."""
 
     export_keep: types.Duration = Field(

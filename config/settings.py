@@ -11,13 +11,13 @@ from config.bounces import BounceSettings
 from config.brand import BrandSettings
 from config.console import ConsoleSettings
 from config.delivery import DeliverySettings
-from config.flows import JourneySettings
+from config.flows import FlowSettings
 from config.limits import LimitSettings
 from config.passkeys import PasskeySettings
 from config.problems import NOT_CONFIGURED as NOT_CONFIGURED
 from config.problems import ConfigurationError, Problem, from_validation
 from config.registration import RegistrationSettings
-from config.retention import KeepingSettings
+from config.retention import RetentionSettings
 from config.service import ServiceSettings
 
 __all__ = ["ConfigurationError", "Problem", "Settings"]
@@ -25,11 +25,11 @@ __all__ = ["ConfigurationError", "Problem", "Settings"]
 
 class Settings(
     LimitSettings,
-    KeepingSettings,
+    RetentionSettings,
     AppSettings,
     ConsoleSettings,
     PasskeySettings,
-    JourneySettings,
+    FlowSettings,
     RegistrationSettings,
     BounceSettings,
     DeliverySettings,
