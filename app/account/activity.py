@@ -166,14 +166,14 @@ WARNINGS = frozenset(
 
 _MISTAKES = ("wrong_code", "older_code", "expired", "spent")
 _SIGNED_IN = ("sign_in.succeeded", "sign_in.step_up")
-_PUT_RIGHT_BY = {
+_RESOLVED_BY = {
     "sign_in.failed": _SIGNED_IN,
     "second_step.failed": _SIGNED_IN,
     "challenge.failed": ("factor.added", "second_step.on", "address.added", "address.change_confirmed"),
 }
 """Events that show that a failure was a mistake, because the person then entered the right code."""
 
-PUT_RIGHT_WITHIN = timedelta(minutes=15)
+RESOLVE_WINDOW = timedelta(minutes=15)
 _MAX_EVENTS = 1000
 """Maximum number of events examined. A failure whose success lies beyond them stays a warning."""
 
@@ -191,7 +191,7 @@ def events_of(user_id: int, before: str | None = None, show: str = "all") -> tup
     names = names_shown(show, _NAMES)
     found = _ROWS.select().where(_c.user_id == user_id, _c.at > clock.now() - KEPT_FOR, _c.name.in_(names))
     if before is not None:
-        at, last = _place(user_id, before)
+        at, last = _decode_cursor(user_id, before)
         found = found.where(_c.at <= at, sa.or_(_c.at < at, _c.id < last))
     newest = found.order_by(_c.at.desc(), _c.id.desc()).limit(PAGE + 1)
     rows = db.session.execute(newest).all()
@@ -199,7 +199,7 @@ def events_of(user_id: int, before: str | None = None, show: str = "all") -> tup
     mistakes = own_mistakes(user_id, events)
     listed = [event for event in events if not (show == "warnings" and event.id in mistakes)]
     entries = [_entry(event, event.id in mistakes) for event in listed if _sentence(event)]
-    return entries, _sealed(user_id, events[-1]) if len(rows) > PAGE else None
+    return entries, _encode_cursor(user_id, events[-1]) if len(rows) > PAGE else None
 
 
 def names_shown(show: str, names: Iterable[str]) -> list[str]:
@@ -215,21 +215,21 @@ def names_shown(show: str, names: Iterable[str]) -> list[str]:
 def own_mistakes(user_id: int, events: Sequence[Event]) -> set[int]:
     """Return the IDs of the failures in ``events`` that are no cause for alarm. At most one SQL statement.
 
-    These are single failures that were followed by a success in the same browser within ``PUT_RIGHT_WITHIN``. With a
+    These are single failures that were followed by a success in the same browser within ``RESOLVE_WINDOW``. With a
     second failure in that time it may have been guessing, so both stay warnings.
     """
     failures = [event for event in events if _may_be_mistake(event)]
     if not failures:
         return set()
     times = [event.at for event in failures]
-    near = _c.at.between(min(times) - PUT_RIGHT_WITHIN, max(times) + PUT_RIGHT_WITHIN)
-    names = {*_PUT_RIGHT_BY, *(name for names in _PUT_RIGHT_BY.values() for name in names)}
+    near = _c.at.between(min(times) - RESOLVE_WINDOW, max(times) + RESOLVE_WINDOW)
+    names = {*_RESOLVED_BY, *(name for names in _RESOLVED_BY.values() for name in names)}
     columns = sa.select(_c.id, _c.at, _c.name, _c.agent, _c.address)
     found = (
         columns.where(_c.user_id == user_id, near, _c.name.in_(sorted(names))).order_by(_c.at, _c.id).limit(_MAX_EVENTS)
     )
     around = db.session.execute(found).all()
-    return {event.id for event in failures if _is_put_right(event, around)}
+    return {event.id for event in failures if _is_resolved(event, around)}
 
 
 def _is_shown(show: str, name: str) -> bool:
@@ -240,15 +240,15 @@ def _is_shown(show: str, name: str) -> bool:
 
 def _may_be_mistake(event: Event) -> bool:
     is_typed = event.name != "sign_in.failed" or event.facts.get("reason") in _MISTAKES
-    return event.name in _PUT_RIGHT_BY and is_typed and bool(event.agent)
+    return event.name in _RESOLVED_BY and is_typed and bool(event.agent)
 
 
-def _is_put_right(failure: Event, around: Sequence[Any]) -> bool:
+def _is_resolved(failure: Event, around: Sequence[Any]) -> bool:
     browser = (failure.agent, failure.address)
     same = [row for row in around if (row.agent, row.address) == browser and row.id != failure.id]
-    near = [row for row in same if abs(row.at - failure.at) <= PUT_RIGHT_WITHIN]
-    alone = not any(row.name in _PUT_RIGHT_BY for row in near)
-    return alone and any(row.name in _PUT_RIGHT_BY[failure.name] and row.at >= failure.at for row in near)
+    near = [row for row in same if abs(row.at - failure.at) <= RESOLVE_WINDOW]
+    alone = not any(row.name in _RESOLVED_BY for row in near)
+    return alone and any(row.name in _RESOLVED_BY[failure.name] and row.at >= failure.at for row in near)
 
 
 def _entry(event: Event, is_mistake: bool) -> dict[str, Any]:
@@ -275,12 +275,12 @@ def _sentence(event: Event) -> str | None:
     return gettext(found, group=event.facts.get("group", ""), app=event.facts.get("app", "")) if found else None
 
 
-def _sealed(user_id: int, event: Event) -> str:
+def _encode_cursor(user_id: int, event: Event) -> str:
     """Return the cursor after ``event``, encrypted: row IDs would reveal how much activity the whole service has."""
     return keyring.seal(f"{event.at.isoformat()} {event.id}".encode(), "activity", str(user_id))
 
 
-def _place(user_id: int, sealed: str) -> tuple[datetime, int]:
+def _decode_cursor(user_id: int, sealed: str) -> tuple[datetime, int]:
     try:
         at, _, last = keyring.open(sealed, "activity", str(user_id)).decode().partition(" ")
     except DecryptionError:

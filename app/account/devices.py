@@ -28,7 +28,7 @@ def end_one(user_id: int, current: AuthSession, session_id: str) -> int:
     ended = revoke_session(session_id, of=user_id) if is_row_id(session_id) else 0
     if ended:
         record("session.ended", user_id, reason="ended_by_owner", sessions=ended)
-    elif not _was_mine(user_id, session_id):
+    elif not _belongs_to(user_id, session_id):
         raise Rejected("not_found", status=404)
     return ended
 
@@ -52,7 +52,7 @@ def forget(user_id: int, row: str) -> None:
     record("browser.forgotten", user_id)
 
 
-def ask_again(user_id: int, row: str) -> None:
+def revoke_device_trust(user_id: int, row: str) -> None:
     """Require this user's second factor in a browser again. The browser stays known.
 
     :raises Rejected: ``not_found`` (404) if the account doesn't trust it
@@ -74,6 +74,6 @@ def known_by_session(heads: Sequence[AuthSession], known: Sequence[KnownDevice],
     return found | ({here.session_id: mine} if mine else {})
 
 
-def _was_mine(user_id: int, session_id: str) -> bool:
+def _belongs_to(user_id: int, session_id: str) -> bool:
     session = find_session(session_id) if is_row_id(session_id) else None
     return session is not None and session.user_id == user_id

@@ -107,7 +107,7 @@ def ask_known_browser_again(browser: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        devices.ask_again(current_user.id, browser)
+        devices.revoke_device_trust(current_user.id, browser)
         flash_message("browser_distrusted")
         return respond(go="/sessions")
     return respond(REFUSED, form)

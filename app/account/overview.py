@@ -55,10 +55,14 @@ def overview_of(enrolled: Sequence[Enrollment], stock: Stock, *, declined: bool 
     """
     codes, second = [_codes(stock)], _second_step(enrolled)
     has_strong = any(strength_of(row.method) > WEAK for row in enrolled if not row.is_pending)
-    return [*_ways(enrolled), *_passkey(enrolled, declined), *(codes + second if has_strong else second + codes)]
+    return [
+        *_sign_in_methods(enrolled),
+        *_passkey(enrolled, declined),
+        *(codes + second if has_strong else second + codes),
+    ]
 
 
-def ways_of(enrolled: Sequence[Enrollment]) -> list[str]:
+def sign_in_methods_of(enrolled: Sequence[Enrollment]) -> list[str]:
     """Return the names of the sign-in methods that are set up, passkeys last."""
     has_passkeys = settings.can_use_passkeys and any(not method_of(row.method).is_typed for row in enrolled)
     return active_methods(enrolled) + ([passkeys.METHOD] if has_passkeys else [])
@@ -85,8 +89,8 @@ def sign_in_before(session: AuthSession) -> dict[str, Any] | None:
     return {"at": event.at, "browser": browser, "address": event.address or None, "method": event.facts.get("method")}
 
 
-def _ways(enrolled: Sequence[Enrollment]) -> list[OverviewItem]:
-    names = ways_of(enrolled)
+def _sign_in_methods(enrolled: Sequence[Enrollment]) -> list[OverviewItem]:
+    names = sign_in_methods_of(enrolled)
     if len(names) < 2 and not _others(names):
         return []
     title = ngettext("{count} sign-in method", "{count} sign-in methods", len(names))
@@ -125,7 +129,7 @@ def _second_step(enrolled: Sequence[Enrollment]) -> list[OverviewItem]:
         text = gettext("After a password or a code we send you, we also ask for {methods}.", methods=methods)
         title = gettext("Two-step verification is on")
         return [OverviewItem("authenticator", title, True, text, "/tf-setup", gettext("Change"), needs_proof=True)]
-    exposed = exposure_of(ways_of(enrolled))
+    exposed = exposure_of(sign_in_methods_of(enrolled))
     if not exposed:
         text = gettext("Your sign-in methods are strong enough without it.")
         title = gettext("Two-step verification isn't needed")

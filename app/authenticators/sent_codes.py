@@ -38,11 +38,11 @@ from app.users import (
     TypedIdentity,
     User,
     add_identity,
-    drop_identity,
     find_by_identity,
     identifiers,
     identities_of,
     release_unverified,
+    remove_identities,
     subject_of,
 )
 
@@ -205,7 +205,7 @@ class SmsCode(SentCode):
         number = TypedIdentity(self.reaches, new.challenge.destination)
         with db.session.begin_nested():  # on an error, the old number stays
             release_unverified(number)
-            drop_identity(new.user, self.reaches)
+            remove_identities(new.user, self.reaches)
             add_identity(new.user, number, confirmed=True)
         enrollments.replace(new.user.id, self.name, new.secret, session_id=new.session_id, weak_until=new.weak_until)
 
@@ -217,7 +217,7 @@ class SmsCode(SentCode):
         """See ``Authenticator``. Also removes the phone number."""
         if not enrollments.remove(user.id, self.name):
             return False
-        drop_identity(user, self.reaches)
+        remove_identities(user, self.reaches)
         return True
 
 

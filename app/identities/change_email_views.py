@@ -65,7 +65,7 @@ def confirm_address() -> Response:
             done = verification.confirm_by_code(
                 current_user, current(), form.passcode.data, client_context(form.challenge.data)
             )
-            flash_message(_said(done), "success" if done.purpose == verification.CHANGE else SET_UP)
+            flash_message(_message_code(done), "success" if done.purpose == verification.CHANGE else SET_UP)
             return respond(go="/identities", **_facts())
     return respond(PAGE, form, context=_shown(code=form))
 
@@ -78,22 +78,24 @@ def change_email_link(token: str) -> Response:
         return redirect(HOME)  # type: ignore[return-value]
     session = current_session()
     try:
-        challenge, here = verification.look_at_link(token, session, clicking_client())
+        challenge, here = verification.inspect_link(token, session, clicking_client())
         if not here or session is None:
             shown = {"asked": asked(challenge), "address": None}
             return no_referrer(respond(ELSEWHERE, context=shown, state="elsewhere"))
         verification.confirm_by_link(current_user, session, challenge, client_context())
     except Rejected as refused:
-        return no_referrer(_went_wrong(refused))
+        return no_referrer(_show_failure(refused))
     return no_referrer(_changed(challenge))
 
 
 def begin(form: AddressForm, purpose: str) -> Response:
     """Send a code and link to a new address, and show where to enter the code.
 
-    :raises Rejected: as ``verification.ask``
+    :raises Rejected: as ``verification.request_verification``
     """
-    challenge = verification.ask(current_user, current(), form.email.data, purpose, sending_client(form.challenge.data))
+    challenge = verification.request_verification(
+        current_user, current(), form.email.data, purpose, sending_client(form.challenge.data)
+    )
     facts = (_facts() if wants_json() else {}) | sent_facts(pending(challenge))
     return respond(PAGE, form, see_other=HOME, support_id=support_id(), **facts)
 
@@ -115,20 +117,20 @@ def _shown(address: AddressForm | None = None, code: CodeForm | None = None) -> 
     } | ({} if wants_json() else _facts() | {"needed": needed_for_changes(current())})
 
 
-def _said(done: Challenge) -> str:
+def _message_code(done: Challenge) -> str:
     return "change_email_confirmed" if done.purpose == verification.CHANGE else "address_added"
 
 
 def _changed(done: Challenge) -> Response:
     target = settings.post_change_email_url or settings.post_login_url
     if settings.redirect_behavior == "spa":
-        text, email = message(_said(done)), done.destination
+        text, email = message(_message_code(done)), done.destination
         return redirect(with_query(target, success=text, identity=email, email=email))  # type: ignore[return-value]
-    flash_message(_said(done))
+    flash_message(_message_code(done))
     return redirect(target)  # type: ignore[return-value]
 
 
-def _went_wrong(refused: Rejected) -> Response:
+def _show_failure(refused: Rejected) -> Response:
     target = settings.change_email_error_url or "/change-email"
     if settings.redirect_behavior == "spa":
         text = message(refused.code, **refused.facts)

@@ -31,18 +31,18 @@ from app.users import (
     User,
     add_identity,
     all_identities_of,
-    drop_identity,
-    drop_value,
     emails_of,
     identifiers,
     identities_of,
     lock_account,
     names,
     primary_email,
+    remove_identities,
+    remove_identity,
 )
-from app.users import make_primary as put_first
+from app.users import make_primary as set_primary
 from app.users import set_name as store_name
-from app.users.accounts import find_change, note_change
+from app.users.accounts import find_change, store_address_change
 
 AFTER = {
     "address.change_confirmed": N_("Your email {old} was replaced by {new}."),
@@ -59,12 +59,12 @@ def make_primary(user: User, session: AuthSession, email: str, client: ClientCon
     """
     throttling.take("starts", client.ip_address)  # each sends emails, so a loop must be limited
     lock_credentials(user, session)
-    before, value = primary_email(user.id), _mine(user, "email", email)
+    before, value = primary_email(user.id), _own_address(user, "email", email)
     if value == before:
         return
     if value not in emails_of(user.id):
         raise Rejected("not_yours", field="email")
-    put_first(user.id, value)
+    set_primary(user.id, value)
     record("address.made_primary", user.id)
     notify_of_change(user, session, AFTER["address.made_primary"], "", "", before, client)
 
@@ -76,14 +76,14 @@ def remove_email(user: User, session: AuthSession, email: str, client: ClientCon
         ``last_address`` if there would be no way left to reach the owner
     """
     lock_credentials(user, session)
-    value, before = _mine(user, "email", email), primary_email(user.id)
+    value, before = _own_address(user, "email", email), primary_email(user.id)
     if emails_of(user.id) == [value]:
         if set(methods_reaching("email")) & set(active_methods(enrollments.enrolled_of(user.id))):
             raise Rejected("address_needed", field="email")
-        _keep_one_address(user, "phone", "email")
-    drop_value(user.id, "email", value)
+        _require_other_address(user, "phone", "email")
+    remove_identity(user.id, "email", value)
     if value == before:
-        put_first(user.id, primary_email(user.id))
+        set_primary(user.id, primary_email(user.id))
     challenges.end_open(user.id)
     record("address.removed", user.id)
     notify_of_change(user, session, AFTER["address.removed"], value, "", before, client)
@@ -98,17 +98,17 @@ def remove_phone(user: User, session: AuthSession, client: ClientContext) -> Non
     number = identities_of(user.id).get("phone")
     if number is None:
         raise Rejected("not_yours", field="phone")
-    _keep_one_address(user, "email", "phone")
-    ways = [name for name in nameable() if method_of(name).reaches == "phone"]
-    allow_removal(user, ways, "phone")
-    gone = [name for name in ways if enrollments.remove(user.id, name)]
-    drop_identity(user, "phone")
+    _require_other_address(user, "email", "phone")
+    methods = [name for name in nameable() if method_of(name).reaches == "phone"]
+    allow_removal(user, methods, "phone")
+    removed = [name for name in methods if enrollments.remove(user.id, name)]
+    remove_identities(user, "phone")
     revoke_other_sessions(user, session, client)
     record("phone.removed", user.id)
-    for name in gone:
+    for name in removed:
         record("factor.removed", user.id, method=name)
-    if gone:
-        signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)
+    if removed:
+        signals.send(signals.us_profile_changed, user=user, methods=removed, delete=True)
     what = sentence("The phone number {phone} was removed.", phone=identifiers.mask("phone", number))
     notices.notify(user.id, what, client, also=[number], session_id=session.session_id)
 
@@ -149,7 +149,7 @@ def set_username(user: User, session: AuthSession, text: str, client: ClientCont
     if name == before:
         return name
     _replace_username(user, name)
-    _told_of_username(user, session, "username.set", sentence("Your username was set."), client)
+    _notify_username_change(user, session, "username.set", sentence("Your username was set."), client)
     return name
 
 
@@ -163,29 +163,31 @@ def remove_username(user: User, session: AuthSession, client: ClientContext) -> 
         raise Rejected("not_yours", field="username")
     if len(all_identities_of(user.id)) == 1:
         raise Rejected("last_address", field="username")
-    drop_identity(user, "username")
-    _told_of_username(user, session, "username.removed", sentence("Your username was removed."), client)
+    remove_identities(user, "username")
+    _notify_username_change(user, session, "username.removed", sentence("Your username was removed."), client)
 
 
 def _replace_username(user: User, name: str) -> None:
     with db.session.begin_nested():  # if the name was taken meanwhile, the old one stays
-        drop_identity(user, "username")
+        remove_identities(user, "username")
         add_identity(user, TypedIdentity("username", name), confirmed=True)
 
 
-def _told_of_username(user: User, session: AuthSession, event: str, what: Sentence, client: ClientContext) -> None:
+def _notify_username_change(
+    user: User, session: AuthSession, event: str, what: Sentence, client: ClientContext
+) -> None:
     revoke_other_sessions(user, session, client)
     record(event, user.id)
     notices.notify(user.id, what, client, session_id=session.session_id)
 
 
-def _keep_one_address(user: User, other: str, field: str) -> None:
+def _require_other_address(user: User, other: str, field: str) -> None:
     """Check that another verified address is left to reach the account's owner."""
     if not any(row.kind == other and row.confirmed_at is not None for row in all_identities_of(user.id)):
         raise Rejected("last_address", field=field)
 
 
-def _mine(user: User, kind: str, typed: str) -> str:
+def _own_address(user: User, kind: str, typed: str) -> str:
     """Return the canonical form of one of the user's addresses, however it was typed.
 
     :raises Rejected: ``not_yours`` if it isn't one
@@ -207,16 +209,16 @@ def notify_of_change(
     Each email shows its own recipient in full, and other addresses masked, so that the owner recognizes them but others
     can't write to them.
     """
-    change = note_change(user.id, old, new, before, session.session_id, client)
+    change = store_address_change(user.id, old, new, before, session.session_id, client)
     revoke_other_sessions(user, session, client)
-    changed = _Change(text, old, new, before)
-    own = {address: changed.for_reader_of(address) for address in (old, new, before) if address}
-    also, what = [old] if old else [], changed.for_reader_of("")
+    notice = _ChangeNotice(text, old, new, before)
+    own = {address: notice.text_for(address) for address in (old, new, before) if address}
+    also, what = [old] if old else [], notice.text_for("")
     notices.notify(user.id, what, client, also=also, session_id=session.session_id, change=change, own=own)
 
 
 @dataclass(frozen=True, slots=True)
-class _Change:
+class _ChangeNotice:
     """A change to an account's addresses, with placeholders for the three addresses in its text."""
 
     text: str
@@ -224,7 +226,7 @@ class _Change:
     new: str
     before: str
 
-    def for_reader_of(self, address: str) -> Sentence:
+    def text_for(self, address: str) -> Sentence:
         """Return the text for the email to ``address``, which is shown in full; "" for any other mailbox."""
         shown: dict[str, Any] = {
             name: value if value == address else identifiers.mask("email", value) if value else ""

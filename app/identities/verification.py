@@ -25,20 +25,22 @@ from app.users import (
     TypedIdentity,
     User,
     add_identity,
-    drop_value,
     emails_of,
     identifiers,
     is_verified,
     primary_email,
     registration,
     release_unverified,
+    remove_identity,
 )
 
 CHANGE, ADD = "change_email", "add_email"
 """The new address replaces the primary one, or is added to the others."""
 
 
-def ask(user: User, session: AuthSession, email: str, purpose: str, client: ClientContext) -> Challenge:
+def request_verification(
+    user: User, session: AuthSession, email: str, purpose: str, client: ClientContext
+) -> Challenge:
     """Send a code and a link to a new address; it isn't stored until one of them is used.
 
     In generic mode an address that already has an account gets the same response, and an email that says so.
@@ -48,7 +50,7 @@ def ask(user: User, session: AuthSession, email: str, purpose: str, client: Clie
         ``too_many_messages``
     """
     throttling.take("starts", client.ip_address)
-    typed, mine = _read(email), emails_of(user.id)
+    typed, mine = _read_email(email), emails_of(user.id)
     if purpose == ADD and len(mine) >= settings.emails_per_account:
         raise Rejected("too_many_addresses", field="email", most=settings.emails_per_account)
     taken = is_verified(typed)
@@ -98,7 +100,7 @@ def confirm_by_code(user: User, session: AuthSession, passcode: str | int, clien
         else None
     )
     if asked is None or challenge is None:
-        raise _why_not(user, asked)
+        raise _failure_of(user, asked)
     login_attempt = by_account.reserve(user.id, "", session_id=session.session_id)
     if login_attempt is None:
         raise Rejected("invalid_password_code", field="passcode")
@@ -107,11 +109,11 @@ def confirm_by_code(user: User, session: AuthSession, passcode: str | int, clien
     if not (passcodes.answers(challenge, passcodes.root_of(challenge, None), passcode) and live):
         raise _failed(user, challenge, "wrong_code" if live else "expired")
     by_account.refund(login_attempt)
-    _give(user, session, challenge, client)
+    _add_verified_address(user, session, challenge, client)
     return challenge
 
 
-def look_at_link(token: str, session: AuthSession | None, client: ClientContext) -> tuple[Challenge, bool]:
+def inspect_link(token: str, session: AuthSession | None, client: ClientContext) -> tuple[Challenge, bool]:
     """Return the challenge of a link, and whether it was opened by the user and in the browser that requested it.
 
     :raises Rejected: ``api_error``, even in another session of that user there; ``change_email_expired``
@@ -133,15 +135,15 @@ def look_at_link(token: str, session: AuthSession | None, client: ClientContext)
 
 
 def confirm_by_link(user: User, session: AuthSession, challenge: Challenge, client: ClientContext) -> None:
-    """Add the new address to the account, after ``look_at_link`` has checked that the link was opened here.
+    """Add the new address to the account, after ``inspect_link`` has checked that the link was opened here.
 
     :raises Rejected: ``api_error``, ``identity_already_associated``
     """
     lock_credentials(user, session)
-    _give(user, session, challenge, client)
+    _add_verified_address(user, session, challenge, client)
 
 
-def _give(user: User, session: AuthSession, challenge: Challenge, client: ClientContext) -> None:
+def _add_verified_address(user: User, session: AuthSession, challenge: Challenge, client: ClientContext) -> None:
     """Store a verified address. If two accounts verify the same address concurrently, only one gets it."""
     if not challenges.spend(challenge):
         raise Rejected("api_error")
@@ -153,7 +155,7 @@ def _give(user: User, session: AuthSession, challenge: Challenge, client: Client
     try:
         with db.session.begin_nested():  # if the address was taken meanwhile, the old one stays
             if old:
-                drop_value(user.id, "email", old)
+                remove_identity(user.id, "email", old)
             add_identity(user, typed, confirmed=True, primary=old != "" or not before)
     except Rejected as taken:
         raise Rejected(taken.code, field="passcode") from None
@@ -167,7 +169,7 @@ def _give(user: User, session: AuthSession, challenge: Challenge, client: Client
     signals.send(signals.change_email_confirmed, user=user, old_email=old or None)
 
 
-def _why_not(user: User, asked: Challenge | None) -> Rejected:
+def _failure_of(user: User, asked: Challenge | None) -> Rejected:
     """Return why a request can no longer be confirmed: expired, too many attempts, or not this user's."""
     if asked is None or asked.spent_at is not None:
         return Rejected("api_error")
@@ -184,7 +186,7 @@ def _failed(
     return Rejected(code, field=field)
 
 
-def _read(email: str) -> TypedIdentity:
+def _read_email(email: str) -> TypedIdentity:
     try:
         return TypedIdentity("email", identifiers.email(email))
     except identifiers.InvalidIdentifier:

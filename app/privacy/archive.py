@@ -31,12 +31,12 @@ Rows = Iterable[Sequence[dict[str, Any]]]
 class Archive:
     """A ZIP file that is written sequentially, and passed on in pieces of ``CHUNK`` bytes.
 
-    :param hand_on: called with each piece, in order
+    :param on_chunk: called with each piece, in order
     :param at: timestamp of all its files
     """
 
-    def __init__(self, hand_on: Callable[[bytes], None], at: datetime) -> None:
-        self._out = _Pieces(hand_on)
+    def __init__(self, on_chunk: Callable[[bytes], None], at: datetime) -> None:
+        self._out = _ChunkWriter(on_chunk)
         self._zip = zipfile.ZipFile(self._out, "w", zipfile.ZIP_DEFLATED)
         self._at = at
 
@@ -85,13 +85,13 @@ class Archive:
         return info
 
 
-class _Pieces(io.RawIOBase):
+class _ChunkWriter(io.RawIOBase):
     """A write-only file that passes on its content in pieces of equal size."""
 
-    def __init__(self, hand_on: Callable[[bytes], None]) -> None:
+    def __init__(self, on_chunk: Callable[[bytes], None]) -> None:
         super().__init__()
-        self._hand_on = hand_on
-        self._held = bytearray()
+        self._on_chunk = on_chunk
+        self._buffer = bytearray()
         self.size = 0
         self.abandoned = False
 
@@ -102,25 +102,25 @@ class _Pieces(io.RawIOBase):
         """Write ``data`` and pass on each complete piece; after an error, discard it."""
         if self.abandoned:
             return len(data)
-        self._held += data
+        self._buffer += data
         self.size += len(data)
-        while len(self._held) >= CHUNK:
-            self._give(bytes(self._held[:CHUNK]))
-            del self._held[:CHUNK]
+        while len(self._buffer) >= CHUNK:
+            self._pass_on(bytes(self._buffer[:CHUNK]))
+            del self._buffer[:CHUNK]
         return len(data)
 
-    def _give(self, piece: bytes) -> None:
+    def _pass_on(self, piece: bytes) -> None:
         try:
-            self._hand_on(piece)
+            self._on_chunk(piece)
         except BaseException:
             self.abandoned = True  # closing the ZIP file would write the rest
             raise
 
     def finish(self) -> None:
         """Pass on the remaining bytes."""
-        if self._held:
-            self._give(bytes(self._held))
-            self._held.clear()
+        if self._buffer:
+            self._pass_on(bytes(self._buffer))
+            self._buffer.clear()
 
 
 def cell(value: Any) -> str:

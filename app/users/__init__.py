@@ -12,8 +12,6 @@ from app.users.accounts import (
     all_identities_of,
     confirm,
     create_user,
-    drop_identity,
-    drop_value,
     emails_of,
     identities_of,
     is_verified,
@@ -21,6 +19,8 @@ from app.users.accounts import (
     make_primary,
     primary_email,
     release_unverified,
+    remove_identities,
+    remove_identity,
     set_name,
 )
 from app.users.lookup import TypedIdentity, find_by_identity, get_identity, kinds_in_words, read_identity, subject_of
@@ -38,8 +38,6 @@ __all__ = [
     "all_identities_of",
     "confirm",
     "create_user",
-    "drop_identity",
-    "drop_value",
     "emails_of",
     "find_by_identity",
     "get_identity",
@@ -51,6 +49,8 @@ __all__ = [
     "primary_email",
     "read_identity",
     "release_unverified",
+    "remove_identities",
+    "remove_identity",
     "set_name",
     "subject_of",
 ]

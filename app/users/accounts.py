@@ -73,8 +73,8 @@ def confirm(user: User, kind: str, value: str) -> bool:
     changed(sa.update(Identity).where(*mine).values(confirmed_at=now))
     if kind != "email" and "email" in identities_of(user.id):
         return False
-    unproved = (User.id == user.id, User.confirmed_at.is_(None))
-    if changed(sa.update(User).where(*unproved).values(confirmed_at=now)) != 1:
+    unverified = (User.id == user.id, User.confirmed_at.is_(None))
+    if changed(sa.update(User).where(*unverified).values(confirmed_at=now)) != 1:
         return False
     note(user, confirmed_at=now)
     return True
@@ -98,12 +98,12 @@ def emails_of(user_id: int) -> list[str]:
     return [row.value for row in all_identities_of(user_id) if row.kind == "email" and row.confirmed_at is not None]
 
 
-def drop_identity(user: User, kind: str) -> None:
+def remove_identities(user: User, kind: str) -> None:
     """Remove this kind of identity from ``user``."""
     db.session.execute(sa.delete(Identity).where(Identity.user_id == user.id, Identity.kind == kind))
 
 
-def drop_value(user_id: int, kind: str, value: str) -> bool:
+def remove_identity(user_id: int, kind: str, value: str) -> bool:
     """Remove a single identity from the user; return whether the user had it."""
     mine = (Identity.user_id == user_id, Identity.kind == kind, Identity.value == value)
     return changed(sa.delete(Identity).where(*mine)) == 1
@@ -120,8 +120,8 @@ def make_primary(user_id: int, email: str) -> bool:
     """Make ``email`` the user's primary address; return whether it is one of their verified addresses."""
     mine = (Identity.user_id == user_id, Identity.kind == "email")
     changed(sa.update(Identity).where(*mine, Identity.is_primary, Identity.value != email).values(is_primary=False))
-    proved = (Identity.value == email, Identity.confirmed_at.is_not(None))
-    return changed(sa.update(Identity).where(*mine, *proved).values(is_primary=True)) == 1
+    verified = (Identity.value == email, Identity.confirmed_at.is_not(None))
+    return changed(sa.update(Identity).where(*mine, *verified).values(is_primary=True)) == 1
 
 
 def is_verified(identity: TypedIdentity) -> bool:
@@ -136,9 +136,9 @@ def release_unverified(identity: TypedIdentity) -> bool:
     That account may have been created in advance to hijack the owner of the address (pre-hijacking). If it has no other
     identity, the whole account is deleted, including everything that was set up or requested in it.
     """
-    unproved = (Identity.kind == identity.kind, Identity.value == identity.value, Identity.confirmed_at.is_(None))
+    unverified = (Identity.kind == identity.kind, Identity.value == identity.value, Identity.confirmed_at.is_(None))
     unconfirmed = Identity.user_id.in_(sa.select(User.id).where(User.confirmed_at.is_(None)))
-    freed = sa.delete(Identity).where(*unproved, unconfirmed).returning(Identity.user_id)
+    freed = sa.delete(Identity).where(*unverified, unconfirmed).returning(Identity.user_id)
     owners = db.session.scalars(freed.execution_options(synchronize_session=False)).all()
     for user_id in owners:
         bare = sa.not_(sa.exists().where(Identity.user_id == user_id))
@@ -154,7 +154,7 @@ def lock_account(user_id: int) -> None:
     changed(sa.update(User).where(User.id == user_id).values(language=User.language))
 
 
-def note_change(
+def store_address_change(
     user_id: int, old: str, new: str, primary_before: str, session_id: str, client: ClientContext
 ) -> AddressChange:
     """Store a change to a user's addresses.
@@ -205,13 +205,13 @@ def revert(user: User, changes: Sequence[AddressChange]) -> None:
             if changed(undo.values(undone_at=now)) != 1:
                 continue
             if change.new:
-                drop_value(user.id, "email", change.new)
+                remove_identity(user.id, "email", change.new)
             if change.old:
-                _bring_back(user, change.old)
+                _restore_email(user, change.old)
         make_primary(user.id, changes[-1].primary_before or primary_email(user.id))
 
 
-def _bring_back(user: User, email: str) -> None:
+def _restore_email(user: User, email: str) -> None:
     typed = TypedIdentity("email", email)
     release_unverified(typed)
     try:
