@@ -339,7 +339,7 @@ def test_a_large_file_is_not_held_in_memory(bring, monkeypatch):
 
     from app.cli.imports import run as run_module
 
-    monkeypatch.setattr(run_module.Import, "take", lambda self, records: None)
+    monkeypatch.setattr(run_module.Import, "import_batch", lambda self, records: None)
     people = json.dumps([auth0(f"p{number}", filler="x" * 2000) for number in range(10_000)]).encode()
     tracemalloc.start()
     bring("auth0", people)
