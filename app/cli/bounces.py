@@ -17,7 +17,7 @@ from app.cli.group import OperatorGroup
 from app.command_language import N_, gettext
 from app.db import unavailable
 from app.extensions import db, settings, this_app
-from app.monitoring.listener import forget_socket
+from app.monitoring.listener import remove_stale_socket
 from config import types
 
 bounces = OperatorGroup("bounces", help=N_("Take what mail servers send back."))
@@ -91,7 +91,7 @@ def _bound(where: tuple[str, int] | str) -> socket.socket:
     """Return a socket bound to this address. A stale socket file of a dead process is replaced."""
     if not isinstance(where, str):
         return socket.create_server(where, family=socket.AF_INET6 if ":" in where[0] else socket.AF_INET)
-    forget_socket(where)
+    remove_stale_socket(where)
     made, before = socket.socket(socket.AF_UNIX), os.umask(0o117)  # accessible to owner and group
     try:
         made.bind(where)

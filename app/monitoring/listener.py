@@ -28,14 +28,14 @@ PATH = "/metrics"
 UNAVAILABLE = 69
 """EX_UNAVAILABLE of sysexits.h."""
 
-READ_WITHIN = 5.0
+READ_TIMEOUT = 5.0
 """Timeout in seconds for reading a request and for sending its response."""
 
 
 class Handler(WSGIRequestHandler):
     """Answers a single request without logging the client."""
 
-    timeout = READ_WITHIN
+    timeout = READ_TIMEOUT
 
     def log_message(self, *_rest: Any) -> None:
         """Log nothing, since scrapes come every few seconds."""
@@ -64,7 +64,7 @@ class Listener(socketserver.ThreadingMixIn, WSGIServer):
     def server_bind(self) -> None:
         """Bind without looking up this machine's host name."""
         if self.path:
-            forget_socket(self.path)
+            remove_stale_socket(self.path)
             self.allow_reuse_address = False
             before = os.umask(0o117)  # accessible to owner and group
             try:
@@ -88,7 +88,7 @@ class Listener(socketserver.ThreadingMixIn, WSGIServer):
             log.exception("metrics.failed")
 
 
-def forget_socket(path: str) -> None:
+def remove_stale_socket(path: str) -> None:
     """Remove a socket that no process listens on.
 
     :raises OSError: EADDRINUSE when one does
@@ -103,7 +103,7 @@ def forget_socket(path: str) -> None:
                 os.unlink(path)
 
 
-def answer_only(app: Any) -> Any:
+def restrict_to_metrics(app: Any) -> Any:
     """Restrict a WSGI app to GET and HEAD of /metrics."""
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
@@ -137,12 +137,12 @@ def bind(app: Flask, address: str, registry: CollectorRegistry | None = None) ->
         whole.register(FilesCollector())
     whole.register(ServiceCollector(app))
     try:
-        return Listener(listening(address), answer_only(make_wsgi_app(whole)))
+        return Listener(listening(address), restrict_to_metrics(make_wsgi_app(whole)))
     except OSError as error:
-        refuse(address, error)
+        exit_unavailable(address, error)
 
 
-def refuse(address: str, error: OSError) -> NoReturn:
+def exit_unavailable(address: str, error: OSError) -> NoReturn:
     """Print that metrics can't be served at this address, and exit."""
     what = f"it can't show metrics at {address} ({error.strerror})."
     remedy = "Each flask serve and flask worker on a machine needs a LATCHKEY_METRICS_LISTEN of its own."
@@ -150,12 +150,12 @@ def refuse(address: str, error: OSError) -> NoReturn:
     raise SystemExit(UNAVAILABLE)
 
 
-def claim(address: str) -> None:
+def check_bindable(address: str) -> None:
     """Exit if ``address`` can't be bound; otherwise leave it free."""
     try:
         Listener(listening(address), None).server_close()
     except OSError as error:
-        refuse(address, error)
+        exit_unavailable(address, error)
 
 
 def serve_in_thread(server: Listener) -> None:

@@ -21,7 +21,7 @@ from app.authenticators.keys import keys_in_use, sealed_rows
 from app.db import DatabaseUnavailable, PoolerFound, migrations, readiness
 from app.db.faults import why_unreached
 from app.extensions import db, keyring
-from app.monitoring.listener import forget_socket
+from app.monitoring.listener import remove_stale_socket
 from config.problems import NOT_CONFIGURED
 from config.types import is_loopback
 
@@ -91,7 +91,7 @@ def claim_socket(settings: Settings, path: str) -> None:
     try:
         if Path(path).exists() and not stat.S_ISSOCK(os.stat(path).st_mode):
             refuse(NOT_CONFIGURED, f"{path} is not a socket.", "Choose another --unix; a file is never replaced.")
-        forget_socket(path)
+        remove_stale_socket(path)
         with socket.socket(socket.AF_UNIX) as probe:
             probe.bind(path)
         os.unlink(path)
@@ -124,7 +124,7 @@ def prepare_metrics(app: Flask, place: Place) -> Path | None:
     if shared := shared_place(listener.listening(settings.metrics_listen), place):
         remedy = f"Give LATCHKEY_METRICS_LISTEN a {shared[0]} of its own, which your proxy leads nobody to."
         refuse(NOT_CONFIGURED, f"metrics and people would share {' '.join(shared)}.", remedy)
-    listener.claim(settings.metrics_listen)
+    listener.check_bindable(settings.metrics_listen)
     try:
         return shared_files.make_directory()
     except OSError as error:

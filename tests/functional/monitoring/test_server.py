@@ -152,12 +152,12 @@ def test_a_socket_that_nobody_listens_at_is_taken_over_and_no_other_file_is(app,
         left_behind.bind(str(path))
     server = listener.bind(app, f"unix:{path}", figures)
     with pytest.raises(SystemExit):
-        listener.claim(f"unix:{path}")
+        listener.check_bindable(f"unix:{path}")
     server.server_close()
     file = tmp_path / "file"
     file.write_text("not ours")
     with pytest.raises(SystemExit):
-        listener.claim(f"unix:{file}")
+        listener.check_bindable(f"unix:{file}")
     assert file.read_text() == "not ours"
 
 

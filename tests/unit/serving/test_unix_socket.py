@@ -65,7 +65,7 @@ def test_a_directory_of_somebody_else_is_named(path, capsys, monkeypatch):
     def refuse(*_rest):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(startup, "forget_socket", refuse)
+    monkeypatch.setattr(startup, "remove_stale_socket", refuse)
     status, said = refusal(capsys, BEHIND_ONE, path)
     assert status == startup.UNAVAILABLE
     assert f"can't listen at {path} (Permission denied)" in said
