@@ -63,7 +63,9 @@ def export_audit() -> Response:
     asked = _asked()
     wanted = _wanted(asked)
     if request.method != "HEAD":
-        record_action("audit_exported", autocommit=True, filters={name: value for name, value in asked.items() if value})
+        record_action(
+            "audit_exported", autocommit=True, filters={name: value for name, value in asked.items() if value}
+        )
     answer = Response(_lines(this_app(), wanted), mimetype="text/csv")
     name = f"audit-{now():%Y-%m-%d}.csv"
     answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
