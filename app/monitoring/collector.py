@@ -19,7 +19,7 @@ import structlog
 from app.extensions import db
 from app.monitoring import readings
 from app.monitoring.readings import Gauge, Queue, Reading
-from app.monitoring.shared_files import VARIABLE, give_back_room, longest_silence
+from app.monitoring.shared_files import VARIABLE, longest_silence, truncate_dead_files
 from app.version import VERSION
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ KEPT, KEPT_LONG = 4.0, 60.0
 """Seconds for which results are cached: of values that change quickly, and of those that are slow to count."""
 
 
-class Asked:
+class CachedReadings:
     """A group of readings made together, in at most one thread at a time."""
 
-    def __init__(self, app: Flask, kept: float, *what: Reading) -> None:
+    def __init__(self, app: Flask, cache_seconds: float, *readings: Reading) -> None:
         self.app = app
-        self.kept = kept
-        self.what = what
-        self.answers: bool | None = None
+        self.cache_seconds = cache_seconds
+        self.readings = readings
+        self.succeeded: bool | None = None
         """Whether the last attempt succeeded; None before the first."""
         self._gauges: list[Gauge] = []
         self._again_at = float("-inf")
@@ -52,7 +52,7 @@ class Asked:
         """Start a new query if the cached result has expired and none is running."""
         with self._starting:
             if (self._thread is None or not self._thread.is_alive()) and time.monotonic() >= self._again_at:
-                self._thread = threading.Thread(target=self._ask, name="metrics-readings", daemon=True)
+                self._thread = threading.Thread(target=self._read, name="metrics-readings", daemon=True)
                 self._thread.start()
 
     def answer(self, until: float) -> list[Gauge]:
@@ -61,24 +61,24 @@ class Asked:
         if thread is not None:
             thread.join(max(0.0, until - time.monotonic()))
             if thread.is_alive():
-                self.answers = False
+                self.succeeded = False
                 return []
-        return self._gauges if self.answers else []
+        return self._gauges if self.succeeded else []
 
-    def _ask(self) -> None:
+    def _read(self) -> None:
         gauges: list[Gauge] = []
-        answers = True
+        succeeded = True
         with self.app.app_context():
             try:
-                for reading in self.what:
+                for reading in self.readings:
                     gauges += reading()
             except Exception as error:
                 log.warning("metrics.cannot_read", error=type(error).__name__)
-                answers = False
+                succeeded = False
             finally:
                 db.session.remove()
-        self._gauges, self.answers = gauges, answers
-        self._again_at = time.monotonic() + (self.kept if answers else KEPT)
+        self._gauges, self.succeeded = gauges, succeeded
+        self._again_at = time.monotonic() + (self.cache_seconds if succeeded else KEPT)
 
 
 class ServiceCollector:
@@ -86,9 +86,11 @@ class ServiceCollector:
 
     def __init__(self, app: Flask) -> None:
         quick = (readings.database, readings.workers, Queue().read, readings.webhooks)
-        self._quick = Asked(app, KEPT, *quick)
-        self._slow = Asked(app, KEPT_LONG, readings.schema, readings.totals, readings.delivery, readings.backups)
-        self._redis = Asked(app, KEPT, readings.redis)
+        self._quick = CachedReadings(app, KEPT, *quick)
+        self._slow = CachedReadings(
+            app, KEPT_LONG, readings.schema, readings.totals, readings.delivery, readings.backups
+        )
+        self._redis = CachedReadings(app, KEPT, readings.redis)
 
     def describe(self) -> Iterable[Any]:
         """Return no metrics, since a registry would otherwise collect them to describe them."""
@@ -100,7 +102,7 @@ class ServiceCollector:
         for each in asked:
             each.begin()
         gauges = [build_info(), *(gauge for each in asked for gauge in each.answer(until))]
-        up = float(bool(self._quick.answers))
+        up = float(bool(self._quick.succeeded))
         gauges.insert(1, readings.plain("latchkey_database_up", "Whether the database answers.", up))
         silence = "Time since the process of this service that is silent longest gave a sign."
         gauges.insert(2, readings.plain("latchkey_process_silence_seconds", silence, longest_silence()))
@@ -119,7 +121,7 @@ class FilesCollector:
         from prometheus_client.multiprocess import MultiProcessCollector
 
         directory = os.environ[VARIABLE]
-        give_back_room(Path(directory))
+        truncate_dead_files(Path(directory))
         yield from MultiProcessCollector(None, directory).collect()  # type: ignore[no-untyped-call]
 
 

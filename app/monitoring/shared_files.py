@@ -42,13 +42,13 @@ def make_directory() -> Path:
     """
     assert "prometheus_client" not in sys.modules
     beside = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
-    forget_those_of_the_dead(beside)
+    remove_stale_directories(beside)
     directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=beside))
     os.environ[VARIABLE] = str(directory)
     return directory
 
 
-def forget_those_of_the_dead(beside: Path) -> None:
+def remove_stale_directories(beside: Path) -> None:
     """Remove directories left behind by killed services."""
     for found in beside.glob(f"{PREFIX}*-*"):
         pid = found.name.removeprefix(PREFIX).partition("-")[0]
@@ -109,7 +109,7 @@ def longest_silence() -> float:
     return max(silences)
 
 
-def give_back_room(directory: Path) -> None:
+def truncate_dead_files(directory: Path) -> None:
     """Truncate files of dead processes to the size they use."""
     for path in directory.glob("*.db"):
         pid = path.stem.rpartition("_")[2]

@@ -196,7 +196,7 @@ def test_files_of_the_dead_are_cut_to_what_they_use(tmp_path, monkeypatch):
         return sum(sample.value for family in found for sample in family.samples if sample.name == EVENTS)
 
     assert counted() == 5
-    shared_files.give_back_room(tmp_path)
+    shared_files.truncate_dead_files(tmp_path)
     assert all(path.stat().st_size < 64 * 1024 for path in before)
     assert counted() == 5
 
@@ -208,7 +208,7 @@ def test_what_a_killed_service_left_is_removed(tmp_path):
     dead.wait()
     for name in (f"latchkey-metrics-{dead.pid}-x", f"latchkey-metrics-{os.getpid()}-x", "latchkey-metrics-odd-x"):
         (tmp_path / name).mkdir()
-    shared_files.forget_those_of_the_dead(tmp_path)
+    shared_files.remove_stale_directories(tmp_path)
     assert sorted(each.name for each in tmp_path.iterdir()) == [
         f"latchkey-metrics-{os.getpid()}-x", "latchkey-metrics-odd-x",
     ]  # fmt: skip
