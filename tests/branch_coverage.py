@@ -1,4 +1,4 @@
-"""Branch coverage of app and config in a full run: which branches no test took (tests/ways.py).
+"""Branch coverage of app and config in a full run: which branches no test took (tests/branches.py).
 
 All tests count, but only in the test processes themselves, not in servers that tests start. ``make coverage``
 measures line coverage and lists the lines.
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests import ways
+from tests import branches
 
 PACKAGES = ("app", "config")
 DATA = pytest.StashKey[Path]()
@@ -43,7 +43,7 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Import the whole application, so that modules that no test imports count, too."""
     if DATA in session.config.stash and not session.config.getoption("numprocesses", None):
-        ways.note(PACKAGES)
+        branches.instrument(PACKAGES)
         from tests import preloaded  # noqa: F401
 
 
@@ -53,15 +53,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     config = session.config
     if DATA not in config.stash:
         return
-    ways.keep(config.stash[DATA])
+    branches.save(config.stash[DATA])
     if hasattr(config, "workerinput"):
         return
-    whole = ways.together(config.stash[DATA])
+    whole = branches.merged(config.stash[DATA])
     shutil.rmtree(config.stash[DATA])
     if not whole:
         return  # the run was interrupted
     floor = config.getoption("--floor")
-    taken = [way for found in whole.values() for way in found]
+    taken = [branch for found in whole.values() for branch in found]
     percent = 100 * sum(taken) / len(taken)
     config.stash[REPORT] = f"Branch coverage of app and config: {percent:.2f} %. The floor is {floor:g} %."
     if percent < floor and session.exitstatus == pytest.ExitCode.OK:

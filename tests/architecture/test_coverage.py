@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from tests import ways
+from tests import branches
 from tests.databases import ROOT
 
 READS_SETTINGS = """
@@ -82,17 +82,17 @@ def test_a_run_prints_its_coverage_and_fails_under_the_floor(tmp_path, floor, pr
 
 @pytest.fixture
 def taken(tmp_path, monkeypatch):
-    """Calls ``decide`` with something; returns the numbers of the ways that were taken."""
+    """Calls ``decide`` with something; returns the numbers of the branches that were taken."""
     file = tmp_path / "deciding.py"
     file.write_text(MODULE)
 
     def call(what) -> set[int]:
-        monkeypatch.setattr(ways.NotingLoader, "found", {})
-        loader = ways.NotingLoader("deciding", str(file))
+        monkeypatch.setattr(branches.InstrumentingLoader, "found", {})
+        loader = branches.InstrumentingLoader("deciding", str(file))
         module = importlib.util.module_from_spec(importlib.util.spec_from_loader("deciding", loader))
         loader.exec_module(module)
         module.decide(what)
-        found = ways.NotingLoader.found[str(file)]
+        found = branches.InstrumentingLoader.found[str(file)]
         assert len(found) == ON_AND_ON + 1
         return {number for number, once in enumerate(found) if once}
 
@@ -111,9 +111,9 @@ def test_a_decision_has_a_way_for_each_outcome(taken):
 def test_what_two_processes_took_counts_together(tmp_path):
     for name, found in {"1": {"a": "000100", "b": "00"}, "2": {"a": "010000"}}.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(found))
-    assert ways.together(tmp_path) == {"a": bytes([1, 1, 0]), "b": bytes([0])}
+    assert branches.merged(tmp_path) == {"a": bytes([1, 1, 0]), "b": bytes([0])}
 
 
 def test_what_is_loaded_already_is_not_left_out_in_silence():
     with pytest.raises(AssertionError, match="too late"):
-        ways.note(["tests"])
+        branches.instrument(["tests"])

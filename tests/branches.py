@@ -26,14 +26,14 @@ TAKEN = "__taken__"
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-class Noting(ast.NodeTransformer):
+class Instrumenter(ast.NodeTransformer):
     """Instruments a module so that each branch records that it was taken.
 
-    :ivar ways: number of branches
+    :ivar branches: number of branches
     """
 
     def __init__(self) -> None:
-        self.ways = 0
+        self.branches = 0
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         return self._function(node)
@@ -64,13 +64,13 @@ class Noting(ast.NodeTransformer):
 
     def _function(self, node: Function) -> ast.AST:
         documented = ast.get_docstring(node, clean=False) is not None
-        if all(_says_nothing(each) for each in node.body):
+        if all(_is_placeholder(each) for each in node.body):
             return node
         return self._begin(node, node.body, at=int(documented))
 
     def _begin(self, node: ast.AST, *bodies: list[ast.stmt], at: int = 0) -> ast.AST:
-        first = self.ways
-        self.ways += len(bodies)
+        first = self.branches
+        self.branches += len(bodies)
         self.generic_visit(node)
         for number, body in enumerate(bodies, first):
             target = ast.Subscript(ast.Name(TAKEN, ast.Load()), ast.Constant(number), ast.Store())
@@ -79,14 +79,14 @@ class Noting(ast.NodeTransformer):
         return node
 
 
-def _says_nothing(statement: ast.stmt) -> bool:
+def _is_placeholder(statement: ast.stmt) -> bool:
     """Return whether a statement is only a placeholder: ``...``, a docstring, or ``raise NotImplementedError``."""
     if isinstance(statement, ast.Raise):
         return isinstance(statement.exc, ast.Name) and statement.exc.id == "NotImplementedError"
     return isinstance(statement, ast.Expr) and statement.value.__class__ is ast.Constant
 
 
-class NotingLoader(SourceFileLoader):
+class InstrumentingLoader(SourceFileLoader):
     """Loads a module with instrumentation. Compiled files are not changed."""
 
     found: dict[str, bytearray] = {}
@@ -94,15 +94,15 @@ class NotingLoader(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Execute the instrumented module."""
-        noting = Noting()
-        tree = noting.visit(ast.parse(self.get_data(self.path)))
-        taken = self.found.setdefault(self.path, bytearray(noting.ways))
+        instrumenter = Instrumenter()
+        tree = instrumenter.visit(ast.parse(self.get_data(self.path)))
+        taken = self.found.setdefault(self.path, bytearray(instrumenter.branches))
         module.__dict__[TAKEN] = taken
         exec(compile(tree, self.path, "exec", dont_inherit=True), module.__dict__)
 
 
-class NotingFinder(MetaPathFinder):
-    """Finds the modules of some packages, for NotingLoader to load."""
+class InstrumentingFinder(MetaPathFinder):
+    """Finds the modules of some packages, for InstrumentingLoader to load."""
 
     def __init__(self, packages: Sequence[str]) -> None:
         self.packages = packages
@@ -115,25 +115,25 @@ class NotingFinder(MetaPathFinder):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec and isinstance(spec.loader, SourceFileLoader):
-            spec.loader = NotingLoader(spec.loader.name, spec.loader.path)
+            spec.loader = InstrumentingLoader(spec.loader.name, spec.loader.path)
         return spec
 
 
-def note(packages: Sequence[str]) -> None:
+def instrument(packages: Sequence[str]) -> None:
     """Instrument all modules of these packages from now on. None of them may be imported yet."""
     loaded = sorted({name.partition(".")[0] for name in sys.modules} & set(packages))
     assert not loaded, f"too late: {loaded}"
-    sys.meta_path.insert(0, NotingFinder(packages))
+    sys.meta_path.insert(0, InstrumentingFinder(packages))
 
 
-def keep(directory: Path) -> None:
+def save(directory: Path) -> None:
     """Write this process's branches to a file of its own in ``directory``, if it recorded any."""
-    if NotingLoader.found:
-        found = {path: taken.hex() for path, taken in NotingLoader.found.items()}
+    if InstrumentingLoader.found:
+        found = {path: taken.hex() for path, taken in InstrumentingLoader.found.items()}
         (directory / f"{os.getpid()}.json").write_text(json.dumps(found))
 
 
-def together(directory: Path) -> dict[str, bytes]:
+def merged(directory: Path) -> dict[str, bytes]:
     """Return the branches taken by any of the processes, by path: 1 or 0 for each."""
     whole: dict[str, bytes] = {}
     for file in directory.glob("*.json"):
