@@ -45,7 +45,7 @@ pytest_plugins = [
     "tests.webhook_receiver",
     "tests.wire",
     "tests.serving",
-    "tests.standing",
+    "tests.shared_service",
     "tests.browsing",
     "tests.skipped",
     "tests.branch_coverage",
@@ -199,7 +199,7 @@ CONNECTED = 16
 
 
 @pytest.fixture(scope="session")
-def standing_apps() -> Iterator[dict[tuple[Any, ...], Flask]]:
+def cached_apps() -> Iterator[dict[tuple[Any, ...], Flask]]:
     """The applications of this test process, by their settings."""
     apps: dict[tuple[Any, ...], Flask] = {}
     yield apps
@@ -252,7 +252,7 @@ def settings_values(
 @pytest.fixture
 def make_app(
     settings_values: dict[str, Any],
-    standing_apps: dict[tuple[Any, ...], Flask],
+    cached_apps: dict[tuple[Any, ...], Flask],
     compiled_templates: FileSystemBytecodeCache,
 ) -> Callable[..., Flask]:
     """Creates an application on this test's database, kept for later tests: ``make_app(generic_responses=False)``."""
@@ -263,12 +263,12 @@ def make_app(
 
         values = settings_values | different
         key = tuple(sorted((name, repr(value)) for name, value in values.items()))
-        if key not in standing_apps:
-            standing_apps[key] = create_app(Settings(**values))
-            standing_apps[key].config["PROPAGATE_EXCEPTIONS"] = False
-            standing_apps[key].jinja_env.bytecode_cache = compiled_templates
-        app = standing_apps[key] = standing_apps.pop(key)  # the most recently used comes last
-        for other in list(standing_apps.values())[:-CONNECTED][-1:]:
+        if key not in cached_apps:
+            cached_apps[key] = create_app(Settings(**values))
+            cached_apps[key].config["PROPAGATE_EXCEPTIONS"] = False
+            cached_apps[key].jinja_env.bytecode_cache = compiled_templates
+        app = cached_apps[key] = cached_apps.pop(key)  # the most recently used comes last
+        for other in list(cached_apps.values())[:-CONNECTED][-1:]:
             _close(other)
         _forget_in_memory(app)
         return app

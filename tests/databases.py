@@ -107,13 +107,13 @@ class Databases:
         self.run = run
         self.process = process
         self._numbers = itertools.count(1)
-        self._standing: dict[Kind, Database] = {}
+        self._shared: dict[Kind, Database] = {}
 
-    def standing(self, kind: Kind) -> Database:
+    def shared(self, kind: Kind) -> Database:
         """Return this process's own database, with any data left by the last test."""
-        if kind not in self._standing:
-            self._standing[kind] = self.fresh(kind)
-        return self._standing[kind]
+        if kind not in self._shared:
+            self._shared[kind] = self.fresh(kind)
+        return self._shared[kind]
 
     def fresh(self, kind: Kind, *, migrated: bool = True) -> Database:
         """Return a new database, with the schema, or completely empty if not ``migrated``."""
@@ -247,7 +247,7 @@ def databases(run_directory: Path, worker_id: str) -> Iterator[Databases]:
 @pytest.fixture
 def database(request: pytest.FixtureRequest, databases: Databases) -> Database:
     """This test's database, migrated and empty. The test runs once for each kind."""
-    database = databases.standing(request.param)
+    database = databases.shared(request.param)
     database.empty()
     return database
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.faults.conftest import start, start_standing
+from tests.faults.conftest import start, start_shared
 
-__all__ = ["start", "start_standing"]
+__all__ = ["start", "start_shared"]

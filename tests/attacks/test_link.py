@@ -54,18 +54,18 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def standing():
+def shared():
     """The servers of this module, by the kind of their database."""
     return {}
 
 
 @pytest.fixture
-def scene(database, databases, standing, start_standing, smtp) -> Scene:
+def scene(database, databases, shared, start_shared, smtp) -> Scene:
     """A scene with people of its own."""
-    if database.kind not in standing:
+    if database.kind not in shared:
         fresh = databases.fresh(database.kind)
-        standing[database.kind] = start_standing(fresh, workers=2), fresh
-    server, kept = standing[database.kind]
+        shared[database.kind] = start_shared(fresh, workers=2), fresh
+    server, kept = shared[database.kind]
     email = open_one(kept, email=f"ada{next(_numbers)}@example.com").email
     return Scene(server, kept, email, *asked(server, email, smtp))
 

@@ -19,20 +19,20 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def standing():
+def shared():
     """The servers of this module, by the kind of their database."""
     return {}
 
 
 @pytest.fixture
-def server(database, databases, standing, start_standing, smtp) -> tuple[Server, Database]:
+def server(database, databases, shared, start_shared, smtp) -> tuple[Server, Database]:
     """A server of one process, with its limits, and its database."""
-    if database.kind not in standing:
+    if database.kind not in shared:
         fresh = databases.fresh(database.kind)
         many = {"LATCHKEY_STARTS_PER_ADDRESS": 1000, "LATCHKEY_FAILURES_PER_ADDRESS": 1000}
         few = {"LATCHKEY_LIMITS": "on", "LATCHKEY_DENIED_PENALTY": 2}
-        standing[database.kind] = start_standing(fresh, workers=1, **many, **few), fresh
-    return standing[database.kind]
+        shared[database.kind] = start_shared(fresh, workers=1, **many, **few), fresh
+    return shared[database.kind]
 
 
 @pytest.fixture
@@ -113,10 +113,10 @@ def test_the_token_stands_in_no_log_and_no_row(server, asked):
     assert mac not in server[0].output + repr(rows)
 
 
-def test_it_waits_at_each_process(database, databases, start_standing, smtp):
+def test_it_waits_at_each_process(database, databases, start_shared, smtp):
     fresh = databases.fresh(database.kind)
     many = {"LATCHKEY_STARTS_PER_ADDRESS": 1000, "LATCHKEY_FAILURES_PER_ADDRESS": 1000}
-    server = start_standing(fresh, workers=2, **{"LATCHKEY_LIMITS": "on"} | many)
+    server = start_shared(fresh, workers=2, **{"LATCHKEY_LIMITS": "on"} | many)
     email = open_one(fresh, email="ada@example.com").email
     visitor, since = Visitor(server.url), len(smtp.mails)
     visitor.send_code(email)

@@ -1,4 +1,4 @@
-"""The service that the tests of this folder share (tests/standing.py), and browsers at it."""
+"""The service that the tests of this folder share (tests/shared_service.py), and browsers at it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture
-def live_server(standing_server: Server) -> Server:
-    """The standing service."""
-    return standing_server
+def live_server(shared_server: Server) -> Server:
+    """The shared service."""
+    return shared_server
 
 
 @pytest.fixture
@@ -51,9 +51,9 @@ def new_browser(chromium: Any, live_server: Server) -> Iterator[Callable[..., An
 
 
 @pytest.fixture
-def people(standing_app: Flask) -> People:
-    """Opens accounts at the standing service, for addresses that no other test has."""
-    return People(standing_app)
+def people(shared_app: Flask) -> People:
+    """Opens accounts at the shared service, for addresses that no other test has."""
+    return People(shared_app)
 
 
 @pytest.fixture
@@ -75,12 +75,12 @@ def mailbox(live_server: Server) -> Mailbox:
 
 
 @pytest.fixture
-def sign_in(page: Any, standing_app: Flask, live_server: Server) -> Callable[..., Any]:
+def sign_in(page: Any, shared_app: Flask, live_server: Server) -> Callable[..., Any]:
     """Signs ``page`` in without its pages: ``sign_in(ada)``; returns the page."""
     from tests.signed_in import _open
 
     def sign_in(person: Person, page: Any = page) -> Any:
-        token, _ = _open(standing_app, person, "", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0")
+        token, _ = _open(shared_app, person, "", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0")
         cookie = {"name": "latchkey_session", "value": token, "url": live_server.url, "httpOnly": True}
         page.context.add_cookies([cookie | {"sameSite": "Lax"}])
         return page

@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.fixture
-def ada(people, email, standing_app):
+def ada(people, email, shared_app):
     """Somebody to whom something happened just before and just after midnight of the day before yesterday, in UTC."""
     from app.audit import Event
     from app.extensions import db
@@ -16,7 +16,7 @@ def ada(people, email, standing_app):
     person = people.open(email=email)
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
     nobody = dict.fromkeys(("support_id", "request_id", "address", "agent"), "")
-    with standing_app.app_context():
+    with shared_app.app_context():
         for name, minutes in (("factor.added", -30), ("session.ended", 30)):
             at = midnight + timedelta(minutes=minutes)
             db.session.add(Event(at=at, name=name, user_id=person.id, facts={}, **nobody))

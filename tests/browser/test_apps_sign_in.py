@@ -52,13 +52,13 @@ def app_server() -> Iterator[ThreadingHTTPServer]:
 
 
 @pytest.fixture
-def make_app_of(standing_app, app_server, live_server):
-    """Registers the app at the standing service: ``make_app_of(consent="ask")``."""
+def make_app_of(shared_app, app_server, live_server):
+    """Registers the app at the shared service: ``make_app_of(consent="ask")``."""
 
     def make(**fields: Any) -> RelyingParty:
         number = app_server.server_port
         uri = f"http://127.0.0.1:{number}/callback"
-        return register(standing_app, f"photos-{number}", name="Photos", redirect_uris=[uri], **fields)
+        return register(shared_app, f"photos-{number}", name="Photos", redirect_uris=[uri], **fields)
 
     return make
 

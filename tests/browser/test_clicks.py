@@ -89,7 +89,7 @@ def test_coming_back_by_a_code_takes_one_click_and_two_fields(hands, people, ema
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
-def test_coming_back_by_an_app_takes_one_click_two_fields_and_no_mail(hands, people, email, standing_database, script):
+def test_coming_back_by_an_app_takes_one_click_two_fields_and_no_mail(hands, people, email, shared_database, script):
     ada = people.open(email=email, methods=["email", "authenticator"])
     back = hands(script=script)
     back.fill(IDENTITY, email)
@@ -98,13 +98,13 @@ def test_coming_back_by_an_app_takes_one_click_two_fields_and_no_mail(hands, peo
     back.click("Sign in")
     back.see("Your account")
     leave(back)
-    before = standing_database.query(SENT.format(email))
+    before = shared_database.query(SENT.format(email))
     back.fill(IDENTITY, email)
     back.fill("Code from your app", ada.app_code(1))
     back.click("Sign in")
     back.see("Your account")
     assert back.done == (1, 2, 1)
-    assert standing_database.query(SENT.format(email)) == before
+    assert shared_database.query(SENT.format(email)) == before
 
 
 def test_coming_back_by_a_passkey_takes_one_click(hands, people, email, sign_in):

@@ -14,9 +14,9 @@ def ada(people, email):
 
 
 @pytest.fixture
-def sent(standing_database):
+def sent(shared_database):
     """Counts the sign-in mails that were put into the outbox for an address."""
-    return lambda email: standing_database.query(SENT.format(email))[0][0]
+    return lambda email: shared_database.query(SENT.format(email))[0][0]
 
 
 def halves(code):
@@ -68,11 +68,11 @@ def test_asking_again_waits_and_the_page_counts_down(page, ada, ask_for_code):
     assert page.locator("[data-clock-over]").is_visible()
 
 
-def test_asking_again_sends_the_same_code_again(page, ada, ask_for_code, mailbox, standing_database):
+def test_asking_again_sends_the_same_code_again(page, ada, ask_for_code, mailbox, shared_database):
     page.clock.install()
     ask_for_code(page, ada.email)
     first = mailbox.newest(ada.email)
-    standing_database.query("UPDATE challenge SET last_sent_at = datetime(last_sent_at, '-31 seconds')")
+    shared_database.query("UPDATE challenge SET last_sent_at = datetime(last_sent_at, '-31 seconds')")
     page.clock.fast_forward(31_000)
     page.get_by_role("button", name="Send it again").click()
     assert mailbox.newest(ada.email, after=first).code == first.code

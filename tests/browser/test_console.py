@@ -11,9 +11,9 @@ from tests.functional.admin.conftest import make_administrator
 
 
 @pytest.fixture
-def grace(standing_app, people, email):
+def grace(shared_app, people, email):
     """An administrator."""
-    return make_administrator(standing_app, people.open(email=f"grace.{email}"))
+    return make_administrator(shared_app, people.open(email=f"grace.{email}"))
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -14,10 +14,10 @@ both = pytest.mark.parametrize("script", [True, False], ids=["with script", "wit
 @both
 @pytest.mark.parametrize("allow", [True, False], ids=["allowed", "refused"])
 def test_a_stranger_signs_in_enters_the_code_and_decides(
-    new_browser, people, email, mailbox, standing_app, script, allow
+    new_browser, people, email, mailbox, shared_app, script, allow
 ):
     people.open(email=email, methods=["email"])
-    device = Device(tv(standing_app, f"tv-{email}", consent="ask"))
+    device = Device(tv(shared_app, f"tv-{email}", consent="ask"))
     page = new_browser(java_script_enabled=script)
     page.goto(f"/device?user_code={device.user_code}" if allow else "/device")
     sign_in_by_mail(page, email, mailbox)

@@ -38,9 +38,9 @@ RING = """() => {
 
 
 @pytest.fixture
-def pages(standing_app, people, email, new_browser, sign_in):
+def pages(shared_app, people, email, new_browser, sign_in):
     """Yields the page, at one after the other."""
-    grace = make_administrator(standing_app, people.open(email=email, methods=["email", "authenticator"]))
+    grace = make_administrator(shared_app, people.open(email=email, methods=["email", "authenticator"]))
     people.give_codes(grace)
     page = new_browser(forced_colors="active", reduced_motion="reduce")
 

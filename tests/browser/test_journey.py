@@ -156,7 +156,7 @@ def let_the_proof_get_old(database: Database) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
-def test_everything_goes_by_keyboard_alone(new_browser, mailbox, email, phone, standing_database, script):
+def test_everything_goes_by_keyboard_alone(new_browser, mailbox, email, phone, shared_database, script):
     walker = Walker(new_browser(java_script_enabled=script), mailbox, email, phone)
     walker.open_account()
     walker.set_up_app()
@@ -167,7 +167,7 @@ def test_everything_goes_by_keyboard_alone(new_browser, mailbox, email, phone, s
     walker.sign_in_by_link()
     walker.sign_out()
     walker.sign_in_by_app()
-    let_the_proof_get_old(standing_database)
+    let_the_proof_get_old(shared_database)
     walker.prove_again()
     walker.remove_phone()
     walker.sign_out()

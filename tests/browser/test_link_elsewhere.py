@@ -50,7 +50,7 @@ def test_without_script_a_button_goes_on(email, people, mailbox, ask_for_code, n
     page.get_by_role("heading", name="Your account").wait_for()
 
 
-def test_wrong_twice_ends_it_and_both_screens_say_so(page, letter, new_browser, email, standing_database):
+def test_wrong_twice_ends_it_and_both_screens_say_so(page, letter, new_browser, email, shared_database):
     phone = new_browser()
     phone.goto(letter.link)
     others = "".join("3" if each == "2" else "2" for each in characters_on(page))
@@ -60,11 +60,11 @@ def test_wrong_twice_ends_it_and_both_screens_say_so(page, letter, new_browser, 
     phone.get_by_role("heading", name="Sign-in canceled").wait_for()
     page.get_by_text("This sign-in was canceled from the email's link.").first.wait_for()
     assert "canceled from the email" in page.locator("[data-waiting-voice]").text_content()
-    assert standing_database.query(f"{OPEN} = '{email}'") == [(0,)]
+    assert shared_database.query(f"{OPEN} = '{email}'") == [(0,)]
 
 
 @pytest.mark.long
-def test_a_robot_that_presses_every_button_gets_no_session(page, letter, new_browser, email, standing_database):
+def test_a_robot_that_presses_every_button_gets_no_session(page, letter, new_browser, email, shared_database):
     for _ in range(3):
         robot = new_browser()
         robot.request.head(letter.link)
@@ -72,7 +72,7 @@ def test_a_robot_that_presses_every_button_gets_no_session(page, letter, new_bro
         for number in range(robot.locator("button, summary").count()):
             press(robot, letter.link, number)
         assert "latchkey_session" not in [cookie["name"] for cookie in robot.context.cookies()]
-    assert standing_database.query(f"{OPEN} = '{email}'") == [(0,)]
+    assert shared_database.query(f"{OPEN} = '{email}'") == [(0,)]
     page.goto(letter.link)
     assert page.locator("h1").inner_text() == "Your account"
 
@@ -100,10 +100,10 @@ def test_a_used_request_says_so_in_the_tab_that_still_waits(page, letter, email)
     page.get_by_role("heading", name="Your account").wait_for()
 
 
-def test_a_stranger_who_asked_stays_out_without_the_characters(page, letter, new_browser, email, standing_database):
+def test_a_stranger_who_asked_stays_out_without_the_characters(page, letter, new_browser, email, shared_database):
     victim = new_browser()
     victim.goto(letter.link)
     victim.get_by_role("button", name="Sign in here").click()
     page.wait_for_timeout(2500)
     assert page.locator("h1").inner_text() == "Check your email"
-    assert standing_database.query(f"{OPEN} = '{email}'") == [(0,)]
+    assert shared_database.query(f"{OPEN} = '{email}'") == [(0,)]

@@ -31,8 +31,8 @@ def test_the_button_of_the_mail_opens_a_tab_that_is_signed_in(page, email, lette
     assert "token" not in opened.value.url
 
 
-def test_a_link_in_another_browser_changes_nothing_and_says_where_to_go(page, letter, new_browser, standing_database):
-    before = standing_database.query(SESSIONS)
+def test_a_link_in_another_browser_changes_nothing_and_says_where_to_go(page, letter, new_browser, shared_database):
+    before = shared_database.query(SESSIONS)
     other = new_browser()
     other.goto(letter.link)
     assert other.locator("h1").inner_text() == "Signing in on another device?"
@@ -42,7 +42,7 @@ def test_a_link_in_another_browser_changes_nothing_and_says_where_to_go(page, le
     assert "3 characters shown where you started" in told
     other.goto("/")
     assert other.locator("h1").inner_text() == "Sign in"
-    assert standing_database.query(SESSIONS) == before
+    assert shared_database.query(SESSIONS) == before
     page.goto(letter.link)
     assert page.locator("h1").inner_text() == "Your account"
 

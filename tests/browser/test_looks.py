@@ -161,13 +161,13 @@ def test_pages_of_several_apps(look, people, email, sign_in):
     assert look.faults == []
 
 
-def test_pages_of_apps(look, people, email, sign_in, standing_app):
+def test_pages_of_apps(look, people, email, sign_in, shared_app):
     long = "W" * 80
     uri = f"https://{'a-long-name.' * 8}example.com/callback"
     about = {"policy_url": "https://app.example.com/privacy", "terms_url": "https://app.example.com/terms"}
-    rp = register(standing_app, f"looks-{email}", name=long, consent="ask", redirect_uris=[uri], home_url=uri, **about)
-    closed = register(standing_app, f"closed-{email}", name=long, groups=["nobody"])
-    strict = register(standing_app, f"strict-{email}", name=long, level="aal2")
+    rp = register(shared_app, f"looks-{email}", name=long, consent="ask", redirect_uris=[uri], home_url=uri, **about)
+    closed = register(shared_app, f"closed-{email}", name=long, groups=["nobody"])
+    strict = register(shared_app, f"strict-{email}", name=long, level="aal2")
     wide = "openid profile email phone groups offline_access"
     look.page.goto(rp.request(login_hint=email))
     look.at("sign in, for an app")
@@ -177,7 +177,7 @@ def test_pages_of_apps(look, people, email, sign_in, standing_app):
     sign_in(ada, look.page)
     look.at("apps, one to open", "/apps")
     look.at("consent", rp.request())
-    with standing_app.app_context():
+    with shared_app.app_context():
         consents.allow(ada.id, rp.id, ["openid", "email"])
         consents.allow(ada.id, "album", ["openid"])
         db.session.commit()
@@ -186,16 +186,16 @@ def test_pages_of_apps(look, people, email, sign_in, standing_app):
     look.at("no access", closed.request())
     look.at("a second factor", strict.request())
     look.at("apps", "/apps")
-    come_by_itself(standing_app, rp.id)
+    come_by_itself(shared_app, rp.id)
     look.at("consent, for an app that added itself", rp.request(scope=wide))
     assert look.page.locator(".notice").count() == 1
     look.at("confirm it's you, for an app", f"/us-verify?next={quote(path_of_request(look.page))}")
     assert look.faults == []
 
 
-def test_pages_of_devices(look, people, email, sign_in, standing_app):
+def test_pages_of_devices(look, people, email, sign_in, shared_app):
     uri = f"https://{'a-long-name.' * 8}example.com/"
-    rp = tv(standing_app, f"tv-{email}", name="W" * 80, consent="ask", home_url=uri)
+    rp = tv(shared_app, f"tv-{email}", name="W" * 80, consent="ask", home_url=uri)
     wide = "openid profile email phone groups offline_access"
     sign_in(people.open(email=email), look.page)
     look.at("device", "/device")
@@ -209,7 +209,7 @@ def test_pages_of_devices(look, people, email, sign_in, standing_app):
         look.at("device, asking")
         look.press(button)
         look.at("device, decided")
-    come_by_itself(standing_app, rp.id)
+    come_by_itself(shared_app, rp.id)
     look.page.goto(f"/device?user_code={Device(rp).user_code}")
     look.press("Continue")
     look.at("device, for an app that added itself")

@@ -9,7 +9,7 @@ from tests.serving import Server, free_port
 
 
 @pytest.fixture
-def live_server(standing_server, fresh_database, tmp_path):
+def live_server(shared_server, fresh_database, tmp_path):
     """A service like the one that stands for all tests, which asks everybody for a second step."""
     port = free_port()
     own = {
@@ -18,7 +18,7 @@ def live_server(standing_server, fresh_database, tmp_path):
         "LATCHKEY_QUEUE_URL": f"sqlite:///{tmp_path}/queue.db",
         "LATCHKEY_SECOND_FACTOR": "required",
     }
-    server = Server(standing_server.environment | own, tmp_path / "server.log", port=port, name="localhost")
+    server = Server(shared_server.environment | own, tmp_path / "server.log", port=port, name="localhost")
     yield server.start()
     server.kill()
 

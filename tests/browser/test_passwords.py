@@ -17,7 +17,7 @@ pytestmark = pytest.mark.one_database
 
 
 @pytest.fixture(scope="module")
-def live_server(standing_server, databases, tmp_path_factory):
+def live_server(shared_server, databases, tmp_path_factory):
     """A service like the one that stands for all tests, where people may have passwords."""
     port, folder, database = free_port(), tmp_path_factory.mktemp("passwords"), databases.fresh("sqlite")
     own = {
@@ -26,7 +26,7 @@ def live_server(standing_server, databases, tmp_path_factory):
         "LATCHKEY_QUEUE_URL": f"sqlite:///{folder}/queue.db",
         "LATCHKEY_METHODS": "email,sms,password",
     }
-    server = Server(standing_server.environment | own, folder / "server.log", port=port, name="localhost")
+    server = Server(shared_server.environment | own, folder / "server.log", port=port, name="localhost")
     yield server.start()
     server.kill()
     database.disconnect()

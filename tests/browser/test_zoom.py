@@ -48,16 +48,16 @@ SHOW = """async ([path, language]) => {
 
 
 @pytest.fixture
-def ada(standing_app, people, email, phone) -> Person:
+def ada(shared_app, people, email, phone) -> Person:
     """Somebody with much that an account can have, who is an administrator."""
     ada = people.open(email=email, phone=phone, methods=["email", "sms", "authenticator"], second="authenticator,sms")
     people.give(ada, "email", f"a-rather-long-address-of-somebody-{email}")
     people.give_codes(ada)
-    return make_administrator(standing_app, ada)
+    return make_administrator(shared_app, ada)
 
 
 @pytest.fixture
-def things(standing_app, ada, email) -> list[str]:
+def things(shared_app, ada, email) -> list[str]:
     """Fill the console's lists; return the pages of what is in them, and of apps and a device."""
     from app import clock
     from app.extensions import db
@@ -67,11 +67,11 @@ def things(standing_app, ada, email) -> list[str]:
     from app.webhooks import endpoints
 
     long = "Zugriffsverwaltungsoberfläche"
-    rp = register(standing_app, f"zoom-{email}", name=long, consent="ask", home_url="https://a-long-name.example.com/")
-    device = tv(standing_app, f"zoom-tv-{email}", name=long, consent="ask")
-    invite(standing_app, email=f"new-{email}")
-    link = invite(standing_app)
-    with standing_app.app_context():
+    rp = register(shared_app, f"zoom-{email}", name=long, consent="ask", home_url="https://a-long-name.example.com/")
+    device = tv(shared_app, f"zoom-tv-{email}", name=long, consent="ask")
+    invite(shared_app, email=f"new-{email}")
+    link = invite(shared_app)
+    with shared_app.app_context():
         handle = db.session.get_one(User, ada.id).handle
         groups.create("zoomed", "Verwaltungsmitarbeiterinnen", by="operator")
         groups.add_member("zoomed", ada.id, by="operator")
@@ -101,8 +101,8 @@ def speak(app: Any, person: Person, language: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_nothing_leaves_the_screen(new_browser, sign_in, ada, things, standing_app, language):
-    speak(standing_app, ada, language)
+def test_nothing_leaves_the_screen(new_browser, sign_in, ada, things, shared_app, language):
+    speak(shared_app, ada, language)
     stranger, owner = new_browser(), new_browser()
     sign_in(ada, owner)
     faults = []

@@ -32,52 +32,52 @@ class Registration:
 
 
 @pytest.fixture
-def live_server(standing_server: Server) -> Server:
-    """The standing service."""
-    return standing_server
+def live_server(shared_server: Server) -> Server:
+    """The shared service."""
+    return shared_server
 
 
 @pytest.fixture(scope="session")
-def issuer(standing_server: Server) -> str:
+def issuer(shared_server: Server) -> str:
     """What clients know the provider by."""
-    return standing_server.url
+    return shared_server.url
 
 
 @pytest.fixture(scope="session")
-def staff(standing_app: Flask) -> str:
-    """The name of a group at the standing service."""
+def staff(shared_app: Flask) -> str:
+    """The name of a group at the shared service."""
     from app.extensions import db
     from app.groups import service
 
-    with standing_app.app_context():
+    with shared_app.app_context():
         service.create(GROUP, by="test")
         db.session.commit()
     return GROUP
 
 
 @pytest.fixture
-def ada(standing_app: Flask, staff: str) -> Person:
+def ada(shared_app: Flask, staff: str) -> Person:
     """Somebody whom no other test knows: an email address, an authenticator, a group."""
     from app.extensions import db
     from app.groups import service
 
     number = next(_numbers)
-    person = People(standing_app).open(
+    person = People(shared_app).open(
         email=f"ada.{number}@example.com", username=f"ada.client.{number}", methods=["email"]
     )
-    with standing_app.app_context():
+    with shared_app.app_context():
         service.add_member(staff, person.id, by="test")
         db.session.commit()
     return person
 
 
 @pytest.fixture
-def handle(standing_app: Flask, ada: Person) -> str:
+def handle(shared_app: Flask, ada: Person) -> str:
     """What apps know Ada by."""
     from app.extensions import db
     from app.users import User
 
-    with standing_app.app_context():
+    with shared_app.app_context():
         user = db.session.get(User, ada.id)
         assert user is not None
         return user.handle
@@ -90,8 +90,8 @@ def mailbox(live_server: Server) -> Mailbox:
 
 
 @pytest.fixture(scope="session")
-def register(standing_app: Flask) -> Callable[..., Registration]:
-    """Registers an app at the standing service: ``register(redirect_uris=[...], public=True)``."""
+def register(shared_app: Flask) -> Callable[..., Registration]:
+    """Registers an app at the shared service: ``register(redirect_uris=[...], public=True)``."""
     from app.extensions import db
     from app.oidc import client_store
     from app.oidc.client_secrets import new_secret
@@ -101,7 +101,7 @@ def register(standing_app: Flask) -> Callable[..., Registration]:
         secret = "" if public or fields.get("auth_method") == "private_key_jwt" else new_secret()
         given = {"name": "An app", "consent": "trusted"} | ({"auth_method": "none"} if public else {}) | fields
         client = Client(id=f"app-{next(_numbers)}", source="command", **given)
-        with standing_app.app_context():
+        with shared_app.app_context():
             assert client_store.create(client, by="test", secret=secret)
             db.session.commit()
         return Registration(client.id, secret, client.redirect_uris[0] if client.redirect_uris else "")
@@ -110,12 +110,12 @@ def register(standing_app: Flask) -> Callable[..., Registration]:
 
 
 @pytest.fixture
-def initial_access_token(standing_app: Flask) -> str:
+def initial_access_token(shared_app: Flask) -> str:
     """A token with which one client registers itself."""
     from app.extensions import db
     from app.oidc import client_store
 
-    with standing_app.app_context():
+    with shared_app.app_context():
         token = client_store.issue_registration_token("for a test", 1, timedelta(hours=1), by="test")
         db.session.commit()
     return token
@@ -162,10 +162,10 @@ def allow(page: Any) -> Callable[[], None]:
 
 
 @pytest.fixture
-def session_here(page: Any, standing_app: Flask, ada: Person, live_server: Server) -> None:
+def session_here(page: Any, shared_app: Flask, ada: Person, live_server: Server) -> None:
     """Has Ada signed in at Latchkey before any app asks, for tests of what comes after."""
     from tests.signed_in import _open
 
-    token, _ = _open(standing_app, ada, "", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0")
+    token, _ = _open(shared_app, ada, "", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0")
     cookie = {"name": "latchkey_session", "value": token, "url": live_server.url, "httpOnly": True}
     page.context.add_cookies([cookie | {"sameSite": "Lax"}])

@@ -61,7 +61,7 @@ def own_directory(run_directory: Path, worker_id: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def start_standing(
+def start_shared(
     tmp_path_factory: pytest.TempPathFactory, smtp_server: SmtpSink, sms_provider: SmsStub
 ) -> Iterator[Start]:
     """The same for servers that all tests of a module share."""

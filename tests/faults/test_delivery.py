@@ -20,18 +20,18 @@ NORMAL = 1.0
 
 
 @pytest.fixture(scope="module")
-def standing():
+def shared():
     """The database and server of this module."""
     return []
 
 
 @pytest.fixture
-def place(database, databases, standing, start_standing, smtp, sms):
+def place(database, databases, shared, start_shared, smtp, sms):
     """A database and a server on it, which gives a mail server 2 s; tests share them."""
-    if not standing:
+    if not shared:
         fresh = databases.fresh(database.kind)
-        standing.extend((fresh, start_standing(fresh, LATCHKEY_MAIL_TIMEOUT=2)))
-    return standing
+        shared.extend((fresh, start_shared(fresh, LATCHKEY_MAIL_TIMEOUT=2)))
+    return shared
 
 
 def ask(place, identity: str, method: str = "email") -> Visitor:

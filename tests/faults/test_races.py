@@ -45,20 +45,20 @@ class Replicas:
 
 
 @pytest.fixture(scope="module")
-def standing_replicas():
+def shared_replicas():
     """The replicas of each kind of database."""
     return {}
 
 
 @pytest.fixture
-def replicas(database, databases, standing_replicas, start_standing) -> Replicas:
+def replicas(database, databases, shared_replicas, start_shared) -> Replicas:
     """Two servers on a database of this kind; tests share them."""
-    if database.kind not in standing_replicas:
+    if database.kind not in shared_replicas:
         fresh = databases.fresh(database.kind)
-        first = start_standing(fresh, workers=1)
+        first = start_shared(fresh, workers=1)
         shared = {name: first.environment[name] for name in ("LATCHKEY_PUBLIC_URL", "LATCHKEY_QUEUE_URL")}
-        standing_replicas[database.kind] = Replicas(fresh, (first, start_standing(fresh, workers=1, **shared)))
-    return standing_replicas[database.kind]
+        shared_replicas[database.kind] = Replicas(fresh, (first, start_shared(fresh, workers=1, **shared)))
+    return shared_replicas[database.kind]
 
 
 def code_sent(replicas: Replicas, smtp: SmtpSink, address: str) -> tuple[Visitor, str]:

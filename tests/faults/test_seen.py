@@ -76,14 +76,14 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def standing(own_postgresql, own_directory, start_standing) -> Iterator[Seen]:
+def shared(own_postgresql, own_directory, start_shared) -> Iterator[Seen]:
     """The service, on a PostgreSQL and a Redis of its own, with an endpoint for what happens."""
     from app.extensions import db
     from app.webhooks import endpoints
 
     path = f"/tmp/latchkey-seen-{os.getpid()}.sock"
     with started_redis(own_directory) as redis:
-        server = start_standing(
+        server = start_shared(
             own_postgresql.database,
             LATCHKEY_METRICS_LISTEN=f"unix:{path}",
             LATCHKEY_REDIS_URL=redis.url,
@@ -101,12 +101,12 @@ def standing(own_postgresql, own_directory, start_standing) -> Iterator[Seen]:
 
 
 @pytest.fixture
-def seen(standing, smtp) -> Iterator[Seen]:
+def seen(shared, smtp) -> Iterator[Seen]:
     """The service, while people sign in without end."""
-    until(lambda: standing.value("latchkey_database_up") == 1, WITHIN)
-    with Crowd(standing.server.url, list(islice(standing.addresses, 100)), smtp, size=2) as ledger:
-        yield standing
-    assert ledger.wrong == [], standing.server.output[-3000:]
+    until(lambda: shared.value("latchkey_database_up") == 1, WITHIN)
+    with Crowd(shared.server.url, list(islice(shared.addresses, 100)), smtp, size=2) as ledger:
+        yield shared
+    assert ledger.wrong == [], shared.server.output[-3000:]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ SELDOM = 5.0
 
 @pytest.fixture(autouse=True)
 def watchdogs_that_look_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each standing application's watchdog sleep: a hundred of them woke a test process 400 times in a second."""
+    """Let each shared application's watchdog sleep: a hundred of them woke a test process 400 times in a second."""
     from app.db import postgresql
 
     monkeypatch.setattr(postgresql, "TICK", SELDOM)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.one_database
 @pytest.fixture
 def database(databases):
     """A database in SQLite: what is tried here is in front of it."""
-    return databases.standing("sqlite")
+    return databases.shared("sqlite")
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ class TestPrepared:
 
     @pytest.fixture
     def database(self, databases):
-        database = databases.standing("postgresql")
+        database = databases.shared("postgresql")
         database.empty()
         return database
 

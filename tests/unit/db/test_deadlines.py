@@ -26,7 +26,7 @@ pytestmark = pytest.mark.one_database
 @pytest.fixture
 def database(databases):
     """A database in PostgreSQL, whichever kind this run is about: SQLite has no server that could be away."""
-    return databases.standing("postgresql")
+    return databases.shared("postgresql")
 
 
 @contextmanager

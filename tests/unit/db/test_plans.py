@@ -55,7 +55,7 @@ class TestPostgresql:
 
     @pytest.fixture
     def database(self, databases):
-        database = databases.standing("postgresql")
+        database = databases.shared("postgresql")
         database.empty()
         return database
 

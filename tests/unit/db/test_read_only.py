@@ -25,7 +25,7 @@ pytestmark = pytest.mark.one_database
 @pytest.fixture
 def database(databases):
     """A database in PostgreSQL, whichever kind this run is about: SQLite has no primary."""
-    database = databases.standing("postgresql")
+    database = databases.shared("postgresql")
     database.empty()
     return database
 

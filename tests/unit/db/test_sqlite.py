@@ -21,7 +21,7 @@ AUTOCOMMIT = {"autocommit": True}
 @pytest.fixture
 def database(databases):
     """A database in SQLite, whichever kind this run is about."""
-    return databases.standing("sqlite")
+    return databases.shared("sqlite")
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def why(url: str) -> tuple[str, str] | None:
 @pytest.fixture(scope="module")
 def server(databases):
     """The URL of a PostgreSQL database."""
-    return databases.standing("postgresql").url
+    return databases.shared("postgresql").url
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ logo = "album.svg"
 
 
 @pytest.fixture(scope="session")
-def standing_database(databases: Databases) -> Iterator[Database]:
+def shared_database(databases: Databases) -> Iterator[Database]:
     """The database of the shared service."""
     database = databases.fresh("sqlite")
     yield database
@@ -34,7 +34,7 @@ def standing_database(databases: Databases) -> Iterator[Database]:
 
 
 @pytest.fixture(scope="session")
-def standing_server(standing_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def shared_server(shared_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The shared service. Each test uses its own people."""
     folder: Path = tmp_path_factory.mktemp("standing")
     port = free_port()
@@ -43,7 +43,7 @@ def standing_server(standing_database: Database, tmp_path_factory: pytest.TempPa
     server = Server(
         {
             "LATCHKEY_ENVIRONMENT": "development",
-            "LATCHKEY_DATABASE_URL": standing_database.url,
+            "LATCHKEY_DATABASE_URL": shared_database.url,
             "LATCHKEY_SECRET_KEYS": KEY,
             "LATCHKEY_PUBLIC_URL": f"http://localhost:{port}",  # browsers don't create passkeys for IP addresses
             "LATCHKEY_QUEUE_URL": f"sqlite:///{folder}/queue.db",
@@ -61,13 +61,13 @@ def standing_server(standing_database: Database, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(scope="session")
-def standing_app(standing_server: Server) -> Iterator[Flask]:
+def shared_app(shared_server: Server) -> Iterator[Flask]:
     """An application on the shared service's database, for creating accounts and sessions."""
     from app import create_app
     from app.extensions import db
     from config.settings import Settings
 
-    values = {name.removeprefix("LATCHKEY_").lower(): value for name, value in standing_server.environment.items()}
+    values = {name.removeprefix("LATCHKEY_").lower(): value for name, value in shared_server.environment.items()}
     app = create_app(Settings(**values, log_level="warning"))
     yield app
     with app.app_context():
