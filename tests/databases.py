@@ -240,7 +240,7 @@ def databases(run_directory: Path, worker_id: str) -> Iterator[Databases]:
     """Creates additional databases: ``databases.fresh("sqlite")``."""
     made = Databases(run_directory, worker_id)
     yield made
-    for database in made._standing.values():
+    for database in made._shared.values():
         database.disconnect()
 
 
