@@ -400,7 +400,7 @@ def _forget_in_memory(app: Flask) -> None:
     for each in (*sms.providers.values(), *mail.providers.values()):
         each.reset()
     attempt.resume()
-    mail.hang_up()
+    mail.quit_connection()
 
 
 def _engine(app: Flask) -> sa.Engine:

@@ -19,6 +19,6 @@ def init_app(app: Flask) -> None:
 
     views.init_app(app)
     register_prompt_job(app, sns_documents.fetch_due)
-    register_periodic_task(app, proofs.lift_proved)
+    register_periodic_task(app, proofs.lift_verified)
     register_cleanups(app, sns_documents.prune_documents, mailgun.prune_tokens)
     app.register_blueprint(bp)

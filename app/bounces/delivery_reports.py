@@ -12,13 +12,13 @@ from app.outbox.suppressions import COMPLAINT, HARD, NO_COMPLAINTS, SOFT, Report
 
 NAME = "mail"
 MAX_BYTES = 10 * 1024 * 1024
-READ = 256 * 1024
+PARSED_BYTES = 256 * 1024
 """Bytes of a mail that are parsed. The report comes before the returned mail (RFC 3462, section 2), and parsing a mail
 of 10 MB with very many parts could take half a minute.
 """
 
 
-class NotTaken(Exception):
+class ReportRejected(Exception):
     """A report was rejected. The message is a code for the log."""
 
 
@@ -27,28 +27,28 @@ def read(raw: bytes, recipient: str) -> Report | None:
 
     The address is taken from our own message, because the one in the report can't be trusted.
 
-    :raises NotTaken: when the return path was not signed here or has expired, or its message has been deleted
+    :raises ReportRejected: when the return path was not signed here or has expired, or its message has been deleted
     """
     message_id = return_paths.message_in(recipient)
     if message_id is None:
-        raise NotTaken("return_path_forged")
+        raise ReportRejected("return_path_forged")
     message = db.session.get(Message, message_id)
     if message is None:
-        raise NotTaken("message_forgotten")
+        raise ReportRejected("message_forgotten")
     try:
-        kind, code = _what(message_from_bytes(raw[:READ], policy=policy.compat32))
+        kind, code = _what(message_from_bytes(raw[:PARSED_BYTES], policy=policy.compat32))
     except RecursionError:  # nested deeper than any real report
         return None
     return Report(message.to, kind, NAME, message_id, code) if kind else None
 
 
-def take(raw: bytes, recipient: str) -> int:
+def process_report(raw: bytes, recipient: str) -> int:
     """Store the report in a mail sent to a return path; return how many reports were new.
 
-    :raises NotTaken: as ``read``
+    :raises ReportRejected: as ``read``
     """
     report = read(raw, recipient)
-    return suppressions.take([report] if report else [])
+    return suppressions.process_reports([report] if report else [])
 
 
 def _what(mail: Part) -> tuple[str, str]:
@@ -64,8 +64,8 @@ def _what(mail: Part) -> tuple[str, str]:
 def _feedback_type(report: Part) -> str:
     """Return the type of a feedback report. Its fields are parsed as the headers of an embedded mail."""
     fields = report.get_payload()
-    told = fields[0].get("Feedback-Type", "") if isinstance(fields, list) and isinstance(fields[0], Part) else ""
-    return str(told).strip().lower()
+    kind = fields[0].get("Feedback-Type", "") if isinstance(fields, list) and isinstance(fields[0], Part) else ""
+    return str(kind).strip().lower()
 
 
 def _failure(status: Part) -> tuple[str, str]:

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-TAKEN = "250 2.0.0 Taken"
-NOT_OURS = "550 5.1.1 No return path of ours"
-ONE_AT_A_TIME = "452 4.5.3 One recipient at a time"
-LATER = "451 4.3.0 Try again later"
+ACCEPTED = "250 2.0.0 Taken"
+UNKNOWN_RETURN_PATH = "550 5.1.1 No return path of ours"
+ONE_RECIPIENT_ONLY = "452 4.5.3 One recipient at a time"
+TRY_AGAIN_LATER = "451 4.3.0 Try again later"
 
 
 class Server(LMTP):
@@ -36,7 +36,7 @@ class Server(LMTP):
     line_length_limit = 64 * 1024
 
 
-class Taker:
+class BounceHandler:
     """aiosmtpd handler that accepts mail for return paths, one recipient each, since each return path is unique."""
 
     def __init__(self, app: Flask) -> None:
@@ -47,50 +47,50 @@ class Taker:
     ) -> str:
         """Reject recipients that were not signed here before the mail is transmitted."""
         if envelope.rcpt_tos:
-            return ONE_AT_A_TIME
+            return ONE_RECIPIENT_ONLY
         with self.app.app_context():
             if return_paths.message_in(address) is None:
                 log.warning("bounces.refused", provider=delivery_reports.NAME, reason="return_path_forged")
-                return NOT_OURS
+                return UNKNOWN_RETURN_PATH
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, server: LMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         """Accept one mail, in a thread because the database may be slow."""
         (recipient,), raw = envelope.rcpt_tos, envelope.content
-        return await asyncio.to_thread(self.take, raw if isinstance(raw, bytes) else b"", recipient)
+        return await asyncio.to_thread(self.process, raw if isinstance(raw, bytes) else b"", recipient)
 
-    def take(self, raw: bytes, recipient: str) -> str:
+    def process(self, raw: bytes, recipient: str) -> str:
         """Store the report in a mail; return the reply for the mail server."""
         with self.app.app_context():
             try:
-                new = delivery_reports.take(raw, recipient)
+                new = delivery_reports.process_report(raw, recipient)
                 db.session.commit()
-            except delivery_reports.NotTaken as refusal:
-                log.warning("bounces.refused", provider=delivery_reports.NAME, reason=str(refusal))
-                return NOT_OURS
+            except delivery_reports.ReportRejected as rejection:
+                log.warning("bounces.refused", provider=delivery_reports.NAME, reason=str(rejection))
+                return UNKNOWN_RETURN_PATH
             except Exception as error:
                 db.session.rollback()
                 if unavailable(error):
                     log.warning("bounces.postponed", error=type(error).__name__)
                 else:
                     log.exception("bounces.failed")
-                return LATER
+                return TRY_AGAIN_LATER
         log.info("bounces.taken", provider=delivery_reports.NAME, new=new)
-        return TAKEN
+        return ACCEPTED
 
 
-def serve(app: Flask, bound: socket.socket, stop: threading.Event) -> None:
+def serve(app: Flask, listening_socket: socket.socket, stop: threading.Event) -> None:
     """Accept mail on a bound socket until ``stop`` is set, then close it. Blocks."""
-    taker = Taker(app)
+    handler = BounceHandler(app)
 
-    def connected() -> Any:
-        return Server(taker, hostname="latchkey", ident="Latchkey", data_size_limit=delivery_reports.MAX_BYTES)
+    def make_protocol() -> Any:
+        return Server(handler, hostname="latchkey", ident="Latchkey", data_size_limit=delivery_reports.MAX_BYTES)
 
     async def listen() -> None:
         loop = asyncio.get_running_loop()
-        make = loop.create_unix_server if bound.family == socket.AF_UNIX else loop.create_server
-        server = await make(connected, sock=bound)
+        create_server = loop.create_unix_server if listening_socket.family == socket.AF_UNIX else loop.create_server
+        server = await create_server(make_protocol, sock=listening_socket)
         await asyncio.to_thread(stop.wait)
         server.close()  # don't wait for open connections: unanswered mail is sent again
 

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite accepts this INSERT 
 from app import clock
 from app.bounces import payloads
 from app.bounces.models import HookToken
-from app.bounces.payloads import Refused
+from app.bounces.payloads import WebhookRejected
 from app.crypto.secrets import same
 from app.db.retention import delete_batch
 from app.extensions import db, settings
@@ -21,13 +21,13 @@ from app.outbox.suppressions import COMPLAINT, HARD, SOFT, Report, code_in, kind
 
 NAME = "mailgun"
 
-WINDOW = timedelta(hours=24)
+MAX_AGE = timedelta(hours=24)
 """Maximum age of a signature. Mailgun retries failed deliveries for eight hours."""
 
-AHEAD = timedelta(minutes=5)
+MAX_CLOCK_SKEW = timedelta(minutes=5)
 
 COMPLAINTS = ("suppress-complaint", "suppress-unsubscribe")
-PASSING = ("old", "suppress-unknown", "espblock")
+NOT_ABOUT_ADDRESS = ("old", "suppress-unknown", "espblock")
 """Reasons for a permanent failure that say nothing about the address: retried for too long, or we are blocked."""
 
 
@@ -36,12 +36,12 @@ def is_set_up() -> bool:
 
 
 def read(request: Request) -> list[Report]:
-    """Return the reports in a request; none if it is a duplicate. Raises Refused."""
+    """Return the reports in a request; none if it is a duplicate. Raises WebhookRejected."""
     body = request.get_data()
-    posted = payloads.read(body)
-    if not _is_first(*_check(payloads.part(posted, "signature")), body):
+    payload = payloads.read(body)
+    if not _is_first(*_check(payloads.part(payload, "signature")), body):
         return []
-    event = payloads.part(posted, "event-data")
+    event = payloads.part(payload, "event-data")
     status = payloads.part(event, "delivery-status")
     code = code_in(status.get("enhanced-code"), status.get("code"), status.get("message"))
     kind = _kind(payloads.text(event, "event"), payloads.text(event, "severity"), payloads.text(event, "reason"), code)
@@ -50,34 +50,34 @@ def read(request: Request) -> list[Report]:
 
 
 def _check(signature: dict[str, object]) -> tuple[str, float]:
-    """Verify a signature; return its token and timestamp. Raises Refused."""
+    """Verify a signature; return its token and timestamp. Raises WebhookRejected."""
     time, token, given = (payloads.text(signature, name) for name in ("timestamp", "token", "signature"))
     if not (time and token and given):
-        raise Refused("signature_missing", 401)
+        raise WebhookRejected("signature_missing", 401)
     key = settings.bounces_mailgun_key.get_secret_value().encode()
-    right = hmac.new(key, (time + token).encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+    expected = hmac.new(key, (time + token).encode("utf-8", "replace"), hashlib.sha256).hexdigest()
     parent = payloads.text(signature, "parent-signature")
-    if not (same(given, right) or (parent and same(parent, right))):
-        raise Refused("signature_wrong")
+    if not (same(given, expected) or (parent and same(parent, expected))):
+        raise WebhookRejected("signature_wrong")
     if not time.isascii() or not time.isdigit() or len(time) > 12:
-        raise Refused("signature_wrong")
-    if not -AHEAD.total_seconds() < clock.unix() - int(time) < WINDOW.total_seconds():
-        raise Refused("signature_too_old")
+        raise WebhookRejected("signature_wrong")
+    if not -MAX_CLOCK_SKEW.total_seconds() < clock.unix() - int(time) < MAX_AGE.total_seconds():
+        raise WebhookRejected("signature_too_old")
     return token, float(time)
 
 
 def _is_first(token: str, signed_at: float, body: bytes) -> bool:
     """Record that a token was used; return False if this is a duplicate of an earlier request.
 
-    :raises Refused: when the token was used with a different event, which the signature doesn't cover
+    :raises WebhookRejected: when the token was used with a different event, which the signature doesn't cover
     """
     name, digest = hashlib.sha256(token.encode("utf-8", "replace")).hexdigest(), hashlib.sha256(body).hexdigest()
-    row = {"token": name, "body": digest, "until": clock.now() + WINDOW + AHEAD}
+    row = {"token": name, "body": digest, "until": clock.now() + MAX_AGE + MAX_CLOCK_SKEW}
     statement = insert(HookToken.__table__).values(**row).on_conflict_do_nothing()
     if db.session.scalar(statement.returning(HookToken.__table__.c.token)):
         return True
     if db.session.scalar(sa.select(HookToken.body).where(HookToken.token == name)) != digest:
-        raise Refused("token_used")
+        raise WebhookRejected("token_used")
     return False
 
 
@@ -91,6 +91,6 @@ def _kind(event: str, severity: str, reason: str, code: str) -> str:
         return COMPLAINT
     if event != "failed":
         return ""
-    if severity != "permanent" or reason in PASSING:
+    if severity != "permanent" or reason in NOT_ABOUT_ADDRESS:
         return SOFT
     return HARD if reason == "suppress-bounce" else kind_of(code, HARD)

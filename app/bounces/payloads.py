@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 
-class Refused(Exception):
+class WebhookRejected(Exception):
     """A request that can't be from the provider, or can't be verified yet.
 
     :ivar reason: code for the log and the response, without anything from the request
@@ -21,11 +21,11 @@ class Refused(Exception):
 
 
 def read(body: bytes) -> Any:
-    """Parse a JSON body. Raises Refused."""
+    """Parse a JSON body. Raises WebhookRejected."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
-        raise Refused("not_json", 400) from None
+        raise WebhookRejected("not_json", 400) from None
 
 
 def part(value: Any, *names: str) -> dict[str, Any]:

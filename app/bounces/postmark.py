@@ -7,7 +7,7 @@ from typing import Any
 from flask import Request
 
 from app.bounces import payloads
-from app.bounces.payloads import Refused
+from app.bounces.payloads import WebhookRejected
 from app.crypto.secrets import same
 from app.extensions import settings
 from app.outbox.suppressions import COMPLAINT, HARD, SOFT, Report, code_in, kind_of
@@ -32,13 +32,13 @@ def is_set_up() -> bool:
 
 
 def read(request: Request) -> list[Report]:
-    """Return the reports in a request. Raises Refused."""
+    """Return the reports in a request. Raises WebhookRejected."""
     authorization = request.authorization
     given = request.headers.get(HEADER) or (authorization.password if authorization else None)
     if not given:
-        raise Refused("credentials_missing", 401)
+        raise WebhookRejected("credentials_missing", 401)
     if not same(given, settings.bounces_postmark_secret.get_secret_value()):
-        raise Refused("credentials_wrong", 401)
+        raise WebhookRejected("credentials_wrong", 401)
     return [report for event in payloads.objects(payloads.read(request.get_data())) for report in _of(event)]
 
 

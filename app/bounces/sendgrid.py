@@ -15,7 +15,7 @@ from flask import Request
 
 from app import clock
 from app.bounces import payloads
-from app.bounces.payloads import Refused
+from app.bounces.payloads import WebhookRejected
 from app.extensions import settings
 from app.outbox.suppressions import COMPLAINT, HARD, SOFT, Report, code_in, kind_of
 
@@ -23,10 +23,10 @@ NAME = "sendgrid"
 SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
 
-WINDOW = timedelta(hours=48)
+MAX_AGE = timedelta(hours=48)
 """Maximum age of a signature. SendGrid retries failed deliveries for a day."""
 
-AHEAD = timedelta(minutes=5)
+MAX_CLOCK_SKEW = timedelta(minutes=5)
 
 DROPPED = {"bounced address": HARD, "invalid": HARD, "spam reporting address": COMPLAINT,
            "unsubscribed address": COMPLAINT}  # fmt: skip
@@ -38,16 +38,16 @@ def is_set_up() -> bool:
 
 
 def read(request: Request) -> list[Report]:
-    """Return the reports in a request. Raises Refused."""
+    """Return the reports in a request. Raises WebhookRejected."""
     signature, time = request.headers.get(SIGNATURE), request.headers.get(TIMESTAMP)
     if not signature or not time:
-        raise Refused("signature_missing", 401)
+        raise WebhookRejected("signature_missing", 401)
     body = request.get_data()
     check(settings.bounces_sendgrid_key, signature, time, body)
     if not time.isascii() or not time.isdigit() or len(time) > 12:
-        raise Refused("signature_wrong")
-    if not -AHEAD.total_seconds() < clock.unix() - int(time) < WINDOW.total_seconds():
-        raise Refused("signature_too_old")
+        raise WebhookRejected("signature_wrong")
+    if not -MAX_CLOCK_SKEW.total_seconds() < clock.unix() - int(time) < MAX_AGE.total_seconds():
+        raise WebhookRejected("signature_too_old")
     return [report for event in payloads.objects(payloads.read(body)) for report in _of(event)]
 
 
@@ -55,16 +55,16 @@ def check(key: str, signature: str, time: str, body: bytes) -> None:
     """Verify the signature of a raw body, including its trailing line break.
 
     :param key: as shown by SendGrid: DER in base64
-    :raises Refused: when the signature is wrong
+    :raises WebhookRejected: when the signature is wrong
     """
     public = load_der_public_key(base64.b64decode(key))
     if not isinstance(public, ec.EllipticCurvePublicKey):
-        raise Refused("signature_wrong")
+        raise WebhookRejected("signature_wrong")
     try:
         raw = base64.b64decode(signature, validate=True)
         public.verify(raw, time.encode("latin-1", "replace") + body, ec.ECDSA(hashes.SHA256()))
     except (InvalidSignature, binascii.Error, ValueError):
-        raise Refused("signature_wrong") from None
+        raise WebhookRejected("signature_wrong") from None
 
 
 def _of(event: dict[str, Any]) -> list[Report]:

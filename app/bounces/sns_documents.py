@@ -20,13 +20,13 @@ from app.outbox.leases import claim_rows, claiming
 CERTIFICATE, CONFIRMATION = "certificate", "confirmation"
 MAX_URL_LENGTH = 1000
 MAX_BYTES = 64 * 1024
-WITHIN = 5.0
+FETCH_TIMEOUT = 5.0
 
 MAX_WAITING = 16
 """Maximum documents waiting to be fetched, because anyone can cause a fetch."""
 
-KEPT_FOR = timedelta(days=30)
-TRIED_FOR = timedelta(hours=1)
+KEEP_FOR = timedelta(days=30)
+RETRY_FOR = timedelta(hours=1)
 RETRY_INTERVAL = timedelta(minutes=1)
 
 log = structlog.get_logger()
@@ -40,16 +40,16 @@ def certificate(url: str) -> str | None:
     """Return the certificate at a URL; if it hasn't been fetched yet, schedule that and return None."""
     pem = db.session.scalar(sa.select(_c.body).where(_c.url == url, _c.kind == CERTIFICATE))
     if not pem:
-        _order(url, CERTIFICATE)
+        _schedule(url, CERTIFICATE)
     return pem or None
 
 
-def order_confirmation(url: str) -> None:
+def schedule_confirmation(url: str) -> None:
     """Have the worker confirm a subscription."""
-    _order(url, CONFIRMATION)
+    _schedule(url, CONFIRMATION)
 
 
-def _order(url: str, kind: str) -> None:
+def _schedule(url: str, kind: str) -> None:
     """Have the worker fetch a document. Commits separately, because the request may be rejected."""
     waiting = db.session.scalar(sa.select(sa.func.count()).where(_c.due_at.is_not(None))) or 0
     if waiting >= MAX_WAITING:
@@ -75,26 +75,26 @@ def fetch_due(stop: threading.Event) -> bool:
 
 
 def _fetch(url: str, kind: str) -> None:
-    this = SnsDocument.url == url
+    is_document = SnsDocument.url == url
     try:
-        body = fetch(url, most=MAX_BYTES, within=WITHIN, allows=is_public).body
+        body = fetch(url, most=MAX_BYTES, within=FETCH_TIMEOUT, allows=is_public).body
     except Interrupted:
-        changed(sa.update(SnsDocument).where(this).values(due_at=clock.now()))
+        changed(sa.update(SnsDocument).where(is_document).values(due_at=clock.now()))
         return
-    except NotFetched as fault:
-        log.warning("bounces.not_fetched", kind=kind, reason=fault.reason)
-        oldest = clock.now() - (timedelta(0) if kind == CERTIFICATE else TRIED_FOR)  # ordered again when needed
-        if not changed(sa.delete(SnsDocument).where(this, SnsDocument.created_at <= oldest)):
-            changed(sa.update(SnsDocument).where(this).values(due_at=clock.now() + RETRY_INTERVAL))
+    except NotFetched as error:
+        log.warning("bounces.not_fetched", kind=kind, reason=error.reason)
+        created_before = clock.now() - (timedelta(0) if kind == CERTIFICATE else RETRY_FOR)  # ordered again when needed
+        if not changed(sa.delete(SnsDocument).where(is_document, SnsDocument.created_at <= created_before)):
+            changed(sa.update(SnsDocument).where(is_document).values(due_at=clock.now() + RETRY_INTERVAL))
         return
     if kind == CERTIFICATE:
         text = body.decode("ascii", "replace")
-        changed(sa.update(SnsDocument).where(this).values(body=text, due_at=None))
+        changed(sa.update(SnsDocument).where(is_document).values(body=text, due_at=None))
     else:
-        changed(sa.delete(SnsDocument).where(this))
+        changed(sa.delete(SnsDocument).where(is_document))
         log.info("bounces.topic_confirmed")
 
 
 def prune_documents() -> int:
     """Delete a batch of old documents."""
-    return delete_batch(db.session, SnsDocument, SnsDocument.created_at < clock.now() - KEPT_FOR)
+    return delete_batch(db.session, SnsDocument, SnsDocument.created_at < clock.now() - KEEP_FOR)

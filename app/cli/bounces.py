@@ -43,9 +43,9 @@ def read(recipient: str) -> None:
     _require_return_paths()
     raw = sys.stdin.buffer.read(delivery_reports.MAX_BYTES)
     try:
-        taken = delivery_reports.take(raw, recipient)
+        taken = delivery_reports.process_report(raw, recipient)
         db.session.commit()
-    except delivery_reports.NotTaken as refusal:
+    except delivery_reports.ReportRejected as refusal:
         log.warning("bounces.refused", provider=delivery_reports.NAME, reason=str(refusal))
         click.echo(gettext("Refused: {reason}.", reason=str(refusal)), err=True)
         sys.exit(REFUSED)

@@ -101,7 +101,7 @@ def providers_send() -> Iterator[HealthCheck]:
             what = ngettext(
                 "{provider} {state}, {count} message in the last day",
                 "{provider} {state}, {count} messages in the last day",
-                each.sent_lately,
+                each.sent_recently,
                 provider=name,
                 state=each.state,
             )
@@ -120,7 +120,7 @@ def _failing(name: str, provider: providers.ProviderState) -> str:
 def mail_arrives() -> Iterator[HealthCheck]:
     """Few emails bounce, and bounce reports arrive."""
     found = suppressions.summary()
-    back, spam = (sum(found.lately.get(kind, 0) for kind in kinds) for kinds in (("hard", "soft"), ("complaint",)))
+    back, spam = (sum(found.by_kind.get(kind, 0) for kind in kinds) for kinds in (("hard", "soft"), ("complaint",)))
     what = gettext(
         "{back} came back and {spam} were called spam in the last day; {suppressed} suppressed",
         back=back,
@@ -200,7 +200,7 @@ def messages_leave() -> Iterator[HealthCheck]:
     yield from map(_worker, signs)
 
 
-def _worker(sign: jobs.WorkerSign) -> HealthCheck:
+def _worker(sign: jobs.WorkerHeartbeat) -> HealthCheck:
     """Report where a worker runs, its release, and when it last completed a round of its other work."""
     release = sign.version or gettext("older than {release}", release="0.1.0")
     where = N_("worker on {replica}, release {release}") if sign.replica else N_("worker, release {release}")

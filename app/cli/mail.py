@@ -128,7 +128,7 @@ def test(address: str, language: str | None, fallback: bool) -> None:
         _, answer = mail_channel.send(message, words, only=FALLBACK if fallback else PRIMARY)
     except Failed as failure:
         said = gettext("Not sent: {reason}.", reason=failure.reason)
-        answer = smtp.answer_in(failure.__cause__)  # may be shown: the mail is the operator's own
+        answer = smtp.response_in(failure.__cause__)  # may be shown: the mail is the operator's own
         if answer:
             said += " " + gettext("The mail server answered: {answer}", answer=answer)
         click.echo(said, err=True)
@@ -136,7 +136,7 @@ def test(address: str, language: str | None, fallback: bool) -> None:
             click.echo(failure.remedy, err=True)
         sys.exit(1)
     finally:
-        mail_channel.hang_up()
+        mail_channel.quit_connection()
     facts = {"recipient": message.to, "sender": settings.mail_sender}
     click.echo(gettext("Sent to {recipient} from {sender}. The mail server answered: {answer}", answer=answer, **facts))
 
@@ -151,7 +151,7 @@ def suppressed() -> None:
 @click.option("--json", "as_json", is_flag=True, help=N_("As JSON."))
 def list_suppressed(limit: int, as_json: bool) -> None:
     """List addresses that get no mail now, masked, newest first."""
-    rows = suppressions.listed(limit)
+    rows = suppressions.newest(limit)
     if as_json:
         facts = [{name: getattr(row, name) for name in SHOWN} for row in rows]
         click.echo(json.dumps(facts, default=lambda moment: moment.isoformat(), indent=2))

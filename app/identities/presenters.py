@@ -37,7 +37,7 @@ def pending(challenge: Challenge) -> dict[str, Any]:
 
 def listed(rows: list[Identity]) -> list[dict[str, Any]]:
     """Return an account's identities as pages and JSON show them, in the given order. One SQL statement."""
-    suppressed = suppressions.among({row.value for row in rows if row.kind == "email"})
+    suppressed = suppressions.reasons_for({row.value for row in rows if row.kind == "email"})
     return [
         {
             "kind": row.kind,

@@ -17,7 +17,7 @@ def init_app(app: Flask) -> None:
     from app.monitoring import opentelemetry
     from app.outbox import worker
 
-    app.extensions.setdefault(worker.BESIDE, []).append(show_worker)
+    app.extensions.setdefault(worker.STARTUP_HOOKS, []).append(show_worker)
     opentelemetry.init_app(app)
 
 

@@ -21,18 +21,18 @@ from app.outbox.models import STATES, Message
 
 log = structlog.get_logger()
 
-AFTER_TROUBLE = 2.0
+RETRY_DELAY = 2.0
 """Seconds between attempts to reach an unavailable database."""
 
-HEADS = (
+HEADINGS = (
     N_("ID"), N_("STATE"), N_("CHANNEL"), N_("KIND"), N_("TRIES"), N_("AGE"), N_("TO"), N_("BY"), N_("WHY NOT"),
 )  # fmt: skip
-ROOMS = (32, 9, 7, 16, -5, -8, 28, 8, 0)
-PROVIDER_HEADS = (
+WIDTHS = (32, 9, 7, 16, -5, -8, 28, 8, 0)
+PROVIDER_HEADINGS = (
     N_("CHANNEL"), N_("PROVIDER"), N_("STATE"), N_("SENT IN 24 H"), N_("LAST SENT"), N_("LAST FAILED"), N_("HOST"),
     N_("WHY"),
 )  # fmt: skip
-PROVIDER_ROOMS = (7, 8, 8, -12, -10, -11, 30, 0)
+PROVIDER_WIDTHS = (7, 8, 8, -12, -10, -11, 30, 0)
 
 
 class InAppContext(TranslatedGroup):
@@ -47,8 +47,8 @@ class InAppContext(TranslatedGroup):
             except Exception as error:
                 if not unavailable(error):
                     raise
-                said = gettext("The database doesn't answer. Look what is wrong with it: flask doctor")
-                raise click.ClickException(said) from error
+                message = gettext("The database doesn't answer. Look what is wrong with it: flask doctor")
+                raise click.ClickException(message) from error
 
 
 @click.group("outbox", cls=InAppContext)
@@ -68,28 +68,28 @@ def list_messages(state: tuple[str, ...], limit: int) -> None:
     if not messages:
         click.echo(gettext("No messages."))
         return
-    shown = table(HEADS, ROOMS)
-    click.echo(shown.head())
+    output = table(HEADINGS, WIDTHS)
+    click.echo(output.head())
     now = clock.now()
     for each in messages:
-        how_far = (each.state, each.channel, each.kind, each.attempts, _age(now, each.created_at))
-        click.echo(shown.line(each.id, *how_far, each.masked_to, each.provider, each.last_error))
+        progress = (each.state, each.channel, each.kind, each.attempts, _age(now, each.created_at))
+        click.echo(output.line(each.id, *progress, each.masked_to, each.provider, each.last_error))
 
 
 @outbox.command("providers")
 def list_providers() -> None:
     """List mail servers and SMS providers, and which of them works."""
-    known = providers.states()
-    if not known:
+    states = providers.states()
+    if not states:
         click.echo(gettext("No mail server and no SMS provider is set."))
         return
-    shown = table(PROVIDER_HEADS, PROVIDER_ROOMS)
-    click.echo(shown.head())
+    output = table(PROVIDER_HEADINGS, PROVIDER_WIDTHS)
+    click.echo(output.head())
     now = clock.now()
-    for each in known:
-        ages = [_age(now, moment) if moment else gettext("never") for moment in (each.sent_at, each.failed_at)]
-        row = (each.channel, each.name, each.state, number_text(each.sent_lately), *ages, each.host, each.reason)
-        click.echo(shown.line(*row))
+    for each in states:
+        ages = [_age(now, at) if at else gettext("never") for at in (each.sent_at, each.failed_at)]
+        cells = (each.channel, each.name, each.state, number_text(each.sent_recently), *ages, each.host, each.reason)
+        click.echo(output.line(*cells))
 
 
 @outbox.command("retry")
@@ -101,13 +101,13 @@ def retry(ids: tuple[str, ...], everything: bool) -> None:
         raise click.UsageError(
             gettext("Name messages by their ids (flask outbox list --state abandoned), or say --all.")
         )
-    again = leases.retry(None if everything else ids)
+    requeued = leases.retry(None if everything else ids)
     db.session.commit()
     wakeups.wake()
-    click.echo(ngettext("{count} message will be tried again.", "{count} messages will be tried again.", len(again)))
-    if missed := set(ids) - {message.id for message in again}:
-        said = gettext("Not abandoned, expired or unknown: {ids}.", ids=", ".join(sorted(missed)))
-        click.echo(said, err=True)
+    click.echo(ngettext("{count} message will be tried again.", "{count} messages will be tried again.", len(requeued)))
+    if missed := set(ids) - {message.id for message in requeued}:
+        message = gettext("Not abandoned, expired or unknown: {ids}.", ids=", ".join(sorted(missed)))
+        click.echo(message, err=True)
         raise click.exceptions.Exit(1)
 
 
@@ -117,7 +117,7 @@ def run_worker(info: Any) -> None:
     """Deliver messages until Ctrl-C or SIGTERM. Run as many as you like, on any machine."""
     stop = shutdown.event_set_by(signal.SIGINT, signal.SIGTERM)
     app = info.load_app()
-    for start in app.extensions.get(worker.BESIDE, ()):
+    for start in app.extensions.get(worker.STARTUP_HOOKS, ()):
         start(app)
     _await_tables(app, stop)
     worker.run(app, stop)
@@ -142,7 +142,7 @@ def _await_tables(app: worker.App, stop: threading.Event) -> None:
                 log.warning("worker.database_unavailable", error=type(error).__name__)
             finally:
                 db.engine.dispose()
-        stop.wait(AFTER_TROUBLE)
+        stop.wait(RETRY_DELAY)
     return None
 
 

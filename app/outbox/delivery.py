@@ -15,27 +15,27 @@ from app.extensions import db
 from app.outbox import renderers, suppressions
 from app.outbox.channels import logout, mail, sms
 from app.outbox.channels.attempt import Failed, Interrupted, Postponed
-from app.outbox.leases import claim, holding, record_results
+from app.outbox.leases import claim, record_results, sending
 from app.outbox.models import ABANDONED, DROPPED, SENT, WAITING, Message
 from app.outbox.renderers import Content, EmailMessage, Expired, LogoutMessage, TextMessage
 from app.outbox.service import LOGOUT, MAIL, SMS
 
-FIRST_WAITS = tuple(timedelta(seconds=seconds) for seconds in (1, 5, 15, 30))
+FIRST_DELAYS = tuple(timedelta(seconds=seconds) for seconds in (1, 5, 15, 30))
 """Delays after the first failures. After that, the delay grows with the message's age."""
 
-GROWTH = 4
+DELAY_DIVISOR = 4
 """The delay is a quarter of the message's age and, if the message expires, at most a quarter of its remaining time."""
 
 MAX_WAIT = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=1)
 """How long to retry a message that doesn't expire, so that a mail server outage of up to a day loses none."""
 
-COSTLY_WAIT = timedelta(seconds=5)
+COSTLY_DELAY = timedelta(seconds=5)
 MAX_COPIES = 2
 """Attempts for a text message that may already have reached the provider. Each copy costs money, so it is retried
 once, with the same idempotency key."""
 
-LAST_CHANCE = timedelta(seconds=5)
+EXPIRY_MARGIN = timedelta(seconds=5)
 """No attempt is made within this time before a message expires."""
 
 
@@ -53,16 +53,16 @@ def next_attempt(
     :param wait: minimum delay, such as the other side asked for
     :param costly: whether the other side may already have the message and charges for a copy
     """
-    end = written_at + GIVE_UP_AFTER if expires_at is None else expires_at - LAST_CHANCE
+    end = written_at + GIVE_UP_AFTER if expires_at is None else expires_at - EXPIRY_MARGIN
     if costly:
-        delay = COSTLY_WAIT
+        delay = COSTLY_DELAY
         if attempts >= MAX_COPIES:
             return None
     else:
-        delay = max(FIRST_WAITS[min(attempts, len(FIRST_WAITS)) - 1], (now - written_at) / GROWTH)
+        delay = max(FIRST_DELAYS[min(attempts, len(FIRST_DELAYS)) - 1], (now - written_at) / DELAY_DIVISOR)
         delay = min(delay, MAX_WAIT)
         if expires_at is not None:
-            delay = min(delay, max((end - now) / GROWTH, LAST_CHANCE))
+            delay = min(delay, max((end - now) / DELAY_DIVISOR, EXPIRY_MARGIN))
     due = now + max(delay, wait)
     return due if due <= end else None
 
@@ -72,7 +72,7 @@ log = structlog.get_logger()
 CONTENT = {MAIL: EmailMessage, SMS: TextMessage, LOGOUT: LogoutMessage}
 """Type of content each channel sends."""
 
-UPDATE = "Install the newer release for this worker as well. Until then workers that have it send the message."
+UPDATE_REMEDY = "Install the newer release for this worker as well. Until then workers that have it send the message."
 
 BATCH_TIME_LIMIT = 1.0
 """Seconds after which the rest of a batch is released instead of being kept waiting."""
@@ -114,17 +114,17 @@ def send(messages: Sequence[Message]) -> list[Outcome]:
         return []
     began = time.monotonic()
     outcomes: list[Outcome] = []
-    with holding(messages) as held:
-        known, suppressed = _read(messages), _suppressed(messages)
+    with sending(messages) as batch:
+        data, suppressed = _read(messages), _suppressed(messages)
         log = structlog.get_logger().bind()  # bind once per batch: it costs as much as logging a line
         for message in messages:
             if message.channel == MAIL and not message.decoy and message.to in suppressed:
-                outcomes.append(_drop(message, suppressed[message.to]))
+                outcomes.append(_dropped(message, suppressed[message.to]))
             elif outcomes and time.monotonic() - began > BATCH_TIME_LIMIT:  # always try at least one
-                outcomes.append(_again(message, clock.now(), "worker busy"))
+                outcomes.append(_release(message, clock.now(), "worker busy"))
             else:
-                outcomes.append(_traced(message, known, log))
-        with held.lock:
+                outcomes.append(_traced(message, data, log))
+        with batch.lock:
             record_results(outcomes)
     _count(outcomes)
     return outcomes
@@ -133,11 +133,11 @@ def send(messages: Sequence[Message]) -> list[Outcome]:
 def _count(outcomes: Sequence[Outcome]) -> None:
     """Update the metrics: how these attempts ended, and the delay of messages that were sent."""
     for each in outcomes:
-        message, how = each.message, each.state
-        if how == WAITING:
-            how = "failed" if each.counts else "postponed"
-        metrics.MESSAGES.count(message.channel, how)
-        if how == SENT:
+        message, result = each.message, each.state
+        if result == WAITING:
+            result = "failed" if each.counts else "postponed"
+        metrics.MESSAGES.count(message.channel, result)
+        if result == SENT:
             waited = (clock.now() - message.created_at).total_seconds()
             metrics.DELIVERY.observe(waited, message.channel, "yes" if message.challenge_id else "no")
 
@@ -156,7 +156,7 @@ def _read(messages: Sequence[Message]) -> Mapping[str, Any] | None:
 def _suppressed(messages: Sequence[Message]) -> Mapping[str, str]:
     """Return the suppressed addresses among the recipients, with the reason; empty if they can't be loaded."""
     try:
-        return suppressions.among({each.to for each in messages if each.channel == MAIL and not each.decoy})
+        return suppressions.reasons_for({each.to for each in messages if each.channel == MAIL and not each.decoy})
     except Exception:
         log.exception("outbox.cannot_read", messages=len(messages))
         return {}
@@ -164,80 +164,80 @@ def _suppressed(messages: Sequence[Message]) -> Mapping[str, str]:
         db.session.close()
 
 
-def _drop(message: Message, why: str) -> Outcome:
-    log.warning("message.dropped", **named(message), reason=why)
+def _dropped(message: Message, why: str) -> Outcome:
+    log.warning("message.dropped", **log_fields(message), reason=why)
     return Outcome(message, DROPPED, reason=why)
 
 
-def _traced(message: Message, known: Mapping[str, Any] | None, log: Any) -> Outcome:
+def _traced(message: Message, data: Mapping[str, Any] | None, log: Any) -> Outcome:
     """Attempt to send a message in a trace span that records the outcome but not the recipient."""
     facts: dict[str, spans.Value] = {"latchkey__kind": message.kind, "latchkey__attempt": message.attempts}
     with spans.span(f"deliver {message.channel}", latchkey__message=message.id, **facts) as note:
-        outcome = _attempt(message, known, log)
+        outcome = _attempt(message, data, log)
         note("latchkey.outcome", outcome.state)
     return outcome
 
 
-def _attempt(message: Message, known: Mapping[str, Any] | None, log: Any) -> Outcome:
+def _attempt(message: Message, data: Mapping[str, Any] | None, log: Any) -> Outcome:
     if message.decoy:
         return Outcome(message, DROPPED)
-    if message.has_expired(clock.now() + LAST_CHANCE):
+    if message.has_expired(clock.now() + EXPIRY_MARGIN):
         return _expired(message)
     began = time.monotonic()
     try:
-        words = _render(message, known)
-        if words is None:
+        content = _render(message, data)
+        if content is None:
             return Outcome(message, DROPPED)
-        provider = _hand_over(message, words)
-    except Postponed as rest:
-        return _again(message, clock.now() + timedelta(seconds=rest.seconds), rest.reason)
+        provider = _send_content(message, content)
+    except Postponed as postponed:
+        return _release(message, clock.now() + timedelta(seconds=postponed.seconds), postponed.reason)
     except Expired:
         return _expired(message)
     except Interrupted:
-        return _again(message, clock.now(), "worker stopped")
+        return _release(message, clock.now(), "worker stopped")
     except Failed as failure:
         return _failed(message, failure)
     except Exception as error:  # unexpected, but must not stop the rest of the batch
-        log.exception("message.not_sent", **named(message))
+        log.exception("message.not_sent", **log_fields(message))
         return _failed(message, Failed(f"not sent ({type(error).__name__})"))
-    log.info("message.sent", **named(message), provider=provider, seconds=round(time.monotonic() - began, 3))
+    log.info("message.sent", **log_fields(message), provider=provider, seconds=round(time.monotonic() - began, 3))
     return Outcome(message, SENT, provider=provider)
 
 
-def _render(message: Message, known: Mapping[str, Any] | None) -> Content | None:
+def _render(message: Message, data: Mapping[str, Any] | None) -> Content | None:
     """Return the content of a message, and release the database connection.
 
-    :param known: data by message id, for this message and possibly others; None to load it now
+    :param data: data by message id, for this message and possibly others; None to load it now
     :raises Expired: when there is nothing left to say
     :raises Failed: when the renderer fails for any reason, or this release has none, but a newer one may
     """
     if not renderers.is_known(message):
-        raise Failed("written by a newer release", remedy=UPDATE)
+        raise Failed("written by a newer release", remedy=UPDATE_REMEDY)
     try:
-        words = renderers.render(message, renderers.read([message]) if known is None else known)
+        content = renderers.render(message, renderers.read([message]) if data is None else data)
     except Expired:
         raise
     except Exception as error:  # renderers belong to other packages and may raise anything
-        log.exception("message.not_rendered", **named(message))
+        log.exception("message.not_rendered", **log_fields(message))
         raise Failed(f"not rendered ({type(error).__name__})") from error
     finally:
         db.session.close()
-    if words is not None and not isinstance(words, CONTENT[message.channel]):
+    if content is not None and not isinstance(content, CONTENT[message.channel]):
         raise Failed(f"not rendered as {message.channel}", permanent=True)
-    return words
+    return content
 
 
-def _hand_over(message: Message, words: Content) -> str:
+def _send_content(message: Message, content: Content) -> str:
     """Send a message and return the name of the provider that accepted it; "" for an app."""
-    if isinstance(words, EmailMessage):
-        return mail.send(message, words)[0]
-    if isinstance(words, LogoutMessage):
-        logout.send(message, words)
+    if isinstance(content, EmailMessage):
+        return mail.send(message, content)[0]
+    if isinstance(content, LogoutMessage):
+        logout.send(message, content)
         return ""
-    return sms.send(message, words)
+    return sms.send(message, content)
 
 
-def _again(message: Message, due: datetime, reason: str) -> Outcome:
+def _release(message: Message, due: datetime, reason: str) -> Outcome:
     """Release a message without counting an attempt; abandon it if it would only be due after it expires."""
     if message.has_expired(due):
         return _expired(message)
@@ -246,7 +246,7 @@ def _again(message: Message, due: datetime, reason: str) -> Outcome:
 
 def _expired(message: Message) -> Outcome:
     why = f"expired ({message.last_error})" if message.last_error else "expired"
-    log.warning("message.abandoned", **named(message), reason=why)
+    log.warning("message.abandoned", **log_fields(message), reason=why)
     return Outcome(message, ABANDONED, reason=why)
 
 
@@ -259,15 +259,15 @@ def _failed(message: Message, failure: Failed) -> Outcome:
             written_at=message.created_at,
             expires_at=message.expires_at,
             wait=timedelta(seconds=failure.wait or 0.0),
-            costly=failure.taken and message.channel == SMS,
+            costly=failure.maybe_accepted and message.channel == SMS,
         )
     facts: dict[str, object] = {"reason": failure.reason, "gives_up": due is None}
     if failure.remedy:
         facts["remedy"] = failure.remedy
-    log.warning("message.failed", **named(message), **facts)
+    log.warning("message.failed", **log_fields(message), **facts)
     return Outcome(message, WAITING if due else ABANDONED, due=due, reason=failure.reason)
 
 
-def named(message: Message) -> dict[str, object]:
+def log_fields(message: Message) -> dict[str, object]:
     """Return the fields that identify a message in the logs, with the recipient masked."""
     return {"message": message.id, "kind": message.kind, "to": message.masked_to, "attempt": message.attempts}

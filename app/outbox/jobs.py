@@ -44,11 +44,11 @@ the lease ends. Once the event is set, the job has a second or two to release it
 PeriodicTask = Callable[[], bool]
 """Processes a batch of work deferred from requests, such as enqueueing reminders; returns if there may be more."""
 
-CLEAN_UP_EVERY = 600.0
-PAUSE = 0.05
+CLEANUP_INTERVAL = 600.0
+BATCH_PAUSE = 0.05
 """Seconds between two batches, so that writers waiting for the lock can get it."""
 
-REPORT_EVERY = 60.0
+REPORT_INTERVAL = 60.0
 """Seconds between two reports of messages waiting for a retry."""
 
 _JOBS, _PROMPT_JOBS, _PERIODIC_TASKS = "latchkey.jobs", "latchkey.prompt_jobs", "latchkey.periodic_tasks"
@@ -108,20 +108,20 @@ def deliverers_of(app: Any) -> list[Callable[[Any, threading.Event], Deliverer]]
 
 def run_jobs(stop: threading.Event) -> None:
     """Run jobs until none are left or ``stop`` is set. Needs an app context."""
-    _run_in_turns(registered_jobs(), lambda job: job(stop), stop)
+    _run_round_robin(registered_jobs(), lambda job: job(stop), stop)
 
 
 def run_prompt_jobs(stop: threading.Event) -> None:
     """Run the jobs users wait for, like ``run_jobs``. Needs an app context."""
-    _run_in_turns(list(this_app().extensions.get(_PROMPT_JOBS, ())), lambda job: job(stop), stop)
+    _run_round_robin(list(this_app().extensions.get(_PROMPT_JOBS, ())), lambda job: job(stop), stop)
 
 
 def run_periodic_tasks(stop: threading.Event) -> None:
     """Run periodic tasks until nothing is left to do or ``stop`` is set. Needs an app context."""
-    _run_in_turns(periodic_tasks(), lambda task: task(), stop)
+    _run_round_robin(periodic_tasks(), lambda task: task(), stop)
 
 
-def _run_in_turns(functions: Sequence[T], run: Callable[[T], object], stop: threading.Event) -> None:
+def _run_round_robin(functions: Sequence[T], run: Callable[[T], object], stop: threading.Event) -> None:
     """Run the functions round-robin, one batch each, until all are out of work or ``stop`` is set."""
     busy = list(functions)
     while busy and not stop.is_set():
@@ -134,11 +134,11 @@ def _run_once(function: T, run: Callable[[T], object]) -> bool:
         more = bool(run(function))
         db.session.commit()
     except Exception as error:  # tasks belong to other packages and may raise anything
-        named = {"task": getattr(function, "__qualname__", ""), "error": type(error).__name__}
+        log_fields = {"task": getattr(function, "__qualname__", ""), "error": type(error).__name__}
         if unavailable(error):  # its rows are still there when the database is back
-            log.warning("worker.task_postponed", **named)
+            log.warning("worker.task_postponed", **log_fields)
         else:
-            log.exception("worker.task_failed", **named)
+            log.exception("worker.task_failed", **log_fields)
         db.session.rollback()
         return False
     return more
@@ -156,33 +156,33 @@ class Upkeep:
         self.swept_at: datetime | None = None
         self._report_at = time.monotonic()
 
-    def beat(self) -> None:
+    def record_heartbeat(self) -> None:
         """Record this worker's heartbeat, and when it last completed its periodic tasks."""
-        beat(self.name, replica=self.replica, started_at=self.started_at, swept_at=self.swept_at)
+        record_heartbeat(self.name, replica=self.replica, started_at=self.started_at, swept_at=self.swept_at)
 
     def sweep(self) -> None:
         """Run the periodic tasks, and log which messages are waiting for a retry."""
         run_periodic_tasks(self.stop)
         self.swept_at = clock.now()
         if time.monotonic() >= self._report_at:
-            self._report_at = time.monotonic() + REPORT_EVERY
+            self._report_at = time.monotonic() + REPORT_INTERVAL
             schedule.report_waiting()
 
     def prune(self) -> None:
         """Delete expired rows in batches, unless another worker is doing so."""
-        _run_in_turns([self._prune_messages, *registered_cleanups()], self._prune_batch, self.stop)
+        _run_round_robin([self._prune_messages, *registered_cleanups()], self._prune_batch, self.stop)
 
     def _prune_messages(self) -> int:
         return leases.prune(self.settings.outbox_keep)
 
     def _prune_batch(self, cleanup: Cleanup) -> int:
-        deleted = cleanup() if hold(PRUNING, self.name) else 0
+        deleted = cleanup() if acquire_role(PRUNING, self.name) else 0
         if deleted:
-            self.stop.wait(PAUSE)
+            self.stop.wait(BATCH_PAUSE)
         return deleted
 
 
-HELD_FOR = timedelta(seconds=30)
+ROLE_LEASE = timedelta(seconds=30)
 """How long a role is held without renewal, and how long a worker counts as alive after its last heartbeat."""
 
 PRUNING = "pruning"
@@ -192,7 +192,7 @@ WORKER = "worker-"
 _lease = Lease.__table__
 
 
-def _holding(insert: Any) -> Any:
+def _acquire_statement(insert: Any) -> Any:
     row = insert(_lease).values({name: sa.bindparam(name) for name in ("name", "holder", "until")})
     free = sa.or_(_lease.c.until <= sa.bindparam("now"), _lease.c.holder == row.excluded.holder)
     taken = row.on_conflict_do_update(
@@ -201,19 +201,19 @@ def _holding(insert: Any) -> Any:
     return taken.returning(_lease.c.name).execution_options(autocommit=True)
 
 
-_HOLD = {"sqlite": _holding(sqlite.insert), "postgresql": _holding(postgresql.insert)}
+_ACQUIRE = {"sqlite": _acquire_statement(sqlite.insert), "postgresql": _acquire_statement(postgresql.insert)}
 
 
-def hold(role: str, holder: str, lasting: timedelta = HELD_FOR) -> bool:
+def acquire_role(role: str, holder: str, duration: timedelta = ROLE_LEASE) -> bool:
     """Acquire or renew a role for ``holder``; return False if another worker holds it. Runs in its own transaction."""
     now = clock.now()
-    values = {"name": role, "holder": holder, "until": now + lasting, "now": now}
-    statement = _HOLD[db.session.connection().dialect.name]
+    values = {"name": role, "holder": holder, "until": now + duration, "now": now}
+    statement = _ACQUIRE[db.session.connection().dialect.name]
     return db.session.execute(statement, values).first() is not None
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerSign:
+class WorkerHeartbeat:
     """A worker's last heartbeat.
 
     :ivar name: random, generated when the worker starts
@@ -230,11 +230,11 @@ class WorkerSign:
     swept_at: datetime | None
 
 
-def beat(
+def record_heartbeat(
     worker: str, *, replica: str = "", started_at: datetime | None = None, swept_at: datetime | None = None
 ) -> None:
     """Record a worker's heartbeat, and delete heartbeats that expired more than a day ago. Each worker has one row."""
-    values = {"until": clock.now() + HELD_FOR, "replica": replica, "version": VERSION}
+    values = {"until": clock.now() + ROLE_LEASE, "replica": replica, "version": VERSION}
     values |= {"started_at": started_at, "swept_at": swept_at}
     known = sa.update(_lease).where(_lease.c.name == WORKER + worker).values(values).returning(_lease.c.name)
     if db.session.execute(known.execution_options(autocommit=True)).first() is None:
@@ -246,12 +246,14 @@ def beat(
     db.session.close()
 
 
-def live_workers() -> list[WorkerSign]:
+def live_workers() -> list[WorkerHeartbeat]:
     """Return the last heartbeat of each live worker, longest running first."""
     alive = sa.and_(_lease.c.name.startswith(WORKER), _lease.c.until > clock.now())
     rows = db.session.execute(sa.select(_lease).where(alive).order_by(_lease.c.started_at, _lease.c.name))
     return [
-        WorkerSign(row.holder, row.replica or "", row.version or "", row.started_at, row.until - HELD_FOR, row.swept_at)
+        WorkerHeartbeat(
+            row.holder, row.replica or "", row.version or "", row.started_at, row.until - ROLE_LEASE, row.swept_at
+        )
         for row in rows
     ]
 

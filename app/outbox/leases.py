@@ -65,19 +65,19 @@ _ROWS = Detached(Message)
 _message = Message.__table__
 _due_at = _message.c.next_attempt_at
 _zero: sa.ColumnElement[int] = sa.literal_column("0")  # a literal: partial indexes can't match a parameter
-_is_new, _was_tried = _message.c.attempts == _zero, _message.c.attempts > _zero
+_is_new, _is_retry = _message.c.attempts == _zero, _message.c.attempts > _zero
 
 
-def _claiming_messages(*wanted: sa.ColumnElement[bool], order: Any = _due_at, most: Any = None) -> sa.Update:
+def _claim_statement(*wanted: sa.ColumnElement[bool], order: Any = _due_at, most: Any = None) -> sa.Update:
     taken = {"state": SENDING, "attempts": _message.c.attempts + 1, "lease_until": sa.bindparam("lease")}
     return claiming(_message.c.id, _due_at, order, wanted=wanted, most=most, **taken)
 
 
-_there, _most = _message.c.destination == sa.bindparam("there"), sa.bindparam("most", type_=sa.Integer)
-_CLAIM = _claiming_messages(_message.c.id.in_(sa.bindparam("ids", expanding=True)), order=_message.c.id)
-_CLAIM_NEWEST = _claiming_messages(_there, _is_new, order=_due_at.desc(), most=_most)
-_CLAIM_OLDEST = _claiming_messages(_there, _is_new, most=_most)
-_CLAIM_TRIED = _claiming_messages(_there, _was_tried, most=_most)
+_at_destination, _most = _message.c.destination == sa.bindparam("there"), sa.bindparam("most", type_=sa.Integer)
+_CLAIM = _claim_statement(_message.c.id.in_(sa.bindparam("ids", expanding=True)), order=_message.c.id)
+_CLAIM_NEWEST = _claim_statement(_at_destination, _is_new, order=_due_at.desc(), most=_most)
+_CLAIM_OLDEST = _claim_statement(_at_destination, _is_new, most=_most)
+_CLAIM_TRIED = _claim_statement(_at_destination, _is_retry, most=_most)
 
 
 def _by_destination(wanted: sa.ColumnElement[bool], tried: int) -> sa.Select[Any]:
@@ -89,7 +89,7 @@ def _by_destination(wanted: sa.ColumnElement[bool], tried: int) -> sa.Select[Any
     )
 
 
-_DUE = CompiledStatement(sa.union_all(_by_destination(_is_new, 0), _by_destination(_was_tried, 1)))
+_DUE = CompiledStatement(sa.union_all(_by_destination(_is_new, 0), _by_destination(_is_retry, 1)))
 
 _RENEW = (
     sa.update(_message)
@@ -148,35 +148,35 @@ def _claimed(rows: Sequence[Sequence[Any]]) -> list[Message]:
 
 
 @dataclass(eq=False, slots=True)
-class Held:
+class SendingBatch:
     """Messages this process is sending. The lock guards their lease."""
 
     messages: Sequence[Message]
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-_under_way: set[Held] = set()
+_sending_batches: set[SendingBatch] = set()
 
 
 @contextmanager
-def holding(messages: Sequence[Message]) -> Iterator[Held]:
+def sending(messages: Sequence[Message]) -> Iterator[SendingBatch]:
     """Have ``renew`` keep the lease of these messages alive until the block ends."""
-    held = Held(messages)
-    _under_way.add(held)
+    batch = SendingBatch(messages)
+    _sending_batches.add(batch)
     try:
-        yield held
+        yield batch
     finally:
-        _under_way.discard(held)
+        _sending_batches.discard(batch)
 
 
 def renew() -> None:
     """Renew leases that this process has held longer than ``RENEW_AFTER``. Needs an app context."""
-    for held in list(_under_way):
-        if held.lock.acquire(blocking=False):  # otherwise its results are being recorded
+    for batch in list(_sending_batches):
+        if batch.lock.acquire(blocking=False):  # otherwise its results are being recorded
             try:
-                _renew(held.messages)
+                _renew(batch.messages)
             finally:
-                held.lock.release()
+                batch.lock.release()
 
 
 def _renew(messages: Sequence[Message]) -> None:
@@ -216,17 +216,17 @@ def prune(keep: timedelta, most: int = 1000) -> int:
 
 log = structlog.get_logger()
 
-PAUSES = (0.1, 0.3, 1, 3, 5, 5, 5, 5, 5, 5)
+WRITE_RETRY_DELAYS = (0.1, 0.3, 1, 3, 5, 5, 5, 5, 5, 5)
 """Seconds between attempts to write while the database is unavailable. Their sum is less than a lease."""
 
-_held = (
+_still_held = (
     _message.c.id.in_(sa.bindparam("ids", expanding=True)),
     _message.c.state == SENDING,
     _message.c.lease_until == sa.bindparam("lease"),  # a batch is claimed by one statement and shares one lease
 )
 _SENT = (
     sa.update(_message)
-    .where(*_held)
+    .where(*_still_held)
     .values(
         state=SENT,
         sent_at=sa.bindparam("now"),
@@ -239,7 +239,7 @@ _SENT = (
 )
 _UNSENT = (
     sa.update(_message)
-    .where(*_held)
+    .where(*_still_held)
     .values(
         state=sa.bindparam("new_state"),
         next_attempt_at=sa.bindparam("due"),
@@ -258,7 +258,7 @@ def record_results(outcomes: Sequence[Outcome]) -> None:
     if not outcomes:
         return
     names_users = True
-    for pause in (*PAUSES, None):
+    for pause in (*WRITE_RETRY_DELAYS, None):
         try:
             _write(outcomes, names_users)
             db.session.commit()
@@ -279,22 +279,24 @@ def record_results(outcomes: Sequence[Outcome]) -> None:
 
 def _write(outcomes: Sequence[Outcome], names_users: bool) -> None:
     use_async_commit(db.session.connection())  # losing this in a power cut only sends an identical copy
-    left = [outcome for outcome in outcomes if outcome.state == SENT]
-    sent, held = [outcome.message for outcome in left], _mark_sent(left)
-    facts = [_about(each, names_users, channel=each.channel) for each in sent if each.challenge_id and each.id in held]
+    sent_outcomes = [outcome for outcome in outcomes if outcome.state == SENT]
+    sent, marked = [outcome.message for outcome in sent_outcomes], _mark_sent(sent_outcomes)
+    facts = [
+        _event(each, names_users, channel=each.channel) for each in sent if each.challenge_id and each.id in marked
+    ]
     record_each("challenge.sent", facts)
     given_up = [outcome for outcome in outcomes if outcome.state != SENT and _write_unsent(outcome)]
-    told = [each for each in given_up if each.state == ABANDONED or (each.state == DROPPED and each.reason)]
-    why = [_about(each.message, names_users, **_why(each)) for each in told]
+    reported = [each for each in given_up if each.state == ABANDONED or (each.state == DROPPED and each.reason)]
+    why = [_event(each.message, names_users, **_failure_facts(each)) for each in reported]
     record_each("delivery.failed", why)
 
 
-def _about(message: Message, names_user: bool, **facts: Any) -> dict[str, Any]:
+def _event(message: Message, names_user: bool, **facts: Any) -> dict[str, Any]:
     user_id = message.user_id if names_user else None
     return {"user_id": user_id, "challenge_id": message.challenge_id, "facts": {"message": message.id} | facts}
 
 
-def _why(outcome: Outcome) -> dict[str, str]:
+def _failure_facts(outcome: Outcome) -> dict[str, str]:
     return {"kind": outcome.message.kind, "channel": outcome.message.channel, "reason": outcome.reason}
 
 
@@ -302,7 +304,7 @@ def _write_unsent(outcome: Outcome) -> bool:
     """Record that a message was not sent; return whether this worker still held it."""
     back = 0 if outcome.counts else 1
     new = {"new_state": outcome.state, "due": outcome.due, "reason": outcome.reason[:80], "back": back}
-    return _change(_UNSENT, [outcome.message], **new) > 0
+    return _update(_UNSENT, [outcome.message], **new) > 0
 
 
 def _mark_sent(outcomes: Sequence[Outcome]) -> frozenset[str]:
@@ -310,12 +312,12 @@ def _mark_sent(outcomes: Sequence[Outcome]) -> frozenset[str]:
     marked: set[str] = set()
     for provider in {outcome.provider for outcome in outcomes}:
         messages = [outcome.message for outcome in outcomes if outcome.provider == provider]
-        held = {"ids": [message.id for message in messages], "lease": messages[0].lease_until}
-        marked.update(db.session.scalars(_SENT, held | {"now": clock.now(), "by": provider}))
+        parameters = {"ids": [message.id for message in messages], "lease": messages[0].lease_until}
+        marked.update(db.session.scalars(_SENT, parameters | {"now": clock.now(), "by": provider}))
     return frozenset(marked)
 
 
-def _change(statement: sa.Update, messages: Sequence[Message], **values: Any) -> int:
+def _update(statement: sa.Update, messages: Sequence[Message], **values: Any) -> int:
     """Update the messages that this worker still holds; return how many."""
-    held = {"ids": [message.id for message in messages], "lease": messages[0].lease_until}
-    return changed(statement, held | values)
+    parameters = {"ids": [message.id for message in messages], "lease": messages[0].lease_until}
+    return changed(statement, parameters | values)

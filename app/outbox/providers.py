@@ -17,7 +17,7 @@ from app.outbox.channels import mail, sms
 from app.outbox.channels.failover import Provider
 from app.outbox.models import Message, ProviderHealth
 
-LATELY = timedelta(days=1)
+RECENT = timedelta(days=1)
 
 WORKS, FAILS, UNUSED = "works", "fails", "unused"
 
@@ -28,7 +28,7 @@ class ProviderState:
 
     :ivar name: ``primary`` or ``fallback``
     :ivar state: ``works``, ``fails`` if its last attempt failed, or ``unused``
-    :ivar sent_lately: messages of the last 24 hours that it accepted
+    :ivar sent_recently: messages of the last 24 hours that it accepted
     :ivar sent_at, failed_at: when it last accepted a message, and last failed; None for never
     :ivar reason: why it last failed; "" if it works
     """
@@ -37,7 +37,7 @@ class ProviderState:
     name: str
     host: str
     state: str
-    sent_lately: int
+    sent_recently: int
     sent_at: datetime | None
     failed_at: datetime | None
     reason: str
@@ -45,11 +45,11 @@ class ProviderState:
 
 def states() -> list[ProviderState]:
     """Return the configured providers, mail servers first, in the order they are tried. Two statements."""
-    lately = sa.select(Message.channel, Message.provider, sa.func.count()).where(
-        Message.created_at > clock.now() - LATELY, Message.provider != ""
+    recent = sa.select(Message.channel, Message.provider, sa.func.count()).where(
+        Message.created_at > clock.now() - RECENT, Message.provider != ""
     )
     counts = {
-        (row[0], row[1]): row[2] for row in db.session.execute(lately.group_by(Message.channel, Message.provider))
+        (row[0], row[1]): row[2] for row in db.session.execute(recent.group_by(Message.channel, Message.provider))
     }
     return _states(counts)
 
@@ -84,7 +84,7 @@ def _state(channel: str, name: str, host: str, count: int, row: ProviderHealth |
 _table = ProviderHealth.__table__
 
 
-def _saving(insert: Any) -> Any:
+def _upsert_statement(insert: Any) -> Any:
     """Return the upsert that keeps the newest of the stored and new times."""
     row = insert(_table).values({each.name: sa.bindparam(each.name) for each in _table.c})
     new = row.excluded
@@ -98,7 +98,7 @@ def _saving(insert: Any) -> Any:
     return row.on_conflict_do_update(index_elements=["channel", "name"], set_=values)
 
 
-_SAVE = {"sqlite": _saving(sqlite.insert), "postgresql": _saving(postgresql.insert)}
+_SAVE = {"sqlite": _upsert_statement(sqlite.insert), "postgresql": _upsert_statement(postgresql.insert)}
 
 
 def save_health() -> bool:
@@ -109,7 +109,7 @@ def save_health() -> bool:
 
 
 def _save(provider: Provider) -> None:
-    health = provider.take_health()
+    health = provider.pop_health()
     if health.sent_at is None and health.failed_at is None:
         return
     values: dict[str, Any] = {"channel": provider.channel, "name": provider.name, "reason": health.reason[:80]}

@@ -96,10 +96,10 @@ class ReasonText:
 
 def reason_text(reason: str) -> ReasonText:
     """Return a stored reason in the reader's language. Handles reasons that were truncated when stored."""
-    what, _, rest = reason.partition(" (")
-    detail = rest.removesuffix(")")
-    status = _STATUS.search(what)
-    pattern = what.replace(status[0], "{status}") if status else what
+    pattern, _, remainder = reason.partition(" (")
+    detail = remainder.removesuffix(")")
+    status = _STATUS.search(pattern)
+    pattern = pattern.replace(status[0], "{status}") if status else pattern
     if pattern not in _KNOWN:
         return ReasonText(reason, False)
     text = gettext(pattern, status=status[0] if status else "")
@@ -111,6 +111,6 @@ def reason_text(reason: str) -> ReasonText:
 
 def reason_html(reason: str) -> Markup:
     """Return a stored reason for a page, marked as English where it isn't in the reader's language."""
-    shown = reason_text(reason)
-    language = Markup("") if shown.is_known else Markup(' lang="en" dir="ltr"')
-    return Markup('<span class="breakable"{}>{}</span>').format(language, shown.text)
+    translated = reason_text(reason)
+    language = Markup("") if translated.is_known else Markup(' lang="en" dir="ltr"')
+    return Markup('<span class="breakable"{}>{}</span>').format(language, translated.text)

@@ -74,7 +74,7 @@ def register_renderers(app: Flask, renderers: Mapping[str, Renderer], *, reads: 
     registered |= {kind: (renderer, reads) for kind, renderer in renderers.items()}
 
 
-def _of(kind: str) -> tuple[Renderer, Reader | None]:
+def _registration(kind: str) -> tuple[Renderer, Reader | None]:
     found: tuple[Renderer, Reader | None] = this_app().extensions[_REGISTERED][kind]
     return found
 
@@ -89,13 +89,13 @@ def is_known(message: Message) -> bool:
 
 def read(messages: Iterable[Message]) -> dict[str, Any]:
     """Return the data of these messages by message id, with one statement per reader rather than per message."""
-    wanted: dict[Reader, list[Message]] = {}
+    by_reader: dict[Reader, list[Message]] = {}
     known = this_app().extensions[_REGISTERED]
     for message in messages:
         reader = known[message.kind][1] if message.kind in known else None
         if reader is not None:
-            wanted.setdefault(reader, []).append(message)
-    return {its_id: found for reader, some in wanted.items() for its_id, found in reader(some).items()}
+            by_reader.setdefault(reader, []).append(message)
+    return {message_id: found for reader, batch in by_reader.items() for message_id, found in reader(batch).items()}
 
 
 def render(message: Message, known: Mapping[str, Any]) -> Content | None:
@@ -103,6 +103,6 @@ def render(message: Message, known: Mapping[str, Any]) -> Content | None:
 
     :param known: result of ``read`` for messages including this one
     """
-    say, reader = _of(message.kind)
+    renderer, reader = _registration(message.kind)
     with i18n.speaking(message.language):
-        return say(message, known.get(message.id)) if reader is not None else say(message)
+        return renderer(message, known.get(message.id)) if reader is not None else renderer(message)

@@ -15,7 +15,7 @@ from app import clock
 from app.crypto.secrets import same
 from app.extensions import keyring, settings
 
-GOOD_FOR = timedelta(days=14)
+LIFETIME = timedelta(days=14)
 """Lifetime of a return path. Mail servers usually retry for up to five days (RFC 5321, section 4.5.4.1) and send a
 final bounce after that."""
 
@@ -28,15 +28,15 @@ def return_path_of(message_id: str) -> str:
     if not mailbox:
         return ""
     name = base64.b32encode(bytes.fromhex(message_id)).decode().rstrip("=").lower()
-    text = f"{name}-{int((clock.now() + GOOD_FOR).timestamp()) // 86400}"
+    text = f"{name}-{int((clock.now() + LIFETIME).timestamp()) // 86400}"
     return f"{mailbox}+{text}-{_mac(text, keyring.kid)}@{domain}"
 
 
 def message_in(recipient: str) -> str | None:
     """Return the id of the message to which a return path belongs; None if its signature is invalid or it expired."""
     local, _, domain = recipient.strip().strip("<>").lower().rpartition("@")
-    mailbox, _, ours = settings.mail_bounce_address.lower().rpartition("@")
-    if not ours or domain != ours or not local.startswith(f"{mailbox}+"):
+    mailbox, _, our_domain = settings.mail_bounce_address.lower().rpartition("@")
+    if not our_domain or domain != our_domain or not local.startswith(f"{mailbox}+"):
         return None
     found = _TOKEN.match(local[len(mailbox) + 1 :])
     if found is None or int(found[2]) * 86400 < clock.unix():

@@ -24,9 +24,9 @@ LOGOUT = "logout"
 """Notice to an app that a session in which someone was signed in to it has ended."""
 
 CHANNELS = (MAIL, SMS, LOGOUT)
-_TO = 254
+_MAX_RECIPIENT_LENGTH = 254
 
-UNKEPT = frozenset(("code", "link", "passcode", "password", "secret", "token", "url"))
+SECRET_FACT_NAMES = frozenset(("code", "link", "passcode", "password", "secret", "token", "url"))
 """Fact names that would store a secret in the database. Renderers derive such values at send time."""
 
 ENQUEUED = "latchkey.enqueued"
@@ -34,8 +34,8 @@ ENQUEUED = "latchkey.enqueued"
 _NEW: dict[str, Any] = {"state": WAITING, "attempts": 0, "last_error": "", "provider": ""}
 
 _user = User.__table__
-_of_owner = sa.select(_user.c.language).where(_user.c.id == sa.bindparam("owner")).scalar_subquery()
-_language = sa.func.coalesce(_of_owner, sa.bindparam("reader", type_=sa.String(16)))
+_owner_language = sa.select(_user.c.language).where(_user.c.id == sa.bindparam("owner")).scalar_subquery()
+_language = sa.func.coalesce(_owner_language, sa.bindparam("reader", type_=sa.String(16)))
 """A message to an account uses the account's language, any other message the language of the request."""
 
 _INSERT = CompiledStatement.into(Message.__table__, language=_language)
@@ -62,7 +62,7 @@ def enqueue(
     :param expires_at: time after which the message must not be sent
     :param decoy: if True, do all the work but send nothing
     :param facts: plain JSON values for the renderer
-    :raises ValueError: for an unknown channel, or a fact name listed in ``UNKEPT``
+    :raises ValueError: for an unknown channel, or a fact name listed in ``SECRET_FACT_NAMES``
     """
     _check(channel, facts)
     row = _NEW | {"id": secrets.row_id(), "kind": kind, "channel": channel, "to": to, "facts": facts}
@@ -79,7 +79,7 @@ def enqueue(
 def enqueue_each(
     kind: str,
     channel: str,
-    where_to: Sequence[str],
+    recipients: Sequence[str],
     *,
     user_id: int | None = None,
     own: Mapping[str, Mapping[str, Any]] | None = None,
@@ -91,7 +91,7 @@ def enqueue_each(
     :raises ValueError: as ``enqueue``
     """
     own = own or {}
-    enqueue_all(kind, channel, [(user_id, to, facts | dict(own.get(to, {}))) for to in where_to])
+    enqueue_all(kind, channel, [(user_id, to, facts | dict(own.get(to, {}))) for to in recipients])
 
 
 def enqueue_all(
@@ -111,11 +111,11 @@ def enqueue_all(
     if not messages:
         return
     now = clock.now()
-    same: dict[str, Any] = {"kind": kind, "channel": channel, "reader": i18n.language(), "expires_at": expires_at}
-    same |= _NEW | {"tag": "", "decoy": False, "created_at": now, "next_attempt_at": now}
+    shared: dict[str, Any] = {"kind": kind, "channel": channel, "reader": i18n.language(), "expires_at": expires_at}
+    shared |= _NEW | {"tag": "", "decoy": False, "created_at": now, "next_attempt_at": now}
     rows = [
-        same
-        | {"id": secrets.row_id(), "user_id": user_id, "owner": user_id, "to": to[:_TO]}
+        shared
+        | {"id": secrets.row_id(), "user_id": user_id, "owner": user_id, "to": to[:_MAX_RECIPIENT_LENGTH]}
         | {"destination": destination_of(channel, to), "facts": facts}
         for user_id, to, facts in messages
     ]
@@ -133,14 +133,14 @@ def wake_after_commit() -> None:
 def destination_of(channel: str, to: str) -> str:
     """Return the destination under which a message is queued: its mail domain, ``sms``, or ``app:`` and client id."""
     if channel == LOGOUT:
-        return f"app:{to}"[:_TO]
+        return f"app:{to}"[:_MAX_RECIPIENT_LENGTH]
     return to.rpartition("@")[2] if channel == MAIL else SMS
 
 
 def _check(channel: str, facts: dict[str, Any]) -> None:
     if channel not in CHANNELS:
         raise ValueError(f"there is no channel {channel!r}")
-    if secret := UNKEPT.intersection(facts):
+    if secret := SECRET_FACT_NAMES.intersection(facts):
         raise ValueError(f"a message must not keep {', '.join(sorted(secret))}")
 
 
@@ -151,6 +151,6 @@ def _wake_workers(session: Session) -> None:
 
 
 @event.listens_for(db.session, "after_soft_rollback")
-def _forget(session: Session, transaction: SessionTransaction) -> None:
+def _discard_wakeup(session: Session, transaction: SessionTransaction) -> None:
     if not transaction.nested:
         session.info.pop(ENQUEUED, None)

@@ -35,7 +35,7 @@ NO_COMPLAINTS = frozenset(("not-spam", "auth-failure"))
 MAX_REPORTS = 1000
 """Maximum reports processed in one call. Providers don't send more."""
 
-LATELY = timedelta(days=1)
+STATISTICS_SPAN = timedelta(days=1)
 """Time span of the bounce counts shown to operators."""
 
 REASON = "address suppressed"
@@ -43,13 +43,13 @@ REASON = "address suppressed"
 
 _CODE = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 _REPLY = re.compile(r"[245][0-9]{2}(?![0-9.])")
-_GONE = ("5.1.", "5.2.1")
+_NO_MAILBOX = ("5.1.", "5.2.1")
 """Status codes (RFC 3463, section 3) for an address that doesn't exist or is disabled."""
 
 log = structlog.get_logger()
 
 _b, _s = Bounce.__table__.c, Suppression.__table__.c
-_AMONG = sa.select(_s.digest, _s.kind, _s.code).where(
+_ACTIVE = sa.select(_s.digest, _s.kind, _s.code).where(
     _s.digest.in_(sa.bindparam("digests", expanding=True)), _s.until > sa.bindparam("now")
 )
 
@@ -85,12 +85,12 @@ def kind_of(code: str, otherwise: str) -> str:
 
     :param otherwise: kind for a code that says nothing about the address
     """
-    if code.startswith(_GONE):
+    if code.startswith(_NO_MAILBOX):
         return HARD
     return SOFT if code.startswith(("5.", "4.")) and not code.startswith("5.0.") else otherwise
 
 
-def take(reports: Sequence[Report]) -> int:
+def process_reports(reports: Sequence[Report]) -> int:
     """Store reports and suppress addresses accordingly; return how many reports were new. At most nine statements.
 
     Ignores duplicates, and addresses that no account has and that were sent no mail recently.
@@ -98,25 +98,25 @@ def take(reports: Sequence[Report]) -> int:
     found = [(address, report) for report in reports[:MAX_REPORTS] if (address := _canonical(report.address))]
     owners = _owners_of({address for address, _ in found})
     known = [(address, report) for address, report in found if address in owners]
-    new = _keep_new(known, owners)
+    new = _store_new(known, owners)
     if not new:
         return 0
     events = {report: _event(owners[address], report) for address, report in new}
     record_each("address.bounced", [event for report, event in events.items() if report.kind != COMPLAINT])
     record_each("address.complained", [event for report, event in events.items() if report.kind == COMPLAINT])
-    ending = {address: report for address, report in new if report.kind != SOFT}
-    tired = _tired({address for address, report in new if report.kind == SOFT} - ending.keys())
-    ending |= {address: report for address, report in new if address in tired}
-    _suppress(ending, owners)
+    to_suppress = {address: report for address, report in new if report.kind != SOFT}
+    over_limit = _over_soft_limit({address for address, report in new if report.kind == SOFT} - to_suppress.keys())
+    to_suppress |= {address: report for address, report in new if address in over_limit}
+    _suppress(to_suppress, owners)
     return len(new)
 
 
-def among(addresses: Collection[str]) -> dict[str, str]:
+def reasons_for(addresses: Collection[str]) -> dict[str, str]:
     """Return the suppressed ones of these canonical addresses, with a reason that may be shown. One statement."""
     if not addresses:
         return {}
     by_digest = {digest: address for address in addresses for digest in _digests(address)}
-    rows = db.session.execute(_AMONG, {"digests": list(by_digest), "now": clock.now()})
+    rows = db.session.execute(_ACTIVE, {"digests": list(by_digest), "now": clock.now()})
     return {by_digest[digest]: f"{REASON} ({' '.join(filter(None, (kind, code)))})" for digest, kind, code in rows}
 
 
@@ -143,7 +143,7 @@ def suppressed_of(addresses: Collection[str]) -> dict[str, Suppression]:
     return {by_digest[row.digest]: row for row in db.session.scalars(active)}
 
 
-def listed(most: int) -> list[Suppression]:
+def newest(most: int) -> list[Suppression]:
     """Return up to ``most`` active suppressions, newest first."""
     active = sa.select(Suppression).where(Suppression.until > clock.now()).order_by(Suppression.since.desc())
     return list(db.session.scalars(active.limit(most)))
@@ -154,13 +154,13 @@ class Summary:
     """Number of addresses suppressed now, and in the last day, bounces by kind and emails sent."""
 
     suppressed: int
-    lately: Mapping[str, int]
+    by_kind: Mapping[str, int]
     sent: int
 
 
 def summary() -> Summary:
     """Return statistics for operators. Three statements."""
-    sent = (Message.channel == "mail", Message.created_at > clock.now() - LATELY, Message.state == "sent")
+    sent = (Message.channel == "mail", Message.created_at > clock.now() - STATISTICS_SPAN, Message.state == "sent")
     count = db.session.scalar(sa.select(sa.func.count()).select_from(Message).where(*sent)) or 0
     return Summary(count_suppressed(), came_back(), count)
 
@@ -172,8 +172,8 @@ def count_suppressed() -> int:
 
 def came_back() -> dict[str, int]:
     """Return the number of bounces and complaints in the last day by kind, without zeros. One statement."""
-    lately = sa.select(_b.kind, sa.func.count()).where(_b.at > clock.now() - LATELY).group_by(_b.kind)
-    return dict(db.session.execute(lately).all())
+    recent = sa.select(_b.kind, sa.func.count()).where(_b.at > clock.now() - STATISTICS_SPAN).group_by(_b.kind)
+    return dict(db.session.execute(recent).all())
 
 
 def prune_suppressions() -> int:
@@ -208,11 +208,11 @@ def _owners_of(addresses: Collection[str]) -> dict[str, int | None]:
         return {}
     sent = sa.select(Message.to).where(Message.to.in_(addresses), Message.channel == "mail").distinct()
     owners: dict[str, int | None] = dict.fromkeys(db.session.scalars(sent))
-    held = sa.select(Identity.value, Identity.user_id).where(Identity.kind == "email", Identity.value.in_(addresses))
-    return owners | dict(db.session.execute(held).all())
+    owned = sa.select(Identity.value, Identity.user_id).where(Identity.kind == "email", Identity.value.in_(addresses))
+    return owners | dict(db.session.execute(owned).all())
 
 
-def _keep_new(reports: Sequence[tuple[str, Report]], owners: Mapping[str, int | None]) -> list[tuple[str, Report]]:
+def _store_new(reports: Sequence[tuple[str, Report]], owners: Mapping[str, int | None]) -> list[tuple[str, Report]]:
     """Store new reports and return them. One statement."""
     by_event = {_event_digest(address, report): (address, report) for address, report in reports}
     if not by_event:
@@ -235,7 +235,7 @@ def _event_digest(address: str, report: Report) -> str:
     ).hexdigest()
 
 
-def _tired(addresses: Collection[str]) -> set[str]:
+def _over_soft_limit(addresses: Collection[str]) -> set[str]:
     """Return the addresses with enough soft bounces within the time span to be suppressed. One statement."""
     if not addresses:
         return set()
@@ -246,19 +246,19 @@ def _tired(addresses: Collection[str]) -> set[str]:
     return {by_digest[digest] for digest in db.session.scalars(enough)}
 
 
-def _suppress(ending: Mapping[str, Report], owners: Mapping[str, int | None]) -> None:
+def _suppress(to_suppress: Mapping[str, Report], owners: Mapping[str, int | None]) -> None:
     """Suppress these addresses because of these reports. If one is already suppressed, the later end applies."""
-    if not ending:
+    if not to_suppress:
         return
     now = clock.now()
-    already = among(ending)
+    already = reasons_for(to_suppress)
     rows = [
         {
             "digest": _digest(address, keyring.kid), "masked": identifiers.mask("email", address),
             "kind": report.kind, "provider": report.provider[:16], "code": report.code[:16],
-            "since": now, "until": now + _time_of(report.kind), "user_id": owners[address],
+            "since": now, "until": now + _duration_of(report.kind), "user_id": owners[address],
         }
-        for address, report in ending.items()
+        for address, report in to_suppress.items()
     ]  # fmt: skip
     row = insert(Suppression.__table__).values(rows)
     newer = {name: row.excluded[name] for name in ("kind", "provider", "code", "until", "since", "user_id")}
@@ -266,12 +266,12 @@ def _suppress(ending: Mapping[str, Report], owners: Mapping[str, int | None]) ->
     db.session.execute(row.on_conflict_do_update(index_elements=[_s.digest], set_=newer, where=is_longer))
     record_each(
         "address.suppressed",
-        [_event(owners[address], report) for address, report in ending.items() if address not in already],
+        [_event(owners[address], report) for address, report in to_suppress.items() if address not in already],
     )
-    log.info("address.suppressed", addresses=len(ending))
+    log.info("address.suppressed", addresses=len(to_suppress))
 
 
-def _time_of(kind: str) -> timedelta:
+def _duration_of(kind: str) -> timedelta:
     return min(settings.suppress_for, settings.soft_bounce_span) if kind == SOFT else settings.suppress_for
 
 
@@ -280,14 +280,14 @@ def _event(user_id: int | None, report: Report) -> dict[str, Any]:
     return {"user_id": user_id, "challenge_id": None, "facts": facts}
 
 
-def lift_proved(proofs: Iterable[tuple[str, datetime]]) -> int:
+def lift_verified(verified: Iterable[tuple[str, datetime]]) -> int:
     """Lift suppressions that began before a code sent to the address was entered; return how many.
 
-    :param proofs: canonical addresses, and when a code sent there was entered
+    :param verified: canonical addresses, and when a code sent there was entered
     """
     lifted = 0
-    for address, at in proofs:
+    for address, verified_at in verified:
         since = db.session.scalar(sa.select(_s.since).where(_s.digest.in_(_digests(address))))
-        if since is not None and since < at:
+        if since is not None and since < verified_at:
             lifted += lift(address, "proved")
     return lifted

@@ -26,14 +26,14 @@ from app.extensions import settings as current_settings
 if TYPE_CHECKING:
     from config.settings import Settings
 
-PAUSE = 0.05
+COALESCE_TIME = 0.05
 """Seconds in which further wake-ups are coalesced, in both sender and listener. This adds no delay: a worker that has
-just polled the table waits longer for messages to accumulate (``GATHER`` in ``app/outbox/schedule.py``)."""
+just polled the table waits longer for messages to accumulate (``MIN_POLL_INTERVAL`` in ``app/outbox/schedule.py``)."""
 
 MAX_PATH_LENGTH = 100
 """Maximum bytes in a socket path. Most systems allow 108, some fewer."""
 
-LIST_EVERY = 1.0
+LIST_CACHE_TIME = 1.0
 """Seconds for which the list of sockets in a folder is cached."""
 
 
@@ -43,7 +43,7 @@ class Folder:
     def __init__(self, url: str) -> None:
         self.path = Path(str(make_url(url).database)).with_suffix(".wake")
         self._socket: socket.socket | None = None
-        self._opened: int | None = None
+        self._folder_descriptor: int | None = None
         self._known: list[str] = []
         self._listed_at = float("-inf")
 
@@ -55,7 +55,7 @@ class Folder:
     def send(self) -> list[bool]:
         """Wake all workers and return, for each socket, whether a worker still listens on it. Raises OSError."""
         now = time.monotonic()
-        if now - self._listed_at > LIST_EVERY:
+        if now - self._listed_at > LIST_CACHE_TIME:
             self._known = [name for name in os.listdir(self.path) if name.endswith(".sock")]
             self._listed_at = now
         return [self._send_to(name) for name in self._known]
@@ -83,9 +83,9 @@ class Folder:
         return f"/proc/self/fd/{self._descriptor()}/{name}"
 
     def _descriptor(self) -> int:
-        if self._opened is None:
-            self._opened = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        return self._opened
+        if self._folder_descriptor is None:
+            self._folder_descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        return self._folder_descriptor
 
 
 class SocketListener:
@@ -124,39 +124,39 @@ CHANNEL = "latchkey_wake"
 TIMEOUT = 2.0
 """Seconds a Redis or PostgreSQL operation may take. No request waits for these threads."""
 
-AFTER_TROUBLE = 5.0
+RETRY_DELAY = 5.0
 
 
-class _Remote:
+class _RemoteSender:
     """Sends wake-ups through another server, from a background thread so that no request waits."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._wanted = threading.Event()
+        self._requested = threading.Event()
         self._client: Any = None
         threading.Thread(target=self._run, name="outbox-wake", daemon=True).start()
 
     def wake(self) -> None:
         """Schedule a wake-up. One may serve several messages."""
-        self._wanted.set()
+        self._requested.set()
 
     def _run(self) -> None:
         while True:
-            self._wanted.wait()
-            self._wanted.clear()
+            self._requested.wait()
+            self._requested.clear()
             try:
                 self._send()
-                time.sleep(PAUSE)
+                time.sleep(COALESCE_TIME)
             except Exception as error:  # either driver may raise anything, and workers poll anyway
                 log.warning("queue.unreachable", error=type(error).__name__)
                 self._client = None
-                time.sleep(AFTER_TROUBLE)
+                time.sleep(RETRY_DELAY)
 
     def _send(self) -> None:
         raise NotImplementedError
 
 
-class RedisSender(_Remote):
+class RedisSender(_RemoteSender):
     """Sends wake-ups through Redis."""
 
     def _send(self) -> None:
@@ -175,8 +175,8 @@ class RedisListener:
 
     def wait(self, seconds: float) -> bool:
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            if self._subscription.get_message(timeout=left) is not None:
+        while (remaining := until - time.monotonic()) > 0:
+            if self._subscription.get_message(timeout=remaining) is not None:
                 while self._subscription.get_message() is not None:
                     pass  # drain wake-ups from other processes
                 return True
@@ -199,7 +199,7 @@ def _redis(url: str) -> Any:
     return Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0))
 
 
-class PostgresSender(_Remote):
+class PostgresSender(_RemoteSender):
     """Sends wake-ups through PostgreSQL."""
 
     def _send(self) -> None:
@@ -231,7 +231,7 @@ def _postgres(url: str) -> Any:
     )
 
 
-NOBODY = "memory:"
+NO_WAKEUPS = "memory:"
 """Location for an in-memory database, which no other process can share."""
 
 
@@ -264,7 +264,7 @@ def listen(url: str) -> Listener:
 
 def count_listeners(url: str) -> int | None:
     """Return the number of workers listening at ``url``; None if that can't be determined. Driver errors propagate."""
-    if url == NOBODY:
+    if url == NO_WAKEUPS:
         return None
     if _scheme(url) == "sqlite":
         return sum(Folder(url).send())
@@ -283,7 +283,7 @@ def _location(queue_url: str, database_url: str) -> str:
         return f"sqlite:///var/queue-{digest(database_url)[:8]}.db"
     database = make_url(database_url).database
     if not database or database == ":memory:":
-        return NOBODY
+        return NO_WAKEUPS
     return f"sqlite:///{Path(database).with_name('queue.db')}"
 
 

@@ -14,30 +14,30 @@ from app.outbox import jobs, leases, wakeups
 from app.outbox.channels import attempt, mail
 from app.outbox.delivery import send
 from app.outbox.models import Message
-from app.outbox.schedule import LOOK_EVERY, Messages, Schedule
+from app.outbox.schedule import POLL_INTERVAL, Messages, Schedule
 
 if TYPE_CHECKING:
     from config.settings import Settings
 
 log = structlog.get_logger()
 
-LISTEN = 0.5
+STOP_CHECK_INTERVAL = 0.5
 """Seconds between checks of the stop event in the thread that waits for wake-ups."""
 
-HEARTBEAT = 5.0
+HEARTBEAT_INTERVAL = 5.0
 """Seconds between heartbeats. They have their own thread, so that a hanging task doesn't make the worker look dead."""
 
-AFTER_TROUBLE = 1.0
+RETRY_DELAY = 1.0
 """Seconds to pause after a database error."""
 
-IDLE = 2.0
+IDLE_TIMEOUT = 2.0
 """Idle seconds after which a thread closes its mail connection."""
 
-STOP_WITHIN = 2.5
+STOP_TIMEOUT = 2.5
 """Seconds that attempts in progress get when the worker stops. Then they are cut off and their messages released."""
 
 
-BESIDE = "latchkey.beside_worker"
+STARTUP_HOOKS = "latchkey.beside_worker"
 """Functions that ``flask worker`` calls with the app before it starts the worker, so that higher-level packages can
 run something alongside it."""
 
@@ -60,8 +60,8 @@ def run(app: App, stop: threading.Event) -> None:
     worker.start()
     log.info("worker.started", threads=worker.schedule.threads)
     while not stop.wait(1.0):
-        worker.revive()
-    worker.end()
+        worker.restart_dead_threads()
+    worker.shut_down()
     log.info("worker.stopped")
 
 
@@ -76,16 +76,18 @@ class Worker:
         self.stop = stop
         self.settings: Settings = app.extensions["latchkey.settings"]
         self.every = self.settings.outbox_sweep_every.total_seconds()
-        self.schedule = Schedule(self.settings.worker_threads, min(LOOK_EVERY, self.every), Messages())
+        self.schedule = Schedule(self.settings.worker_threads, min(POLL_INTERVAL, self.every), Messages())
         self.upkeep = jobs.Upkeep(self.settings, stop)
         self._jobs: dict[str, Callable[[], None]] = {
             "outbox-listen": self.listen,
             "outbox-leases": lambda: self._repeat(leases.renew, leases.RENEW_AFTER.total_seconds() / 2),
-            "outbox-heartbeat": lambda: self._repeat(self.upkeep.beat, min(HEARTBEAT, self.every)),
+            "outbox-heartbeat": lambda: self._repeat(self.upkeep.record_heartbeat, min(HEARTBEAT_INTERVAL, self.every)),
             "outbox-sweep": lambda: self._repeat(self.upkeep.sweep, self.every),
-            "outbox-prune": lambda: self._repeat(self.upkeep.prune, jobs.CLEAN_UP_EVERY),
+            "outbox-prune": lambda: self._repeat(self.upkeep.prune, jobs.CLEANUP_INTERVAL),
             "outbox-jobs": lambda: self._repeat(lambda: jobs.run_jobs(stop), self.every),
-            "outbox-prompt-jobs": lambda: self._repeat(lambda: jobs.run_prompt_jobs(stop), min(LOOK_EVERY, self.every)),
+            "outbox-prompt-jobs": lambda: self._repeat(
+                lambda: jobs.run_prompt_jobs(stop), min(POLL_INTERVAL, self.every)
+            ),
         }
         self._jobs |= {f"outbox-deliver-{number}": self.deliver for number in range(self.schedule.threads)}
         self._deliverers = [make(app, stop) for make in jobs.deliverers_of(app)]
@@ -101,18 +103,18 @@ class Worker:
                 self._threads[name] = threading.Thread(target=job, name=name, daemon=True)
                 self._threads[name].start()
 
-    def revive(self) -> None:
+    def restart_dead_threads(self) -> None:
         """Restart threads that died from an unexpected error."""
         if dead := [name for name, thread in self._threads.items() if not thread.is_alive()]:
             log.error("worker.thread_died", threads=dead)
             self.start()
 
-    def end(self) -> None:
+    def shut_down(self) -> None:
         """Wait for attempts in progress, and cut off those that take too long."""
         self.schedule.close()
         for each in self._deliverers:
             each.close()
-        self._join(STOP_WITHIN)
+        self._join(STOP_TIMEOUT)
         attempt.cut_off_all()
         self._join(1.5)
 
@@ -123,19 +125,19 @@ class Worker:
 
     def listen(self) -> None:
         """Have the tables polled on each wake-up."""
-        where, listener = wakeups.location(self.settings), None
+        url, listener = wakeups.location(self.settings), None
         while not self.stop.is_set():
             try:
-                listener = listener or wakeups.listen(where)
-                if listener.wait(LISTEN):
+                listener = listener or wakeups.listen(url)
+                if listener.wait(STOP_CHECK_INTERVAL):
                     self.schedule.wake()
                     for each in self._deliverers:
                         each.wake()
-                    self.stop.wait(wakeups.PAUSE)
+                    self.stop.wait(wakeups.COALESCE_TIME)
             except Exception as error:  # any driver may raise anything
                 log.warning("queue.unreachable", error=type(error).__name__)
                 listener = None
-                self.stop.wait(wakeups.AFTER_TROUBLE)
+                self.stop.wait(wakeups.RETRY_DELAY)
         if listener is not None:
             listener.close()
 
@@ -153,19 +155,19 @@ class Worker:
         while not self.stop.is_set():
             try:
                 with self.app.app_context():
-                    taken = self.schedule.take(IDLE)
-                    if taken:
-                        self._send(*taken)
+                    batch = self.schedule.claim_batch(IDLE_TIMEOUT)
+                    if batch:
+                        self._send(*batch)
                     else:
-                        mail.hang_up()
+                        mail.quit_connection()
             except Exception as error:  # database unavailable; claimed rows are due again when their lease ends
                 log.warning("outbox.cannot_deliver", error=type(error).__name__)
-                self.stop.wait(AFTER_TROUBLE)
-        mail.hang_up()
+                self.stop.wait(RETRY_DELAY)
+        mail.quit_connection()
 
     def _send(self, destination: str, messages: list[Message]) -> None:
-        began, tried = time.monotonic(), 1
+        began, attempts = time.monotonic(), 1
         try:
-            tried = sum(outcome.counts for outcome in send(messages))  # released messages took no time
+            attempts = sum(outcome.counts for outcome in send(messages))  # released messages took no time
         finally:
-            self.schedule.done(destination, (time.monotonic() - began) / max(1, tried))
+            self.schedule.done(destination, (time.monotonic() - began) / max(1, attempts))

@@ -75,7 +75,7 @@ def is_told_undelivered(challenge: Challenge, client: ClientContext) -> bool:
         return False
     if not known_as(challenge.user_id, client.known_secrets):
         return False
-    return bool(suppressions.among({challenge.destination}))
+    return bool(suppressions.reasons_for({challenge.destination}))
 
 
 def _method_for(typed: TypedIdentity) -> str:

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
-from app.outbox.schedule import LOOK_EVERY, Schedule
-from app.outbox.worker import AFTER_TROUBLE, App
+from app.outbox.schedule import POLL_INTERVAL, Schedule
+from app.outbox.worker import RETRY_DELAY, App
 from app.webhooks.delivery import Queue, send
 from app.webhooks.models import WebhookDelivery
 
@@ -33,7 +33,7 @@ class Deliverer:
         self._app = app
         self._stop = stop
         every = app.extensions["latchkey.settings"].outbox_sweep_every.total_seconds()
-        self._schedule: Schedule[WebhookDelivery] = Schedule(MAX_CONCURRENT, min(LOOK_EVERY, every), Queue())
+        self._schedule: Schedule[WebhookDelivery] = Schedule(MAX_CONCURRENT, min(POLL_INTERVAL, every), Queue())
         self.threads: Mapping[str, Callable[[], None]] = {"webhooks": self.run}
         self.wake = self._schedule.wake
         self.close = self._schedule.close
@@ -44,10 +44,10 @@ class Deliverer:
             while not self._stop.is_set():
                 try:
                     with self._app.app_context():
-                        taken = self._schedule.take(IDLE)
+                        taken = self._schedule.claim_batch(IDLE)
                 except Exception as error:  # the database is unavailable
                     log.warning("webhooks.cannot_deliver", error=type(error).__name__)
-                    self._stop.wait(AFTER_TROUBLE)
+                    self._stop.wait(RETRY_DELAY)
                 else:
                     if taken:
                         pool.submit(self._send, *taken)

@@ -17,7 +17,7 @@ from tests.architecture.sources import modules
 pytestmark = pytest.mark.one_database
 
 FILLED_IN = {
-    "whom": ("mail server", "provider", "app"),
+    "server": ("mail server", "provider", "app"),
     "message.channel": ("mail", "sms", "logout"),
     "says": ("redirects", "answered"),
 }
@@ -50,7 +50,7 @@ def reasons() -> set[str]:
     for module in modules():
         if not module.name.startswith(("app/outbox/", "app/webhooks/")):
             continue
-        for called, place in (("Failed", 0), ("Postponed", 1), ("_again", 2), ("Answer", 1)):
+        for called, place in (("Failed", 0), ("Postponed", 1), ("_release", 2), ("Answer", 1)):
             for call in module.calls(called):
                 if len(call.args) > place:
                     found.update(written(call.args[place]))

@@ -23,7 +23,7 @@ A lease must last that long, or be renewed in the meantime.
 """
 
 
-MESSAGE, MOMENT, PROVIDER = "message", "moment", "provider"
+MESSAGE, TEMPORARY, PROVIDER = "message", "temporary", "provider"
 """What a failure is about: the message, which no other provider would accept either; the moment, in which another
 provider may accept it; or the provider as a whole, which counts toward opening its circuit breaker."""
 
@@ -33,10 +33,10 @@ class Failed(Exception):
 
     :ivar reason: without address, text or anything from the server's response
     :ivar permanent: whether a retry is pointless
-    :ivar taken: whether the other side may have the message anyway, so that a retry may send a duplicate
+    :ivar maybe_accepted: whether the other side may have the message anyway, so that a retry may send a duplicate
     :ivar wait: minimum seconds before a retry; None for the regular schedule
     :ivar remedy: what an operator can do about it, as shown by ``flask doctor``; "" for nothing
-    :ivar fault: what it is about: ``MESSAGE``, ``MOMENT`` or ``PROVIDER``
+    :ivar fault: what it is about: ``MESSAGE``, ``TEMPORARY`` or ``PROVIDER``
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Failed(Exception):
         reason: str,
         *,
         permanent: bool = False,
-        taken: bool = False,
+        maybe_accepted: bool = False,
         wait: float | None = None,
         remedy: str = "",
         fault: str = MESSAGE,
@@ -52,15 +52,15 @@ class Failed(Exception):
         super().__init__(reason)
         self.reason = reason
         self.permanent = permanent
-        self.taken = taken
+        self.maybe_accepted = maybe_accepted
         self.wait = wait
         self.remedy = remedy
         self.fault = fault
 
     @property
-    def may_go_elsewhere(self) -> bool:
+    def allows_failover(self) -> bool:
         """Whether another provider may be tried immediately. Never if this one may already have the message."""
-        return self.fault != MESSAGE and not self.taken
+        return self.fault != MESSAGE and not self.maybe_accepted
 
 
 class Postponed(Exception):
@@ -79,26 +79,26 @@ class Interrupted(Exception):
     """The worker is stopping before the message was handed over. Another worker will send it."""
 
 
-def unreached(whom: str, setting: str, error: Exception) -> Failed:
-    """Return the failure for an error while connecting to ``whom``, before the message was handed over.
+def connection_failure(server: str, setting: str, error: Exception) -> Failed:
+    """Return the failure for an error while connecting to ``server``, before the message was handed over.
 
     :param setting: environment variable that holds its URL
     """
     if isinstance(error, ssl.SSLCertVerificationError):
-        why = error.verify_message.partition(",")[0]
+        reason = error.verify_message.partition(",")[0]
         remedy = "Use the name that the certificate is for, or name your CA's certificate in SSL_CERT_FILE."
-        return Failed(f"{whom}'s certificate not trusted ({why})", remedy=remedy, fault=PROVIDER)
+        return Failed(f"{server}'s certificate not trusted ({reason})", remedy=remedy, fault=PROVIDER)
     if isinstance(error, ssl.SSLError):
         remedy = f"Check scheme and port in {setting}."
-        return Failed(f"{whom} speaks no TLS that we know", remedy=remedy, fault=PROVIDER)
+        return Failed(f"{server} speaks no TLS that we know", remedy=remedy, fault=PROVIDER)
     if isinstance(error, socket.gaierror):
         remedy = f"Check the host in {setting}, and name resolution on this machine."
-        return Failed(f"{whom}'s name not found", remedy=remedy, fault=PROVIDER)
+        return Failed(f"{server}'s name not found", remedy=remedy, fault=PROVIDER)
     remedy = f"Check host and port in {setting}, that the server runs, and that no firewall is in between."
-    return Failed(f"{whom} unreachable ({type(error).__name__})", remedy=remedy, fault=PROVIDER)
+    return Failed(f"{server} unreachable ({type(error).__name__})", remedy=remedy, fault=PROVIDER)
 
 
-TICK = 0.1
+CHECK_INTERVAL = 0.1
 """Seconds between two checks for overdue deadlines."""
 
 
@@ -107,42 +107,42 @@ class Deadline:
 
     A background thread shuts down the socket when it has passed.
 
-    :ivar taken: whether the other side may have the message by now
-    :ivar silence: minimum seconds before a retry if no response comes; None for the regular schedule
+    :ivar maybe_accepted: whether the other side may have the message by now
+    :ivar retry_wait: minimum seconds before a retry if no response comes; None for the regular schedule
     """
 
     def __init__(self, until: float) -> None:
         self.until = until
-        self.over = False
-        self.taken = False
-        self.silence: float | None = None
+        self.has_ended = False
+        self.maybe_accepted = False
+        self.retry_wait: float | None = None
         self._client: Any = None
         self._sock: Any = None
 
-    def through(self, client: Any) -> None:
+    def attach(self, client: Any) -> None:
         """Set the client whose ``sock`` is shut down at the deadline. Raises Failed if it has already passed."""
         self._client, self._sock = client, getattr(client, "sock", None)
-        if self.over or time.monotonic() >= self.until:
+        if self.has_ended or time.monotonic() >= self.until:
             raise Failed("timed out", fault=PROVIDER)
 
-    def hand_over(self, *, seconds: float | None = None, silence: float | None = None) -> None:
+    def hand_over(self, *, seconds: float | None = None, retry_wait: float | None = None) -> None:
         """Record that the other side may have the message from now on, and give it ``seconds`` to respond."""
-        self.taken, self.silence = True, silence
+        self.maybe_accepted, self.retry_wait = True, retry_wait
         if seconds is not None:
             self.until = time.monotonic() + seconds
 
-    def end(self) -> None:
+    def shut_down(self) -> None:
         """Shut down the socket, so that a thread blocked on it gets an error immediately."""
-        self.over = True
+        self.has_ended = True
         sock = getattr(self._client, "sock", None) or self._sock  # http.client drops it while reading a body
         if sock is not None:  # otherwise not connected yet
             with suppress(OSError):
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
-_under_way: set[Deadline] = set()
+_active: set[Deadline] = set()
 _stopping = threading.Event()
-_watch: threading.Thread | None = None
+_watchdog: threading.Thread | None = None
 
 
 @contextmanager
@@ -154,30 +154,32 @@ def cut_off_after(seconds: float) -> Iterator[Deadline]:
     :raises Interrupted: if the worker stops before that
     """
     deadline = Deadline(time.monotonic() + seconds)
-    _under_way.add(deadline)
-    _keep_watch()
+    _active.add(deadline)
+    _start_watchdog()
     try:
         if _stopping.is_set():
             raise Interrupted
         yield deadline
     except Exception as error:
         if _stopping.is_set():
-            if deadline.taken:
-                raise Failed("worker stopped", taken=True, wait=deadline.silence) from error
+            if deadline.maybe_accepted:
+                raise Failed("worker stopped", maybe_accepted=True, wait=deadline.retry_wait) from error
             raise Interrupted from error
-        overdue = deadline.over or time.monotonic() >= deadline.until
+        overdue = deadline.has_ended or time.monotonic() >= deadline.until
         if overdue or isinstance(error, TimeoutError):
-            raise Failed("timed out", taken=deadline.taken, wait=deadline.silence, fault=PROVIDER) from error
+            raise Failed(
+                "timed out", maybe_accepted=deadline.maybe_accepted, wait=deadline.retry_wait, fault=PROVIDER
+            ) from error
         raise
     finally:
-        _under_way.discard(deadline)
+        _active.discard(deadline)
 
 
 def cut_off_all() -> None:
     """Cut off all exchanges and prevent new ones, because this worker is stopping."""
     _stopping.set()
-    for deadline in list(_under_way):
-        deadline.end()
+    for deadline in list(_active):
+        deadline.shut_down()
 
 
 def resume() -> None:
@@ -185,18 +187,18 @@ def resume() -> None:
     _stopping.clear()
 
 
-def _keep_watch() -> None:
+def _start_watchdog() -> None:
     """Start the watchdog thread unless it is running. Threads don't survive a fork."""
-    global _watch
-    if _watch is None or not _watch.is_alive():
-        _watch = threading.Thread(target=_end_what_is_overdue, name="outbox-cutoff", daemon=True)
-        _watch.start()
+    global _watchdog
+    if _watchdog is None or not _watchdog.is_alive():
+        _watchdog = threading.Thread(target=_shut_down_overdue, name="outbox-cutoff", daemon=True)
+        _watchdog.start()
 
 
-def _end_what_is_overdue() -> None:
+def _shut_down_overdue() -> None:
     while True:
-        time.sleep(TICK)
+        time.sleep(CHECK_INTERVAL)
         now = time.monotonic()
-        for deadline in list(_under_way):
+        for deadline in list(_active):
             if deadline.until <= now:
-                deadline.end()
+                deadline.shut_down()

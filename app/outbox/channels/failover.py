@@ -60,23 +60,23 @@ class Provider:
 
     def admit(self) -> None:
         """Admit a message. Raises Postponed if the breaker is open, or the provider refuses us or asks us to wait."""
-        if resting := self.gate.wait() or self.breaker.admit():
-            raise Postponed(resting, self.gate.reason or "channel rests")
+        if wait := self.gate.wait() or self.breaker.admit():
+            raise Postponed(wait, self.gate.reason or "channel rests")
 
-    def failed(self, failure: Failed, *, rests: bool) -> None:
+    def failed(self, failure: Failed, *, uses_breaker: bool) -> None:
         """Record a failure. It counts toward opening the breaker if the provider is at fault, else it closes it."""
         if failure.fault != PROVIDER:
             self.breaker.succeeded()
             return
-        self._note(failure.reason)
-        if rests and self.breaker.failed():
+        self._record_failure(failure.reason)
+        if uses_breaker and self.breaker.failed():
             facts = {"channel": self.channel, "provider": self.name, "reason": failure.reason}
             log.warning("provider.rests", **facts, seconds=self.breaker.seconds)
 
-    def put_off(self, rest: Postponed) -> None:
+    def record_postponement(self, postponed: Postponed) -> None:
         """Record a postponement as a failure if the provider itself asked for it."""
         if self.gate.wait():
-            self._note(rest.reason)
+            self._record_failure(postponed.reason)
 
     def succeeded(self) -> None:
         """Record that the provider accepted a message."""
@@ -89,15 +89,15 @@ class Provider:
         """Count the outcome of an attempt in the metrics."""
         metrics.PROVIDERS.count(self.channel, self.name, outcome)
 
-    def _note(self, reason: str) -> None:
+    def _record_failure(self, reason: str) -> None:
         with self._lock:
             self.health.failed_at, self.health.reason = clock.now(), reason
 
-    def take_health(self) -> Health:
+    def pop_health(self) -> Health:
         """Return and reset the health recorded since the last call."""
         with self._lock:
-            taken, self.health = self.health, Health()
-        return taken
+            health, self.health = self.health, Health()
+        return health
 
 
 def pair(channel: str, failures: int, seconds: float = 60) -> dict[str, Provider]:
@@ -105,45 +105,47 @@ def pair(channel: str, failures: int, seconds: float = 60) -> dict[str, Provider
     return {name: Provider(channel, name, Breaker(failures, seconds), ProviderGate(channel, name)) for name in NAMES}
 
 
-def send_by(providers: Sequence[Provider], send: Callable[[Provider], T], *, rests: bool = True) -> tuple[str, T]:
+def send_by(
+    providers: Sequence[Provider], send: Callable[[Provider], T], *, uses_breaker: bool = True
+) -> tuple[str, T]:
     """Send a message through the first provider that accepts it; return its name and the result of ``send``.
 
-    :param rests: whether to use the circuit breakers
+    :param uses_breaker: whether to use the circuit breakers
     :raises Failed: when the message must not go to another provider, or none accepted it
     :raises Postponed: when no provider can accept it now
     :raises Interrupted: when the worker stops
     """
-    troubles: list[Failed | Postponed] = []
+    errors: list[Failed | Postponed] = []
     for provider in providers:
         try:
-            if rests:
+            if uses_breaker:
                 provider.admit()
-            taken = send(provider)
-        except Postponed as rest:
-            provider.put_off(rest)
+            result = send(provider)
+        except Postponed as postponed:
+            provider.record_postponement(postponed)
             provider.count("postponed")
-            troubles.append(rest)
+            errors.append(postponed)
         except Failed as failure:
-            provider.failed(failure, rests=rests)
+            provider.failed(failure, uses_breaker=uses_breaker)
             provider.count("refused" if failure.permanent else "failed")
-            if not failure.may_go_elsewhere:
+            if not failure.allows_failover:
                 raise
-            troubles.append(failure)
+            errors.append(failure)
         else:
             provider.succeeded()
             provider.count("sent")
-            if troubles:
-                why = {"reason": _worst(troubles).reason, "provider": provider.name}
-                log.info("channel.failed_over", channel=provider.channel, **why)
-            return provider.name, taken
-    raise _worst(troubles)
+            if errors:
+                facts = {"reason": _deciding_error(errors).reason, "provider": provider.name}
+                log.info("channel.failed_over", channel=provider.channel, **facts)
+            return provider.name, result
+    raise _deciding_error(errors)
 
 
-def _worst(troubles: Sequence[Failed | Postponed]) -> Failed | Postponed:
+def _deciding_error(errors: Sequence[Failed | Postponed]) -> Failed | Postponed:
     """Return the error that decides about the retry: a temporary failure, else the shortest wait, else any failure."""
-    rests = [each for each in troubles if isinstance(each, Postponed)]
-    failures = [each for each in troubles if isinstance(each, Failed)]
-    passing = [each for each in failures if not each.permanent]
-    if passing:
-        return passing[0]
-    return min(rests, key=lambda rest: rest.seconds) if rests else failures[0]
+    postponements = [each for each in errors if isinstance(each, Postponed)]
+    failures = [each for each in errors if isinstance(each, Failed)]
+    temporary = [each for each in failures if not each.permanent]
+    if temporary:
+        return temporary[0]
+    return min(postponements, key=lambda each: each.seconds) if postponements else failures[0]

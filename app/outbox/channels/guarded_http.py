@@ -27,7 +27,7 @@ PORTS = {"https": 443, "http": 80}
 AGENT = "Latchkey"
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 UNICAST = ipaddress.IPv6Network("2000::/3")
-PROTOCOLS = ipaddress.IPv4Network("192.0.0.0/24")
+PROTOCOL_ASSIGNMENTS = ipaddress.IPv4Network("192.0.0.0/24")
 """IETF protocol assignments (RFC 6890), used by cloud metadata services among others. Python treats most of it as
 public."""
 
@@ -78,7 +78,7 @@ class _LimitedSocket:
         return io.BufferedReader(_Limited(self._sock))
 
 
-class _Answer(HTTPResponse):
+class _LimitedResponse(HTTPResponse):
     """A response of limited size, whatever its headers claim.
 
     For a chunk of size -1 Python would read until the connection ends, although chunk sizes have no sign (RFC 9112,
@@ -125,15 +125,15 @@ class Fetched:
 
 def is_public(address: str) -> bool:
     """Return whether an IP address is on the public internet rather than in a private network (RFC 6890)."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv4Address):
-        return found.is_global and not found.is_multicast and found not in PROTOCOLS
-    if found in NAT64:  # an IPv4 address as reached from an IPv6-only network (RFC 6052)
-        return is_public(str(ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)))
-    inner = found.ipv4_mapped or found.sixtofour
+    resolved = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(resolved, ipaddress.IPv4Address):
+        return resolved.is_global and not resolved.is_multicast and resolved not in PROTOCOL_ASSIGNMENTS
+    if resolved in NAT64:  # an IPv4 address as reached from an IPv6-only network (RFC 6052)
+        return is_public(str(ipaddress.IPv4Address(int(resolved) & 0xFFFFFFFF)))
+    inner = resolved.ipv4_mapped or resolved.sixtofour
     if inner is not None:
         return is_public(str(inner))
-    return found in UNICAST and found.is_global
+    return resolved in UNICAST and resolved.is_global
 
 
 def is_public_or_loopback(address: str) -> bool:
@@ -160,13 +160,13 @@ def connect(
     sock = _first_open(addresses[:MAX_ADDRESSES], port, until)
     context = ssl.create_default_context() if parts.scheme == "https" else None
     connection = HTTPSConnection(host, port, context=context) if context else HTTPConnection(host, port)
-    connection.response_class = _Answer
+    connection.response_class = _LimitedResponse
     connection.auto_open = 0  # it would resolve the name again
     connection.sock = sock
     try:
         if context:
             connection.sock = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-        deadline.through(connection)
+        deadline.attach(connection)
         if isinstance(connection.sock, ssl.SSLSocket):
             connection.sock.do_handshake()
     except BaseException:
@@ -177,35 +177,35 @@ def connect(
 
 def _resolve(host: str, port: int, seconds: float) -> list[str]:
     """Return the IP addresses of a host. Runs in a thread because the system's resolver has no timeout."""
-    answer: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
+    result: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
 
     def look_up() -> None:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            answer.put(list(dict.fromkeys(str(each[4][0]) for each in found)))
+            addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            result.put(list(dict.fromkeys(str(each[4][0]) for each in addresses)))
         except OSError as error:
-            answer.put(error)
+            result.put(error)
         except UnicodeError:
-            answer.put(socket.gaierror(socket.EAI_NONAME, "not a name that can be looked up"))
+            result.put(socket.gaierror(socket.EAI_NONAME, "not a name that can be looked up"))
 
     threading.Thread(target=look_up, name="resolve", daemon=True).start()
     try:
-        found = answer.get(timeout=seconds)
+        addresses = result.get(timeout=seconds)
     except queue.Empty:
         raise TimeoutError from None
-    if isinstance(found, Exception):
-        raise found
-    return found
+    if isinstance(addresses, Exception):
+        raise addresses
+    return addresses
 
 
 def _first_open(addresses: list[str], port: int, until: float) -> socket.socket:
     """Return a socket connected to the first address that accepts. Raises the OSError of the last one otherwise."""
-    for place, each in enumerate(addresses, 1):
+    for number, each in enumerate(addresses, 1):
         left = max(0.01, until - time.monotonic())
         try:
-            return socket.create_connection((each, port), left / (len(addresses) - place + 1))
+            return socket.create_connection((each, port), left / (len(addresses) - number + 1))
         except OSError:
-            if place == len(addresses):
+            if number == len(addresses):
                 raise
     raise OSError("no address")
 
@@ -249,30 +249,30 @@ def _get(connection: HTTPConnection, url: str, most: int, kind: re.Pattern[str] 
     accept = "*/*" if kind is None else "application/json"
     headers = {"Accept": accept, "Accept-Encoding": "identity", "Connection": "close", "User-Agent": AGENT}
     connection.request("GET", target, headers=headers)
-    answer = connection.getresponse()
-    if 300 <= answer.status < 400:
+    response = connection.getresponse()
+    if 300 <= response.status < 400:
         raise NotFetched("redirect")
-    if answer.status != 200:
+    if response.status != 200:
         raise NotFetched("status")
-    if kind is not None and not kind.match(answer.getheader("Content-Type", "")):
+    if kind is not None and not kind.match(response.getheader("Content-Type", "")):
         raise NotFetched("type")
-    if answer.getheader("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+    if response.getheader("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
         raise NotFetched("encoding")
     try:
-        body = answer.read(most + 1)
+        body = response.read(most + 1)
     except ValueError:  # a chunk size below -1
         raise NotFetched("broken") from None
     if len(body) > most:
         raise NotFetched("large")
-    if answer.length:
+    if response.length:
         raise NotFetched("broken")  # the body is shorter than declared
-    return Fetched(body, _max_age(answer))
+    return Fetched(body, _max_age(response))
 
 
-def _max_age(answer: HTTPResponse) -> int | None:
+def _max_age(response: HTTPResponse) -> int | None:
     """Return for how many seconds a response may be cached (RFC 9111, section 5.2.2); None if it doesn't say."""
     ages: list[int] = []
-    for directive in answer.getheader("Cache-Control", "").split(","):
+    for directive in response.getheader("Cache-Control", "").split(","):
         if directive.strip().lower().partition("=")[0].strip() in ("no-store", "no-cache"):
             return 0
         if found := _MAX_AGE.match(directive.strip()):

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 from app.outbox.channels import guarded_http
-from app.outbox.channels.attempt import Deadline, Failed, cut_off_after, unreached
+from app.outbox.channels.attempt import Deadline, Failed, connection_failure, cut_off_after
 
 if TYPE_CHECKING:
     from app.outbox.models import Message
     from app.outbox.renderers import LogoutMessage
 
-CONNECT_WITHIN = 5.0
-ANSWER_WITHIN = 10.0
+CONNECT_TIMEOUT = 5.0
+TOTAL_TIMEOUT = 10.0
 """Seconds for the whole attempt. A slow app only occupies its own thread and doesn't delay other messages."""
 
 
@@ -25,16 +25,16 @@ def send(message: Message, logout: LogoutMessage) -> None:
     """
     setting = f"the backchannel_logout_uri of client {message.to}"
     try:
-        with cut_off_after(ANSWER_WITHIN) as deadline:
-            connection = _connected(logout, deadline, setting)
+        with cut_off_after(TOTAL_TIMEOUT) as deadline:
+            connection = _connect(logout, deadline, setting)
             try:
                 deadline.hand_over()
                 status = _post(connection, logout)
             finally:
                 connection.close()
     except (OSError, HTTPException) as error:
-        raise Failed(f"app broke off ({type(error).__name__})", taken=True) from error
-    _judge(status, setting)
+        raise Failed(f"app broke off ({type(error).__name__})", maybe_accepted=True) from error
+    _check_status(status, setting)
 
 
 def _post(connection: HTTPConnection, logout: LogoutMessage) -> int:
@@ -46,7 +46,7 @@ def _post(connection: HTTPConnection, logout: LogoutMessage) -> int:
     return connection.getresponse().status
 
 
-def _judge(status: int, setting: str) -> None:
+def _check_status(status: int, setting: str) -> None:
     """Raise Failed unless the status means success (section 2.8)."""
     if 200 <= status < 300:
         return
@@ -56,22 +56,22 @@ def _judge(status: int, setting: str) -> None:
     if 300 <= status < 400:
         raise Failed(f"app redirects ({status})", remedy=f"Name the address that it leads to in {setting}.")
     remedy = f"Check {setting}." if status < 500 else ""
-    raise Failed(f"app failed ({status})", taken=status >= 500, remedy=remedy)
+    raise Failed(f"app failed ({status})", maybe_accepted=status >= 500, remedy=remedy)
 
 
-def _connected(logout: LogoutMessage, deadline: Deadline, setting: str) -> HTTPConnection:
+def _connect(logout: LogoutMessage, deadline: Deadline, setting: str) -> HTTPConnection:
     """Return a connection to the app.
 
     :raises Failed: when it can't be reached, or its address is not allowed
     """
     allows = guarded_http.is_public if logout.public_only else None
     try:
-        connection = guarded_http.connect(logout.url, deadline, within=CONNECT_WITHIN, allows=allows)
+        connection = guarded_http.connect(logout.url, deadline, within=CONNECT_TIMEOUT, allows=allows)
     except guarded_http.ForbiddenAddress:
         remedy = "If this is an app of yours, add it by a file or a command."
         raise Failed("app's address is in a private network", permanent=True, remedy=remedy) from None
     except OSError as error:
-        raise unreached("app", setting, error) from error
+        raise connection_failure("app", setting, error) from error
     if connection.sock is not None:
-        connection.sock.settimeout(ANSWER_WITHIN)
+        connection.sock.settimeout(TOTAL_TIMEOUT)
     return connection

@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
-NOT_IN_AN_ADDRESS = frozenset(' ,;:<>"()[]\\')
+FORBIDDEN_IN_ADDRESS = frozenset(' ,;:<>"()[]\\')
 
 MAX_TIMEOUT = 300.0
 """Maximum seconds until a server has the mail, the same as RFC 5321, section 4.5.3.2, allows for one command."""
 
-LONGER = 5
+TIMEOUT_GROWTH = 5
 """Factor by which the timeout grows with each attempt, so that slow servers get more time, but not at first."""
 
 
@@ -114,12 +114,14 @@ def send(message: Message, email: EmailMessage, *, only: str = "") -> tuple[str,
     def hand_over(provider: Provider) -> str:
         return _send_by(provider.name, urls[provider.name], written, message)
 
-    return failover.send_by([providers[name] for name in urls], hand_over, rests=len(urls) > 1)
+    return failover.send_by([providers[name] for name in urls], hand_over, uses_breaker=len(urls) > 1)
 
 
 def _send_by(name: str, url: str, written: _Mail, message: Message) -> str:
     """Send a mail through one mail server and return its response, or raise as ``send``."""
-    seconds = min(MAX_TIMEOUT, settings.mail_timeout.total_seconds() * LONGER ** max(0, (message.attempts or 1) - 1))
+    seconds = min(
+        MAX_TIMEOUT, settings.mail_timeout.total_seconds() * TIMEOUT_GROWTH ** max(0, (message.attempts or 1) - 1)
+    )
     if message.expires_at is not None:
         seconds = min(seconds, (message.expires_at - clock.now()).total_seconds())
     deadline: Deadline | None = None
@@ -127,30 +129,32 @@ def _send_by(name: str, url: str, written: _Mail, message: Message) -> str:
         with cut_off_after(seconds) as deadline:
             return _send(written, url, deadline, seconds)
     except Interrupted:
-        _drop()
+        _close_connection()
         raise
     except Failed as failure:
-        _drop()
-        raise _named(failure, name) from failure.__cause__
+        _close_connection()
+        raise _with_setting(failure, name) from failure.__cause__
     except Exception as error:  # smtplib, ssl and the OS each raise their own types
-        _drop()
-        raise _named(smtp.failure_of(error, taken=deadline is not None and deadline.taken), name) from error
+        _close_connection()
+        raise _with_setting(
+            smtp.failure_of(error, maybe_accepted=deadline is not None and deadline.maybe_accepted), name
+        ) from error
 
 
-def _named(failure: Failed, name: str) -> Failed:
+def _with_setting(failure: Failed, name: str) -> Failed:
     """Make the remedy name the setting of the mail server that failed."""
     failure.remedy = failure.remedy.replace(SETTINGS[PRIMARY], SETTINGS[name])
     return failure
 
 
-def hang_up() -> None:
+def quit_connection() -> None:
     """Close this thread's connection with QUIT, if any. It is kept open between mails because that is much cheaper."""
     connection = getattr(_this_thread, "connection", None)
     if connection is not None:
         with suppress(Failed, Interrupted, OSError, smtplib.SMTPException), cut_off_after(1) as deadline:
-            deadline.through(connection.host)
+            deadline.attach(connection.host)
             connection.host.quit()
-        _drop()
+        _close_connection()
 
 
 def check(settings: Settings, name: str = PRIMARY) -> None:
@@ -160,9 +164,9 @@ def check(settings: Settings, name: str = PRIMARY) -> None:
         with cut_off_after(seconds) as deadline:
             _Connection(settings, urls_of(settings)[name], deadline, seconds).host.close()
     except Failed as failure:
-        raise _named(failure, name) from failure.__cause__
+        raise _with_setting(failure, name) from failure.__cause__
     except Exception as error:  # smtplib, ssl and the OS each raise their own types
-        raise _named(smtp.failure_of(error, taken=False), name) from error
+        raise _with_setting(smtp.failure_of(error, maybe_accepted=False), name) from error
 
 
 class _Connection(flask_mail.Connection):
@@ -173,9 +177,9 @@ class _Connection(flask_mail.Connection):
     def __init__(self, settings: Settings, url: str, deadline: Deadline, seconds: float) -> None:
         super().__init__(cast("flask_mail.Mail", mail.init_mail(mail_config(settings, url))))
         self.url = url
-        self.hello = _hello(_host_name(settings.public_url))
+        self.ehlo_name = _ehlo_name(_host_name(settings.public_url))
         self.seconds = seconds
-        self.answer_wait = settings.mail_answer_timeout.total_seconds()
+        self.response_timeout = settings.mail_answer_timeout.total_seconds()
         self.deadline = deadline
         self.host = self.configure_host()
 
@@ -185,20 +189,20 @@ class _Connection(flask_mail.Connection):
 
     def configure_host(self) -> smtp.SmtpConnection:
         """Return a client that is connected, uses TLS if configured, and is signed in."""
-        server = (self.deadline, self.answer_wait, self.mail.server, self.mail.port)
+        server = (self.deadline, self.response_timeout, self.mail.server, self.mail.port)
         client: smtp.SmtpConnection
         if self.mail.use_ssl:
             tls = ssl.create_default_context()
-            client = smtp.TlsSmtpConnection(*server, local_hostname=self.hello, timeout=self.seconds, context=tls)
+            client = smtp.TlsSmtpConnection(*server, local_hostname=self.ehlo_name, timeout=self.seconds, context=tls)
         else:
-            client = smtp.SmtpConnection(*server, local_hostname=self.hello, timeout=self.seconds)
+            client = smtp.SmtpConnection(*server, local_hostname=self.ehlo_name, timeout=self.seconds)
         try:
             if self.mail.use_tls:
                 client.starttls(context=ssl.create_default_context())
             if self.mail.username and self.mail.password:
                 client.login(self.mail.username, self.mail.password)
             client.ehlo_or_helo_if_needed()
-            self.deadline.through(client)  # raises if the deadline has passed
+            self.deadline.attach(client)  # raises if the deadline has passed
         except BaseException:
             client.close()
             raise
@@ -213,12 +217,12 @@ class _Mail(flask_mail.Message):
         _check_recipient(message.to)
         if "\0" in email.subject or len(email.subject.splitlines()) != 1:
             raise Failed("subject has a line break", permanent=True)
-        self.shown_sender, self.sender = _sender(settings.mail_sender)
+        self.from_header, self.sender = _sender(settings.mail_sender)
         self.sender = return_path_of(message.id) or self.sender
         self.recipients = [message.to]
         self.subject, self.body = email.subject, email.text
         self.alts = {} if email.html is None else {"html": email.html}
-        self.written_at = message.created_at
+        self.created_at = message.created_at
         self.date = message.created_at.timestamp()
         self.msgId = f"<{message.id}@{_host_name(settings.public_url)}>"
         self.extra_headers = {"Auto-Submitted": "auto-generated"}
@@ -230,9 +234,9 @@ class _Mail(flask_mail.Message):
         """Return the mail as sent (RFC 5322)."""
         headers = {
             "Subject": str(self.subject),
-            "From": self.shown_sender,
+            "From": self.from_header,
             "To": str(self.recipients[0]),
-            "Date": format_datetime(self.written_at),
+            "Date": format_datetime(self.created_at),
             "Message-ID": self.msgId,
         } | (self.extra_headers or {})
         text, html = _part("plain", self.body or ""), self.html
@@ -273,8 +277,8 @@ def _sender(sender: str) -> tuple[str, str]:
 
 def _check_recipient(address: str) -> None:
     """Raise Failed unless this is exactly one address: a comma would add a second one, a line break a header."""
-    sound = address.isascii() and address.isprintable() and address.count("@") == 1
-    if not sound or NOT_IN_AN_ADDRESS.intersection(address):
+    is_valid = address.isascii() and address.isprintable() and address.count("@") == 1
+    if not is_valid or FORBIDDEN_IN_ADDRESS.intersection(address):
         raise Failed("recipient isn't one address", permanent=True)
 
 
@@ -283,36 +287,36 @@ def _host_name(url: str) -> str:
     return urlsplit(url).hostname or "localhost"
 
 
-def _hello(name: str) -> str:
+def _ehlo_name(name: str) -> str:
     """Return the host name for EHLO. Asking the operating system for one may block on DNS."""
     return f"[{name}]" if name.replace(".", "").isdigit() else name
 
 
 def _send(written: _Mail, url: str, deadline: Deadline, seconds: float) -> str:
     """Send over this thread's connection, or a new one if there is none or it was closed; return the response."""
-    known: _Connection | None = getattr(_this_thread, "connection", None)
-    if known is not None and known.url == url:
-        known.host.go_on(deadline, seconds)
+    connection: _Connection | None = getattr(_this_thread, "connection", None)
+    if connection is not None and connection.url == url:
+        connection.host.reuse(deadline, seconds)
         try:
-            known.send(written)
+            connection.send(written)
         except smtplib.SMTPException as error:
-            if deadline.taken or not _is_gone(error):
+            if deadline.maybe_accepted or not _is_closed(error):
                 raise  # otherwise it got nothing, so sending again is no duplicate
         else:
-            return known.host.answer
-    _drop()
+            return connection.host.last_response
+    _close_connection()
     connection = _this_thread.connection = _Connection(settings, url, deadline, seconds)
     connection.send(written)
-    return connection.host.answer
+    return connection.host.last_response
 
 
-def _is_gone(error: smtplib.SMTPException) -> bool:
+def _is_closed(error: smtplib.SMTPException) -> bool:
     """Return whether the server closed the connection, as it may at any time, rather than rejected a mail."""
     codes = [getattr(error, "smtp_code", 0)] + [code for code, _ in getattr(error, "recipients", {}).values()]
-    return isinstance(error, smtplib.SMTPServerDisconnected) or smtp.GOING_AWAY in codes
+    return isinstance(error, smtplib.SMTPServerDisconnected) or smtp.CLOSING in codes
 
 
-def _drop() -> None:
+def _close_connection() -> None:
     """Close and forget this thread's connection without QUIT."""
     connection = getattr(_this_thread, "connection", None)
     _this_thread.connection = None

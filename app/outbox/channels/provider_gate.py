@@ -34,10 +34,10 @@ class Breaker:
         if not self._is_open:
             return 0.0
         with self._lock:
-            waits = self.wait()
-            if not waits and self._is_open:
+            seconds = self.wait()
+            if not seconds and self._is_open:
                 self._opened_at = clock.unix()
-            return waits
+            return seconds
 
     @property
     def _is_open(self) -> bool:
@@ -67,13 +67,13 @@ log = structlog.get_logger()
 MAX_WAIT = 3600.0
 """Maximum seconds to wait, whatever the provider asked for."""
 
-UNTOLD = (1.0, 60.0)
+DEFAULT_BACKOFF = (1.0, 60.0)
 """Initial and maximum backoff in seconds if Retry-After is missing or less than a second. Doubles each time."""
 
-TURNED_AWAY = (30.0, 300.0)
+REFUSED_BACKOFF = (30.0, 300.0)
 """The same when the provider refuses us rather than a message."""
 
-OTHERS_FIRST = 5.0
+REFUSED_EXTRA_WAIT = 5.0
 """Extra seconds that a message refused in this way waits, so that others go first: it may itself be the cause."""
 
 
@@ -93,61 +93,61 @@ class ProviderGate:
         """Forget all failures."""
         with self._lock:
             self._until, self.reason = float("-inf"), ""
-            self._asked, self._stops = 0, 0
-            self._turned_away: set[str] = set()
+            self._waits_in_a_row, self._stops_in_a_row = 0, 0
+            self._refused_messages: set[str] = set()
 
     @property
-    def _named(self) -> dict[str, str]:
+    def _log_fields(self) -> dict[str, str]:
         return {"channel": self.channel, "provider": self.provider}
 
-    def passed(self) -> None:
+    def record_success(self) -> None:
         """Record that the provider accepted a message."""
-        if self._stops:
-            log.info("channel.resumed", **self._named)
-        if self._asked or self._turned_away:
+        if self._stops_in_a_row:
+            log.info("channel.resumed", **self._log_fields)
+        if self._waits_in_a_row or self._refused_messages:
             self.open()
 
     def wait(self) -> float:
         """Return the seconds until the provider may be used; 0 for now. ``reason`` says why."""
         return max(0.0, self._until - clock.unix())
 
-    def ask_later(self, status: int, headers: HTTPMessage) -> float:
+    def record_wait(self, status: int, headers: HTTPMessage) -> float:
         """Record that the provider asked us to wait; return for how many seconds."""
         with self._lock:
             seconds = _retry_after(headers)
-            if seconds is None or seconds < UNTOLD[0]:
-                seconds = min(UNTOLD[1], UNTOLD[0] * 2**self._asked)
-            self._asked = min(self._asked + 1, 10)
+            if seconds is None or seconds < DEFAULT_BACKOFF[0]:
+                seconds = min(DEFAULT_BACKOFF[1], DEFAULT_BACKOFF[0] * 2**self._waits_in_a_row)
+            self._waits_in_a_row = min(self._waits_in_a_row + 1, 10)
             self._close(min(seconds, MAX_WAIT), f"provider asks to wait ({status})")
-        log.warning("channel.waits", **self._named, status=status, seconds=round(seconds, 1))
+        log.warning("channel.waits", **self._log_fields, status=status, seconds=round(seconds, 1))
         return self.wait()
 
-    def turn_away(self, status: int, message_id: str, *, for_all: bool) -> float:
+    def record_refusal(self, status: int, message_id: str, *, for_all: bool) -> float:
         """Record that the provider refuses us; return how many seconds this message must wait.
 
         :param for_all: whether the refusal can't be about this message. Otherwise only a second message refused in a
             row stops the channel, so that one number the provider doesn't serve doesn't block the others.
         """
         with self._lock:
-            self._turned_away.add(message_id)
-            if not for_all and len(self._turned_away) < 2:
-                return TURNED_AWAY[0]
-            seconds: float = min(TURNED_AWAY[1], TURNED_AWAY[0] * 2**self._stops)
-            self._stops = min(self._stops + 1, 10)
-            self._close(seconds, refusal(status))
-        log.error("channel.stopped", **self._named, status=status, seconds=seconds, remedy=remedy(status))
-        return seconds + OTHERS_FIRST
+            self._refused_messages.add(message_id)
+            if not for_all and len(self._refused_messages) < 2:
+                return REFUSED_BACKOFF[0]
+            seconds: float = min(REFUSED_BACKOFF[1], REFUSED_BACKOFF[0] * 2**self._stops_in_a_row)
+            self._stops_in_a_row = min(self._stops_in_a_row + 1, 10)
+            self._close(seconds, refusal_reason(status))
+        log.error("channel.stopped", **self._log_fields, status=status, seconds=seconds, remedy=remedy(status))
+        return seconds + REFUSED_EXTRA_WAIT
 
     def _close(self, seconds: float, reason: str) -> None:
         self._until, self.reason = clock.unix() + seconds, reason
 
 
-def refusal(status: int) -> str:
+def refusal_reason(status: int) -> str:
     """Return the reason stored with a message when the provider refuses us."""
     return f"{REFUSES_US} ({status})"
 
 
-LEADS_ELSEWHERE = "Correct the URL of the SMS provider in the settings: it redirects, and no redirect is followed."
+REDIRECT_REMEDY = "Correct the URL of the SMS provider in the settings: it redirects, and no redirect is followed."
 
 REMEDIES = {
     405: "Correct the URL of the SMS provider in the settings: what is there takes no POST.",
@@ -165,11 +165,11 @@ def refuses_us(status: int) -> bool:
 
 def remedy(status: int) -> str:
     """Return what an operator can do about a provider that refuses us."""
-    return REMEDIES.get(status, LEADS_ELSEWHERE)
+    return REMEDIES.get(status, REDIRECT_REMEDY)
 
 
 def remedy_for(reason: str) -> str:
-    """Return the same for a reason returned by ``refusal``."""
+    """Return the same for a reason returned by ``refusal_reason``."""
     return remedy(int("".join(filter(str.isdecimal, reason)) or 0))
 
 

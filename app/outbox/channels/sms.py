@@ -15,9 +15,9 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 from app import clock
 from app.extensions import settings
 from app.outbox.channels import failover
-from app.outbox.channels.attempt import MOMENT, PROVIDER, Failed, Postponed, cut_off_after, unreached
+from app.outbox.channels.attempt import PROVIDER, TEMPORARY, Failed, Postponed, connection_failure, cut_off_after
 from app.outbox.channels.failover import FALLBACK, PRIMARY, Provider
-from app.outbox.channels.provider_gate import refusal, refuses_us
+from app.outbox.channels.provider_gate import refusal_reason, refuses_us
 from config.types import read_headers
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 BUSY = frozenset((429, 503))
 """The provider didn't accept the message and may say when to retry (RFC 6585, section 4; RFC 9110, section 15.6.4)."""
 
-UNTAKEN = frozenset((408, 425))
+NOT_ACCEPTED = frozenset((408, 425))
 """Temporary errors, not caused by the message, which was not accepted (RFC 9110, section 15.5.9; RFC 8470)."""
 
 MAX_BODY_BYTES = 65536
 """Maximum bytes read of a response body."""
 
-UNCLEAR = frozenset((502, 504))
+MAYBE_ACCEPTED = frozenset((502, 504))
 """A gateway in front of the provider got no valid response. The provider may have the message (RFC 9110, section
 15.6.3)."""
 
@@ -87,7 +87,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProviderResponse:
     """A provider's response."""
 
     status: int
@@ -104,11 +104,12 @@ def send(message: Message, text: TextMessage) -> str:
     :raises Postponed: while every provider is skipped after five consecutive failures, asks us to wait, or refuses us
     :raises Failed: permanently when the provider refused the message (4xx); ``taken`` unless it can't have received it
     """
-    known = accesses()
-    if not known:
+    available = accesses()
+    if not available:
         raise Failed("no SMS provider is set")
     sender, _ = failover.send_by(
-        [providers[name] for name in known], lambda provider: _send_by(provider, known[provider.name], message, text)
+        [providers[name] for name in available],
+        lambda provider: _send_by(provider, available[provider.name], message, text),
     )
     return sender
 
@@ -118,8 +119,8 @@ def _send_by(provider: Provider, access: Access, message: Message, text: TextMes
     seconds = settings.sms_timeout.total_seconds()
     if message.expires_at is not None:
         seconds = min(seconds, (message.expires_at - clock.now()).total_seconds())
-    request = _for_twilio(message, text) if access.is_twilio else _for_any(access, message, text)
-    _judge(provider, access, _post(request, access, message.id, seconds), message.id)
+    request = _twilio_request(message, text) if access.is_twilio else _generic_request(access, message, text)
+    _check_response(provider, access, _post(request, access, message.id, seconds), message.id)
 
 
 def check(name: str = PRIMARY) -> None:
@@ -133,39 +134,39 @@ def check(name: str = PRIMARY) -> None:
         connection.close()
 
 
-def _judge(provider: Provider, access: Access, answer: Answer, message_id: str) -> None:
+def _check_response(provider: Provider, access: Access, response: ProviderResponse, message_id: str) -> None:
     """Raise Failed or Postponed unless the response means success."""
-    status, gate = answer.status, provider.gate
+    status, gate = response.status, provider.gate
     if status in BUSY:
-        raise Postponed(gate.ask_later(status, answer.headers), f"provider asks to wait ({status})")
+        raise Postponed(gate.record_wait(status, response.headers), f"provider asks to wait ({status})")
     if refuses_us(status):
-        wait = gate.turn_away(status, message_id, for_all=status != 403)
-        raise Postponed(wait, refusal(status))
-    if status >= 500 or status in UNTAKEN:
-        raise Failed(f"provider failed ({status})", taken=_may_have_it(status), fault=PROVIDER)
+        wait = gate.record_refusal(status, message_id, for_all=status != 403)
+        raise Postponed(wait, refusal_reason(status))
+    if status >= 500 or status in NOT_ACCEPTED:
+        raise Failed(f"provider failed ({status})", maybe_accepted=_maybe_accepted(status), fault=PROVIDER)
     if not 200 <= status < 300:
         raise Failed(f"provider refused ({status})", permanent=True)
-    if access.success and not re.search(access.success, answer.text):
-        raise Failed(f"provider answered {status} without success", fault=MOMENT)
-    gate.passed()
+    if access.success and not re.search(access.success, response.text):
+        raise Failed(f"provider answered {status} without success", fault=TEMPORARY)
+    gate.record_success()
 
 
-def _may_have_it(status: int) -> bool:
+def _maybe_accepted(status: int) -> bool:
     """Return whether a provider that failed may have accepted the message anyway.
 
     With a second provider, trust the status 5xx and fail over, since delivery matters more than avoiding a duplicate.
     """
-    return status in UNCLEAR or (status >= 500 and len(accesses()) == 1)
+    return status in MAYBE_ACCEPTED or (status >= 500 and len(accesses()) == 1)
 
 
-def _for_any(access: Access, message: Message, text: TextMessage) -> Request:
+def _generic_request(access: Access, message: Message, text: TextMessage) -> Request:
     body = json.dumps({"to": message.to, "text": text.body}).encode()
     credentials = unquote(urlsplit(access.url).netloc.rpartition("@")[0])
     headers = {"Content-Type": "application/json"} | dict(read_headers(access.headers))
     return Request(access.url, body, headers, credentials)
 
 
-def _for_twilio(message: Message, text: TextMessage) -> Request:
+def _twilio_request(message: Message, text: TextMessage) -> Request:
     """Return the request for Twilio's Messages resource. A sender ``MG...`` is a messaging service."""
     account, sender = settings.twilio_account_sid, settings.twilio_sender
     fields = {"To": message.to, "Body": text.body, "MessagingServiceSid" if sender.startswith("MG") else "From": sender}
@@ -174,7 +175,7 @@ def _for_twilio(message: Message, text: TextMessage) -> Request:
     return Request(url, urlencode(fields).encode(), {"Content-Type": "application/x-www-form-urlencoded"}, credentials)
 
 
-def _post(request: Request, access: Access, key: str, seconds: float) -> Answer:
+def _post(request: Request, access: Access, key: str, seconds: float) -> ProviderResponse:
     """Return the response, with its body if the settings define a success pattern. Redirects are not followed."""
     parts = urlsplit(request.url)
     headers = {"Idempotency-Key": key, "User-Agent": "Latchkey"}
@@ -187,14 +188,14 @@ def _post(request: Request, access: Access, key: str, seconds: float) -> Answer:
         with cut_off_after(seconds) as deadline:
             _connect(connection, access)
             connection.sock.settimeout(seconds)
-            deadline.through(connection)
+            deadline.attach(connection)
             deadline.hand_over()
             connection.request("POST", target, request.body, headers)
-            answer = connection.getresponse()
-            body = answer.read(MAX_BODY_BYTES) if access.success else b""
-            return Answer(answer.status, answer.headers, body.decode(errors="replace"))
+            response = connection.getresponse()
+            body = response.read(MAX_BODY_BYTES) if access.success else b""
+            return ProviderResponse(response.status, response.headers, body.decode(errors="replace"))
     except (OSError, HTTPException) as error:
-        raise Failed(f"provider broke off ({type(error).__name__})", taken=True, fault=PROVIDER) from error
+        raise Failed(f"provider broke off ({type(error).__name__})", maybe_accepted=True, fault=PROVIDER) from error
     finally:
         connection.close()
 
@@ -210,4 +211,4 @@ def _connect(connection: HTTPConnection, access: Access) -> None:
     try:
         connection.connect()
     except OSError as error:
-        raise unreached("provider", access.setting, error) from error
+        raise connection_failure("provider", access.setting, error) from error

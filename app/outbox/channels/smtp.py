@@ -10,55 +10,55 @@ import smtplib
 from base64 import b64encode
 from typing import Any
 
-from app.outbox.channels.attempt import MESSAGE, MOMENT, PROVIDER, Deadline, Failed, unreached
+from app.outbox.channels.attempt import MESSAGE, PROVIDER, TEMPORARY, Deadline, Failed, connection_failure
 
-AFTER_SILENCE = 120.0
+NO_RESPONSE_WAIT = 120.0
 """Minimum seconds before a retry if the server got the whole mail but didn't say whether it accepted it."""
 
-GOING_AWAY = 421
+CLOSING = 421
 """The server is closing the connection (RFC 5321, section 4.2.1)."""
 
-TOO_LARGE = 552
+MESSAGE_TOO_LARGE = 552
 """The mail exceeds the server's size limit (RFC 1870, section 6.1)."""
 
-SIGN_IN_FIRST = 530
+AUTH_REQUIRED = 530
 """The server requires authentication (RFC 4954, section 6)."""
 
-ENHANCED = re.compile(rb"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9.])")
+ENHANCED_STATUS = re.compile(rb"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9.])")
 """Enhanced status code (RFC 3463, section 2)."""
 
-ITS_LOG = "Look at the mail server's log."
-MAY_NOT_RELAY = (
+LOG_REMEDY = "Look at the mail server's log."
+RELAY_REMEDY = (
     "If it refuses many, let the mail server relay for this machine, or add user and password to LATCHKEY_MAIL_URL."
 )
 
-HAS_SIGNED_IN = (235, 503)
+AUTH_SUCCEEDED = (235, 503)
 """Authentication succeeded, or had already (RFC 4954, section 6)."""
 
 
 class SmtpConnection(smtplib.SMTP):
     """One connection to a mail server. The deadline applies from the first byte on.
 
-    :ivar answer_wait: seconds to wait for the response to a whole mail
-    :ivar answer: the server's response to the last mail
+    :ivar response_timeout: seconds to wait for the response to a whole mail
+    :ivar last_response: the server's response to the last mail
     """
 
-    answer = ""
+    last_response = ""
 
-    def __init__(self, deadline: Deadline, answer_wait: float, *server: Any, **options: Any) -> None:
+    def __init__(self, deadline: Deadline, response_timeout: float, *server: Any, **options: Any) -> None:
         self.deadline = deadline
-        self.answer_wait = answer_wait
+        self.response_timeout = response_timeout
         super().__init__(*server, **options)
 
     def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
         """Connect and read the greeting, as smtplib does."""
-        self.deadline.through(self)
+        self.deadline.attach(self)
         return super().connect(host, port, source_address)
 
-    def go_on(self, deadline: Deadline, seconds: float) -> None:
+    def reuse(self, deadline: Deadline, seconds: float) -> None:
         """Reuse the connection for another mail with a new deadline. Raises Failed if that has already passed."""
         self.deadline, self.timeout = deadline, seconds
-        deadline.through(self)
+        deadline.attach(self)
         if self.sock is not None:
             self.sock.settimeout(seconds)
 
@@ -76,38 +76,38 @@ class SmtpConnection(smtplib.SMTP):
         if user.isascii() and password.isascii() and {"PLAIN", "LOGIN", "CRAM-MD5"}.intersection(offered):
             return super().login(user, password, initial_response_ok=initial_response_ok)
         if "PLAIN" in offered:
-            code, said = self.docmd("AUTH", f"PLAIN {_base64(f'{chr(0)}{user}{chr(0)}{password}')}")
+            code, reply = self.docmd("AUTH", f"PLAIN {_base64(f'{chr(0)}{user}{chr(0)}{password}')}")
         elif "LOGIN" in offered:
-            code, said = self.docmd("AUTH", f"LOGIN {_base64(user)}")
+            code, reply = self.docmd("AUTH", f"LOGIN {_base64(user)}")
             if code == 334:
-                code, said = self.docmd(_base64(password))
+                code, reply = self.docmd(_base64(password))
         else:
             remedy = "Let the server offer PLAIN or LOGIN, over TLS."
             raise Failed("mail server offers no sign-in mechanism that we know", remedy=remedy, fault=PROVIDER)
-        if code not in HAS_SIGNED_IN:
-            raise smtplib.SMTPAuthenticationError(code, said)
-        return code, said
+        if code not in AUTH_SUCCEEDED:
+            raise smtplib.SMTPAuthenticationError(code, reply)
+        return code, reply
 
     def data(self, msg: Any) -> tuple[int, bytes]:
-        """Send a mail whose lines end with CRLF, and wait up to ``answer_wait`` for the response.
+        """Send a mail whose lines end with CRLF, and wait up to ``response_timeout`` for the response.
 
         "When the receiver gets the final period terminating the message data, it typically performs processing", so a
         client should wait ten minutes (RFC 5321, section 4.5.3.2.6). With less, the mail may arrive twice.
         """
-        code, said = self.docmd("DATA")
+        code, reply = self.docmd("DATA")
         if code != 354:
-            raise smtplib.SMTPDataError(code, said)
+            raise smtplib.SMTPDataError(code, reply)
         self.send(re.sub(rb"(?m)^\.", b"..", msg) + b".\r\n")
-        self.deadline.hand_over(seconds=self.answer_wait, silence=AFTER_SILENCE)
+        self.deadline.hand_over(seconds=self.response_timeout, retry_wait=NO_RESPONSE_WAIT)
         if self.sock is not None:
-            self.sock.settimeout(self.answer_wait)
-        code, said = self.getreply()
-        self.answer = _in_words(code, said)
+            self.sock.settimeout(self.response_timeout)
+        code, reply = self.getreply()
+        self.last_response = _response_text(code, reply)
         if self.sock is not None:
             self.sock.settimeout(self.timeout)
-        if not (200 <= code < 300 or _is_no(code)):
-            raise smtplib.SMTPResponseException(code, said)
-        return (250 if 200 <= code < 300 else code), said  # only the first digit matters (RFC 5321, section 4.3.2)
+        if not (200 <= code < 300 or _is_rejection(code)):
+            raise smtplib.SMTPResponseException(code, reply)
+        return (250 if 200 <= code < 300 else code), reply  # only the first digit matters (RFC 5321, section 4.3.2)
 
 
 class TlsSmtpConnection(SmtpConnection, smtplib.SMTP_SSL):
@@ -118,61 +118,63 @@ def _base64(text: str) -> str:
     return b64encode(text.encode()).decode()
 
 
-def answer_in(error: BaseException | None) -> str:
+def response_in(error: BaseException | None) -> str:
     """Return the server's response from an smtplib error, for a person allowed to see it; "" if there was none."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return next((_in_words(code, said) for code, said in error.recipients.values()), "")
-    return _in_words(error.smtp_code, error.smtp_error) if isinstance(error, smtplib.SMTPResponseException) else ""
+        return next((_response_text(code, reply) for code, reply in error.recipients.values()), "")
+    return _response_text(error.smtp_code, error.smtp_error) if isinstance(error, smtplib.SMTPResponseException) else ""
 
 
-def _in_words(code: int, said: object) -> str:
+def _response_text(code: int, reply: object) -> str:
     """Return a response as one printable line of at most 300 characters."""
-    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+    text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else str(reply)
     return "".join(each if each.isprintable() else " " for each in f"{code} {text}")[:300]
 
 
-def failure_of(error: Exception, *, taken: bool) -> Failed:
+def failure_of(error: Exception, *, maybe_accepted: bool) -> Failed:
     """Return the failure for an error, without the server's text, which may quote the mail.
 
     :param error: from smtplib, ssl or the operating system
-    :param taken: whether the server has the whole mail
+    :param maybe_accepted: whether the server has the whole mail
     """
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        code, said = next(iter(error.recipients.values()))
-        status = _status(code, said)
-        remedy = MAY_NOT_RELAY if " 5.7." in status else ""
+        code, reply = next(iter(error.recipients.values()))
+        status = _status(code, reply)
+        remedy = RELAY_REMEDY if " 5.7." in status else ""
         return Failed(
-            f"recipient refused ({status})", permanent=_is_final(code), remedy=remedy, fault=_fault_of(status)
+            f"recipient refused ({status})", permanent=_is_permanent(code), remedy=remedy, fault=_fault_of(status)
         )
     if isinstance(error, smtplib.SMTPResponseException):
-        if taken and not isinstance(error, smtplib.SMTPDataError):
-            what = "mail server's answer not understood"
-            return Failed(what, taken=True, wait=AFTER_SILENCE, remedy=ITS_LOG, fault=PROVIDER)
-        return _answer(error, error.smtp_code)
-    if isinstance(error, smtplib.SMTPServerDisconnected) and taken:
-        what = "mail server hung up before it answered"
-        return Failed(what, taken=True, wait=AFTER_SILENCE, fault=PROVIDER)
-    return _trouble(error)
+        if maybe_accepted and not isinstance(error, smtplib.SMTPDataError):
+            reason = "mail server's answer not understood"
+            return Failed(reason, maybe_accepted=True, wait=NO_RESPONSE_WAIT, remedy=LOG_REMEDY, fault=PROVIDER)
+        return _response_failure(error, error.smtp_code)
+    if isinstance(error, smtplib.SMTPServerDisconnected) and maybe_accepted:
+        reason = "mail server hung up before it answered"
+        return Failed(reason, maybe_accepted=True, wait=NO_RESPONSE_WAIT, fault=PROVIDER)
+    return _failure_without_response(error)
 
 
-def _answer(error: smtplib.SMTPResponseException, code: int) -> Failed:
+def _response_failure(error: smtplib.SMTPResponseException, code: int) -> Failed:
     """Return the failure for an error response. Problems that the operator has to fix are not permanent."""
     if isinstance(error, smtplib.SMTPAuthenticationError):
         remedy = "Check user and password in LATCHKEY_MAIL_URL; special characters are percent-encoded."
         return Failed(f"mail server refused user or password ({code})", remedy=remedy, fault=PROVIDER)
-    if code == SIGN_IN_FIRST:
+    if code == AUTH_REQUIRED:
         remedy = "Add user and password to LATCHKEY_MAIL_URL, and use TLS."
         return Failed(f"mail server wants a sign-in first ({code})", remedy=remedy, fault=PROVIDER)
     status = _status(code, error.smtp_error)
-    if code == TOO_LARGE and isinstance(error, smtplib.SMTPSenderRefused):
+    if code == MESSAGE_TOO_LARGE and isinstance(error, smtplib.SMTPSenderRefused):
         remedy = "Let the mail server take mails of 100 kB."
         return Failed(f"email larger than the server takes ({status})", permanent=True, remedy=remedy)
-    if isinstance(error, smtplib.SMTPSenderRefused) and code != GOING_AWAY:
+    if isinstance(error, smtplib.SMTPSenderRefused) and code != CLOSING:
         remedy = "Check LATCHKEY_MAIL_SENDER, and whether this machine may send by that server."
-        return Failed(f"sender refused ({status})", remedy=remedy if _is_final(code) else ITS_LOG, fault=PROVIDER)
+        return Failed(
+            f"sender refused ({status})", remedy=remedy if _is_permanent(code) else LOG_REMEDY, fault=PROVIDER
+        )
     if isinstance(error, (smtplib.SMTPDataError, smtplib.SMTPSenderRefused)):
-        return Failed(f"message refused ({code})", permanent=_is_final(code), fault=_fault_of(status))
-    return Failed(f"mail server not ready ({code})", remedy=ITS_LOG, fault=PROVIDER)
+        return Failed(f"message refused ({code})", permanent=_is_permanent(code), fault=_fault_of(status))
+    return Failed(f"mail server not ready ({code})", remedy=LOG_REMEDY, fault=PROVIDER)
 
 
 ABOUT_SENDER = ("5.1.7", "5.1.8")
@@ -190,31 +192,31 @@ def _fault_of(status: str) -> str:
     :param status: from ``_status``
     """
     code, _, detail = status.partition(" ")
-    if not _is_final(int(code)):
-        return MOMENT
+    if not _is_permanent(int(code)):
+        return TEMPORARY
     if detail in ABOUT_SENDER:
         return PROVIDER
     if not detail or any(subject in detail[:4] for subject in ABOUT_MESSAGE):
         return MESSAGE
-    return MOMENT
+    return TEMPORARY
 
 
-def _is_no(code: int) -> bool:
+def _is_rejection(code: int) -> bool:
     """Return whether a reply is a temporary or permanent rejection (RFC 5321, section 4.2.1)."""
     return 400 <= code < 600
 
 
-def _is_final(code: int) -> bool:
+def _is_permanent(code: int) -> bool:
     return 500 <= code < 600
 
 
-def _status(code: int, said: object) -> str:
+def _status(code: int, reply: object) -> str:
     """Return the codes of a response, such as ``550 5.7.1``. They give the reason, and the text may quote the mail."""
-    found = ENHANCED.match(said) if isinstance(said, bytes) else None
+    found = ENHANCED_STATUS.match(reply) if isinstance(reply, bytes) else None
     return f"{code} {found[0].decode()}" if found else str(code)
 
 
-def _trouble(error: Exception) -> Failed:
+def _failure_without_response(error: Exception) -> Failed:
     """Return the failure for an error without a response."""
     if isinstance(error, smtplib.SMTPNotSupportedError):
         remedy = "Use smtps:// with port 465, or have the server offer STARTTLS."
@@ -222,4 +224,4 @@ def _trouble(error: Exception) -> Failed:
     if isinstance(error, smtplib.SMTPServerDisconnected):
         remedy = "Check scheme and port in LATCHKEY_MAIL_URL."
         return Failed("mail server hung up", remedy=remedy, fault=PROVIDER)
-    return unreached("mail server", "LATCHKEY_MAIL_URL", error)
+    return connection_failure("mail server", "LATCHKEY_MAIL_URL", error)

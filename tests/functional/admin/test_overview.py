@@ -24,7 +24,7 @@ def worker(app):
     from app.outbox import jobs
 
     with app.app_context():
-        jobs.beat("0" * 32)
+        jobs.record_heartbeat("0" * 32)
         db.session.commit()
 
 

@@ -119,7 +119,7 @@ def test_mail_that_comes_back_is_shown_and_sent_again(console, app, ada, of_ada,
 
     with app.app_context():
         for number in range(app.extensions["latchkey.settings"].soft_bounces):
-            suppressions.take([suppressions.Report(ada.email, kind, "postmark", f"{number}", code)])
+            suppressions.process_reports([suppressions.Report(ada.email, kind, "postmark", f"{number}", code)])
         db.session.commit()
     shown = console.get(of_ada)
     if console.language == "json":
@@ -132,7 +132,7 @@ def test_mail_that_comes_back_is_shown_and_sent_again(console, app, ada, of_ada,
     assert [act for act, _ in acts()] == ["mail_resumed"]
     assert "because" not in console.get(of_ada).text
     with app.app_context():
-        assert suppressions.among([ada.email]) == {}
+        assert suppressions.reasons_for([ada.email]) == {}
 
 
 def test_failed_codes_are_forgotten(console, of_ada, acts):

@@ -92,8 +92,8 @@ def test_the_page_says_what_runs_with_them(console, app):
 
     now = app_clock.now()
     with app.app_context():
-        jobs.beat("1" * 32, replica="worker-7", started_at=now - timedelta(hours=1), swept_at=now)
-        jobs.beat("2" * 32, replica="worker-8")
+        jobs.record_heartbeat("1" * 32, replica="worker-7", started_at=now - timedelta(hours=1), swept_at=now)
+        jobs.record_heartbeat("2" * 32, replica="worker-8")
         db.session.commit()
     answer = console.get("/admin/settings")
     for text in (VERSION, "worker-7", "worker-8", app.extensions["latchkey.keyring"].kid):

@@ -215,7 +215,7 @@ def test_what_sendgrid_did_not_sign_of_late_is_refused(ada, hooks, kept, how):
 def test_a_signature_that_sendgrid_made_is_right():
     """One that SendGrid publishes for trying libraries (sendgrid-python, test_eventwebhook.py)."""
     from app.bounces import sendgrid
-    from app.bounces.payloads import Refused
+    from app.bounces.payloads import WebhookRejected
 
     key = (
         "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eN"
@@ -231,7 +231,7 @@ def test_a_signature_that_sendgrid_made_is_right():
     body = json.dumps([event], sort_keys=True, separators=(",", ":")).encode() + b"\r\n"
     sendgrid.check(key, signature, "1600112502", body)
     for wrong in (("1600112503", body), ("1600112502", body.strip())):
-        with pytest.raises(Refused):
+        with pytest.raises(WebhookRejected):
             sendgrid.check(key, signature, *wrong)
 
 

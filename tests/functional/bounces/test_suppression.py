@@ -33,7 +33,7 @@ def report(app):
         nonlocal count
         count += 1
         with app.app_context():
-            suppressions.take([suppressions.Report(address, kind, "test", str(count), code)])
+            suppressions.process_reports([suppressions.Report(address, kind, "test", str(count), code)])
             db.session.commit()
 
     return take
@@ -47,7 +47,7 @@ def suppressed(app):
         from app.outbox import suppressions
 
         with app.app_context():
-            return suppressions.among({address}).get(address, "")
+            return suppressions.reasons_for({address}).get(address, "")
 
     return ask
 
@@ -276,7 +276,7 @@ def test_a_key_that_is_rotated_forgets_nothing(app, make_app, ada, report, suppr
     from app.outbox import suppressions
 
     with rotated.app_context():
-        assert suppressions.among({ADA})
+        assert suppressions.reasons_for({ADA})
 
 
 def test_rows_go_when_they_are_over(app, ada, report, rows, clock):

@@ -46,7 +46,7 @@ def rested_channels() -> Iterator[None]:
     for each in (*sms.providers.values(), *mail.providers.values()):
         each.reset()
     attempt.resume()
-    mail.hang_up()
+    mail.quit_connection()
 
 
 @pytest.fixture

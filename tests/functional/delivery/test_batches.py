@@ -102,7 +102,7 @@ def test_what_nobody_foresaw_of_one_leaves_the_others_sent_once(app, post, smtp,
 
 def test_pace_is_counted_from_what_was_tried_not_from_what_was_given_back(app, post):
     from app.outbox import leases
-    from app.outbox.schedule import SLOW
+    from app.outbox.schedule import SLOW_THRESHOLD
     from app.outbox.worker import Worker
 
     teach(app, "trial_slow", say_slowly)
@@ -110,7 +110,7 @@ def test_pace_is_counted_from_what_was_tried_not_from_what_was_given_back(app, p
     worker = Worker(app, threading.Event())
     with app.app_context():
         worker._send("example.com", leases.claim(ids))
-    assert worker.schedule._paces["example.com"] > SLOW
+    assert worker.schedule._seconds_per_message["example.com"] > SLOW_THRESHOLD
 
 
 def test_first_of_a_batch_is_tried_however_long_reading_took(app, post, row, monkeypatch):
@@ -129,9 +129,9 @@ def test_first_of_a_batch_is_tried_however_long_reading_took(app, post, row, mon
 def say_slowly(message):
     """Take as long as a slow server does."""
     from app import outbox
-    from app.outbox.schedule import SLOW
+    from app.outbox.schedule import SLOW_THRESHOLD
 
-    time.sleep(SLOW + 0.1)
+    time.sleep(SLOW_THRESHOLD + 0.1)
     return outbox.EmailMessage("Hello", "hello")
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.outbox.schedule import BATCH, LOOK_EVERY, ROUND, SLOW, Messages, Schedule, choose
+from app.outbox.schedule import MAX_BATCH, POLL_INTERVAL, ROUND_SIZE, SLOW_THRESHOLD, Messages, Schedule, next_round
 from tests import plans
 
 pytestmark = pytest.mark.both_databases
@@ -19,7 +19,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture
 def schedule(app):
     """A schedule of four threads."""
-    return Schedule(4, LOOK_EVERY, Messages())
+    return Schedule(4, POLL_INTERVAL, Messages())
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def take(app, schedule):
 
     def run(timeout=0.0):
         with app.app_context():
-            taken = schedule.take(timeout)
+            taken = schedule.claim_batch(timeout)
         return taken and (taken[0], [message.to.partition("@")[0] for message in taken[1]])
 
     return run
@@ -53,7 +53,7 @@ def put(app):
 def quick(schedule, *destinations):
     """Let these have shown that they are quick."""
     for each in destinations:
-        schedule._under_way[each] += 1
+        schedule._in_progress[each] += 1
         schedule.done(each, 0.001)
 
 
@@ -81,7 +81,7 @@ def test_destination_that_is_not_known_gets_one_thread_and_one_message(put, take
 def test_batch_is_as_large_as_the_pace_allows(put, take, schedule):
     put("x.test", 40)
     quick(schedule, "x.test")
-    assert len(take()[1]) == BATCH
+    assert len(take()[1]) == MAX_BATCH
     schedule.done("x.test", 0.1)
     assert len(take(1)[1]) == 5
 
@@ -98,19 +98,19 @@ def test_no_destination_gets_every_thread(put, take, schedule):
 def test_slow_destination_gets_one_thread_until_it_is_quick_again(put, take, schedule):
     put("x.test", 200)
     take()
-    schedule.done("x.test", SLOW + 1)
+    schedule.done("x.test", SLOW_THRESHOLD + 1)
     assert len(take(1)[1]) == 1
     assert take() is None
     schedule.done("x.test", 0.001)
     assert [bool(take(0.5)) for _ in range(4)] == [True, True, True, False]
 
 
-@pytest.mark.parametrize("pace", [None, SLOW + 1], ids=["not known", "slow"])
+@pytest.mark.parametrize("pace", [None, SLOW_THRESHOLD + 1], ids=["not known", "slow"])
 def test_destinations_that_may_be_slow_leave_a_thread_to_quick_ones(put, take, schedule, pace):
     for number in range(5):
         put(f"slow{number}.test", 1)
         if pace:
-            schedule._paces[f"slow{number}.test"] = pace
+            schedule._seconds_per_message[f"slow{number}.test"] = pace
     put("x.test", 1)
     quick(schedule, "x.test")
     found = [take(0.2) for _ in range(5)]
@@ -120,16 +120,16 @@ def test_destinations_that_may_be_slow_leave_a_thread_to_quick_ones(put, take, s
 
 def test_quick_destination_has_four_batches_under_way_at_the_most(app, put):
     put("x.test", 200)
-    schedule = Schedule(16, LOOK_EVERY, Messages())
+    schedule = Schedule(16, POLL_INTERVAL, Messages())
     quick(schedule, "x.test")
     with app.app_context():
-        assert [bool(schedule.take(0.2)) for _ in range(5)] == [True, True, True, True, False]
+        assert [bool(schedule.claim_batch(0.2)) for _ in range(5)] == [True, True, True, True, False]
 
 
 def test_one_thread_serves_all_destinations(app, put):
     put("x.test", 1)
     with app.app_context():
-        assert Schedule(1, LOOK_EVERY, Messages()).take(0)
+        assert Schedule(1, POLL_INTERVAL, Messages()).claim_batch(0)
 
 
 def test_destinations_take_turns(put, take, schedule):
@@ -146,7 +146,7 @@ def test_message_never_tried_goes_before_one_that_was(put, take, schedule, datab
     put("x.test", 1, first=99)
     quick(schedule, "x.test")
     assert take() == ("x.test", ["p99"])
-    assert len(take()[1]) == BATCH
+    assert len(take()[1]) == MAX_BATCH
 
 
 def test_newest_of_a_backlog_and_those_that_wait_longest_take_turns(put, take, schedule, clock):
@@ -154,8 +154,8 @@ def test_newest_of_a_backlog_and_those_that_wait_longest_take_turns(put, take, s
         put("x.test", 1, first=number)
         clock.shift(1)
     quick(schedule, "x.test")
-    assert take()[1] == [f"p{number}" for number in range(60 - BATCH, 60)]
-    assert take()[1] == [f"p{number}" for number in range(BATCH)]
+    assert take()[1] == [f"p{number}" for number in range(60 - MAX_BATCH, 60)]
+    assert take()[1] == [f"p{number}" for number in range(MAX_BATCH)]
 
 
 def test_message_is_not_taken_before_its_next_attempt(put, take, schedule, database, clock, app):
@@ -190,10 +190,10 @@ def test_messages_gather_after_a_batch_that_left_none(put, take, schedule):
 
 
 def test_more_destinations_than_a_round_has_are_served_without_a_pause(put, take, schedule):
-    for number in range(ROUND + 1):
+    for number in range(ROUND_SIZE + 1):
         put(f"x{number}.test", 1)
-    quick(schedule, *(f"x{number}.test" for number in range(ROUND + 1)))
-    assert len({take()[0] for _ in range(ROUND + 1)}) == ROUND + 1
+    quick(schedule, *(f"x{number}.test" for number in range(ROUND_SIZE + 1)))
+    assert len({take()[0] for _ in range(ROUND_SIZE + 1)}) == ROUND_SIZE + 1
 
 
 def test_table_is_looked_at_though_nobody_wakes(put, take):
@@ -213,10 +213,12 @@ def test_closed_schedule_lets_nobody_wait(put, take, schedule):
 def test_round_has_the_newest_those_that_wait_longest_and_one_to_be_tried_again():
     new = [due(f"new{number}", since=number, newest=number) for number in range(20)]
     again = [due(f"again{number}", tried=True, since=number) for number in range(20)]
-    chosen = [each.destination for each in choose([*again, *new])]
+    chosen = [each.destination for each in next_round([*again, *new])]
     assert chosen == ["new0", "new1", "new2", "new3", "new19", "new18", "new17", "again19"]
-    assert [each.destination for each in choose(again)] == [f"again{number}" for number in range(19, 19 - ROUND, -1)]
-    assert choose([]) == []
+    assert [each.destination for each in next_round(again)] == [
+        f"again{number}" for number in range(19, 19 - ROUND_SIZE, -1)
+    ]
+    assert next_round([]) == []
 
 
 def test_looking_and_taking_read_only_what_is_due(app, put, take, database):

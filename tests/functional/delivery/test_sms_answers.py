@@ -168,4 +168,4 @@ def test_a_provider_whose_name_nobody_knows_is_called_so(make_app):
     with make_app(sms_url="https://sms.invalid/send").app_context(), pytest.raises(Failed) as failed:
         sms.check()
     assert failed.value.reason == "provider's name not found"
-    assert not failed.value.taken
+    assert not failed.value.maybe_accepted

@@ -347,7 +347,7 @@ def test_workers_write_down_how_each_provider_does(app, post, attempt, clock, sm
         ("sms", "fallback"): "unused",
     }
     assert found["mail", "primary"].reason == "mail server unreachable (ConnectionRefusedError)"
-    assert found["mail", "fallback"].sent_lately == 1
+    assert found["mail", "fallback"].sent_recently == 1
     smtp.up()
     clock.shift(1)
     assert attempt(post())

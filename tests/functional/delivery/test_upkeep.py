@@ -78,26 +78,26 @@ def test_cleanup_that_fails_stops_no_other(prune, monkeypatch):
 
 def test_role_is_held_by_one_until_it_ends(app, clock):
     with app.app_context():
-        assert jobs.hold("test", "a")
-        assert jobs.hold("test", "a"), "renewed"
-        assert not jobs.hold("test", "b")
+        assert jobs.acquire_role("test", "a")
+        assert jobs.acquire_role("test", "a"), "renewed"
+        assert not jobs.acquire_role("test", "b")
         clock.shift(31)
-        assert jobs.hold("test", "b")
-        assert not jobs.hold("test", "a")
+        assert jobs.acquire_role("test", "b")
+        assert not jobs.acquire_role("test", "a")
 
 
 def test_workers_that_are_alive_are_counted_and_others_forgotten(app, clock, rows):
     from app.outbox.models import Lease
 
     with app.app_context():
-        jobs.beat("a")
-        jobs.beat("b")
+        jobs.record_heartbeat("a")
+        jobs.record_heartbeat("b")
         assert jobs.count_workers() == 2
         clock.shift(31)
-        jobs.beat("b")
+        jobs.record_heartbeat("b")
         assert jobs.count_workers() == 1
         clock.shift(2 * 86400)
-        jobs.beat("c")
+        jobs.record_heartbeat("c")
     assert [lease.holder for lease in rows(Lease)] == ["c"]
 
 
@@ -107,7 +107,7 @@ def test_lease_is_renewed_while_a_server_thinks(app, post, row, clock):
     message_id = post()
     with app.app_context():
         claimed = leases.claim([message_id])
-        with leases.holding(claimed):
+        with leases.sending(claimed):
             leases.renew()
             assert row(message_id).lease_until == claimed[0].lease_until, "too early"
             for _ in range(5):

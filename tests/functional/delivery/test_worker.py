@@ -74,7 +74,7 @@ def test_wake_ups_in_a_row_are_read_together(app, monkeypatch):
     monkeypatch.setattr(wakeups, "listen", lambda where: flood)
     threading.Timer(0.5, stop.set).start()
     Worker(app, stop).listen()
-    assert 2 <= flood.read <= 0.5 / wakeups.PAUSE + 1
+    assert 2 <= flood.read <= 0.5 / wakeups.COALESCE_TIME + 1
 
 
 def test_a_queue_that_is_away_fails_no_commit(make_app, rows):

@@ -182,7 +182,7 @@ def test_no_worker(app, scrape, clock, fires):
     from app.outbox import jobs
 
     with app.app_context():
-        jobs.beat("a", started_at=clock.now())
+        jobs.record_heartbeat("a", started_at=clock.now())
     well = scrape()
     clock.shift(31)
     fires("LatchkeyNoWorker", quiet=[well], loud=[scrape()])
@@ -194,11 +194,11 @@ def test_a_worker_whose_other_work_hangs(app, scrape, clock, fires):
     upkeep = Upkeep(app.extensions["latchkey.settings"], threading.Event())
     with app.app_context():
         upkeep.sweep()
-        upkeep.beat()
+        upkeep.record_heartbeat()
     well = scrape()
     clock.shift(700)
     with app.app_context():
-        upkeep.beat()  # its sweep has not come back
+        upkeep.record_heartbeat()  # its sweep has not come back
     fires("LatchkeyWorkerHangs", quiet=[well], loud=[scrape()])
 
 
@@ -274,7 +274,7 @@ def test_mail_that_comes_back(app, client, people, scrape, deliver, fires):
     well = scrape()
     with app.app_context():
         reports = [suppressions.Report(each, "hard", "postmark", each, "5.1.1") for each in everyone]
-        assert suppressions.take(reports) == 25
+        assert suppressions.process_reports(reports) == 25
         db.session.commit()
     fires("LatchkeyMailComesBack", quiet=[well, well], loud=[scrape(), scrape()])
 

@@ -36,7 +36,7 @@ def labels(app, scrape, make_app, redis_url, people, client) -> dict[str, set[st
         from app.extensions import db
         from app.throttling import service_totals
 
-        jobs.beat("a")
+        jobs.record_heartbeat("a")
         service_totals.take("mail", "overall", 1)
         record("backup.created")
         db.session.commit()

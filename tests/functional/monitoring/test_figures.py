@@ -179,9 +179,9 @@ def test_workers_are_shown_with_their_release_and_signs(app, scrape, clock):
 
     assert scrape()[f'latchkey_workers{{{AT},version="none"}}'] == 0
     with app.app_context():
-        jobs.beat("a", started_at=clock.now(), swept_at=clock.now())
+        jobs.record_heartbeat("a", started_at=clock.now(), swept_at=clock.now())
         clock.shift(20)
-        jobs.beat("b", started_at=clock.now())
+        jobs.record_heartbeat("b", started_at=clock.now())
     found = scrape()
     assert found[f'latchkey_workers{{{AT},version="{VERSION}"}}'] == 2
     assert 20 <= found[f"latchkey_worker_heartbeat_age_seconds{{{AT}}}"] < 22

@@ -282,7 +282,7 @@ def test_a_slow_app_delays_itself_alone(app, ada, browser, endpoint, slow_endpoi
 
 @pytest.mark.parametrize("drips", [False, True])
 def test_a_slow_app_is_cut_off_and_tried_again(app, browser, slow_endpoint, deliver, rows, monkeypatch, drips):
-    monkeypatch.setattr(logout, "ANSWER_WITHIN", 0.5)
+    monkeypatch.setattr(logout, "TOTAL_TIMEOUT", 0.5)
     slow_endpoint.delay, slow_endpoint.drips = 0 if drips else 30, drips
     slow = register(app, "slow", backchannel_logout_uri=slow_endpoint.url)
     slow.tokens(browser)

@@ -84,7 +84,7 @@ def test_a_figure_that_changes_is_no_news(operate, app, database, clock, between
     from app.outbox import jobs
 
     with app.app_context():
-        jobs.beat("a", replica="web-1", started_at=clock.now())
+        jobs.record_heartbeat("a", replica="web-1", started_at=clock.now())
     between(lambda: clock.shift(7))
     result = operate("doctor", "--watch", "--rounds", "2")
     assert sum("web-1" in line for line in result.stdout.splitlines()) == 1
@@ -103,8 +103,8 @@ def test_it_says_which_workers_run_and_which_one_hangs(operate, app, clock):
     with app.app_context():
         start = clock.now()
         clock.shift(3600)
-        jobs.beat("a", replica="web-1", started_at=start, swept_at=clock.now())
-        jobs.beat("b", replica="web-2", started_at=start, swept_at=start)
+        jobs.record_heartbeat("a", replica="web-1", started_at=start, swept_at=clock.now())
+        jobs.record_heartbeat("b", replica="web-2", started_at=start, swept_at=start)
     result = operate("doctor")
     said = {name: next(line for line in result.stdout.splitlines() if name in line) for name in ("web-1", "web-2")}
     assert said["web-1"].startswith("ok")
@@ -118,5 +118,5 @@ def test_a_worker_of_the_release_before_counts_too(operate, app, database, clock
     from app.outbox import jobs
 
     with app.app_context():
-        jobs.hold(jobs.WORKER + "old", "old")
+        jobs.acquire_role(jobs.WORKER + "old", "old")
     assert "older than 0.1.0" in operate("doctor").stdout

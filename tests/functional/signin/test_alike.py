@@ -49,7 +49,7 @@ def everybody(app, people):
     people.open(email=WHO["bare"], methods=["authenticator"])
     people.open(email=WHO["suppressed"])
     with app.app_context():
-        suppressions.take([suppressions.Report(WHO["suppressed"], suppressions.HARD, "test", "1", "5.1.1")])
+        suppressions.process_reports([suppressions.Report(WHO["suppressed"], suppressions.HARD, "test", "1", "5.1.1")])
         db.session.commit()
 
 

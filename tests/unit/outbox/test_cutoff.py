@@ -27,14 +27,14 @@ def test_the_end_of_one_that_is_not_connected_does_not_keep_another_from_its_end
     with attempt.cut_off_after(0.1) as early:
         early._client = client
         until = time.monotonic() + 0.5
-        while not early.over and time.monotonic() < until:
+        while not early.has_ended and time.monotonic() < until:
             time.sleep(0.01)
-        assert early.over
-        time.sleep(2 * attempt.TICK)
-        assert attempt._watch is not None
-        assert attempt._watch.is_alive()
+        assert early.has_ended
+        time.sleep(2 * attempt.CHECK_INTERVAL)
+        assert attempt._watchdog is not None
+        assert attempt._watchdog.is_alive()
     with attempt.cut_off_after(0.1) as conversation:
-        conversation.through(SimpleNamespace(sock=ours))
+        conversation.attach(SimpleNamespace(sock=ours))
         assert ours.recv(1) == b"", "it is shut"
 
 
@@ -43,7 +43,7 @@ def test_a_client_that_forgets_its_socket_while_a_body_is_read_is_cut_off(pair):
     ours, _ = pair
     client = SimpleNamespace(sock=ours)
     with attempt.cut_off_after(0.1) as conversation:
-        conversation.through(client)
+        conversation.attach(client)
         client.sock = None
         assert ours.recv(1) == b"", "it is shut"
 
@@ -52,10 +52,10 @@ def test_a_worker_that_stops_ends_every_conversation_wherever_it_is(pair):
     ours, _ = pair
     try:
         with attempt.cut_off_after(30) as one, attempt.cut_off_after(30) as other:
-            one.through(SimpleNamespace(sock=None))
-            other.through(SimpleNamespace(sock=ours))
+            one.attach(SimpleNamespace(sock=None))
+            other.attach(SimpleNamespace(sock=ours))
             attempt.cut_off_all()
-            assert one.over
+            assert one.has_ended
             assert ours.recv(1) == b"", "it is shut"
     finally:
         attempt.resume()

@@ -65,7 +65,7 @@ def test_one_wake_up_through_a_server_does_for_several(monkeypatch):
     for _ in range(60):
         sender.wake()
         time.sleep(0.005)
-    time.sleep(2 * wakeups.PAUSE)
+    time.sleep(2 * wakeups.COALESCE_TIME)
     assert 2 <= server.sent < 20
     before = server.sent
     sender.wake()
@@ -145,7 +145,7 @@ def test_listeners_in_redis_are_counted(redis_url):
     ("values", "url"),
     [
         ({"database_url": "sqlite:////srv/latchkey/latchkey.db"}, "sqlite:////srv/latchkey/queue.db"),
-        ({"database_url": "sqlite:///:memory:"}, wakeups.NOBODY),
+        ({"database_url": "sqlite:///:memory:"}, wakeups.NO_WAKEUPS),
         ({"queue_url": "redis://cache/0"}, "redis://cache/0"),
     ],
 )
@@ -160,7 +160,7 @@ def test_each_database_without_a_file_has_a_folder_of_its_own():
 
 
 def test_nobody_is_woken_beside_a_database_in_memory():
-    listener = wakeups.listen(wakeups.NOBODY)
-    wakeups._sender(wakeups.NOBODY, os.getpid()).wake()
+    listener = wakeups.listen(wakeups.NO_WAKEUPS)
+    wakeups._sender(wakeups.NO_WAKEUPS, os.getpid()).wake()
     assert not listener.wait(0.01)
     listener.close()
