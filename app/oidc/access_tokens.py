@@ -92,9 +92,9 @@ class Presented:
     groups: tuple[str, ...]
 
     @property
-    def scopes(self) -> frozenset[str]:
-        """Scopes granted by the token."""
-        return frozenset(self.row.scopes.split())
+    def scopes(self) -> list[str]:
+        """Scopes granted by the token that its client may still ask for, in their order."""
+        return self.client.still_allowed(self.row.scopes)
 
 
 def issue(

@@ -52,7 +52,7 @@ class AppAccess:
 
     :ivar client: None if it is disabled or no longer registered
     :ivar allowed: scopes the user has consented to
-    :ivar scopes: scopes the app has now: those consented to that it may still request, and those of valid tokens
+    :ivar scopes: scopes the app has now: of those consented to and those of valid tokens, the ones it may still request
     :ivar has_access: whether the app has any access now; False if it is gone or disabled, or the user may not use it
     :ivar since: when the user consented, or else their first sign-in to the app that is still on record
     :ivar used_at: last sign-in or token refresh; None if that is no longer on record
@@ -143,7 +143,8 @@ def _see_what_counts(access: AppAccess, client: Client | None, groups: frozenset
         access.scopes = frozenset()
         access.is_signed_in = access.stays_signed_in = False
     else:
-        access.scopes |= access.allowed.intersection(client.scopes)
+        access.scopes = (access.scopes | access.allowed).intersection(client.scopes)
+        access.stays_signed_in &= "offline_access" in client.scopes
     access.has_access = access.is_signed_in or bool(access.scopes)
 
 

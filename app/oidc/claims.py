@@ -28,9 +28,12 @@ def scopes_behind(claims: Mapping[str, Iterable[str]]) -> set[str]:
 
 
 def claims_of(presented: Presented, place: str = "userinfo") -> dict[str, Any]:
-    """Return the claims that the request named for ``place`` and, for userinfo, those granted by the token's scopes."""
+    """Return the claims that the request named for ``place`` and, for userinfo, those granted by the token's scopes.
+
+    Neither includes claims of scopes that the client may no longer ask for.
+    """
     by_scope = {claim for scope in presented.scopes for claim in OF_SCOPES.get(scope, ())}
-    named = set(presented.grant.claims.get(place, ())) & SCOPE_OF.keys()
+    named = {name for name in presented.grant.claims.get(place, ()) if SCOPE_OF.get(name) in presented.client.scopes}
     return _values(presented, (by_scope if place == "userinfo" else set()) | named)
 
 

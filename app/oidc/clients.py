@@ -120,6 +120,10 @@ class Client(BaseModel):
         """Return whether an account in these groups may use it."""
         return not self.groups or not frozenset(self.groups).isdisjoint(groups)
 
+    def still_allowed(self, scopes: str) -> list[str]:
+        """Return which of the scopes that a token was granted this client may still ask for, in their order."""
+        return [scope for scope in scopes.split() if scope in self.scopes]
+
     @property
     def host(self) -> str:
         """Host of its first redirect URI, so that users can check where it sends them."""

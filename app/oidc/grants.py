@@ -1,8 +1,9 @@
 """Grants: issued with a code, redeemed once, refreshed, revoked.
 
 A grant is valid while its account is active and, unless it has ``offline_access``, the session that issued it is open.
-If its client is restricted to groups, the account must also be in one of them. Single use is enforced by a conditional
-UPDATE: of any number of concurrent requests one succeeds, on any number of servers.
+Once its client may no longer ask for ``offline_access``, it can't be refreshed after that session either. If its client
+is restricted to groups, the account must also be in one of them. Single use is enforced by a conditional UPDATE: of any
+number of concurrent requests one succeeds, on any number of servers.
 """
 
 from __future__ import annotations
@@ -118,7 +119,16 @@ _REDEEM_OF_DEVICE = _ForMembers(
     )
     .returning(*_table.columns)
 )
-_goes_on = (_c.expires_at > sa.bindparam("now"), is_valid)
+_outlasts_session = sa.and_(_c.offline, sa.bindparam("lasts", type_=sa.Boolean))
+_goes_on = (
+    _c.expires_at > sa.bindparam("now"),
+    _c.revoked_at.is_(None),
+    is_active,
+    outlasts_client,
+    sa.or_(_outlasts_session, session_is_open),
+)
+"""As ``is_valid``, for a client that may still ask for ``offline_access`` (``lasts``), or may not."""
+
 _bound = sa.or_(_c.jkt.is_(None), _c.jkt == sa.bindparam("key"))
 _EXCHANGE = _ForMembers(
     sa.update(_table)
@@ -282,6 +292,7 @@ def refresh(token: str, client: Client, jkt: str | None) -> Redeemed:
         raise refused
     now, grant_id = clock.now(), token[len(secrets.GRANT_PREFIX) :][:_ID]
     same = {"grant": grant_id, "now": now, "old": secrets.digest(token), "key": jkt or ""}
+    same["lasts"] = "offline_access" in client.scopes
     successors = [_successor(token, grant_id, kid) for kid in keyring.kids]
     new = successors[0]
     row = _EXCHANGE.first(client, **same, new=secrets.digest(new), unused=now - settings.oauth_refresh_idle)

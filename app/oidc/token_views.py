@@ -68,7 +68,7 @@ def introspect() -> Response:
         return json_response({"active": False})
     facts: dict[str, Any] = {
         "active": True,
-        "scope": found.row.scopes,
+        "scope": " ".join(found.scopes),
         "client_id": found.grant.client_id,
         "token_type": token_type(found.row.jkt),
         "exp": int(found.row.expires_at.timestamp()),
@@ -98,9 +98,7 @@ def _exchange_code(fields: Fields, client: Client) -> dict[str, object]:
     code, redirect_uri = required(fields, "code"), required(fields, "redirect_uri")
     jkt = dpop.thumbprint(client)
     redeemed = grants.redeem(code, client, redirect_uri, fields.get("code_verifier", ""), jkt)
-    return token_response(
-        redeemed, client, redeemed.grant.scopes.split(), _resource(fields, redeemed.grant, client), jkt
-    )
+    return token_response(redeemed, client, redeemed.grant.scopes, _resource(fields, redeemed.grant, client), jkt)
 
 
 def _exchange_refresh_token(fields: Fields, client: Client) -> dict[str, object]:
@@ -110,16 +108,14 @@ def _exchange_refresh_token(fields: Fields, client: Client) -> dict[str, object]
     asked = words(fields, "scope") or granted
     if not set(asked) <= set(granted):
         raise _unspent(OAuthError("invalid_scope", "scope names more than was granted."))
-    scopes = [scope for scope in granted if scope in asked]
-    return token_response(redeemed, client, scopes, _resource(fields, redeemed.grant, client), jkt, refreshed=True)
+    narrowed = " ".join(scope for scope in granted if scope in asked)
+    return token_response(redeemed, client, narrowed, _resource(fields, redeemed.grant, client), jkt, refreshed=True)
 
 
 def _exchange_device_code(fields: Fields, client: Client) -> dict[str, object]:
     device_code, jkt = required(fields, "device_code"), dpop.thumbprint(client)
     redeemed = devices.redeem(device_code, client, jkt)
-    return token_response(
-        redeemed, client, redeemed.grant.scopes.split(), _resource(fields, redeemed.grant, client), jkt
-    )
+    return token_response(redeemed, client, redeemed.grant.scopes, _resource(fields, redeemed.grant, client), jkt)
 
 
 def _resource(fields: Fields, grant: Grant, client: Client) -> str:
@@ -149,15 +145,19 @@ def _unspent(error: OAuthError) -> OAuthError:
 
 
 def token_response(
-    redeemed: Redeemed, client: Client, scopes: list[str], resource: str, jkt: str | None, *, refreshed: bool = False
+    redeemed: Redeemed, client: Client, granted: str, resource: str, jkt: str | None, *, refreshed: bool = False
 ) -> dict[str, object]:
     """Return the response to a successful exchange (RFC 6749, section 5.1).
 
     One statement, or two if claims were requested in the ID token.
 
+    :param granted: scopes; those that the client may no longer ask for are left out
     :param jkt: thumbprint of the key that the access token will be bound to, or None
+    :raises OAuthError: ``invalid_scope`` if none is left
     """
-    grant = redeemed.grant
+    grant, scopes = redeemed.grant, client.still_allowed(granted)
+    if not scopes:
+        raise _unspent(OAuthError("invalid_scope", "The client may no longer ask for any of the scopes."))
     access = access_tokens.issue(grant, redeemed.handle, client, scopes, resource, jkt)
     facts: dict[str, object] = {
         "access_token": access.token,

@@ -1,0 +1,124 @@
+"""What an app was given before it lost the right to ask for a scope: nothing of that scope is in it any more."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.extensions import db
+from app.oidc.models import Grant, OAuthClient
+from tests.oidc import register
+
+ALL = "openid profile email groups offline_access"
+
+
+@pytest.fixture
+def lose(app):
+    """Takes scopes from an app: ``lose(grafana, "email")``."""
+
+    def change(party, *lost: str) -> None:
+        with app.app_context():
+            row = db.session.get_one(OAuthClient, party.id)
+            kept = [scope for scope in (*ALL.split(), "phone") if scope not in lost]
+            row.registered = row.registered | {"scopes": kept}
+            db.session.commit()
+
+    return change
+
+
+@pytest.fixture
+def asks(app):
+    """An API that asks about tokens of every app."""
+    api = register(app, "gateway", introspects=True)
+    return lambda token: api.post("/oauth/introspect", token=token).json
+
+
+def test_userinfo_says_nothing_of_a_scope_that_the_app_lost(grafana, browser, lose):
+    token = grafana.tokens(browser, scope=ALL)["access_token"]
+    assert {"email", "name"} <= grafana.userinfo(token).json.keys()
+    lose(grafana, "email")
+    facts = grafana.userinfo(token).json
+    assert "name" in facts
+    assert not {"email", "email_verified"} & facts.keys()
+    lose(grafana)
+    assert "email" in grafana.userinfo(token).json, "it has it again, and so has the token"
+
+
+def test_userinfo_is_refused_once_the_app_has_no_openid(grafana, browser, lose):
+    token = grafana.tokens(browser, scope=ALL)["access_token"]
+    lose(grafana, "openid")
+    refused = grafana.userinfo(token)
+    assert (refused.status_code, refused.json["error"]) == (403, "insufficient_scope")
+
+
+def test_claims_that_were_named_one_by_one_go_with_their_scope(grafana, browser, lose):
+    named = '{"userinfo": {"email": null}, "id_token": {"email": null, "name": null}}'
+    tokens = grafana.tokens(browser, scope="openid", claims=named)
+    assert grafana.userinfo(tokens["access_token"]).json["email"] == "ada@example.com"
+    lose(grafana, "email")
+    assert "email" not in grafana.userinfo(tokens["access_token"]).json
+    claims = grafana.claims(grafana.refresh(tokens["refresh_token"]).json["id_token"])
+    assert "name" in claims
+    assert "email" not in claims
+
+
+def test_introspection_names_the_scopes_that_are_left(grafana, browser, lose, asks):
+    token = grafana.tokens(browser, scope=ALL)["access_token"]
+    lose(grafana, "email", "groups")
+    assert asks(token)["scope"] == "openid profile offline_access"
+
+
+def test_a_refresh_gives_the_scopes_that_are_left(grafana, browser, lose, asks):
+    tokens = grafana.tokens(browser, scope=ALL)
+    lose(grafana, "email", "groups")
+    again = grafana.refresh(tokens["refresh_token"], scope="openid email").json
+    assert again["scope"] == asks(again["access_token"])["scope"] == "openid"
+    again = grafana.refresh(again["refresh_token"]).json
+    assert again["scope"] == "openid profile offline_access"
+    lose(grafana)
+    assert grafana.refresh(again["refresh_token"]).json["scope"] == ALL
+
+
+def test_a_refresh_with_no_scope_left_is_refused_and_spends_nothing(grafana, browser, lose):
+    refresh_token = grafana.tokens(browser, scope="openid email")["refresh_token"]
+    lose(grafana, "openid", "email")
+    for _ in range(2):
+        refused = grafana.refresh(refresh_token)
+        assert (refused.status_code, refused.json["error"]) == (400, "invalid_scope")
+    lose(grafana)
+    assert grafana.refresh(refresh_token).status_code == 200
+
+
+def test_a_code_gives_the_scopes_that_are_left(grafana, browser, lose):
+    code = grafana.code(browser, scope=ALL)
+    lose(grafana, "email")
+    assert grafana.exchange(code).json["scope"] == "openid profile groups offline_access"
+
+
+@pytest.mark.parametrize(("lost", "status"), [((), 200), (("offline_access",), 400)])
+def test_an_app_that_may_not_ask_to_go_on_ends_with_the_session(grafana, browser, lose, rows, lost, status):
+    refresh_token = grafana.tokens(browser, scope=ALL)["refresh_token"]
+    lose(grafana, *lost)
+    refresh_token = grafana.refresh(refresh_token).json["refresh_token"]
+    browser.post("/logout")
+    assert grafana.refresh(refresh_token).status_code == status
+    assert rows(Grant)[0].revoked_at is None, "nobody copied a token"
+
+
+def test_the_list_of_apps_shows_what_the_app_has_now(grafana, browser, lose):
+    grafana.tokens(browser, scope=ALL)
+    assert "See your email" in browser.get("/apps").text
+    lose(grafana, "email")
+    assert "See your email" not in browser.get("/apps").text
+
+
+def test_it_takes_no_statement_more(grafana, browser, lose, statements):
+    tokens = grafana.tokens(browser, scope=ALL)
+    counts = []
+    for lost in ((), (), ("email",)):
+        lose(grafana, *lost)
+        with statements() as counted:
+            grafana.userinfo(tokens["access_token"])
+            grafana.post("/oauth/introspect", token=tokens["access_token"])
+            tokens = grafana.refresh(tokens["refresh_token"]).json
+        counts.append(len(counted))
+    assert counts[1] == counts[2]
