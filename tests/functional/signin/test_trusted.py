@@ -156,7 +156,7 @@ def test_ending_other_sessions_revokes_trust_of_other_browsers(trusted, bob, ent
 
 
 @pytest.mark.parametrize("change", ["new key", "off and on"])
-def test_code_can_be_requested_after_changing_the_second_factor(json_wire, bob, enter, clock, change):
+def test_changing_the_second_factor_revokes_trust_in_the_same_browser(json_wire, bob, enter, code_for, clock, change):
     from tests.functional.setup.conftest import app_code, key_in, state_in
 
     assert enter(json_wire, bob, remember=True)
@@ -171,8 +171,7 @@ def test_code_can_be_requested_after_changing_the_second_factor(json_wire, bob, 
         assert prove_setup(json_wire, begun, bob.app_code()).ok
     json_wire.post("/logout")
     clock.shift(60)
-    answer = json_wire.post("/us-signin/send-code", identity=bob.email, chosen_method="email")
-    assert answer.ok
+    first_step(json_wire, bob, code_for)
 
 
 @pytest.mark.settings(denied_penalty=0)
