@@ -25,7 +25,7 @@ def end_one(user_id: int, current: AuthSession, session_id: str) -> int:
         revoke_current_session()
         record("session.ended", user_id, reason="signed_out")
         return 1
-    ended = revoke_session(session_id, of=user_id) if is_row_id(session_id) else 0
+    ended = revoke_session(session_id, user_id=user_id) if is_row_id(session_id) else 0
     if ended:
         record("session.ended", user_id, reason="ended_by_owner", sessions=ended)
     elif not _belongs_to(user_id, session_id):
@@ -35,8 +35,8 @@ def end_one(user_id: int, current: AuthSession, session_id: str) -> int:
 
 def end_others(user_id: int, current: AuthSession) -> int:
     """End all of this user's sessions except the current one; return the number of sessions and tokens ended."""
-    ended = revoke_all_sessions(user_id, but=current.session_id)
-    revoke_trust(user_id, but=known_digests())
+    ended = revoke_all_sessions(user_id, except_id=current.session_id)
+    revoke_trust(user_id, keep=known_digests())
     if ended:
         record("session.ended", user_id, reason="others_ended_by_owner", sessions=ended)
     return ended

@@ -99,7 +99,7 @@ def end_sessions(user: User, *, by: str, tokens: bool = False) -> tuple[int, int
 
 def end_session(user: User, session_id: str, *, by: str) -> int:
     """End one session of an account and the tokens it issued; return how many ended, 0 if there is no such session."""
-    if ended := revoke_session(session_id, of=user.id):
+    if ended := revoke_session(session_id, user_id=user.id):
         record_ended(user, ended, by=by)
     return ended
 

@@ -31,14 +31,14 @@ class AssuranceLevels:
     :ivar wanted: required strength, 1 to 3
     :ivar enough: names of the methods that are strong enough, passkeys first, then in configured order
     :ivar weaker: names of the user's other methods
-    :ivar held: names of methods in their cooldown, which are only as strong as an emailed code
+    :ivar in_cooldown: names of methods in their cooldown, which are only as strong as an emailed code
     :ivar asked: names of required second factors, if an emailed code alone would be strong enough otherwise
     """
 
     wanted: int
     enough: list[str]
     weaker: list[str]
-    held: frozenset[str] = frozenset()
+    in_cooldown: frozenset[str] = frozenset()
     asked: frozenset[str] = frozenset()
 
     def satisfied_by(self, amr: str) -> bool:
@@ -49,8 +49,8 @@ class AssuranceLevels:
     def worth_of(self, amr: str) -> int:
         """Return the strength of a verification for this user. Methods in their cooldown count as an emailed code."""
         names = set(amr.split(","))
-        if self.held & names:
-            names -= self.held | {"uv"}
+        if self.in_cooldown & names:
+            names -= self.in_cooldown | {"uv"}
             return max(WEAK, strength_of(names))
         return strength_of(names)
 
@@ -64,21 +64,23 @@ def assurance_levels_of(enrolled: Iterable[Enrollment], *, always: bool = False)
     """
     rows, now = list(enrolled), clock.now()
     worth = {name: strength_of(name) for name in usable_methods(rows)}
-    held = {row.method for row in rows} - {row.method for row in rows if not row.in_cooldown(now)}
+    in_cooldown = {row.method for row in rows} - {row.method for row in rows if not row.in_cooldown(now)}
     for row in rows:
         method = method_of(row.method)
         if method.is_enabled and not method.is_typed:
             amr = passkeys.strongest_of(row.user_id)
             worth = {row.method: strength_of(amr)} | worth
-            held |= {row.method} if not amr else set()
-    worth |= dict.fromkeys(held & worth.keys(), WEAK)
+            in_cooldown |= {row.method} if not amr else set()
+    worth |= dict.fromkeys(in_cooldown & worth.keys(), WEAK)
     any_will_do = settings.freshness_strength == "any" and not always
     wanted = WEAK if any_will_do else max(worth.values(), default=WEAK)
     asked = frozenset(row.method for row in rows if row.is_second and row.method in worth)
     if any_will_do or wanted > WEAK or settings.second_factor == "off":
         asked = frozenset()
     enough = [name for name, strength in worth.items() if strength >= wanted and (not asked or name in asked)]
-    return AssuranceLevels(wanted, enough, [name for name in worth if name not in enough], frozenset(held), asked)
+    return AssuranceLevels(
+        wanted, enough, [name for name in worth if name not in enough], frozenset(in_cooldown), asked
+    )
 
 
 def ends_at(session: AuthSession, enrolled: Sequence[Enrollment]) -> datetime | None:

@@ -31,7 +31,7 @@ class VerifiedFactor:
     :ivar pending: it was a password that grants no access until the address is verified
     :ivar login_attempt: the attempt that was counted for it, to be refunded when the factor is used
     :ivar verified: it counts as two factors, like a passkey with user verification
-    :ivar held: the credential is in its cooldown, and only as strong as an emailed code
+    :ivar in_cooldown: the credential is in its cooldown, and only as strong as an emailed code
     """
 
     method: str
@@ -39,7 +39,7 @@ class VerifiedFactor:
     pending: bool = False
     login_attempt: LoginAttempt | None = None
     verified: bool = False
-    held: bool = False
+    in_cooldown: bool = False
 
     @property
     def proof(self) -> str:

@@ -127,7 +127,7 @@ class Password(Authenticator):
         if not accept(row, typed) or row is None:
             return None
         renew(row, typed)
-        return VerifiedFactor(self.name, pending=row.is_pending, held=row.in_cooldown(clock.now()))
+        return VerifiedFactor(self.name, pending=row.is_pending, in_cooldown=row.in_cooldown(clock.now()))
 
     def prove_enrollment(self, proof: EnrollmentProof) -> tuple[str, int]:
         """See ``Authenticator``. A new password needs no other verification.

@@ -74,7 +74,9 @@ class SentCode(Authenticator):
         if challenge is None:
             return VerificationFailure("spent", right[0].id)
         enrolled = attempt.by_id.get(challenge.enrolled_id or "")
-        return VerifiedFactor(self.name, challenge, held=enrolled is not None and enrolled.in_cooldown(clock.now()))
+        return VerifiedFactor(
+            self.name, challenge, in_cooldown=enrolled is not None and enrolled.in_cooldown(clock.now())
+        )
 
     def verify_second(self, attempt: SecondFactorAttempt) -> VerifiedFactor | VerificationFailure:
         """See ``Authenticator``."""

@@ -167,7 +167,7 @@ def rename(user_id: int, app_id: str, name: str) -> bool:
     :param name: from ``checked``
     :raises Rejected: ``authenticator_name_inuse`` on ``name``
     """
-    _require_free(name, _taken(user_id, but=app_id))
+    _require_free(name, _taken(user_id, except_id=app_id))
     return changed(sa.update(Enrollment).where(*_one(user_id, app_id)).values(name=name)) == 1
 
 
@@ -176,12 +176,12 @@ def remove(user_id: int, app_id: str) -> bool:
     return changed(sa.delete(Enrollment).where(*_one(user_id, app_id))) == 1
 
 
-def _taken(user_id: int, but: str = "") -> set[str]:
+def _taken(user_id: int, except_id: str = "") -> set[str]:
     """Return the current names of a user's apps. Selects only the column, so ORM objects loaded earlier don't matter.
 
-    :param but: id of an app to ignore
+    :param except_id: id of an app to ignore
     """
-    others = (Enrollment.user_id == user_id, Enrollment.method == METHOD, Enrollment.id != but)
+    others = (Enrollment.user_id == user_id, Enrollment.method == METHOD, Enrollment.id != except_id)
     return {name or UNNAMED for name in db.session.scalars(sa.select(Enrollment.name).where(*others))}
 
 
@@ -223,7 +223,7 @@ class Totp(Authenticator):
             return None
         for row in apps_among(attempt.enrolled):
             if not has_stopped(row) and _accepted(row, attempt.passcode):
-                return VerifiedFactor(self.name, held=row.in_cooldown(clock.now()))
+                return VerifiedFactor(self.name, in_cooldown=row.in_cooldown(clock.now()))
         return None
 
     def verify_second(self, attempt: SecondFactorAttempt) -> VerifiedFactor | VerificationFailure:

@@ -34,11 +34,11 @@ def end_others(user_id: int, purpose: str, destination: str) -> None:
     changed(sa.update(Challenge).where(*mine, Challenge.spent_at.is_(None)).values(spent_at=clock.now()))
 
 
-def end_changes(user_id: int, *, but: str) -> None:
+def end_changes(user_id: int, *, except_id: str) -> None:
     """End the setups and changes that the user's sessions have started.
 
-    :param but: id of a session whose challenges stay open
+    :param except_id: id of a session whose challenges stay open
     """
-    theirs = sa.or_(Challenge.session_id.is_(None), Challenge.session_id != but)
+    theirs = sa.or_(Challenge.session_id.is_(None), Challenge.session_id != except_id)
     begun = (Challenge.user_id == user_id, Challenge.purpose.in_(CHANGING), theirs, Challenge.spent_at.is_(None))
     changed(sa.update(Challenge).where(*begun).values(spent_at=clock.now()))

@@ -58,7 +58,7 @@ def end(identity: str, session: tuple[str, ...], every: bool, tokens: bool) -> N
     missing = 0
     ended = revoke_all_sessions(user.id) if every else 0
     for name in session:
-        ended += (gone := revoke_session(name, of=user.id))
+        ended += (gone := revoke_session(name, user_id=user.id))
         if not gone:
             missing += 1
             said = gettext("{session}: {identity} has no such session.", session=name, identity=identity)

@@ -17,7 +17,7 @@ from app.forward_auth.models import AppSession, EntryTicket
 from app.forward_auth.rules import ProtectedApp
 from app.groups.service import group_names, names_in
 from app.sessions.models import ApiToken, AuthSession
-from app.sessions.store import note_use, note_use_of_token
+from app.sessions.store import record_token_use, record_use
 from app.users import Identity, User
 
 TICKET_LIFETIME = timedelta(seconds=30)
@@ -112,7 +112,7 @@ def find(token: str, host: str) -> Visitor | None:
     now = clock.now()
     if not session.is_alive(now) or not user.is_active:
         return None
-    note_use(session, now)
+    record_use(session, now)
     return _visitor(user, session, None, found)
 
 
@@ -129,7 +129,7 @@ def find_by_api_token(token: str, address: str) -> Visitor | None:
     row, user = _TOKENS.read(found)
     if not row.is_alive(clock.now()) or not user.is_active:
         return None
-    note_use_of_token(row, address)
+    record_token_use(row, address)
     return _visitor(user, None, row, found)
 
 

@@ -17,8 +17,8 @@ from app.enrollments.catalog import active_methods, method_of, methods_reaching
 from app.errors import Rejected
 from app.extensions import db, settings
 from app.i18n import N_
-from app.login.credential_changes import allow_removal, lock_credentials, revoke_other_sessions
-from app.login.rollback import give_mail_back, restore_addresses, roll_back
+from app.login.credential_changes import check_removal, lock_credentials, revoke_other_sessions
+from app.login.rollback import restore_addresses, restore_email_codes, roll_back
 from app.notifications import notices
 from app.notifications.notices import Sentence, sentence
 from app.sessions import api_tokens
@@ -100,7 +100,7 @@ def remove_phone(user: User, session: AuthSession, client: ClientContext) -> Non
         raise Rejected("not_yours", field="phone")
     _require_other_address(user, "email", "phone")
     methods = [name for name in nameable() if method_of(name).reaches == "phone"]
-    allow_removal(user, methods, "phone")
+    check_removal(user, methods, "phone")
     removed = [name for name in methods if enrollments.remove(user.id, name)]
     remove_identities(user, "phone")
     revoke_other_sessions(user, session, client)
@@ -245,13 +245,13 @@ class UndoableChange:
     undone: bool
 
 
-def undoable_change(token: str, *, strictly: bool = True) -> UndoableChange:
+def undoable_change(token: str, *, strict: bool = True) -> UndoableChange:
     """Return the change that ``token`` identifies, without changing anything.
 
-    :param strictly: False to accept any token, as one for a change that is no longer known
+    :param strict: False to accept any token, as one for a change that is no longer known
     :raises Rejected: ``change_undo_invalid`` (404) if it isn't ours or is too old
     """
-    if not strictly and open_undo(token) is None:
+    if not strict and open_undo(token) is None:
         return UndoableChange(None, False)
     found = _found(token)
     return UndoableChange(asked(found), found.undone_at is not None)
@@ -270,8 +270,8 @@ def undo_change(token: str) -> UndoableChange:
     user = db.session.get(User, found.user_id)
     if found.undone_at is not None or user is None:
         return UndoableChange(asked(found), True)
-    restore_addresses(user, found, found.agent, strictly=True)
-    give_mail_back(user, found.session_id)
+    restore_addresses(user, found, found.agent, strict=True)
+    restore_email_codes(user, found.session_id)
     roll_back(user.id, [found.session_id], found.agent)
     challenges.end_open(user.id)
     revoke_all_sessions(user.id)

@@ -123,7 +123,7 @@ def inspect_link(token: str, session: AuthSession | None, client: ClientContext)
         raise Rejected("api_error")
     challenge = opened.challenge
     if not challenge.is_open(clock.now()) or opened.has_expired:
-        if throttling.is_news("link.expired", challenge.id, client.ip_address):
+        if throttling.first_in_window("link.expired", challenge.id, client.ip_address):
             raise _failed(opened.user, challenge, "expired", "change_email_expired", field="")
         raise Rejected("change_email_expired")
     here = client.is_bound_to(challenge.binding)

@@ -166,7 +166,7 @@ def undo(token: str) -> Response:
             change = identities.undo_change(token)
     elif not form.faults():
         form.refuse(Rejected("denial_unsure", field="sure"))
-    change = change or identities.undoable_change(token, strictly=False)
+    change = change or identities.undoable_change(token, strict=False)
     return no_referrer(respond(UNDO_PAGE, form, context={"token": token, "asked": change.asked}, state=_state(change)))
 
 

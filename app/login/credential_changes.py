@@ -41,35 +41,39 @@ def revoke_other_sessions(user: User, session: AuthSession, client: ClientContex
 
     In this session, only the token of the request stays valid: a browser gets a new one, an API client keeps its own.
     """
-    revoke_all_sessions(user.id, but=session.session_id)
-    end_changes(user.id, but=session.session_id)
-    revoke_browsers(user.id, but=client.known_secrets)
-    refresh_tokens.drop(session.session_id)
-    revoke_api_clients(session.session_id, but=session.id)
+    revoke_all_sessions(user.id, except_id=session.session_id)
+    end_changes(user.id, except_id=session.session_id)
+    revoke_browsers(user.id, keep=client.known_secrets)
+    refresh_tokens.revoke(session.session_id)
+    revoke_api_clients(session.session_id, except_id=session.id)
     if session.kind == "browser":
         renew_token(session)
     else:
         clear_session_cookie(session.session_id)
 
 
-def allow_removal(user: User, names: Collection[str], field: str, *, but: str = "", app: str = "") -> None:
+def check_removal(user: User, names: Collection[str], field: str, *, passkey_id: str = "", app_id: str = "") -> None:
     """Check that the user can still sign in without the methods ``names``. The caller holds the lock on the user's row.
 
     :param field: form field for the error
-    :param but: id of a passkey that is removed as well
-    :param app: id of an authenticator app that is removed as well
+    :param passkey_id: id of a passkey that is removed as well
+    :param app_id: id of an authenticator app that is removed as well
     :raises Rejected: ``last_method`` or ``last_second_factor`` on ``field``
     """
     gone = {method_of(name).reaches for name in names if method_of(name).owns_identity}
     if gone and not set(identities_of(user.id)) - gone:
         raise Rejected("last_method", field=field)
     enrolled = enrollments.enrolled_of(user.id)
-    left = [row for row in enrolled if row.method not in names and row.id != app]
-    had_any = but or active_methods(enrolled)
-    if had_any and not active_methods(left) and not signs_in_alone(user.id, but=but):
+    left = [row for row in enrolled if row.method not in names and row.id != app_id]
+    had_any = passkey_id or active_methods(enrolled)
+    if had_any and not active_methods(left) and not signs_in_alone(user.id, except_id=passkey_id):
         raise Rejected("last_method", field=field)
     seconds = [row.method for row in left if row.is_second]
-    if seconds and not second_factor.leaves_a_way_in(left, seconds) and not signs_in_alone(user.id, but=but):
+    if (
+        seconds
+        and not second_factor.leaves_a_way_in(left, seconds)
+        and not signs_in_alone(user.id, except_id=passkey_id)
+    ):
         raise Rejected("last_method", field=field)
     had, has = ([row for row in rows if second_factor.can_be_second(row.method)] for rows in (enrolled, left))
     if settings.second_factor == "required" and had and not has:

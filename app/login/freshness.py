@@ -68,13 +68,13 @@ def missing_proof(session: AuthSession, strengths: AssuranceLevels) -> list[str]
     return [] if proved or session.is_in_grace(now) or not strengths.weaker else strengths.enough
 
 
-def freshen(session: AuthSession, proof: str, *, held: bool = False) -> None:
+def freshen(session: AuthSession, proof: str, *, in_cooldown: bool = False) -> None:
     """Record that the user of ``session`` was just verified.
 
     :param proof: the method, in the format of ``amr``: ``authenticator``, or ``webauthn,uv``
-    :param held: whether it's in its cooldown, and only as strong as an emailed code
+    :param in_cooldown: whether it's in its cooldown, and only as strong as an emailed code
     """
-    changes = assurance.proved_again(session, proof, clock.now(), held=held)
+    changes = assurance.columns_after_verification(session, proof, clock.now(), in_cooldown=in_cooldown)
     changed(sa.update(AuthSession).where(AuthSession.id == session.id).values(**changes))
     note(session, **changes)
 

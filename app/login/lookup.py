@@ -49,7 +49,7 @@ _here = sa.and_(
     _browser.c.first_seen_at.is_not(None), _browser.c.revoked_at.is_(None),
 )  # fmt: skip
 
-_held = sa.select(Penalty.__table__.c.until).where(
+_penalty_end = sa.select(Penalty.__table__.c.until).where(
     Penalty.__table__.c.id == sa.bindparam("bucket"), Penalty.__table__.c.until > sa.bindparam("now")
 )
 """When the penalty on the client's network ends. Selected along with the rest, to save a statement."""
@@ -66,7 +66,7 @@ _BY_USER = CompiledStatement(
 )
 _BY_IDENTITY = CompiledStatement(
     _ROWS.select()
-    .add_columns(_named.c.user_id, _at.c.value, _browser.c.id, _held.scalar_subquery())
+    .add_columns(_named.c.user_id, _at.c.value, _browser.c.id, _penalty_end.scalar_subquery())
     .select_from(_whom.outerjoin(_enrolled, _has).outerjoin(_at, _there).outerjoin(_browser, _here))
     .limit(1)
 )
@@ -137,9 +137,9 @@ def _first(rows: CompiledStatement, method: str, **whom: Any) -> tuple[Destinati
     if row is None:
         return None, None
     user, enrolled = _ROWS.read(row)
-    found, destination, browser, held = row[_FOUND:]
+    found, destination, browser, penalized_until = row[_FOUND:]
     reached = Destination(user, enrolled, destination or "", browser is not None)
-    return (reached if found == user.id else None), held
+    return (reached if found == user.id else None), penalized_until
 
 
 def look_up(typed: TypedIdentity | None, browser: Sequence[str]) -> LoginCandidate:

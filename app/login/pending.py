@@ -42,19 +42,19 @@ _COUNT = (
     .returning(_c.tries)
     .execution_options(autocommit=True)
 )
-_HOLD = sa.update(_table).where(_c.id == sa.bindparam("waiting"), *_open).values(tries=_c.tries)
-_USE_UP = sa.update(_table).where(_c.id == sa.bindparam("waiting"), *_open).values(ended_at=sa.bindparam("now"))
+_LOCK = sa.update(_table).where(_c.id == sa.bindparam("waiting"), *_open).values(tries=_c.tries)
+_CONSUME = sa.update(_table).where(_c.id == sa.bindparam("waiting"), *_open).values(ended_at=sa.bindparam("now"))
 
 
 @dataclass(frozen=True, slots=True)
 class PendingState:
     """A pending sign-in, as the response to the first factor describes it.
 
-    :ivar handle: its token, for an API client without cookies; "" for a browser
+    :ivar token: its token, for an API client without cookies; "" for a browser
     """
 
     row: PendingSignIn
-    handle: str = ""
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,26 +120,26 @@ def count_try(pending_sign_in: StartedPending) -> int:
     return int(db.session.execute(_COUNT, {"waiting": pending_sign_in.row.id, "now": now}).scalar() or 0)
 
 
-def note_question(pending_sign_in: StartedPending, method: str, question_id: str | None, state: str) -> None:
+def record_challenge(pending_sign_in: StartedPending, method: str, challenge_id: str | None, state: str) -> None:
     """Record the method and challenge now in use for the second factor."""
-    values: dict[str, Any] = {"method": method, "question_id": question_id, "state": state}
+    values: dict[str, Any] = {"method": method, "question_id": challenge_id, "state": state}
     still = (PendingSignIn.id == pending_sign_in.row.id, PendingSignIn.ended_at.is_(None))
     changed(sa.update(PendingSignIn).where(*still).values(**values))
     note(pending_sign_in.row, **values)
 
 
-def hold(pending_sign_in: StartedPending) -> bool:
+def lock(pending_sign_in: StartedPending) -> bool:
     """Lock a pending sign-in until the commit; return False if it has been used, ended or expired.
 
     For work that must not be done, and codes that must not be used up, unless the sign-in becomes a session.
     """
-    return changed(_HOLD, {"waiting": pending_sign_in.row.id, "now": clock.now()}) == 1
+    return changed(_LOCK, {"waiting": pending_sign_in.row.id, "now": clock.now()}) == 1
 
 
-def use_up(pending_sign_in: StartedPending) -> bool:
+def consume(pending_sign_in: StartedPending) -> bool:
     """End a pending sign-in that becomes a session; return False if it has been used, ended or expired."""
     set_pending_cookie("", settings.second_factor_within)
-    return changed(_USE_UP, {"waiting": pending_sign_in.row.id, "now": clock.now()}) == 1
+    return changed(_CONSUME, {"waiting": pending_sign_in.row.id, "now": clock.now()}) == 1
 
 
 def end(client: ClientContext) -> None:
@@ -148,16 +148,16 @@ def end(client: ClientContext) -> None:
         return
     mine = (PendingSignIn.digest == client.pending_secret, PendingSignIn.ended_at.is_(None))
     changed(sa.update(PendingSignIn).where(*mine).values(ended_at=clock.now()))
-    drop(client)
+    clear_cookie(client)
 
 
-def drop(client: ClientContext) -> None:
+def clear_cookie(client: ClientContext) -> None:
     """Clear the cookie of a pending sign-in and change nothing else, for GET requests."""
     if client.pending_secret:
         set_pending_cookie("", settings.second_factor_within)
 
 
-def end_answering(challenge_id: str) -> int:
+def end_answered(challenge_id: str) -> int:
     """End the pending sign-ins started by answering this challenge; return how many were open."""
     begun = (PendingSignIn.answered_id == challenge_id, PendingSignIn.ended_at.is_(None))
     return changed(sa.update(PendingSignIn).where(*begun).values(ended_at=clock.now()))

@@ -28,7 +28,7 @@ from app.login.initial_verification import open_account, verify_address
 from app.login.pending import PendingState, StartedPending
 from app.login.verification import verify_passcode
 from app.sessions import known_devices
-from app.sessions.known_devices import note_sign_in
+from app.sessions.known_devices import record_sign_in
 from app.sessions.models import AuthSession
 from app.sessions.store import create_session
 from app.throttling import by_account
@@ -201,18 +201,18 @@ def open_session(under_way: SignIn) -> AuthSession:
         pending.end(client)
         first, challenge_id, login_attempt = last.proof, last.challenge_id, last.login_attempt
     else:
-        if not pending.use_up(pending_sign_in):
+        if not pending.consume(pending_sign_in):
             raise Rejected("two_factor_permission_denied")
         if last.login_attempt is not None:
             by_account.refund(last.login_attempt)
         second_factor.forget_misses(user.id)
         first, challenge_id, login_attempt = pending_sign_in.row.amr, pending_sign_in.row.answered_id, None
     then = last.proof if pending_sign_in is not None else ""
-    browser = note_sign_in(user.id, client, under_way.seen_at, login_attempt)
+    browser = record_sign_in(user.id, client, under_way.seen_at, login_attempt)
     session = create_session(
         user, f"{first},{then}" if then else first, client,
-        remember=under_way.remember, challenge_id=challenge_id, held=last.held, browser=known_devices.known_here(),
-        is_news=browser != "known" and first != CONFIRMED,
+        remember=under_way.remember, challenge_id=challenge_id, in_cooldown=last.in_cooldown,
+        browser=known_devices.device_digest(), notify_owner=browser != "known" and first != CONFIRMED,
     )  # fmt: skip
     facts: dict[str, Any] = {"second": then} if then else {}
     record(
@@ -252,7 +252,7 @@ def ask_for_second_factor(pending_sign_in: StartedPending, method: str, client: 
             letter="second", is_known=True,
         )  # fmt: skip
         challenge_id = challenges.issue_challenge(challenge_request, client).id
-    pending.note_question(pending_sign_in, method, challenge_id, second_factor.READY)
+    pending.record_challenge(pending_sign_in, method, challenge_id, second_factor.READY)
 
 
 def _user_of(under_way: SignIn) -> User:

@@ -43,8 +43,8 @@ def second_step(pending_state: PendingState) -> dict[str, Any]:
         facts |= {"tf_state": row.state, "tf_method": row.method, "tf_primary_method": row.method}
     else:
         facts |= {"tf_state": row.state}
-    if pending_state.handle:
-        facts |= {"pending": pending_state.handle}
+    if pending_state.token:
+        facts |= {"pending": pending_state.token}
     return {"go": f"{path}?{urlencode({'next': row.next})}" if row.next else path} | facts
 
 
@@ -74,5 +74,5 @@ def user_facts(
             revoke_api_clients(session.session_id)
         facts["authentication_token"] = create_api_session(session)
         if settings.refresh_tokens and with_token == "refresh":  # noqa: S105 - what is wanted, no secret
-            facts["refresh_token"] = refresh_tokens.give(session)
+            facts["refresh_token"] = refresh_tokens.issue(session)
     return facts

@@ -46,25 +46,31 @@ def roll_back(user_id: int, session_ids: Collection[str], agent: str) -> int:
         return 0
     theirs = set(session_ids)
     all_theirs = _set_up_by(user_id, set(session_ids))
-    gone = [way for way in _set_up_by(user_id, theirs, since=clock.now() - _lately()) if _remove(user, way)]
+    gone = [
+        credential
+        for credential in _set_up_by(user_id, theirs, since=clock.now() - _rollback_period())
+        if _remove(user, credential)
+    ]
     first = first_change_by(user_id, theirs)
     restored = first is not None and restore_addresses(user, first, agent)
-    for way in gone:
-        _tell(user_id, way, agent)
-    if stayed := [_title(way) for way in all_theirs if way not in gone]:
-        _tell_of_staying(user_id, stayed, agent)
+    for credential in gone:
+        _notify_removed(user_id, credential, agent)
+    if kept := [_title(credential) for credential in all_theirs if credential not in gone]:
+        _notify_kept(user_id, kept, agent)
     if gone or restored:
         revoke_all_sessions(user_id)
     if gone:
-        signals.send(signals.us_profile_changed, user=user, methods=[way.method for way in gone], delete=True)
+        signals.send(
+            signals.us_profile_changed, user=user, methods=[credential.method for credential in gone], delete=True
+        )
     return len(gone) + restored
 
 
-def restore_addresses(user: User, first: AddressChange, agent: str, *, strictly: bool = False) -> bool:
+def restore_addresses(user: User, first: AddressChange, agent: str, *, strict: bool = False) -> bool:
     """Revert the address change ``first`` and all later ones of this account; return whether that was possible.
 
     Notifies the restored addresses and the removed ones. The caller holds the lock on the user's row.
-    :param strictly: raise an error if that isn't possible, instead of leaving the addresses as they are
+    :param strict: raise an error if that isn't possible, instead of leaving the addresses as they are
     :raises Rejected: ``undo_taken`` if a removed address belongs to another account by now, ``last_address`` if
         the account could no longer be reached
     """
@@ -74,15 +80,15 @@ def restore_addresses(user: User, first: AddressChange, agent: str, *, strictly:
             revert(user, changes)
             _keep_reachable(user)
     except Rejected:
-        if strictly:
+        if strict:
             raise
         return False
     record("address.change_undone", user.id, changes=len(changes))
-    _tell_of_addresses(user, changes, agent)
+    _notify_addresses(user, changes, agent)
     return True
 
 
-def give_mail_back(user: User, session_id: str) -> None:
+def restore_email_codes(user: User, session_id: str) -> None:
     """Enable email codes again if the only sign-in methods left are those that this session set up.
 
     An intruder may have removed email codes before changing the address. Their own method would then be the last one,
@@ -112,14 +118,14 @@ def _keep_reachable(user: User) -> None:
     enrollments.remove(user.id, EmailCode.name)
 
 
-def _tell_of_addresses(user: User, changes: Sequence[AddressChange], agent: str) -> None:
+def _notify_addresses(user: User, changes: Sequence[AddressChange], agent: str) -> None:
     left = emails_of(user.id)
     gone = [change.new for change in changes if change.new and change.new not in left]
     what = sentence("Your previous email addresses were restored, because you reported that a change wasn't you.")
     notices.notify(user.id, what, ClientContext("", "", agent), also=gone)
 
 
-def _lately() -> timedelta:
+def _rollback_period() -> timedelta:
     """Return how long reports remove new methods. Without a cooldown, that's as long as sessions can be reported."""
     return settings.new_method_wait or notice_links.REPORTED_WITHIN
 
@@ -127,42 +133,44 @@ def _lately() -> timedelta:
 def _set_up_by(user_id: int, session_ids: set[str], since: datetime | None = None) -> list[Credential]:
     """Return what these sessions set up after ``since``, and sessions opened with those methods; passkeys first."""
     rows = enrollments.enrolled_of(user_id)
-    ways = [
-        way
+    credentials = [
+        credential
         for each in sorted(authenticators(), key=lambda each: each.is_typed)
-        for way in each.credentials_of(user_id, rows)
+        for credential in each.credentials_of(user_id, rows)
     ]
-    ways = [way for way in ways if since is None or way.created_at > since]
+    credentials = [credential for credential in credentials if since is None or credential.created_at > since]
     opened = db.session.execute(
         sa.select(AuthSession.session_id, AuthSession.amr, AuthSession.created_at).where(AuthSession.user_id == user_id)
     ).all()
     theirs: list[Credential] = []
-    while more := [way for way in ways if way.session_id in session_ids and way not in theirs]:
+    while more := [
+        credential for credential in credentials if credential.session_id in session_ids and credential not in theirs
+    ]:
         theirs += more
         for session_id, amr, created_at in opened:
-            if any(way.method in amr.split(",") and way.created_at <= created_at for way in more):
+            if any(credential.method in amr.split(",") and credential.created_at <= created_at for credential in more):
                 session_ids.add(session_id)
-    return [way for way in ways if way in theirs]
+    return [credential for credential in credentials if credential in theirs]
 
 
-def _remove(user: User, way: Credential) -> bool:
+def _remove(user: User, credential: Credential) -> bool:
     """Remove a credential, and with a phone its number, unless the user could then no longer sign in."""
-    authenticator = authenticator_of(way.method)
-    if isinstance(way, RecoveryCode):
-        return authenticator.remove(user, way)
-    left = authenticator.without(way, enrollments.enrolled_of(user.id))
-    alone = passkeys.signs_in_alone(user.id, but=way.id)
+    authenticator = authenticator_of(credential.method)
+    if isinstance(credential, RecoveryCode):
+        return authenticator.remove(user, credential)
+    left = authenticator.without(credential, enrollments.enrolled_of(user.id))
+    alone = passkeys.signs_in_alone(user.id, except_id=credential.id)
     seconds = [row.method for row in left if row.is_second]
     if seconds and not second_factor.leaves_a_way_in(left, seconds) and not alone:
         return False
-    return bool(active_methods(left) or alone) and authenticator.remove(user, way)
+    return bool(active_methods(left) or alone) and authenticator.remove(user, credential)
 
 
-def _title(way: Credential) -> Sentence:
-    return sentence(authenticator_of(way.method).one_title)
+def _title(credential: Credential) -> Sentence:
+    return sentence(authenticator_of(credential.method).one_title)
 
 
-def _tell_of_staying(user_id: int, titles: Sequence[Sentence], agent: str) -> None:
+def _notify_kept(user_id: int, titles: Sequence[Sentence], agent: str) -> None:
     what = [
         sentence("This sign-in method was added from there, and we kept it: {method}.", method=title)
         for each, title in enumerate(titles)
@@ -172,7 +180,7 @@ def _tell_of_staying(user_id: int, titles: Sequence[Sentence], agent: str) -> No
     notices.notify(user_id, [*what, remedy], ClientContext("", "", agent))
 
 
-def _tell(user_id: int, way: Credential, agent: str) -> None:
-    record("factor.removed", user_id, method=way.method, reason="denied")
-    what = sentence("{method} removed, because you reported that a sign-in wasn't you.", method=_title(way))
+def _notify_removed(user_id: int, credential: Credential, agent: str) -> None:
+    record("factor.removed", user_id, method=credential.method, reason="denied")
+    what = sentence("{method} removed, because you reported that a sign-in wasn't you.", method=_title(credential))
     notices.notify(user_id, what, ClientContext("", "", agent))

@@ -26,7 +26,7 @@ from app.enrollments.catalog import (
 )
 from app.enrollments.models import Enrollment
 from app.extensions import changed, settings
-from app.sessions.known_devices import known_as
+from app.sessions.known_devices import find_known_digest
 from app.throttling import by_account
 
 PURPOSE = "second"
@@ -56,8 +56,8 @@ def is_due_after(proof: VerifiedFactor) -> bool:
     """
     if settings.second_factor == "off":
         return False
-    if proof.held or proof.verified:
-        return proof.held
+    if proof.in_cooldown or proof.verified:
+        return proof.in_cooldown
     return method_behind(proof.method) in settings.second_factor_for
 
 
@@ -112,7 +112,7 @@ def verify_second_factor(
     that for first factors. It counts once, even if the account has several enrollments of the method.
     :param challenge_id: the challenge that sent the code, if any; no other is accepted
     """
-    browser = known_as(user_id, client.known_secrets)
+    browser = find_known_digest(user_id, client.known_secrets)
     login_attempt = by_account.reserve(user_id, "", browser=browser, second=True)
     rows = [row for row in enrolled if row.method == method]
     if login_attempt is None or not rows:

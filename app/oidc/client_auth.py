@@ -185,6 +185,6 @@ def _record_failure(client: Client | None, given: Credentials, reason: str) -> N
     Unknown client ids can be made up endlessly, so they are treated as one.
     """
     about = client.id if client is not None else ""
-    if throttling.is_news("client.rejected", f"{about} {reason}", g.client_address):
+    if throttling.first_in_window("client.rejected", f"{about} {reason}", g.client_address):
         name = given.client_id if is_client_id(given.client_id) else ""
         record("client.rejected", autocommit=True, client=name, method=given.method, reason=reason)

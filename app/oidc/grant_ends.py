@@ -71,7 +71,7 @@ def _ending(*which: sa.ColumnElement[bool]) -> CompiledStatement:
 
 
 _END_OF_ONE = _ending(_c.session_id == sa.bindparam("session"))
-_END_OF_USER = _ending(_c.user_id == sa.bindparam("user"), _c.session_id != sa.bindparam("but"))
+_END_OF_USER = _ending(_c.user_id == sa.bindparam("user"), _c.session_id != sa.bindparam("except_id"))
 _REMOVAL = CompiledStatement(
     sa.update(_table)
     .where(_c.user_id == sa.bindparam("user"), _c.client_id == sa.bindparam("client"), _c.ended_at.is_(None))
@@ -94,7 +94,7 @@ def end_grants(which: EndedSessions) -> None:
     if which.session_id:
         rows = _END_OF_ONE.all(session=which.session_id, now=now)
     else:
-        rows = _END_OF_USER.all(user=which.user_id, but=which.but, now=now)
+        rows = _END_OF_USER.all(user=which.user_id, except_id=which.except_id, now=now)
     tell(rows)
 
 

@@ -175,7 +175,7 @@ def confirm_by_link(token: str, client: ClientContext) -> tuple[User, AuthSessio
 
 def _expired(opened: OpenedLink, client: ClientContext, why: str, code: str) -> Rejected:
     """Record why a link is no longer valid, once per network address in each window; return the error."""
-    if throttling.is_news(f"link.{why}", opened.challenge.id, client.ip_address):
+    if throttling.first_in_window(f"link.{why}", opened.challenge.id, client.ip_address):
         facts: dict[str, Any] = {"reason": why, "purpose": CONFIRM, "method": EmailCode.name}
         record("challenge.failed", opened.challenge.user_id, challenge_id=opened.challenge.id, autocommit=True, **facts)
     return Rejected(code)

@@ -17,7 +17,7 @@ from app.extensions import settings
 from app.sessions.models import AuthSession
 
 _VERIFIED = "uv"
-HELD = "held"
+IN_COOLDOWN = "held"
 """Stored in ``proved_amr`` for a method in its cooldown, which is only as strong as an emailed code."""
 
 
@@ -59,36 +59,38 @@ def level(session: AuthSession, now: datetime) -> int:
     return 2 if lasts and now < session.seen_at + settings.two_factor_idle else 1
 
 
-def seen(now: datetime) -> dict[str, Any]:
+def columns_when_seen(now: datetime) -> dict[str, Any]:
     """Return the columns to update when a session is used. Clears its two-factor rights if it was idle too long."""
     c = AuthSession.__table__.c
     unused = c.seen_at <= now - settings.two_factor_idle
     return {"seen_at": now, "second_at": sa.case((unused, sa.null()), else_=c.second_at)}
 
 
-def opened_with(amr: str, now: datetime, *, held: bool = False) -> dict[str, Any]:
+def initial_columns(amr: str, now: datetime, *, in_cooldown: bool = False) -> dict[str, Any]:
     """Return the columns for a session created with these factors.
 
-    :param held: whether one of them is in its cooldown, so that they don't count as two factors
+    :param in_cooldown: whether one of them is in its cooldown, so that they don't count as two factors
     """
-    second_at = now if is_two_factor(amr) and not held else None
-    return {"proved_amr": HELD if held else amr, "proved_at": now, "second_at": second_at}
+    second_at = now if is_two_factor(amr) and not in_cooldown else None
+    return {"proved_amr": IN_COOLDOWN if in_cooldown else amr, "proved_at": now, "second_at": second_at}
 
 
-def proved_again(session: AuthSession, proof: str, now: datetime, *, held: bool = False) -> dict[str, Any]:
+def columns_after_verification(
+    session: AuthSession, proof: str, now: datetime, *, in_cooldown: bool = False
+) -> dict[str, Any]:
     """Return the columns of ``session`` to update after a verification with ``proof``.
 
     A weaker factor doesn't replace a stronger one that is still fresh. Two-factor rights start when the session gets
     its second factor, and are renewed by a factor at least as strong as the session's strongest.
     :param proof: comma-separated names, such as ``webauthn,uv``
-    :param held: whether the method is in its cooldown
+    :param in_cooldown: whether the method is in its cooldown
     """
     amr = ",".join(dict.fromkeys([*session.amr.split(","), *proof.split(",")]))
     changes: dict[str, Any] = {"authenticated_at": now, "seen_at": now, "amr": amr, "second_at": session.second_at}
-    counts_as = HELD if held else proof
+    counts_as = IN_COOLDOWN if in_cooldown else proof
     if strength_of(counts_as) >= strength_of(session.proved_amr or "") or not is_recent(session.proved_at, now):
         changes |= {"proved_amr": counts_as, "proved_at": now}
-    if held:
+    if in_cooldown:
         return changes
     had_two = is_two_factor(session.amr)
     if is_two_factor(amr) and (not had_two or strength_of(proof) >= strength_of(session.amr)):

@@ -22,12 +22,12 @@ class EndedSessions:
 
     :ivar session_id: id of the session; "" for the sessions of a user
     :ivar user_id: the user whose sessions ended; 0 for a single session
-    :ivar but: id of the user's session that stays open; "" for none
+    :ivar except_id: id of the user's session that stays open; "" for none
     """
 
     session_id: str = ""
     user_id: int = 0
-    but: str = ""
+    except_id: str = ""
 
 
 EndHook = Callable[[EndedSessions], None]

@@ -87,7 +87,7 @@ _SUCCESS = {
 }
 
 
-def note_sign_in(
+def record_sign_in(
     user_id: int, client: ClientContext, seen_at: datetime | None = None, login_attempt: LoginAttempt | None = None
 ) -> KnownDeviceRow:
     """Record that this user has signed in from the client's browser; return whether it was new to the account.
@@ -111,14 +111,14 @@ def note_sign_in(
         return "none"
     if here in client.known_secrets:
         if not today:
-            keep_known(here, LIFETIME)
-        note_known_here(here)
+            renew_known_cookie(here, LIFETIME)
+        set_device_digest(here)
         return "known"
-    note_known_here(set_known_cookie(fresh, LIFETIME))
+    set_device_digest(set_known_cookie(fresh, LIFETIME))
     return "new"
 
 
-def known_as(user_id: int, digests: Collection[str]) -> str:
+def find_known_digest(user_id: int, digests: Collection[str]) -> str:
     """Return which of these digests identifies a known browser of the account; "" if none does.
 
     One statement; none without digests.
@@ -128,15 +128,15 @@ def known_as(user_id: int, digests: Collection[str]) -> str:
     return (db.session.scalar(sa.select(_c.browser).where(*mine).limit(1)) if rows else None) or ""
 
 
-def revoke_browsers(user_id: int, *, but: Collection[str] = ()) -> int:
-    """Forget the known browsers of this account, except one with a digest in ``but``; return how many were known.
+def revoke_browsers(user_id: int, *, keep: Collection[str] = ()) -> int:
+    """Forget the known browsers of this account, except one with a digest in ``keep``; return how many were known.
 
     Trust ends in all of them, including the excepted one: the second factor is required everywhere.
 
     Called when sessions are revoked because the account's security has changed. Signing out doesn't forget the browser,
     since its owner is expected to sign in there again.
     """
-    known = (_c.user_id == user_id, _c.first_seen_at.is_not(None), _c.revoked_at.is_(None), _c.browser.not_in(but))
+    known = (_c.user_id == user_id, _c.first_seen_at.is_not(None), _c.revoked_at.is_(None), _c.browser.not_in(keep))
     trusted = (_c.user_id == user_id, _c.trusted_until.is_not(None))
     changed(sa.update(_table).where(*trusted).values(trusted_until=None))
     return changed(sa.update(_table).where(*known).values(revoked_at=clock.now()))
@@ -170,7 +170,7 @@ def set_known_cookie(secret: str, life: timedelta, *, instead_of: str = "") -> s
     return digest
 
 
-def keep_known(digest: str, life: timedelta) -> None:
+def renew_known_cookie(digest: str, life: timedelta) -> None:
     """Renew the cookie for ``life``, moving the secret with this digest to the front."""
     for secret in _known_secrets():
         if secrets.digest(secret) == digest:
@@ -182,14 +182,14 @@ def known_digests() -> list[str]:
     return [secrets.digest(secret) for secret in _known_secrets()]
 
 
-def note_known_here(digest: str) -> None:
+def set_device_digest(digest: str) -> None:
     """Remember the digest by which the account that has just signed in knows this browser."""
-    g.known_here = digest
+    g.device_digest = digest
 
 
-def known_here() -> str:
+def device_digest() -> str:
     """Return the digest by which the account that signed in with this request knows the browser; "" for none."""
-    return str(g.get("known_here", ""))
+    return str(g.get("device_digest", ""))
 
 
 def trust_browser(user_id: int) -> datetime | None:
@@ -198,7 +198,7 @@ def trust_browser(user_id: int) -> datetime | None:
     The browser gets a new secret, so that a copy of the old one isn't trusted. Return None if trust is disabled
     (``LATCHKEY_TRUST_FOR=0``) or the client keeps no cookies.
     """
-    before = known_here()
+    before = device_digest()
     if not settings.trust_for or not before:
         return None
     secret, until = secrets.token(), clock.now() + settings.trust_for
@@ -209,11 +209,11 @@ def trust_browser(user_id: int) -> datetime | None:
         return None
     here = (AuthSession.user_id == user_id, AuthSession.browser == before)
     changed(sa.update(AuthSession).where(*here).values(browser=digest))
-    note_known_here(set_known_cookie(secret, LIFETIME, instead_of=before))
+    set_device_digest(set_known_cookie(secret, LIFETIME, instead_of=before))
     return until
 
 
-def trust_program(user_id: int, agent: str) -> str:
+def trust_api_client(user_id: int, agent: str) -> str:
     """Trust an API client without cookies; return the token it has to send next time. Only its digest is stored."""
     token, now = secrets.token(), clock.now()
     digest = secrets.digest(token)
@@ -233,12 +233,12 @@ def use_trust(user_id: int, digests: Collection[str]) -> bool:
     return changed(sa.update(KnownDevice).where(*trusted).values(last_seen_at=now, touched_at=now)) == 1
 
 
-def revoke_trust(user_id: int, *, but: Collection[str] = ()) -> int:
-    """End the trust in every browser, except one with a digest in ``but``; return how many were trusted."""
+def revoke_trust(user_id: int, *, keep: Collection[str] = ()) -> int:
+    """End the trust in every browser, except one with a digest in ``keep``; return how many were trusted."""
     trusted = (
         KnownDevice.user_id == user_id,
         KnownDevice.trusted_until.is_not(None),
-        KnownDevice.browser.not_in(but),
+        KnownDevice.browser.not_in(keep),
     )
     return changed(sa.update(KnownDevice).where(*trusted).values(trusted_until=None))
 

@@ -20,10 +20,10 @@ from app.sessions.models import AuthSession, RefreshToken
 from app.sessions.store import create_api_session, revoke_session
 from app.users import User
 
-NAME = 22
+ID_LENGTH = 22
 """Number of characters of a token that identify its row: 128 bits."""
 
-PROOFS = ("amr", "authenticated_at", "proved_amr", "proved_at", "second_at")
+VERIFICATION_COLUMNS = ("amr", "authenticated_at", "proved_amr", "proved_at", "second_at")
 """Columns that record how a session was verified. An access token gets their values from its refresh token."""
 
 _table = RefreshToken.__table__
@@ -47,7 +47,7 @@ _EXCHANGE = (
         used_at=sa.bindparam("now"),
         second_at=sa.case((_c.used_at <= sa.bindparam("one_factor"), sa.null()), else_=_c.second_at),
     )
-    .returning(_c.session_id, *(_c[name] for name in PROOFS))
+    .returning(_c.session_id, *(_c[name] for name in VERIFICATION_COLUMNS))
 )
 _HEAD = (
     _ROWS.select()
@@ -77,18 +77,18 @@ class Reused:
     session_id: str
 
 
-def give(session: AuthSession) -> str:
+def issue(session: AuthSession) -> str:
     """Issue and return a refresh token for ``session``. The token itself isn't stored.
 
     It replaces the session's previous refresh token.
     """
-    name = secrets.letters(16)
-    token = secrets.prefixed_token(secrets.REFRESH_PREFIX + name)
+    id_part = secrets.letters(16)
+    token = secrets.prefixed_token(secrets.REFRESH_PREFIX + id_part)
     now = clock.now()
     row = {
-        "id": secrets.digest(name), "digest": secrets.digest(token), "session_id": session.session_id,
+        "id": secrets.digest(id_part), "digest": secrets.digest(token), "session_id": session.session_id,
         "user_id": session.user_id, "created_at": now, "used_at": now, "expires_at": now + settings.refresh_absolute,
-    } | {name: getattr(session, name) for name in PROOFS}  # fmt: skip
+    } | {name: getattr(session, name) for name in VERIFICATION_COLUMNS}  # fmt: skip
     given = insert(RefreshToken).values(row)
     newer = {column: given.excluded[column] for column in row if column not in ("session_id", "user_id")}
     changed(given.on_conflict_do_update(index_elements=[_c.session_id], set_=newer))
@@ -100,29 +100,29 @@ def exchange(token: str) -> Exchanged | Reused | None:
 
     Three statements. Only one of several concurrent uses succeeds, on any number of servers.
     """
-    if not settings.refresh_tokens or not secrets.has_prefix(token, secrets.REFRESH_PREFIX, NAME):
+    if not settings.refresh_tokens or not secrets.has_prefix(token, secrets.REFRESH_PREFIX, ID_LENGTH):
         return None
     now = clock.now()
-    name = _name(token)
-    new = secrets.prefixed_token(secrets.REFRESH_PREFIX + name)
+    id_part = _id_in(token)
+    new = secrets.prefixed_token(secrets.REFRESH_PREFIX + id_part)
     values = {
-        "row": secrets.digest(name), "old": secrets.digest(token), "new": secrets.digest(new), "now": now,
+        "row": secrets.digest(id_part), "old": secrets.digest(token), "new": secrets.digest(new), "now": now,
         "unused": now - settings.refresh_idle, "one_factor": now - settings.two_factor_idle,
     }  # fmt: skip
     found = db.session.execute(_EXCHANGE, values).first()
     if found is None:
         return _reused(token)
-    held = db.session.execute(_HEAD, {"session_id": found[0], "now": now}).first()
-    if held is None:
+    row = db.session.execute(_HEAD, {"session_id": found[0], "now": now}).first()
+    if row is None:
         return None  # revoked between the two statements
-    session, user = _ROWS.read(held)
-    note(session, **dict(zip(PROOFS, found[1:], strict=True)))
+    session, user = _ROWS.read(row)
+    note(session, **dict(zip(VERIFICATION_COLUMNS, found[1:], strict=True)))
     access = create_api_session(session)
     life = min(settings.token_max_age, session.expires_at - now)
     return Exchanged(user, access, new, int(life.total_seconds()))
 
 
-def drop(session_id: str) -> None:
+def revoke(session_id: str) -> None:
     """Revoke the refresh token of a session; the session stays open.
 
     Call this before revoking the session's access tokens: it waits for any exchange in progress, so that the token it
@@ -131,12 +131,12 @@ def drop(session_id: str) -> None:
     changed(sa.delete(RefreshToken).where(RefreshToken.session_id == session_id))
 
 
-def end(token: str) -> int | None:
+def revoke_session_of(token: str) -> int | None:
     """Revoke the session that issued a refresh token, whether or not the token has been exchanged.
 
     :return: id of the session's user; None if it was already revoked, or the token isn't ours
     """
-    if not secrets.has_prefix(token, secrets.REFRESH_PREFIX, NAME):
+    if not secrets.has_prefix(token, secrets.REFRESH_PREFIX, ID_LENGTH):
         return None
     found = _row_of(token)
     return found.user_id if found is not None and revoke_session(found.session_id) else None
@@ -150,9 +150,9 @@ def _reused(token: str) -> Reused | None:
 
 
 def _row_of(token: str) -> sa.Row[tuple[str, str, int]] | None:
-    named = _c.id == secrets.digest(_name(token))
+    named = _c.id == secrets.digest(_id_in(token))
     return db.session.execute(sa.select(_c.session_id, _c.digest, _c.user_id).where(named)).first()
 
 
-def _name(token: str) -> str:
-    return token[len(secrets.REFRESH_PREFIX) :][:NAME]
+def _id_in(token: str) -> str:
+    return token[len(secrets.REFRESH_PREFIX) :][:ID_LENGTH]

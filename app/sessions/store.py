@@ -79,16 +79,16 @@ def create_session(
     remember: bool,
     challenge_id: str | None = None,
     browser: str = "",
-    is_news: bool = False,
-    held: bool = False,
+    notify_owner: bool = False,
+    in_cooldown: bool = False,
 ) -> AuthSession:
     """Sign ``user`` in with a new row and token; set the cookie once the row is stored (ASVS 7.2.4).
 
     Revokes the browser's previous session.
     :param challenge_id: the challenge that was answered, if any
     :param browser: digest by which the account knows the browser, "" for none
-    :param is_news: whether to notify the owner of the sign-in
-    :param held: whether a factor is in its cooldown
+    :param notify_owner: whether to notify the owner of the sign-in
+    :param in_cooldown: whether a factor is in its cooldown
     """
     token = secrets.token()
     now = clock.now()
@@ -96,8 +96,8 @@ def create_session(
         "digest": secrets.digest(token), "session_id": secrets.row_id(), "user_id": user.id, "kind": "browser",
         "amr": amr, "created_at": now, "seen_at": now, "authenticated_at": now,
         "expires_at": now + settings.session_absolute, "persistent": remember, "address": client.ip_address,
-        "agent": client.user_agent, "browser": browser or None, "challenge_id": challenge_id, "untold": is_news,
-        **assurance.opened_with(amr, now, held=held),
+        "agent": client.user_agent, "browser": browser or None, "challenge_id": challenge_id, "untold": notify_owner,
+        **assurance.initial_columns(amr, now, in_cooldown=in_cooldown),
     }  # fmt: skip
     if previous := current_session():
         revoke_session(previous.session_id)
@@ -139,9 +139,9 @@ def clear_session_cookie(session_id: str) -> None:
     changed(sa.update(AuthSession).where(*head).values(digest=secrets.digest(secrets.token())))
 
 
-def revoke_api_clients(session_id: str, *, but: int = 0) -> None:
-    """Revoke the access tokens of a session, except the one in row ``but``; the session stays open."""
-    others = (AuthSession.session_id == session_id, AuthSession.kind == "program", AuthSession.id != but)
+def revoke_api_clients(session_id: str, *, except_id: int = 0) -> None:
+    """Revoke the access tokens of a session, except the one in row ``except_id``; the session stays open."""
+    others = (AuthSession.session_id == session_id, AuthSession.kind == "program", AuthSession.id != except_id)
     now = clock.now()
     ended = sa.update(AuthSession).where(*others, AuthSession.revoked_at.is_(None))
     changed(ended.values(revoked_at=now, expires_at=now))
@@ -164,13 +164,13 @@ def find_session(session_id: str) -> AuthSession | None:
     return db.session.scalars(found).first()
 
 
-def revoke_session(session_id: str, *, of: int | None = None) -> int:
+def revoke_session(session_id: str, *, user_id: int | None = None) -> int:
     """Revoke a session and its tokens, effective immediately on every replica; return how many were open.
 
-    :param of: id of its user; has no effect if the session belongs to another user
+    :param user_id: id of its user; has no effect if the session belongs to another user
     """
     alive = [AuthSession.session_id == session_id, AuthSession.revoked_at.is_(None)]
-    alive += [] if of is None else [AuthSession.user_id == of]
+    alive += [] if user_id is None else [AuthSession.user_id == user_id]
     now = clock.now()
     ended = changed(sa.update(AuthSession).where(*alive).values(revoked_at=now, expires_at=now))
     if ended:
@@ -190,18 +190,18 @@ def opened_by(challenge_id: str, since: datetime) -> list[str]:
     return list(db.session.scalars(sa.select(AuthSession.session_id).where(*opened)))
 
 
-def revoke_all_sessions(user_id: int, *, but: str = "") -> int:
-    """Revoke every session of a user, except the session ``but``; return how many were open.
+def revoke_all_sessions(user_id: int, *, except_id: str = "") -> int:
+    """Revoke every session of a user, except the session ``except_id``; return how many were open.
 
     Also ends pending sign-ins. Session end hooks run even if no session was open, so that what depended on expired
     sessions ends as well.
     """
-    others = (AuthSession.user_id == user_id, AuthSession.revoked_at.is_(None), AuthSession.session_id != but)
+    others = (AuthSession.user_id == user_id, AuthSession.revoked_at.is_(None), AuthSession.session_id != except_id)
     now = clock.now()
     waiting = (PendingSignIn.user_id == user_id, PendingSignIn.ended_at.is_(None))
     changed(sa.update(PendingSignIn).where(*waiting).values(ended_at=now))
     ended = changed(sa.update(AuthSession).where(*others).values(revoked_at=now, expires_at=now))
-    sessions_ended(EndedSessions(user_id=user_id, but=but))
+    sessions_ended(EndedSessions(user_id=user_id, except_id=except_id))
     return ended
 
 
@@ -281,7 +281,7 @@ def load_user(request: Request) -> User | None:
     now = clock.now()
     if not session.is_alive(now) or not user.is_active:
         return None
-    note_use(session, now)
+    record_use(session, now)
     if session.second_at is not None and assurance.level(session, now) == 1:
         note(session, second_at=None)  # affects only what this request writes and returns
     g.auth_session = session
@@ -316,7 +316,7 @@ def _load_api_token(token: str) -> User | None:
     if found is None:
         return None
     row, user = found
-    note_use_of_token(row, g.get("client_address", ""))
+    record_token_use(row, g.get("client_address", ""))
     g.auth_session, g.program_token, g.token_scopes = api_tokens.session_for(row), token, row.scopes.split(",")
     return user
 
@@ -326,21 +326,21 @@ def _set_token(token: str, session: AuthSession) -> None:
     g.session_cookie = (token, max_age)
 
 
-def note_use(session: AuthSession, now: datetime) -> None:
+def record_use(session: AuthSession, now: datetime) -> None:
     """Record the use of a session, at most once a minute."""
     if now - session.seen_at <= SEEN_EVERY:
         return
     due = (AuthSession.id == session.id, AuthSession.seen_at < now - SEEN_EVERY)
-    _run_apart(sa.update(AuthSession).where(*due).values(**assurance.seen(now)))
+    _run_in_own_transaction(sa.update(AuthSession).where(*due).values(**assurance.columns_when_seen(now)))
 
 
-def note_use_of_token(row: ApiToken, address: str) -> None:
+def record_token_use(row: ApiToken, address: str) -> None:
     """Record the use of an API token and the network address, at most once a minute."""
     if (use := api_tokens.use_statement(row, address, SEEN_EVERY)) is not None:
-        _run_apart(use)
+        _run_in_own_transaction(use)
 
 
-def _run_apart(seen: sa.Update) -> None:
+def _run_in_own_transaction(seen: sa.Update) -> None:
     """Record a use in a separate transaction, unless this one has written. The request continues if that fails."""
     if has_written(session_connection()):
         return

@@ -66,7 +66,7 @@ def finish(
     lock_credentials(user, session)
     weak_until = cooldown(user, session, passkeys.METHOD, is_second=ceremony.usage != "first")
     passkey = passkeys.add(user.id, made, ceremony, session.session_id, weak_until)
-    freshen(session, passkeys.amr_of(made.verified), held=weak_until is not None)
+    freshen(session, passkeys.amr_of(made.verified), in_cooldown=weak_until is not None)
     settle(user, session, client, weak_until)
     record("factor.added", user.id, method=passkeys.METHOD, usage=passkey.usage)
     what = [sentence("A passkey was added."), *cooldown_text(weak_until)]
@@ -97,7 +97,7 @@ def remove(user: User, session: AuthSession, name: str, client: ClientContext) -
     passkey = next((key for key in mine if key.name == name), None)
     if passkey is None:
         raise Rejected("webauthn_name_not_found", field="name")
-    credential_changes.allow_removal(user, [passkeys.METHOD] if len(mine) == 1 else [], "name", but=passkey.id)
+    credential_changes.check_removal(user, [passkeys.METHOD] if len(mine) == 1 else [], "name", passkey_id=passkey.id)
     passkeys.remove(user.id, passkey.id)
     revoke_other_sessions(user, session, client)
     record("factor.removed", user.id, method=passkeys.METHOD)

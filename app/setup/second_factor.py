@@ -77,7 +77,7 @@ def begin_on_the_way_in(
     throttling.take("starts", client.ip_address)
     begun = enrollment_service.begin(user, method, phone, second_factor.SETUP_PURPOSE, pending_sign_in.row.id, client)
     _signal_sent(user, method)
-    pending.note_question(pending_sign_in, method, begun.challenge.id, second_factor.SETUP)
+    pending.record_challenge(pending_sign_in, method, begun.challenge.id, second_factor.SETUP)
     return begun
 
 
@@ -122,10 +122,10 @@ def confirm(
     lock_credentials(user, session)
     enrolled = enrollments.enrolled_of(user.id)
     _allow(user, challenge.method, enrolled)
-    held = _prove(user, challenge, enrolled, code, session, name)
+    in_cooldown = _prove(user, challenge, enrolled, code, session, name)
     by_account.refund(login_attempt)
     enrollments.mark_second(user.id, challenge.method)
-    freshen(session, challenge.method, held=held)
+    freshen(session, challenge.method, in_cooldown=in_cooldown)
     revoke_other_sessions(user, session, client)
     _tell(user, session, "second_step.on", challenge.method, client, challenge.id)
     signals.send(signals.tf_profile_changed, user=user, method=challenge.method)

@@ -95,7 +95,7 @@ def confirm(
     enrollment_service.store(user, challenge, passcode, session.session_id, weak_until=weak_until, name=name)
     by_account.refund(login_attempt)
     if not method_of(challenge.method).is_chosen:  # setting a new password isn't proof of identity
-        freshen(session, challenge.method, held=weak_until is not None)
+        freshen(session, challenge.method, in_cooldown=weak_until is not None)
     settle(user, session, client, weak_until)
     also = [before] if before not in ("", challenge.destination) else []
     _tell(user, session, "factor.added", challenge.method, client, challenge.id, also, weak_until)
@@ -142,7 +142,7 @@ def cooldown_text(weak_until: datetime | None) -> list[Sentence]:
     ]
 
 
-def allow_removal(user: User, session: AuthSession, names: Sequence[str]) -> None:
+def check_removal(user: User, session: AuthSession, names: Sequence[str]) -> None:
     """Check that a sign-in method is left without ``names``. No other request can remove any until the commit.
 
     :raises Rejected: ``us_method_not_available``, ``last_method`` or ``last_second_factor`` on ``delete_method``;
@@ -151,11 +151,11 @@ def allow_removal(user: User, session: AuthSession, names: Sequence[str]) -> Non
     if any(name not in nameable() for name in names):
         raise Rejected("us_method_not_available", field="delete_method")
     lock_credentials(user, session)
-    credential_changes.allow_removal(user, names, "delete_method")
+    credential_changes.check_removal(user, names, "delete_method")
 
 
 def remove(user: User, session: AuthSession, names: Sequence[str], client: ClientContext) -> None:
-    """Remove sign-in methods after ``allow_removal``. A removed phone number no longer identifies the user."""
+    """Remove sign-in methods after ``check_removal``. A removed phone number no longer identifies the user."""
     gone = []
     for name in dict.fromkeys(names):
         number = _owned_identity(user, name)
@@ -189,7 +189,7 @@ def remove_app(user: User, session: AuthSession, app_id: str, client: ClientCont
     lock_credentials(user, session)
     if totp.find(user.id, app_id) is None:
         raise Rejected("authenticator_not_found", field="id")
-    credential_changes.allow_removal(user, [], "id", app=app_id)
+    credential_changes.check_removal(user, [], "id", app_id=app_id)
     totp.remove(user.id, app_id)
     revoke_other_sessions(user, session, client)
     record("factor.removed", user.id, method=totp.METHOD)

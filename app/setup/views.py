@@ -83,7 +83,7 @@ def us_setup() -> Response:
                 raise Rejected("api_error")
             session = session_in_use()
             if removed:
-                enrollment.allow_removal(current_user, session, removed)
+                enrollment.check_removal(current_user, session, removed)
             phone, replacing = form.number, chosen in removed
             begun = (
                 enrollment.begin(current_user, session, chosen, phone, sending_client(), replacing=replacing)

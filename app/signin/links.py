@@ -57,7 +57,7 @@ def over(opened: OpenedLink, client: ClientContext) -> Rejected:
     Its ``next`` is the URL to continue to, for the page that requests another link.
     """
     why = "expired" if opened.has_expired else "spent"
-    if throttling.is_news(f"link.{why}", opened.challenge.id, client.ip_address):
+    if throttling.first_in_window(f"link.{why}", opened.challenge.id, client.ip_address):
         challenge = opened.challenge
         record(
             "sign_in.failed", challenge.user_id, challenge_id=challenge.id, autocommit=True,
@@ -87,7 +87,7 @@ def note_elsewhere(opened: OpenedLink, client: ClientContext) -> None:
     """
     if is_here(opened, client):
         return  # this browser only prefetched it
-    if not throttling.is_news("link.opened_unbound", opened.challenge.id, client.ip_address):
+    if not throttling.first_in_window("link.opened_unbound", opened.challenge.id, client.ip_address):
         return
     after = int((clock.now() - opened.challenge.last_sent_at).total_seconds())
     record(

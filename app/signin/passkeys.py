@@ -59,9 +59,9 @@ def sign_in(
         passkeys.use(passkey, used)
     except Rejected as refused:
         failed(refused, _owner_of(answer.id), PURPOSE)
-    held = passkey.in_cooldown(clock.now())
-    factor = VerifiedFactor(passkeys.METHOD, verified=used.verified, held=held)
-    has_second = held or not used.verified  # a second factor may be required then
+    in_cooldown = passkey.in_cooldown(clock.now())
+    factor = VerifiedFactor(passkeys.METHOD, verified=used.verified, in_cooldown=in_cooldown)
+    has_second = in_cooldown or not used.verified  # a second factor may be required then
     return finish(SignIn(client, remember, next_page, user=user, has_second=has_second, factors=(factor,)))
 
 
@@ -94,7 +94,7 @@ def verify(user: User, session: AuthSession, state: str, credential: Credential)
         passkeys.use(passkey, used)
     except Rejected as refused:
         failed(refused, user, "verify")
-    freshen(session, passkeys.amr_of(used.verified), held=passkey.in_cooldown(clock.now()))
+    freshen(session, passkeys.amr_of(used.verified), in_cooldown=passkey.in_cooldown(clock.now()))
     if session.kind == "browser":
         renew_token(session)
     record("sign_in.step_up", user.id, method=passkeys.METHOD)

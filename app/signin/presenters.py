@@ -142,7 +142,7 @@ def page_of_open(form: SignInForm) -> dict[str, Any] | None:
 def drop_pending() -> None:
     """Clear the cookie of a pending sign-in when the start page is opened, except for prefetches and HEAD requests."""
     if request.method != "HEAD" and "prefetch" not in request.headers.get("Sec-Purpose", ""):
-        pending.drop(present_client())
+        pending.clear_cookie(present_client())
 
 
 def say_confirmed(session: AuthSession) -> None:

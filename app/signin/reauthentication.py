@@ -58,7 +58,7 @@ def verify(user: User, session: AuthSession, passcode: str | int, client: Client
         raise Rejected("invalid_password_code", field="passcode")
     if proof.login_attempt is not None:
         refund(proof.login_attempt)
-    freshen(session, proof.method, held=proof.held)
+    freshen(session, proof.method, in_cooldown=proof.in_cooldown)
     if session.kind == "browser":
         renew_token(session)
     record("sign_in.step_up", user.id, challenge_id=proof.challenge_id, method=proof.method)

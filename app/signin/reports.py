@@ -26,7 +26,7 @@ OF_NEW_ADDRESSES = ("change_email", "add_email")
 """Purposes whose emails go to an address that isn't the account's yet. A report from there only ends the request."""
 
 
-HELD_FIRST = (*SIGNED_IN_ALREADY, *OF_NEW_ADDRESSES, "recovery")
+LOCKED_FIRST = (*SIGNED_IN_ALREADY, *OF_NEW_ADDRESSES, "recovery")
 """Purposes whose requests lock the account before the challenge. Reports must take the locks in the same order."""
 
 
@@ -81,12 +81,12 @@ def _found(token: str) -> Challenge | AuthSession | None:
 
 
 def _deny_challenge(challenge: Challenge) -> int:
-    early = challenge.purpose in HELD_FIRST
+    early = challenge.purpose in LOCKED_FIRST
     _hold(challenge.user_id if early else None)  # same lock order as when the challenge is answered
     if not notice_links.mark_reported(challenge):
         return 0
     _hold(None if early else challenge.user_id)
-    pending.end_answering(challenge.id)
+    pending.end_answered(challenge.id)
     for undo in notice_links.report_hooks():
         undo(challenge)
     session_ids = opened_by(challenge.id, clock.now() - notice_links.REPORTED_WITHIN)

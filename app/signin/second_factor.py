@@ -73,7 +73,7 @@ def trust_here(pending_sign_in: StartedPending, client: ClientContext) -> str:
         return ""
     record("second_step.trusted", pending_sign_in.user.id)
     if not client.keeps_cookies:
-        return known_devices.trust_program(pending_sign_in.user.id, client.user_agent)
+        return known_devices.trust_api_client(pending_sign_in.user.id, client.user_agent)
     known_devices.trust_browser(pending_sign_in.user.id)
     return ""
 
@@ -101,7 +101,7 @@ def _set_up(pending_sign_in: StartedPending, code: str | int, client: ClientCont
     if challenge is None:
         raise Rejected("two_factor_setup_expired")
     lock_account(user.id)
-    if not pending.hold(pending_sign_in) or any(
+    if not pending.lock(pending_sign_in) or any(
         second_factor.can_be_second(each.method) for each in enrolled_of(user.id)
     ):
         raise Rejected("two_factor_permission_denied")
@@ -122,14 +122,14 @@ def _set_up(pending_sign_in: StartedPending, code: str | int, client: ClientCont
 def _enrolled_and_in(pending_sign_in: StartedPending, proof: VerifiedFactor, client: ClientContext) -> AuthSession:
     """Open the session. As after any credential change, end all other sessions and notify the owner."""
     user_id = pending_sign_in.user.id
-    revoke_browsers(user_id, but=client.known_secrets)
+    revoke_browsers(user_id, keep=client.known_secrets)
     try:
         session = finish_second(pending_sign_in, proof, client)
     except Rejected:
         db.session.rollback()  # it has just ended: don't keep the factor without the sign-in
         raise
     note_session(user_id, proof.method, session.session_id)  # reporting the session removes it
-    revoke_all_sessions(user_id, but=session.session_id)
+    revoke_all_sessions(user_id, except_id=session.session_id)
     what = sentence("Two-step verification was turned on: {method}.", method=sentence(titles()[proof.method]))
     notices.notify(user_id, what, client, session_id=session.session_id)
     return session
@@ -150,7 +150,7 @@ def _missed(pending_sign_in: StartedPending, miss: VerificationFailure, tries: i
     if not is_over:
         return Rejected("two_factor_invalid_token", field="code")
     pending.end(client)
-    if throttling.is_news("second_step.failed", str(pending_sign_in.user.id), client.ip_address):
+    if throttling.first_in_window("second_step.failed", str(pending_sign_in.user.id), client.ip_address):
         first = sentence(proof_titles().get(pending_sign_in.row.amr.split(",")[0], "First step"))
         notices.notify(pending_sign_in.user.id, sentence(FAILED, method=first), client)
     return Rejected("two_factor_ended", field="code")
@@ -187,7 +187,7 @@ def use_code(code: str | int, client: ClientContext) -> tuple[AuthSession, Start
     found = recovery_codes.find(pending_sign_in.user.id, code)
     if isinstance(found, VerificationFailure):
         raise _missed_recovery_code(pending_sign_in, found, tries, client)
-    if not pending.hold(pending_sign_in):  # already used or ended: keep the recovery code
+    if not pending.lock(pending_sign_in):  # already used or ended: keep the recovery code
         raise Rejected("two_factor_permission_denied")
     proof = recovery_codes.use(found)
     if isinstance(proof, VerificationFailure):
@@ -207,7 +207,7 @@ def ask_for_help(client: ClientContext) -> StartedPending:
     pending_sign_in = pending.get(client)
     if not settings.support_mail:
         raise Rejected("invalid_choice", field="help_setup")
-    if throttling.is_news("help", str(pending_sign_in.user.id), client.ip_address):
+    if throttling.first_in_window("help", str(pending_sign_in.user.id), client.ip_address):
         whose = ", ".join(_without_links(identities_of(pending_sign_in.user.id)))
         facts: dict[str, Any] = {"whose": whose, "agent": client.user_agent, "address": client.ip_address}
         outbox.enqueue("help_asked", "mail", settings.support_mail, user_id=pending_sign_in.user.id, **facts)

@@ -16,7 +16,7 @@ from app.login import lookup
 from app.login.pipeline import PURPOSE
 from app.outbox import suppressions
 from app.outbox.service import MAIL
-from app.sessions.known_devices import known_as
+from app.sessions.known_devices import find_known_digest
 from app.users import TypedIdentity, get_identity
 
 
@@ -33,8 +33,10 @@ def send_code(identity: str, chosen: str | None, client: ClientContext, next_pag
     method = chosen or _method_for(typed)
     if method not in code_methods():
         raise Rejected("us_method_not_available", field="chosen_method")
-    reached, held = lookup.look_up_method(typed, method, client.known_secrets, throttling.bucket_of(client.ip_address))
-    throttling.stop("starts", client.ip_address, held)
+    reached, penalized_until = lookup.look_up_method(
+        typed, method, client.known_secrets, throttling.bucket_of(client.ip_address)
+    )
+    throttling.stop("starts", client.ip_address, penalized_until)
     if not settings.generic_responses:
         _say_why_not(reached, method)
     for_strangers = _letter_for_strangers(typed, method)  # always, since parsing a phone number takes time
@@ -73,7 +75,7 @@ def is_told_undelivered(challenge: Challenge, client: ClientContext) -> bool:
     """
     if challenge.user_id is None or not client.known_secrets or method_of(challenge.method).sends != MAIL:
         return False
-    if not known_as(challenge.user_id, client.known_secrets):
+    if not find_known_digest(challenge.user_id, client.known_secrets):
         return False
     return bool(suppressions.reasons_for({challenge.destination}))
 

@@ -180,6 +180,6 @@ def refresh(token: str, client: ClientContext) -> Exchanged:
 
 def sign_out(token: str) -> None:
     """End the session that issued this refresh token, if any. Holding the token suffices; the result isn't revealed."""
-    user_id = refresh_tokens.end(token)
+    user_id = refresh_tokens.revoke_session_of(token)
     if user_id is not None:
         record("session.ended", user_id, reason="signed_out")

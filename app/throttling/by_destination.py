@@ -71,7 +71,7 @@ def take(channel: str, destination: str, network_address: str) -> None:
         return
     db.session.rollback()
     metrics.REFUSALS.count("messages")
-    if throttling.is_news("messages", given["hour_id"], network_address):
+    if throttling.first_in_window("messages", given["hour_id"], network_address):
         record("limit.hit", autocommit=True, limit="messages")
     raise Rejected("too_many_messages", status=429, retry_after=_seconds_left(given, now))
 

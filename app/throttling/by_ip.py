@@ -130,7 +130,7 @@ def penalize(address: str) -> None:
         _limiter().hit(_penalty(), bucket)
 
 
-def is_news(what: str, about: str, address: str) -> bool:
+def first_in_window(what: str, about: str, address: str) -> bool:
     """Return whether ``address`` does ``what`` with ``about`` for the first time in this window.
 
     For events that anyone can cause any number of times: one is worth recording, three hundred only fill the log.

@@ -205,14 +205,14 @@ def amr_of(verified: bool) -> str:
     return f"{METHOD},uv" if verified else METHOD
 
 
-def signs_in_alone(user_id: int, but: str = "") -> bool:
+def signs_in_alone(user_id: int, except_id: str = "") -> bool:
     """Return whether a user can sign in with a passkey alone.
 
-    :param but: id of a passkey to ignore
+    :param except_id: id of a passkey to ignore
     """
     if not settings.can_use_passkeys:
         return False
-    alone = (Passkey.user_id == user_id, Passkey.usage == "first", Passkey.id != but)
+    alone = (Passkey.user_id == user_id, Passkey.usage == "first", Passkey.id != except_id)
     return db.session.scalar(sa.select(Passkey.id).where(*alone).limit(1)) is not None
 
 
