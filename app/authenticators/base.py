@@ -92,12 +92,12 @@ class EnrollmentStart:
     :ivar destination: where its passcode is sent, "" for nowhere
     :ivar is_taken: whether the destination belongs to another account; nothing is sent then, but the response is the
         same
-    :ivar is_unproved: whether the destination may be a stranger's
+    :ivar is_unverified: whether the destination may be a stranger's
     """
 
     destination: str = ""
     is_taken: bool = False
-    is_unproved: bool = False
+    is_unverified: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,8 @@ def begin(
     secret = passcodes.new_secret()
     challenge_request = ChallengeRequest(
         purpose, method, user.id, "", start.destination, pending_secret=secret, lifetime=settings.us_setup_within,
-        letter="setup" if authenticator.sends else "", silent=start.is_taken, session_id=session_id,
-        is_unproved=start.is_unproved,
+        message_kind="setup" if authenticator.sends else "", suppress=start.is_taken, session_id=session_id,
+        is_unverified=start.is_unverified,
     )  # fmt: skip
     challenge = challenges.issue_challenge(challenge_request, client)
     return PendingEnrollment(challenge, account_name(mine), secret if authenticator.shows_secret else "")

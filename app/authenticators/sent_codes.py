@@ -189,7 +189,7 @@ class SmsCode(SentCode):
         is_taken = owner is not None and (owner.id == user.id or owner.confirmed_at is not None)
         if owner is not None and is_taken and (owner.id == user.id or not settings.generic_responses):
             raise Rejected("identity_already_associated", field="phone")
-        return EnrollmentStart(number, is_taken=is_taken, is_unproved=number != identities.get(self.reaches))
+        return EnrollmentStart(number, is_taken=is_taken, is_unverified=number != identities.get(self.reaches))
 
     def is_own(self, phone: str | None, identities: Mapping[str, str]) -> bool:
         """See ``Authenticator``. Without a number, it's the one already set up."""

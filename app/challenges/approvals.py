@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from app import clock, user_input
 from app.audit import record
-from app.challenges.bindings import browser_meant, is_of_browser
+from app.challenges.bindings import binding_matches, binding_params
 from app.challenges.models import Challenge, challenge_id_in
 from app.challenges.passcodes import CONFIRMATION_CHARACTERS, confirmation_characters_of, root_of
 from app.client import ClientContext
@@ -40,7 +40,7 @@ _LAST = (
     .limit(1)
 )
 _NAMED = _LAST.where(_c.id == sa.bindparam("named"))
-_LAST_OF_BROWSER = _LAST.where(is_of_browser(_c.binding))
+_LAST_OF_BROWSER = _LAST.where(binding_matches(_c.binding))
 _ASKED_HERE = _LAST_OF_BROWSER.where(_c.id == sa.bindparam("named"))
 _LAST_OPEN = _LAST_OF_BROWSER.where(_c.spent_at.is_(None), _c.passcode_expires_at > sa.bindparam("now"))
 
@@ -110,7 +110,7 @@ def asked_by(client: ClientContext, purpose: str) -> OpenApproval | None:
         return _first(_NAMED, purpose=purpose, named=challenge_id)
     if not client.binding or not secrets.is_row_id(client.challenge_token):
         return None
-    found = _first(_ASKED_HERE, purpose=purpose, named=client.challenge_token, **browser_meant(client.bindings))
+    found = _first(_ASKED_HERE, purpose=purpose, named=client.challenge_token, **binding_params(client.bindings))
     return found if found is not None and method_of(found.challenge.method).has_link else None
 
 
@@ -118,7 +118,7 @@ def last_open(client: ClientContext, purpose: str) -> OpenApproval | None:
     """Return the newest open challenge that this browser requested, so that a page can show it again."""
     if not client.binding:
         return None
-    return _first(_LAST_OPEN, purpose=purpose, now=clock.now(), **browser_meant(client.bindings))
+    return _first(_LAST_OPEN, purpose=purpose, now=clock.now(), **binding_params(client.bindings))
 
 
 def state_of(challenge: Challenge) -> str:

@@ -20,13 +20,13 @@ _PLACES = range(MAX_BINDINGS + 1)
 """One bind parameter for each secret that a browser may keep."""
 
 
-def is_of_browser(column: Any, name: str = "browser") -> sa.ColumnElement[bool]:
-    """Return the condition that ``column`` is one of the bindings passed by ``browser_meant`` under this name."""
+def binding_matches(column: Any, name: str = "browser") -> sa.ColumnElement[bool]:
+    """Return the condition that ``column`` is one of the bindings passed by ``binding_params`` under this name."""
     where: sa.ColumnElement[bool] = column.in_([sa.bindparam(f"{name}_{place}") for place in _PLACES])
     return where
 
 
-def browser_meant(bindings: Sequence[str], name: str = "browser") -> dict[str, str]:
+def binding_params(bindings: Sequence[str], name: str = "browser") -> dict[str, str]:
     """Return the parameters for these bindings; without bindings, parameters that match no browser."""
     known = list(bindings[: len(_PLACES)]) or [""]
     return {f"{name}_{place}": known[min(place, len(known) - 1)] for place in _PLACES}
@@ -37,7 +37,7 @@ def binding_of(challenge_id: str, client: ClientContext) -> str:
     return secrets.digest(_secret_of(challenge_id, keyring.kid)) if client.renews else client.binding
 
 
-def kept(challenge: Challenge) -> Challenge:
+def remember_binding(challenge: Challenge) -> Challenge:
     """Add the secret of ``challenge`` to the browser's cookie, if it has one of its own; return ``challenge``.
 
     The secret is derived from the id, so a repeated request gets the same one.

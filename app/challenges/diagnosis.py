@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from app import clock
 from app.challenges import passcodes
 from app.challenges.approvals import OpenApproval
-from app.challenges.bindings import browser_meant, is_of_browser
+from app.challenges.bindings import binding_matches, binding_params
 from app.challenges.models import Challenge, challenge_id_in
 from app.client import ClientContext
 from app.crypto.encryption import DecryptionError
@@ -28,14 +28,14 @@ MAX_CHALLENGES = 10
 _ROWS, _CHALLENGES = Detached(Challenge, Enrollment), Detached(Challenge)
 _table, _enrolled = Challenge.__table__, Enrollment.__table__
 _c = _table.c
-_asked_here = sa.case((is_of_browser(_c.binding), _c.enrolled_id))
+_asked_here = sa.case((binding_matches(_c.binding), _c.enrolled_id))
 """Join the enrollment only for challenges from this browser, the only ones that are shown again. Reading more for known
 people than for unknown ones would be a timing difference."""
 
 _RECENT = CompiledStatement(
     _ROWS.select()
     .select_from(_table.outerjoin(_enrolled, _enrolled.c.id == _asked_here))
-    .where(sa.or_(_c.subject == sa.bindparam("subject"), is_of_browser(_c.binding)))
+    .where(sa.or_(_c.subject == sa.bindparam("subject"), binding_matches(_c.binding)))
     .where(_c.purpose == sa.bindparam("purpose"), _c.created_at > sa.bindparam("since"))
     .order_by(_c.created_at.desc())
     .limit(2 * MAX_CHALLENGES)
@@ -79,7 +79,7 @@ def diagnose(attempt: Attempt, client: ClientContext) -> VerificationFailure:
     """Return why ``attempt`` failed. One statement and the same work for everyone; none if it can't be a sent code."""
     if not attempt.methods:
         return VerificationFailure()
-    which = {"subject": attempt.subject, "purpose": attempt.purpose} | browser_meant(client.bindings)
+    which = {"subject": attempt.subject, "purpose": attempt.purpose} | binding_params(client.bindings)
     now = clock.now()
     since = now - max(RECENT, settings.email_code_lifetime, settings.sms_code_lifetime)
     rows = _RECENT.all(**which, since=since)

@@ -19,11 +19,11 @@ CHANGING = (*SETTING_UP, "change_email", "add_email")
 _NAMES = [f"method_{number}" for number in range(MAX_SENDING)]
 """One bind parameter for each method that sends codes."""
 
-IS_ONE_OF_THE_METHODS = Challenge.__table__.c.method.in_([sa.bindparam(name) for name in _NAMES])
+METHOD_MATCHES = Challenge.__table__.c.method.in_([sa.bindparam(name) for name in _NAMES])
 """The same SQL for any number of methods, so the statement is compiled only once (ADR 16)."""
 
 
-def methods_meant(methods: Sequence[str]) -> dict[str, str]:
+def method_params(methods: Sequence[str]) -> dict[str, str]:
     """Return the parameters for ``methods``, which must not be empty. Repeats the last one to fill them all."""
     return dict(zip_longest(_NAMES, methods, fillvalue=methods[-1]))
 

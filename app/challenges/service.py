@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from app import clock, outbox
 from app.audit import record
 from app.challenges import idempotency
-from app.challenges.bindings import binding_of, browser_meant, is_of_browser, kept
+from app.challenges.bindings import binding_matches, binding_of, binding_params, remember_binding
 from app.challenges.models import Challenge, challenge_id_in
 from app.challenges.passcodes import challenge_context
-from app.challenges.queries import IS_ONE_OF_THE_METHODS, methods_meant
+from app.challenges.queries import METHOD_MATCHES, method_params
 from app.client import ClientContext
 from app.crypto import secrets
 from app.db import has_written, serialize_on, use_async_commit
@@ -46,15 +46,15 @@ _OPEN = (
     .order_by(_c.created_at.desc())
     .limit(1)
 )
-_waits = sa.and_(_c.spent_at.is_(None), _c.passcode_expires_at > sa.bindparam("now"), _c.sends > 0)
+_is_open = sa.and_(_c.spent_at.is_(None), _c.passcode_expires_at > sa.bindparam("now"), _c.sends > 0)
 _each = (
     sa.case((_c.last_sent_at > sa.bindparam("hour_ago"), _c.sends), else_=0),
     _c.sends,
-    sa.case((_waits, 1), else_=0),
+    sa.case((_is_open, 1), else_=0),
 )
-_here = [sa.case((is_of_browser(_c.binding), each), else_=0) for each in _each]
+_browser_sums = [sa.case((binding_matches(_c.binding), each), else_=0) for each in _each]
 _SENT = sa.select(
-    *(sa.func.coalesce(sa.func.sum(each), 0).label(f"sum_{i}") for i, each in enumerate((*_each, *_here)))
+    *(sa.func.coalesce(sa.func.sum(each), 0).label(f"sum_{i}") for i, each in enumerate((*_each, *_browser_sums)))
 ).where(_c.method == sa.bindparam("method"), _c.last_sent_at > sa.bindparam("day_ago"))
 _SET_UP = (
     sa.select(sa.func.count())
@@ -64,7 +64,7 @@ _SET_UP = (
 )
 
 
-def _before(scope: sa.ColumnElement[bool], where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+def _budget_query(scope: sa.ColumnElement[bool], where: sa.ColumnElement[bool]) -> sa.Select[Any]:
     """Return the statement that finds the open challenge, and the usage of its budgets.
 
     The columns after the challenge are the sends of the last hour and day and the number of open challenges, first for
@@ -79,9 +79,9 @@ _BUDGETS = {
     "number": _c.destination == sa.bindparam("destination"),
     "account": _c.subject == sa.bindparam("subject"),
 }
-_BEFORE = {
+_BUDGET_QUERIES = {
     (whose, named): CompiledStatement(
-        _before(scope, _c.id == sa.bindparam("which") if named else is_of_browser(_c.binding, "which"))
+        _budget_query(scope, _c.id == sa.bindparam("which") if named else binding_matches(_c.binding, "which"))
     )
     for whose, scope in _BUDGETS.items()
     for named in (True, False)
@@ -90,16 +90,16 @@ _BEFORE = {
 _COUNT = (
     sa.update(_table)
     .where(_c.subject == sa.bindparam("whose"), _c.purpose == sa.bindparam("what_for"))
-    .where(IS_ONE_OF_THE_METHODS, _c.sends > 0)
+    .where(METHOD_MATCHES, _c.sends > 0)
     .where(_c.passcode_expires_at > sa.bindparam("now"), *_unanswered)
     .values(tries=_c.tries + 1)
     .returning(_table)
 )
 _COUNT_NAMED = CompiledStatement(_COUNT.where(_c.id == sa.bindparam("named")), autocommit=True)
-_COUNT_OF_BROWSER = CompiledStatement(_COUNT.where(is_of_browser(_c.binding)), autocommit=True)
+_COUNT_OF_BROWSER = CompiledStatement(_COUNT.where(binding_matches(_c.binding)), autocommit=True)
 _COUNT_SEND = CompiledStatement(
     sa.update(_table)
-    .where(_c.id == sa.bindparam("again"))
+    .where(_c.id == sa.bindparam("resent"))
     .values(sends=_c.sends + sa.bindparam("more", type_=sa.Integer()), last_sent_at=sa.bindparam("now"))
 )
 _SPEND = CompiledStatement(
@@ -117,15 +117,17 @@ class ChallengeRequest:
     :ivar identity: canonical identity that was typed; determines a decoy's subject. Another identity of the same user
         gets another challenge, since sharing one would reveal that the two belong together
     :ivar destination: email or phone number to send the passcode to, "" if there is none
-    :ivar silent: do the same work, but send nothing and accept no answer. For the latter, pass no ``enrolled`` if there
-        is no ``pending_secret``
-    :ivar again: reuse the open challenge for a repeated request, even though it has a secret of its own
+    :ivar message_kind: kind of the message to send (``outbox.enqueue``), "" for none
+    :ivar suppress: do the same work, but send nothing and accept no answer. For the latter, pass no ``enrolled`` if
+        there is no ``pending_secret``
+    :ivar reuse_open: reuse the open challenge for a repeated request, even though it has a secret of its own
     :ivar session_id: the session that requests a change, or the pending sign-in; only that one can answer. "" for a
         sign-in
     :ivar is_known: whether the user has signed in from this browser before, or is signed in. It has a send budget of
         its own, since strangers can use up the account's
-    :ivar is_person: whether it is for someone whose address was verified before
-    :ivar is_unproved: whether the destination may be a stranger's. It then has a budget of its own (``by_destination``)
+    :ivar is_verified_user: whether it is for someone whose address was verified before
+    :ivar is_unverified: whether the destination may be a stranger's. It then has a budget of its own
+        (``by_destination``)
     """
 
     purpose: str
@@ -137,18 +139,18 @@ class ChallengeRequest:
     pending_secret: str = ""
     lifetime: timedelta | None = None
     next: str = ""
-    letter: str = ""
-    silent: bool = False
-    again: bool = False
+    message_kind: str = ""
+    suppress: bool = False
+    reuse_open: bool = False
     session_id: str = ""
     is_known: bool = False
-    is_person: bool = False
-    is_unproved: bool = False
+    is_verified_user: bool = False
+    is_unverified: bool = False
 
     @property
     def rank(self) -> str:
         """The rank of its messages in the service-wide totals: ``known``, ``person``, or "" for everyone else."""
-        return "known" if self.is_known else "person" if self.is_person else ""
+        return "known" if self.is_known else "person" if self.is_verified_user else ""
 
 
 def issue_challenge(request: ChallengeRequest, client: ClientContext) -> Challenge:
@@ -158,7 +160,7 @@ def issue_challenge(request: ChallengeRequest, client: ClientContext) -> Challen
     the same. Decoys and withheld messages cost the same statements as real ones. Requests for the same account, and for
     the same phone number, are serialized to keep the budgets exact.
 
-    :raises Rejected: ``idempotency_key_reused`` (409); ``too_many_messages`` (429), only if ``is_unproved``
+    :raises Rejected: ``idempotency_key_reused`` (409); ``too_many_messages`` (429), only if ``is_unverified``
     """
     connection = session_connection()
     if not has_written(connection):
@@ -169,29 +171,29 @@ def issue_challenge(request: ChallengeRequest, client: ClientContext) -> Challen
         *by_destination.turns_at(request.method, request.purpose, subject, request.destination),
     )
     now = clock.now()
-    challenge, may_send = _look_before(request, subject, client, now)
+    challenge, may_send = _find_open(request, subject, client, now)
     new_id = secrets.row_id()
     if (
         client.idempotency_key
-        and request.letter
+        and request.message_kind
         and not idempotency.is_first(client.idempotency_key, challenge.id if challenge else new_id)
     ):
-        return kept(idempotency.earlier(client.idempotency_key))
+        return remember_binding(idempotency.earlier(client.idempotency_key))
     method = method_of(request.method)
-    waits = challenge is not None and settings.limits and now < challenge.last_sent_at + method.resend_wait
-    may_send = may_send and not waits
-    if request.is_unproved and request.letter and not waits and settings.limits:
+    must_wait = challenge is not None and settings.limits and now < challenge.last_sent_at + method.resend_wait
+    may_send = may_send and not must_wait
+    if request.is_unverified and request.message_kind and not must_wait and settings.limits:
         by_destination.take(method.sends, request.destination, client.ip_address)
     if challenge is None:
         challenge = _new(new_id, request, subject, client, now, may_send)
-    elif not waits:
+    elif not must_wait:
         _count_send(challenge, now, may_send)
-    if request.letter and not waits:
+    if request.message_kind and not must_wait:
         _send(request, challenge, withheld=not may_send)
     facts: dict[str, Any] = {"method": request.method, "purpose": request.purpose}
     facts["outcome"] = "sent" if may_send else "withheld"
     record("challenge.started", request.user_id, challenge_id=challenge.id, **facts)
-    return kept(challenge)
+    return remember_binding(challenge)
 
 
 def count_try(purpose: str, methods: Sequence[str], subject: str, client: ClientContext) -> list[Challenge]:
@@ -201,9 +203,9 @@ def count_try(purpose: str, methods: Sequence[str], subject: str, client: Client
     challenge that was never sent can't be answered.
     """
     named = challenge_id_in(client.challenge_token) if client.challenge_token else None
-    which = {"named": named} if named else browser_meant(client.bindings)
+    which = {"named": named} if named else binding_params(client.bindings)
     counted = {"whose": subject, "what_for": purpose, "most": settings.challenge_tries, "now": clock.now()}
-    rows = (_COUNT_NAMED if named else _COUNT_OF_BROWSER).all(**counted, **methods_meant(methods), **which)
+    rows = (_COUNT_NAMED if named else _COUNT_OF_BROWSER).all(**counted, **method_params(methods), **which)
     return [challenge for row in rows for challenge in _ROWS.read(row)]
 
 
@@ -249,19 +251,19 @@ def latest_in_browser(client: ClientContext, *purposes: str) -> Challenge | None
     return db.session.scalars(found.limit(1)).first() if client.binding else None
 
 
-def _look_before(
+def _find_open(
     request: ChallengeRequest, subject: str, client: ClientContext, now: datetime
 ) -> tuple[Challenge | None, bool]:
     """Return the open challenge for the same request, and whether the budgets allow another send.
 
     The challenge must be this browser's, or the one the API client names, with time and tries left. An enrollment gets
-    a new one, unless ``again``. Budgets are per account, or per phone number for SMS: sends per hour, sends per day,
-    and open challenges. One statement.
+    a new one, unless ``reuse_open``. Budgets are per account, or per phone number for SMS: sends per hour, sends per
+    day, and open challenges. One statement.
     """
-    anew = request.pending_secret != "" and not request.again
-    named = challenge_id_in(client.challenge_token) if client.challenge_token and not anew else None
+    needs_new = request.pending_secret != "" and not request.reuse_open
+    named = challenge_id_in(client.challenge_token) if client.challenge_token and not needs_new else None
     is_text = method_of(request.method).sends == SMS
-    which = {"which": named} if named else browser_meant(() if anew else client.bindings, "which")
+    which = {"which": named} if named else binding_params(() if needs_new else client.bindings, "which")
     which |= {"subject": subject}
     same = {
         "purpose": request.purpose,
@@ -271,14 +273,14 @@ def _look_before(
     same["asked_as"] = _digest(request.identity)
     times = {"now": now, "then": now + LAST_MINUTE, "hour_ago": now - AN_HOUR, "day_ago": now - A_DAY}
     whose = "number" if is_text else "account"
-    given = which | same | times | {"most": settings.challenge_tries} | browser_meant(client.bindings)
-    row = _BEFORE[whose, named is not None].first(**given) or ()
+    given = which | same | times | {"most": settings.challenge_tries} | binding_params(client.bindings)
+    row = _BUDGET_QUERIES[whose, named is not None].first(**given) or ()
     challenge = _ROWS.read(row)[0]
     if challenge is not None and (challenge.session_id or "") != request.session_id:
         challenge = None  # belongs to another session in the same browser
     most_open = settings.open_challenges + (challenge is not None)
     within = by_destination.is_within(request.method, request.purpose, row[-7:], most_open, is_known=request.is_known)
-    return challenge, request.letter != "" and (within or not settings.limits)
+    return challenge, request.message_kind != "" and (within or not settings.limits)
 
 
 def _new(
@@ -293,7 +295,7 @@ def _new(
         "asked_as": _digest(request.identity), "agent": client.user_agent, "session_id": request.session_id or None,
         "tag": secrets.reference(4), "next": request.next, "created_at": now,
         "passcode_expires_at": now + min(passcode_life, life), "expires_at": now + life, "secret": "",
-        "sends": int(sent and not (request.silent and request.pending_secret)), "last_sent_at": now, "tries": 0,
+        "sends": int(sent and not (request.suppress and request.pending_secret)), "last_sent_at": now, "tries": 0,
         "carry_tries": 0,
     }  # fmt: skip
     if request.pending_secret:
@@ -310,13 +312,13 @@ def _digest(text: str) -> str:
 def _count_send(challenge: Challenge, now: datetime, sent: bool) -> None:
     """Count a send. A withheld one doesn't count, but starts the resend wait all the same."""
     sends = challenge.sends + sent
-    _COUNT_SEND.run(again=challenge.id, more=int(sent), now=now)
+    _COUNT_SEND.run(resent=challenge.id, more=int(sent), now=now)
     note(challenge, sends=sends, last_sent_at=now)
 
 
 def _send(request: ChallengeRequest, challenge: Challenge, *, withheld: bool) -> None:
     outbox.enqueue(
-        request.letter, method_of(request.method).sends, request.destination, user_id=request.user_id,
+        request.message_kind, method_of(request.method).sends, request.destination, user_id=request.user_id,
         challenge_id=challenge.id, expires_at=challenge.expires_at, tag=challenge.tag,
-        decoy=request.silent or withheld, rank=request.rank,
+        decoy=request.suppress or withheld, rank=request.rank,
     )  # fmt: skip

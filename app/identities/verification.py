@@ -60,9 +60,9 @@ def request_verification(
     if purpose == CHANGE:
         end_others(user.id, CHANGE, typed.value)
     challenge_request = ChallengeRequest(
-        purpose, EmailCode.name, user.id, typed.value, typed.value, pending_secret=passcodes.new_secret(), again=True,
-        lifetime=settings.change_email_within, letter="address_taken" if taken else purpose,
-        session_id=session.session_id, is_unproved=True,
+        purpose, EmailCode.name, user.id, typed.value, typed.value, pending_secret=passcodes.new_secret(),
+        reuse_open=True, lifetime=settings.change_email_within, message_kind="address_taken" if taken else purpose,
+        session_id=session.session_id, is_unverified=True,
     )  # fmt: skip
     challenge = challenges.issue_challenge(challenge_request, client)
     record("address.change_requested", user.id, challenge_id=challenge.id, purpose=purpose)

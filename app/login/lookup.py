@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app import clock
-from app.challenges.bindings import browser_meant, is_of_browser
+from app.challenges.bindings import binding_matches, binding_params
 from app.db.compiled import CompiledStatement, Detached
 from app.enrollments.catalog import method_of
 from app.enrollments.models import Enrollment
@@ -45,7 +45,7 @@ _there = sa.and_(
 
 _here = sa.and_(
     _browser.c.user_id == _user.c.id,
-    is_of_browser(_browser.c.browser),
+    binding_matches(_browser.c.browser),
     _browser.c.first_seen_at.is_not(None), _browser.c.revoked_at.is_(None),
 )  # fmt: skip
 
@@ -123,7 +123,7 @@ def look_up_method(
     :param bucket: bucket of the client's network address (``throttling.bucket_of``)
     """
     kind, value = (typed.kind, typed.value) if typed else ("", "")
-    client: dict[str, Any] = browser_meant(browser) | {"bucket": bucket, "now": clock.now()}
+    client: dict[str, Any] = binding_params(browser) | {"bucket": bucket, "now": clock.now()}
     return _first(_BY_IDENTITY, method, kind=kind, value=value, **client)
 
 
@@ -149,7 +149,7 @@ def look_up(typed: TypedIdentity | None, browser: Sequence[str]) -> LoginCandida
     :param browser: the digests by which accounts know the browser
     """
     kind, value = (typed.kind, typed.value) if typed else ("", "")
-    rows = _KNOWN.all(kind=kind, value=value, **browser_meant(browser))
+    rows = _KNOWN.all(kind=kind, value=value, **binding_params(browser))
     if not rows:
         return NOBODY
     read = [_ROWS.read(row) for row in rows]

@@ -249,7 +249,7 @@ def ask_for_second_factor(pending_sign_in: StartedPending, method: str, client: 
         signals.send(signals.tf_security_token_sent, user=pending_sign_in.user, method=method)
         challenge_request = ChallengeRequest(
             second_factor.PURPOSE, method, pending_sign_in.user.id, "", reached.destination, reached.enrolled,
-            letter="second", is_known=True,
+            message_kind="second", is_known=True,
         )  # fmt: skip
         challenge_id = challenges.issue_challenge(challenge_request, client).id
     pending.record_challenge(pending_sign_in, method, challenge_id, second_factor.READY)

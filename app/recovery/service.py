@@ -84,7 +84,7 @@ def send_code(identity: str, client: ClientContext) -> Challenge:
     question = ChallengeRequest(
         PURPOSE, EmailCode.name, reached.user.id if reached else None, value,
         reached.destination if reached is not None and there else value,
-        pending_secret=passcodes.new_secret(), letter="recovery", silent=not there, is_person=True,
+        pending_secret=passcodes.new_secret(), message_kind="recovery", suppress=not there, is_verified_user=True,
         is_known=reached is not None and reached.is_known,
     )  # fmt: skip
     return issue_challenge(question, client)

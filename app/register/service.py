@@ -71,7 +71,7 @@ def register(
     if reached.user.confirmed_at is not None:
         signals.send(signals.user_not_registered, user=reached.user, existing_email=True, existing_username=False)
         challenge = issue_challenge(
-            _confirmation_request(reached.user.id, typed, None, next_page, letter="already_registered"), client
+            _confirmation_request(reached.user.id, typed, None, next_page, message_kind="already_registered"), client
         )
     else:
         challenge = _send_confirmation(reached, typed, client, next_page)
@@ -101,7 +101,7 @@ def send_again(contact: Contact, client: ClientContext, next_page: str = "") -> 
     if reached is None or reached.user.confirmed_at is not None or not reached.user.is_active:
         user_id = reached.user.id if reached else None
         return issue_challenge(
-            _confirmation_request(user_id, typed, None, next_page, letter="confirm", silent=True), client
+            _confirmation_request(user_id, typed, None, next_page, message_kind="confirm", suppress=True), client
         )
     return _send_confirmation(reached, typed, client, next_page)
 
@@ -186,7 +186,7 @@ def _send_confirmation(
 ) -> Challenge:
     signals.send(signals.confirm_instructions_sent, user=reached.user, confirmation_token=None)
     return issue_challenge(
-        _confirmation_request(reached.user.id, typed, reached.enrolled, next_page, letter="confirm"), client
+        _confirmation_request(reached.user.id, typed, reached.enrolled, next_page, message_kind="confirm"), client
     )
 
 
@@ -198,7 +198,7 @@ def _confirmation_request(
     A text message has no link, so its challenge lives no longer than its code.
     """
     lifetime = settings.confirm_email_within if typed.kind == "email" else None
-    how |= {"lifetime": lifetime, "next": next_page, "is_unproved": True}
+    how |= {"lifetime": lifetime, "next": next_page, "is_unverified": True}
     return ChallengeRequest(CONFIRM, method_for(typed), user_id, typed.value, typed.value, enrolled, **how)
 
 

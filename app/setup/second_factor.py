@@ -50,8 +50,8 @@ def begin(
         traits = method_of(method)
         challenge_request = ChallengeRequest(
             second_factor.SETUP_PURPOSE, method, user.id, EXISTING, mine.get(traits.reaches, ""), row,
-            lifetime=settings.us_setup_within, letter="second" if traits.sends else "", session_id=session.session_id,
-            is_known=True,
+            lifetime=settings.us_setup_within, message_kind="second" if traits.sends else "",
+            session_id=session.session_id, is_known=True,
         )  # fmt: skip
         begun = PendingEnrollment(
             challenges.issue_challenge(challenge_request, client), enrollment_service.account_name(mine)

@@ -35,7 +35,7 @@ def send_code(user: User, method: str, client: ClientContext) -> Challenge:
         raise Rejected("us_method_not_available", field="chosen_method")
     signals.send(signals.us_security_token_sent, user=user, method=method, send_magic_link=False)
     challenge_request = ChallengeRequest(
-        PURPOSE, method, user.id, "", reached.destination, reached.enrolled, letter="verify", is_known=True
+        PURPOSE, method, user.id, "", reached.destination, reached.enrolled, message_kind="verify", is_known=True
     )
     return issue_challenge(challenge_request, client)
 

@@ -39,14 +39,14 @@ def send_code(identity: str, chosen: str | None, client: ClientContext, next_pag
     throttling.stop("starts", client.ip_address, penalized_until)
     if not settings.generic_responses:
         _say_why_not(reached, method)
-    for_strangers = _letter_for_strangers(typed, method)  # always, since parsing a phone number takes time
+    for_strangers = _kind_for_strangers(typed, method)  # always, since parsing a phone number takes time
     identity_value = typed.value
     if reached is None or reached.enrolled is None or not reached.destination or not reached.user.is_active:
         whom = reached.user.id if reached else None  # so that later attempts count against this challenge
-        letter = for_strangers if reached is None else _letter_for_closed(reached, method)
-        to = reached.destination if reached is not None and letter else identity_value
+        kind = for_strangers if reached is None else _kind_for_closed(reached, method)
+        to = reached.destination if reached is not None and kind else identity_value
         decoy = ChallengeRequest(
-            PURPOSE, method, whom, identity_value, to, letter=letter or "sign_in", silent=not letter, next=next_page
+            PURPOSE, method, whom, identity_value, to, message_kind=kind or "sign_in", suppress=not kind, next=next_page
         )
         return OpenApproval(issue_challenge(decoy, client))
     challenge_request = ChallengeRequest(
@@ -57,9 +57,9 @@ def send_code(identity: str, chosen: str | None, client: ClientContext, next_pag
         reached.destination,
         reached.enrolled,
         next=next_page,
-        letter="sign_in",
+        message_kind="sign_in",
         is_known=reached.is_known,
-        is_person=reached.user.confirmed_at is not None,
+        is_verified_user=reached.user.confirmed_at is not None,
     )
     signals.send(
         signals.us_security_token_sent, user=reached.user, method=method, send_magic_link=method_of(method).has_link
@@ -85,14 +85,14 @@ def _method_for(typed: TypedIdentity) -> str:
     return next(iter([*methods_reaching(typed.kind), *code_methods()]), "")
 
 
-def _letter_for_strangers(typed: TypedIdentity, method: str) -> str:
+def _kind_for_strangers(typed: TypedIdentity, method: str) -> str:
     """Return the message for people without an account: it creates one, or says that there is none; "" for none."""
     if may_register(typed, method):
         return "create_account"
     return "no_account" if _tells_strangers(typed, method) else ""
 
 
-def _letter_for_closed(reached: lookup.Destination, method: str) -> str:
+def _kind_for_closed(reached: lookup.Destination, method: str) -> str:
     """Return the email that tells the owner of an account scheduled for deletion how to keep it; "" for none."""
     user = reached.user
     closed = user.deletes_at is not None and user.deletes_at > clock.now() and user.disabled_at is None
