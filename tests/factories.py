@@ -132,7 +132,7 @@ class People:
 def _drawn_codes() -> list[Any]:
     from app.authenticators import recovery_codes
 
-    return recovery_codes.draw()
+    return recovery_codes.generate()
 
 
 @lru_cache(maxsize=64)

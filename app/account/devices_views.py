@@ -10,7 +10,7 @@ from flask_login import current_user
 
 from app import clock, user_agents
 from app.account import bp, devices
-from app.authenticators.presenters import proof_titles
+from app.authenticators.presenters import amr_titles
 from app.extensions import settings
 from app.login.presenters import label_of
 from app.sessions.assurance import level
@@ -47,7 +47,7 @@ def sessions_page() -> Response:
     heads = [summary.head for summary in summaries]
     pairs = {session: row.id for session, row in devices.known_by_session(heads, known, current, here).items()}
     by_id = {browser["id"]: browser for browser in facts["known_browsers"]}
-    shown = {"titles": proof_titles(), "user_label": label_of(identities_of(current_user.id))}
+    shown = {"titles": amr_titles(), "user_label": label_of(identities_of(current_user.id))}
     shown |= {"known_of": {session: by_id[row] for session, row in pairs.items()}}
     shown |= {"other_browsers": [browser for row, browser in by_id.items() if row not in pairs.values()]}
     return respond(PAGE, context=shown, **facts)

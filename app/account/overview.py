@@ -9,7 +9,7 @@ from typing import Any
 from app import user_agents
 from app.audit import Event
 from app.authenticators.presenters import exposure_of, title_of
-from app.authenticators.recovery_codes import Stock
+from app.authenticators.recovery_codes import CodeCount
 from app.authenticators.registry import authenticator_of
 from app.authenticators.webauthn import passkeys
 from app.db.compiled import Detached
@@ -46,14 +46,14 @@ class OverviewItem:
     dismiss: str = ""
 
 
-def overview_of(enrolled: Sequence[Enrollment], stock: Stock, *, declined: bool = False) -> list[OverviewItem]:
+def overview_of(enrolled: Sequence[Enrollment], code_count: CodeCount, *, declined: bool = False) -> list[OverviewItem]:
     """Return the protections of the account with these enrollments; for missing ones, the text says why they matter.
 
     The most important comes first: for someone with a passkey or an app, recovery codes for the day it is lost.
     Features that the operator has turned off are not recommended.
     :param declined: whether the user said "not now" to a passkey
     """
-    codes, second = [_codes(stock)], _second_step(enrolled)
+    codes, second = [_codes(code_count)], _second_step(enrolled)
     has_strong = any(strength_of(row.method) > WEAK for row in enrolled if not row.is_pending)
     return [
         *_sign_in_methods(enrolled),
@@ -139,14 +139,14 @@ def _second_step(enrolled: Sequence[Enrollment]) -> list[OverviewItem]:
     return [OverviewItem("authenticator", title, False, text, "/tf-setup", gettext("Turn on"), needs_proof=True)]
 
 
-def _codes(stock: Stock) -> OverviewItem:
+def _codes(code_count: CodeCount) -> OverviewItem:
     go = "/mf-recovery-codes"
-    if stock.left and not stock.is_low:
-        title = ngettext("{count} recovery code left", "{count} recovery codes left", stock.left)
+    if code_count.left and not code_count.is_low:
+        title = ngettext("{count} recovery code left", "{count} recovery codes left", code_count.left)
         text = gettext("Use one if you lose your app, phone or passkey.")
         return OverviewItem("recovery_code", title, True, text, go, gettext("Manage"))
-    if stock.made_at is not None:
-        title = ngettext("{count} recovery code left", "{count} recovery codes left", stock.left)
+    if code_count.made_at is not None:
+        title = ngettext("{count} recovery code left", "{count} recovery codes left", code_count.left)
         text = gettext("It's time to create new ones.")
         return OverviewItem("recovery_code", title, False, text, go, gettext("Create new codes"), needs_proof=True)
     text = gettext(

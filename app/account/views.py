@@ -19,7 +19,7 @@ from app.account import bp, overview
 from app.account.activity import FILTERS, events_of
 from app.authenticators import recovery_codes
 from app.authenticators.enrollments import enrolled_of
-from app.authenticators.presenters import proof_titles
+from app.authenticators.presenters import amr_titles
 from app.crypto import secrets
 from app.enrollments.catalog import active_methods, method_of
 from app.enrollments.models import Enrollment
@@ -63,26 +63,26 @@ def home() -> Response:
     if session is None:
         return unauthenticated() if wants_json() else respond(go="/us-signin")
     mine, enrolled = identities_of(current_user.id), enrolled_of(current_user.id)
-    stock, before = recovery_codes.stock_of(current_user.id), overview.sign_in_before(session)
+    code_count, before = recovery_codes.count_of(current_user.id), overview.sign_in_before(session)
     if wants_json():
         facts: dict[str, Any] = {"active_methods": active_methods(enrolled), "amr": session.amr.split(",")}
-        facts |= {"aal": level(session, clock.now()), "last_sign_in": before, "recovery_codes_left": stock.left}
+        facts |= {"aal": level(session, clock.now()), "last_sign_in": before, "recovery_codes_left": code_count.left}
         user = {"id": current_user.handle, **mine} | ({"name": current_user.name} if current_user.name else {})
         return respond(second_factors=overview.seconds_of(enrolled), user=user, **facts)
     shown = {
         "user": {kind: mine.get(kind) for kind in ("email", "phone", "username")}
         | {"created_at": current_user.created_at},
         "user_label": label_of(mine),
-        "matters": overview.overview_of(enrolled, stock, declined=_said_no(current_user)),
+        "matters": overview.overview_of(enrolled, code_count, declined=_said_no(current_user)),
         "needed": needed_for_changes(session, enrolled),
         "before": before,
         "console": settings.admin and is_administrator(current_user.id),
         "passkey_offered": _offers_passkey(current_user, session, enrolled),
-        "titles": proof_titles(),
+        "titles": amr_titles(),
         "session": {
             "browser": user_agents.label(session.agent),
             "since": session.created_at,
-            "methods": [gettext(proof_titles().get(name, name)) for name in session.amr.split(",")],
+            "methods": [gettext(amr_titles().get(name, name)) for name in session.amr.split(",")],
             "two_factors_until": two_factors_until(session, clock.now()),
         },
     }
@@ -99,7 +99,7 @@ def activity_page() -> Response:
         return respond(events=events, older=older)
     days = [(day, list(those)) for day, those in groupby(events, key=lambda event: event["at"].date())]
     shown = {
-        "titles": proof_titles(), "user_label": label_of(identities_of(current_user.id)), "days": days,
+        "titles": amr_titles(), "user_label": label_of(identities_of(current_user.id)), "days": days,
         "first": before is None, "show": show, "filters": FILTERS, "older": older,
     }  # fmt: skip
     return respond("account/activity.html", context=shown)
@@ -138,8 +138,8 @@ def passkey_not_now() -> Response:
 
 def next_step() -> overview.OverviewItem | None:
     """Return the most important thing to do next in the signed-in account; None if there is nothing left."""
-    enrolled, stock = enrolled_of(current_user.id), recovery_codes.stock_of(current_user.id)
-    matters = overview.overview_of(enrolled, stock, declined=_said_no(current_user))
+    enrolled, code_count = enrolled_of(current_user.id), recovery_codes.count_of(current_user.id)
+    matters = overview.overview_of(enrolled, code_count, declined=_said_no(current_user))
     return next((matter for matter in matters if not matter.is_well), None)
 
 

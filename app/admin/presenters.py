@@ -18,7 +18,7 @@ from app.admin.event_texts import event_text, fact_name
 from app.audit import Event
 from app.authenticators import recovery_codes, totp
 from app.authenticators.enrollments import enrolled_of
-from app.authenticators.presenters import proof_titles, title_of
+from app.authenticators.presenters import amr_titles, title_of
 from app.authenticators.webauthn import passkeys
 from app.enrollments.catalog import method_of
 from app.extensions import db
@@ -77,7 +77,7 @@ def page_facts() -> dict[str, Any]:
     """Return the values that every console page needs; empty for API clients."""
     if wants_json():
         return {}
-    return {"user_label": label_of(identities_of(current_user.id)), "fresh": is_fresh(), "titles": proof_titles(),
+    return {"user_label": label_of(identities_of(current_user.id)), "fresh": is_fresh(), "titles": amr_titles(),
             "facts_of": shown_facts, "event_text": event_text}  # fmt: skip
 
 
@@ -89,13 +89,13 @@ def answers_without_page() -> bool:
 def person_facts(user: User) -> dict[str, Any]:
     """Return everything about an account that helps in supporting its owner, without secrets."""
     summaries, more = sessions_of(user.id)
-    under_way, stock = requests.open_of(user.id), recovery_codes.stock_of(user.id)
+    under_way, code_count = requests.open_of(user.id), recovery_codes.count_of(user.id)
     identities = all_identities_of(user.id)
     suppressed = suppressions.suppressed_of([row.value for row in identities if row.kind == "email"])
     return people.described(user) | {
         "identities": [_identity(row, suppressed.get(row.value)) for row in identities],
         "sign_in_methods": _methods(user),
-        "recovery_codes_left": stock.left,
+        "recovery_codes_left": code_count.left,
         "recovery": under_way and {"requested_at": under_way.requested_at, "ready_at": under_way.ready_at},
         "sessions": [_session(each) for each in summaries],
         "more_sessions": more,

@@ -42,7 +42,7 @@ class VerifiedFactor:
     in_cooldown: bool = False
 
     @property
-    def proof(self) -> str:
+    def amr(self) -> str:
         """Its name in ``auth_session.amr``; with ``uv`` after user verification."""
         return f"{self.method},uv" if self.verified else self.method
 
@@ -101,7 +101,7 @@ class EnrollmentStart:
 
 
 @dataclass(frozen=True, slots=True)
-class EnrollmentProof:
+class EnrollmentAttempt:
     """The challenge of an enrollment, and the passcode that was typed for it.
 
     :ivar secret: base32 secret stored in the challenge
@@ -173,7 +173,7 @@ class Authenticator(Method, Protocol):
         """Verify a code as a second factor. The attempt was already counted for the account."""
         return VerificationFailure("wrong_code", attempt.challenge_id)
 
-    def verify_enrolled(
+    def verify_existing(
         self, challenge: Challenge, enrolled: Sequence[Enrollment], code: str | int
     ) -> Enrollment | None:
         """Return the enrollment that ``code`` verifies in response to ``challenge``; None if it's wrong."""
@@ -199,13 +199,13 @@ class Authenticator(Method, Protocol):
         """Return whether setting it up with ``phone``, as typed, refers to what the account already has."""
         return False
 
-    def prove_enrollment(self, proof: EnrollmentProof) -> tuple[str, int]:
+    def verify_enrollment(self, attempt: EnrollmentAttempt) -> tuple[str, int]:
         """Return the secret to store, and the 30-second step that was used, 0 without one.
 
-        :raises NotProved: if the passcode is wrong
+        :raises VerificationError: if the passcode is wrong
         :raises Rejected: if a secret chosen by the user isn't acceptable
         """
-        raise NotProved
+        raise VerificationError
 
     def checked_name(self, user_id: int, name: str) -> str:
         """Return the normalized name for one more; "" for the default, and for methods that allow only one.
@@ -241,7 +241,7 @@ class Authenticator(Method, Protocol):
         return enrollments.remove(user.id, self.name) > 0
 
 
-class NotProved(Exception):
+class VerificationError(Exception):
     """A passcode that doesn't verify an enrollment.
 
     :ivar reason: for the timeline: ``wrong_code`` or ``expired``

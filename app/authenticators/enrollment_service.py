@@ -7,7 +7,7 @@ from datetime import datetime
 
 from app import clock
 from app.audit import record
-from app.authenticators.base import EnrollmentProof, NewEnrollment, NotProved
+from app.authenticators.base import EnrollmentAttempt, NewEnrollment, VerificationError
 from app.authenticators.registry import authenticator_of
 from app.challenges import passcodes
 from app.challenges import service as challenges
@@ -103,7 +103,7 @@ def store(
     """
     authenticator = authenticator_of(challenge.method)
     authenticator.require_room(user.id, name)
-    secret, last_step = _proved(user, challenge, passcode, field)
+    secret, last_step = _verify(user, challenge, passcode, field)
     if not challenges.spend(challenge):
         raise Rejected("api_error")
     authenticator.add(
@@ -152,13 +152,13 @@ def _is_whose(challenge: Challenge, user: User, session_id: str) -> bool:
     return challenge.user_id == user.id and challenge.session_id == session_id
 
 
-def _proved(user: User, challenge: Challenge, passcode: str | int, field: str) -> tuple[str, int]:
+def _verify(user: User, challenge: Challenge, passcode: str | int, field: str) -> tuple[str, int]:
     """Return the secret that ``passcode`` verifies, and for an authenticator app the time step that it used."""
     secret = keyring.open(challenge.secret, *passcodes.challenge_context(challenge)).decode()
-    proof = EnrollmentProof(challenge, secret, passcode, identities_of(user.id))
+    attempt = EnrollmentAttempt(challenge, secret, passcode, identities_of(user.id))
     try:
-        return authenticator_of(challenge.method).prove_enrollment(proof)
-    except NotProved as failure:
+        return authenticator_of(challenge.method).verify_enrollment(attempt)
+    except VerificationError as failure:
         record(
             "challenge.failed", user.id, challenge_id=challenge.id,
             reason=failure.reason, purpose=challenge.purpose, method=challenge.method,

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from app import clock
 from app.authenticators import enrollments, imported_hashes
-from app.authenticators.base import Authenticator, EnrollmentProof, PasscodeAttempt, VerifiedFactor
+from app.authenticators.base import Authenticator, EnrollmentAttempt, PasscodeAttempt, VerifiedFactor
 from app.authenticators.common_passwords import is_common
 from app.challenges.passcodes import enrolled_context, tidy
 from app.crypto.secrets import is_hash_of, nobodys_hash, slow_hash
@@ -129,9 +129,9 @@ class Password(Authenticator):
         renew(row, typed)
         return VerifiedFactor(self.name, pending=row.is_pending, in_cooldown=row.in_cooldown(clock.now()))
 
-    def prove_enrollment(self, proof: EnrollmentProof) -> tuple[str, int]:
+    def verify_enrollment(self, attempt: EnrollmentAttempt) -> tuple[str, int]:
         """See ``Authenticator``. A new password needs no other verification.
 
         :raises Rejected: as ``hash_password``
         """
-        return hash_password(str(proof.passcode), proof.identities.values()), 0
+        return hash_password(str(attempt.passcode), attempt.identities.values()), 0

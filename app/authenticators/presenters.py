@@ -37,7 +37,7 @@ def title_of(name: str) -> str:
     return gettext(titles().get(name, name))
 
 
-def proof_titles() -> dict[str, str]:
+def amr_titles() -> dict[str, str]:
     """Return the titles of the names in a session's ``amr``, untranslated."""
     return titles() | {"confirm": N_("Confirmed email"), "uv": N_("PIN, fingerprint or face")}
 

@@ -41,7 +41,7 @@ _CODE = re.compile(f"[{secrets.CROCKFORD}]{{{SELECTOR + SECRET}}}\\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Stock:
+class CodeCount:
     """The number of codes a user has left, and when the set was created; None without a set."""
 
     left: int
@@ -62,7 +62,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class NewCode:
     """A new code and the hash to store."""
 
     code: str
@@ -80,43 +80,43 @@ def read(typed: str | int) -> str | None:
     return tidy if _CODE.match(tidy) else None
 
 
-def draw() -> list[Drawn]:
+def generate() -> list[NewCode]:
     """Return ten new codes, grouped for reading. Costs ten slow hashes, so call it before taking locks."""
     selectors: set[str] = set()
     while len(selectors) < COUNT:
         selectors.add(secrets.crockford(SELECTOR))
-    drawn = [(selector, secrets.crockford(SECRET)) for selector in sorted(selectors)]
-    return [Drawn(_grouped(selector + secret), slow_hash(secret)) for selector, secret in drawn]
+    codes = [(selector, secrets.crockford(SECRET)) for selector in sorted(selectors)]
+    return [NewCode(_grouped(selector + secret), slow_hash(secret)) for selector, secret in codes]
 
 
-def store(user_id: int, drawn: list[Drawn], session_id: str) -> None:
+def store(user_id: int, codes: list[NewCode], session_id: str) -> None:
     """Replace the user's recovery codes by these. The caller holds the lock on the user's row.
 
     :param session_id: the session that requests them
     """
-    drop(user_id)
+    delete_all(user_id)
     now = clock.now()
     same = {"user_id": user_id, "created_at": now, "session_id": session_id}
-    rows = [same | {"id": secrets.row_id(), "selector": each.code[:SELECTOR], "hash": each.hash} for each in drawn]
+    rows = [same | {"id": secrets.row_id(), "selector": each.code[:SELECTOR], "hash": each.hash} for each in codes]
     db.session.execute(sa.insert(RecoveryCode), rows)
 
 
-def drop(user_id: int) -> int:
+def delete_all(user_id: int) -> int:
     """Delete the user's codes; return how many there were, including used ones."""
     return changed(sa.delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
 
 
-def one_of(user_id: int) -> list[RecoveryCode]:
+def any_code_of(user_id: int) -> list[RecoveryCode]:
     """Return a list with any one of the user's codes, which shows who created the set and when; empty without a set."""
     return list(db.session.scalars(sa.select(RecoveryCode).where(RecoveryCode.user_id == user_id).limit(1)))
 
 
-def stock_of(user_id: int) -> Stock:
+def count_of(user_id: int) -> CodeCount:
     """Return the number of codes the user has left, and the set's creation time. One statement."""
     left = sa.func.sum(sa.case((RecoveryCode.used_at.is_(None), 1), else_=0))
     made_at = sa.func.max(RecoveryCode.created_at, type_=RecoveryCode.__table__.c.created_at.type)
     row = db.session.execute(sa.select(left, made_at).where(RecoveryCode.user_id == user_id)).one()
-    return Stock(int(row[0] or 0), row[1])
+    return CodeCount(int(row[0] or 0), row[1])
 
 
 def find(user_id: int, typed: str | int) -> Found | VerificationFailure:
@@ -186,7 +186,7 @@ class RecoveryCodes(Authenticator):
 
     def credentials_of(self, user_id: int, enrolled: Sequence[Enrollment]) -> Sequence[RecoveryCode]:
         """See ``Authenticator``. One code, which represents the set."""
-        return one_of(user_id)
+        return any_code_of(user_id)
 
     def without(self, credential: Credential, enrolled: Sequence[Enrollment]) -> list[Enrollment]:
         """See ``Authenticator``. All of them, since recovery codes aren't enrollments."""
@@ -198,4 +198,4 @@ class RecoveryCodes(Authenticator):
 
     def remove_all(self, user: User) -> bool:
         """See ``Authenticator``."""
-        return drop(user.id) > 0
+        return delete_all(user.id) > 0

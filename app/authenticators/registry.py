@@ -76,7 +76,7 @@ def recognize(passcode: str | int) -> list[Authenticator]:
     return sorted(fitting, key=lambda each: each.sends == "")
 
 
-def methods_provable_by(passcode: str | int) -> list[str]:
+def methods_verifiable_by(passcode: str | int) -> list[str]:
     """Return the names of the methods that can be set up with a passcode of this format."""
     able = [each for each in authenticators() if not each.has_own_pages]
     return [each.name for each in able if each.is_chosen or each.could_be(passcode)]

@@ -14,12 +14,12 @@ from app.authenticators import enrollments
 from app.authenticators.base import (
     Authenticator,
     Credential,
-    EnrollmentProof,
+    EnrollmentAttempt,
     EnrollmentStart,
     NewEnrollment,
-    NotProved,
     PasscodeAttempt,
     SecondFactorAttempt,
+    VerificationError,
     VerifiedFactor,
 )
 from app.challenges import passcodes
@@ -94,7 +94,7 @@ class SentCode(Authenticator):
             return VerificationFailure("spent", challenge.id)
         return VerificationFailure("wrong_code", attempt.challenge_id)
 
-    def verify_enrolled(
+    def verify_existing(
         self, challenge: Challenge, enrolled: Sequence[Enrollment], code: str | int
     ) -> Enrollment | None:
         """See ``Authenticator``."""
@@ -105,15 +105,15 @@ class SentCode(Authenticator):
             (row for row in asked if passcodes.answers(challenge, passcodes.root_of(challenge, row), code)), None
         )
 
-    def prove_enrollment(self, proof: EnrollmentProof) -> tuple[str, int]:
+    def verify_enrollment(self, attempt: EnrollmentAttempt) -> tuple[str, int]:
         """See ``Authenticator``."""
-        challenge = proof.challenge
-        typed = passcodes.tidy(proof.passcode, self.digits)
+        challenge = attempt.challenge
+        typed = passcodes.tidy(attempt.passcode, self.digits)
         is_late = clock.now() >= challenge.passcode_expires_at
         is_live = not is_late and challenge.sends > 0
-        if not is_live or typed is None or not passcodes.passcode_matches(challenge, proof.secret.encode(), typed):
-            raise NotProved("expired" if is_late else "wrong_code")
-        return proof.secret, 0
+        if not is_live or typed is None or not passcodes.passcode_matches(challenge, attempt.secret.encode(), typed):
+            raise VerificationError("expired" if is_late else "wrong_code")
+        return attempt.secret, 0
 
 
 class EmailCode(SentCode):

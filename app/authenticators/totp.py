@@ -13,11 +13,11 @@ from app.authenticators import enrollments
 from app.authenticators.base import (
     Authenticator,
     Credential,
-    EnrollmentProof,
+    EnrollmentAttempt,
     NewEnrollment,
-    NotProved,
     PasscodeAttempt,
     SecondFactorAttempt,
+    VerificationError,
     VerifiedFactor,
 )
 from app.authenticators.sent_codes import note_mismatch
@@ -43,7 +43,7 @@ CLOCK_OFF = 20
 """Clock drift in steps, in either direction, up to which a wrong clock is detected: ten minutes."""
 
 
-def proven_step(secret: str, passcode: str | int, last_step: int) -> int | None:
+def matching_step(secret: str, passcode: str | int, last_step: int) -> int | None:
     """Return the 30-second step of a valid passcode, or None if it isn't valid now.
 
     Steps up to ``last_step`` are rejected, so that a passcode works only once (RFC 6238, section 5.2).
@@ -74,7 +74,7 @@ def is_of_another_time(secret: str, passcode: str | int) -> bool:
 def accept(enrolled: Enrollment, passcode: str | int) -> bool:
     """Verify ``passcode`` for this authenticator app, accepting it only once across all requests and replicas."""
     secret = keyring.open(enrolled.secret, *enrolled_context(enrolled)).decode()
-    step = proven_step(secret, passcode, enrolled.last_step)
+    step = matching_step(secret, passcode, enrolled.last_step)
     if step is None:
         return False
     newer = (Enrollment.id == enrolled.id, Enrollment.last_step < step)
@@ -234,7 +234,7 @@ class Totp(Authenticator):
             return VerifiedFactor(self.name)
         return VerificationFailure()
 
-    def verify_enrolled(
+    def verify_existing(
         self, challenge: Challenge, enrolled: Sequence[Enrollment], code: str | int
     ) -> Enrollment | None:
         """See ``Authenticator``."""
@@ -250,13 +250,13 @@ class Totp(Authenticator):
             raise Rejected("authenticator_too_many", most=MAX_APPS)
         _require_free(name, {name_of(row) for row in mine})
 
-    def prove_enrollment(self, proof: EnrollmentProof) -> tuple[str, int]:
+    def verify_enrollment(self, attempt: EnrollmentAttempt) -> tuple[str, int]:
         """See ``Authenticator``. A code of another time gets an error that says a clock is wrong."""
-        step = proven_step(proof.secret, proof.passcode, 0)
+        step = matching_step(attempt.secret, attempt.passcode, 0)
         if not step:
-            is_off = is_of_another_time(proof.secret, proof.passcode)
-            raise NotProved(code="totp_clock_off" if is_off else "invalid_password_code")
-        return proof.secret, step
+            is_off = is_of_another_time(attempt.secret, attempt.passcode)
+            raise VerificationError(code="totp_clock_off" if is_off else "invalid_password_code")
+        return attempt.secret, step
 
     def checked_name(self, user_id: int, name: str) -> str:
         """See ``Authenticator``."""

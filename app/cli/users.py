@@ -184,17 +184,17 @@ def recovery(identity: str, cancels: bool) -> None:
     IDENTITY is an email address, phone number or username. Codes are counted, never shown.
     """
     user = user_named(identity)
-    stock, under_way = recovery_codes.stock_of(user.id), requests.open_of(user.id)
+    code_count, under_way = recovery_codes.count_of(user.id), requests.open_of(user.id)
     if cancels:
         cancelled = under_way is not None and recovery_service.cancel(under_way, "operator")
         db.session.commit()
         said = N_("{identity}: the recovery is canceled.") if cancelled else NO_RECOVERY
         click.echo(gettext(said, identity=identity))
         return
-    if stock.made_at is None:
+    if code_count.made_at is None:
         click.echo(gettext("{identity}: no recovery codes.", identity=identity))
     else:
-        facts = {"left": stock.left, "count": recovery_codes.COUNT, "time": stock.made_at}
+        facts = {"left": code_count.left, "count": recovery_codes.COUNT, "time": code_count.made_at}
         said = gettext("{identity}: {left} of {count} recovery codes left, made {time}.", identity=identity, **facts)
         click.echo(said)
     if under_way is not None:

@@ -116,10 +116,10 @@ def method_of(name: str) -> Method:
     return methods().get(name) or _Unknown(name)
 
 
-def method_behind(proof: str) -> str:
+def method_behind(amr_name: str) -> str:
     """Return the name of the method for a name in ``auth_session.amr``, resolving aliases."""
     aliases: Mapping[str, str] = this_app().extensions["latchkey.method_aliases"]
-    return aliases.get(proof, proof)
+    return aliases.get(amr_name, amr_name)
 
 
 def enabled_methods() -> list[str]:

@@ -33,7 +33,7 @@ def require_fresh(session: AuthSession | None) -> None:
     if session is None or session.kind == "personal":
         raise ReauthenticationRequired
     if not session.is_in_grace(now):
-        _require_proof(session, now)
+        _require_verification(session, now)
     grace = settings.freshness_grace_period
     if grace and (session.grace_until is None or session.grace_until < now):
         until = now + grace
@@ -57,36 +57,36 @@ def require_recent(session: AuthSession | None) -> None:
         raise _required([*strengths.enough, *strengths.weaker])
 
 
-def missing_proof(session: AuthSession, strengths: AssuranceLevels) -> list[str]:
+def missing_verification(session: AuthSession, strengths: AssuranceLevels) -> list[str]:
     """Return the methods that are strong enough for the verification that a sensitive change still needs.
 
     Return [] if ``session`` needs no further verification, or all of the user's methods are strong enough.
     :param strengths: the levels of the methods that the user has set up
     """
     now = clock.now()
-    proved = assurance.is_recent(session.proved_at, now) and strengths.satisfied_by(session.proved_amr or "")
-    return [] if proved or session.is_in_grace(now) or not strengths.weaker else strengths.enough
+    is_verified = assurance.is_recent(session.proved_at, now) and strengths.satisfied_by(session.proved_amr or "")
+    return [] if is_verified or session.is_in_grace(now) or not strengths.weaker else strengths.enough
 
 
-def freshen(session: AuthSession, proof: str, *, in_cooldown: bool = False) -> None:
+def freshen(session: AuthSession, amr: str, *, in_cooldown: bool = False) -> None:
     """Record that the user of ``session`` was just verified.
 
-    :param proof: the method, in the format of ``amr``: ``authenticator``, or ``webauthn,uv``
+    :param amr: the method, in the format of ``amr``: ``authenticator``, or ``webauthn,uv``
     :param in_cooldown: whether it's in its cooldown, and only as strong as an emailed code
     """
-    changes = assurance.columns_after_verification(session, proof, clock.now(), in_cooldown=in_cooldown)
+    changes = assurance.columns_after_verification(session, amr, clock.now(), in_cooldown=in_cooldown)
     changed(sa.update(AuthSession).where(AuthSession.id == session.id).values(**changes))
     note(session, **changes)
 
 
-def _require_proof(session: AuthSession, now: datetime) -> None:
+def _require_verification(session: AuthSession, now: datetime) -> None:
     strengths = assurance_levels_of(enrolled_of(session.user_id))
     lately = assurance.is_recent(session.authenticated_at, now)
     if assurance.is_recent(session.proved_at, now):
-        lately, proved = True, strengths.satisfied_by(session.proved_amr or "")
+        lately, is_verified = True, strengths.satisfied_by(session.proved_amr or "")
     else:
-        proved = lately and strengths.wanted <= WEAK and not strengths.asked
-    if not proved:
+        is_verified = lately and strengths.wanted <= WEAK and not strengths.asked
+    if not is_verified:
         raise _required(strengths.enough, too_weak=lately, said_as=means_text(strengths.enough))
 
 

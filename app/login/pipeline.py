@@ -86,7 +86,7 @@ def finish(under_way: SignIn) -> AuthSession | PendingState:
     Links, passkeys and recovery enter the pipeline here, with the factor that they have verified.
     :raises Rejected: as ``conclude``; ``generic_authn_failed`` if a new account's address has an account by now
     """
-    return conclude(prove_address(under_way))
+    return conclude(confirm_address(under_way))
 
 
 def conclude(under_way: SignIn) -> AuthSession | PendingState:
@@ -136,7 +136,7 @@ def verify(under_way: SignIn, passcode: str | int | None) -> SignIn:
     return replace(under_way, factors=(factor,))
 
 
-def prove_address(under_way: SignIn) -> SignIn:
+def confirm_address(under_way: SignIn) -> SignIn:
     """Mark the address that the code or link was sent to as verified; create the account if there is none.
 
     :raises Rejected: ``generic_authn_failed`` if the address has an account by now
@@ -180,7 +180,7 @@ def require_second_factor(under_way: SignIn) -> PendingState | None:
     if factor.login_attempt is not None:
         by_account.refund(factor.login_attempt)
     pending_sign_in = pending.start(
-        user, factor.proof, step.state, step.choices, client,
+        user, factor.amr, step.state, step.choices, client,
         answered_id=factor.challenge_id, remember=under_way.remember, next_page=under_way.next_page,
     )  # fmt: skip
     record("second_step.asked", user.id, challenge_id=factor.challenge_id, method=factor.method)
@@ -199,7 +199,7 @@ def open_session(under_way: SignIn) -> AuthSession:
     last = under_way.factors[-1]
     if pending_sign_in is None:
         pending.end(client)
-        first, challenge_id, login_attempt = last.proof, last.challenge_id, last.login_attempt
+        first, challenge_id, login_attempt = last.amr, last.challenge_id, last.login_attempt
     else:
         if not pending.consume(pending_sign_in):
             raise Rejected("two_factor_permission_denied")
@@ -207,7 +207,7 @@ def open_session(under_way: SignIn) -> AuthSession:
             by_account.refund(last.login_attempt)
         second_factor.forget_misses(user.id)
         first, challenge_id, login_attempt = pending_sign_in.row.amr, pending_sign_in.row.answered_id, None
-    then = last.proof if pending_sign_in is not None else ""
+    then = last.amr if pending_sign_in is not None else ""
     browser = record_sign_in(user.id, client, under_way.seen_at, login_attempt)
     session = create_session(
         user, f"{first},{then}" if then else first, client,

@@ -13,7 +13,7 @@ from app.authenticators.presenters import Needed, needed_of
 from app.enrollments.catalog import method_of
 from app.enrollments.models import Enrollment
 from app.extensions import settings
-from app.login.freshness import missing_proof
+from app.login.freshness import missing_verification
 from app.login.pending import PendingState
 from app.sessions import refresh_tokens
 from app.sessions.models import AuthSession
@@ -56,8 +56,8 @@ def needed_for_changes(session: AuthSession | None, enrolled: Sequence[Enrollmen
     if session is None:
         return None
     rows = enrolled_of(session.user_id) if enrolled is None else enrolled
-    missing = missing_proof(session, assurance_levels_of(rows))
-    return needed_of(missing, recovery_codes.stock_of(session.user_id).left) if missing else None
+    missing = missing_verification(session, assurance_levels_of(rows))
+    return needed_of(missing, recovery_codes.count_of(session.user_id).left) if missing else None
 
 
 def user_facts(

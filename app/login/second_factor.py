@@ -49,34 +49,34 @@ class Step:
     choices: list[str]
 
 
-def is_due_after(proof: VerifiedFactor) -> bool:
+def is_due_after(factor: VerifiedFactor) -> bool:
     """Return whether the first factor requires a second one, if the account uses them.
 
     A passkey in its cooldown does: it can't be used alone if the account requires two factors.
     """
     if settings.second_factor == "off":
         return False
-    if proof.in_cooldown or proof.verified:
-        return proof.in_cooldown
-    return method_behind(proof.method) in settings.second_factor_for
+    if factor.in_cooldown or factor.verified:
+        return factor.in_cooldown
+    return method_behind(factor.method) in settings.second_factor_for
 
 
-def step_after(proof: VerifiedFactor, enrolled: Sequence[Enrollment]) -> Step | None:
-    """Return the second factor required after ``proof`` for a user with these enrollments, or None.
+def step_after(factor: VerifiedFactor, enrolled: Sequence[Enrollment]) -> Step | None:
+    """Return the second factor required after ``factor`` for a user with these enrollments, or None.
 
     If the service requires one from everyone, any enrolled method that can be a second factor is accepted. Only users
     without one have to set one up to sign in.
     """
     marked = [row for row in enrolled if row.is_second]
     is_required = settings.second_factor == "required"
-    if not is_due_after(proof) or not (marked or is_required):
+    if not is_due_after(factor) or not (marked or is_required):
         return None
     now = clock.now()
     able = [row.method for row in marked or enrolled if not row.is_pending and not row.in_cooldown(now)]
-    choices = [name for name in seconds_enabled() if name in able and name != proof.method]
+    choices = [name for name in seconds_enabled() if name in able and name != factor.method]
     if choices:
         return Step(READY if len(choices) == 1 else SELECT, choices)
-    has_other_ways = bool(set(active_methods(enrolled)) - {method_behind(proof.method)})
+    has_other_ways = bool(set(active_methods(enrolled)) - {method_behind(factor.method)})
     planted = marked or (has_other_ways and any(can_be_second(row.method) for row in enrolled))
     return Step(SELECT, []) if planted else Step(SETUP, [])
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from app import clock, i18n, outbox, user_agents
 from app.audit import record
-from app.authenticators.recovery_codes import LOW_COUNT, METHOD, stock_of
+from app.authenticators.recovery_codes import LOW_COUNT, METHOD, count_of
 from app.challenges.service_budget import may_leave
 from app.client import ClientContext
 from app.extensions import db, settings
@@ -190,7 +190,7 @@ def notify_of_use(user_id: int, client: ClientContext, session_id: str = "") -> 
 
     :param session_id: session in which it was used, if there already was one
     """
-    left = stock_of(user_id).left
+    left = count_of(user_id).left
     record("recovery.code_used", user_id, method=METHOD, left=left)
     notify(user_id, [sentence("A recovery code was used."), _remaining(left)], client, session_id=session_id)
 

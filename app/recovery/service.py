@@ -102,21 +102,21 @@ def verify_mailbox(identity: str, passcode: str | int, client: ClientContext) ->
     user_id = known.user.id if known.user else None
     value = typed.value
     browser = known.browser
-    proof = verify_passcode(PURPOSE, user_id, value, [], passcode, client, sent_only=True, browser=browser)
+    factor = verify_passcode(PURPOSE, user_id, value, [], passcode, client, sent_only=True, browser=browser)
     if (
-        isinstance(proof, VerificationFailure)
-        or proof.challenge is None
+        isinstance(factor, VerificationFailure)
+        or factor.challenge is None
         or known.user is None
         or not known.user.is_active
     ):
         throttling.take("failures", client.ip_address)
-        reason = proof.reason if isinstance(proof, VerificationFailure) else "refused"
+        reason = factor.reason if isinstance(factor, VerificationFailure) else "refused"
         facts: dict[str, Any] = {"reason": reason, "purpose": PURPOSE}
         record("challenge.failed", user_id, autocommit=True, **facts)
         raise Rejected("generic_authn_failed", field="passcode")
-    if proof.login_attempt is not None:
-        refund(proof.login_attempt)
-    return status_of(known.user, requests.proof_of(known.user.id, proof.challenge.id))
+    if factor.login_attempt is not None:
+        refund(factor.login_attempt)
+    return status_of(known.user, requests.proof_of(known.user.id, factor.challenge.id))
 
 
 def status_of(user: User, proof: str) -> RecoveryStatus:
@@ -125,7 +125,7 @@ def status_of(user: User, proof: str) -> RecoveryStatus:
     methods = list(
         dict.fromkeys(row.method for row in enrolled if method_of(row.method).reaches != "email" and not row.is_pending)
     )
-    codes_left = recovery_codes.stock_of(user.id).left
+    codes_left = recovery_codes.count_of(user.id).left
     if recovery is not None:
         state = "ready" if recovery.is_ready(clock.now()) else "waiting"
     elif not _is_needed(enrolled):
@@ -240,7 +240,7 @@ def _reset(user: User, lost: Sequence[str]) -> None:
     api_tokens.revoke_all(user.id, "recovery")
     end_open(user.id)
     enrollments.unmark_seconds(user.id)
-    recovery_codes.drop(user.id)
+    recovery_codes.delete_all(user.id)
     kept = methods_reaching("email")
     gone = [name for name in dict.fromkeys(lost) if name not in kept and authenticator_of(name).remove_all(user)]
     for name in gone:

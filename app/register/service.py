@@ -118,15 +118,15 @@ def confirm_by_code(
     user = find_by_identity(typed)
     user_id = user.id if user else None
     enrolled = enrollments.enrolled_of(user_id)
-    proof = verify_passcode(CONFIRM, user_id, typed.value, enrolled, passcode, client, sent_only=True)
+    factor = verify_passcode(CONFIRM, user_id, typed.value, enrolled, passcode, client, sent_only=True)
     challenge, login_attempt = (
-        (None, None) if isinstance(proof, VerificationFailure) else (proof.challenge, proof.login_attempt)
+        (None, None) if isinstance(factor, VerificationFailure) else (factor.challenge, factor.login_attempt)
     )
     if user is None or challenge is None or not user.is_active:
         throttling.take("failures", client.ip_address)
         failure = (
-            proof
-            if isinstance(proof, VerificationFailure)
+            factor
+            if isinstance(factor, VerificationFailure)
             else VerificationFailure("refused", challenge.id if challenge else None)
         )
         facts: dict[str, Any] = {"reason": failure.reason, "error": "invalid_password_code", "purpose": CONFIRM}

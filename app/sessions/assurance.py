@@ -76,31 +76,31 @@ def initial_columns(amr: str, now: datetime, *, in_cooldown: bool = False) -> di
 
 
 def columns_after_verification(
-    session: AuthSession, proof: str, now: datetime, *, in_cooldown: bool = False
+    session: AuthSession, factor: str, now: datetime, *, in_cooldown: bool = False
 ) -> dict[str, Any]:
-    """Return the columns of ``session`` to update after a verification with ``proof``.
+    """Return the columns of ``session`` to update after a verification with ``factor``.
 
     A weaker factor doesn't replace a stronger one that is still fresh. Two-factor rights start when the session gets
     its second factor, and are renewed by a factor at least as strong as the session's strongest.
-    :param proof: comma-separated names, such as ``webauthn,uv``
+    :param factor: comma-separated names, such as ``webauthn,uv``
     :param in_cooldown: whether the method is in its cooldown
     """
-    amr = ",".join(dict.fromkeys([*session.amr.split(","), *proof.split(",")]))
+    amr = ",".join(dict.fromkeys([*session.amr.split(","), *factor.split(",")]))
     changes: dict[str, Any] = {"authenticated_at": now, "seen_at": now, "amr": amr, "second_at": session.second_at}
-    counts_as = IN_COOLDOWN if in_cooldown else proof
+    counts_as = IN_COOLDOWN if in_cooldown else factor
     if strength_of(counts_as) >= strength_of(session.proved_amr or "") or not is_recent(session.proved_at, now):
         changes |= {"proved_amr": counts_as, "proved_at": now}
     if in_cooldown:
         return changes
     had_two = is_two_factor(session.amr)
-    if is_two_factor(amr) and (not had_two or strength_of(proof) >= strength_of(session.amr)):
+    if is_two_factor(amr) and (not had_two or strength_of(factor) >= strength_of(session.amr)):
         changes["second_at"] = now
     return changes
 
 
-def is_recent(proved_at: datetime | None, now: datetime) -> bool:
+def is_recent(verified_at: datetime | None, now: datetime) -> bool:
     """Return whether a verification at that time still counts as fresh."""
-    return proved_at is not None and now < proved_at + settings.freshness
+    return verified_at is not None and now < verified_at + settings.freshness
 
 
 def _names(amr: str | Iterable[str]) -> set[str]:

@@ -66,8 +66,8 @@ def mf_recovery_codes_file() -> Response:
 
 
 def _facts(made: list[str]) -> dict[str, Any]:
-    stock = recovery_codes.stock_of(current_user.id)
-    return {"recovery_codes": made, "left": stock.left, "made_at": stock.made_at}
+    code_count = recovery_codes.count_of(current_user.id)
+    return {"recovery_codes": made, "left": code_count.left, "made_at": code_count.made_at}
 
 
 def _page() -> dict[str, Any]:

@@ -31,20 +31,20 @@ def make(user: User, session: AuthSession, client: ClientContext) -> list[str]:
     :raises Rejected: ``too_many_requests``; ``api_error`` if the session has ended or was reported meanwhile
     """
     throttling.take("starts", client.ip_address)
-    drawn = recovery_codes.draw()
+    codes = recovery_codes.generate()
     lock_credentials(user, session)
-    recovery_codes.store(user.id, drawn, session.session_id)
+    recovery_codes.store(user.id, codes, session.session_id)
     revoke_other_sessions(user, session, client)
     notify_of_new_codes(user.id, client, session.session_id)
     signals.send(signals.us_profile_changed, user=user, methods=[recovery_codes.METHOD], delete=False)
-    return [each.code for each in drawn]
+    return [each.code for each in codes]
 
 
 def page_after(user: User, session: AuthSession, method: str, page: str) -> str:
     """Return the page to show after adding ``method``: recovery codes after the first strong method, else ``page``."""
     if strength_of(method) <= WEAK or _has_older_strong(user, method):
         return page
-    if recovery_codes.stock_of(user.id).made_at is not None:
+    if recovery_codes.count_of(user.id).made_at is not None:
         return page
     return page if needed_for_changes(session) else PAGE
 

@@ -7,7 +7,7 @@ from app.audit import record, signals
 from app.authenticators import assurance, enrollment_service, enrollments
 from app.authenticators.enrollment_service import PendingEnrollment
 from app.authenticators.presenters import titles
-from app.authenticators.registry import authenticator_of, methods_provable_by
+from app.authenticators.registry import authenticator_of, methods_verifiable_by
 from app.authenticators.webauthn.passkeys import signs_in_alone
 from app.challenges import service as challenges
 from app.challenges.models import Challenge, challenge_id_in, challenge_token_of
@@ -110,7 +110,7 @@ def confirm(
     """
     challenge_id = challenge_id_in(state) or ""
     name = enrollment_service.checked_name(user, challenge_id, second_factor.SETUP_PURPOSE, name)
-    fitting = methods_provable_by(code)
+    fitting = methods_verifiable_by(code)
     challenge = challenges.count_try_of(challenge_id, user.id, second_factor.SETUP_PURPOSE, session.session_id, fitting)
     if challenge is None:
         raise _reworded(
@@ -185,7 +185,7 @@ def _prove(
         record("factor.added", user.id, challenge_id=challenge.id, method=challenge.method)
         return weak_until is not None
     rows = [row for row in enrolled if row.method == challenge.method]
-    proved = authenticator_of(challenge.method).verify_enrolled(challenge, rows, code)
+    proved = authenticator_of(challenge.method).verify_existing(challenge, rows, code)
     if proved is None:
         record(
             "challenge.failed", user.id, challenge_id=challenge.id,

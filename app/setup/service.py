@@ -11,7 +11,7 @@ from app.authenticators import assurance, enrollment_service, enrollments, totp
 from app.authenticators.assurance import assurance_levels_of
 from app.authenticators.enrollment_service import PendingEnrollment, checked_name
 from app.authenticators.presenters import titles
-from app.authenticators.registry import authenticator_of, methods_provable_by, nameable
+from app.authenticators.registry import authenticator_of, methods_verifiable_by, nameable
 from app.challenges import service as challenges
 from app.challenges.models import Challenge, challenge_id_in
 from app.client import ClientContext
@@ -78,7 +78,7 @@ def confirm(
     """
     challenge_id = challenge_id_in(state) or ""
     name = checked_name(user, challenge_id, PURPOSE, name)
-    fitting = methods_provable_by(passcode)
+    fitting = methods_verifiable_by(passcode)
     challenge = challenges.count_try_of(challenge_id, user.id, PURPOSE, session.session_id, fitting)
     if challenge is None:
         raise enrollment_service.why_not(user, challenge_id, PURPOSE, session.session_id)

@@ -262,7 +262,7 @@ def page_shown(
                     "password_length_min": settings.password_length_min,
                     "second_step": _second_step(enrolled),
                     "needed": needed_for_changes(session_in_use(), enrolled),
-                    "recovery": recovery_codes.stock_of(current_user.id)}  # fmt: skip
+                    "recovery": recovery_codes.count_of(current_user.id)}  # fmt: skip
 
 
 def _second_step(enrolled: list[Enrollment]) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from app.enrollments.catalog import code_methods, method_behind, method_of, type
 from app.errors import Rejected
 from app.extensions import settings
 from app.login import pending
-from app.login.freshness import missing_proof
+from app.login.freshness import missing_verification
 from app.login.pending import PendingState
 from app.login.pipeline import PURPOSE
 from app.login.presenters import second_step, user_facts
@@ -149,7 +149,7 @@ def say_confirmed(session: AuthSession) -> None:
     """Flash that the user can continue after reauthenticating, or what changes other than additions still require."""
     if wants_json():
         return
-    missing = missing_proof(session, assurance_levels_of(enrolled_of(session.user_id)))
+    missing = missing_verification(session, assurance_levels_of(enrolled_of(session.user_id)))
     if missing:
         flash_message("reauthentication_partial", methods=means_text(missing))
     else:

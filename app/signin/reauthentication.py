@@ -46,25 +46,25 @@ def verify(user: User, session: AuthSession, passcode: str | int, client: Client
     :raises Rejected: ``invalid_password_code`` on ``passcode``; ``too_many_requests``
     """
     throttling.allow("failures", client.ip_address)
-    proof = _proof(user, session, passcode, client)
-    if isinstance(proof, VerificationFailure) or proof.pending:
+    factor = _verify_any(user, session, passcode, client)
+    if isinstance(factor, VerificationFailure) or factor.pending:
         throttling.take("failures", client.ip_address)
-        miss = proof if isinstance(proof, VerificationFailure) else VerificationFailure("refused")
+        failure = factor if isinstance(factor, VerificationFailure) else VerificationFailure("refused")
         record(
-            "sign_in.failed", user.id, challenge_id=miss.challenge_id, autocommit=True,
-            reason=miss.reason, error="invalid_password_code", purpose=PURPOSE,
+            "sign_in.failed", user.id, challenge_id=failure.challenge_id, autocommit=True,
+            reason=failure.reason, error="invalid_password_code", purpose=PURPOSE,
         )  # fmt: skip
         signals.send(signals.user_failed_authn, user=user, auth_type="passcode", tfa=False)
         raise Rejected("invalid_password_code", field="passcode")
-    if proof.login_attempt is not None:
-        refund(proof.login_attempt)
-    freshen(session, proof.method, in_cooldown=proof.in_cooldown)
+    if factor.login_attempt is not None:
+        refund(factor.login_attempt)
+    freshen(session, factor.method, in_cooldown=factor.in_cooldown)
     if session.kind == "browser":
         renew_token(session)
-    record("sign_in.step_up", user.id, challenge_id=proof.challenge_id, method=proof.method)
+    record("sign_in.step_up", user.id, challenge_id=factor.challenge_id, method=factor.method)
 
 
-def _proof(
+def _verify_any(
     user: User, session: AuthSession, passcode: str | int, client: ClientContext
 ) -> VerifiedFactor | VerificationFailure:
     """Verify a passcode, first as a recovery code if it has that format, then as any other, since it may be a password.

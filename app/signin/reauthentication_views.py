@@ -109,4 +109,4 @@ def _page(enrolled: list[Enrollment], told: dict[str, Any] | None = None) -> dic
     hours = round(settings.new_method_wait.total_seconds() / 3600)
     return {"methods": strengths.enough, "weaker": strengths.weaker, "sent": told, "user_label": label,
             "strongest": means_text(strengths.enough), "cooldown_hours": hours,
-            "has_recovery_codes": recovery_codes.stock_of(current_user.id).left > 0}  # fmt: skip
+            "has_recovery_codes": recovery_codes.count_of(current_user.id).left > 0}  # fmt: skip

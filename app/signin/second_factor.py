@@ -10,8 +10,8 @@ from app.audit import record, signals
 from app.authenticators import enrollment_service, recovery_codes
 from app.authenticators.base import VerifiedFactor
 from app.authenticators.enrollments import enrolled_of, mark_second, note_session
-from app.authenticators.presenters import proof_titles, titles
-from app.authenticators.registry import methods_provable_by
+from app.authenticators.presenters import amr_titles, titles
+from app.authenticators.registry import methods_verifiable_by
 from app.challenges import passcodes
 from app.challenges import service as challenges
 from app.challenges.diagnosis import VerificationFailure
@@ -56,12 +56,12 @@ def validate(code: str | int, client: ClientContext) -> tuple[AuthSession, Start
     if pending_sign_in.row.state == second_factor.SETUP:
         return _enrolled_and_in(pending_sign_in, _set_up(pending_sign_in, code, client), client), pending_sign_in
     method, question_id = pending_sign_in.row.method, pending_sign_in.row.question_id
-    proof = second_factor.verify_second_factor(
+    factor = second_factor.verify_second_factor(
         pending_sign_in.user.id, method, question_id, enrolled_of(pending_sign_in.user.id), code, client
     )
-    if isinstance(proof, VerificationFailure):
-        raise _missed(pending_sign_in, proof, tries, client)
-    return finish_second(pending_sign_in, proof, client), pending_sign_in
+    if isinstance(factor, VerificationFailure):
+        raise _second_factor_failed(pending_sign_in, factor, tries, client)
+    return finish_second(pending_sign_in, factor, client), pending_sign_in
 
 
 def trust_here(pending_sign_in: StartedPending, client: ClientContext) -> str:
@@ -96,7 +96,7 @@ def select(which: str, client: ClientContext) -> PendingState:
 def _set_up(pending_sign_in: StartedPending, code: str | int, client: ClientContext) -> VerifiedFactor:
     """Store a second factor that is set up while signing in, unless the account has one by now."""
     user, row = pending_sign_in.user, pending_sign_in.row
-    fitting = methods_provable_by(code)
+    fitting = methods_verifiable_by(code)
     challenge = challenges.count_try_of(row.question_id or "", user.id, second_factor.SETUP_PURPOSE, row.id, fitting)
     if challenge is None:
         raise Rejected("two_factor_setup_expired")
@@ -119,26 +119,28 @@ def _set_up(pending_sign_in: StartedPending, code: str | int, client: ClientCont
     return VerifiedFactor(challenge.method, challenge)
 
 
-def _enrolled_and_in(pending_sign_in: StartedPending, proof: VerifiedFactor, client: ClientContext) -> AuthSession:
+def _enrolled_and_in(pending_sign_in: StartedPending, factor: VerifiedFactor, client: ClientContext) -> AuthSession:
     """Open the session. As after any credential change, end all other sessions and notify the owner."""
     user_id = pending_sign_in.user.id
     revoke_browsers(user_id, keep=client.known_secrets)
     try:
-        session = finish_second(pending_sign_in, proof, client)
+        session = finish_second(pending_sign_in, factor, client)
     except Rejected:
         db.session.rollback()  # it has just ended: don't keep the factor without the sign-in
         raise
-    note_session(user_id, proof.method, session.session_id)  # reporting the session removes it
+    note_session(user_id, factor.method, session.session_id)  # reporting the session removes it
     revoke_all_sessions(user_id, except_id=session.session_id)
-    what = sentence("Two-step verification was turned on: {method}.", method=sentence(titles()[proof.method]))
+    what = sentence("Two-step verification was turned on: {method}.", method=sentence(titles()[factor.method]))
     notices.notify(user_id, what, client, session_id=session.session_id)
     return session
 
 
-def _missed(pending_sign_in: StartedPending, miss: VerificationFailure, tries: int, client: ClientContext) -> Rejected:
+def _second_factor_failed(
+    pending_sign_in: StartedPending, failure: VerificationFailure, tries: int, client: ClientContext
+) -> Rejected:
     throttling.take("failures", client.ip_address)
     is_over = tries >= pending.TRIES
-    facts: dict[str, Any] = {"reason": miss.reason, "method": pending_sign_in.row.method, "ended": is_over}
+    facts: dict[str, Any] = {"reason": failure.reason, "method": pending_sign_in.row.method, "ended": is_over}
     record(
         "second_step.failed",
         pending_sign_in.user.id,
@@ -151,7 +153,7 @@ def _missed(pending_sign_in: StartedPending, miss: VerificationFailure, tries: i
         return Rejected("two_factor_invalid_token", field="code")
     pending.end(client)
     if throttling.first_in_window("second_step.failed", str(pending_sign_in.user.id), client.ip_address):
-        first = sentence(proof_titles().get(pending_sign_in.row.amr.split(",")[0], "First step"))
+        first = sentence(amr_titles().get(pending_sign_in.row.amr.split(",")[0], "First step"))
         notices.notify(pending_sign_in.user.id, sentence(FAILED, method=first), client)
     return Rejected("two_factor_ended", field="code")
 
@@ -163,7 +165,7 @@ def options(pending_sign_in: StartedPending) -> dict[str, str]:
     """
     if pending_sign_in.row.state == second_factor.SETUP:
         return {}
-    found = {recovery_codes.METHOD: "/mf-recovery"} if recovery_codes.stock_of(pending_sign_in.user.id).left else {}
+    found = {recovery_codes.METHOD: "/mf-recovery"} if recovery_codes.count_of(pending_sign_in.user.id).left else {}
     return found | ({"help": "/tf-rescue"} if settings.support_mail else {})
 
 
@@ -186,13 +188,13 @@ def use_code(code: str | int, client: ClientContext) -> tuple[AuthSession, Start
         raise Rejected("two_factor_permission_denied")
     found = recovery_codes.find(pending_sign_in.user.id, code)
     if isinstance(found, VerificationFailure):
-        raise _missed_recovery_code(pending_sign_in, found, tries, client)
+        raise _recovery_code_failed(pending_sign_in, found, tries, client)
     if not pending.lock(pending_sign_in):  # already used or ended: keep the recovery code
         raise Rejected("two_factor_permission_denied")
-    proof = recovery_codes.use(found)
-    if isinstance(proof, VerificationFailure):
-        raise _missed_recovery_code(pending_sign_in, proof, tries, client)
-    session = finish_second(pending_sign_in, proof, client)
+    factor = recovery_codes.use(found)
+    if isinstance(factor, VerificationFailure):
+        raise _recovery_code_failed(pending_sign_in, factor, tries, client)
+    session = finish_second(pending_sign_in, factor, client)
     notify_of_use(pending_sign_in.user.id, client, session.session_id)
     return session, pending_sign_in
 
@@ -220,12 +222,12 @@ def _without_links(identities: Mapping[str, str]) -> list[str]:
     return [value.replace(".", " dot ") if kind == "username" else value for kind, value in identities.items()]
 
 
-def _missed_recovery_code(
-    pending_sign_in: StartedPending, miss: VerificationFailure, tries: int, client: ClientContext
+def _recovery_code_failed(
+    pending_sign_in: StartedPending, failure: VerificationFailure, tries: int, client: ClientContext
 ) -> Rejected:
     throttling.take("failures", client.ip_address)
     is_over = tries >= pending.TRIES
-    facts = {"reason": miss.reason, "method": recovery_codes.METHOD, "ended": is_over}
+    facts = {"reason": failure.reason, "method": recovery_codes.METHOD, "ended": is_over}
     record(
         "second_step.failed",
         pending_sign_in.user.id,

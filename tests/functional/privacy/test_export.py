@@ -147,7 +147,7 @@ def have_everything(app, person) -> None:
     from app.sessions import api_tokens
 
     with app.app_context():
-        recovery_codes.store(person.id, recovery_codes.draw(), "f" * 32)
+        recovery_codes.store(person.id, recovery_codes.generate(), "f" * 32)
         api_tokens.issue(person.id, "Backup", ["read"], timedelta(days=9), "f" * 32)
         db.session.commit()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.authenticators.base import Authenticator, EnrollmentProof, NotProved, PasscodeAttempt, VerifiedFactor
+from app.authenticators.base import Authenticator, EnrollmentAttempt, PasscodeAttempt, VerificationError, VerifiedFactor
 from app.challenges.passcodes import enrolled_context
 from app.crypto import secrets
 from app.enrollments.catalog import STRONG
@@ -36,8 +36,8 @@ class Codeword(Authenticator):
                     return VerifiedFactor(self.name)
         return None
 
-    def prove_enrollment(self, proof: EnrollmentProof) -> tuple[str, int]:
+    def verify_enrollment(self, attempt: EnrollmentAttempt) -> tuple[str, int]:
         """As ``Authenticator``."""
-        if not secrets.same(codeword_of(proof.secret), str(proof.passcode)):
-            raise NotProved
-        return proof.secret, 0
+        if not secrets.same(codeword_of(attempt.secret), str(attempt.passcode)):
+            raise VerificationError
+        return attempt.secret, 0
