@@ -17,7 +17,7 @@ from app.enrollments.catalog import WEAK, active_methods, method_of, methods
 from app.enrollments.models import Enrollment
 from app.extensions import db, settings
 from app.i18n import all_of, any_of, gettext, ngettext
-from app.login.second_factor import seconds_enabled
+from app.login.second_factor import enabled_second_factors
 from app.sessions.assurance import strength_of
 from app.sessions.models import AuthSession
 
@@ -71,7 +71,7 @@ def sign_in_methods_of(enrolled: Sequence[Enrollment]) -> list[str]:
 def seconds_of(enrolled: Sequence[Enrollment]) -> list[str]:
     """Return the names of this user's second factors."""
     marked = {row.method for row in enrolled if row.is_second}
-    return [name for name in seconds_enabled() if name in marked] if settings.second_factor != "off" else []
+    return [name for name in enabled_second_factors() if name in marked] if settings.second_factor != "off" else []
 
 
 def sign_in_before(session: AuthSession) -> dict[str, Any] | None:
@@ -121,7 +121,7 @@ def _passkey(enrolled: Sequence[Enrollment], declined: bool) -> list[OverviewIte
 
 
 def _second_step(enrolled: Sequence[Enrollment]) -> list[OverviewItem]:
-    if settings.second_factor == "off" or not seconds_enabled():
+    if settings.second_factor == "off" or not enabled_second_factors():
         return []
     names = seconds_of(enrolled)
     if names:

@@ -107,7 +107,7 @@ class Password(Authenticator):
     name = METHOD
     amr = "pwd"
     strength = WEAK
-    is_chosen = True
+    is_user_chosen = True
     title, phrase = N_("Password"), N_("your password")
     risk = N_("Anyone who knows your password can sign in.")
 

@@ -12,7 +12,7 @@ from app import clock, user_agents
 from app.authenticators import totp
 from app.authenticators.registry import authenticator_of, authenticators
 from app.challenges.models import Challenge, challenge_token_of
-from app.enrollments.catalog import active_methods, code_methods, enabled_methods, method_of, ways_to_sign_in
+from app.enrollments.catalog import active_methods, code_methods, enabled_methods, method_of, sign_in_enrollments
 from app.enrollments.models import Enrollment
 from app.extensions import settings
 from app.i18n import N_, any_of, gettext
@@ -129,7 +129,7 @@ def needed_of(names: Sequence[str], codes_left: int) -> Needed | None:
     return Needed(means_text([*names, "recovery_code"] if codes_left else names), where)
 
 
-def ways_in(enrolled: Sequence[Enrollment], identities: dict[str, str]) -> list[dict[str, Any]]:
+def sign_in_methods(enrolled: Sequence[Enrollment], identities: dict[str, str]) -> list[dict[str, Any]]:
     """Return a user's sign-in methods as a page lists them, except authenticator apps."""
     rows = {row.method: row for row in enrolled}
     active, now = active_methods(enrolled), clock.now()
@@ -148,9 +148,9 @@ def ways_in(enrolled: Sequence[Enrollment], identities: dict[str, str]) -> list[
     ]
 
 
-def apps_told(enrolled: Sequence[Enrollment]) -> list[dict[str, Any]]:
+def apps_for_clients(enrolled: Sequence[Enrollment]) -> list[dict[str, Any]]:
     """Return a user's authenticator apps for API clients, oldest first."""
-    first = {row.id for row in ways_to_sign_in(enrolled)}
+    first = {row.id for row in sign_in_enrollments(enrolled)}
     return [
         {
             "id": row.id,
@@ -163,7 +163,7 @@ def apps_told(enrolled: Sequence[Enrollment]) -> list[dict[str, Any]]:
     ]
 
 
-def apps_shown(enrolled: Sequence[Enrollment]) -> list[dict[str, Any]]:
+def apps_for_page(enrolled: Sequence[Enrollment]) -> list[dict[str, Any]]:
     """Return a user's authenticator apps as a page lists them.
 
     An app is shown as removable if these rows contain another sign-in method.
@@ -178,5 +178,5 @@ def apps_shown(enrolled: Sequence[Enrollment]) -> list[dict[str, Any]]:
             "removable": bool(active_methods([row for row in enrolled if row.id != app["id"]])),
             "weak_until": rows[app["id"]].weak_until if rows[app["id"]].in_cooldown(now) else None,
         }
-        for app in apps_told(enrolled)
+        for app in apps_for_clients(enrolled)
     ]

@@ -79,4 +79,4 @@ def recognize(passcode: str | int) -> list[Authenticator]:
 def methods_verifiable_by(passcode: str | int) -> list[str]:
     """Return the names of the methods that can be set up with a passcode of this format."""
     able = [each for each in authenticators() if not each.has_own_pages]
-    return [each.name for each in able if each.is_chosen or each.could_be(passcode)]
+    return [each.name for each in able if each.is_user_chosen or each.could_be(passcode)]

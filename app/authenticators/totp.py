@@ -202,16 +202,16 @@ class Totp(Authenticator):
     strength = STRONG
     allows_many = True
     second_rank = 2
-    second_signs_in = False
+    usable_alone_as_second = False
     shows_secret = True
     title, phrase = N_("Authenticator app"), N_("a code from your authenticator app")
     second_phrase = N_("a code from your authenticator app")
     risk = N_("Anyone who has your authenticator app can sign in.")
 
-    def is_second_alone(self, enrollment: Enrollment, *, asked: bool) -> bool:
+    def is_second_factor_only(self, enrollment: Enrollment, *, uses_second_factors: bool) -> bool:
         """See ``Method``. True if it was set up as a second factor, or is required as one (ADR 37)."""
-        is_asked_for = asked and enrollment.is_second and not enrollment.signs_in
-        return enrollment.signs_in is False or is_asked_for
+        is_required = uses_second_factors and enrollment.is_second and not enrollment.signs_in
+        return enrollment.signs_in is False or is_required
 
     def could_be(self, passcode: str | int) -> bool:
         """See ``Authenticator``."""

@@ -245,6 +245,6 @@ def _enrolled(user_id: int, draft: Draft, password_hash: str) -> Iterator[dict[s
             row = Enrollment(id=secrets.row_id(), user_id=user_id, method=method, name="" if name == UNNAMED else name)
             yield {
                 "id": row.id, "user_id": user_id, "method": method, "name": row.name, "is_second": is_second,
-                "signs_in": False if is_second and not kind.second_signs_in else None, "created_at": clock.now(),
+                "signs_in": False if is_second and not kind.usable_alone_as_second else None, "created_at": clock.now(),
                 "secret": keyring.seal(secret.encode(), *enrolled_context(row)),
             }  # fmt: skip

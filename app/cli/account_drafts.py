@@ -193,7 +193,7 @@ def _seconds(given: dict[str, Any], methods: tuple[str, ...]) -> tuple[str, ...]
     for name in seconds:
         if name not in methods or not method_of(name).second_rank:
             raise NotUsable("second_factor: authenticator and sms can be one, where the account has them")
-    firsts = set(methods) - {name for name in seconds if not method_of(name).second_signs_in}
+    firsts = set(methods) - {name for name in seconds if not method_of(name).usable_alone_as_second}
     if seconds and not any(firsts - {second} for second in seconds):
         raise NotUsable("second_factor: leaves nothing to sign in with first")
     return seconds

@@ -33,11 +33,11 @@ class Method(Protocol):
     :ivar has_link: whether its messages also contain a link
     :ivar is_typed: whether it is verified by something that people type to sign in
     :ivar verifies_user: whether it can report user verification (``uv``), and then counts as two factors
-    :ivar is_chosen: whether its owner chooses the secret, so that guesses need a separate limit
+    :ivar is_user_chosen: whether its owner chooses the secret, so that guesses need a separate limit
     :ivar allows_many: whether one account may have several, each with a name
     :ivar has_own_pages: whether it has pages and settings of its own, and isn't listed in ``LATCHKEY_METHODS``
     :ivar second_rank: its rank among second factors, the strongest first; 0 if it can't be one
-    :ivar second_signs_in: whether it can still be used alone to sign in once it is a second factor
+    :ivar usable_alone_as_second: whether it can still be used alone to sign in once it is a second factor
     """
 
     name: str
@@ -50,11 +50,11 @@ class Method(Protocol):
     has_link: bool = False
     is_typed: bool = True
     verifies_user: bool = False
-    is_chosen: bool = False
+    is_user_chosen: bool = False
     allows_many: bool = False
     has_own_pages: bool = False
     second_rank: int = 0
-    second_signs_in: bool = True
+    usable_alone_as_second: bool = True
 
     @property
     def is_enabled(self) -> bool:
@@ -80,10 +80,10 @@ class Method(Protocol):
         """Return whether this enrollment isn't active yet and can't be used to sign in."""
         return False
 
-    def is_second_alone(self, enrollment: Enrollment, *, asked: bool) -> bool:
+    def is_second_factor_only(self, enrollment: Enrollment, *, uses_second_factors: bool) -> bool:
         """Return whether this enrollment is only a second factor and can't be used alone to sign in.
 
-        :param asked: whether this service uses second factors at all (``LATCHKEY_SECOND_FACTOR``)
+        :param uses_second_factors: whether this service uses second factors at all (``LATCHKEY_SECOND_FACTOR``)
         """
         return False
 
@@ -159,16 +159,16 @@ def usable_methods(enrolled: Iterable[Enrollment]) -> list[str]:
 
 def active_methods(enrolled: Iterable[Enrollment]) -> list[str]:
     """Return the distinct methods in ``enrolled`` that can be used to sign in, in configured order."""
-    return usable_methods(ways_to_sign_in(enrolled))
+    return usable_methods(sign_in_enrollments(enrolled))
 
 
-def ways_to_sign_in(enrolled: Iterable[Enrollment]) -> list[Enrollment]:
+def sign_in_enrollments(enrolled: Iterable[Enrollment]) -> list[Enrollment]:
     """Return the enrollments that can be used to sign in, without authenticator apps that are only a second factor.
 
     An app that became the second factor before this distinction existed still signs in if nothing else can (ADR 37).
     """
-    rows, asked = list(enrolled), settings.second_factor != "off"
-    ways = [row for row in rows if not row.is_second_alone(asked=asked)]
-    if usable_methods(ways) or any(not method_of(row.method).is_typed for row in rows):
-        return ways
+    rows, uses_second_factors = list(enrolled), settings.second_factor != "off"
+    usable = [row for row in rows if not row.is_second_factor_only(uses_second_factors=uses_second_factors)]
+    if usable_methods(usable) or any(not method_of(row.method).is_typed for row in rows):
+        return usable
     return [row for row in rows if row.signs_in is None]

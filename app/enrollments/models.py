@@ -79,12 +79,12 @@ class Enrollment(db.Model):
         """Whether this is a password that can't be used yet, because its browser hasn't verified the address."""
         return method_of(self.method).is_pending(self)
 
-    def is_second_alone(self, *, asked: bool) -> bool:
+    def is_second_factor_only(self, *, uses_second_factors: bool) -> bool:
         """Return whether this is an authenticator app that can't be used alone to sign in.
 
-        :param asked: whether this service uses second factors at all (``LATCHKEY_SECOND_FACTOR``)
+        :param uses_second_factors: whether this service uses second factors at all (``LATCHKEY_SECOND_FACTOR``)
         """
-        return method_of(self.method).is_second_alone(self, asked=asked)
+        return method_of(self.method).is_second_factor_only(self, uses_second_factors=uses_second_factors)
 
     def in_cooldown(self, now: datetime) -> bool:
         """Return whether it is currently only as strong as an emailed code."""

@@ -71,7 +71,7 @@ def check_removal(user: User, names: Collection[str], field: str, *, passkey_id:
     seconds = [row.method for row in left if row.is_second]
     if (
         seconds
-        and not second_factor.leaves_a_way_in(left, seconds)
+        and not second_factor.can_still_sign_in(left, seconds)
         and not signs_in_alone(user.id, except_id=passkey_id)
     ):
         raise Rejected("last_method", field=field)

@@ -74,8 +74,8 @@ def _sweep(user_id: int, browsers: Sequence[str]) -> None:
     """Remove enrollments that don't verify an address, and passkeys, but not a password chosen in this browser."""
     prove_no_address = [each for each in methods().values() if not each.reaches]
     mine = (Enrollment.user_id == user_id, Enrollment.method.in_([each.name for each in prove_no_address]))
-    is_chosen = Enrollment.method.in_([each.name for each in prove_no_address if each.is_chosen])
-    kept = sa.and_(is_chosen, Enrollment.name.in_(browsers), Enrollment.name != "")
+    is_user_chosen = Enrollment.method.in_([each.name for each in prove_no_address if each.is_user_chosen])
+    kept = sa.and_(is_user_chosen, Enrollment.name.in_(browsers), Enrollment.name != "")
     unkept = {"synchronize_session": False}
     db.session.execute(sa.delete(Enrollment).where(*mine, sa.not_(kept)).execution_options(**unkept))
     db.session.execute(sa.update(Enrollment).where(*mine).values(name="").execution_options(**unkept))

@@ -161,7 +161,7 @@ def _remove(user: User, credential: Credential) -> bool:
     left = authenticator.without(credential, enrollments.enrolled_of(user.id))
     alone = passkeys.signs_in_alone(user.id, except_id=credential.id)
     seconds = [row.method for row in left if row.is_second]
-    if seconds and not second_factor.leaves_a_way_in(left, seconds) and not alone:
+    if seconds and not second_factor.can_still_sign_in(left, seconds) and not alone:
         return False
     return bool(active_methods(left) or alone) and authenticator.remove(user, credential)
 

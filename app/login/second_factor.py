@@ -73,7 +73,7 @@ def step_after(factor: VerifiedFactor, enrolled: Sequence[Enrollment]) -> Step |
         return None
     now = clock.now()
     able = [row.method for row in marked or enrolled if not row.is_pending and not row.in_cooldown(now)]
-    choices = [name for name in seconds_enabled() if name in able and name != factor.method]
+    choices = [name for name in enabled_second_factors() if name in able and name != factor.method]
     if choices:
         return Step(READY if len(choices) == 1 else SELECT, choices)
     has_other_ways = bool(set(active_methods(enrolled)) - {method_behind(factor.method)})
@@ -81,7 +81,7 @@ def step_after(factor: VerifiedFactor, enrolled: Sequence[Enrollment]) -> Step |
     return Step(SELECT, []) if planted else Step(SETUP, [])
 
 
-def seconds_enabled() -> list[str]:
+def enabled_second_factors() -> list[str]:
     """Return the enabled methods that can be a second factor, the strongest first."""
     return [name for name in second_factor_methods() if method_of(name).is_enabled]
 
@@ -91,7 +91,7 @@ def can_be_second(method: str) -> bool:
     return method_of(method).second_rank > 0
 
 
-def leaves_a_way_in(enrolled: Sequence[Enrollment], seconds: Sequence[str], *, adding: str = "") -> bool:
+def can_still_sign_in(enrolled: Sequence[Enrollment], seconds: Sequence[str], *, adding: str = "") -> bool:
     """Return whether a user with ``enrolled`` and ``adding`` can still sign in if one of ``seconds`` is required."""
     firsts = [name for name in enabled_methods() if name in {*active_methods(enrolled), adding}]
     needy = [name for name in firsts if name in settings.second_factor_for]

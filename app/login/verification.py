@@ -11,7 +11,7 @@ from app.authenticators.registry import recognize
 from app.challenges import service as challenges
 from app.challenges.diagnosis import Attempt, VerificationFailure, diagnose
 from app.client import ClientContext
-from app.enrollments.catalog import ways_to_sign_in
+from app.enrollments.catalog import sign_in_enrollments
 from app.enrollments.models import Enrollment
 from app.throttling import by_account
 from app.users import subject_of
@@ -42,12 +42,14 @@ def verify_passcode(
     if not possible:
         return VerificationFailure()  # it can't be right, so it doesn't count as an attempt
     sending = [each.name for each in possible if each.sends]
-    is_chosen = any(each.is_chosen for each in possible)
-    login_attempt = by_account.reserve(user_id, identity, browser=browser, session_id=session_id, password=is_chosen)
+    may_be_password = any(each.is_user_chosen for each in possible)
+    login_attempt = by_account.reserve(
+        user_id, identity, browser=browser, session_id=session_id, password=may_be_password
+    )
     subject = subject_of(user_id, identity)
     open_challenges = challenges.count_try(purpose, sending, subject, client) if sending else []
     by_id = {row.id: row for row in enrolled}
-    usable = enrolled if session_id else ways_to_sign_in(enrolled)  # no apps that are only a second factor
+    usable = enrolled if session_id else sign_in_enrollments(enrolled)  # no apps that are only a second factor
     attempt = PasscodeAttempt(passcode, usable, by_id, open_challenges, login_attempt is not None)
     lost = []
     for authenticator in possible:

@@ -254,7 +254,7 @@ def revoke_one_trust(user_id: int, row: str) -> int:
 
 def _counters() -> list[bool]:
     """Return which counters of unknown browsers a success resets, as ``password`` flags: for codes, for passwords."""
-    has_passwords = any(each.is_chosen and each.is_enabled for each in methods().values())
+    has_passwords = any(each.is_user_chosen and each.is_enabled for each in methods().values())
     return [False, *([True] if has_passwords else [])] if settings.limits else []
 
 

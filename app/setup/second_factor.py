@@ -153,7 +153,7 @@ def _signal_sent(user: User, method: str) -> None:
 
 def _allow(user: User, method: str, enrolled: list[Enrollment]) -> None:
     if (
-        method not in second_factor.seconds_enabled()
+        method not in second_factor.enabled_second_factors()
         or method_of(method).has_own_pages
         or settings.second_factor == "off"
     ):
@@ -164,9 +164,9 @@ def _allow(user: User, method: str, enrolled: list[Enrollment]) -> None:
     adding = method
     if not method_of(
         method
-    ).second_signs_in:  # as a second factor it can't sign in alone, unless its owner allowed it (ADR 37)
+    ).usable_alone_as_second:  # as a second factor it can't sign in alone, unless its owner allowed it (ADR 37)
         enrolled, adding = [row for row in enrolled if row.method != method or row.signs_in], ""
-    if not second_factor.leaves_a_way_in(enrolled, [*marked, method], adding=adding) and not signs_in_alone(user.id):
+    if not second_factor.can_still_sign_in(enrolled, [*marked, method], adding=adding) and not signs_in_alone(user.id):
         raise Rejected("two_factor_only_way", field="setup")
 
 

@@ -154,7 +154,7 @@ def _state_of(user: User) -> dict[str, Any]:
     marked = [name for name in second_factor_methods() if name in {row.method for row in enrolled if row.is_second}]
     may_disable = marked and settings.second_factor != "required"
     able = (
-        [name for name in factors.seconds_enabled() if not method_of(name).has_own_pages]
+        [name for name in factors.enabled_second_factors() if not method_of(name).has_own_pages]
         if settings.second_factor != "off"
         else []
     )
@@ -204,7 +204,7 @@ def _page(user: User, enrolling: dict[str, Any] | None) -> dict[str, Any]:
             "detail": mine.get(method_of(name).reaches, ""),
             "is_set_up": name in rows,
             "is_second": name in rows and rows[name].is_second,
-            "signs_in": method_of(name).second_signs_in or app_signs_in,
+            "signs_in": method_of(name).usable_alone_as_second or app_signs_in,
         }
         for name in able
     ]

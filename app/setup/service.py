@@ -94,7 +94,7 @@ def confirm(
     weak_until = cooldown(user, session, challenge.method)
     enrollment_service.store(user, challenge, passcode, session.session_id, weak_until=weak_until, name=name)
     by_account.refund(login_attempt)
-    if not method_of(challenge.method).is_chosen:  # setting a new password isn't proof of identity
+    if not method_of(challenge.method).is_user_chosen:  # setting a new password isn't proof of identity
         freshen(session, challenge.method, in_cooldown=weak_until is not None)
     settle(user, session, client, weak_until)
     also = [before] if before not in ("", challenge.destination) else []

@@ -14,13 +14,13 @@ from app.authenticators.enrollment_service import PendingEnrollment
 from app.authenticators.enrollments import enrolled_of
 from app.authenticators.presenters import (
     app_key,
-    apps_shown,
-    apps_told,
+    apps_for_clients,
+    apps_for_page,
     exposure_of,
     methods_offered,
     sent,
     sent_facts,
-    ways_in,
+    sign_in_methods,
 )
 from app.authenticators.registry import authenticator_of
 from app.challenges.models import challenge_token_of
@@ -31,7 +31,7 @@ from app.extensions import settings
 from app.i18n import gettext
 from app.login.freshness import require_fresh, require_recent
 from app.login.presenters import label_of, needed_for_changes
-from app.login.second_factor import seconds_enabled
+from app.login.second_factor import enabled_second_factors
 from app.sessions.models import AuthSession
 from app.sessions.store import current_session
 from app.setup import bp
@@ -60,10 +60,10 @@ def us_setup_page() -> Response:
     offered = methods_offered()
     facts: dict[str, Any] = {
         "active_methods": active_methods(enrolled) or [None],
-        "authenticators": apps_told(enrolled),
+        "authenticators": apps_for_clients(enrolled),
         "available_methods": offered["available_methods"],
         "identity_attributes": offered["identity_attributes"],
-        "setup_methods": [name for name in enabled_methods() if not method_of(name).is_chosen],
+        "setup_methods": [name for name in enabled_methods() if not method_of(name).is_user_chosen],
         "phone": mine.get("phone"),
     }
     return respond(PAGE, SetupForm(), context=page_shown(None, mine, enrolled), **facts)
@@ -245,7 +245,7 @@ def page_shown(
         return {}
     mine = identities_of(current_user.id) if mine is None else mine
     enrolled = enrolled_of(current_user.id) if enrolled is None else enrolled
-    ways, apps = ways_in(enrolled, mine), apps_shown(enrolled)
+    ways, apps = sign_in_methods(enrolled, mine), apps_for_page(enrolled)
     names = {way["name"] for way in ways if not method_of(way["name"]).owns_identity} | {totp.METHOD for _ in apps}
     full = len(apps) >= totp.MAX_APPS
     addable = [
@@ -267,7 +267,7 @@ def page_shown(
 
 def _second_step(enrolled: list[Enrollment]) -> dict[str, Any] | None:
     """Return the state of two-step verification; None if it is off or no method can be a second factor."""
-    able = seconds_enabled()
+    able = enabled_second_factors()
     if settings.second_factor == "off" or not able:
         return None
     marked = {row.method for row in enrolled if row.is_second}

@@ -169,7 +169,7 @@ def test_totp_can_be_used_instead_of_the_second_factor_passkey(app, people, add_
 @pytest.mark.one_database
 @pytest.mark.settings(passkeys=False)
 def test_passkey_is_no_second_factor_when_passkeys_are_disabled(app):
-    from app.login.second_factor import seconds_enabled
+    from app.login.second_factor import enabled_second_factors
 
     with app.app_context():
-        assert "webauthn" not in seconds_enabled()
+        assert "webauthn" not in enabled_second_factors()
