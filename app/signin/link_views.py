@@ -58,9 +58,9 @@ def us_verify_link() -> Response:
     try:
         if not token:
             raise Rejected("api_error")
-        opened = links.open_good(token, client)
-        if not (is_click() and links.is_here(opened, client)):
-            links.note_elsewhere(opened, client)
+        opened = links.open_valid(token, client)
+        if not (is_click() and links.is_requesting_browser(opened, client)):
+            links.record_opened_elsewhere(opened, client)
             form = LinkForm()
             form.token.data = token
             link = with_query(settings.public_url + request.path, token=token)
@@ -109,7 +109,9 @@ def us_signin_continue() -> Response:
     form = ContinueForm()
     if form.validate():
         with form.showing_refusals():
-            arrived, challenge = links.go_on(client_context(form.challenge.data), remember=form.remember.data)
+            arrived, challenge = links.continue_sign_in(
+                client_context(form.challenge.data), remember=form.remember.data
+            )
             return welcome(arrived, next_or(challenge.next or settings.post_login_url, form.next.data))
     return respond(SIGN_IN_PAGE, form, context=page_again(form))
 
@@ -140,8 +142,10 @@ def use_sent_link(token: str) -> Response:
 @bp.get("/not-me/<token>")
 def not_me_page(token: str) -> Response:
     """Show the request, and a button that cancels it. Changes nothing."""
-    told = reports.look(token)
-    return no_referrer(respond(REPORT_PAGE, NotMeForm(), context=_report_page(token, told), state=_report_state(told)))
+    report = reports.view(token)
+    return no_referrer(
+        respond(REPORT_PAGE, NotMeForm(), context=_report_page(token, report), state=_report_state(report))
+    )
 
 
 @bp.post("/not-me/<token>")
@@ -150,20 +154,20 @@ def not_me(token: str) -> Response:
     after_this_request(view_commit)
     form = NotMeForm()
     if form.validate() and form.sure.data:
-        told = reports.deny(token)
+        report = reports.report(token)
     else:
-        told = reports.look(token, strictly=False)
+        report = reports.view(token, strict=False)
         if not form.faults():
             form.refuse(Rejected("denial_unsure", field="sure"))
-    return no_referrer(respond(REPORT_PAGE, form, context=_report_page(token, told), state=_report_state(told)))
+    return no_referrer(respond(REPORT_PAGE, form, context=_report_page(token, report), state=_report_state(report)))
 
 
 def _taken(form: LinkForm, shown: dict[str, Any]) -> Response:
     """Sign in this browser, or accept the characters; add the request to ``shown``."""
     token, typed, client = form.token.data, form.characters.data or "", present_client()
-    opened = links.open_good(token, client)
+    opened = links.open_valid(token, client)
     shown |= _shown(opened)
-    if links.is_here(opened, client):
+    if links.is_requesting_browser(opened, client):
         if current_user.is_authenticated:
             return already_signed_in()
         arrived = links.follow(opened, client)
@@ -221,9 +225,9 @@ def _who(user: User) -> dict[str, str]:
     return {"identity": email or next(iter(identities.values()), ""), "email": email}
 
 
-def _report_page(token: str, told: reports.Told) -> dict[str, object]:
-    return {"token": token, "asked": told.asked, "taken_back": told.taken_back}
+def _report_page(token: str, report: reports.ReportView) -> dict[str, object]:
+    return {"token": token, "asked": report.asked, "removed": report.removed}
 
 
-def _report_state(told: reports.Told) -> str:
-    return "denied" if told.denied else "asked"
+def _report_state(report: reports.ReportView) -> str:
+    return "denied" if report.reported else "asked"

@@ -21,20 +21,20 @@ from app.sessions.models import AuthSession
 from app.users import User
 
 
-def open_good(token: str, client: ClientContext) -> OpenedLink:
+def open_valid(token: str, client: ClientContext) -> OpenedLink:
     """Return the link of ``token`` if it still works.
 
     :raises Rejected: ``generic_authn_failed`` (explicit: ``invalid_code``), ``link_expired``
     """
     opened = open_link(token, PURPOSE)
     if opened is None:
-        raise Rejected(no("invalid_code"))
+        raise Rejected(error_code("invalid_code"))
     if not opened.challenge.is_open(clock.now()):
-        raise over(opened, client)
+        raise expired_or_spent(opened, client)
     return opened
 
 
-def is_here(opened: OpenedLink, client: ClientContext) -> bool:
+def is_requesting_browser(opened: OpenedLink, client: ClientContext) -> bool:
     """Return whether this browser requested the link."""
     return client.is_bound_to(opened.challenge.binding)
 
@@ -42,16 +42,16 @@ def is_here(opened: OpenedLink, client: ClientContext) -> bool:
 def follow(opened: OpenedLink, client: ClientContext) -> AuthSession | PendingState:
     """Sign in the browser that requested this link.
 
-    :raises Rejected: as ``open_good``; ``disabled_account`` in explicit mode
+    :raises Rejected: as ``open_valid``; ``disabled_account`` in explicit mode
     """
     if opened.user is not None and not opened.user.is_active:
-        raise Rejected(no("disabled_account"))
+        raise Rejected(error_code("disabled_account"))
     if not spend(opened.challenge):
-        raise over(opened, client)
+        raise expired_or_spent(opened, client)
     return _signed_in(opened.challenge, opened.user, client, remember=False, has_second=opened.has_second)
 
 
-def over(opened: OpenedLink, client: ClientContext) -> Rejected:
+def expired_or_spent(opened: OpenedLink, client: ClientContext) -> Rejected:
     """Return the error for a link that no longer works, and record why, once per network address and window.
 
     Its ``next`` is the URL to continue to, for the page that requests another link.
@@ -65,7 +65,7 @@ def over(opened: OpenedLink, client: ClientContext) -> Rejected:
         )  # fmt: skip
     if opened.user is not None:
         signals.send(signals.user_failed_authn, user=opened.user, auth_type="code", tfa=False)
-    rejected = expired() if why == "expired" else Rejected(no("invalid_code"))
+    rejected = expired() if why == "expired" else Rejected(error_code("invalid_code"))
     rejected.facts["next"] = opened.challenge.next
     return rejected
 
@@ -75,17 +75,17 @@ def expired() -> Rejected:
     return Rejected("link_expired", minutes=int(settings.email_code_lifetime.total_seconds() // 60))
 
 
-def no(code: str) -> str:
+def error_code(code: str) -> str:
     """Return ``code`` if explicit responses are enabled, else the generic error code."""
     return "generic_authn_failed" if settings.generic_responses else code
 
 
-def note_elsewhere(opened: OpenedLink, client: ClientContext) -> None:
+def record_opened_elsewhere(opened: OpenedLink, client: ClientContext) -> None:
     """Record that the link was opened in a browser that didn't request it, and how many seconds after it was sent.
 
     Recorded once per network address and window, since anyone with the link can open it as often as they like.
     """
-    if is_here(opened, client):
+    if is_requesting_browser(opened, client):
         return  # this browser only prefetched it
     if not throttling.first_in_window("link.opened_unbound", opened.challenge.id, client.ip_address):
         return
@@ -105,7 +105,7 @@ def approve(opened: OpenedLink, token: str, typed: str, client: ClientContext) -
     """
     throttling.allow("failures", client.ip_address)
     if opened.user is not None and not opened.user.is_active:
-        raise Rejected(no("disabled_account"))
+        raise Rejected(error_code("disabled_account"))
     challenge = opened.challenge
     characters = approvals.read_characters(typed)
     if characters is None:
@@ -126,7 +126,7 @@ def state(client: ClientContext) -> str:
     return approvals.state_of(asked.challenge) if asked else approvals.EXPIRED
 
 
-def go_on(client: ClientContext, *, remember: bool) -> tuple[AuthSession | PendingState, Challenge]:
+def continue_sign_in(client: ClientContext, *, remember: bool) -> tuple[AuthSession | PendingState, Challenge]:
     """Sign in the browser or API client that requested a link, after it was approved on another device.
 
     :raises Rejected: ``link_not_approved``, ``link_refused``, ``link_expired``; ``generic_authn_failed`` if it was
@@ -141,11 +141,11 @@ def go_on(client: ClientContext, *, remember: bool) -> tuple[AuthSession | Pendi
     if asked is None or state == approvals.EXPIRED:
         raise expired()
     if state == approvals.SPENT or (asked.user is None and not registers_account(asked.challenge)):
-        raise Rejected(no("invalid_code"))
+        raise Rejected(error_code("invalid_code"))
     if asked.user is not None and not asked.user.is_active:
-        raise Rejected(no("disabled_account"))
+        raise Rejected(error_code("disabled_account"))
     if not approvals.spend_approved(asked.challenge):
-        raise Rejected(no("invalid_code"))
+        raise Rejected(error_code("invalid_code"))
     outcome = _signed_in(asked.challenge, asked.user, client, remember=remember, has_second=asked.has_second)
     return outcome, asked.challenge
 
@@ -162,13 +162,13 @@ def _decided(token: str, client: ClientContext) -> None:
     """Return if the link is already approved; else raise why it can no longer be."""
     opened = open_link(token, PURPOSE)
     if opened is None:
-        raise Rejected(no("invalid_code"))
+        raise Rejected(error_code("invalid_code"))
     state = approvals.state_of(opened.challenge)
     if state == approvals.APPROVED:
         return
     if state in (approvals.REFUSED, approvals.WAITING):  # waiting: the request with the last try is still running
         raise Rejected("link_refused", field="characters")
-    raise over(opened, client)
+    raise expired_or_spent(opened, client)
 
 
 def _wrong(opened: OpenedLink, client: ClientContext) -> Rejected:

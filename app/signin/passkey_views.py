@@ -78,17 +78,17 @@ def wan_signin_response(state: str) -> Response:
     pending_sign_in = passkeys.under_way(_asker(form.pending.data))
     if form.validate():
         with form.showing_refusals():
-            go_on, answer = next_or("", form.next.data), form.credential.data
+            next_url, answer = next_or("", form.next.data), form.credential.data
             if pending_sign_in is not None:
                 arrived: AuthSession | PendingState = passkeys.finish_as_second(
                     pending_sign_in, state, answer, client_context()
                 )
-                go_on = go_on or pending_sign_in.row.next
+                next_url = next_url or pending_sign_in.row.next
             else:
                 arrived = passkeys.sign_in(
-                    state, answer, client_context(), remember=form.remember.data, next_page=go_on
+                    state, answer, client_context(), remember=form.remember.data, next_page=next_url
                 )
-            go = go_on or settings.post_login_url
+            go = next_url or settings.post_login_url
             return welcome(arrived, go, post_login_url=go)
     return respond(PAGE, form, context=_page("/wan-signin", pending_sign_in=pending_sign_in))
 

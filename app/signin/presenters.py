@@ -44,16 +44,16 @@ LAST_METHOD_KEPT = 365 * 24 * 3600
 """Seconds."""
 
 
-def page(step: str, told: dict[str, Any] | None = None, main_method: str = "") -> dict[str, Any]:
+def page(step: str, sent_code: dict[str, Any] | None = None, main_method: str = "") -> dict[str, Any]:
     """Return the template context for ``step``: ``identity`` or ``code``.
 
     :param main_method: method to list first in the first step; defaults to the one last used in this browser
     """
     last = _last_method()
     more = {"methods": methods_offered()["available_methods"], "passkeys": settings.can_use_passkeys,
-            "registration": settings.can_register, "opens_account": _opens_account(told),
+            "registration": settings.can_register, "opens_account": _opens_account(sent_code),
             "last_method": last, "main_method": main_method or last}  # fmt: skip
-    return methods_offered() | {"step": step, "sent": told} | more
+    return methods_offered() | {"step": step, "sent": sent_code} | more
 
 
 def page_of_typed(method: str, form: SignInForm) -> dict[str, Any]:
@@ -67,10 +67,10 @@ def page_of_typed(method: str, form: SignInForm) -> dict[str, Any]:
     return page("identity", main_method=method) | {"code_waits": waiting is not None}
 
 
-def _opens_account(told: dict[str, Any] | None) -> bool:
+def _opens_account(sent_code: dict[str, Any] | None) -> bool:
     """Return whether the code creates an account if there is none. Depends only on what was typed."""
     try:
-        return told is not None and may_register(get_identity(told["identity"]), told["method"])
+        return sent_code is not None and may_register(get_identity(sent_code["identity"]), sent_code["method"])
     except Rejected:
         return False
 
@@ -135,7 +135,7 @@ def page_of_open(form: SignInForm) -> dict[str, Any] | None:
     form.next.data = form.next.data or pending_sign_in.next or None
     form.remember.data = pending_sign_in.remember
     shown = page("code", sent(asked.challenge, pending_sign_in.identity, asked.characters))
-    is_told = service.is_told_undelivered(asked.challenge, present_client())
+    is_told = service.shows_undelivered(asked.challenge, present_client())
     return shown | {"support_id": pending_sign_in.support_id, "undelivered": is_told}
 
 

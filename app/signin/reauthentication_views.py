@@ -49,8 +49,8 @@ def us_verify_page() -> Response:
     }
     facts |= {"oauth_enabled": False, "oauth_providers": []}
     facts |= {"user": user_facts(current_user)} if request.path == "/verify" else {}
-    told = None if wants_json() or "new" in request.args else _open_here()
-    return respond(PAGE, form, context=_page(enrolled, told), **facts)
+    sent_code = None if wants_json() or "new" in request.args else _open_here()
+    return respond(PAGE, form, context=_page(enrolled, sent_code), **facts)
 
 
 @bp.post("/us-verify")
@@ -84,8 +84,8 @@ def us_verify_send_code() -> Response:
             )
             goal = safe_next(form.next.data)
             page = with_query(HOME, next=goal) if goal else HOME
-            told = sent_facts(sent(challenge, challenge.destination))
-            return respond(PAGE, form, see_other=page, support_id=support_id(), **told)
+            sent_code = sent_facts(sent(challenge, challenge.destination))
+            return respond(PAGE, form, see_other=page, support_id=support_id(), **sent_code)
     return respond(PAGE, form, context=_page_again())
 
 
@@ -101,12 +101,12 @@ def _open_here() -> dict[str, Any] | None:
     return sent(challenge, challenge.destination) if challenge is not None and mine else None
 
 
-def _page(enrolled: list[Enrollment], told: dict[str, Any] | None = None) -> dict[str, Any]:
+def _page(enrolled: list[Enrollment], sent_code: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the template context: the methods that are strong enough for sensitive changes, and the others."""
     if wants_json():
         return {}
     strengths, label = assurance_levels_of(enrolled), label_of(identities_of(current_user.id))
     hours = round(settings.new_method_wait.total_seconds() / 3600)
-    return {"methods": strengths.enough, "weaker": strengths.weaker, "sent": told, "user_label": label,
+    return {"methods": strengths.enough, "weaker": strengths.weaker, "sent": sent_code, "user_label": label,
             "strongest": means_text(strengths.enough), "cooldown_hours": hours,
             "has_recovery_codes": recovery_codes.count_of(current_user.id).left > 0}  # fmt: skip

@@ -31,61 +31,61 @@ LOCKED_FIRST = (*SIGNED_IN_ALREADY, *OF_NEW_ADDRESSES, "recovery")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReportView:
     """A request that can be reported, as the page shows it.
 
     :ivar asked: who made the request; None if it was deleted
-    :ivar denied: whether it has been reported
-    :ivar taken_back: number of sign-in methods removed by this report
+    :ivar reported: whether it has been reported
+    :ivar removed: number of sign-in methods removed by this report
     """
 
     asked: dict[str, Any] | None
-    denied: bool
-    taken_back: int = 0
+    reported: bool
+    removed: int = 0
 
 
-def look(token: str, *, strictly: bool = True) -> Told:
+def view(token: str, *, strict: bool = True) -> ReportView:
     """Return the subject of a report token without changing anything.
 
     :param strictly: False treats an invalid token like one whose request was deleted
     :raises Rejected: ``denial_invalid`` (404) if the token isn't ours or has expired
     """
-    if not strictly and notice_links.open_report(token) is None:
-        return Told(None, False)
+    if not strict and notice_links.open_report(token) is None:
+        return ReportView(None, False)
     found = _found(token)
     if found is None:
-        return Told(None, True)
-    return Told(asked(found), found.denied_at is not None)
+        return ReportView(None, True)
+    return ReportView(asked(found), found.denied_at is not None)
 
 
-def deny(token: str) -> Told:
+def report(token: str) -> ReportView:
     """End the reported request and the sessions it opened in the last 24 hours, or the reported session.
 
     What those sessions set up is removed. All known browsers of the account are forgotten, even if the session has
     already ended: an intruder may have signed out, and would otherwise sign in again without a notification. The
     network address of the request is blocked for a while. Reporting is idempotent.
-    :raises Rejected: as ``look``
+    :raises Rejected: as ``view``
     """
     found = _found(token)
     if found is None:
-        return Told(None, True)
-    gone = _deny_challenge(found) if isinstance(found, Challenge) else _deny_session(found)
-    return Told(asked(found), True, gone)
+        return ReportView(None, True)
+    gone = _report_challenge(found) if isinstance(found, Challenge) else _report_session(found)
+    return ReportView(asked(found), True, gone)
 
 
 def _found(token: str) -> Challenge | AuthSession | None:
-    denial = notice_links.open_report(token)
-    if denial is None:
+    link = notice_links.open_report(token)
+    if link is None:
         raise Rejected("denial_invalid", status=404)
-    return notice_links.find_reported(denial.id) if denial.kind == "challenge" else find_session(denial.id)
+    return notice_links.find_reported(link.id) if link.kind == "challenge" else find_session(link.id)
 
 
-def _deny_challenge(challenge: Challenge) -> int:
+def _report_challenge(challenge: Challenge) -> int:
     early = challenge.purpose in LOCKED_FIRST
-    _hold(challenge.user_id if early else None)  # same lock order as when the challenge is answered
+    _lock_account(challenge.user_id if early else None)  # same lock order as when the challenge is answered
     if not notice_links.mark_reported(challenge):
         return 0
-    _hold(None if early else challenge.user_id)
+    _lock_account(None if early else challenge.user_id)
     pending.end_answered(challenge.id)
     for undo in notice_links.report_hooks():
         undo(challenge)
@@ -98,8 +98,8 @@ def _deny_challenge(challenge: Challenge) -> int:
     return gone
 
 
-def _deny_session(session: AuthSession) -> int:
-    _hold(session.user_id)
+def _report_session(session: AuthSession) -> int:
+    _lock_account(session.user_id)
     if not report_session(session.session_id):
         return 0
     ended = revoke_session(session.session_id)
@@ -112,7 +112,7 @@ def _deny_session(session: AuthSession) -> int:
     return gone
 
 
-def _hold(user_id: int | None) -> None:
+def _lock_account(user_id: int | None) -> None:
     """Lock the account, so that enrollments in progress are either stored before the report or not at all."""
     if user_id is not None:
         lock_account(user_id)

@@ -228,10 +228,10 @@ def _page(pending_sign_in: StartedPending) -> dict[str, Any]:
     if wants_json():
         return {}
     row = pending_sign_in.row
-    told = None
+    sent_code = None
     if row.question_id and method_of(row.method).sends:
         challenge = challenges.find(row.question_id, factors.PURPOSE)
-        told = (
+        sent_code = (
             sent(challenge, identifiers.mask(method_of(row.method).reaches, challenge.destination))
             if challenge
             else None
@@ -245,7 +245,7 @@ def _page(pending_sign_in: StartedPending) -> dict[str, Any]:
         "enrolling": app_key(begun.secret, begun.account) if begun else {},
         "method": row.method,
         "choices": [{"name": name, "title": title_of(name)} for name in pending_sign_in.choices],
-        "sent": told,
+        "sent": sent_code,
         "expires_in": int((row.expires_at - clock.now()).total_seconds()),
         "recovery": second_factor.options(pending_sign_in),
         "over": False,

@@ -67,7 +67,7 @@ def send_code(identity: str, chosen: str | None, client: ClientContext, next_pag
     return OpenApproval(issue_challenge(challenge_request, client), reached.enrolled, reached.user)
 
 
-def is_told_undelivered(challenge: Challenge, client: ClientContext) -> bool:
+def shows_undelivered(challenge: Challenge, client: ClientContext) -> bool:
     """Return whether to tell this browser that the code of ``challenge`` can't be delivered.
 
     Only browsers known to the account are told; all others get the same response as for any address. No statement for a

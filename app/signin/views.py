@@ -90,12 +90,16 @@ def us_signin() -> Response:
     form = LoginForm() if request.endpoint == "signin.login_post" else SignInForm()
     if form.validate():
         with form.showing_refusals():
-            go_on = next_or("", form.next.data)
+            next_url = next_or("", form.next.data)
             client = trusted_client(form.challenge.data, form.tf_validity_token.data)
             outcome = sign_in(
-                form.identity.data or "", form.passcode.data, client, remember=form.remember.data, next_page=go_on
+                form.identity.data or "",
+                form.passcode.data,
+                client,
+                remember=form.remember.data,
+                next_page=next_url,
             )
-            return welcome(outcome, go_on or settings.post_login_url)
+            return welcome(outcome, next_url or settings.post_login_url)
     return respond(PAGE, form, context=page_again(form))
 
 
@@ -111,16 +115,16 @@ def _send_code(form: SendCodeForm) -> Response:
     if form.validate():
         with form.showing_refusals():
             method, typed = form.chosen_method.data or None, form.identity.data
-            go_on = safe_next(form.next.data) or ""
+            next_url = safe_next(form.next.data) or ""
             client = sending_client(form.challenge.data)
-            asked = send_code(typed, method, client, next_page=go_on)
+            asked = send_code(typed, method, client, next_page=next_url)
             characters = asked.characters
             shown = sent(asked.challenge, typed, characters)
             facts: dict[str, Any] = sent_facts(shown) | {"support_id": support_id()}
             facts |= {"link_characters": characters} if characters else {}
-            if wants_json() and service.is_told_undelivered(asked.challenge, client):
+            if wants_json() and service.shows_undelivered(asked.challenge, client):
                 facts["undelivered"] = True
-            answer = respond(PAGE, form, see_other=with_query(HOME, next=go_on) if go_on else HOME, **facts)
+            answer = respond(PAGE, form, see_other=with_query(HOME, next=next_url) if next_url else HOME, **facts)
             return answer if wants_json() else keep_open(answer, form, asked.challenge)
     return respond(PAGE, form, context=page_again(form))
 
