@@ -64,7 +64,7 @@ def begin(
     return PendingEnrollment(challenge, account_name(mine), secret if authenticator.shows_secret else "")
 
 
-def still_open(user: User, state: str, purpose: str, session_id: str) -> PendingEnrollment | None:
+def find_pending(user: User, state: str, purpose: str, session_id: str) -> PendingEnrollment | None:
     """Return the pending enrollment of ``state`` if this session of the user can still verify it."""
     challenge_id = challenge_id_in(state)
     challenge = challenges.find(challenge_id, purpose) if challenge_id else None
@@ -128,7 +128,7 @@ def account_name(mine: dict[str, str]) -> str:
     return mine.get("email") or mine.get("username") or mine.get("phone", "")
 
 
-def why_not(user: User, challenge_id: str, purpose: str, session_id: str, field: str = "passcode") -> Rejected:
+def enrollment_error(user: User, challenge_id: str, purpose: str, session_id: str, field: str = "passcode") -> Rejected:
     """Return the error for a failed enrollment: expired, out of tries, spent, or never started by this session."""
     challenge = challenges.find(challenge_id, purpose) if challenge_id else None
     if challenge is None or not _is_whose(challenge, user, session_id):

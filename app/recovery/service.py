@@ -136,7 +136,7 @@ def status_of(user: User, proof: str) -> RecoveryStatus:
     return RecoveryStatus(state, proof, methods, codes_left, has_second, recovery)
 
 
-def status_by(proof: str) -> RecoveryStatus | None:
+def status_of_proof(proof: str) -> RecoveryStatus | None:
     """Return the recovery status of the account whose mailbox ``proof`` verified; None if the proof has expired."""
     verified = requests.read_proof(proof)
     user = db.session.get(User, verified.user_id) if verified else None
@@ -148,7 +148,7 @@ def start(proof: str, client: ClientContext) -> RecoveryStatus:
 
     :raises Rejected: ``recovery_proof_old``; ``recovery_capped``; ``api_error`` if the mailbox is enough to sign in
     """
-    user, answered = _lock_by(proof)
+    user, answered = _lock_account_of(proof)
     status = status_of(user, proof)
     if status.state in ("waiting", "ready"):
         return status
@@ -195,7 +195,7 @@ def complete(proof: str, lost: Sequence[str], client: ClientContext) -> AuthSess
     """
     if not {*lost} <= {*methods()}:
         raise Rejected("invalid_choice", field="lost")
-    user, answered = _lock_by(proof)
+    user, answered = _lock_account_of(proof)
     recovery = requests.open_of(user.id)
     if recovery is None:
         raise Rejected("recovery_over")
@@ -214,7 +214,7 @@ def _is_needed(enrolled: Sequence[Enrollment]) -> bool:
     return any(row.is_second for row in enrolled) or assurance_levels_of(enrolled).wanted > WEAK
 
 
-def _lock_by(proof: str) -> tuple[User, Challenge]:
+def _lock_account_of(proof: str) -> tuple[User, Challenge]:
     """Lock the account whose mailbox ``proof`` verified; return the user and the challenge.
 
     :raises Rejected: ``recovery_proof_old`` if it has expired, or the challenge's email was reported since

@@ -170,7 +170,7 @@ def _under_way() -> dict[str, Any] | None:
     if waiting is None:
         return None
     if waiting.proof:
-        status = recovery_service.status_by(waiting.proof)
+        status = recovery_service.status_of_proof(waiting.proof)
         return _shown() | status_facts(status) | {"has_second": status.has_second} if status else None
     sent_code = _sent_here()
     if sent_code is None:

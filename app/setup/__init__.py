@@ -16,7 +16,7 @@ def init_app(app: Flask) -> None:
         second_factor_views,
         views,
     )
-    from app.setup.presenters import new_methods_shown
+    from app.setup.presenters import new_methods_context
 
     app.register_blueprint(bp)
-    app.jinja_env.globals["new_methods"] = new_methods_shown
+    app.jinja_env.globals["new_methods"] = new_methods_context

@@ -52,7 +52,7 @@ class SecondCodeForm(BaseForm):
     name = TextField(N_("Name"))
 
 
-class ProveForm(BaseForm):
+class VerifyEnrollmentForm(BaseForm):
     """The passcode that verifies an enrollment, or the new password itself; and a name for an authenticator app."""
 
     passcode = PasscodeField(N_("Code"), [Required()])
@@ -76,20 +76,20 @@ class CodesForm(BaseForm):
     """The button that creates recovery codes."""
 
 
-class KeptCodesForm(BaseForm):
+class DownloadCodesForm(BaseForm):
     """Recovery codes that the page has just shown, sent back to be downloaded as a file."""
 
     recovery_codes = ManyField()
 
 
-class MakeForm(BaseForm):
+class RegisterPasskeyForm(BaseForm):
     """A passkey to create."""
 
     name = TextField(N_("Name"))
     usage = TextField(N_("Used for"))
 
 
-class MadeForm(BaseForm):
+class PasskeyResponseForm(BaseForm):
     """The credential created by the browser."""
 
     credential = CredentialField(N_("Passkey"), [Required("api_error")])

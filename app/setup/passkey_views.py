@@ -17,8 +17,8 @@ from app.login.presenters import label_of, needed_for_changes
 from app.sessions.models import AuthSession
 from app.sessions.store import current_session
 from app.setup import bp, passkeys
-from app.setup.forms import MadeForm, MakeForm, RemoveForm, RenameForm
-from app.setup.presenters import shown_passkeys
+from app.setup.forms import PasskeyResponseForm, RegisterPasskeyForm, RemoveForm, RenameForm
+from app.setup.presenters import passkeys_context
 from app.setup.recovery_codes import page_after
 from app.users import identities_of
 from app.web.access import login_required
@@ -37,7 +37,9 @@ def wan_register_page() -> Response:
     if wants_json():
         require_recent(current_session())
     mine = passkeys_of(current_user.id)
-    return respond(PAGE, MakeForm(), context=_page(mine), registered_credentials=[_credential(key) for key in mine])
+    return respond(
+        PAGE, RegisterPasskeyForm(), context=_page(mine), registered_credentials=[_credential(key) for key in mine]
+    )
 
 
 @bp.post("/wan-register")
@@ -45,7 +47,7 @@ def wan_register_page() -> Response:
 def wan_register() -> Response:
     """Start creating a passkey."""
     after_this_request(view_commit)
-    form = MakeForm()
+    form = RegisterPasskeyForm()
     (require_recent if form.usage.data == "first" else require_fresh)(current_session())
     if form.validate():
         with form.showing_refusals():
@@ -61,7 +63,7 @@ def wan_register() -> Response:
 def wan_register_response(state: str) -> Response:
     """Store the passkey that the browser created."""
     after_this_request(view_commit)
-    form = MadeForm()
+    form = PasskeyResponseForm()
     if form.validate():
         with form.showing_refusals():
             passkeys.finish(current_user, _session(), state, form.credential.data, client_context())
@@ -134,26 +136,26 @@ def _page(mine: list[Passkey] | None = None, making: str = "") -> dict[str, Any]
         return {}
     label = label_of(identities_of(current_user.id))
     more = {"making": making, "user_label": label, "needed": needed_for_changes(_session())}
-    return shown_passkeys(current_user, mine) | more
+    return passkeys_context(current_user, mine) | more
 
 
 @bp.get("/.well-known/webauthn")
 def related_origins() -> Response:
     """List the origins that may use this domain's passkeys, for browsers (Web Authentication, section 5.11)."""
-    return _public({"origins": list(settings.webauthn_origins)})
+    return _public_json({"origins": list(settings.webauthn_origins)})
 
 
 @bp.get("/.well-known/passkey-endpoints")
 def passkey_endpoints() -> Response:
     """List the pages to create and manage passkeys (W3C, A Well-Known URL for Passkey Endpoints)."""
     page = f"{settings.public_url}/wan-register"
-    return _public({"enroll": page, "manage": page})
+    return _public_json({"enroll": page, "manage": page})
 
 
-def _public(told: dict[str, Any]) -> Response:
+def _public_json(data: dict[str, Any]) -> Response:
     """Respond to any origin, without our envelope: a standard defines the format. 404 if passkeys are disabled."""
     if not settings.can_use_passkeys:
         abort(404)
-    response = Response(orjson.dumps(told), mimetype="application/json")
+    response = Response(orjson.dumps(data), mimetype="application/json")
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     return response

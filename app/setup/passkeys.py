@@ -19,7 +19,7 @@ from app.login.freshness import freshen
 from app.notifications import notices
 from app.notifications.notices import sentence
 from app.sessions.models import AuthSession
-from app.setup.service import cooldown, cooldown_text, settle
+from app.setup.service import cooldown, cooldown_text, revoke_sessions_after_add
 from app.users import User, identities_of
 
 USAGES = ("first", "secondary")
@@ -67,7 +67,7 @@ def finish(
     weak_until = cooldown(user, session, passkeys.METHOD, is_second=ceremony.usage != "first")
     passkey = passkeys.add(user.id, made, ceremony, session.session_id, weak_until)
     freshen(session, passkeys.amr_of(made.verified), in_cooldown=weak_until is not None)
-    settle(user, session, client, weak_until)
+    revoke_sessions_after_add(user, session, client, weak_until)
     record("factor.added", user.id, method=passkeys.METHOD, usage=passkey.usage)
     what = [sentence("A passkey was added."), *cooldown_text(weak_until)]
     notices.notify(user.id, what, client, session_id=session.session_id, by_text=weak_until is not None)

@@ -16,7 +16,7 @@ from app.extensions import settings
 from app.users import User
 
 
-def shown_passkeys(user: User, mine: list[Passkey] | None = None) -> dict[str, Any]:
+def passkeys_context(user: User, mine: list[Passkey] | None = None) -> dict[str, Any]:
     """Return the context of the passkeys card.
 
     :param mine: the user's passkeys, if already looked up
@@ -30,7 +30,7 @@ def shown_passkeys(user: User, mine: list[Passkey] | None = None) -> dict[str, A
     }
 
 
-def new_methods_shown() -> list[dict[str, Any]]:
+def new_methods_context() -> list[dict[str, Any]]:
     """Return the signed-in user's sign-in methods that are in their cooldown. One statement."""
     if not current_user.is_authenticated:
         return []

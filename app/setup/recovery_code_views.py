@@ -13,7 +13,7 @@ from app.login.presenters import label_of, needed_for_changes
 from app.sessions.store import current_session
 from app.setup import bp
 from app.setup import recovery_codes as setup_recovery_codes
-from app.setup.forms import CodesForm, KeptCodesForm
+from app.setup.forms import CodesForm, DownloadCodesForm
 from app.users import identities_of
 from app.web.access import login_required
 from app.web.client import client_context
@@ -44,7 +44,7 @@ def mf_recovery_codes() -> Response:
     if form.validate():
         with form.showing_refusals():
             assert session is not None  # guaranteed by login_required
-            made = setup_recovery_codes.make(current_user, session, client_context())
+            made = setup_recovery_codes.create(current_user, session, client_context())
             return respond(PAGE, form, context=_page(), **_facts(made))
     return respond(PAGE, form, context=_page() | _facts([]))
 
@@ -54,7 +54,7 @@ def mf_recovery_codes() -> Response:
 def mf_recovery_codes_file() -> Response:
     """Return the codes that the page has just shown as a file. Works without scripts, and stores nothing."""
     after_this_request(view_commit)
-    form = KeptCodesForm()
+    form = DownloadCodesForm()
     if form.validate():
         with form.showing_refusals():
             label = label_of(identities_of(current_user.id))

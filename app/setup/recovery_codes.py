@@ -24,7 +24,7 @@ from app.users import User
 PAGE = "/mf-recovery-codes"
 
 
-def make(user: User, session: AuthSession, client: ClientContext) -> list[str]:
+def create(user: User, session: AuthSession, client: ClientContext) -> list[str]:
     """Create ten new codes for ``user`` and return them; they can't be shown again.
 
     The previous codes stop working, and the account's other sessions end, as with every change of sign-in methods.

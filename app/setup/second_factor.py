@@ -42,7 +42,7 @@ def begin(
         other errors of a number on ``phone``; ``too_many_requests``
     """
     enrolled = enrollments.enrolled_of(user.id)
-    _allow(user, method, enrolled)
+    _check_allowed(user, method, enrolled)
     throttling.take("starts", client.ip_address)
     mine = identities_of(user.id)
     row = next((each for each in enrolled if each.method == method), None)
@@ -62,7 +62,7 @@ def begin(
     return begun
 
 
-def begin_on_the_way_in(
+def begin_during_sign_in(
     pending_sign_in: StartedPending, method: str, phone: str | None, client: ClientContext
 ) -> PendingEnrollment:
     """Start setting up the second factor that this sign-in requires; its code goes to ``/tf-validate``.
@@ -73,7 +73,7 @@ def begin_on_the_way_in(
     enrolled = enrollments.enrolled_of(user.id)
     if pending_sign_in.row.state != second_factor.SETUP or any(row.is_second for row in enrolled):
         raise Rejected("two_factor_permission_denied")
-    _allow(user, method, enrolled)
+    _check_allowed(user, method, enrolled)
     throttling.take("starts", client.ip_address)
     begun = enrollment_service.begin(user, method, phone, second_factor.SETUP_PURPOSE, pending_sign_in.row.id, client)
     _signal_sent(user, method)
@@ -81,16 +81,16 @@ def begin_on_the_way_in(
     return begun
 
 
-def still_open(user: User, session: AuthSession, state: str) -> PendingEnrollment | None:
+def find_pending(user: User, session: AuthSession, state: str) -> PendingEnrollment | None:
     """Return the enrollment ``state`` if this session can still verify it."""
-    return enrollment_service.still_open(user, state, second_factor.SETUP_PURPOSE, session.session_id)
+    return enrollment_service.find_pending(user, state, second_factor.SETUP_PURPOSE, session.session_id)
 
 
-def still_open_on_the_way_in(pending_sign_in: StartedPending) -> PendingEnrollment | None:
+def pending_during_sign_in(pending_sign_in: StartedPending) -> PendingEnrollment | None:
     """Return the enrollment that this sign-in has started, while it can still be verified."""
     if pending_sign_in.row.question_id is None:
         return None
-    return enrollment_service.still_open(
+    return enrollment_service.find_pending(
         pending_sign_in.user,
         challenge_token_of(pending_sign_in.row.question_id),
         second_factor.SETUP_PURPOSE,
@@ -114,20 +114,22 @@ def confirm(
     challenge = challenges.count_try_of(challenge_id, user.id, second_factor.SETUP_PURPOSE, session.session_id, fitting)
     if challenge is None:
         raise _reworded(
-            enrollment_service.why_not(user, challenge_id, second_factor.SETUP_PURPOSE, session.session_id, "code")
+            enrollment_service.enrollment_error(
+                user, challenge_id, second_factor.SETUP_PURPOSE, session.session_id, "code"
+            )
         )
     login_attempt = by_account.reserve(user.id, "", session_id=session.session_id)
     if login_attempt is None:
         raise Rejected("two_factor_invalid_token", field="code")
     lock_credentials(user, session)
     enrolled = enrollments.enrolled_of(user.id)
-    _allow(user, challenge.method, enrolled)
-    in_cooldown = _prove(user, challenge, enrolled, code, session, name)
+    _check_allowed(user, challenge.method, enrolled)
+    in_cooldown = _verify_and_store(user, challenge, enrolled, code, session, name)
     by_account.refund(login_attempt)
     enrollments.mark_second(user.id, challenge.method)
     freshen(session, challenge.method, in_cooldown=in_cooldown)
     revoke_other_sessions(user, session, client)
-    _tell(user, session, "second_step.on", challenge.method, client, challenge.id)
+    _record_and_notify(user, session, "second_step.on", challenge.method, client, challenge.id)
     signals.send(signals.tf_profile_changed, user=user, method=challenge.method)
     return challenge
 
@@ -142,7 +144,7 @@ def disable(user: User, session: AuthSession, client: ClientContext) -> None:
     lock_credentials(user, session)
     if enrollments.unmark_seconds(user.id):
         revoke_other_sessions(user, session, client)
-        _tell(user, session, "second_step.off", "", client)
+        _record_and_notify(user, session, "second_step.off", "", client)
         signals.send(signals.tf_disabled, user=user)
 
 
@@ -151,7 +153,7 @@ def _signal_sent(user: User, method: str) -> None:
         signals.send(signals.tf_security_token_sent, user=user, method=method)
 
 
-def _allow(user: User, method: str, enrolled: list[Enrollment]) -> None:
+def _check_allowed(user: User, method: str, enrolled: list[Enrollment]) -> None:
     if (
         method not in second_factor.enabled_second_factors()
         or method_of(method).has_own_pages
@@ -170,7 +172,7 @@ def _allow(user: User, method: str, enrolled: list[Enrollment]) -> None:
         raise Rejected("two_factor_only_way", field="setup")
 
 
-def _prove(
+def _verify_and_store(
     user: User, challenge: Challenge, enrolled: list[Enrollment], code: str | int, session: AuthSession, name: str
 ) -> bool:
     """Verify ``code`` and store a new app or phone; return whether the method is in its cooldown."""
@@ -185,8 +187,8 @@ def _prove(
         record("factor.added", user.id, challenge_id=challenge.id, method=challenge.method)
         return weak_until is not None
     rows = [row for row in enrolled if row.method == challenge.method]
-    proved = authenticator_of(challenge.method).verify_existing(challenge, rows, code)
-    if proved is None:
+    verified = authenticator_of(challenge.method).verify_existing(challenge, rows, code)
+    if verified is None:
         record(
             "challenge.failed", user.id, challenge_id=challenge.id,
             reason="wrong_code", purpose=challenge.purpose, method=challenge.method,
@@ -194,7 +196,7 @@ def _prove(
         raise Rejected("two_factor_invalid_token", field="code")
     if not challenges.spend(challenge):
         raise Rejected("api_error")
-    return proved.in_cooldown(clock.now())
+    return verified.in_cooldown(clock.now())
 
 
 def _reworded(refused: Rejected) -> Rejected:
@@ -203,10 +205,10 @@ def _reworded(refused: Rejected) -> Rejected:
     return Rejected(words.get(refused.code, refused.code), refused.field, refused.status, **refused.facts)
 
 
-def _tell(
-    user: User, session: AuthSession, event: str, name: str, client: ClientContext, its_id: str | None = None
+def _record_and_notify(
+    user: User, session: AuthSession, event: str, name: str, client: ClientContext, challenge_id: str | None = None
 ) -> None:
-    record(event, user.id, challenge_id=its_id, method=name)
+    record(event, user.id, challenge_id=challenge_id, method=name)
     off = sentence("Two-step verification was turned off.")
     on = sentence("Two-step verification was turned on: {method}.", method=sentence(titles()[name])) if name else off
     notices.notify(user.id, on, client, session_id=session.session_id)

@@ -28,7 +28,7 @@ from app.sessions.store import current_session
 from app.setup import bp, second_factor
 from app.setup.forms import SecondCodeForm, SecondSetupForm
 from app.setup.recovery_codes import page_after
-from app.setup.views import enrolling_shown
+from app.setup.views import enrollment_context
 from app.users import User, identities_of
 from app.web.access import login_required
 from app.web.client import client_context, present_client, sending_client
@@ -38,7 +38,7 @@ from app.web.respond import SET_UP, flash_message, respond, wants_json
 
 PAGE = "setup/second.html"
 HOME = "/tf-setup"
-ON_THE_WAY_IN = "setup/second_on_the_way_in.html"
+SIGN_IN_PAGE = "setup/second_on_the_way_in.html"
 
 
 @bp.get("/tf-setup")
@@ -47,11 +47,11 @@ def tf_setup_page() -> Response:
     session = current_session()
     pending_sign_in = None if session else pending.current(present_client())
     if session is None and (pending_sign_in is None or pending_sign_in.row.state != factors.SETUP):
-        return _nothing_under_way()
+        return _no_setup_open()
     if pending_sign_in is not None:
-        begun = None if wants_json() else second_factor.still_open_on_the_way_in(pending_sign_in)
+        begun = None if wants_json() else second_factor.pending_during_sign_in(pending_sign_in)
         shown = _page(pending_sign_in.user, _shown(begun) | {"action": "/tf-validate"} if begun else None)
-        return respond(ON_THE_WAY_IN, SecondSetupForm(), context=shown, **_state_of(pending_sign_in.user))
+        return respond(SIGN_IN_PAGE, SecondSetupForm(), context=shown, **_state_of(pending_sign_in.user))
     if wants_json():
         require_recent(session)
     return respond(PAGE, SecondSetupForm(), context=_page(current_user, None), **_state_of(current_user))
@@ -64,7 +64,7 @@ def tf_setup() -> Response:
     form = SecondSetupForm()
     session = current_session()
     if session is None:
-        return _tf_setup_on_the_way_in(form)
+        return _tf_setup_during_sign_in(form)
     require_fresh(session)
     if form.validate():
         with form.showing_refusals():
@@ -86,7 +86,7 @@ def tf_setup_begun(state: str) -> Response:
     """Show the second factor being set up, to the browser that started it. API clients got it in that response."""
     if wants_json():
         raise MethodNotAllowed(["POST"])
-    begun = second_factor.still_open(current_user, _session(), state)
+    begun = second_factor.find_pending(current_user, _session(), state)
     if begun is None:
         flash_message("two_factor_setup_expired", "error")
         return respond(go=HOME)
@@ -108,7 +108,7 @@ def tf_setup_confirm(state: str) -> Response:
             facts: dict[str, Any] = {"tf_method": done.method, "tf_primary_method": done.method}
             go = "/us-setup" if wants_json() else page_after(current_user, _session(), done.method, "/us-setup")
             return respond(go=go, tf_phone=identities_of(current_user.id).get("phone"), **facts)
-    begun = None if wants_json() else second_factor.still_open(current_user, _session(), state)
+    begun = None if wants_json() else second_factor.find_pending(current_user, _session(), state)
     if begun is None and not wants_json():
         form.form_errors.extend(form.code.errors)
     shown = _page(current_user, _shown(begun, form) if begun else None)
@@ -121,26 +121,26 @@ def _session() -> AuthSession:
     return session
 
 
-def _tf_setup_on_the_way_in(form: SecondSetupForm) -> Response:
-    who = _asker(form.pending.data)
+def _tf_setup_during_sign_in(form: SecondSetupForm) -> Response:
+    who = _client_of(form.pending.data)
     pending_sign_in = pending.current(who)
     if pending_sign_in is None or pending_sign_in.row.state != factors.SETUP:
-        return _nothing_under_way()
+        return _no_setup_open()
     if form.validate():
         with form.showing_refusals():
-            begun = second_factor.begin_on_the_way_in(pending_sign_in, form.setup.data, form.number, who)
+            begun = second_factor.begin_during_sign_in(pending_sign_in, form.setup.data, form.number, who)
             facts = _facts(begun, pending_sign_in.user) | {"tf_state_token": None}
-            return respond(ON_THE_WAY_IN, form, see_other=HOME, **facts)
-    return respond(ON_THE_WAY_IN, form, context=_page(pending_sign_in.user, None))
+            return respond(SIGN_IN_PAGE, form, see_other=HOME, **facts)
+    return respond(SIGN_IN_PAGE, form, context=_page(pending_sign_in.user, None))
 
 
-def _asker(handle: str | None) -> ClientContext:
+def _client_of(handle: str | None) -> ClientContext:
     """Return the client; one without cookies sends back the ``pending`` token that it was given."""
     who = sending_client()
     return replace(who, pending_secret=secrets.digest(handle)) if handle and not who.pending_secret else who
 
 
-def _nothing_under_way() -> Response:
+def _no_setup_open() -> Response:
     """Respond to a client that is neither signed in nor has to set up a second factor during sign-in."""
     if wants_json():
         raise Rejected("two_factor_permission_denied")
@@ -183,7 +183,7 @@ def _facts(begun: PendingEnrollment, user: User) -> dict[str, Any]:
 
 
 def _shown(begun: PendingEnrollment, form: SecondCodeForm | None = None) -> dict[str, Any]:
-    shown = enrolling_shown(begun) or {}
+    shown = enrollment_context(begun) or {}
     shown["existing"] = not begun.challenge.secret
     return shown | {"form": form or SecondCodeForm(), "action": f"/tf-setup/{challenge_token_of(begun.challenge.id)}"}
 

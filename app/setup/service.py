@@ -32,13 +32,13 @@ from app.users import User, identities_of
 PURPOSE = "setup"
 
 
-def changes_what_is_there(user: User, method: str) -> bool:
+def replaces_existing(user: User, method: str) -> bool:
     """Return whether setting up ``method`` replaces something the user has: that method, or their phone number.
 
     An authenticator app doesn't replace another one; but where apps are the second factor, adding one changes that.
     One SQL statement, and another one for a text message.
     """
-    if _is_changed_by(method, enrollments.enrolled_of(user.id)):
+    if _is_affected_by(method, enrollments.enrolled_of(user.id)):
         return True
     return method_of(method).owns_identity and _owned_identity(user, method) != ""
 
@@ -61,9 +61,9 @@ def begin(
     return begun
 
 
-def still_open(user: User, session: AuthSession, state: str) -> PendingEnrollment | None:
+def find_pending(user: User, session: AuthSession, state: str) -> PendingEnrollment | None:
     """Return the enrollment ``state`` if this session can still verify it."""
-    return enrollment_service.still_open(user, state, PURPOSE, session.session_id)
+    return enrollment_service.find_pending(user, state, PURPOSE, session.session_id)
 
 
 def confirm(
@@ -81,7 +81,7 @@ def confirm(
     fitting = methods_verifiable_by(passcode)
     challenge = challenges.count_try_of(challenge_id, user.id, PURPOSE, session.session_id, fitting)
     if challenge is None:
-        raise enrollment_service.why_not(user, challenge_id, PURPOSE, session.session_id)
+        raise enrollment_service.enrollment_error(user, challenge_id, PURPOSE, session.session_id)
     login_attempt = (
         by_account.reserve(user.id, "", session_id=session.session_id)
         if method_of(challenge.method).sends
@@ -96,9 +96,9 @@ def confirm(
     by_account.refund(login_attempt)
     if not method_of(challenge.method).is_user_chosen:  # setting a new password isn't proof of identity
         freshen(session, challenge.method, in_cooldown=weak_until is not None)
-    settle(user, session, client, weak_until)
+    revoke_sessions_after_add(user, session, client, weak_until)
     also = [before] if before not in ("", challenge.destination) else []
-    _tell(user, session, "factor.added", challenge.method, client, challenge.id, also, weak_until)
+    _record_and_notify(user, session, "factor.added", challenge.method, client, challenge.id, also, weak_until)
     signals.send(signals.us_profile_changed, user=user, methods=[challenge.method], delete=False)
     return challenge
 
@@ -113,16 +113,18 @@ def cooldown(user: User, session: AuthSession, method: str, *, is_second: bool =
     """
     enrolled = enrollments.enrolled_of(user.id)
     until = assurance.ends_at(session, enrolled)
-    changes = is_second or _is_changed_by(method, enrolled)
+    changes = is_second or _is_affected_by(method, enrolled)
     if until and changes and not assurance_levels_of(enrolled).satisfied_by(session.proved_amr or ""):
         raise Rejected("api_error")
     return until
 
 
-def settle(user: User, session: AuthSession, client: ClientContext, weak_until: datetime | None) -> None:
+def revoke_sessions_after_add(
+    user: User, session: AuthSession, client: ClientContext, weak_until: datetime | None
+) -> None:
     """End the account's other sessions after a method was added, unless the method is in its cooldown.
 
-    A weaker proof must not sign out someone who gave a stronger one.
+    A weaker verification must not sign out someone who gave a stronger one.
     """
     if weak_until is None:
         revoke_other_sessions(user, session, client)
@@ -161,7 +163,7 @@ def remove(user: User, session: AuthSession, names: Sequence[str], client: Clien
         number = _owned_identity(user, name)
         if authenticator_of(name).remove_all(user):
             gone.append(name)
-            _tell(user, session, "factor.removed", name, client, also=[number] if number else [])
+            _record_and_notify(user, session, "factor.removed", name, client, also=[number] if number else [])
     if gone:
         revoke_other_sessions(user, session, client)
         signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)
@@ -197,7 +199,7 @@ def remove_app(user: User, session: AuthSession, app_id: str, client: ClientCont
     signals.send(signals.us_profile_changed, user=user, methods=[totp.METHOD], delete=True)
 
 
-def _is_changed_by(method: str, enrolled: Sequence[Enrollment]) -> bool:
+def _is_affected_by(method: str, enrolled: Sequence[Enrollment]) -> bool:
     """Return whether setting up ``method`` changes what is already set up, rather than only adding to it."""
     traits = method_of(method)
     if not traits.is_typed:
@@ -211,18 +213,18 @@ def _owned_identity(user: User, method: str) -> str:
     return identities_of(user.id).get(traits.reaches, "") if traits.owns_identity else ""
 
 
-def _tell(
+def _record_and_notify(
     user: User,
     session: AuthSession,
     event: str,
     name: str,
     client: ClientContext,
-    its_id: str | None = None,
+    related_id: str | None = None,
     also: Sequence[str] = (),
     weak_until: datetime | None = None,
 ) -> None:
     """Record the change and notify the owner; a removed phone number gets a last text message, too."""
-    record(event, user.id, challenge_id=its_id, method=name)
+    record(event, user.id, challenge_id=related_id, method=name)
     title = sentence(titles()[name])
     added = sentence("Sign-in method added: {method}.", method=title)
     removed = sentence("Sign-in method removed: {method}.", method=title)

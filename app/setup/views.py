@@ -36,8 +36,8 @@ from app.sessions.models import AuthSession
 from app.sessions.store import current_session
 from app.setup import bp
 from app.setup import service as enrollment
-from app.setup.forms import ProveForm, RemoveAppForm, RenameAppForm, SetupForm
-from app.setup.presenters import shown_passkeys
+from app.setup.forms import RemoveAppForm, RenameAppForm, SetupForm, VerifyEnrollmentForm
+from app.setup.presenters import passkeys_context
 from app.setup.recovery_codes import page_after
 from app.users import identities_of
 from app.web.access import login_required
@@ -66,7 +66,7 @@ def us_setup_page() -> Response:
         "setup_methods": [name for name in enabled_methods() if not method_of(name).is_user_chosen],
         "phone": mine.get("phone"),
     }
-    return respond(PAGE, SetupForm(), context=page_shown(None, mine, enrolled), **facts)
+    return respond(PAGE, SetupForm(), context=page_context(None, mine, enrolled), **facts)
 
 
 @bp.post("/us-setup")
@@ -75,7 +75,7 @@ def us_setup() -> Response:
     """Start adding a method, remove methods, or both."""
     after_this_request(view_commit)
     form = SetupForm()
-    _require_proof(form)
+    _require_verification(form)
     if form.validate():
         with form.showing_refusals():
             chosen, removed = form.chosen_method.data, form.delete_method.data or []
@@ -96,7 +96,7 @@ def us_setup() -> Response:
                 flash_message("method_removed")
                 return respond(PAGE, form, see_other=HOME)
             return respond(PAGE, form, see_other=f"{HOME}/{challenge_token_of(begun.challenge.id)}", **_facts(begun))
-    return respond(PAGE, form, context=page_shown(None))
+    return respond(PAGE, form, context=page_context(None))
 
 
 @bp.get("/us-setup/<state>")
@@ -105,11 +105,11 @@ def us_setup_begun(state: str) -> Response:
     """Show the method being set up, to the browser that started it. API clients got it in that response."""
     if wants_json():
         raise MethodNotAllowed(["POST"])
-    begun = enrollment.still_open(current_user, session_in_use(), state)
+    begun = enrollment.find_pending(current_user, session_in_use(), state)
     if begun is None:
         flash_message("us_setup_expired", "error")
         return respond(go=HOME)
-    return respond(PAGE, SetupForm(), context=page_shown(enrolling_shown(begun)))
+    return respond(PAGE, SetupForm(), context=page_context(enrollment_context(begun)))
 
 
 @bp.post("/us-setup/<state>")
@@ -117,7 +117,7 @@ def us_setup_begun(state: str) -> Response:
 def us_setup_confirm(state: str) -> Response:
     """Verify an enrollment and store it."""
     after_this_request(view_commit)
-    form = ProveForm()
+    form = VerifyEnrollmentForm()
     if form.validate():
         with form.showing_refusals():
             named = form.name.data or ""
@@ -145,7 +145,7 @@ def us_authenticator_rename() -> Response:
             enrollment.rename_app(current_user, session_in_use(), form.id.data, form.name.data)
             flash_message("authenticator_renamed")
             return respond(go=HOME)
-    return respond(PAGE, form, context=page_shown(None) | {"adding": SetupForm()})
+    return respond(PAGE, form, context=page_context(None) | {"adding": SetupForm()})
 
 
 @bp.post("/us-authenticator-delete")
@@ -160,7 +160,7 @@ def us_authenticator_delete() -> Response:
             enrollment.remove_app(current_user, session_in_use(), form.id.data, client_context())
             flash_message("authenticator_removed")
             return respond(go=HOME)
-    return respond(PAGE, form, context=page_shown(None) | {"adding": SetupForm()})
+    return respond(PAGE, form, context=page_context(None) | {"adding": SetupForm()})
 
 
 def session_in_use() -> AuthSession:
@@ -170,27 +170,27 @@ def session_in_use() -> AuthSession:
     return session
 
 
-def _require_proof(form: SetupForm) -> None:
+def _require_verification(form: SetupForm) -> None:
     """Require any recent reauthentication to add a method, and one as strong as the strongest method for other changes.
 
     :raises ReauthenticationRequired: if there is none
     """
     chosen = form.chosen_method.data
-    if not chosen or form.delete_method.data or enrollment.changes_what_is_there(current_user, chosen):
+    if not chosen or form.delete_method.data or enrollment.replaces_existing(current_user, chosen):
         require_fresh(current_session())
     else:
         require_recent(current_session())
 
 
-def _refused(state: str, form: ProveForm) -> Response:
+def _refused(state: str, form: VerifyEnrollmentForm) -> Response:
     """Return the errors to API clients; show browsers the enrollment again, or that it is over."""
     if wants_json():
         return respond(PAGE, form)
-    begun = enrollment.still_open(current_user, session_in_use(), state)
+    begun = enrollment.find_pending(current_user, session_in_use(), state)
     if begun is None:
         form.form_errors.extend(form.passcode.errors)
-        return respond(PAGE, form, context=page_shown(None) | {"adding": SetupForm()})
-    return respond(PAGE, form, context=page_shown(enrolling_shown(begun, form)) | {"adding": SetupForm()})
+        return respond(PAGE, form, context=page_context(None) | {"adding": SetupForm()})
+    return respond(PAGE, form, context=page_context(enrollment_context(begun, form)) | {"adding": SetupForm()})
 
 
 def _facts(begun: PendingEnrollment) -> dict[str, Any]:
@@ -212,7 +212,7 @@ def _facts(begun: PendingEnrollment) -> dict[str, Any]:
     return facts
 
 
-def enrolling_shown(begun: PendingEnrollment, form: ProveForm | None = None) -> dict[str, Any] | None:
+def enrollment_context(begun: PendingEnrollment, form: VerifyEnrollmentForm | None = None) -> dict[str, Any] | None:
     """Return what the page shows of a method being set up."""
     if wants_json():
         return None
@@ -225,14 +225,14 @@ def enrolling_shown(begun: PendingEnrollment, form: ProveForm | None = None) -> 
         "issuer": settings.totp_issuer,
         "expires_in": int((challenge.expires_at - clock.now()).total_seconds()),
         "tag": challenge.tag,
-        "form": form or ProveForm(),
+        "form": form or VerifyEnrollmentForm(),
     }
     if method_of(challenge.method).sends:
         shown["sent"] = sent(challenge, challenge.destination)
     return shown | app_key(begun.secret, begun.account)
 
 
-def page_shown(
+def page_context(
     enrolling: dict[str, Any] | None,
     mine: dict[str, str] | None = None,
     enrolled: list[Enrollment] | None = None,
@@ -253,7 +253,7 @@ def page_shown(
         for name in enabled_methods()
         if name not in names and (method_of(name).reaches != "email" or "email" in mine)
     ]
-    shown = shown_passkeys(current_user)
+    shown = passkeys_context(current_user)
     alone = shown["available"] and any(key.usage == "first" for key in shown["passkeys"])
     ways, apps = ([way | {"removable": way["removable"] or alone} for way in each] for each in (ways, apps))
     return shown | {"methods": ways, "apps": apps, "apps_full": full,

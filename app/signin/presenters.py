@@ -135,8 +135,8 @@ def page_of_open(form: SignInForm) -> dict[str, Any] | None:
     form.next.data = form.next.data or pending_sign_in.next or None
     form.remember.data = pending_sign_in.remember
     shown = page("code", sent(asked.challenge, pending_sign_in.identity, asked.characters))
-    is_told = service.shows_undelivered(asked.challenge, present_client())
-    return shown | {"support_id": pending_sign_in.support_id, "undelivered": is_told}
+    is_shown = service.shows_undelivered(asked.challenge, present_client())
+    return shown | {"support_id": pending_sign_in.support_id, "undelivered": is_shown}
 
 
 def drop_pending() -> None:

@@ -238,7 +238,7 @@ def _page(pending_sign_in: StartedPending) -> dict[str, Any]:
         )
     begun = None
     if row.state == factors.SETUP and row.question_id:
-        begun = enrollment_service.still_open(
+        begun = enrollment_service.find_pending(
             pending_sign_in.user, challenge_token_of(row.question_id), factors.SETUP_PURPOSE, row.id
         )
     return {

@@ -96,8 +96,8 @@ def _kind_for_closed(reached: lookup.Destination, method: str) -> str:
     """Return the email that tells the owner of an account scheduled for deletion how to keep it; "" for none."""
     user = reached.user
     closed = user.deletes_at is not None and user.deletes_at > clock.now() and user.disabled_at is None
-    is_told = closed and user.confirmed_at is not None and reached.destination != ""
-    return "account_closed" if is_told and method_of(method).has_link else ""
+    gets_email = closed and user.confirmed_at is not None and reached.destination != ""
+    return "account_closed" if gets_email and method_of(method).has_link else ""
 
 
 def _tells_strangers(typed: TypedIdentity, method: str) -> bool:
