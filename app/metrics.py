@@ -22,6 +22,7 @@ METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 
 _ALL: list[Metric] = []
 _registry: CollectorRegistry | None = None
+_kind = ""
 
 _until_kept: ContextVar[list[tuple[Counter, tuple[str, ...]]] | None] = ContextVar("until_kept", default=None)
 """Increments to apply when the current request's transaction is committed."""
@@ -125,18 +126,25 @@ def is_on() -> bool:
     return _registry is not None
 
 
-def turn_on() -> CollectorRegistry:
+def process_kind() -> str:
+    """Return the kind of this process: ``web`` or ``worker``; "" while metrics are off."""
+    return _kind
+
+
+def turn_on(kind: str = "worker") -> CollectorRegistry:
     """Start counting from zero; return the registry with the metrics of this process.
 
     If PROMETHEUS_MULTIPROC_DIR is set, values are in files in that directory instead, and a ``MultiProcessCollector``
     reads those of all processes. Call this after forking, never before.
+
+    :param kind: of this process, as ``process_kind`` returns it
     """
-    global _registry
+    global _registry, _kind
     from prometheus_client import CollectorRegistry, disable_created_metrics
 
     # Creation times would double the number of series, and we don't use them.
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    _registry = CollectorRegistry()
+    _registry, _kind = CollectorRegistry(), kind
     for metric in _ALL:
         metric.start(_registry)
     return _registry
@@ -144,8 +152,8 @@ def turn_on() -> CollectorRegistry:
 
 def turn_off() -> None:
     """Stop counting."""
-    global _registry
-    _registry = None
+    global _registry, _kind
+    _registry, _kind = None, ""
     for metric in _ALL:
         metric.stop()
 
@@ -171,6 +179,7 @@ def end_request(*, kept: bool) -> None:
 
 
 QUICK = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+COMMITTED = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 SLOW = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 3600.0)
 
 REQUESTS = Histogram(
@@ -218,6 +227,10 @@ LOGGED = Counter(
     from_zero=[("warning",), ("error",)],
 )  # fmt: skip
 STATEMENTS = Histogram("latchkey_database_statement_seconds", "Database statements.", buckets=QUICK)
+COMMITS = Histogram(
+    "latchkey_database_commit_seconds", "Commits of transactions that wrote something, by the kind of process.", "kind",
+    buckets=COMMITTED, most=20,
+)  # fmt: skip
 REDIS = Histogram("latchkey_redis_seconds", "Questions to Redis.", buckets=QUICK)
 REDIS_FAILURES = Counter("latchkey_redis_failures", "Questions that Redis did not answer.")
 PROCESSES = Counter("latchkey_processes_started", "Processes that this service has started.", "kind", most=20)

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 from sqlalchemy.orm import configure_mappers
 
 from app.db.columns import Base, BrowserName, UtcDateTime, db, partial_index
-from app.db.engine import attach, engine_options, engine_url, has_written, serialize_on, use_async_commit
+from app.db.engine import (
+    attach,
+    engine_options,
+    engine_url,
+    has_written,
+    is_committing_writes,
+    serialize_on,
+    use_async_commit,
+)
 from app.db.faults import DatabaseReadOnly, DatabaseUnavailable, PoolerFound, unavailable
 from app.db.read_only import ServiceReadOnly
 from app.db.readiness import refuse_unless_writable
@@ -30,6 +38,7 @@ __all__ = [
     "engine_options",
     "engine_url",
     "has_written",
+    "is_committing_writes",
     "partial_index",
     "refuse_unless_writable",
     "serialize_on",

@@ -21,11 +21,12 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from app.db import read_only, sqlite
+from app.db import disk_space, read_only, sqlite
 
 WRITING = frozenset(("INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "ALTER", "DROP", "SAVEPOINT"))
 LOCK_HELD = "latchkey.write_lock_held"
 BEGUN = "latchkey.transaction_begun"
+WROTE = "latchkey.transaction_wrote"
 LIGHT = "latchkey.light_transaction"
 UNSYNCED = "latchkey.unsynced"
 NAMES = "latchkey.names_to_hold"
@@ -74,6 +75,7 @@ def attach(engine: sa.Engine, *, timeout: float) -> None:
         from app.db import clock_sync, postgresql
 
         clock_sync.follow(engine, postgresql.attach(engine, timeout))
+        event.listen(engine, "handle_error", disk_space.note)
     event.listen(engine, "handle_error", read_only.say_so)
     event.listen(engine, "before_cursor_execute", _begin_before_writing)
     event.listen(engine, "commit", _forget_transaction)
@@ -123,6 +125,11 @@ def has_written(conn: sa.Connection) -> bool:
     return bool(conn.info.get(BEGUN))
 
 
+def is_committing_writes(conn: sa.Connection) -> bool:
+    """Return whether the transaction that ``conn`` is about to commit has written. For listeners of ``commit``."""
+    return bool(conn.info.get(WROTE))
+
+
 def use_async_commit(conn: sa.Connection) -> None:
     """Let the next transaction on ``conn`` commit without waiting for the disk.
 
@@ -144,7 +151,7 @@ def serialize_on(conn: sa.Connection, *names: str) -> None:
 def _forget_transaction(conn: sa.Connection) -> None:
     if not conn.invalidated:  # the transaction of an invalidated connection is gone anyway
         info = conn.info
-        info.pop(BEGUN, None)
+        info[WROTE] = info.pop(BEGUN, False)
         info.pop(LIGHT, None)
         info.pop(NAMES, None)
 

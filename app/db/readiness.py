@@ -14,7 +14,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy import exc
 
-from app.db import migrations
+from app.db import disk_space, migrations
 from app.db.engine import UNSYNCED
 from app.db.faults import DatabaseReadOnly
 from app.db.sqlite import PRIMARY
@@ -49,6 +49,7 @@ def refuse_unless_writable(connection: sa.Connection) -> None:
     """Raise unless the database accepts writes.
 
     :raises DatabaseReadOnly: when PostgreSQL is read-only; the connection is dropped
+    :raises DatabaseFull: when PostgreSQL's disk is full, which this process has noticed by a write that failed
     :raises sqlalchemy.exc.DBAPIError: when it doesn't respond; on SQLite also when the disk is full
     """
     if connection.dialect.name == "sqlite":
@@ -56,6 +57,8 @@ def refuse_unless_writable(connection: sa.Connection) -> None:
     elif connection.exec_driver_sql("SELECT current_setting('transaction_read_only')").scalar_one() == "on":
         connection.invalidate()
         raise DatabaseReadOnly("the database takes no writes")
+    else:
+        disk_space.refuse_if_full(connection.engine)
 
 
 def _write_to_sqlite(connection: sa.Connection) -> sqlite3.Error | None:

@@ -11,8 +11,9 @@ from datetime import datetime
 from app import clock
 from app.audit.recorder import last_backup
 from app.authenticators.keys import keys_in_use
-from app.db import read_only, readiness, refuse_unless_writable, unavailable
+from app.db import disk_space, read_only, readiness, refuse_unless_writable, unavailable
 from app.extensions import db, keyring, settings
+from app.monitoring.shared_files import full_notes
 from app.outbox import jobs, providers, suppressions
 from app.outbox.schedule import QueueDepth, queue_depths
 from app.sessions.store import count_sessions
@@ -52,23 +53,29 @@ def plain(name: str, help_text: str, value: float) -> Gauge:
 
 
 def database() -> Iterator[Gauge]:
-    """Yield the database's response time, whether it accepts writes, and this machine's clock skew.
+    """Yield the database's response time, whether it accepts writes or is full, and this machine's clock skew.
 
     :raises Exception: from the driver, when the database doesn't respond
     """
+    full = False
     with db.engine.connect() as connection:
         began = time.perf_counter()
         connection.exec_driver_sql("SELECT 1").scalar_one()
         took = time.perf_counter() - began
+        if notes := full_notes():  # another process has noticed: see whether it still is
+            disk_space.suspect(db.engine)
         try:
             refuse_unless_writable(connection)
             writable = float(read_only.state(connection) is None)
+            for note in notes:
+                note.unlink(missing_ok=True)
         except Exception as error:
             if not unavailable(error):
                 raise
-            writable = 0.0
+            writable, full = 0.0, disk_space.means_full(error)
     yield plain("latchkey_database_ping_seconds", "Time that SELECT 1 took.", took)
     yield plain("latchkey_database_writable", "Whether the database takes writes.", writable)
+    yield plain("latchkey_database_disk_full", "Whether the database has no disk space for writes.", float(full))
     yield plain(
         "latchkey_clock_skew_seconds", "Seconds by which the database's clock is ahead of this machine's.",
         clock.correction(),

@@ -14,11 +14,13 @@ import tempfile
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from app import metrics
+from app.db import disk_space
 
 log = structlog.get_logger()
 
@@ -28,6 +30,9 @@ IN_MEMORY = Path("/dev/shm")  # noqa: S108 - the directory made there is for its
 """Files there never wait for disk I/O."""
 
 BEAT = "beat-"
+FULL = "full-"
+"""Files of processes that have noticed that the database has no disk space."""
+
 BEAT_EVERY = 2.0
 """Seconds between a process's heartbeats. A hung process answers no one and counts nothing that would reveal it."""
 
@@ -82,16 +87,51 @@ def count_here(kind: str) -> bool:
     except OSError as error:
         log.error("metrics.no_room", directory=directory, error=error.strerror)
         return False
-    metrics.turn_on()
+    metrics.turn_on(kind)
     metrics.PROCESSES.count(kind)
     beat = Path(directory, f"{BEAT}{os.getpid()}")
-    threading.Thread(target=_keep_beating, args=(beat,), name="metrics-beat", daemon=True).start()
+    threading.Thread(target=_keep_beating, args=(beat, kind), name="metrics-beat", daemon=True).start()
+    full = Path(directory, f"{FULL}{os.getpid()}")
+    disk_space.on_change(partial(_note_full, full))
     return True
 
 
-def _keep_beating(beat: Path) -> None:
+def _note_full(note: Path, is_full: bool) -> None:
+    """Tell the process that serves metrics whether the database has disk space."""
+    with suppress(OSError):
+        if is_full:
+            note.touch()
+        else:
+            note.unlink(missing_ok=True)
+
+
+def full_notes() -> list[Path]:
+    """Return the files of live processes that have noticed that the database has no disk space."""
+    notes = Path(os.environ[VARIABLE]).glob(f"{FULL}*") if VARIABLE in os.environ else ()
+    return [note for note in notes if is_alive(int(note.name.removeprefix(FULL)))]
+
+
+def processes() -> dict[int, str]:
+    """Return the kind of each live process of this service, by process ID: of this one alone if it serves itself."""
+    if not (directory := os.environ.get(VARIABLE)):
+        return {os.getpid(): metrics.process_kind() or "worker"}
+    found = {os.getpid(): "metrics"}
+    supervisor = Path(directory).name.removeprefix(PREFIX).partition("-")[0]
+    if supervisor.isdigit() and is_alive(int(supervisor)):
+        found[int(supervisor)] = "supervisor"
+    for beat in Path(directory).glob(f"{BEAT}*"):
+        pid = int(beat.name.removeprefix(BEAT))
+        with suppress(FileNotFoundError):
+            kind = beat.read_text()
+            if kind and is_alive(pid):
+                found[pid] = kind
+    return found
+
+
+def _keep_beating(beat: Path, kind: str) -> None:
     """Update the heartbeat file every few seconds, while this process runs and its directory exists."""
     with suppress(OSError):
+        beat.write_text(kind)
         while True:
             beat.touch()
             time.sleep(BEAT_EVERY)

@@ -11,7 +11,7 @@ import structlog
 from flask import Response, current_app
 
 from app.authenticators.keys import keys_in_use
-from app.db import readiness, refuse_unless_writable
+from app.db import disk_space, readiness, refuse_unless_writable
 from app.extensions import db, keyring, settings, this_app
 from app.status import bp
 
@@ -29,8 +29,9 @@ def unready() -> str:
         refuse_unless_writable(db.session.connection())
         why = misfit()
     except Exception as error:
-        log.warning("readiness.failed", why="database", error=type(error).__name__)
-        return "database"
+        why = "disk_full" if disk_space.means_full(error) else "database"
+        log.warning("readiness.failed", why=why, error=type(error).__name__)
+        return why
     if why:
         log.warning("readiness.failed", why=why, remedy="flask doctor says what to do")
     return why

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import yaml
 from flask import Flask
-from sqlalchemy import event
 
 from tests import requirements
 from tests.databases import ROOT
@@ -77,8 +76,7 @@ def scrape(app: Flask, figures: Any) -> Iterator[Callable[..., Scrape]]:
         timed.append(db.engine)
     yield look
     for engine in timed:
-        event.remove(engine, "before_cursor_execute", statements._before)
-        event.remove(engine, "after_cursor_execute", statements._after)
+        statements.stop_timing(engine)
 
 
 @pytest.fixture

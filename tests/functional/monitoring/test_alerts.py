@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import os
 import subprocess
 import threading
 import time
@@ -129,6 +130,27 @@ def test_a_database_that_is_slow(app, scrape, fires):
     finally:
         event.remove(engine, "before_cursor_execute", linger)
     fires("LatchkeyDatabaseSlow", quiet=[well, scrape()], loud=slow)
+
+
+def test_commits_that_wait_for_the_disk(app, people, scrape, fires):
+    from app.extensions import db
+
+    def linger(_connection) -> None:
+        time.sleep(0.6)
+
+    def write() -> None:
+        people.open()
+
+    with app.app_context():
+        engine = db.engine
+    write()
+    well = scrape()
+    event.listen(engine, "commit", linger)
+    try:
+        slow = rounds(scrape, write)
+    finally:
+        event.remove(engine, "commit", linger)
+    fires("LatchkeyCommitsSlow", quiet=[well, well, well], loud=slow)
 
 
 def test_tables_that_lack_migrations(app, scrape, database, fires):
@@ -318,6 +340,23 @@ def test_texts_that_nobody_uses(client, people, scrape, deliver, fires):
         deliver()
         story.append(scrape())
     fires("LatchkeyTextsStopped", quiet=story[:2], loud=story[-1:])
+
+
+def test_a_process_that_runs_out_of_files(scrape, fires):
+    import resource
+
+    own = {"soft": resource.getrlimit(resource.RLIMIT_NOFILE)[0], "hard": resource.getrlimit(resource.RLIMIT_NOFILE)[1]}
+    [used] = scrape().of("latchkey_process_open_files").values()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (int(used) * 2 + 50, own["hard"]))
+    opened = []
+    try:
+        well = scrape()
+        opened += [os.open(os.devnull, os.O_RDONLY) for _ in range(int((used * 2 + 50) * 0.85 - used))]
+        fires("LatchkeyOpenFiles", quiet=[well, well], loud=[scrape(), scrape()])
+    finally:
+        for file in opened:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (own["soft"], own["hard"]))
 
 
 @pytest.mark.settings(starts_per_address=1)

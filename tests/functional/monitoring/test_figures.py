@@ -97,6 +97,79 @@ def test_statements_are_timed(people, wire, scrape):
     assert 0 < found[f"latchkey_database_statement_seconds_sum{{{AT}}}"] < 60
 
 
+COMMITS = f'latchkey_database_commit_seconds_count{{{AT},kind="worker"}}'
+
+
+def test_commits_are_timed_where_something_was_written(app, scrape):
+    from app.extensions import db
+
+    with app.app_context():
+        db.session.execute(sa.select(1))
+        db.session.commit()
+        assert COMMITS not in scrape().values
+        db.session.execute(sa.text("UPDATE alembic_version SET version_num = version_num"))
+        db.session.commit()
+        assert scrape()[COMMITS] == 1
+        db.session.execute(sa.text("UPDATE alembic_version SET version_num = version_num"))
+        db.session.rollback()
+    assert scrape()[COMMITS] == 1
+
+
+def test_a_commit_that_fails_is_timed_as_well(app, scrape, monkeypatch):
+    from app.extensions import db
+
+    with app.app_context():
+        dialect = db.engine.dialect
+
+        def fails(_connection):
+            raise dialect.loaded_dbapi.OperationalError("a fault of ours")
+
+        monkeypatch.setattr(dialect, "do_commit", fails)
+        db.session.execute(sa.text("UPDATE alembic_version SET version_num = version_num"))
+        with pytest.raises(sa.exc.OperationalError):
+            db.session.commit()
+        db.session.rollback()
+    assert scrape()[COMMITS] == 1
+
+
+def process(found, name: str, kind: str = "worker", number: int = 1) -> float:
+    return found[f'latchkey_process_{name}{{{AT},kind="{kind}",process="{number}"}}']
+
+
+@pytest.mark.one_database
+def test_memory_and_open_files_of_a_process_are_shown(scrape):
+    import os
+    import resource
+
+    before, file = scrape(), os.open(os.devnull, os.O_RDONLY)
+    after = scrape()
+    os.close(file)
+    assert process(after, "open_files") == process(before, "open_files") + 1
+    assert process(after, "open_files_limit") == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    assert 10e6 < process(after, "resident_bytes") < 10e9
+
+
+@pytest.mark.one_database
+def test_a_system_without_proc_shows_neither(scrape, monkeypatch, tmp_path):
+    from app.monitoring import processes
+
+    monkeypatch.setattr(processes, "PROC", tmp_path)
+    assert "latchkey_process_resident_bytes" not in scrape().text
+    assert "latchkey_process_open_files" not in scrape().text
+
+
+@pytest.mark.one_database
+def test_a_process_without_a_limit_has_none(monkeypatch, tmp_path):
+    from app.monitoring import processes
+
+    place = tmp_path / "7"
+    (place / "fd").mkdir(parents=True)
+    (place / "statm").write_text("100 10 5 1 0 9 0\n")
+    (place / "limits").write_text("Max open files            unlimited            unlimited            files     \n")
+    monkeypatch.setattr(processes, "PROC", tmp_path)
+    assert processes.usage_of(7).most_files is None
+
+
 def domains_of(found, state: str = "new") -> dict[str, float]:
     return {
         series.partition('domain="')[2].partition('"')[0]: value

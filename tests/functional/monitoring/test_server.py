@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,12 @@ def test_all_processes_are_seen_at_one_address_the_dead_included(make_server, fr
     assert (first[SEEN], first[STARTED]) == (40, 2)
     assert first[f'latchkey_processes_started_total{{{AT},kind="worker"}}'] == 1
     until(lambda: sum(scraped(path).of("latchkey_workers").values()) == 1)
+    kinds = {"web": 2, "worker": 1, "supervisor": 1, "metrics": 1}
+    until(lambda: number_of_processes(scraped(path)) == kinds)
+    body, json = b'{"identity": "ada@example.com", "chosen_method": "email"}', {"Content-Type": "application/json"}
+    asked = urllib.request.Request(f"{server.url}/us-signin/send-code", body, json)
+    urllib.request.urlopen(asked, timeout=5).close()
+    assert scraped(path)[f'latchkey_database_commit_seconds_count{{{AT},kind="web"}}'] == 1
     assert Path(path).stat().st_mode & 0o007 == 0
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(f"{server.url}/metrics", timeout=5)
@@ -86,6 +93,14 @@ def test_all_processes_are_seen_at_one_address_the_dead_included(make_server, fr
     server.stop()
     assert not Path(path).exists()
     assert [each for each in directories if each.exists()] == []
+
+
+def number_of_processes(found: Scrape) -> dict[str, int]:
+    """Return how many processes of each kind show their memory and open files."""
+    of = [found.of(f"latchkey_process_{name}") for name in ("resident_bytes", "open_files", "open_files_limit")]
+    kinds = [Counter(series.partition('kind="')[2].partition('"')[0] for series in each) for each in of]
+    assert kinds[0] == kinds[1] == kinds[2]
+    return dict(kinds[0])
 
 
 def counted_in(server) -> list[Path]:
