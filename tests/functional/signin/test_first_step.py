@@ -173,6 +173,9 @@ def test_json_sign_in_ignores_the_enter_field(json_wire, ada):
     for typed in ({}, {"passcode": ""}):
         answer = json_wire.post(PAGE, identity=ada.email, enter="email", **typed)
         assert (answer.status, answer.codes) == (400, ["generic_authn_failed"])
+    form = {"identity": ada.email, "enter": "email", "passcode": "", "csrf_token": json_wire.fetch_csrf()}
+    answer = json_wire.send("POST", PAGE, data=form)
+    assert (answer.status, answer.codes) == (400, ["generic_authn_failed"])
 
 
 @ALL
