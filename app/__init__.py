@@ -31,7 +31,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     for package in (*_domain(), *_features(in_production=settings.is_production), *_operations()):
         package.init_app(app)
     db.check_models()
-    web.sub_path.refuse_ambiguous(app)
+    web.sub_path.reject_ambiguous_prefix(app)
     return app
 
 

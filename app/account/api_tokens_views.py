@@ -54,7 +54,7 @@ def create_token() -> Response:
     assert session is not None
     form = TokenForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             wanted = form.name.data, form.scopes.data, form.expires_in_days.data
             made, token = api_tokens.create(current_user, session, *wanted, client_context())
             shown = _page() | {"tokens": _listed()}

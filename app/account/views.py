@@ -111,7 +111,7 @@ def choose_language() -> Response:
     after_this_request(view_commit)
     form = LanguageForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             tag = str(form.language.data or "")
             if tag not in settings.languages:
                 raise Rejected("invalid_choice", field="language")

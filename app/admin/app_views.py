@@ -51,7 +51,7 @@ def create_client() -> Response:
     after_this_request(view_commit)
     form = NewClientForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             client, secret = _made(form)
             if client.id in clients_in_memory() or not client_store.create(client, by=actor(), secret=secret):
                 raise Rejected("client_exists", field="client_id", status=409, client=client.id)
@@ -76,7 +76,7 @@ def rotate_secret() -> Response:
     form = RotateForm()
     if form.validate():
         row = _stored(str(form.client.data))
-        with form.showing_refusals():
+        with form.collecting_errors():
             overlap = OVERLAPS.get(str(form.overlap.data or "24"))
             if overlap is None:
                 raise Rejected("api_error", field="overlap")
@@ -126,7 +126,7 @@ def delete_client() -> Response:
     form = DeleteClientForm()
     if form.validate():
         row = _stored(str(form.client.data))
-        with form.showing_refusals():
+        with form.collecting_errors():
             if not form.sure.data:
                 raise Rejected("person_unsure", field="sure")
             client_store.delete(row.id, by=actor())

@@ -46,7 +46,7 @@ def become_first() -> Response:
     require_recent(current_session())
     form = FirstForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             access.use_first_link(str(form.token.data), current_user)
             flash_message("person_is_administrator")
             return respond(go="/admin")

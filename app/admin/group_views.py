@@ -36,7 +36,7 @@ def create_group() -> Response:
     after_this_request(view_commit)
     form = NewGroupForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             name, title = str(form.name.data).strip(), str(form.title.data or "").strip()
             if not groups.is_name(name):
                 raise Rejected("group_name_invalid", field="name")
@@ -65,7 +65,7 @@ def add_member(name: str) -> Response:
     form = MemberForm()
     if form.validate():
         found = _group(name)
-        with form.showing_refusals():
+        with form.collecting_errors():
             user = people.named(str(form.identity.data), "identity")
             added = _known(lambda: groups.add_member(found.name, user.id, by=actor()))
             if added:
@@ -97,7 +97,7 @@ def delete_group(name: str) -> Response:
     form = DeleteGroupForm()
     if form.validate():
         found = _group(name)
-        with form.showing_refusals():
+        with form.collecting_errors():
             if not form.sure.data:
                 raise Rejected("person_unsure", field="sure")
             if found.members > COUNTED:

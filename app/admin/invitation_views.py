@@ -45,7 +45,7 @@ def create_invitation() -> Response:
     after_this_request(view_commit)
     form = InvitationForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             made = service.create(_terms(form), by=actor())
             record_action("invitation_created", invitation=made.id, mailed=bool(made.email), groups=made.group_names)
             if made.email:

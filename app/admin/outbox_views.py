@@ -37,7 +37,7 @@ def retry_messages() -> Response:
     after_this_request(view_commit)
     form = RetryForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             asked = {"channel": form.channel.data or "", "destination": form.destination.data or ""}
             wanted = _wanted(asked | {"group": ABANDONED})
             retried = outbox_list.retry(None, wanted)
@@ -60,7 +60,7 @@ def retry_message(message_id: str) -> Response:
     if form.validate():
         if not is_row_id(message_id):
             raise Rejected("not_found", status=404)
-        with form.showing_refusals():
+        with form.collecting_errors():
             retried = outbox_list.retry([message_id], MessageFilter(ABANDONED))
             if not retried:
                 raise Rejected("message_not_retried", status=409)

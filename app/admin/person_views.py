@@ -82,7 +82,7 @@ def send_link(handle: str) -> Response:
     form = ButtonForm()
     if form.validate():
         user = person_of(handle)
-        with form.showing_refusals():
+        with form.collecting_errors():
             sent_links.send(user, by=actor())
             record_action("link_sent", handle)
             minutes = int(sent_links.LIVES.total_seconds() // 60)
@@ -191,7 +191,7 @@ def join(handle: str) -> Response:
     form = GroupForm()
     if form.validate():
         user = person_of(handle)
-        with form.showing_refusals():
+        with form.collecting_errors():
             name = str(form.group.data)
             try:
                 added = groups.add_member(name, user.id, by=actor())
@@ -241,7 +241,7 @@ def remove_administrator(handle: str) -> Response:
     form = ButtonForm()
     if form.validate():
         user = person_of(handle)
-        with form.showing_refusals():
+        with form.collecting_errors():
             removed = account_changes.remove_administrator(user, by=actor(), keep_one=True)
             if removed:
                 record_action("administrator_removed", handle)
@@ -258,7 +258,7 @@ def erase(handle: str) -> Response:
     if form.validate():
         user = _losing_access(handle)
         if not form.sure.data:
-            form.refuse(Rejected("person_unsure", field="sure"))
+            form.add_error(Rejected("person_unsure", field="sure"))
             return _show_errors(handle, form)
         account_changes.erase_now(user, by=actor())
         record_action("account_erased", handle)

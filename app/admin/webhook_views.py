@@ -46,7 +46,7 @@ def create_webhook() -> Response:
     after_this_request(view_commit)
     form = WebhookForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             endpoint, secret = endpoints.create(str(form.url.data), form.patterns(), by=actor())
             record_action("webhook_created", endpoint.id)
             return _page(endpoint, secret=secret)
@@ -65,7 +65,7 @@ def rotate_webhook_secret(endpoint_id: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             secret = endpoints.rotate_secret(_named(endpoint_id).id, OVERLAP, by=actor())
             record_action("webhook_secret_rotated", endpoint_id)
             return _page(_named(endpoint_id), secret=secret)
@@ -128,7 +128,7 @@ def delete_webhook(endpoint_id: str) -> Response:
     if form.validate():
         endpoint = _named(endpoint_id)
         if not form.sure.data:
-            form.refuse(Rejected("person_unsure", field="sure"))
+            form.add_error(Rejected("person_unsure", field="sure"))
             return respond(REFUSED, form) if wants_json() else _page(endpoint, form)
         endpoints.delete(endpoint_id, by=actor())
         record_action("webhook_deleted", endpoint_id)

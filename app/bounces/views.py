@@ -13,7 +13,7 @@ from app.bounces import bp, mailgun, postmark, sendgrid, ses
 from app.bounces.payloads import WebhookRejected
 from app.outbox import suppressions
 from app.web.commit import view_commit
-from app.web.errors import answer_by
+from app.web.errors import register_error_format
 
 PROVIDERS: dict[str, ModuleType] = {each.NAME: each for each in (postmark, ses, mailgun, sendgrid)}
 
@@ -48,7 +48,7 @@ def init_app(app: Flask) -> None:
     with app.app_context():
         if any(each.is_set_up() for each in PROVIDERS.values()):
             app.config.setdefault("BODY_LIMITS", {})[URL_PREFIX] = MAX_BODY_BYTES
-    answer_by(app, (URL_PREFIX,), lambda status: _json({"error": HTTPStatus(status).phrase}, status))
+    register_error_format(app, (URL_PREFIX,), lambda status: _json({"error": HTTPStatus(status).phrase}, status))
 
 
 def _rejected(rejection: WebhookRejected) -> Response:

@@ -16,12 +16,12 @@ def init_app(app: Flask) -> None:
     from app.db.export import register_export
     from app.forward_auth import app_file, check_views, cleanup, entry_views, export, presenters
     from app.web.destinations import register_destination, register_launcher
-    from app.web.headers import answer_other_hosts
+    from app.web.headers import serve_other_hosts
 
     app_file.init_app(app)
     for address in check_views.ADDRESSES:
-        answer_other_hosts(app, address, lambda _host: True)
-    answer_other_hosts(app, entry_views.PLACE, app_file.is_host)
+        serve_other_hosts(app, address, lambda _host: True)
+    serve_other_hosts(app, entry_views.PLACE, app_file.is_host)
     check_views.init_app(app)
     register_destination(app, entry_views.CONTINUE, presenters.destination_of_request)
     register_launcher(app, presenters.apps_of)

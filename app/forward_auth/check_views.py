@@ -19,8 +19,8 @@ from app.forward_auth.dialects import AccessRequest, Unreadable
 from app.forward_auth.presenters import asks_for_page, can_be_kept, notice
 from app.forward_auth.rules import ProtectedApp
 from app.web.commit import view_commit
-from app.web.cookies import sent_program_token
-from app.web.errors import answer_by
+from app.web.cookies import sent_auth_token
+from app.web.errors import register_error_format
 from app.web.redirects import with_query
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class AnythingConverter(BaseConverter):
 def init_app(app: Flask) -> None:
     """Register the converter, and give proxies short responses whatever goes wrong."""
     app.url_map.converters["anything"] = AnythingConverter
-    answer_by(app, ADDRESSES, notice)
+    register_error_format(app, ADDRESSES, notice)
 
 
 @bp.get(NGINX)
@@ -106,7 +106,7 @@ def _read(dialect: str, proxies: tuple[str, ...]) -> AccessRequest:
 
 
 def _credentials(app: ProtectedApp) -> Credentials:
-    token = sent_program_token() or ""
+    token = sent_auth_token() or ""
     return Credentials(sent_app_cookie(place_of(app)), token if token.startswith(secrets.API_PREFIX) else "")
 
 

@@ -49,7 +49,7 @@ def change_email() -> Response:
     require_fresh(current_session())
     form = AddressForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             return begin(form, verification.CHANGE)
     return respond(PAGE, form, context=_shown(form))
 
@@ -61,7 +61,7 @@ def confirm_address() -> Response:
     after_this_request(view_commit)
     form = CodeForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             done = verification.confirm_by_code(
                 current_user, current(), form.passcode.data, client_context(form.challenge.data)
             )

@@ -44,7 +44,7 @@ def add_email() -> Response:
     require_fresh(current_session())
     form = AddressForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             return begin(form, verification.ADD)
     return respond(PAGE, form, context=_page(adding=form) | _facts())
 
@@ -57,7 +57,7 @@ def make_primary() -> Response:
     require_fresh(current_session())
     form = AddressForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             identities.make_primary(current_user, current(), form.email.data, client_context())
             return _done("address_primary")
     return respond(PAGE, form, context=_page(other=form) | _facts())
@@ -71,7 +71,7 @@ def remove() -> Response:
     require_fresh(current_session())
     form = RemoveForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             _remove(form)
             return _done("identity_removed")
     return respond(PAGE, form, context=_page(other=form) | _facts())
@@ -84,7 +84,7 @@ def set_name() -> Response:
     after_this_request(view_commit)
     form = NameForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             identities.set_name(current_user, form.name.data)
             return _done("name_set" if current_user.name else "name_removed")
     return respond(PAGE, form, context=_page(called=form) | _facts())
@@ -98,7 +98,7 @@ def set_username() -> Response:
     require_fresh(current_session())
     form = UsernameForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             identities.set_username(current_user, current(), form.username.data, client_context())
             return _done("username_set")
     return respond(PAGE, form, context=_page(naming=form) | _facts())
@@ -162,10 +162,10 @@ def undo(token: str) -> Response:
     form = UndoForm()
     change = None
     if form.validate() and form.sure.data:
-        with form.showing_refusals():
+        with form.collecting_errors():
             change = identities.undo_change(token)
     elif not form.faults():
-        form.refuse(Rejected("denial_unsure", field="sure"))
+        form.add_error(Rejected("denial_unsure", field="sure"))
     change = change or identities.undoable_change(token, strict=False)
     return no_referrer(respond(UNDO_PAGE, form, context={"token": token, "asked": change.asked}, state=_state(change)))
 

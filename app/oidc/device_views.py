@@ -78,7 +78,7 @@ def look_at_device() -> Response:
     after_this_request(view_commit)
     form = DeviceForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             asking = _asking(form)
             return _instead(asking) or _ask(asking)
     return respond(TYPE_CODE, form, context=_typed(form.user_code.data or ""))
@@ -91,7 +91,7 @@ def decide_about_device() -> Response:
     after_this_request(view_commit)
     form = DeviceDecisionForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             allows = form.allow.data == "yes"
             asking = _asking(form, decides=allows)
             if allows and (instead := _instead(asking)) is not None:

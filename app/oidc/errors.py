@@ -7,7 +7,7 @@ from http import HTTPStatus
 import orjson
 from flask import Flask, Response
 
-from app.web.errors import answer_by
+from app.web.errors import register_error_format
 
 FOR_PROGRAMS = (
     "/oauth/token", "/oauth/userinfo", "/oauth/revoke", "/oauth/introspect", "/oauth/par", "/oauth/device",
@@ -49,7 +49,7 @@ class OAuthError(Exception):
 def init_app(app: Flask) -> None:
     """Register error handlers, so that clients get OAuth errors whatever goes wrong."""
     app.register_error_handler(OAuthError, error_response)
-    answer_by(app, FOR_PROGRAMS, _error_by_status)
+    register_error_format(app, FOR_PROGRAMS, _error_by_status)
 
 
 def error_response(error: OAuthError) -> Response:

@@ -45,7 +45,7 @@ def ask_for_export() -> Response:
     _require_fresh()
     form = ButtonForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             export = export_requests.request_export(current_user)
             flash_message("export_requested")
             return respond(go="/my-data", export=_export_facts(export))
@@ -75,13 +75,13 @@ def delete_account() -> Response:
     _require_fresh()
     form = DeleteForm()
     if form.validate() and form.sure.data:
-        with form.showing_refusals():
+        with form.collecting_errors():
             deletes_at = deletion.schedule_deletion(current_user, current_session())
             revoke_current_session()
             flash_message("deletion_requested", day=date_text(deletes_at))
             return clear_site(respond(go=settings.post_logout_url, without_csrf=True, deletes_at=deletes_at))
     if not form.faults():
-        form.refuse(Rejected("deletion_unsure", field="sure"))
+        form.add_error(Rejected("deletion_unsure", field="sure"))
     return respond(PAGE, form, context=_shown() | _facts() | {"leaving": form})
 
 
@@ -145,7 +145,7 @@ def undo(token: str) -> Response:
                 raise
             return respond("errors/form.html", form)
         if not form.faults():
-            form.refuse(Rejected("undo_unsure", field="sure"))
+            form.add_error(Rejected("undo_unsure", field="sure"))
     return _undo_page(token, form, status)
 
 

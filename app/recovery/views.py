@@ -56,7 +56,7 @@ def recover() -> Response:
     recovery_service.require_on()
     form = IdentityForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             challenge = recovery_service.send_code(form.identity.data, sending_client())
             facts: dict[str, Any] = sent_facts(sent(challenge, form.identity.data)) | {"support_id": support_id()}
             answer = respond(PAGE, form, see_other=HOME, state="code", **facts)
@@ -74,7 +74,7 @@ def recover_prove() -> Response:
     recovery_service.require_on()
     form = MailboxForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             status = recovery_service.verify_mailbox(
                 form.identity.data, form.passcode.data, client_context(form.challenge.data)
             )
@@ -93,7 +93,7 @@ def recover_start() -> Response:
     recovery_service.require_on()
     form = ProofForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             status = recovery_service.start(form.proof.data, client_context())
             return _see(form, status)
     return respond(PAGE, form, context={"state": "refused"})
@@ -107,7 +107,7 @@ def recover_complete() -> Response:
     recovery_service.require_on()
     form = ProofForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             result = recovery_service.complete(form.proof.data, form.lost.data or [], client_context())
             if isinstance(result, PendingState):
                 return respond(**second_step(result))
@@ -123,7 +123,7 @@ def recover_stop() -> Response:
     after_this_request(view_commit)
     form = StopForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             recovery = requests.open_of(current_user.id)
             cancelled = recovery is not None and recovery_service.cancel(recovery, "session")
             flash_message("recovery_cancelled" if cancelled else "recovery_none")
@@ -146,7 +146,7 @@ def recover_cancel(token: str) -> Response:
     recovery = None
     if form.validate():
         recovery = _named(token)
-        with form.showing_refusals():
+        with form.collecting_errors():
             if not form.sure.data:
                 raise Rejected("denial_unsure", field="sure")
             recovery_service.cancel(recovery, "link")

@@ -53,7 +53,7 @@ def accept_invitation(token: str) -> Response:
     after_this_request(view_commit)
     form = InviteForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             found = invited.find_open(token)
             if current_user.is_authenticated:
                 return _without_cookie(_join(found))

@@ -51,7 +51,7 @@ def register() -> Response:
     after_this_request(view_commit)
     form = RegisterForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             password = _password(form)
             next_page = safe_next(form.next.data) or ""
             contact = form.contact
@@ -98,7 +98,7 @@ def confirm() -> Response:
     after_this_request(view_commit)
     form = ConfirmForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             if form.passcode.data in (None, "") or form.send_again.data:
                 next_page = safe_next(form.next.data) or ""
                 challenge = registration.send_again(form.contact, sending_client(form.challenge.data), next_page)
@@ -150,7 +150,7 @@ def confirm_link_post(token: str) -> Response:
     after_this_request(view_commit)
     form = ConfirmLinkForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             user, session = registration.confirm_by_link(token, present_client())
             flash_message("email_confirmed")
             if isinstance(session, PendingState):

@@ -24,7 +24,7 @@ from app.sessions import api_tokens, assurance
 from app.sessions.end_hooks import EndedSessions, sessions_ended
 from app.sessions.models import ApiToken, AuthSession, PendingSignIn, RefreshToken
 from app.users import User
-from app.web.cookies import KNOWN, PENDING, rotate_browser_secret, sent_cookie, sent_program_token, set_cookie
+from app.web.cookies import KNOWN, PENDING, rotate_browser_secret, sent_auth_token, sent_cookie, set_cookie
 from app.web.csrf import SESSION_COOKIE
 
 SEEN_EVERY = timedelta(minutes=1)
@@ -266,7 +266,7 @@ def _send_signal(_app: Any, **_more: Any) -> None:
 def load_user(request: Request) -> User | None:
     """Return the user of the request's token or cookie, for Flask-Login. One statement, using a unique index."""
     g.auth_session = None
-    carried = sent_program_token()
+    carried = sent_auth_token()
     token = carried or sent_cookie(settings.cookie_prefix + SESSION_COOKIE)
     if not token:
         return None
@@ -285,7 +285,7 @@ def load_user(request: Request) -> User | None:
     if session.second_at is not None and assurance.level(session, now) == 1:
         note(session, second_at=None)  # affects only what this request writes and returns
     g.auth_session = session
-    g.program_token = token if kind == "program" else ""
+    g.auth_token = token if kind == "program" else ""
     return user
 
 
@@ -317,7 +317,7 @@ def _load_api_token(token: str) -> User | None:
         return None
     row, user = found
     record_token_use(row, g.get("client_address", ""))
-    g.auth_session, g.program_token, g.token_scopes = api_tokens.session_for(row), token, row.scopes.split(",")
+    g.auth_session, g.auth_token, g.token_scopes = api_tokens.session_for(row), token, row.scopes.split(",")
     return user
 
 

@@ -50,7 +50,7 @@ def wan_register() -> Response:
     form = RegisterPasskeyForm()
     (require_recent if form.usage.data == "first" else require_fresh)(current_session())
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             named, usage = form.name.data if form.name.raw_data else None, form.usage.data
             ceremony, options = passkeys.begin(current_user, _session(), named, usage, client_context())
             state = state_of(ceremony)
@@ -65,7 +65,7 @@ def wan_register_response(state: str) -> Response:
     after_this_request(view_commit)
     form = PasskeyResponseForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             passkeys.finish(current_user, _session(), state, form.credential.data, client_context())
             flash_message("webauthn_added", SET_UP)
             go = HOME if wants_json() else page_after(current_user, _session(), Passkey.method, HOME)
@@ -81,7 +81,7 @@ def wan_rename() -> Response:
     require_fresh(current_session())
     form = RenameForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             passkeys.rename(current_user, _session(), form.name.data, form.new_name.data)
             flash_message("webauthn_renamed")
             return respond(go=HOME)
@@ -103,7 +103,7 @@ def wan_delete() -> Response:
     require_fresh(current_session())
     form = RemoveForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             passkeys.remove(current_user, _session(), form.name.data, client_context())
             flash_message("webauthn_removed")
             return respond(go=HOME)

@@ -42,7 +42,7 @@ def mf_recovery_codes() -> Response:
     require_fresh(session)
     form = CodesForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             assert session is not None  # guaranteed by login_required
             made = setup_recovery_codes.create(current_user, session, client_context())
             return respond(PAGE, form, context=_page(), **_facts(made))
@@ -56,7 +56,7 @@ def mf_recovery_codes_file() -> Response:
     after_this_request(view_commit)
     form = DownloadCodesForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             label = label_of(identities_of(current_user.id))
             text = setup_recovery_codes.as_text(form.recovery_codes.data or [], label)
             answer = Response(text, mimetype="text/plain")

@@ -67,7 +67,7 @@ def tf_setup() -> Response:
         return _tf_setup_during_sign_in(form)
     require_fresh(session)
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             if form.setup.data == "disable":
                 second_factor.disable(current_user, session, client_context())
                 flash_message("two_factor_disabled")
@@ -100,7 +100,7 @@ def tf_setup_confirm(state: str) -> Response:
     after_this_request(view_commit)
     form = SecondCodeForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             done = second_factor.confirm(
                 current_user, _session(), state, form.code.data, client_context(), form.name.data or ""
             )
@@ -127,7 +127,7 @@ def _tf_setup_during_sign_in(form: SecondSetupForm) -> Response:
     if pending_sign_in is None or pending_sign_in.row.state != factors.SETUP:
         return _no_setup_open()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             begun = second_factor.begin_during_sign_in(pending_sign_in, form.setup.data, form.number, who)
             facts = _facts(begun, pending_sign_in.user) | {"tf_state_token": None}
             return respond(SIGN_IN_PAGE, form, see_other=HOME, **facts)

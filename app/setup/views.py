@@ -77,7 +77,7 @@ def us_setup() -> Response:
     form = SetupForm()
     _require_verification(form)
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             chosen, removed = form.chosen_method.data, form.delete_method.data or []
             if not chosen and not removed:
                 raise Rejected("api_error")
@@ -119,7 +119,7 @@ def us_setup_confirm(state: str) -> Response:
     after_this_request(view_commit)
     form = VerifyEnrollmentForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             named = form.name.data or ""
             done = enrollment.confirm(
                 current_user, session_in_use(), state, form.passcode.data, client_context(), named
@@ -141,7 +141,7 @@ def us_authenticator_rename() -> Response:
     require_fresh(current_session())
     form = RenameAppForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             enrollment.rename_app(current_user, session_in_use(), form.id.data, form.name.data)
             flash_message("authenticator_renamed")
             return respond(go=HOME)
@@ -156,7 +156,7 @@ def us_authenticator_delete() -> Response:
     require_fresh(current_session())
     form = RemoveAppForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             enrollment.remove_app(current_user, session_in_use(), form.id.data, client_context())
             flash_message("authenticator_removed")
             return respond(go=HOME)

@@ -83,7 +83,7 @@ def us_verify_link_post() -> Response:
     form = LinkForm()
     shown: dict[str, Any] = {"state": "elsewhere", "asked": None}
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             try:
                 return no_referrer(_taken(form, shown))
             except Rejected as refused:
@@ -108,7 +108,7 @@ def us_signin_continue() -> Response:
     after_this_request(view_commit)
     form = ContinueForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             arrived, challenge = links.continue_sign_in(
                 client_context(form.challenge.data), remember=form.remember.data
             )
@@ -158,7 +158,7 @@ def not_me(token: str) -> Response:
     else:
         report = reports.view(token, strict=False)
         if not form.faults():
-            form.refuse(Rejected("denial_unsure", field="sure"))
+            form.add_error(Rejected("denial_unsure", field="sure"))
     return no_referrer(respond(REPORT_PAGE, form, context=_report_page(token, report), state=_report_state(report)))
 
 

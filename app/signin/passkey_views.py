@@ -58,7 +58,7 @@ def wan_signin() -> Response:
     form = AskForm()
     pending_sign_in = passkeys.under_way(_asker(form.pending.data))
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             begun = (
                 passkeys.begin_second(pending_sign_in, client_context())
                 if pending_sign_in
@@ -77,7 +77,7 @@ def wan_signin_response(state: str) -> Response:
     form = AnswerForm()
     pending_sign_in = passkeys.under_way(_asker(form.pending.data))
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             next_url, answer = next_or("", form.next.data), form.credential.data
             if pending_sign_in is not None:
                 arrived: AuthSession | PendingState = passkeys.finish_as_second(
@@ -109,7 +109,7 @@ def wan_verify() -> Response:
     after_this_request(view_commit)
     form = AskForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             ceremony, options = passkeys.begin_again(current_user, _session(), client_context())
             return _begun("/wan-verify", form, ceremony, options)
     return respond(PAGE, form, context=_page("/wan-verify"))
@@ -122,7 +122,7 @@ def wan_verify_response(state: str) -> Response:
     after_this_request(view_commit)
     form = AnswerForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             session = _session()
             passkeys.verify(current_user, session, state, form.credential.data)
             say_confirmed(session)

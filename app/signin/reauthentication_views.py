@@ -61,7 +61,7 @@ def us_verify() -> Response:
     after_this_request(view_commit)
     form = VerifyForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             session = current_session()
             assert session is not None
             reauthentication.verify(current_user, session, form.passcode.data, client_context(form.challenge.data))
@@ -78,7 +78,7 @@ def us_verify_send_code() -> Response:
     after_this_request(view_commit)
     form = VerifySendForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             challenge = reauthentication.send_code(
                 current_user, form.chosen_method.data, sending_client(form.challenge.data)
             )

@@ -72,7 +72,7 @@ def tf_validate() -> Response:
     form = SecondStepForm()
     client = step_asker(form.pending.data)
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             session, pending_sign_in = second_factor.validate(form.code.data, client)
             flash_message("two_factor_login_successful")
             token = (
@@ -105,7 +105,7 @@ def tf_select() -> Response:
     form = SelectForm()
     client = step_asker(form.pending.data)
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             facts = second_step(second_factor.select(form.which.data, client))
             return respond(**facts | {"go": _with_next(facts["go"], form.next.data)})
     return _shown_again(SELECT_PAGE, form, client)
@@ -131,7 +131,7 @@ def mf_recovery() -> Response:
     form = RecoveryCodeForm()
     client = step_asker(form.pending.data)
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             session, pending_sign_in = second_factor.use_code(form.code.data, client)
             flash_message("two_factor_login_successful")
             go = next_or(pending_sign_in.row.next or settings.post_login_url, form.next.data)
@@ -158,7 +158,7 @@ def tf_rescue() -> Response:
     client = step_asker(form.pending.data)
     options: dict[str, str] = {}
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             options = second_factor.options(pending.get(client))
             if form.help_setup.data == recovery_codes.METHOD:
                 return redirect("/mf-recovery")  # type: ignore[return-value]

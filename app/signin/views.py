@@ -89,7 +89,7 @@ def us_signin() -> Response:
         return _send_code(EnterForm())
     form = LoginForm() if request.endpoint == "signin.login_post" else SignInForm()
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             next_url = next_or("", form.next.data)
             client = trusted_client(form.challenge.data, form.tf_validity_token.data)
             outcome = sign_in(
@@ -113,7 +113,7 @@ def us_signin_send_code() -> Response:
 
 def _send_code(form: SendCodeForm) -> Response:
     if form.validate():
-        with form.showing_refusals():
+        with form.collecting_errors():
             method, typed = form.chosen_method.data or None, form.identity.data
             next_url = safe_next(form.next.data) or ""
             client = sending_client(form.challenge.data)
@@ -155,7 +155,7 @@ def us_refresh() -> Response:
     if form.validate():
         if not sends_json():
             abort(415)
-        with form.showing_refusals():
+        with form.collecting_errors():
             done = refresh(form.refresh_token.data, present_client())
             user = {"id": done.user.handle, "authentication_token": done.access, "refresh_token": done.refresh}
             return respond(without_csrf=True, user=user, expires_in=done.expires_in)

@@ -39,8 +39,8 @@ def init_app(app: Flask) -> None:
     )
     sub_path.init_app(app)  # first: after_request runs in reverse order, so its hook runs last
     login_manager.init_app(app)
-    app.before_request(headers.refuse_foreign_host)
-    app.before_request(access.refuse_out_of_scope)
+    app.before_request(headers.reject_unknown_host)
+    app.before_request(access.reject_out_of_scope)
     app.after_request(headers.set_headers)
     app.after_request(cookies.set_browser_cookie)
     app.after_request(csrf.set_csrf_cookie)

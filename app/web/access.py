@@ -13,7 +13,7 @@ from flask_login import current_user
 from app.crypto import secrets
 from app.extensions import settings, this_app
 from app.i18n import N_
-from app.web.cookies import sent_program_token
+from app.web.cookies import sent_auth_token
 from app.web.destinations import is_destination
 from app.web.errors import error_answer
 from app.web.messages import message
@@ -88,13 +88,13 @@ def already_signed_in() -> Response:
     return redirect(target if is_destination(target) else settings.post_login_url)  # type: ignore[return-value]
 
 
-def refuse_out_of_scope() -> Response | None:
+def reject_out_of_scope() -> Response | None:
     """Answer 403 to an active API token without the scope for this endpoint (a ``before_request`` function).
 
     An expired or revoked token counts as no token, so the request goes on unauthenticated.
     """
-    carried = sent_program_token() or ""
-    if not carried.startswith(secrets.API_PREFIX) or request.endpoint is None or request.endpoint in OPEN:
+    token = sent_auth_token() or ""
+    if not token.startswith(secrets.API_PREFIX) or request.endpoint is None or request.endpoint in OPEN:
         return None
     current_user.is_authenticated  # noqa: B018 - triggers the lookup, once per request
     scopes = g.get("token_scopes")

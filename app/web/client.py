@@ -44,7 +44,7 @@ def sending_client(challenge: str | None = None) -> ClientContext:
     """
     who = client_context(challenge)
     return replace(
-        who, idempotency_key=idempotency_key(), renews=g.get("auth_session") is None and not g.get("program_token")
+        who, idempotency_key=idempotency_key(), renews=g.get("auth_session") is None and not g.get("auth_token")
     )
 
 

@@ -52,7 +52,7 @@ def known_browser_secret() -> str:
 
     An API client that authenticates by token is identified by the token, and needs and gets no cookie.
     """
-    return str(g.get("new_browser_secret") or sent_browser_secret() or g.get("program_token", ""))
+    return str(g.get("new_browser_secret") or sent_browser_secret() or g.get("auth_token", ""))
 
 
 def sent_browser_secret() -> str:
@@ -85,7 +85,7 @@ def sent_pending_secret() -> str:
     return _sent(PENDING)
 
 
-def sent_program_token() -> str | None:
+def sent_auth_token() -> str | None:
     """Return the API client's token, from ``Authentication-Token`` or as a bearer token (RFC 6750).
 
     None if the request has neither. A bearer token in another format than ours is ignored.

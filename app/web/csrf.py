@@ -19,7 +19,7 @@ from flask_login import current_user
 
 from app import clock
 from app.extensions import keyring, settings
-from app.web.cookies import browser_secret, sent_browser_secret, sent_program_token
+from app.web.cookies import browser_secret, sent_auth_token, sent_browser_secret
 from app.web.json_body import sends_json
 
 HEADERS = ("X-CSRFToken", "X-CSRF-Token", "X-XSRF-Token")
@@ -45,7 +45,7 @@ def csrf_fault(given: str | None) -> str | None:
     """
     if _foreign_origin():
         return "csrf_origin_foreign"
-    if sent_program_token() is not None:
+    if sent_auth_token() is not None:
         return None
     session = _session()
     if sends_json() and not session:
@@ -132,4 +132,4 @@ def set_csrf_cookie(response: Response) -> Response:
 
 def _is_missing(name: str) -> bool:
     """Return whether this is a browser whose token is missing or too old; API clients need none."""
-    return sent_program_token() is None and not will_last(request.cookies.get(name, ""))
+    return sent_auth_token() is None and not will_last(request.cookies.get(name, ""))

@@ -15,19 +15,19 @@ from app.errors import ReauthenticationRequired, Rejected
 from app.extensions import db, login_manager, this_app
 from app.web.messages import MESSAGES, Message, message
 from app.web.pages import PAGES_OF_FORMS, render_page
-from app.web.redirects import login_with_next, page_asked_for, safe_next, with_query
+from app.web.redirects import login_with_next, requested_page, safe_next, with_query
 from app.web.respond import error_envelope, wants_json
 
 log = structlog.get_logger()
 
-PASSING = (429, 500, 503)
+TEMPORARY = (429, 500, 503)
 """Status codes of temporary errors. Their page offers a retry link."""
 
 RETRY_AFTER = 2
 """Seconds after which clients may retry when the database was unavailable."""
 
-OwnAnswer = Callable[[int], Response]
-_OWN = "latchkey.error_answers"
+ErrorFormatter = Callable[[int], Response]
+_FORMATS = "latchkey.error_answers"
 
 
 def init_app(app: Flask) -> None:
@@ -39,14 +39,14 @@ def init_app(app: Flask) -> None:
     login_manager.unauthorized_handler(unauthenticated)
 
 
-def answer_by(app: Flask, paths: Iterable[str], answer: OwnAnswer) -> None:
+def register_error_format(app: Flask, paths: Iterable[str], answer: ErrorFormatter) -> None:
     """Let ``answer`` build the error responses at and below these paths, where a protocol defines their format."""
-    app.extensions.setdefault(_OWN, {}).update(dict.fromkeys(paths, answer))
+    app.extensions.setdefault(_FORMATS, {}).update(dict.fromkeys(paths, answer))
 
 
-def _own_answer() -> OwnAnswer | None:
+def _error_format() -> ErrorFormatter | None:
     """Return the error builder for this path. By path, since a request with the wrong method has no endpoint."""
-    own: dict[str, OwnAnswer] = this_app().extensions.get(_OWN, {})
+    own: dict[str, ErrorFormatter] = this_app().extensions.get(_FORMATS, {})
     path = request.path
     while path and path not in own:
         path = path.rpartition("/")[0]
@@ -57,12 +57,12 @@ def error_answer(status: int, text: Message, *, fields: bool = False, retry_afte
     """Return the error page or JSON envelope for ``status``, or the format that the path's protocol requires."""
     if status >= 500:  # don't look up the user: the database may be what failed
         g._login_user = login_manager.anonymous_user()
-    if (own := _own_answer()) is not None:
+    if (own := _error_format()) is not None:
         answer = own(status)
     elif wants_json():
         answer = error_envelope(status, [("", text)], fields=fields)
     else:
-        title, back = HTTPStatus(status).phrase, _same_page() if status in PASSING else None
+        title, back = HTTPStatus(status).phrase, _same_page() if status in TEMPORARY else None
         page = render_page("errors/error.html", status=status, title=title, text=text, retry_after=retry_after,
                                support_id=g.get("support_id", ""), back=back)  # fmt: skip
         answer = current_app.make_response((page, status))
@@ -73,7 +73,7 @@ def error_answer(status: int, text: Message, *, fields: bool = False, retry_afte
 
 def _same_page() -> str | None:
     """Return the URL of the current page; None if requesting it again could repeat an action."""
-    return safe_next(page_asked_for()) if request.method == "GET" else None
+    return safe_next(requested_page()) if request.method == "GET" else None
 
 
 def unavailable_answer(error: BaseException | None = None) -> Response:
@@ -124,7 +124,7 @@ def _page_of_form() -> str | None:
     A browser that discarded a tab reloads the URL the form was posted to. The page is the nearest one above it in the
     path, or listed in ``PAGES_OF_FORMS``.
     """
-    if request.method not in ("GET", "HEAD") or wants_json() or _own_answer() is not None:
+    if request.method not in ("GET", "HEAD") or wants_json() or _error_format() is not None:
         return None
     pages = current_app.url_map.bind("localhost")
     path = request.path
@@ -153,7 +153,7 @@ def _reauthenticate(error: ReauthenticationRequired) -> Response:
         return error_envelope(401, [("", text)], fields=False, **facts)
     how = error.said_as
     flash(message("reauthentication_too_weak", methods=how) if error.too_weak and how else text, "info")
-    path = error.back or page_asked_for()
+    path = error.back or requested_page()
     return redirect(with_query("/us-verify", next=safe_next(path) or "/"))  # type: ignore[return-value]
 
 

@@ -160,26 +160,26 @@ class BaseForm(FlaskForm):  # type: ignore[misc]
     report_by_alias = False
     """Whether errors of a field that wasn't sent under either name are reported under its alias."""
 
-    refusal_status = 400
-    refusal_facts: Mapping[str, Any] = {}
+    error_status = 400
+    error_facts: Mapping[str, Any] = {}
 
-    def refuse(self, refused: Rejected) -> None:
+    def add_error(self, rejected: Rejected) -> None:
         """Add the error to its field, or to the form as a whole."""
-        text = message(refused.code, **refused.facts)
-        self.refusal_status, self.refusal_facts = refused.status, refused.facts
-        if refused.field in self._fields:
-            field = self._fields[refused.field]
+        text = message(rejected.code, **rejected.facts)
+        self.error_status, self.error_facts = rejected.status, rejected.facts
+        if rejected.field in self._fields:
+            field = self._fields[rejected.field]
             field.errors = [*field.errors, text]
         else:
             self.form_errors.append(text)
 
     @contextmanager
-    def showing_refusals(self) -> Iterator[None]:
+    def collecting_errors(self) -> Iterator[None]:
         """Add a ``Rejected`` raised in this block to the form, and continue after the block."""
         try:
             yield
-        except Rejected as refused:
-            self.refuse(refused)
+        except Rejected as rejected:
+            self.add_error(rejected)
 
     def faults(self) -> list[tuple[str, Message | str]]:
         """Return (field, message) for each error, in the order of the form's fields; "" is the form as a whole.

@@ -106,7 +106,7 @@ def _policy() -> str:
     )
 
 
-def refuse_foreign_host() -> Response | None:
+def reject_unknown_host() -> Response | None:
     """Reject a request for an unknown Host, or with an undecodable query string (a ``before_request`` function).
 
     In development, a browser that opened another loopback name of this machine is redirected to the public URL:
@@ -114,11 +114,11 @@ def refuse_foreign_host() -> Response | None:
 
     :raises BadRequest: with the error message as description
     """
-    _refuse_unreadable(request.query_string)
+    _reject_undecodable(request.query_string)
     host = request.environ.get("HTTP_HOST", "").lower()
     if host in _names(settings.origin, tuple(settings.allowed_hosts)) or request.path in HEALTH_CHECK_PATHS:
         return None
-    if _is_answered(request.path, host):
+    if _is_served_for(request.path, host):
         return None
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
     if settings.is_production or name not in LOOPBACK:
@@ -130,25 +130,25 @@ def refuse_foreign_host() -> Response | None:
     return None
 
 
-def answer_other_hosts(app: Flask, place: str, accepts: Callable[[str], bool]) -> None:
+def serve_other_hosts(app: Flask, place: str, accepts: Callable[[str], bool]) -> None:
     """Serve paths that start with ``place`` for other hosts, too, if ``accepts`` returns True for the Host."""
     app.extensions.setdefault(_OTHER_HOSTS, []).append((place, accepts))
 
 
-def is_answered_elsewhere() -> bool:
+def is_for_other_host() -> bool:
     """Return whether this request is served for a host that isn't ours."""
     host = request.environ.get("HTTP_HOST", "").lower()
     if host in _names(settings.origin, tuple(settings.allowed_hosts)):
         return False
-    return _is_answered(request.path, host)
+    return _is_served_for(request.path, host)
 
 
-def _is_answered(path: str, host: str) -> bool:
+def _is_served_for(path: str, host: str) -> bool:
     registered: list[tuple[str, Callable[[str], bool]]] = this_app().extensions.get(_OTHER_HOSTS, [])
     return any(path.startswith(place) and accepts(host) for place, accepts in registered)
 
 
-def _refuse_unreadable(query: bytes) -> None:
+def _reject_undecodable(query: bytes) -> None:
     """Reject raw bytes that aren't UTF-8. Percent-encoded ones are decoded leniently; raw ones would fail later on."""
     if not query.isascii():
         try:

@@ -69,7 +69,7 @@ def _client_key() -> str:
 
 def _sent_credential() -> str:
     session = request.cookies.get(settings.cookie_prefix + SESSION_COOKIE, "")
-    return str(g.get("program_token", "")) or session or sent_browser_secret()
+    return str(g.get("auth_token", "")) or session or sent_browser_secret()
 
 
 def _body_digest() -> str:

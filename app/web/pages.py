@@ -77,11 +77,11 @@ def render_page(name: str, /, **values: Any) -> str:
 
 def asset(name: str) -> str:
     """Return the URL of a static file. It changes with the file's content, so browsers can cache it forever."""
-    return f"{current_app.static_url_path}/{name}?v={_mark(Path(current_app.static_folder or '') / name)}"
+    return f"{current_app.static_url_path}/{name}?v={_fingerprint(Path(current_app.static_folder or '') / name)}"
 
 
 @lru_cache(maxsize=64)
-def _mark(path: Path) -> str:
+def _fingerprint(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 

@@ -64,11 +64,11 @@ def with_query(target: str, **parameters: str | int) -> str:
     return urlunsplit((scheme, netloc, path, f"{query}&{added}" if query else added, fragment))
 
 
-def page_asked_for() -> str:
+def requested_page() -> str:
     """Return the path of this request, with its query."""
     return request.full_path if request.query_string else request.path
 
 
 def login_with_next() -> str:
     """Return the URL of the sign-in page, with a ``next`` that leads back to this request."""
-    return with_query("/login", next=page_asked_for())
+    return with_query("/login", next=requested_page())

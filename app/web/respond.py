@@ -99,7 +99,7 @@ def error_envelope(status: int, faults: list[tuple[str, Message | str]], *, fiel
 def _reject(
     page: str | None, form: BaseForm, faults: list[tuple[str, Message | str]], context: dict[str, Any]
 ) -> Response:
-    status = form.refusal_status
+    status = form.error_status
     if wants_json():
         fresh = {"csrf_token": csrf_token()} if g.get("csrf_fault") else {}
         answer = error_envelope(status, faults, fields=True, **fresh)
@@ -107,8 +107,8 @@ def _reject(
         answer = current_app.make_response(
             (render_page(page or "", form=form, support_id=support_id(), has_errors=True, **context), status)
         )
-    if "retry_after" in form.refusal_facts:
-        answer.headers["Retry-After"] = str(form.refusal_facts["retry_after"])
+    if "retry_after" in form.error_facts:
+        answer.headers["Retry-After"] = str(form.error_facts["retry_after"])
     return answer
 
 

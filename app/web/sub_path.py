@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from flask import Response
 
 from app.extensions import settings
-from app.web.headers import is_answered_elsewhere
+from app.web.headers import is_for_other_host
 from config.problems import ConfigurationError, path_of_ours
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def init_app(app: Flask) -> None:
     app.after_request(add_prefix)
 
 
-def refuse_ambiguous(app: Flask) -> None:
+def reject_ambiguous_prefix(app: Flask) -> None:
     """Reject a prefix whose first segment is also one of the app's: a proxy that strips it makes the two ambiguous.
 
     :raises ConfigurationError: if the prefix is ambiguous
@@ -79,7 +79,7 @@ def refuse_ambiguous(app: Flask) -> None:
 
 def add_prefix(response: Response) -> Response:
     """Add the prefix to redirects and to links in pages (an ``after_request`` function)."""
-    if is_answered_elsewhere():  # on a protected app's host, where all paths belong to that app
+    if is_for_other_host():  # on a protected app's host, where all paths belong to that app
         return response
     prefix = settings.sub_path
     target = response.headers.get("Location", "")
