@@ -57,8 +57,8 @@ def create_token() -> Response:
         with form.collecting_errors():
             wanted = form.name.data, form.scopes.data, form.expires_in_days.data
             made, token = api_tokens.create(current_user, session, *wanted, client_context())
-            shown = _page() | {"tokens": _listed()}
-            return respond(PAGE, form, context=shown, token=token, created=_facts(made))
+            context = _page() | {"tokens": _listed()}
+            return respond(PAGE, form, context=context, token=token, created=_facts(made))
     return respond(PAGE, form, context=_page() | ({} if wants_json() else {"tokens": _listed()}))
 
 

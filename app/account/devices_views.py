@@ -47,10 +47,10 @@ def sessions_page() -> Response:
     heads = [summary.head for summary in summaries]
     pairs = {session: row.id for session, row in devices.known_by_session(heads, known, current, here).items()}
     by_id = {browser["id"]: browser for browser in facts["known_browsers"]}
-    shown = {"titles": amr_titles(), "user_label": label_of(identities_of(current_user.id))}
-    shown |= {"known_of": {session: by_id[row] for session, row in pairs.items()}}
-    shown |= {"other_browsers": [browser for row, browser in by_id.items() if row not in pairs.values()]}
-    return respond(PAGE, context=shown, **facts)
+    context = {"titles": amr_titles(), "user_label": label_of(identities_of(current_user.id))}
+    context |= {"known_of": {session: by_id[row] for session, row in pairs.items()}}
+    context |= {"other_browsers": [browser for row, browser in by_id.items() if row not in pairs.values()]}
+    return respond(PAGE, context=context, **facts)
 
 
 @bp.post("/sessions/<session_id>/end")

@@ -69,7 +69,7 @@ def home() -> Response:
         facts |= {"aal": level(session, clock.now()), "last_sign_in": before, "recovery_codes_left": code_count.left}
         user = {"id": current_user.handle, **mine} | ({"name": current_user.name} if current_user.name else {})
         return respond(second_factors=overview.seconds_of(enrolled), user=user, **facts)
-    shown = {
+    context = {
         "user": {kind: mine.get(kind) for kind in ("email", "phone", "username")}
         | {"created_at": current_user.created_at},
         "user_label": label_of(mine),
@@ -86,7 +86,7 @@ def home() -> Response:
             "two_factors_until": two_factors_until(session, clock.now()),
         },
     }
-    return respond("account/home.html", context=shown)
+    return respond("account/home.html", context=context)
 
 
 @bp.get("/activity")
@@ -98,11 +98,11 @@ def activity_page() -> Response:
     if wants_json():
         return respond(events=events, older=older)
     days = [(day, list(those)) for day, those in groupby(events, key=lambda event: event["at"].date())]
-    shown = {
+    context = {
         "titles": amr_titles(), "user_label": label_of(identities_of(current_user.id)), "days": days,
         "first": before is None, "show": show, "filters": FILTERS, "older": older,
     }  # fmt: skip
-    return respond("account/activity.html", context=shown)
+    return respond("account/activity.html", context=context)
 
 
 @bp.post("/language")
@@ -131,7 +131,7 @@ def passkey_not_now() -> Response:
     form = ButtonForm()
     if form.validate():
         answer = respond(go="/")
-        set_cookie(answer, NOT_NOW, _mark(current_user), int(NOT_NOW_KEPT.total_seconds()))
+        set_cookie(answer, NOT_NOW, _declined_mark(current_user), int(NOT_NOW_KEPT.total_seconds()))
         return answer
     return respond("errors/form.html", form)
 
@@ -150,13 +150,13 @@ def _offers_passkey(user: User, session: AuthSession, enrolled: Sequence[Enrollm
     """
     has_one = any(not method_of(row.method).is_typed for row in enrolled)
     just_now = is_recent(session.authenticated_at, clock.now())
-    return settings.can_use_passkeys and not has_one and just_now and not _said_no(user)
+    return settings.can_use_passkeys and not has_one and just_now and not _has_declined(user)
 
 
-def _said_no(user: User) -> bool:
+def _has_declined(user: User) -> bool:
     """Return whether ``user`` has recently declined a passkey in this browser."""
-    return request.cookies.get(settings.cookie_prefix + NOT_NOW) == _mark(user)
+    return request.cookies.get(settings.cookie_prefix + NOT_NOW) == _declined_mark(user)
 
 
-def _mark(user: User) -> str:
+def _declined_mark(user: User) -> str:
     return secrets.digest(user.handle)[:16]

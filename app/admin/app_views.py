@@ -190,9 +190,9 @@ def _one(client_id: str, form: BaseForm | None = None, *, secret: str = "") -> R
         row = _stored(client_id)
         facts, found = described(row), client_of(row)
     known = set(found.groups) - groups.unknown_names(found.groups)
-    shown = page_facts() | {"overlaps": {hours: span.total_seconds() for hours, span in OVERLAPS.items()}}
-    told: dict[str, Any] = {"client": facts, "recipe": recipe(found, secret), "notes": notes_on(found, known)}
-    return respond(PAGE, form, context=shown, **told)
+    context = page_facts() | {"overlaps": {hours: span.total_seconds() for hours, span in OVERLAPS.items()}}
+    data: dict[str, Any] = {"client": facts, "recipe": recipe(found, secret), "notes": notes_on(found, known)}
+    return respond(PAGE, form, context=context, **data)
 
 
 def _show_errors(form: BaseForm) -> Response:
@@ -214,13 +214,13 @@ def _list(form: BaseForm | None = None) -> Response:
     of_file = [] if after else [_summary(client, "enabled") for client in clients_in_memory().values()]
     listed = of_file + [_summary(client_of(row), state_of(row)) for row in found[:ON_PAGE]]
     last = found[ON_PAGE - 1].id if len(found) > ON_PAGE else None
-    shown = page_facts() | {
+    context = page_facts() | {
         "later": bool(after),
         "following": last and with_query("/admin/apps", after=last),
         "kinds": KINDS,
         "other_groups": groups.titles() if not wants_json() else [],
     }
-    return respond(LIST, form, context=shown, clients=listed, protected=_protected(), after=last)
+    return respond(LIST, form, context=context, clients=listed, protected=_protected(), after=last)
 
 
 def _summary(client: Client, state: str) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def audit() -> Response:
     """List the events that match the query's filters, newest first."""
     asked, after = _asked(), request.args.get("after", "")
     where = {name: value for name, value in asked.items() if value}
-    shown = page_facts() | {"asked": asked, "later": bool(after), "fault": None,
+    context = page_facts() | {"asked": asked, "later": bool(after), "fault": None,
                             "begin": with_query("/admin/audit", **where),
                             "export": with_query("/admin/audit.csv", **where)}  # fmt: skip
     try:
@@ -44,16 +44,16 @@ def audit() -> Response:
     except Rejected as refused:
         if wants_json():
             raise
-        shown |= {"fault": message(refused.code, **refused.facts), "has_errors": True}
+        context |= {"fault": message(refused.code, **refused.facts), "has_errors": True}
         found = audit_log.Found([])
-    shown["following"] = with_query("/admin/audit", **where, after=found.after) if found.after else None
+    context["following"] = with_query("/admin/audit", **where, after=found.after) if found.after else None
     facts: dict[str, Any] = {
         "events": log_facts(found.events),
         "after": found.after,
         "searched_until": found.searched_until,
     }
-    answer = respond(PAGE, context=shown, **facts)
-    answer.status_code = 400 if shown["fault"] else 200
+    answer = respond(PAGE, context=context, **facts)
+    answer.status_code = 400 if context["fault"] else 200
     return answer
 
 

@@ -35,7 +35,7 @@ def first() -> Response:
     token = request.args.get("token", "")
     if "\x00" in token or not access.is_first_link_open(token):
         raise Rejected("admin_link_invalid")
-    return respond(PAGE, FirstForm(), context=_shown(token))
+    return respond(PAGE, FirstForm(), context=_page_context(token))
 
 
 @bp.post("/first")
@@ -50,8 +50,8 @@ def become_first() -> Response:
             access.use_first_link(str(form.token.data), current_user)
             flash_message("person_is_administrator")
             return respond(go="/admin")
-    return respond(PAGE, form, context=_shown(str(form.token.data or "")))
+    return respond(PAGE, form, context=_page_context(str(form.token.data or "")))
 
 
-def _shown(token: str) -> dict[str, str]:
+def _page_context(token: str) -> dict[str, str]:
     return {"token": token, "user_label": label_of(identities_of(current_user.id))}

@@ -140,8 +140,8 @@ def _list(form: BaseForm | None = None) -> Response:
         raise Rejected("api_error", field="after")
     found = groups.page_of(after, ON_PAGE + 1)
     last = found[ON_PAGE - 1].name if len(found) > ON_PAGE else None
-    shown = page_facts() | {"later": bool(after), "following": last and with_query("/admin/groups", after=last)}
-    return respond(LIST, form, context=shown, groups=[_facts(each) for each in found[:ON_PAGE]], after=last)
+    context = page_facts() | {"later": bool(after), "following": last and with_query("/admin/groups", after=last)}
+    return respond(LIST, form, context=context, groups=[_facts(each) for each in found[:ON_PAGE]], after=last)
 
 
 def _show_errors(name: str, form: BaseForm) -> Response:
@@ -157,5 +157,5 @@ def _page(found: GroupSummary, form: BaseForm | None = None) -> Response:
     asked = "" if form else request.args.get("after", "")
     members, after = people.members_of(found.name, asked)
     place = f"/admin/groups/{found.name}"
-    shown = page_facts() | {"later": bool(asked), "following": after and with_query(place, after=after)}
-    return respond(PAGE, form, context=shown, group=_facts(found), people=members, after=after)
+    context = page_facts() | {"later": bool(asked), "following": after and with_query(place, after=after)}
+    return respond(PAGE, form, context=context, group=_facts(found), people=members, after=after)

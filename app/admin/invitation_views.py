@@ -103,7 +103,7 @@ def _page(form: BaseForm, made: str = "", **facts: Any) -> Response:
     found = service.newest(SHOWN + 1, before=after, only_open=not everything)
     following = found[SHOWN - 1].id if len(found) > SHOWN else None
     where = {"state": "all"} if everything else {}
-    shown = page_facts() | {
+    context = page_facts() | {
         "groups": groups.titles(),
         "following": with_query(HERE, **where, after=following) if following else None,
         "everything": everything,
@@ -113,4 +113,4 @@ def _page(form: BaseForm, made: str = "", **facts: Any) -> Response:
     }
     facts |= {"link": made} if made else {}
     listed = [invitation_facts(row) for row in found[:SHOWN]]
-    return respond(PAGE, form, context=shown, invitations=listed, after=following, **facts)
+    return respond(PAGE, form, context=context, invitations=listed, after=following, **facts)

@@ -107,7 +107,7 @@ def _page(form: BaseForm | None = None) -> Response:
         "messages": [outbox_list.facts_of(message) for message in messages],
         "after": after,
     }
-    shown = page_facts() | {
+    context = page_facts() | {
         "asked": asked,
         "later": bool(query.get("after")),
         "groups": GROUPS,
@@ -115,4 +115,4 @@ def _page(form: BaseForm | None = None) -> Response:
         "begin": with_query("/admin/outbox", **where),
         "following": with_query("/admin/outbox", **where, after=after) if after else None,
     }
-    return respond(PAGE, form, context=shown, **facts)
+    return respond(PAGE, form, context=context, **facts)

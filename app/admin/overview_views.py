@@ -43,11 +43,11 @@ def overview() -> Response:
     """Show what needs attention, recent activity, and new accounts."""
     counted = activity(request.args.get("span", ""))
     newest, _ = page_of(AccountFilter())
-    shown = page_facts()
+    context = page_facts()
     if not wants_json():
-        shown |= {"charts": charts_of(counted), "spans": tuple(SPANS), "commands": COMMANDS}
+        context |= {"charts": charts_of(counted), "spans": tuple(SPANS), "commands": COMMANDS}
     facts: dict[str, Any] = {"attention": attention(), "activity": counted, "newest": newest[:NEWEST]}
-    return respond("admin/overview.html", context=shown, **facts)
+    return respond("admin/overview.html", context=context, **facts)
 
 
 def attention() -> list[dict[str, Any]]:

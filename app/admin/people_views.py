@@ -40,10 +40,10 @@ def attempts() -> Response:
     ]
     accounts = accounts_of(event.user_id for event in events_named(typed)) if found else {}
     kept = settings.events_keep.total_seconds()
-    shown = page_facts() | {"attempt_titles": TITLES, "warnings": WARNINGS, "kept": kept, "timeline": entries}
+    context = page_facts() | {"attempt_titles": TITLES, "warnings": WARNINGS, "kept": kept, "timeline": entries}
     return respond(
         ATTEMPTS_PAGE,
-        context=shown,
+        context=context,
         support_id=as_support_id(typed) or typed[:16],
         entries=found,
         people=list(accounts.values()),
@@ -65,10 +65,10 @@ def people() -> Response:
     if attempt and not wants_json():
         return redirect(with_query("/admin/attempts", support_id=attempt))  # type: ignore[return-value]
     where = {name: value for name, value in asked.items() if value and name != "after"}
-    shown = page_facts() | {
+    context = page_facts() | {
         "asked": asked,
         "groups": groups.titles(),
         "following": with_query("/admin/people", **where, after=after) if after else None,
         "begin": with_query("/admin/people", **where),
     }
-    return respond(PAGE, context=shown, people=found, after=after, attempt=attempt)
+    return respond(PAGE, context=context, people=found, after=after, attempt=attempt)

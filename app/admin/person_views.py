@@ -297,12 +297,12 @@ def _show_errors(handle: str, form: BaseForm) -> Response:
 
 def _page(user: User, form: BaseForm | None = None) -> Response:
     facts = person_facts(user)
-    shown = (
+    context = (
         {}
         if wants_json()
         else {"label": label_of_person(facts), "other_groups": other_groups(user), "attempt_titles": TITLES}
     )
-    return respond(PAGE, form, context=page_facts() | shown, person=facts)
+    return respond(PAGE, form, context=page_facts() | context, person=facts)
 
 
 def _done(

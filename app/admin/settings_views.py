@@ -46,10 +46,10 @@ def service_settings() -> Response:
     if everything not in ("", "0", "1"):
         raise Rejected("api_error", field="all")
     subjects = display.by_subject(settings, changed_only=everything != "1")
-    shown = page_facts() if wants_json() else page_facts() | {"titles_of": TITLES, "everything": everything == "1"}
+    context = page_facts() if wants_json() else page_facts() | {"titles_of": TITLES, "everything": everything == "1"}
     return respond(
         "admin/settings.html",
-        context=shown,
+        context=context,
         version=VERSION,
         migration=readiness.revision(db.session.connection()),
         subjects=[

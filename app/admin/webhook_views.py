@@ -150,8 +150,10 @@ def _list(form: WebhookForm | None = None) -> Response:
         _endpoint_facts(each.endpoint) | {"waiting": each.waiting, "abandoned": each.abandoned}
         for each in endpoints.health()
     ]
-    shown = {} if wants_json() else {"types": [(each.name, _with_code(gettext(each.says))) for each in event_types.ALL]}
-    return respond(LIST, form or WebhookForm(), context=page_facts() | shown, endpoints=found)
+    context = (
+        {} if wants_json() else {"types": [(each.name, _with_code(gettext(each.says))) for each in event_types.ALL]}
+    )
+    return respond(LIST, form or WebhookForm(), context=page_facts() | context, endpoints=found)
 
 
 def _with_code(text: str) -> Markup:
@@ -170,7 +172,7 @@ def _page(endpoint: WebhookEndpoint, form: BaseForm | None = None, secret: str |
     place = f"/admin/webhooks/{endpoint.id}"
     kept = {"state": state} if state else {}
     following = str(rows[SHOWN - 1].id) if len(rows) > SHOWN else None
-    shown: dict[str, Any] = page_facts() | {
+    context: dict[str, Any] = page_facts() | {
         "state": state,
         "states": STATES,
         "following": with_query(place, **kept, before=following) if following else None,
@@ -180,7 +182,7 @@ def _page(endpoint: WebhookEndpoint, form: BaseForm | None = None, secret: str |
     facts["deliveries"] = [_delivery_facts(row) for row in rows[:SHOWN]]
     if secret:
         facts["secret"] = secret
-    return respond(PAGE, form, context=shown, **facts)
+    return respond(PAGE, form, context=context, **facts)
 
 
 def _done(endpoint_id: str, code: str, **facts: Any) -> Response:

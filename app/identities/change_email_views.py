@@ -38,7 +38,7 @@ def change_email_page() -> Response:
     if wants_json():
         require_recent(current_session())
     form = AddressForm()
-    return respond(PAGE, form, context=_shown(form), **_facts())
+    return respond(PAGE, form, context=_page_context(form), **_facts())
 
 
 @bp.post("/change-email")
@@ -51,7 +51,7 @@ def change_email() -> Response:
     if form.validate():
         with form.collecting_errors():
             return begin(form, verification.CHANGE)
-    return respond(PAGE, form, context=_shown(form))
+    return respond(PAGE, form, context=_page_context(form))
 
 
 @bp.post("/change-email/confirm")
@@ -67,7 +67,7 @@ def confirm_address() -> Response:
             )
             flash_message(_message_code(done), "success" if done.purpose == verification.CHANGE else SET_UP)
             return respond(go="/identities", **_facts())
-    return respond(PAGE, form, context=_shown(code=form))
+    return respond(PAGE, form, context=_page_context(code=form))
 
 
 @bp.get("/change-email/<token>")
@@ -80,8 +80,8 @@ def change_email_link(token: str) -> Response:
     try:
         challenge, here = verification.inspect_link(token, session, clicking_client())
         if not here or session is None:
-            shown = {"asked": asked(challenge), "address": None}
-            return no_referrer(respond(ELSEWHERE, context=shown, state="elsewhere"))
+            context = {"asked": asked(challenge), "address": None}
+            return no_referrer(respond(ELSEWHERE, context=context, state="elsewhere"))
         verification.confirm_by_link(current_user, session, challenge, client_context())
     except Rejected as refused:
         return no_referrer(_show_failure(refused))
@@ -105,7 +105,7 @@ def _facts() -> dict[str, Any]:
     return {"current_email": primary_email(current_user.id) or None, "user": user_facts(current_user)}
 
 
-def _shown(address: AddressForm | None = None, code: CodeForm | None = None) -> dict[str, Any]:
+def _page_context(address: AddressForm | None = None, code: CodeForm | None = None) -> dict[str, Any]:
     """Return the page's context besides its form: the pending code, and both forms."""
     named = code.challenge.data if code and code.challenge.data else None
     found = verification.open_change(current_user, current(), present_client(named))

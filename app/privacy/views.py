@@ -34,7 +34,7 @@ UNDO_PAGE = "privacy/undo.html"
 @login_required
 def my_data_page() -> Response:
     """List the exports. Needs no reauthentication, because it doesn't show their contents."""
-    return respond(PAGE, context=_shown(), **_facts())
+    return respond(PAGE, context=_page_context(), **_facts())
 
 
 @bp.post("/my-data/export")
@@ -49,7 +49,7 @@ def ask_for_export() -> Response:
             export = export_requests.request_export(current_user)
             flash_message("export_requested")
             return respond(go="/my-data", export=_export_facts(export))
-    return respond(PAGE, form, context=_shown() | _facts())
+    return respond(PAGE, form, context=_page_context() | _facts())
 
 
 @bp.get("/my-data/export/<export_id>")
@@ -82,7 +82,7 @@ def delete_account() -> Response:
             return clear_site(respond(go=settings.post_logout_url, without_csrf=True, deletes_at=deletes_at))
     if not form.faults():
         form.add_error(Rejected("deletion_unsure", field="sure"))
-    return respond(PAGE, form, context=_shown() | _facts() | {"leaving": form})
+    return respond(PAGE, form, context=_page_context() | _facts() | {"leaving": form})
 
 
 def _require_fresh() -> None:
@@ -103,7 +103,7 @@ def _facts() -> dict[str, Any]:
     }
 
 
-def _shown() -> dict[str, Any]:
+def _page_context() -> dict[str, Any]:
     if wants_json():
         return {}
     addresses = mailboxes_of(current_user.id) or phones_of(current_user.id)
