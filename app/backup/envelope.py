@@ -229,13 +229,13 @@ class Opener:
         size = self._file.seek(0, 2) - AREA
         if size < self.manifest.size:
             missing = self.manifest.size - size
-            said = ngettext(
+            text = ngettext(
                 "{file} was cut short: its last byte is missing. Use another copy.",
                 "{file} was cut short: its last {count} bytes are missing. Use another copy.",
                 missing,
                 file=self._name,
             )
-            raise BackupError(said)
+            raise BackupError(text)
         if size > self.manifest.size:
             raise self._changed(gettext("what stands after its end"))
 

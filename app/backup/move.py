@@ -130,8 +130,8 @@ def _reject_target(source: Database, target: Database) -> None:
         raise BackupError(gettext(SAME))
     restore.reject_newer_tables(target)
     if what := restore.database_usage(target).description:
-        said = gettext("The database to move to isn't empty: it has {what}. Name an empty one (createdb).", what=what)
-        raise BackupError(said)
+        text = gettext("The database to move to isn't empty: it has {what}. Name an empty one (createdb).", what=what)
+        raise BackupError(text)
 
 
 def _location(database: Postgresql) -> tuple[object, ...]:

@@ -27,9 +27,9 @@ REMEDY = N_(
 )
 
 
-def _with_remedy(said: str) -> str:
+def _with_remedy(text: str) -> str:
     remedy = gettext(REMEDY)
-    return f"{said} {remedy}"
+    return f"{text} {remedy}"
 
 
 def program(name: str) -> tuple[str, int]:
@@ -40,8 +40,8 @@ def program(name: str) -> tuple[str, int]:
     path = shutil.which(name)
     if path is None:
         raise BackupError(_with_remedy(gettext("{program} isn't in PATH.", program=name)))
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
-    found = re.search(r"\) (\d+)", said)
+    text = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
+    found = re.search(r"\) (\d+)", text)
     if found is None:
         raise BackupError(_with_remedy(gettext("{program} doesn't say its version.", program=path)))
     return path, int(found[1])
@@ -63,8 +63,8 @@ def dump(database: Postgresql, snapshot: str, server: str, write: Callable[[byte
     path, version = program("pg_dump")
     if version < int(server.split(".")[0]):
         found = f"pg_dump {version} ({path})"
-        said = gettext("{program} is older than the server, {server}.", program=found, server=server)
-        raise BackupError(_with_remedy(said))
+        text = gettext("{program} is older than the server, {server}.", program=found, server=server)
+        raise BackupError(_with_remedy(text))
     where, environment = _connection_of(database)
     words = [path, "--format=custom", "--compress=0", f"--snapshot={snapshot}", f'--schema="{database.schema}"']
     words += ["--no-owner", "--no-privileges", "--no-password", f"--dbname={where}"]
@@ -109,7 +109,7 @@ def _running(
     process = subprocess.Popen(  # noqa: S603 - a list of words, no shell
         words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    said: list[bytes] = []
+    errors: list[bytes] = []
     faults: list[BaseException] = []
 
     def feed() -> None:
@@ -123,7 +123,7 @@ def _running(
             faults.append(error)
             process.kill()
 
-    threads = [threading.Thread(target=feed), threading.Thread(target=lambda: said.append(_read_all(process.stderr)))]
+    threads = [threading.Thread(target=feed), threading.Thread(target=lambda: errors.append(_read_all(process.stderr)))]
     for thread in threads:
         thread.start()
     try:
@@ -137,7 +137,7 @@ def _running(
         if faults:
             raise faults[0]
     if status:
-        why = b"".join(said).decode(errors="replace").strip().splitlines()
+        why = b"".join(errors).decode(errors="replace").strip().splitlines()
         raise BackupError(f"{Path(words[0]).name} failed: {why[-1] if why else f'status {status}'}")
 
 

@@ -31,12 +31,12 @@ def admin(identity: str | None, off: bool, link: bool) -> None:
         made = access.new_first_link()
         db.session.commit()
         minutes = int(access.FIRST_LINK_LIVES.total_seconds() // 60)
-        said = ngettext(
+        text = ngettext(
             "For {count} minute, the first to open this and sign in becomes an administrator:",
             "For {count} minutes, the first to open this and sign in becomes an administrator:",
             minutes,
         )
-        click.echo(said, err=True)
+        click.echo(text, err=True)
         click.echo(made)
     elif identity:
         click.echo(_switch(identity, off))
@@ -52,9 +52,9 @@ ADMINISTRATOR_NO_MORE = N_("{identity}: is no administrator any more.")
 def _switch(identity: str, off: bool) -> str:
     user = user_named(identity)
     if off:
-        done, said = account_changes.remove_administrator(user, by="operator"), ADMINISTRATOR_NO_MORE
+        done, text = account_changes.remove_administrator(user, by="operator"), ADMINISTRATOR_NO_MORE
     else:
-        done, said = administrators.grant(user.id, by="operator"), N_("{identity}: is an administrator; {url}.")
+        done, text = administrators.grant(user.id, by="operator"), N_("{identity}: is an administrator; {url}.")
     if not done:
         before = N_("{identity}: is no administrator.") if off else N_("{identity}: is an administrator already.")
         return gettext(before, identity=identity)
@@ -62,13 +62,13 @@ def _switch(identity: str, off: bool) -> str:
         record("administrator.added", user.id, by="operator")
     db.session.commit()
     url = settings.public_url + "/admin"
-    return gettext(said, identity=identity, url=url)
+    return gettext(text, identity=identity, url=url)
 
 
 def _list() -> None:
     found = list(accounts(AccountFilter(state="administrator")))
     for account in found:
         click.echo(in_one_line(account))
-    said = ngettext("{count} administrator.", "{count} administrators.", len(found))
+    text = ngettext("{count} administrator.", "{count} administrators.", len(found))
     hint = gettext("Make one: flask users admin IDENTITY, or flask users admin --link")
-    click.echo(said if found else f"{said} {hint}", err=True)
+    click.echo(text if found else f"{text} {hint}", err=True)

@@ -52,8 +52,10 @@ def check(file: str | None) -> None:
         click.echo(str(problem), err=True)
     for note in _notes(found.values()):
         click.echo(gettext("Note: {note}", note=note), err=True)
-    said = ngettext("{count} app, {wrong} to mend.", "{count} apps, {wrong} to mend.", len(found), wrong=len(problems))
-    click.echo(said)
+    message = ngettext(
+        "{count} app, {wrong} to mend.", "{count} apps, {wrong} to mend.", len(found), wrong=len(problems)
+    )
+    click.echo(message)
     sys.exit(1 if problems else 0)
 
 
@@ -108,12 +110,12 @@ def _verdict(app: ProtectedApp, need: Need, who: str) -> str:
     mine = groups_of(user.id)
     if not need.admits(mine):
         return _not_in_groups(need, who, mine)
-    said = [gettext("{identity} may pass once signed in at {host}.", identity=who, host=app.host)]
+    lines = [gettext("{identity} may pass once signed in at {host}.", identity=who, host=app.host)]
     if need.level == "aal2":
-        said.append(gettext("A second factor is asked for if the session has had one alone."))
+        lines.append(gettext("A second factor is asked for if the session has had one alone."))
     if need.max_age:
-        said.append(gettext("They confirm who they are again if their last proof is older."))
-    return " ".join(said)
+        lines.append(gettext("They confirm who they are again if their last proof is older."))
+    return " ".join(lines)
 
 
 def _not_in_groups(need: Need, who: str, mine: Sequence[str]) -> str:

@@ -28,13 +28,13 @@ def show(support_id: str, as_json: bool) -> None:
         moments = timeline(support_id)
     if not moments:
         days = settings.events_keep.days
-        said = ngettext(
+        text = ngettext(
             "Nothing is known of {support_id}. Events are kept for {count} day.",
             "Nothing is known of {support_id}. Events are kept for {count} days.",
             days,
             support_id=repr(support_id),
         )
-        click.echo(said, err=True)
+        click.echo(text, err=True)
         sys.exit(1)
     for moment in moments:
         _print_entry(moment, as_json)

@@ -162,8 +162,8 @@ def _confirm(file: str, what: str, *, replace: bool, yes: bool) -> None:
     if yes:
         return
     if file == "-" or not sys.stdin.isatty():
-        said = gettext("The database has {what}. To replace it without being asked: --replace --yes", what=what)
-        raise click.ClickException(said)
+        text = gettext("The database has {what}. To replace it without being asked: --replace --yes", what=what)
+        raise click.ClickException(text)
     click.confirm(gettext("The database has {what}. Replace all of it?", what=what), abort=True)
 
 
@@ -218,12 +218,12 @@ def move_command(url: str) -> None:
     """
     with saying_progress(gettext("Moving")) as progress:
         rows = move.move(url, progress)
-    said = ngettext(
+    text = ngettext(
         "Moved: {count} row, compared one by one. The old database takes no changes any more.",
         "Moved: {count} rows, compared one by one. The old database takes no changes any more.",
         rows,
     )
-    click.echo(said)
+    click.echo(text)
     click.echo(
         gettext("Now set LATCHKEY_DATABASE_URL to the new one, everywhere, and restart every server and worker.")
     )

@@ -77,8 +77,8 @@ def listen(address: str) -> None:
     try:
         bound = _bound(where)
     except OSError as error:
-        said = gettext("Can't listen at {address} ({reason}).", address=address, reason=error.strerror)
-        click.echo(said, err=True)
+        text = gettext("Can't listen at {address} ({reason}).", address=address, reason=error.strerror)
+        click.echo(text, err=True)
         sys.exit(UNAVAILABLE)
     click.echo(gettext("Listening at {address}.", address=address))
     lmtp.serve(this_app(), bound, stop)

@@ -46,8 +46,8 @@ def check(file: str | None) -> None:
     for note in notes:
         click.echo(gettext("Note: {note}", note=note), err=True)
     for client_id in broken:
-        said = gettext("{client}: its row is no client any more: flask clients delete {client}", client=client_id)
-        click.echo(said, err=True)
+        text = gettext("{client}: its row is no client any more: flask clients delete {client}", client=client_id)
+        click.echo(text, err=True)
     wrong = len(problems) + len(broken)
     click.echo(
         gettext(
@@ -98,14 +98,14 @@ def registration_token(uses: int, lasts: timedelta, name: str, as_json: bool) ->
         click.echo(orjson.dumps({"registration_endpoint": url, "token": token, "uses": uses}))
         return
     click.echo(token)
-    said = ngettext(
+    text = ngettext(
         "Good for {count} client at {url}, for {time}.",
         "Good for {count} clients at {url}, for {time}.",
         uses,
         url=url,
         time=span_text(lasts),
     )
-    click.echo(said, err=True)
+    click.echo(text, err=True)
 
 
 def _existing() -> str:

@@ -84,7 +84,7 @@ def for_each(identities: Iterable[str], do: Callable[[str, User], str]) -> NoRet
             missing += 1
             click.echo(unknown.message, err=True)
             continue
-        said = do(text, user)
+        line = do(text, user)
         db.session.commit()
-        click.echo(said)
+        click.echo(line)
     sys.exit(1 if missing else 0)

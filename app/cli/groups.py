@@ -65,13 +65,13 @@ def delete(name: str, yes: bool) -> None:
     except UnknownGroup:
         raise unknown_group(name) from None
     db.session.commit()
-    said = ngettext(
+    message = ngettext(
         "Deleted the group {group}, which had {count} member.",
         "Deleted the group {group}, which had {count} members.",
         left,
         group=name,
     )
-    click.echo(said)
+    click.echo(message)
 
 
 @groups.command("add")
@@ -137,15 +137,15 @@ def unknown_group(name: str) -> click.ClickException:
     """Return an error saying that there is no such group, listing those that exist."""
     names = [group.name for group in service.groups()]
     if not names:
-        said = gettext(
+        message = gettext(
             "There is no group {group}, nor any other. Create one: flask groups create NAME", group=repr(name)
         )
-        return click.ClickException(said)
+        return click.ClickException(message)
     facts = {"group": repr(name), "names": ", ".join(names[:SHOWN])}
     if len(names) <= SHOWN:
         return click.ClickException(gettext("There is no group {group}. There are: {names}.", **facts))
-    said = N_("There is no group {group}. There are: {names} and {count} more (flask groups list).")
-    return click.ClickException(gettext(said, count=len(names) - SHOWN, **facts))
+    message = N_("There is no group {group}. There are: {names} and {count} more (flask groups list).")
+    return click.ClickException(gettext(message, count=len(names) - SHOWN, **facts))
 
 
 def refuse_name(name: str) -> None:
@@ -156,14 +156,14 @@ def refuse_name(name: str) -> None:
     if service.is_name(name):
         return
     tidy = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("._-")[:NAME_LENGTH]
-    said = gettext(
+    message = gettext(
         "{name} can't be the name of a group: it has lower-case letters, digits, . _ and -, at most {most}, "
         "and begins with a letter or digit.",
         name=repr(name),
         most=NAME_LENGTH,
     )
     instead = gettext("Try: {name}", name=tidy)
-    raise click.ClickException(f"{said} {instead}" if tidy else said)
+    raise click.ClickException(f"{message} {instead}" if tidy else message)
 
 
 def _each(name: str, identities: tuple[str, ...], do: Callable[[User], str]) -> NoReturn:

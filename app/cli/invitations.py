@@ -45,16 +45,16 @@ def create(email: str, groups: tuple[str, ...], uses: int, expires: timedelta, l
             raise click.ClickException(str(message(refused.code, **refused.facts))) from None
     db.session.commit()
     if made.email:
-        said = gettext("Invitation {id} for {email}: the email is on its way.", id=made.id, email=made.email)
-        click.echo(said, err=True)
+        text = gettext("Invitation {id} for {email}: the email is on its way.", id=made.id, email=made.email)
+        click.echo(text, err=True)
     else:
-        said = ngettext(
+        text = ngettext(
             "Invitation {id}, to be accepted {count} time. Its link isn't shown again:",
             "Invitation {id}, to be accepted {count} times. Its link isn't shown again:",
             made.uses,
             id=made.id,
         )
-        click.echo(said, err=True)
+        click.echo(text, err=True)
         click.echo(link_of(made))
 
 
@@ -83,8 +83,8 @@ def revoke(invitation_id: str) -> None:
         )
     revoked = service.revoke(found, by="operator")
     db.session.commit()
-    said = N_("Invitation {id}: revoked.") if revoked else N_("Invitation {id}: was revoked already.")
-    click.echo(gettext(said, id=found.id))
+    text = N_("Invitation {id}: revoked.") if revoked else N_("Invitation {id}: was revoked already.")
+    click.echo(gettext(text, id=found.id))
 
 
 def _in_words(row: Invitation) -> str:

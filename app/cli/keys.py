@@ -110,22 +110,22 @@ def rotate(alg: str | None, now: bool) -> None:
         if more > 0:
             named = gettext("{rows} and {more} more", rows=named, more=more)
         click.echo(f"{why}: {named}", err=True)
-    said = ngettext(
+    text = ngettext(
         "{count} row is now under key {key}, {shut} couldn't be opened.",
         "{count} rows are now under key {key}, {shut} couldn't be opened.",
         result.moved,
         key=keyring.kid,
         shut=result.failed_rows,
     )
-    click.echo(said)
+    click.echo(text)
     older = sum(count for kid, count in sealed_rows().items() if kid != keyring.kid) - result.failed_rows
     if older > 0:
-        said = ngettext(
+        text = ngettext(
             "{count} row was written meanwhile under an older key. Restart the servers, run this again.",
             "{count} rows were written meanwhile under an older key. Restart the servers, run this again.",
             older,
         )
-        click.echo(said)
+        click.echo(text)
     rotate_signing_keys()
     sys.exit(1 if older > 0 or result.failed_rows else 0)
 
@@ -138,7 +138,7 @@ def _await_readers() -> None:
     until = time.monotonic() + 1.2 * key_announcements.DEAD_AFTER.total_seconds()
     while lacking := key_announcements.without(keyring.kid):
         if time.monotonic() > until:
-            said = ngettext(
+            text = ngettext(
                 "{count} running process doesn't have key {key}. Restart every server and worker with it in "
                 "LATCHKEY_SECRET_KEYS, then run this again.",
                 "{count} running processes don't have key {key}. Restart every server and worker with it in "
@@ -146,7 +146,7 @@ def _await_readers() -> None:
                 lacking,
                 key=keyring.kid,
             )
-            raise click.ClickException(said)
+            raise click.ClickException(text)
         db.session.rollback()
         time.sleep(0.5)
 

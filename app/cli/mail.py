@@ -61,8 +61,8 @@ class Written:
 
     def row(self, tag: str) -> Markup:
         is_text = isinstance(self.words, TextMessage)
-        said = self.words.body if isinstance(self.words, TextMessage) else self.words.subject
-        return (TEXT_ROW if is_text else EMAIL_ROW).format(name=self.name, tag=tag) + WORDS.format(words=said)
+        summary = self.words.body if isinstance(self.words, TextMessage) else self.words.subject
+        return (TEXT_ROW if is_text else EMAIL_ROW).format(name=self.name, tag=tag) + WORDS.format(words=summary)
 
 
 @mail.command("preview")
@@ -80,10 +80,10 @@ def preview(folder: Path) -> None:
         raise click.ClickException(
             gettext("{path} can't be written to: {reason}.", path=folder, reason=error.strerror)
         ) from error
-    said = ngettext(
+    summary = ngettext(
         "Wrote {count} message. Open {path}", "Wrote {count} messages. Open {path}", count, path=folder / "index.html"
     )
-    click.echo(said)
+    click.echo(summary)
 
 
 def written(tag: str) -> Iterator[Written]:
@@ -127,11 +127,11 @@ def test(address: str, language: str | None, fallback: bool) -> None:
     try:
         _, answer = mail_channel.send(message, words, only=FALLBACK if fallback else PRIMARY)
     except Failed as failure:
-        said = gettext("Not sent: {reason}.", reason=failure.reason)
-        answer = smtp.response_in(failure.__cause__)  # may be shown: the mail is the operator's own
+        text = gettext("Not sent: {reason}.", reason=failure.reason)
+        answer = smtp.response_in(failure.__cause__)  # may be context: the mail is the operator's own
         if answer:
-            said += " " + gettext("The mail server answered: {answer}", answer=answer)
-        click.echo(said, err=True)
+            summary += " " + gettext("The mail server answered: {answer}", answer=answer)
+        click.echo(summary, err=True)
         if failure.remedy:
             click.echo(failure.remedy, err=True)
         sys.exit(1)

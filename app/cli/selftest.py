@@ -80,8 +80,8 @@ def enumeration(
         sys.exit(2)
     finally:
         service.close()
-    said = N_("Nothing tells who has an account.") if all(found) else N_("It can be told who has an account.")
-    click.echo(gettext(said))
+    text = N_("Nothing tells who has an account.") if all(found) else N_("It can be told who has an account.")
+    click.echo(gettext(text))
     sys.exit(0 if all(found) else 1)
 
 

@@ -283,22 +283,22 @@ def check() -> None:
     for fault in found:
         click.echo(str(fault))
     if found:
-        said = ngettext(
+        text = ngettext(
             "{count} to fix. The service uses its own templates in their place.",
             "{count} to fix. The service uses its own templates in their place.",
             len(found),
         )
-        click.echo(said, err=True)
+        click.echo(text, err=True)
         sys.exit(1)
     rendered = len({name for name, _ in renderings()})
     folder = settings.templates_folder or gettext("no LATCHKEY_TEMPLATES_FOLDER is set")
-    said = ngettext(
+    text = ngettext(
         "Rendered {count} template without a fault ({folder}).",
         "Rendered {count} templates without a fault ({folder}).",
         rendered,
         folder=folder,
     )
-    click.echo(said)
+    click.echo(text)
 
 
 @templates.command("list")

@@ -44,11 +44,11 @@ def undelete(identity: tuple[str, ...]) -> None:
 
 def _schedule_deletion(identity: str, user: User) -> str:
     if user.deletes_at is not None:
-        said, at = N_("{identity}: will be erased at {time} already."), user.deletes_at
+        text, at = N_("{identity}: will be erased at {time} already."), user.deletes_at
     else:
-        said = N_("{identity}: closed, will be erased at {time}.")
+        text = N_("{identity}: closed, will be erased at {time}.")
         at = deletion.schedule_deletion(user, by="operator")
-    return gettext(said, identity=identity, time=at)
+    return gettext(text, identity=identity, time=at)
 
 
 ERASED_BEFORE = N_("{identity}: erased already.")
@@ -64,8 +64,8 @@ def _erase(identity: str, user: User) -> str:
         return gettext(ERASED_BEFORE, identity=identity)
     while erasure.anonymise(user.id, pseudonym, autocommit=True):
         pass
-    said = N_("{identity}: erased.") if erasure.erase(user.id, pseudonym) else ERASED_BEFORE
-    return gettext(said, identity=identity)
+    text = N_("{identity}: erased.") if erasure.erase(user.id, pseudonym) else ERASED_BEFORE
+    return gettext(text, identity=identity)
 
 
 def _cancel_deletion(identity: str, user: User) -> str:

@@ -61,19 +61,19 @@ def end(identity: str, session: tuple[str, ...], every: bool, tokens: bool) -> N
         ended += (gone := revoke_session(name, user_id=user.id))
         if not gone:
             missing += 1
-            said = gettext("{session}: {identity} has no such session.", session=name, identity=identity)
-            click.echo(said, err=True)
+            text = gettext("{session}: {identity} has no such session.", session=name, identity=identity)
+            click.echo(text, err=True)
     revoked = api_tokens.revoke_all(user.id, reason="ended_by_operator") if tokens else 0
     if ended:
         record_ended(user, ended, by="operator")
     db.session.commit()
-    said = ngettext(
+    text = ngettext(
         "{identity}: {count} session ended, with its tokens.",
         "{identity}: {count} sessions ended, with their tokens.",
         ended,
         identity=identity,
     )
-    click.echo(said)
+    click.echo(text)
     click.echo(_tokens(user.id, revoked))
     sys.exit(1 if missing else 0)
 

@@ -65,10 +65,10 @@ def create(unconfirmed: bool, methods: tuple[str, ...], groups: tuple[str, ...],
     if not outcome.created:
         raise _not_opened(outcome.rejected.get(1) or gettext("it is there already"))
     if unused := [name for name in draft.methods if name not in settings.methods]:
-        said = gettext(
+        output = gettext(
             "Note: LATCHKEY_METHODS doesn't name {methods}, so that works nowhere yet.", methods=", ".join(unused)
         )
-        click.echo(said, err=True)
+        click.echo(output, err=True)
     facts = {"identity": draft.identities[0].value, "methods": ", ".join(draft.methods)}
     click.echo(gettext("Opened an account for {identity}: {methods}.", **facts))
 
@@ -93,8 +93,8 @@ def send_link(identity: str) -> None:
         with speaking():
             raise click.ClickException(str(message(refused.code, **refused.facts))) from None
     db.session.commit()
-    said = gettext("{identity}: a sign-in link is on its way to the account's primary email.", identity=identity)
-    click.echo(said)
+    output = gettext("{identity}: a sign-in link is on its way to the account's primary email.", identity=identity)
+    click.echo(output)
 
 
 @users.command("list")
@@ -118,9 +118,9 @@ def list_(search: str | None, disabled: bool, group: str | None, limit: int | No
         count += 1
         click.echo(orjson.dumps(account) if as_json else in_one_line(account))
     if not as_json:
-        said = ngettext("{count} account.", "{count} accounts.", count)
+        output = ngettext("{count} account.", "{count} accounts.", count)
         more = gettext("There may be more.")
-        click.echo(f"{said} {more}" if count == limit else said, err=True)
+        click.echo(f"{output} {more}" if count == limit else output, err=True)
 
 
 @users.command("show")
@@ -169,8 +169,8 @@ def unlock(identity: tuple[str, ...]) -> None:
 
     def do(text: str, user: User) -> str:
         forgotten = account_changes.unlock(user, by="operator")
-        said = N_("{identity}: unlocked.") if forgotten else N_("{identity}: had no failures.")
-        return gettext(said, identity=text)
+        output = N_("{identity}: unlocked.") if forgotten else N_("{identity}: had no failures.")
+        return gettext(output, identity=text)
 
     for_each(identity, do)
 
@@ -188,18 +188,18 @@ def recovery(identity: str, cancels: bool) -> None:
     if cancels:
         cancelled = under_way is not None and recovery_service.cancel(under_way, "operator")
         db.session.commit()
-        said = N_("{identity}: the recovery is canceled.") if cancelled else NO_RECOVERY
-        click.echo(gettext(said, identity=identity))
+        output = N_("{identity}: the recovery is canceled.") if cancelled else NO_RECOVERY
+        click.echo(gettext(output, identity=identity))
         return
     if code_count.made_at is None:
         click.echo(gettext("{identity}: no recovery codes.", identity=identity))
     else:
         facts = {"left": code_count.left, "count": recovery_codes.COUNT, "time": code_count.made_at}
-        said = gettext("{identity}: {left} of {count} recovery codes left, made {time}.", identity=identity, **facts)
-        click.echo(said)
+        text = gettext("{identity}: {left} of {count} recovery codes left, made {time}.", identity=identity, **facts)
+        click.echo(text)
     if under_way is not None:
-        said = N_("{identity}: being recovered since {since}, can be completed from {ready} on.")
-        click.echo(gettext(said, identity=identity, since=under_way.requested_at, ready=under_way.ready_at))
+        output = N_("{identity}: being recovered since {since}, can be completed from {ready} on.")
+        click.echo(gettext(output, identity=identity, since=under_way.requested_at, ready=under_way.ready_at))
 
 
 NO_RECOVERY = N_("{identity}: no recovery is under way.")
@@ -248,13 +248,13 @@ def second_step(identity: str, off: bool) -> None:
         click.echo(gettext(NO_SECOND_STEP, identity=identity))
         return
     db.session.commit()
-    said = ngettext(
+    output = ngettext(
         "{identity}: turned off, {count} session ended.",
         "{identity}: turned off, {count} sessions ended.",
         ended,
         identity=identity,
     )
-    click.echo(said)
+    click.echo(output)
 
 
 def in_one_line(account: dict[str, Any]) -> str:

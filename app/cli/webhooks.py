@@ -45,13 +45,13 @@ def create(url: str, events: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         click.echo(orjson.dumps(_facts(endpoint) | {"secret": secret}))
         return
-    said = ngettext(
+    output = ngettext(
         "Added {id}. It gets events from now on, in {count} second at the latest.",
         "Added {id}. It gets events from now on, in {count} seconds at the latest.",
         round(subscriptions.LOOK_EVERY),
         id=endpoint.id,
     )
-    click.echo(said)
+    click.echo(output)
     titles = [gettext(title) for title in (N_("URL"), N_("Events"), N_("Secret"))]
     for line in terminal.fields(zip(titles, (endpoint.url, " ".join(endpoint.pattern_list), secret), strict=True)):
         click.echo(f"  {line}")
@@ -118,8 +118,8 @@ def rotate_secret(endpoint_id: str, overlap: timedelta) -> None:
         secret = endpoints.rotate_secret(endpoint_id, overlap, by=BY)
     db.session.commit()
     click.echo(secret)
-    said = gettext("The secret before it signs as well for {time}.", time=span_text(overlap))
-    click.echo(said if overlap else gettext("It alone signs now."), err=True)
+    output = gettext("The secret before it signs as well for {time}.", time=span_text(overlap))
+    click.echo(output if overlap else gettext("It alone signs now."), err=True)
 
 
 @webhooks.command("disable")

@@ -184,13 +184,13 @@ class GroupNames:
 
         :raises NotUsable: when no valid name can be derived, or it is already used by another
         """
-        said = f"{kind} {source}"
+        label = f"{kind} {source}"
         folded = unicodedata.normalize("NFKD", source).encode("ascii", "ignore").decode().lower()
         path = [re.sub(r"[^a-z0-9._-]+", "-", part.strip()).strip("-._") for part in folded.strip("/").split("/")]
         name = ".".join(path)[:NAME_LENGTH].rstrip("-._")
         if not all(path) or not is_name(name):
-            raise NotUsable(f"groups: {said[:100]!r} makes no name of a group here; import with --no-groups")
-        if self._sources.setdefault(name, said) != said:
-            both = f"{self._sources[name][:100]!r} and {said[:100]!r}"
+            raise NotUsable(f"groups: {label[:100]!r} makes no name of a group here; import with --no-groups")
+        if self._sources.setdefault(name, label) != label:
+            both = f"{self._sources[name][:100]!r} and {label[:100]!r}"
             raise NotUsable(f"groups: {both} would both be {name}; rename one, or import with --no-groups")
         return name

@@ -124,8 +124,8 @@ def _print_result(tally: Tally, product: Product, choices: Choices) -> None:
     if tally.orphans:
         click.echo(ngettext(*ORPHANS, tally.orphans), err=True)
     if tally.created_groups:
-        said = N_("Would create groups: {names}.") if choices.dry_run else N_("Created groups: {names}.")
-        click.echo(gettext(said, names=", ".join(sorted(tally.created_groups))))
+        text = N_("Would create groups: {names}.") if choices.dry_run else N_("Created groups: {names}.")
+        click.echo(gettext(text, names=", ".join(sorted(tally.created_groups))))
     if tally.unknown_groups:
         click.echo(gettext(UNKNOWN_GROUPS, names=", ".join(sorted(tally.unknown_groups))), err=True)
     dry = gettext("Dry run, nothing was written: {result}.", result=str(tally))
@@ -189,14 +189,14 @@ def _require_other(path: Path, row: Row, product: Product) -> None:
     """Abort if a file is from another product than the one chosen."""
     for each in PRODUCTS:
         if each.name != product.name and each().knows(row.values):
-            said = gettext(
+            text = gettext(
                 "{file} looks like an export of {found}, not of {wanted}. Nothing of it was read: give {option}.",
                 file=path,
                 found=each.title,
                 wanted=product.title,
                 option="--from " + each.name,
             )
-            raise click.ClickException(said)
+            raise click.ClickException(text)
 
 
 def _require_lines(path: Path, begin: bytes) -> None:
@@ -204,13 +204,13 @@ def _require_lines(path: Path, begin: bytes) -> None:
     for each in PRODUCTS:
         first = next(rows_of(io.BufferedReader(io.BytesIO(begin)), each(), ""), None)
         if isinstance(first, Row) and each().knows(first.values):
-            said = gettext(
+            text = gettext(
                 "{file} looks like an export of {found}: give {option}.",
                 file=path,
                 found=each.title,
                 option="--from " + each.name,
             )
-            raise click.ClickException(said)
+            raise click.ClickException(text)
 
 
 def _secrets(file: BinaryIO | None) -> dict[str, str]:

@@ -96,10 +96,10 @@ def _rows(values: Values, name: str) -> list[dict[str, Any]]:
 def _add_addresses(account: Account, values: Values, fields: dict[str, Any]) -> None:
     known = sorted(_rows(values, "emails"), key=lambda each: flag(each, "primary") is not True)
     email = text(fields, "email")
-    said = {text(each, "email").lower(): flag(each, "verified") for each in known}
+    verified_by_email = {text(each, "email").lower(): flag(each, "verified") for each in known}
     for each in known:
         account.add_email(text(each, "email"), flag(each, "verified"))
-    account.add_email(email, said.get(email.lower()))
+    account.add_email(email, verified_by_email.get(email.lower()))
     account.username = text(fields, "username")
     for device in _rows(values, "phones"):
         if flag(device, "confirmed") is not False:

@@ -165,13 +165,13 @@ def in_order(paths: Iterable[Path], list_: str = "*.json") -> list[Path]:
             raise click.ClickException(gettext("{path} has no {files} in it.", path=path, files=list_))
         if path.is_dir() and len(realms) > 1:
             first = sorted(realms)[0]
-            said = gettext(
+            text = gettext(
                 "{path} has the users of several realms: {realms}. Name the files of one: {files}",
                 path=path,
                 realms=", ".join(sorted(realms)),
                 files="/".join((str(path), first + "-users-*.json")),
             )
-            raise click.ClickException(said)
+            raise click.ClickException(text)
         found += inside
     return found
 

@@ -122,8 +122,8 @@ def _decrypted(encrypted: dict[str, Any], secrets: Mapping[str, str]) -> bytes:
     """Decrypt a key encrypted by passlib's AppWallet: AES-256 in counter mode, key and counter derived with PBKDF2."""
     tag, cost = text(encrypted, "t"), number(encrypted, "c", 14)
     if tag not in secrets:
-        said = f"has no secret {tag[:20]!r}" if secrets else "wants SECURITY_TOTP_SECRETS"
-        raise otpauth.NotSupported(f"is encrypted: --totp-secrets {said}")
+        problem = f"has no secret {tag[:20]!r}" if secrets else "wants SECURITY_TOTP_SECRETS"
+        raise otpauth.NotSupported(f"is encrypted: --totp-secrets {problem}")
     if text(encrypted, "v") != "1" or not 0 <= cost <= MAX_COST:
         raise otpauth.NotSupported("is encrypted in a form that is not known here")
     try:

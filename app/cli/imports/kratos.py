@@ -53,8 +53,8 @@ def _has(credentials: dict[str, dict[str, Any]], name: str) -> bool:
     if name not in credentials:
         return False
     config = mapping(credentials[name].get("config"))
-    held = [config[key] for key in ("credentials", "recovery_codes", "providers") if key in config]
-    return not held or any(held)
+    credentials_left = [config[key] for key in ("credentials", "recovery_codes", "providers") if key in config]
+    return not credentials_left or any(credentials_left)
 
 
 def _add_addresses(account: Account, values: Values, credentials: dict[str, dict[str, Any]]) -> None:

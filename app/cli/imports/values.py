@@ -47,10 +47,10 @@ def number(values: dict[str, Any], name: str, usual: int) -> int:
 
     :raises NotSupported: when it isn't an integer
     """
-    said = text(values, name)
-    if said and not (said.isascii() and said.isdigit() and len(said) < 12):
+    value = text(values, name)
+    if value and not (value.isascii() and value.isdigit() and len(value) < 12):
         raise NotSupported(f"has no number as {name}")
-    return int(said or usual)
+    return int(value or usual)
 
 
 def is_set(values: dict[str, Any], name: str) -> bool | None:
