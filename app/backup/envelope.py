@@ -109,7 +109,7 @@ def _nonce(number: int, last: bool) -> bytes:
     return number.to_bytes(11, "big") + bytes([last])
 
 
-class Sealer:
+class BackupWriter:
     """Writes a backup to ``file``, which must be seekable and at its start."""
 
     def __init__(self, file: IO[bytes], ring: KeyRing, kid: str, salt: str) -> None:
@@ -124,15 +124,15 @@ class Sealer:
         """Add content; return its length."""
         self._pending += self._compressor.compress(content)
         while len(self._pending) > CHUNK:  # the last chunk is only empty if all content is
-            self._seal(CHUNK, last=False)
+            self._write_chunk(CHUNK, last=False)
         return len(content)
 
     def finish(self, manifest: Manifest) -> None:
         """Write the last chunk, then ``manifest`` with the total size."""
         self._pending += self._compressor.flush()
         while len(self._pending) > CHUNK:
-            self._seal(CHUNK, last=False)
-        self._seal(len(self._pending), last=True)
+            self._write_chunk(CHUNK, last=False)
+        self._write_chunk(len(self._pending), last=True)
         manifest.size = self._file.tell() - AREA
         line = orjson.dumps(manifest)
         mac = hmac.new(self._mac_key, line, hashlib.sha256).hexdigest().encode()
@@ -142,7 +142,7 @@ class Sealer:
         self._file.seek(0)
         self._file.write(head)
 
-    def _seal(self, length: int, *, last: bool) -> None:
+    def _write_chunk(self, length: int, *, last: bool) -> None:
         sealed = self._cipher.encrypt(_nonce(self._number, last), bytes(self._pending[:length]), None)
         del self._pending[:length]
         self._number += 1
@@ -190,7 +190,7 @@ def _damaged(name: str) -> BackupError:
     return BackupError(gettext("{file} is damaged: its manifest can't be read. Use another copy of it.", file=name))
 
 
-class Opener:
+class BackupReader:
     """Reads a backup: its manifest, and its content on demand.
 
     :raises BackupError: from every method, when the key is missing, or the file was changed, damaged or truncated

@@ -14,18 +14,18 @@ from app.authenticators.models import KeyAnnouncement
 from app.backup import after_restore, builds, native, tables
 from app.backup.builds import Build, Progress
 from app.backup.databases import Database, Sqlite, database_at
-from app.backup.envelope import Manifest, Opener
+from app.backup.envelope import BackupReader, Manifest
 from app.backup.faults import BackupError, readable_errors
 from app.backup.service import (
     PG_DUMP,
     SQLITE,
     database_name,
-    extracted,
-    in_order,
+    extracted_database,
     known_revision,
     no_progress,
-    opened,
+    open_backup,
     portable_content,
+    tables_in_order,
 )
 from app.backup.tables import Digest, Table, line_of
 from app.command_language import gettext, ngettext, speaking
@@ -101,7 +101,7 @@ def restore(
     :param confirm: receives the database's current use, and raises if the database must not be replaced
     :raises BackupError: with the reason, when nothing was changed
     """
-    with opened(name) as found:
+    with open_backup(name) as found:
         target = database_at(settings.database_url)
         manifest = found.manifest
         revision = known_revision(manifest)
@@ -118,7 +118,7 @@ def restore(
             build.migrate(revision)
             _load(build, found, progress)
             with build.database.engine.connect() as connection:
-                layout = {table.name: table for table in in_order(connection, manifest)}
+                layout = {table.name: table for table in tables_in_order(connection, manifest)}
             require_all(manifest.tables, layout)
             build.verify(layout, manifest.tables, progress)
             build.advance_sequences(manifest.sequences)
@@ -155,7 +155,7 @@ def reject_newer_tables(target: Database) -> None:
         )
 
 
-def _load(build: Build, found: Opener, progress: Progress) -> None:
+def _load(build: Build, found: BackupReader, progress: Progress) -> None:
     content = found.manifest.content
     if content == PG_DUMP:
         with build.loading() as (connection, here):
@@ -167,7 +167,7 @@ def _load(build: Build, found: Opener, progress: Progress) -> None:
                             copy.write(row)
                     progress(name, found.manifest.tables[name]["rows"])
     elif content == SQLITE:
-        with extracted(found) as copy, copy.snapshot() as connection:
+        with extracted_database(found) as copy, copy.snapshot() as connection:
             build.load(rows_of(copy, connection), progress)
     else:
         build.load(portable_content(found), progress)

@@ -17,7 +17,7 @@ from app.authenticators.keys import keys_in_use
 from app.backup import builds, native, tables
 from app.backup.builds import Progress
 from app.backup.databases import Database, Postgresql, Sqlite, database_at
-from app.backup.envelope import Manifest, Opener, Sealer
+from app.backup.envelope import BackupReader, BackupWriter, Manifest
 from app.backup.faults import BackupError, readable_errors
 from app.backup.files import backup_file, new_file
 from app.backup.tables import Digest, Table, line_of
@@ -67,24 +67,24 @@ def database_name(database: Database) -> str:
 def _write(file: IO[bytes], database: Database, content: str, progress: Progress) -> Manifest:
     with database.snapshot() as connection:
         manifest = _begin(connection, database, content)
-        sealer = Sealer(file, _ring(), manifest.kid, manifest.salt)
+        writer = BackupWriter(file, _ring(), manifest.kid, manifest.salt)
         snapshot = _export_snapshot(connection, database) if content == PG_DUMP else ""
         for table in tables.found_tables(connection):
-            into = sealer if content == PORTABLE else None
+            into = writer if content == PORTABLE else None
             manifest.tables[table.name] = _write_table(connection, database, table, into, progress)
             if table.numbered:
                 name = f"{table.name}.{table.numbered}"
                 manifest.sequences[name] = database.last_number(connection, table)
         if content == PG_DUMP:
             assert isinstance(database, Postgresql)
-            native.dump(database, snapshot, manifest.server, sealer.write)
+            native.dump(database, snapshot, manifest.server, writer.write)
         elif isinstance(database, Sqlite) and content == SQLITE:
             with database.path.open("rb") as copy:
                 while piece := copy.read(native.PIECE):
-                    sealer.write(piece)
+                    writer.write(piece)
         else:
-            sealer.write(b'{"end": true}\n')
-        sealer.finish(manifest)
+            writer.write(b'{"end": true}\n')
+        writer.finish(manifest)
     return manifest
 
 
@@ -108,7 +108,7 @@ def _export_snapshot(connection: sa.Connection, database: Database) -> str:
 
 
 def _write_table(
-    connection: sa.Connection, database: Database, table: Table, into: Sealer | None, progress: Progress
+    connection: sa.Connection, database: Database, table: Table, into: BackupWriter | None, progress: Progress
 ) -> dict[str, Any]:
     """Read a table and return its row count and digest. For a portable backup, also write the rows."""
     digest = Digest()
@@ -127,13 +127,13 @@ def _write_table(
 
 
 @contextmanager
-def opened(name: str) -> Iterator[Opener]:
+def open_backup(name: str) -> Iterator[BackupReader]:
     """Open a backup whose manifest is authentic and whose keys are all available.
 
     :raises BackupError: otherwise
     """
     with backup_file(name) as file:
-        found = Opener(file, gettext("The backup on standard input") if name == "-" else name, _ring())
+        found = BackupReader(file, gettext("The backup on standard input") if name == "-" else name, _ring())
         if missing := sorted(set(found.manifest.keys) - set(keyring.kids)):
             raise BackupError(
                 ngettext(
@@ -148,7 +148,7 @@ def opened(name: str) -> Iterator[Opener]:
         yield found
 
 
-def portable_content(found: Opener) -> builds.Content:
+def portable_content(found: BackupReader) -> builds.Content:
     """Yield the tables of a portable backup with their rows."""
     lines = found.lines()
     control: list[dict[str, Any]] = [orjson.loads(next(lines))]
@@ -173,7 +173,7 @@ def check(name: str, progress: Progress = no_progress) -> Manifest:
 
     :raises BackupError: with the reason, when it couldn't be restored
     """
-    with opened(name) as found:
+    with open_backup(name) as found:
         known_revision(found.manifest)
         counts = _counts(found, progress)
         for table, want in found.manifest.tables.items():
@@ -206,14 +206,14 @@ def known_revision(manifest: Manifest) -> str:
     raise BackupError(f"The backup's tables are at revision {manifest.revision}, which no release of ours has.")
 
 
-def _counts(found: Opener, progress: Progress) -> dict[str, dict[str, Any]]:
+def _counts(found: BackupReader, progress: Progress) -> dict[str, dict[str, Any]]:
     """Return row count and digest of each table; only the count for a pg_dump backup."""
     if found.manifest.content == PG_DUMP:
         copied = native.copied_rows(found.content())
         return {table: {"rows": sum(1 for _ in rows)} for table, _, rows in copied}
     if found.manifest.content == SQLITE:
-        with extracted(found) as copy, copy.snapshot() as connection:
-            return {table.name: copy.digest(connection, table) for table in in_order(connection, found.manifest)}
+        with extracted_database(found) as copy, copy.snapshot() as connection:
+            return {table.name: copy.digest(connection, table) for table in tables_in_order(connection, found.manifest)}
     counts = {}
     for table, rows in portable_content(found):
         digest = Digest()
@@ -222,7 +222,7 @@ def _counts(found: Opener, progress: Progress) -> dict[str, dict[str, Any]]:
     return counts
 
 
-def in_order(connection: sa.Connection, manifest: Manifest) -> Iterator[Table]:
+def tables_in_order(connection: sa.Connection, manifest: Manifest) -> Iterator[Table]:
     """Yield the existing tables, with columns in the order in which the manifest's digests include them."""
     for table in tables.found_tables(connection):
         if table.name in manifest.tables:
@@ -234,7 +234,7 @@ def in_order(connection: sa.Connection, manifest: Manifest) -> Iterator[Table]:
 
 
 @contextmanager
-def extracted(found: Opener) -> Iterator[Sqlite]:
+def extracted_database(found: BackupReader) -> Iterator[Sqlite]:
     """Provide the SQLite database in a backup as a temporary file, next to ours or in a temporary directory."""
     database = database_at(settings.database_url)
     with tempfile.TemporaryDirectory() as folder:
