@@ -117,6 +117,6 @@ class Product(Protocol):
         """Return the account described by these values.
 
         :param values: values of its row; rows that belong to it are a list under the part's name
-        :raises PassedOver: when it isn't a person's
+        :raises Skipped: when it isn't a person's
         :raises NotUsable: when it isn't an account
         """

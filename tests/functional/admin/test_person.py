@@ -211,12 +211,12 @@ def test_an_account_that_is_not_there_is_a_404(console, handle):
 
 
 def test_every_change_of_the_console_is_recorded_with_who_did_it(app):
-    """Reads each handler: one that changes something also notes it."""
+    """Reads each handler: one that changes something also records it."""
     silent = [
         rule.endpoint
         for rule in app.url_map.iter_rules()
         if rule.endpoint.startswith("admin.") and "POST" in rule.methods
-        if "note(" not in inspect.getsource(app.view_functions[rule.endpoint])
+        if "record_action(" not in inspect.getsource(app.view_functions[rule.endpoint])
     ]
     assert silent == ["admin.become_first"]
 
