@@ -154,7 +154,7 @@ def init_app(app: Flask) -> None:
     """Configure logging, and log every request of ``app``."""
     configured = app.extensions["latchkey.settings"]
     configure_logging(configured.log_level, configured.log_format, configured.replica)
-    for warning in configured.noticed:
+    for warning in configured.warnings:
         structlog.get_logger().warning(
             "settings.warning", setting=warning.setting, what=warning.what, remedy=warning.remedy
         )

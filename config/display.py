@@ -55,7 +55,7 @@ def _described(settings: Settings, name: str) -> ShownSetting:
 
 def _source(settings: Settings, name: str) -> str:
     """Return where the value of a setting comes from."""
-    if name not in settings.given:
+    if name not in settings.explicit:
         return DEFAULT
     return FROM_FILE if name in settings.from_files else ENVIRONMENT
 

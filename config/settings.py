@@ -45,19 +45,19 @@ class Settings(
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
 
-    _noticed: tuple[Problem, ...] = PrivateAttr(default=())
-    _given: frozenset[str] | None = PrivateAttr(default=None)
+    _warnings: tuple[Problem, ...] = PrivateAttr(default=())
+    _explicit: frozenset[str] | None = PrivateAttr(default=None)
     _from_files: frozenset[str] = PrivateAttr(default=frozenset())
 
     @property
-    def noticed(self) -> tuple[Problem, ...]:
+    def warnings(self) -> tuple[Problem, ...]:
         """Warnings from loading these settings from the environment; empty when they were constructed directly."""
-        return self._noticed
+        return self._warnings
 
     @property
-    def given(self) -> frozenset[str]:
+    def explicit(self) -> frozenset[str]:
         """Names of the settings that were set, by the environment or the constructor; the others have their default."""
-        return frozenset(self.model_fields_set) if self._given is None else self._given
+        return frozenset(self.model_fields_set) if self._explicit is None else self._explicit
 
     @property
     def from_files(self) -> frozenset[str]:
@@ -79,9 +79,9 @@ class Settings(
             raise ConfigurationError(from_validation(error)) from None
         if found := checks.problems(settings):
             raise ConfigurationError(found)
-        settings._given = frozenset(settings.model_fields_set)  # before development defaults are added
+        settings._explicit = frozenset(settings.model_fields_set)  # before development defaults are added
         settings._from_files = frozenset(environment.names_from_files(Settings.model_fields))
-        settings._noticed = (*checks.unread_variables(settings), *checks.warnings(settings))
+        settings._warnings = (*checks.unread_variables(settings), *checks.warnings(settings))
         return settings.completed()
 
     @staticmethod

@@ -55,7 +55,7 @@ def service_settings() -> Response:
         subjects=[
             {"subject": subject, "settings": [asdict(each) for each in known]} for subject, known in subjects.items()
         ],
-        warnings=[asdict(warning) for warning in settings.noticed],
+        warnings=[asdict(warning) for warning in settings.warnings],
         keys=_keys(),
         workers=_workers(),
     )

@@ -116,7 +116,7 @@ def test_settings_are_ours_and_secrets_are_files_without_values(tmp_path, monkey
     for name, value in config["data"].items():
         monkeypatch.setenv(name, value.replace(mount, f"{tmp_path}/"))
     assert environment.read(Settings.model_fields)
-    assert Settings.load().noticed == ()
+    assert Settings.load().warnings == ()
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)

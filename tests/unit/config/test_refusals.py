@@ -62,7 +62,7 @@ def test_production_refuses(production, monkeypatch, setting, value, what):
 
 def noticed() -> list[str]:
     """Return the warnings of the settings as they are set."""
-    return [str(warning) for warning in Settings.load().noticed]
+    return [str(warning) for warning in Settings.load().warnings]
 
 
 def test_production_starts_with_what_it_needs(production):
@@ -110,7 +110,7 @@ def test_a_second_provider_that_would_never_help_is_refused(production, set_up, 
 
 def test_a_second_sms_provider_without_tls_is_warned_of(production, set_up):
     set_up(sms_url="https://a.example/send", sms_countries="GB", sms_fallback_url="http://b.example/send")
-    noticed = [f"{problem.setting} {problem.what}" for problem in Settings.load().noticed]
+    noticed = [f"{problem.setting} {problem.what}" for problem in Settings.load().warnings]
     assert "LATCHKEY_SMS_FALLBACK_URL hands codes over without TLS" in noticed
 
 

@@ -174,14 +174,14 @@ def test_a_setting_given_twice_is_refused(set_up, production, tmp_path):
 
 def test_a_misspelt_setting_is_warned_of(set_up, production):
     set_up(limit="off")
-    assert any("LATCHKEY_LIMIT is no setting" in str(each) for each in Settings.load().noticed)
+    assert any("LATCHKEY_LIMIT is no setting" in str(each) for each in Settings.load().warnings)
 
 
 def test_what_asks_for_a_second_step_goes_by_the_name_of_the_wire_too(set_up, production):
     set_up(us_mfa_required="password,email")
     settings = Settings.load()
     assert settings.second_factor_for == ("password", "email")
-    assert not any("MFA_REQUIRED" in str(each) for each in settings.noticed)
+    assert not any("MFA_REQUIRED" in str(each) for each in settings.warnings)
     set_up(second_factor_for="sms")
     with pytest.raises(ConfigurationError, match="LATCHKEY_US_MFA_REQUIRED is set, and LATCHKEY_SECOND_FACTOR_FOR"):
         Settings.load()
