@@ -73,7 +73,7 @@ def home() -> Response:
         "user": {kind: mine.get(kind) for kind in ("email", "phone", "username")}
         | {"created_at": current_user.created_at},
         "user_label": label_of(mine),
-        "matters": overview.overview_of(enrolled, code_count, declined=_said_no(current_user)),
+        "matters": overview.overview_of(enrolled, code_count, declined=_has_declined(current_user)),
         "needed": needed_for_changes(session, enrolled),
         "before": before,
         "console": settings.admin and is_administrator(current_user.id),
@@ -139,7 +139,7 @@ def passkey_not_now() -> Response:
 def next_step() -> overview.OverviewItem | None:
     """Return the most important thing to do next in the signed-in account; None if there is nothing left."""
     enrolled, code_count = enrolled_of(current_user.id), recovery_codes.count_of(current_user.id)
-    matters = overview.overview_of(enrolled, code_count, declined=_said_no(current_user))
+    matters = overview.overview_of(enrolled, code_count, declined=_has_declined(current_user))
     return next((matter for matter in matters if not matter.is_well), None)
 
 

@@ -127,8 +127,8 @@ def test(address: str, language: str | None, fallback: bool) -> None:
     try:
         _, answer = mail_channel.send(message, words, only=FALLBACK if fallback else PRIMARY)
     except Failed as failure:
-        text = gettext("Not sent: {reason}.", reason=failure.reason)
-        answer = smtp.response_in(failure.__cause__)  # may be context: the mail is the operator's own
+        summary = gettext("Not sent: {reason}.", reason=failure.reason)
+        answer = smtp.response_in(failure.__cause__)  # may be shown: the mail is the operator's own
         if answer:
             summary += " " + gettext("The mail server answered: {answer}", answer=answer)
         click.echo(summary, err=True)

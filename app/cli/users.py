@@ -195,8 +195,8 @@ def recovery(identity: str, cancels: bool) -> None:
         click.echo(gettext("{identity}: no recovery codes.", identity=identity))
     else:
         facts = {"left": code_count.left, "count": recovery_codes.COUNT, "time": code_count.made_at}
-        text = gettext("{identity}: {left} of {count} recovery codes left, made {time}.", identity=identity, **facts)
-        click.echo(text)
+        output = gettext("{identity}: {left} of {count} recovery codes left, made {time}.", identity=identity, **facts)
+        click.echo(output)
     if under_way is not None:
         output = N_("{identity}: being recovered since {since}, can be completed from {ready} on.")
         click.echo(gettext(output, identity=identity, since=under_way.requested_at, ready=under_way.ready_at))
