@@ -123,7 +123,7 @@ def test_keys_are_named_by_their_ids_with_those_that_are_missing(console, app, m
 def test_warnings_of_the_start_are_shown(console, monkeypatch):
     warning = Problem("LATCHKEY_LIMITS", "is off: guesses are not limited", "Switch it on.")
     assert "guesses are not limited" not in console.get("/admin/settings").text
-    monkeypatch.setattr(Settings, "noticed", (warning,))
+    monkeypatch.setattr(Settings, "warnings", (warning,))
     answer = console.get("/admin/settings")
     assert "guesses are not limited" in answer.text
     assert "Switch it on." in answer.text
