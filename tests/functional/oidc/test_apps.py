@@ -42,13 +42,13 @@ def facts_of(wire: Wire) -> tuple[list[str], dict[str, dict]]:
     return [app["name"] for app in answer.json["apps"]], {app["id"]: app for app in answer.json["access"]}
 
 
-def test_who_has_no_app_sees_no_launcher(browser):
+def test_apps_page_without_apps_shows_no_launcher(browser):
     page = browser.get("/apps")
     assert "Your apps" not in page.text
     assert "None yet." in page.text
 
 
-def test_one_opens_what_has_a_home_page_and_is_for_ones_groups(app, json_browser, ada):
+def test_launcher_lists_apps_with_a_home_page_and_an_allowed_group(app, json_browser, ada):
     from app.groups import service as groups
 
     register(app, "b", name="Beta", home_url="https://b.example.com/start")
@@ -68,7 +68,7 @@ def test_one_opens_what_has_a_home_page_and_is_for_ones_groups(app, json_browser
 
 
 @pytest.mark.parametrize("change", ["source", "disabled_at"])
-def test_nobody_finds_what_registered_itself_or_is_disabled(app, json_browser, change):
+def test_launcher_omits_self_registered_and_disabled_apps(app, json_browser, change):
     register(app, home_url="https://grafana.example.com")
     assert facts_of(json_browser)[0] == ["Grafana"]
     with app.app_context():
@@ -78,7 +78,7 @@ def test_nobody_finds_what_registered_itself_or_is_disabled(app, json_browser, c
     assert facts_of(json_browser)[0] == []
 
 
-def test_what_was_allowed_has_access_also_when_it_is_signed_out(app, browser, json_browser, asking, clock):
+def test_app_with_consent_is_listed_with_access_after_logout(app, browser, json_browser, asking, clock):
     clock.shift(60)
     allow(browser, asking, scope="openid email")
     clock.shift(60)
@@ -94,14 +94,14 @@ def test_what_was_allowed_has_access_also_when_it_is_signed_out(app, browser, js
     assert access["last_used_at"] > access["since"]
 
 
-def test_what_asks_for_nothing_has_access_while_it_is_signed_in(app, browser, json_browser, grafana):
+def test_trusted_app_is_listed_with_access_only_while_signed_in(app, browser, json_browser, grafana):
     grafana.tokens(browser, scope="openid groups")
     assert facts_of(json_browser)[1]["grafana"]["scopes"] == ["openid", "groups"]
     browser.post("/logout")
     assert facts_of(json_browser)[1] == {}
 
 
-def test_what_stays_signed_in_is_listed_so(browser, json_browser, grafana):
+def test_app_with_offline_access_is_listed_as_staying_signed_in(browser, json_browser, grafana):
     tokens = grafana.tokens(browser, scope="openid offline_access")
     browser.post("/logout")
     access = facts_of(json_browser)[1]["grafana"]
@@ -110,7 +110,7 @@ def test_what_stays_signed_in_is_listed_so(browser, json_browser, grafana):
     assert facts_of(json_browser)[1] == {}
 
 
-def test_one_sees_ones_own_apps_alone(app, people, browser, asking):
+def test_users_can_see_and_remove_only_their_own_apps(app, people, browser, asking):
     allow(browser, asking)
     other = sign_in(Wire(app, "json"), people.open(email="grace@example.com", methods=["email"]))
     assert facts_of(other)[1] == {}
@@ -119,7 +119,7 @@ def test_one_sees_ones_own_apps_alone(app, people, browser, asking):
     assert "Immich" in browser.get("/apps").text
 
 
-def test_the_page_says_in_words_what_each_may_do(browser, asking):
+def test_apps_page_describes_the_granted_scopes(browser, asking):
     allow(browser, asking, scope="openid email offline_access")
     page = browser.get("/apps")
     for text in (
@@ -134,7 +134,7 @@ def test_the_page_says_in_words_what_each_may_do(browser, asking):
     assert "https://photos.example.com/" in page.page.links
 
 
-def test_removed_access_is_gone_at_once_and_asked_for_again(browser, json_browser, asking, rows):
+def test_removing_an_app_revokes_its_tokens_and_its_consent(browser, json_browser, asking, rows):
     from app.audit import Event
 
     tokens = allow(browser, asking, scope="openid offline_access")
@@ -150,7 +150,7 @@ def test_removed_access_is_gone_at_once_and_asked_for_again(browser, json_browse
     assert "Removed access for the app Immich" in browser.get("/activity").text
 
 
-def test_an_app_that_wants_to_be_told_hears_of_each_session_once(app, ada, browser, json_browser, endpoint, deliver):
+def test_removing_an_app_sends_one_logout_token_per_session(app, ada, browser, json_browser, endpoint, deliver):
     wiki = register(app, "wiki", name="Wiki", backchannel_logout_uri=endpoint.url)
     register(app, "blog", name="Blog", backchannel_logout_uri=endpoint.url).tokens(browser)
     over = sign_in(Wire(app, "form"), ada)
@@ -172,7 +172,7 @@ def test_an_app_that_wants_to_be_told_hears_of_each_session_once(app, ada, brows
     assert [wiki.claims(each.token)["aud"] for each in endpoint.posted[2:]] == ["blog"]
 
 
-def test_nothing_else_is_removed_with_it(app, people, browser, json_browser, asking, grafana):
+def test_removing_an_app_keeps_access_of_other_apps_and_users(app, people, browser, json_browser, asking, grafana):
     theirs = sign_in(Wire(app, "form"), people.open(email="grace@example.com", methods=["email"]))
     others = allow(theirs, asking)
     mine = grafana.tokens(browser)
@@ -184,7 +184,7 @@ def test_nothing_else_is_removed_with_it(app, people, browser, json_browser, ask
     assert set(facts_of(json_browser)[1]) == {"grafana"}
 
 
-def test_what_registered_itself_is_listed_where_it_has_access_and_opened_nowhere(app, browser, json_browser, asking):
+def test_self_registered_app_is_listed_with_access_but_not_in_the_launcher(app, browser, json_browser, asking):
     allow(browser, asking)
     with app.app_context():
         db.session.get(OAuthClient, "immich").source = "registration"
@@ -194,21 +194,21 @@ def test_what_registered_itself_is_listed_where_it_has_access_and_opened_nowhere
     assert access["immich"]["host"] == "app.example.com"  # its home page is its own claim
 
 
-def test_a_code_that_came_to_nothing_is_no_access(browser, json_browser, grafana, clock):
+def test_code_that_expired_unredeemed_grants_no_access(browser, json_browser, grafana, clock):
     grafana.code(browser)
     assert facts_of(json_browser)[1]["grafana"]["signed_in"] is True
     clock.shift(61)
     assert facts_of(json_browser)[1] == {}
 
 
-def test_a_code_that_was_not_redeemed_is_removed_too(browser, json_browser, grafana):
+def test_removing_an_app_revokes_its_unredeemed_code(browser, json_browser, grafana):
     code = grafana.code(browser)
     assert json_browser.post("/apps/remove", client="grafana").json["removed"] is True
     assert grafana.exchange(code).json["error"] == "invalid_grant"
 
 
 @pytest.mark.parametrize("client", ["immich", "nobody", "\u00e9", "x" * 255])
-def test_removing_nothing_changes_nothing(json_browser, asking, rows, client):
+def test_removing_an_app_without_access_changes_nothing(json_browser, asking, rows, client):
     from app.audit import Event
 
     answer = json_browser.post("/apps/remove", client=client)
@@ -217,23 +217,23 @@ def test_removing_nothing_changes_nothing(json_browser, asking, rows, client):
 
 
 @pytest.mark.parametrize("fields", [{}, {"client": ""}, {"client": "x" * 256}, {"client": 7}])
-def test_a_fault_in_the_form_is_refused(json_browser, fields):
+def test_removal_with_invalid_client_field_is_rejected(json_browser, fields):
     assert json_browser.post("/apps/remove", **fields).status == 400
 
 
-def test_removing_takes_a_form_of_ours(browser, asking):
+def test_removal_without_csrf_token_is_rejected(browser, asking):
     allow(browser, asking)
     assert browser.client.post("/apps/remove", data={"client": "immich"}).status_code == 400
     assert "Immich" in browser.get("/apps").text
 
 
-def test_removing_needs_no_fresh_proof(browser, json_browser, asking, clock):
+def test_removing_an_app_requires_no_reauthentication(browser, json_browser, asking, clock):
     allow(browser, asking)
     clock.shift(3 * 3600)
     assert json_browser.post("/apps/remove", client="immich").json["removed"] is True
 
 
-def test_an_app_that_is_registered_no_more_is_called_by_its_id(app, browser, json_browser, asking):
+def test_deleted_app_is_listed_by_its_id_and_can_be_removed(app, browser, json_browser, asking):
     allow(browser, asking)
     with app.app_context():
         db.session.delete(db.session.get(OAuthClient, "immich"))
@@ -263,7 +263,7 @@ def without_access(request, app):
     return change
 
 
-def test_an_app_that_can_do_nothing_is_said_to_have_no_access_and_removed(
+def test_app_that_lost_access_is_listed_as_such_and_can_be_removed(
     browser, json_browser, asking, grafana, without_access
 ):
     tokens = allow(browser, asking, scope="openid email offline_access")
@@ -284,7 +284,7 @@ def test_an_app_that_can_do_nothing_is_said_to_have_no_access_and_removed(
 
 
 @pytest.mark.parametrize("change", [{"disabled_at": "now"}, {"groups": ["admins"]}], ids=str)
-def test_tokens_that_are_refused_are_no_access(app, browser, json_browser, grafana, change):
+def test_app_whose_tokens_are_rejected_is_listed_without_access(app, browser, json_browser, grafana, change):
     tokens = grafana.tokens(browser, scope="openid offline_access")
     with app.app_context():
         row = db.session.get(OAuthClient, "grafana")
@@ -296,7 +296,7 @@ def test_tokens_that_are_refused_are_no_access(app, browser, json_browser, grafa
     assert [access[name] for name in ("has_access", "scopes", "signed_in", "stays_signed_in")] == NOTHING
 
 
-def test_what_an_app_may_not_ask_for_any_more_is_not_among_what_it_has(app, browser, json_browser, asking):
+def test_unregistered_scopes_are_listed_only_while_tokens_carry_them(app, browser, json_browser, asking):
     tokens = allow(browser, asking, scope="openid email offline_access")
     with app.app_context():
         row = db.session.get(OAuthClient, "immich")
@@ -309,7 +309,7 @@ def test_what_an_app_may_not_ask_for_any_more_is_not_among_what_it_has(app, brow
     assert facts_of(json_browser)[1]["immich"]["scopes"] == ["openid"]
 
 
-def test_the_lists_are_bounded(app, json_browser, monkeypatch):
+def test_launcher_list_length_is_capped(app, json_browser, monkeypatch):
     from app.oidc import apps
 
     for number in range(4):
@@ -318,7 +318,7 @@ def test_the_lists_are_bounded(app, json_browser, monkeypatch):
     assert len(facts_of(json_browser)[0]) == 3
 
 
-def test_what_registered_itself_takes_no_place_in_the_list(app, json_browser, monkeypatch):
+def test_self_registered_apps_do_not_count_toward_the_launcher_cap(app, json_browser, monkeypatch):
     from app.oidc import apps
 
     monkeypatch.setattr(apps, "MAX_LISTED", 3)

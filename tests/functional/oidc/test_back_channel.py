@@ -46,7 +46,9 @@ def sign_out(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("alg", ["RS256", "ES256", "EdDSA"])
-def test_an_app_is_told_by_a_token_it_can_verify(app, browser, endpoint, deliver, clock, alg):
+def test_logout_token_is_signed_with_the_clients_algorithm_and_has_its_claims(
+    app, browser, endpoint, deliver, clock, alg
+):
     wiki = register(app, "wiki", backchannel_logout_uri=endpoint.url, id_token_alg=alg)
     signed_in = wiki.claims(wiki.tokens(browser)["id_token"])
     sign_out(browser)
@@ -67,14 +69,14 @@ def test_an_app_is_told_by_a_token_it_can_verify(app, browser, endpoint, deliver
     assert header_of(posted[0].token)["alg"] == alg
 
 
-def test_no_token_is_at_rest(wiki, browser, rows):
+def test_outbox_message_stores_no_logout_token(wiki, browser, rows):
     wiki.tokens(browser)
     sign_out(browser)
     (message,) = rows(Message, channel="logout")
     assert set(message.facts) == {"client", "sub", "sid", "uri", "alg", "public_only"}
 
 
-def test_each_app_is_told_once_however_often_it_was_signed_in_to(app, wiki, browser, endpoint, deliver):
+def test_each_app_gets_one_logout_token_per_session(app, wiki, browser, endpoint, deliver):
     blog = register(app, "blog", backchannel_logout_uri=endpoint.url)
     for _ in range(3):
         wiki.tokens(browser)
@@ -87,7 +89,9 @@ def test_each_app_is_told_once_however_often_it_was_signed_in_to(app, wiki, brow
     assert len({claims["jti"] for claims in told}) == 2
 
 
-def test_who_has_no_endpoint_or_no_session_here_is_not_told(app, ada, wiki, grafana, browser, endpoint, deliver, rows):
+def test_apps_without_logout_uri_or_in_another_session_get_no_logout_token(
+    app, ada, wiki, grafana, browser, endpoint, deliver, rows
+):
     grafana.tokens(browser)
     other = sign_in(Wire(app, "form"), ada)
     wiki.tokens(other)
@@ -97,7 +101,7 @@ def test_who_has_no_endpoint_or_no_session_here_is_not_told(app, ada, wiki, graf
     assert rows(Message, channel="logout") == []
 
 
-def test_a_code_that_was_never_exchanged_signed_nobody_in(wiki, browser, endpoint, deliver):
+def test_unredeemed_code_causes_no_logout_token_and_dies_with_the_session(wiki, browser, endpoint, deliver):
     code = wiki.code(browser)
     sign_out(browser)
     deliver()
@@ -105,7 +109,7 @@ def test_a_code_that_was_never_exchanged_signed_nobody_in(wiki, browser, endpoin
     assert wiki.exchange(code).json["error"] == "invalid_grant"
 
 
-def test_what_is_undone_tells_nobody(app, wiki, browser, endpoint, deliver, rows):
+def test_rolled_back_session_revocation_sends_no_logout_token(app, wiki, browser, endpoint, deliver, rows):
     from app.extensions import db
     from app.sessions.models import AuthSession
     from app.sessions.store import revoke_session
@@ -119,7 +123,7 @@ def test_what_is_undone_tells_nobody(app, wiki, browser, endpoint, deliver, rows
 
 
 @pytest.mark.parametrize("answer", [500, 503, 404, 302, 429, None], ids=str)
-def test_what_may_pass_is_tried_again_with_a_new_token(wiki, browser, endpoint, deliver, clock, answer):
+def test_transient_failure_is_retried_with_a_new_logout_token(wiki, browser, endpoint, deliver, clock, answer):
     wiki.tokens(browser)
     endpoint.answers = [answer]
     sign_out(browser)
@@ -135,9 +139,7 @@ def test_what_may_pass_is_tried_again_with_a_new_token(wiki, browser, endpoint, 
     assert len(endpoint.posted) == 2
 
 
-def test_an_app_that_refuses_the_token_is_not_asked_again_and_the_log_says_what_to_do(
-    wiki, browser, endpoint, deliver, clock, rows
-):
+def test_rejected_logout_token_is_not_retried_and_the_log_has_a_remedy(wiki, browser, endpoint, deliver, clock, rows):
     wiki.tokens(browser)
     endpoint.answers = [400]
     sign_out(browser)
@@ -154,7 +156,7 @@ def test_an_app_that_refuses_the_token_is_not_asked_again_and_the_log_says_what_
     assert len(endpoint.posted) == 1
 
 
-def test_it_is_given_up_after_two_hours(wiki, browser, endpoint, deliver, clock, rows):
+def test_delivery_is_abandoned_after_two_hours(wiki, browser, endpoint, deliver, clock, rows):
     wiki.tokens(browser)
     endpoint.answers = [500] * 1000
     sign_out(browser)
@@ -166,7 +168,7 @@ def test_it_is_given_up_after_two_hours(wiki, browser, endpoint, deliver, clock,
     assert 8 <= len(endpoint.posted) < 40
 
 
-def test_a_redirect_is_not_followed(app, wiki, browser, endpoint, deliver, clock):
+def test_redirect_from_logout_endpoint_is_not_followed(app, wiki, browser, endpoint, deliver, clock):
     wiki.tokens(browser)
     endpoint.answers, endpoint.location = [307] * 3, endpoint.url.replace("/logout", "/elsewhere")
     sign_out(browser)
@@ -176,7 +178,7 @@ def test_a_redirect_is_not_followed(app, wiki, browser, endpoint, deliver, clock
     assert {each.path for each in endpoint.posted} == {"/logout?from=latchkey"}
 
 
-def test_an_app_that_wants_to_hear_nothing_any_more_is_not_told(app, wiki, browser, endpoint, deliver, rows):
+def test_logout_token_is_dropped_when_the_client_removed_its_logout_uri(app, wiki, browser, endpoint, deliver, rows):
     from app.extensions import db
     from app.oidc.models import OAuthClient
 
@@ -191,7 +193,7 @@ def test_an_app_that_wants_to_hear_nothing_any_more_is_not_told(app, wiki, brows
     assert [message.state for message in rows(Message, channel="logout")] == ["dropped"]
 
 
-def test_an_app_that_is_not_there_is_tried_again(wiki, browser, endpoint, deliver, rows):
+def test_unreachable_logout_endpoint_is_retried(wiki, browser, endpoint, deliver, rows):
     wiki.tokens(browser)
     endpoint.close()
     sign_out(browser)
@@ -202,7 +204,9 @@ def test_an_app_that_is_not_there_is_tried_again(wiki, browser, endpoint, delive
 
 @pytest.mark.settings(client_documents=("everyone",))
 @pytest.mark.parametrize("source", ["registration", "document"])
-def test_an_app_of_a_stranger_can_not_reach_into_a_private_network(app, browser, endpoint, deliver, rows, source):
+def test_logout_token_of_an_unvetted_client_is_not_sent_to_private_networks(
+    app, browser, endpoint, deliver, rows, source
+):
     from app.extensions import db
     from app.oidc.models import OAuthClient
 
@@ -218,7 +222,7 @@ def test_an_app_of_a_stranger_can_not_reach_into_a_private_network(app, browser,
     assert (message.state, message.last_error) == ("abandoned", "app's address is in a private network")
 
 
-def test_a_pairwise_app_is_told_by_the_names_that_it_knows(app, browser, endpoint, deliver):
+def test_logout_token_for_a_pairwise_client_has_its_pairwise_sub_and_sid(app, browser, endpoint, deliver):
     wiki = register(app, "wiki", backchannel_logout_uri=endpoint.url, subject="pairwise")
     signed_in = wiki.claims(wiki.tokens(browser)["id_token"])
     sign_out(browser)
@@ -227,7 +231,7 @@ def test_a_pairwise_app_is_told_by_the_names_that_it_knows(app, browser, endpoin
     assert (told["sub"], told["sid"]) == (signed_in["sub"], signed_in["sid"])
 
 
-def test_a_logout_token_is_no_id_token_and_no_hint(wiki, browser, endpoint, deliver, ada, app):
+def test_logout_token_has_no_nonce_and_is_not_an_access_token(wiki, browser, endpoint, deliver, ada, app):
     wiki.tokens(browser)
     sign_out(browser)
     deliver()
@@ -235,7 +239,7 @@ def test_a_logout_token_is_no_id_token_and_no_hint(wiki, browser, endpoint, deli
     assert wiki.userinfo(endpoint.posted[0].token).status_code == 401
 
 
-def test_a_service_without_apps_spends_one_statement_on_it(app, ada, statements):
+def test_logout_without_apps_runs_one_oauth_query(app, ada, statements):
     wire = sign_in(Wire(app, "form"), ada)
     wire.get("/sessions")
     with statements() as seen:
@@ -255,7 +259,7 @@ def worker(app):
     assert not thread.is_alive()
 
 
-def test_an_app_is_told_within_a_second_of_the_sessions_end(wiki, browser, endpoint, worker):
+def test_logout_token_is_delivered_within_a_second_of_logout(wiki, browser, endpoint, worker):
     wiki.tokens(browser)
     time.sleep(1.5)  # the worker has looked and sleeps
     began = time.monotonic()
@@ -263,7 +267,7 @@ def test_an_app_is_told_within_a_second_of_the_sessions_end(wiki, browser, endpo
     assert endpoint.wait(1, seconds=5)[0].at - began < 1
 
 
-def test_a_slow_app_delays_itself_alone(app, ada, browser, endpoint, slow_endpoint, worker, wiki, smtp):
+def test_slow_logout_endpoint_delays_no_other_messages(app, ada, browser, endpoint, slow_endpoint, worker, wiki, smtp):
     slow_endpoint.delay = 30
     slow = register(app, "slow", backchannel_logout_uri=slow_endpoint.url)
     for _ in range(4):
@@ -281,7 +285,7 @@ def test_a_slow_app_delays_itself_alone(app, ada, browser, endpoint, slow_endpoi
 
 
 @pytest.mark.parametrize("drips", [False, True])
-def test_a_slow_app_is_cut_off_and_tried_again(app, browser, slow_endpoint, deliver, rows, monkeypatch, drips):
+def test_slow_logout_endpoint_times_out_and_is_retried(app, browser, slow_endpoint, deliver, rows, monkeypatch, drips):
     monkeypatch.setattr(logout, "TOTAL_TIMEOUT", 0.5)
     slow_endpoint.delay, slow_endpoint.drips = 0 if drips else 30, drips
     slow = register(app, "slow", backchannel_logout_uri=slow_endpoint.url)

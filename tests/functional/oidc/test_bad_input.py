@@ -148,7 +148,7 @@ def rp(app) -> RelyingParty:
 @pytest.mark.settings(limits=False)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("name", MATRIX)
-def test_a_wrong_parameter_of_an_authorization_request(rp, browser, name, method):
+def test_invalid_authorization_parameter_gets_the_specified_error(rp, browser, name, method):
     for value, outcome in MATRIX[name]:
         response = ask(browser.client, rp, method, **{name: value})
         check(rp, response, outcome, {name: value})
@@ -157,7 +157,7 @@ def test_a_wrong_parameter_of_an_authorization_request(rp, browser, name, method
 @pytest.mark.one_database
 @pytest.mark.settings(limits=False)
 @pytest.mark.parametrize("name", MATRIX)
-def test_a_stranger_is_not_asked_to_sign_in_for_a_request_with_a_fault(rp, app, name):
+def test_invalid_authorization_request_fails_before_sign_in(rp, app, name):
     stranger = app.test_client()
     for value, outcome in MATRIX[name]:
         response = ask(stranger, rp, "GET", **{name: value})
@@ -169,7 +169,7 @@ def test_a_stranger_is_not_asked_to_sign_in_for_a_request_with_a_fault(rp, app, 
             check(rp, response, outcome, {name: value})
 
 
-def test_a_token_of_another_kind_is_no_hint(app, browser, people):
+def test_access_token_is_rejected_as_id_token_hint(app, browser, people):
     rp = register(app, access_token="jwt")
     tokens = rp.tokens(browser)
     answer = rp.answer(browser.client.get(rp.request(id_token_hint=tokens["access_token"])))
@@ -177,13 +177,13 @@ def test_a_token_of_another_kind_is_no_hint(app, browser, people):
     assert rp.code(browser, id_token_hint=tokens["id_token"])
 
 
-def test_a_hint_is_read_when_it_has_expired(grafana, browser, clock):
+def test_expired_id_token_is_accepted_as_hint(grafana, browser, clock):
     hint = grafana.tokens(browser)["id_token"]
     clock.shift(3600)
     assert grafana.code(browser, id_token_hint=hint, prompt="none")
 
 
-def test_a_body_that_is_no_form_asks_for_nothing(app, browser):
+def test_authorization_request_body_that_is_not_a_form_is_rejected(app, browser):
     for body, kind in ((b"{}", "application/json"), (b"client_id=grafana", "text/plain"), (b"\xff\0", "image/png")):
         sent = browser.client.post("/oauth/authorize", data=body, content_type=kind)
         shown = browser.client.get(sent.headers["Location"]) if sent.status_code == 303 else sent
@@ -191,7 +191,7 @@ def test_a_body_that_is_no_form_asks_for_nothing(app, browser):
 
 
 @pytest.mark.one_database
-def test_only_what_a_request_can_have_is_stored_and_not_all_of_what_is_too_long(app, rp, rows):
+def test_stored_authorization_request_keeps_only_known_truncated_parameters(app, rp, rows):
     client = app.test_client()
     sent = {"client_secret": "secret", "na\0me": "a", "x" * 100: "b", "code_verifier": "c", "state": "s" * 50_000}
     ask(client, rp, "POST", **sent)
@@ -205,7 +205,7 @@ def test_only_what_a_request_can_have_is_stored_and_not_all_of_what_is_too_long(
 
 @pytest.mark.settings(limits=False)
 @pytest.mark.parametrize("path", ["/oauth/continue", "/oauth/consent", "/oauth/account"])
-def test_a_page_of_no_request_leads_nowhere(rp, browser, path):
+def test_unknown_request_id_is_rejected_without_redirect(rp, browser, path):
     for value in (None, "", "f" * 32, LONG, "\0", b"\xff", ["f" * 32] * 2, "'; --", "../" * 9):
         given = {} if value is None else {"request": value}
         if path == "/oauth/continue":
@@ -218,7 +218,7 @@ def test_a_page_of_no_request_leads_nowhere(rp, browser, path):
         assert "Location" not in response.headers, short(value)
 
 
-def test_what_is_no_answer_to_a_page_is_a_no(app, browser):
+def test_invalid_consent_decision_never_grants_access(app, browser):
     asking = register(app, "immich", consent="ask")
     for allow in (None, "", "YES", "yes\0", "y" * 9, ["no", "yes"]):
         page = browser.get(asking.request())

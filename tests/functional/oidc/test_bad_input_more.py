@@ -63,7 +63,7 @@ def push(rp: RelyingParty, **different: Any):
 
 
 @pytest.mark.parametrize("name", PUSHED)
-def test_a_wrong_parameter_of_a_pushed_request(rp, rows, name):
+def test_invalid_pushed_request_parameter_gets_the_specified_error(rp, rows, name):
     stored = 0
     for value, outcome in PUSHED[name]:
         answer, case = push(rp, **{name: value}), (name, short(value))
@@ -126,7 +126,7 @@ def logout(wire, method: str, given: dict[str, object]):
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("name", SIGNING_OUT)
-def test_a_wrong_parameter_of_a_logout_request_leads_nowhere(rp, browser, name, method):
+def test_invalid_logout_request_parameter_is_rejected_without_redirect(rp, browser, name, method):
     for value, outcome in SIGNING_OUT[name]:
         if (name, method) == ("request", "POST"):
             outcome = ASKED  # it names what was stored: a form is stored itself
@@ -142,7 +142,7 @@ def test_a_wrong_parameter_of_a_logout_request_leads_nowhere(rp, browser, name, 
 
 
 @pytest.mark.parametrize("name", [name for name in SIGNING_OUT if name not in ("request", "logout_hint", "ui_locales")])
-def test_a_wrong_parameter_of_the_button_signs_nobody_out(rp, browser, name):
+def test_logout_confirmation_with_invalid_parameter_keeps_the_session(rp, browser, name):
     token = browser.fetch_csrf()
     for value, outcome in SIGNING_OUT[name]:
         if outcome != REFUSED or name == "id_token_hint" or isinstance(value, (list, bytes)):
@@ -176,7 +176,7 @@ def is_expected(answer) -> bool:
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("name", Metadata.model_fields)
-def test_metadata_of_any_type_is_accepted_or_refused(registrar, registered, rows, name):
+def test_client_metadata_of_any_type_is_registered_or_rejected_cleanly(registrar, registered, rows, name):
     for value in KINDS:
         for answer in (registrar.register(**{name: value}), put(registrar, registered, **{name: value})):
             assert is_expected(answer), (name, short(value), answer.status, answer.text[:200])
@@ -190,13 +190,13 @@ def put(registrar: Registrar, registered: dict[str, Any], **different: Any):
 
 
 @pytest.mark.parametrize("more", [{"kid": 10**400}, {"more": [{"x": 10**400}]}, {"kid": "\ud800"}], ids=str)
-def test_a_key_that_can_not_be_stored_is_refused(registrar, more):
+def test_registration_of_a_jwk_that_cannot_be_stored_is_rejected(registrar, more):
     keys = {"keys": [Signer().jwks["keys"][0] | more]}
     answer = registrar.register(jwks=keys, token_endpoint_auth_method="private_key_jwt")
     assert (answer.status_code, answer.json["error"]) == (400, "invalid_client_metadata")
 
 
-def test_a_private_key_is_not_registered(registrar):
+def test_registration_of_a_private_key_is_rejected(registrar):
     keys = {"keys": [*Signer().jwks["keys"], Signer().key.as_dict(private=True)]}
     answer = registrar.register(jwks=keys, token_endpoint_auth_method="private_key_jwt")
     assert (answer.status_code, answer.json["error"]) == (400, "invalid_client_metadata")
@@ -209,7 +209,7 @@ def test_a_private_key_is_not_registered(registrar):
     + [{"client_secret": each} for each in ("", "wrong", 7, ["x"], {}, True)],
     ids=str,
 )
-def test_who_replaces_names_itself_as_it_is(registrar, registered, rows, different):
+def test_update_with_wrong_client_id_or_secret_is_rejected(registrar, registered, rows, different):
     before = rows(OAuthClient)[0].registered
     answer = put(registrar, registered, client_name="Changed", **different)
     assert (answer.status_code, answer.json["error"]) == (400, "invalid_client_metadata")
@@ -218,7 +218,7 @@ def test_who_replaces_names_itself_as_it_is(registrar, registered, rows, differe
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 @pytest.mark.parametrize("client_id", ["nobody", "x" * 3000, "%00", "%ff", "ä", "a%20b", "..", "grafana"])
-def test_no_other_client_is_managed_by_a_token(app, rp, registrar, registered, method, client_id):
+def test_registration_token_cannot_manage_another_client(app, rp, registrar, registered, method, client_id):
     token = registered["registration_access_token"]
     body = {"json": METADATA | {"client_id": client_id}} if method == "PUT" else {}
     http = app.test_client(use_cookies=False)
@@ -232,7 +232,7 @@ def test_no_other_client_is_managed_by_a_token(app, rp, registrar, registered, m
 @pytest.mark.parametrize(
     "sent", ["Bearer", "Bearer ", "Basic YTpi", "bearer {} x", "Bearer {},", "Bearer x", "{}", "é"]
 )
-def test_a_wrong_token_manages_nothing(app, registrar, registered, sent):
+def test_malformed_registration_token_is_rejected(app, registrar, registered, sent):
     http = app.test_client(use_cookies=False)
     header = sent.format(registered["registration_access_token"])
     for method in ("GET", "PUT", "DELETE"):

@@ -77,7 +77,7 @@ def rp(app) -> RelyingParty:
 
 @pytest.mark.settings(limits=False)
 @pytest.mark.parametrize("name", CODE_GRANT)
-def test_a_wrong_parameter_of_a_code_exchange(rp, browser, name):
+def test_invalid_code_exchange_parameter_gets_the_specified_error(rp, browser, name):
     for value, error in CODE_GRANT[name]:
         fields = {"grant_type": "authorization_code", "code": rp.code(browser), "redirect_uri": rp.redirect_uri}
         response = send(rp, "/oauth/token", fields | {"code_verifier": rp.verifier, name: value})
@@ -86,7 +86,7 @@ def test_a_wrong_parameter_of_a_code_exchange(rp, browser, name):
 
 @pytest.mark.settings(limits=False)
 @pytest.mark.parametrize("name", REFRESH)
-def test_a_wrong_parameter_of_a_refresh(rp, browser, name):
+def test_invalid_refresh_parameter_is_rejected_without_spending_the_token(rp, browser, name):
     for value, error in REFRESH[name]:
         token = rp.tokens(browser, scope="openid email")["refresh_token"]
         given = {"grant_type": "refresh_token", "refresh_token": token, name: value}
@@ -97,7 +97,7 @@ def test_a_wrong_parameter_of_a_refresh(rp, browser, name):
 
 @pytest.mark.settings(limits=False)
 @pytest.mark.parametrize("path", ["/oauth/revoke", "/oauth/introspect"])
-def test_a_wrong_token_of_a_client(rp, path):
+def test_revoke_and_introspect_accept_unknown_and_reject_malformed_tokens(rp, path):
     for value, error in A_TOKEN:
         check(send(rp, path, {"token": value}), error, (path, value))
     for hint in ("nonsense", "", "refresh_token", "ä"):
@@ -105,7 +105,7 @@ def test_a_wrong_token_of_a_client(rp, path):
 
 
 @pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke", "/oauth/introspect"])
-def test_only_a_form_is_read(rp, path):
+def test_token_endpoints_read_only_form_bodies(rp, path):
     import orjson
 
     fields = {"grant_type": "refresh_token", "refresh_token": "a", "token": "a"}
@@ -118,13 +118,13 @@ def test_only_a_form_is_read(rp, path):
     check(response, REFUSED, "in the address")
 
 
-def test_a_secret_in_the_address_is_not_read(rp):
+def test_client_secret_in_query_string_is_ignored(rp):
     query = urlencode({"client_id": rp.id, "client_secret": rp.secret, "token": "a"})
     assert rp.http.post(f"/oauth/revoke?{query}", data={"token": "a"}).json["error"] == "invalid_client"
 
 
 @pytest.mark.parametrize("token", ["nonsense", "ä", "a b", "x" * 9000, "lka_" + "f" * 43, "a.b.c", "Bearer"])
-def test_a_wrong_token_at_userinfo(rp, token):
+def test_userinfo_rejects_invalid_access_token(rp, token):
     header = rp.http.get("/oauth/userinfo", headers={"Authorization": f"Bearer {token}"})
     body = rp.http.post("/oauth/userinfo", data={"access_token": token[:8000]})
     for response in (header, body):
@@ -132,7 +132,7 @@ def test_a_wrong_token_at_userinfo(rp, token):
         assert response.headers["WWW-Authenticate"] == 'Bearer realm="userinfo", error="invalid_token"'
 
 
-def test_without_a_token_userinfo_names_no_error(rp):
+def test_userinfo_challenge_without_token_has_no_error(rp):
     for headers in ({}, {"Authorization": "Bearer"}, {"Authorization": "Bearer "}, {"Authorization": "Basic YTpi"}):
         for ask in (rp.http.get, rp.http.post):
             response = ask("/oauth/userinfo", headers=headers)
@@ -147,7 +147,7 @@ def is_bare(challenge: str) -> bool:
 
 
 @pytest.mark.settings(limits=False)
-def test_a_token_that_is_sent_twice_is_refused(rp, browser):
+def test_userinfo_rejects_access_token_sent_twice_or_malformed(rp, browser):
     token = rp.tokens(browser)["access_token"]
     headers = {"Authorization": f"Bearer {token}"}
     check(rp.http.post("/oauth/userinfo", data={"access_token": token}, headers=headers), REFUSED, "both")
@@ -157,14 +157,14 @@ def test_a_token_that_is_sent_twice_is_refused(rp, browser):
         check(rp.http.post("/oauth/userinfo", data=body, content_type=FORM), REFUSED, value)
 
 
-def test_a_token_without_openid_is_not_enough_for_userinfo(rp, browser):
+def test_userinfo_rejects_access_token_without_openid_scope(rp, browser):
     token = rp.tokens(browser, scope="email")["access_token"]
     response = rp.userinfo(token)
     assert (response.status_code, response.json["error"]) == (403, "insufficient_scope")
     assert response.headers["WWW-Authenticate"] == 'Bearer realm="userinfo", error="insufficient_scope", scope="openid"'
 
 
-def test_a_code_of_another_client_stays_good(app, rp, browser):
+def test_exchange_attempt_by_another_client_does_not_spend_the_code(app, rp, browser):
     code = rp.code(browser)
     other = RelyingParty(app, "gitea", "not its secret", verifier=rp.verifier)
     assert other.exchange(code).json["error"] == "invalid_client"
@@ -174,7 +174,7 @@ def test_a_code_of_another_client_stays_good(app, rp, browser):
     assert rp.exchange(code).status_code == 200
 
 
-def test_a_client_uses_no_grant_that_it_isn_t_registered_for(app, browser):
+def test_client_cannot_use_an_unregistered_grant_type(app, browser):
     short = register(app, "short", grant_types=["authorization_code"])
     tokens = short.tokens(browser)
     assert "refresh_token" not in tokens
@@ -186,7 +186,7 @@ def test_a_client_uses_no_grant_that_it_isn_t_registered_for(app, browser):
 @pytest.mark.one_database
 @pytest.mark.parametrize("accept", ["text/html", "*/*", "application/json", ""])
 @pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke", "/oauth/introspect"])
-def test_every_refusal_is_json_whatever_a_client_accepts(rp, path, accept):
+def test_token_endpoint_errors_are_json_for_any_accept_header(rp, path, accept):
     headers = {"Accept": accept}
     for response, status in (
         (rp.http.get(path, headers=headers), 405),
@@ -200,7 +200,7 @@ def test_every_refusal_is_json_whatever_a_client_accepts(rp, path, accept):
 
 
 @pytest.mark.parametrize("path", FOR_PROGRAMS)
-def test_a_fault_of_ours_is_json_too(app, rp, path, monkeypatch):
+def test_internal_error_of_oauth_endpoints_is_json(app, rp, path, monkeypatch):
     def fails(*_given, **_more):
         raise RuntimeError("a fault")
 

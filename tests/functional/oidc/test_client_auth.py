@@ -57,14 +57,14 @@ def in_header(text: str | bytes) -> dict[str, str]:
 # --- a secret -----------------------------------------------------------------------------------
 
 
-def test_a_secret_is_accepted_in_the_header_and_in_the_body(app, ask):
+def test_client_secret_is_accepted_in_header_and_body(app, ask):
     register(app)
     assert ask(basic("app")).client == "app"
     assert ask(basic("app"), client_id="app").client == "app"
     assert ask(client_id="app", client_secret=SECRET).client == "app"
 
 
-def test_a_pinned_method_is_the_only_one(app, ask):
+def test_registered_auth_method_excludes_others(app, ask):
     register(app, "by-header", auth_method="client_secret_basic")
     register(app, "by-body", auth_method="client_secret_post")
     assert ask(basic("by-header")).client == "by-header"
@@ -73,18 +73,18 @@ def test_a_pinned_method_is_the_only_one(app, ask):
     assert ask(basic("by-body")).error == "invalid_client"
 
 
-def test_id_and_secret_are_form_encoded_in_the_header(app, ask):
+def test_basic_header_credentials_are_form_decoded(app, ask):
     odd_id, odd_secret = "https://app.example.com/id?a=b:c%", "a b+c:d%41/é=&0123456789"
     register(app, odd_id, secret=odd_secret)
     assert ask(basic(odd_id, odd_secret)).client == odd_id
 
 
-def test_a_secret_that_is_not_encoded_is_accepted_as_it_was_sent(app, ask):
+def test_basic_header_accepts_a_secret_that_is_not_form_encoded(app, ask):
     register(app, secret="a+b%41:0123456789abcdef0123456789")
     assert ask(in_header("app:a+b%41:0123456789abcdef0123456789")).client == "app"
 
 
-def test_unknown_disabled_and_wrong_get_the_same_answer(app, ask, clock):
+def test_unknown_or_disabled_client_and_wrong_secret_get_the_same_error(app, ask, clock):
     register(app)
     register(app, "disabled", disabled_at=clock.now())
     register(app, "public", auth_method="none")
@@ -98,7 +98,7 @@ def test_unknown_disabled_and_wrong_get_the_same_answer(app, ask, clock):
         assert ask(client_id=client_id, client_secret=secret) == Outcome("", 401, "invalid_client")
 
 
-def test_without_a_secret_only_a_public_client_is_authenticated(app, ask):
+def test_only_public_client_authenticates_without_secret(app, ask):
     register(app)
     register(app, "public", auth_method="none")
     assert ask(client_id="public").client == "public"
@@ -114,19 +114,19 @@ def test_without_a_secret_only_a_public_client_is_authenticated(app, ask):
     "Basic " + base64.b64encode(b"\xff:\xfe").decode(), "Basic " + base64.b64encode(b"app:%ff").decode(),
     "Basic " + base64.b64encode(b":").decode(), "Basic YTpi, Basic YTpi", "Basic é",
 ])  # fmt: skip
-def test_a_broken_header_is_refused_with_a_challenge(app, ask, header):
+def test_malformed_basic_header_is_rejected_with_a_challenge(app, ask, header):
     register(app)
     refused = ask({"Authorization": header})
     assert (refused.status, refused.error, bool(refused.challenge)) == (401, "invalid_client", True)
 
 
-def test_a_header_of_another_scheme_authenticates_nobody(app, ask):
+def test_authorization_header_of_another_scheme_is_ignored(app, ask):
     register(app, "public", auth_method="none")
     assert ask({"Authorization": "Bearer " + SECRET}, client_id="public").client == "public"
     assert ask({"Authorization": "Bearer " + SECRET}).error == "invalid_client"
 
 
-def test_two_methods_in_one_request_are_refused(app, ask):
+def test_request_with_two_auth_methods_is_rejected(app, ask):
     register(app)
     signed = Signer().sign("app")
     for headers, fields in (
@@ -138,14 +138,14 @@ def test_two_methods_in_one_request_are_refused(app, ask):
         assert (ask(headers, **fields).status, ask(headers, **fields).error) == (400, "invalid_request")
 
 
-def test_another_clients_id_in_the_body_is_refused(app, ask):
+def test_client_id_in_body_must_match_the_authenticated_client(app, ask):
     register(app)
     register(app, "other")
     assert ask(basic("app"), client_id="other").error == "invalid_request"
     assert ask(client_id="other", **Signer().sign("app")).error == "invalid_request"
 
 
-def test_the_secret_before_the_last_is_accepted_until_its_time_is_over(app, ask, clock):
+def test_previous_secret_is_accepted_until_it_expires(app, ask, clock):
     from datetime import timedelta
 
     from app.crypto import secrets
@@ -157,7 +157,7 @@ def test_the_secret_before_the_last_is_accepted_until_its_time_is_over(app, ask,
     assert ask(basic("app")).client == "app"
 
 
-def test_a_client_costs_one_statement(app, ask, statements):
+def test_client_authentication_runs_one_query(app, ask, statements):
     register(app)
     ask(basic("app"))
     with statements() as seen:
@@ -169,7 +169,7 @@ def test_a_client_costs_one_statement(app, ask, statements):
 
 
 @pytest.mark.settings(failures_per_address=3)
-def test_failures_are_counted_and_the_right_secret_has_to_wait_too(app, ask, rows):
+def test_failed_client_auth_is_rate_limited_per_ip_address(app, ask, rows):
     register(app)
     assert [ask(basic("app", WRONG)).status for _ in range(5)] == [401, 401, 401, 429, 429]
     full = ask(basic("app"))
@@ -181,7 +181,7 @@ def test_failures_are_counted_and_the_right_secret_has_to_wait_too(app, ask, row
 
 
 @pytest.mark.settings(failures_per_address=3)
-def test_an_app_with_an_old_secret_stops_no_other_app_and_no_person(app, ask, wire, people, mail_to):
+def test_failures_of_one_client_do_not_block_other_clients_or_users(app, ask, wire, people, mail_to):
     from tests.sinks import code_in
 
     register(app)
@@ -193,7 +193,7 @@ def test_an_app_with_an_old_secret_stops_no_other_app_and_no_person(app, ask, wi
     assert wire.post("/us-signin", identity=ada.email, passcode=code_in(mail_to(ada.email))).ok
 
 
-def test_a_request_that_someone_reported_stops_no_app(app, ask):
+def test_ip_address_penalty_does_not_block_clients(app, ask):
     from app import throttling
     from app.extensions import db
 
@@ -206,12 +206,12 @@ def test_a_request_that_someone_reported_stops_no_app(app, ask):
 
 
 @pytest.mark.settings(failures_per_address=3)
-def test_successes_are_not_counted(app, ask):
+def test_successful_client_auth_is_not_rate_limited(app, ask):
     register(app)
     assert {ask(basic("app")).status for _ in range(8)} == {200}
 
 
-def test_a_failure_is_recorded_once_with_its_reason(app, ask, rows):
+def test_failed_client_auth_is_audited_once_with_its_reason(app, ask, rows):
     register(app)
     for _ in range(3):
         ask(basic("app", WRONG))
@@ -231,7 +231,7 @@ def test_a_failure_is_recorded_once_with_its_reason(app, ask, rows):
 
 
 @pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"])
-def test_an_assertion_is_accepted_once(app, ask, rows, alg):
+def test_client_assertion_is_accepted_only_once(app, ask, rows, alg):
     signer = Signer(alg)
     register(app, secret="", auth_method="private_key_jwt", jwks=signer.jwks)
     signed = signer.sign("app")
@@ -245,7 +245,7 @@ def test_an_assertion_is_accepted_once(app, ask, rows, alg):
     "http://localhost", "http://localhost/oauth/token", "http://localhost/oauth/par", ["http://localhost"],
     ["http://localhost", "http://localhost/oauth/token"],
 ])  # fmt: skip
-def test_the_audience_is_the_issuer_or_an_endpoint(app, ask, aud):
+def test_client_assertion_audience_may_be_issuer_or_endpoint(app, ask, aud):
     signer = Signer()
     register(app, secret="", auth_method="private_key_jwt", jwks=signer.jwks)
     assert ask(**signer.sign("app", aud=aud)).client == "app"
@@ -279,7 +279,7 @@ CLAIMS = {
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("claims", CLAIMS.values(), ids=CLAIMS)
-def test_an_assertion_with_wrong_claims_is_refused(app, ask, rows, claims):
+def test_client_assertion_with_invalid_claims_is_rejected(app, ask, rows, claims):
     signer = Signer()
     register(app, secret="", auth_method="private_key_jwt", jwks=signer.jwks)
     refused = ask(**signer.sign("app", **claims))
@@ -287,7 +287,7 @@ def test_an_assertion_with_wrong_claims_is_refused(app, ask, rows, claims):
     assert rows(UsedProof) == []
 
 
-def test_clocks_may_differ_a_little(app, ask):
+def test_client_assertion_tolerates_small_clock_skew(app, ask):
     signer = Signer()
     register(app, secret="", auth_method="private_key_jwt", jwks=signer.jwks)
     now = int(time.time())
@@ -295,7 +295,7 @@ def test_clocks_may_differ_a_little(app, ask):
     assert ask(**signer.sign("app", exp=now + 310, iat=now + 20, nbf=now + 20)).client == "app"
 
 
-def test_only_the_clients_own_key_counts(app, ask):
+def test_client_assertion_must_be_signed_with_the_clients_own_key(app, ask):
     signer, other = Signer(), Signer()
     register(app, secret="", auth_method="private_key_jwt", jwks=signer.jwks)
     register(app, "other", secret="", auth_method="private_key_jwt", jwks=other.jwks)
@@ -303,7 +303,7 @@ def test_only_the_clients_own_key_counts(app, ask):
     assert ask(**other.sign("other")).client == "other"
 
 
-def test_the_key_is_found_by_its_id_or_by_trying(app, ask):
+def test_assertion_key_is_selected_by_kid_or_by_trial(app, ask):
     first, second = Signer(kid="first"), Signer(kid="second")
     keys = {"keys": first.jwks["keys"] + second.jwks["keys"]}
     register(app, secret="", auth_method="private_key_jwt", jwks=keys)
@@ -314,7 +314,7 @@ def test_the_key_is_found_by_its_id_or_by_trying(app, ask):
     assert ask(**second.sign("app")).error == "invalid_client"
 
 
-def test_an_assertion_authenticates_only_clients_that_registered_for_it(app, ask):
+def test_client_assertion_requires_private_key_jwt_registration(app, ask):
     signer = Signer()
     register(app, "by-secret", jwks=signer.jwks)
     register(app, "public", auth_method="none", jwks=signer.jwks)
@@ -348,20 +348,20 @@ BROKEN = {
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("assertion", BROKEN.values(), ids=BROKEN)
-def test_what_is_no_assertion_is_refused(app, ask, assertion):
+def test_malformed_client_assertion_is_rejected(app, ask, assertion):
     register(app, secret="", auth_method="private_key_jwt", jwks=Signer().jwks)
     refused = ask(client_assertion_type=ASSERTION_TYPE, client_assertion=assertion)
     assert (refused.client, refused.status, refused.error) == ("", 401, "invalid_client")
 
 
-def test_an_assertion_is_not_longer_than_it_needs_to_be(app, ask):
+def test_oversized_client_assertion_is_rejected(app, ask):
     signer = Signer()
     register(app, secret="", auth_method="private_key_jwt", jwks=signer.jwks)
     assert ask(**signer.sign("app", more="x" * 4000)).client == "app"
     assert ask(**signer.sign("app", more="x" * 8000)).error == "invalid_client"
 
 
-def test_a_public_key_is_no_shared_secret(app, ask):
+def test_assertion_hmac_signed_with_the_public_key_is_rejected(app, ask):
     """The classic confusion: an HMAC over the text of the public key."""
     signer = Signer("RS256")
     register(app, secret="", auth_method="private_key_jwt", jwks=signer.jwks)
@@ -372,7 +372,7 @@ def test_a_public_key_is_no_shared_secret(app, ask):
     assert ask(client_assertion_type=ASSERTION_TYPE, client_assertion=token).error == "invalid_client"
 
 
-def test_assertion_and_type_come_together(app, ask):
+def test_client_assertion_requires_both_assertion_and_type(app, ask):
     signer = Signer()
     register(app, secret="", auth_method="private_key_jwt", jwks=signer.jwks)
     signed = signer.sign("app")
@@ -382,7 +382,7 @@ def test_assertion_and_type_come_together(app, ask):
     assert ask(**signed | {"client_assertion_type": "urn:example:other"}).error == "invalid_request"
 
 
-def test_the_same_assertion_at_once_is_accepted_once(app, ask):
+def test_concurrent_replay_of_an_assertion_is_accepted_once(app, ask):
     from concurrent.futures import ThreadPoolExecutor
 
     signer = Signer()
@@ -396,7 +396,7 @@ def test_the_same_assertion_at_once_is_accepted_once(app, ask):
 # --- a client that is only named -----------------------------------------------------------------
 
 
-def test_a_client_is_identified_without_a_secret(app, clock):
+def test_client_of_request_finds_enabled_clients_without_secret(app, clock):
     from app.oidc.client_auth import client_of_request
     from app.oidc.errors import OAuthError
 

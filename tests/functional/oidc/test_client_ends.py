@@ -70,7 +70,7 @@ def end(request, operate, console):
 
 
 @pytest.mark.parametrize("scope", ["openid", LASTING])
-def test_each_way_tells_the_app_of_each_session_once(app, ada, wiki, browser, end, told, scope):
+def test_disabling_or_deleting_a_client_sends_one_logout_token_per_session(app, ada, wiki, browser, end, told, scope):
     tokens = wiki.tokens(browser, scope=scope)
     wiki.tokens(browser, scope=scope)
     other = wiki.tokens(sign_in(Wire(app, "form"), ada), scope=scope)
@@ -81,7 +81,7 @@ def test_each_way_tells_the_app_of_each_session_once(app, ada, wiki, browser, en
     assert len(told()) == 2
 
 
-def test_other_apps_are_told_nothing(app, wiki, browser, end, told, endpoint):
+def test_ending_a_client_does_not_affect_other_clients(app, wiki, browser, end, told, endpoint):
     blog = register(app, "blog", backchannel_logout_uri=endpoint.url)
     tokens = blog.tokens(browser)
     end()
@@ -89,14 +89,14 @@ def test_other_apps_are_told_nothing(app, wiki, browser, end, told, endpoint):
     assert blog.userinfo(tokens["access_token"]).status_code == 200
 
 
-def test_a_sign_out_just_before_reaches_the_app_all_the_same(wiki, browser, end, told):
+def test_pending_logout_token_is_sent_after_the_client_ended(wiki, browser, end, told):
     tokens = wiki.tokens(browser)
     assert browser.post("/logout").ok
     end()
     assert told() == [sid_of(wiki, tokens)]
 
 
-def test_it_is_tried_again_though_the_client_was_deleted(operate, wiki, browser, told, endpoint, clock):
+def test_logout_token_is_retried_after_the_client_was_deleted(operate, wiki, browser, told, endpoint, clock):
     tokens = wiki.tokens(browser)
     endpoint.answers = [503]
     operate("clients", "disable", "wiki")
@@ -107,7 +107,7 @@ def test_it_is_tried_again_though_the_client_was_deleted(operate, wiki, browser,
 
 
 @pytest.mark.settings(client_documents=("everyone",))
-def test_an_app_of_a_stranger_reaches_no_private_network_by_it(app, operate, browser, endpoint, deliver, rows):
+def test_disabling_an_unvetted_client_sends_nothing_to_private_networks(app, operate, browser, endpoint, deliver, rows):
     evil = register(app, "https://evil.example.com/client", public=True, backchannel_logout_uri=endpoint.url)
     evil.tokens(browser)
     with app.app_context():
@@ -121,7 +121,7 @@ def test_an_app_of_a_stranger_reaches_no_private_network_by_it(app, operate, bro
     assert (message.state, message.last_error) == ("abandoned", "app's address is in a private network")
 
 
-def test_people_sign_in_again_once_it_is_enabled(operate, wiki, browser, told):
+def test_reenabled_client_keeps_offline_tokens_and_accepts_new_sign_ins(operate, wiki, browser, told):
     tokens, lasting = wiki.tokens(browser), wiki.tokens(browser, scope=LASTING)
     operate("clients", "disable", "wiki")
     operate("clients", "enable", "wiki")
@@ -134,7 +134,7 @@ def test_people_sign_in_again_once_it_is_enabled(operate, wiki, browser, told):
     assert told()[1:] == [sid_of(wiki, again)]
 
 
-def test_an_app_that_wants_to_hear_nothing_is_left_alone(app, operate, browser, grafana, rows):
+def test_disabling_a_client_without_logout_uri_sends_no_logout_token(app, operate, browser, grafana, rows):
     grafana.tokens(browser)
     operate("clients", "disable", "grafana")
     work(app)
@@ -142,7 +142,7 @@ def test_an_app_that_wants_to_hear_nothing_is_left_alone(app, operate, browser, 
     assert rows(Grant)[0].ended_at is not None
 
 
-def test_what_cannot_be_read_is_disabled_all_the_same(app, operate, wiki, browser, rows):
+def test_client_with_unreadable_registration_can_be_disabled(app, operate, wiki, browser, rows):
     wiki.tokens(browser)
     with app.app_context():
         db.session.get(OAuthClient, "wiki").registered = {"name": ""}
@@ -153,7 +153,7 @@ def test_what_cannot_be_read_is_disabled_all_the_same(app, operate, wiki, browse
     assert rows(Grant)[0].ended_at is not None
 
 
-def test_the_worker_ends_what_a_request_was_given_that_found_it_enabled_still(app, operate, wiki, browser, told):
+def test_cleanup_revokes_grants_of_a_disabled_client_that_were_missed(app, operate, wiki, browser, told):
     tokens = wiki.tokens(browser)
     with app.app_context():
         db.session.get(OAuthClient, "wiki").disabled_at = now()
@@ -167,7 +167,7 @@ def test_the_worker_ends_what_a_request_was_given_that_found_it_enabled_still(ap
 
 @pytest.mark.settings(client_documents=("everyone",))
 @pytest.mark.parametrize("accepted", [(), ("elsewhere.example.com",), ("good.example.com",)])
-def test_an_app_whose_document_is_accepted_no_more_is_told_by_the_worker(app, make_app, browser, rows, accepted):
+def test_client_document_no_longer_accepted_gets_logout_token_from_cleanup(app, make_app, browser, rows, accepted):
     address = "https://good.example.com/client"
     good = register(app, address, public=True, backchannel_logout_uri="https://good.example.com/logout")
     good.tokens(browser)
@@ -215,7 +215,7 @@ def tokens(app, ada, service, wiki):
     return wiki.tokens(sign_in(Wire(first, "form"), ada))
 
 
-def test_an_app_that_is_taken_out_of_the_file_is_told_by_the_worker(service, wiki, tokens, told, endpoint):
+def test_client_removed_from_the_clients_file_gets_one_logout_token(service, wiki, tokens, told, endpoint):
     second = service("blog")
     clean_up(second)
     assert told() == [sid_of(wiki, tokens)]
@@ -224,12 +224,12 @@ def test_an_app_that_is_taken_out_of_the_file_is_told_by_the_worker(service, wik
     assert len(told()) == 1
 
 
-def test_an_app_that_stays_in_the_file_is_not(service, tokens, told):
+def test_client_still_in_the_clients_file_gets_no_logout_token(service, tokens, told):
     clean_up(service("wiki"))
     assert told() == []
 
 
-def test_a_server_that_read_an_older_file_ends_nothing(service, tokens, told, rows):
+def test_server_with_an_older_clients_file_ends_no_sessions(service, tokens, told, rows):
     older, newer = service("blog"), service("blog", "wiki")
     clean_up(newer)
     clean_up(older)
@@ -237,7 +237,7 @@ def test_a_server_that_read_an_older_file_ends_nothing(service, tokens, told, ro
     assert {row.id for row in rows(FileClient)} == {"wiki", "blog"}
 
 
-def test_a_row_that_the_file_hides_ends_nothing(app, service, wiki, ada, told):
+def test_disabled_database_client_shadowed_by_the_file_ends_no_sessions(app, service, wiki, ada, told):
     first = service("wiki")
     wiki.http = first.test_client(use_cookies=False)
     assert wiki.tokens(sign_in(Wire(first, "form"), ada))
@@ -248,18 +248,18 @@ def test_a_row_that_the_file_hides_ends_nothing(app, service, wiki, ada, told):
     assert told() == []
 
 
-def test_a_server_without_a_file_ends_nothing(make_app, tokens, told):
+def test_server_without_clients_file_ends_no_sessions(make_app, tokens, told):
     clean_up(make_app())
     assert told() == []
 
 
-def test_an_app_that_moved_to_the_database_is_not_told(app, service, tokens, told, endpoint):
+def test_client_moved_from_file_to_database_gets_no_logout_token(app, service, tokens, told, endpoint):
     register(app, "wiki", backchannel_logout_uri=endpoint.url)
     clean_up(service("blog"))
     assert told() == []
 
 
-def test_an_app_is_forgotten_with_the_last_that_it_was_given(app, service, tokens, rows):
+def test_removed_file_client_is_forgotten_once_its_last_grant_is_gone(app, service, tokens, rows):
     second = service("blog")
     clean_up(second)
     assert {row.id for row in rows(FileClient)} == {"wiki", "blog"}

@@ -50,14 +50,16 @@ def refusals(party, service, tokens, code) -> list[object]:
 
 
 @pytest.mark.parametrize("scope", ["openid", LASTING])
-def test_it_is_refused_before_the_worker_ends_anything(wiki, service, browser, rows, end, scope):
+def test_ended_client_is_rejected_before_the_worker_has_run(wiki, service, browser, rows, end, scope):
     tokens, code = wiki.tokens(browser, scope=scope), wiki.code(browser)
     end()
     assert [grant.ended_at for grant in rows(Grant)] == [None, None]
     assert refusals(wiki, service, tokens, code) == [401, False, "invalid_client", "invalid_client"]
 
 
-def test_what_has_not_ended_yet_is_refused_when_it_is_enabled_again(wiki, service, browser, operate, told):
+def test_old_tokens_stay_invalid_when_a_client_is_reenabled_before_the_worker_ran(
+    wiki, service, browser, operate, told
+):
     tokens, code = wiki.tokens(browser), wiki.code(browser)
     operate("clients", "disable", "wiki")
     operate("clients", "enable", "wiki")
@@ -66,7 +68,7 @@ def test_what_has_not_ended_yet_is_refused_when_it_is_enabled_again(wiki, servic
     assert refusals(wiki, service, tokens, code) == [401, False, "invalid_grant", "invalid_grant"]
 
 
-def test_a_device_that_was_allowed_before_gets_nothing(app, browser, operate):
+def test_device_approved_before_its_client_was_disabled_gets_no_tokens(app, browser, operate):
     device = Device(tv(app))
     assert decide_on_device(browser, device).ok
     operate("clients", "disable", "tv")
@@ -74,7 +76,7 @@ def test_a_device_that_was_allowed_before_gets_nothing(app, browser, operate):
     assert device.error() == "invalid_grant"
 
 
-def test_a_sign_in_after_it_was_enabled_again_stays(wiki, service, browser, operate, told, rows):
+def test_sign_in_after_reenabling_survives_the_worker(wiki, service, browser, operate, told, rows):
     wiki.tokens(browser)
     operate("clients", "disable", "wiki")
     operate("clients", "enable", "wiki")
@@ -87,7 +89,7 @@ def test_a_sign_in_after_it_was_enabled_again_stays(wiki, service, browser, oper
     assert told() == [sid_of(wiki, again)]
 
 
-def test_what_lasts_goes_on_as_soon_as_it_is_enabled(wiki, browser, operate, told):
+def test_offline_access_works_again_once_the_client_is_reenabled(wiki, browser, operate, told):
     lasting = wiki.tokens(browser, scope=LASTING)
     operate("clients", "disable", "wiki")
     operate("clients", "enable", "wiki")
@@ -97,7 +99,7 @@ def test_what_lasts_goes_on_as_soon_as_it_is_enabled(wiki, browser, operate, tol
 
 
 @pytest.mark.parametrize("scope", ["openid", LASTING])
-def test_another_one_of_the_same_id_begins_anew_at_once(app, service, wiki, browser, operate, told, rows, scope):
+def test_recreated_client_id_inherits_no_grants_or_consents(app, service, wiki, browser, operate, told, rows, scope):
     with app.app_context():
         kept = db.session.get(OAuthClient, "wiki")
         kept.registered = kept.registered | {"consent": "ask"}
@@ -121,7 +123,7 @@ def allowed_code(party: RelyingParty, browser: Wire, scope: str) -> str:
     return party.answer(decide(browser, browser.get(party.request(scope=scope)), "yes"))["code"]
 
 
-def test_a_person_does_not_see_what_a_deleted_app_was_allowed(app, wiki, browser, operate):
+def test_apps_page_omits_a_deleted_client(app, wiki, browser, operate):
     with app.app_context():
         row = db.session.get(OAuthClient, "wiki")
         row.registered = row.registered | {"consent": "ask"}
@@ -146,7 +148,9 @@ def by_removing_its_access(app, operate, browser):
 
 
 @pytest.mark.parametrize("stop", [by_disabling, by_removing_its_access], ids=lambda each: each.__name__)
-def test_a_late_token_ends_no_newer_sign_in(app, ada, wiki, browser, operate, endpoint, deliver, clock, rows, stop):
+def test_retried_logout_token_is_dropped_after_a_new_sign_in(
+    app, ada, wiki, browser, operate, endpoint, deliver, clock, rows, stop
+):
     other = sign_in(Wire(app, "form"), ada)
     elsewhere = sid_of(wiki, wiki.tokens(other))
     wiki.tokens(browser)
@@ -164,7 +168,9 @@ def test_a_late_token_ends_no_newer_sign_in(app, ada, wiki, browser, operate, en
     assert [wiki.claims(each.token)["sid"] for each in endpoint.posted[3:]] == [sid_of(wiki, again)]
 
 
-def test_a_code_that_was_not_exchanged_holds_back_no_token(app, wiki, browser, operate, endpoint, deliver, clock):
+def test_unredeemed_code_does_not_suppress_a_retried_logout_token(
+    app, wiki, browser, operate, endpoint, deliver, clock
+):
     wiki.tokens(browser)
     endpoint.answers = [503]
     by_disabling(app, operate, browser)
@@ -195,7 +201,7 @@ def crowd(app, ada, wiki):
     return fill
 
 
-def test_a_request_reads_no_grant_however_many_there_are(wiki, crowd, statements, end):
+def test_ending_a_client_reads_no_grants_in_the_request(wiki, crowd, statements, end):
     crowd(2)
     with statements() as seen:
         end()
@@ -203,7 +209,7 @@ def test_a_request_reads_no_grant_however_many_there_are(wiki, crowd, statements
     assert [each for each in seen if "oauth_grant" in each] == []
 
 
-def test_a_change_of_groups_reads_no_grant_either(wiki, crowd, statements, operate):
+def test_changing_client_groups_reads_no_grants_in_the_request(wiki, crowd, statements, operate):
     operate("groups", "create", "staff")
     crowd(2)
     with statements() as seen:
@@ -223,7 +229,7 @@ def turn(app) -> bool:
 SESSIONS = grant_ends.BATCH + 3
 
 
-def test_many_end_batch_by_batch_and_each_session_is_told_once(app, wiki, crowd, end, rows):
+def test_worker_ends_grants_in_batches_with_one_logout_token_per_session(app, wiki, crowd, end, rows):
     crowd(SESSIONS)
     end()
     assert turn(app)
@@ -235,7 +241,9 @@ def test_many_end_batch_by_batch_and_each_session_is_told_once(app, wiki, crowd,
     assert rows(ClientEnd) == []
 
 
-def test_a_worker_that_fails_in_between_loses_and_repeats_nothing(app, wiki, crowd, operate, rows, clock, monkeypatch):
+def test_worker_failure_between_batches_loses_and_repeats_no_logout_token(
+    app, wiki, crowd, operate, rows, clock, monkeypatch
+):
     crowd(SESSIONS)
     operate("clients", "disable", "wiki")
     assert turn(app)
@@ -254,7 +262,7 @@ def test_a_worker_that_fails_in_between_loses_and_repeats_nothing(app, wiki, cro
     assert len(rows(Message, channel="logout")) == len(sids) == SESSIONS
 
 
-def test_of_two_workers_one_has_a_client(app, wiki, crowd, operate, rows):
+def test_only_one_worker_processes_an_ended_client(app, wiki, crowd, operate, rows):
     crowd(1)
     operate("clients", "disable", "wiki")
     with app.app_context():
@@ -264,7 +272,7 @@ def test_of_two_workers_one_has_a_client(app, wiki, crowd, operate, rows):
     assert rows(Message, channel="logout") == [], "the cleanup leaves it to the job"
 
 
-def test_a_console_that_deletes_one_forgets_its_row_at_once(app, people, wiki, crowd, rows):
+def test_console_deletes_client_at_once_and_worker_deletes_its_grants(app, people, wiki, crowd, rows):
     crowd(2)
     grace = people.open("grace@example.com", methods=["email", "authenticator"])
     console = sign_in(Wire(app, "form"), make_administrator(app, grace))

@@ -9,13 +9,13 @@ from tests.signed_in import sign_in
 from tests.wire import Wire
 
 
-def test_apps_get_the_name_that_a_person_gave(grafana, browser):
+def test_userinfo_has_the_users_display_name(grafana, browser):
     assert browser.post("/identities/name", name="Ada Lovelace").ok
     who = grafana.userinfo(grafana.tokens(browser, scope="openid profile")["access_token"]).json
     assert (who["name"], who["preferred_username"]) == ("Ada Lovelace", "ada")
 
 
-def test_a_person_who_is_signed_in_comes_back_with_a_code_at_once(grafana, browser, ada):
+def test_signed_in_user_completes_the_code_flow_without_interaction(grafana, browser, ada):
     tokens = grafana.tokens(browser, scope="openid profile email groups")
     assert (tokens["token_type"], tokens["scope"]) == ("Bearer", "openid profile email groups")
     claims = grafana.claims(tokens["id_token"])
@@ -29,7 +29,7 @@ def test_a_person_who_is_signed_in_comes_back_with_a_code_at_once(grafana, brows
     }  # fmt: skip
 
 
-def test_who_has_a_phone_number_alone_has_no_claims_of_an_email(app, grafana, people):
+def test_userinfo_of_phone_only_user_has_no_email_claims(app, grafana, people):
     hers = sign_in(Wire(app, "form"), people.open(phone="+447400123456", methods=["sms"]))
     tokens = grafana.tokens(hers, scope="openid profile email phone")
     who = grafana.userinfo(tokens["access_token"]).json
@@ -38,7 +38,7 @@ def test_who_has_a_phone_number_alone_has_no_claims_of_an_email(app, grafana, pe
     }  # fmt: skip
 
 
-def test_a_stranger_signs_in_first_and_is_then_sent_back(app, grafana, ada, wire_form, deliver):
+def test_signed_out_user_signs_in_and_returns_to_the_client_once(app, grafana, ada, wire_form, deliver):
     sent_to = wire_form.client.get(grafana.request(login_hint="ada@example.com"))
     assert sent_to.status_code == 302
     assert sent_to.headers["Location"].startswith("/us-signin?next=%2Foauth%2Fcontinue%3Frequest%3D")
@@ -52,7 +52,7 @@ def test_a_stranger_signs_in_first_and_is_then_sent_back(app, grafana, ada, wire
     assert "Location" not in again.headers
 
 
-def test_a_code_is_good_once_and_a_second_use_kills_what_the_first_got(grafana, browser):
+def test_code_reuse_is_rejected_and_revokes_its_tokens(grafana, browser):
     code = grafana.code(browser)
     tokens = grafana.exchange(code).json
     second = grafana.exchange(code)
@@ -61,7 +61,7 @@ def test_a_code_is_good_once_and_a_second_use_kills_what_the_first_got(grafana, 
     assert grafana.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
 
 
-def test_a_code_is_over_after_a_minute(grafana, browser, clock):
+def test_code_expires_after_one_minute(grafana, browser, clock):
     code = grafana.code(browser)
     clock.shift(61)
     assert grafana.exchange(code).json["error"] == "invalid_grant"
@@ -72,12 +72,12 @@ def test_a_code_is_over_after_a_minute(grafana, browser, clock):
     [{"code_verifier": "x" * 43}, {"code_verifier": None}, {"redirect_uri": "https://app.example.com/other"}],
     ids=["verifier", "no verifier", "redirect_uri"],
 )
-def test_a_code_is_bound_to_its_request(grafana, browser, wrong):
+def test_code_exchange_requires_matching_verifier_and_redirect_uri(grafana, browser, wrong):
     code = grafana.code(browser)
     assert grafana.exchange(code, **wrong).json["error"] == "invalid_grant"
 
 
-def test_a_code_is_bound_to_its_client(app, grafana, browser):
+def test_code_cannot_be_exchanged_by_another_client(app, grafana, browser):
     other = register(app, "gitea")
     code = grafana.code(browser)
     other.verifier = grafana.verifier
@@ -85,28 +85,28 @@ def test_a_code_is_bound_to_its_client(app, grafana, browser):
     assert grafana.exchange(code).status_code == 200
 
 
-def test_a_verifier_for_a_code_without_challenge_is_refused(app, browser):
+def test_code_verifier_without_code_challenge_is_rejected(app, browser):
     lax = register(app, "nextcloud", pkce="optional")
     code = lax.code(browser, code_challenge=None, code_challenge_method=None)
     assert lax.exchange(code).json["error"] == "invalid_grant"
     assert lax.exchange(code, code_verifier=None).status_code == 200
 
 
-def test_an_ended_session_ends_its_tokens_at_once(grafana, browser):
+def test_logout_revokes_access_and_refresh_tokens(grafana, browser):
     tokens = grafana.tokens(browser)
     browser.post("/logout")
     assert grafana.userinfo(tokens["access_token"]).status_code == 401
     assert grafana.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
 
 
-def test_offline_access_outlives_the_session(grafana, browser):
+def test_offline_access_tokens_survive_logout(grafana, browser):
     tokens = grafana.tokens(browser, scope="openid offline_access")
     browser.post("/logout")
     assert grafana.userinfo(tokens["access_token"]).status_code == 200
     assert grafana.refresh(tokens["refresh_token"]).status_code == 200
 
 
-def test_a_disabled_account_ends_all_of_it(app, grafana, browser, ada):
+def test_disabling_an_account_revokes_its_tokens_and_codes(app, grafana, browser, ada):
     tokens = grafana.tokens(browser, scope="openid offline_access")
     code = grafana.code(browser)
     with app.app_context():

@@ -42,26 +42,26 @@ def listed(page) -> list[str]:
     return [" ".join(re.sub(r"<[^>]+>", " ", each).split()) for each in re.findall(r"<li>.*?</li>", scopes, re.DOTALL)]
 
 
-def test_it_says_where_it_leads_by_the_address_of_this_request(app, browser):
+def test_consent_page_names_the_host_of_the_requested_redirect_uri(app, browser):
     rp = register(app, "two", consent="ask", redirect_uris=["https://a.example.com/cb", "https://b.example.com/cb"])
     rp.redirect_uri = "https://b.example.com/cb"
     assert 'go to <strong class="breakable">b.example.com</strong>' in browser.get(rp.request()).text
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1/cb", "com.example.app:/cb"])
-def test_an_app_on_the_device_is_called_so(app, browser, uri):
+def test_consent_page_says_when_the_redirect_goes_to_a_native_app(app, browser, uri):
     rp = register(app, "native", public=True, consent="ask", redirect_uris=[uri])
     assert "You'll go to an app on this device." in browser.get(rp.request()).text.replace("&#39;", "'")
 
 
-def test_what_a_sign_in_alone_gives_is_said(browser, asking):
+def test_consent_page_explains_openid_only_scope(browser, asking):
     assert listed(browser.get(asking.request(scope="openid"))) == [
         "Sign you in without seeing your email or other details"
     ]
     assert listed(browser.get(asking.request(scope="openid email"))) == ["See your email"]
 
 
-def test_what_was_not_asked_for_before_is_marked(browser, asking):
+def test_consent_page_marks_newly_requested_scopes(browser, asking):
     page = browser.get(asking.request(scope="openid email"))
     assert listed(page) == ["See your email"]
     press(browser, page, "/oauth/consent", "yes")
@@ -69,7 +69,7 @@ def test_what_was_not_asked_for_before_is_marked(browser, asking):
     assert listed(more) == ["See your email", "See which groups you're a member of New"]
 
 
-def test_its_policy_and_terms_open_beside_the_page(app, browser, asking):
+def test_policy_and_terms_links_open_in_a_new_tab(app, browser, asking):
     page = browser.get(asking.request())
     assert set(POLICY.values()) <= set(page.page.links)
     assert page.text.count('target="_blank" rel="noopener noreferrer"') == 2
@@ -78,13 +78,13 @@ def test_its_policy_and_terms_open_beside_the_page(app, browser, asking):
 
 
 @pytest.mark.parametrize(("source", "is_warned_of"), [("command", False), ("registration", True)])
-def test_an_app_that_added_itself_is_shown_with_a_warning_and_its_host(app, browser, asking, source, is_warned_of):
+def test_consent_page_warns_about_self_registered_clients(app, browser, asking, source, is_warned_of):
     registered_by(app, "immich", source)
     page = browser.get(asking.request())
     assert ("This app added itself" in page.text) is is_warned_of
 
 
-def test_its_own_claim_of_a_home_page_does_not_name_the_host(app, browser):
+def test_self_registered_client_is_identified_by_redirect_host_not_home_page(app, browser):
     rp = register(app, "liar", name="Bank", consent="ask", home_url="https://bank.example/")
     assert "bank.example" in browser.get(rp.request()).text
     registered_by(app, "liar", "registration")
@@ -93,7 +93,7 @@ def test_its_own_claim_of_a_home_page_does_not_name_the_host(app, browser):
     assert 'trust <strong class="breakable">app.example.com</strong>' in text
 
 
-def test_another_account_can_be_used_from_the_consent_page(app, browser, asking, people):
+def test_user_can_switch_account_on_the_consent_page(app, browser, asking, people):
     page = browser.get(asking.request())
     assert 'formaction="/oauth/account"' in page.text
     to = browser.client.get(press(browser, page, "/oauth/account", "no").headers["Location"])
@@ -104,7 +104,7 @@ def test_another_account_can_be_used_from_the_consent_page(app, browser, asking,
     assert "Allow Immich?" in again.text
 
 
-def test_another_account_can_be_used_where_this_one_is_not_admitted(app, browser, people, rows):
+def test_user_without_access_can_switch_to_an_allowed_account(app, browser, people, rows):
     from app.audit import Event
     from app.extensions import db
     from app.groups import service as groups
@@ -124,7 +124,7 @@ def test_another_account_can_be_used_where_this_one_is_not_admitted(app, browser
     assert len(rows(Event, name="app.not_allowed")) == 1
 
 
-def test_looking_again_at_a_page_of_no_access_is_no_other_event(app, browser, rows):
+def test_revisiting_the_access_denied_page_records_no_second_event(app, browser, rows):
     from app.audit import Event
     from app.oidc.models import AuthorizationRequest
 
@@ -136,7 +136,7 @@ def test_looking_again_at_a_page_of_no_access_is_no_other_event(app, browser, ro
 
 
 @pytest.mark.parametrize("asked", [{}, {"prompt": "select_account"}, {"acr_values": "aal2"}])
-def test_another_language_shows_the_same_page(browser, asking, asked):
+def test_changing_language_returns_to_the_same_authorization_page(browser, asking, asked):
     page = browser.get(asking.request(**asked))
     fields = {"csrf_token": page.csrf_token, "language": "de", "page": page.page.value("page")}
     back = browser.client.post("/language", data=fields).headers["Location"]
@@ -147,7 +147,7 @@ def test_another_language_shows_the_same_page(browser, asking, asked):
     assert "Immich" in again.text
 
 
-def test_a_page_of_no_access_is_shown_again_in_another_language(app, browser):
+def test_access_denied_page_can_be_reopened_for_a_language_change(app, browser):
     closed = register(app, "proxmox", name="Proxmox", groups=["admins"])
     page = browser.get(closed.request())
     again = browser.get(page.page.value("page"))

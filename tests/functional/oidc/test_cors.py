@@ -48,7 +48,7 @@ def forms(answer) -> dict[str, str]:
 # --- before the request -------------------------------------------------------------------------
 
 
-def test_a_browser_that_asks_is_told_what_it_may_send(app, spa):
+def test_preflight_from_registered_origin_is_allowed(app, spa):
     for path in served(app):
         answer = preflight(app, path, **{"Access-Control-Request-Headers": "authorization,dpop"})
         assert (answer.status_code, answer.data) == (204, b"")
@@ -67,13 +67,13 @@ def test_a_browser_that_asks_is_told_what_it_may_send(app, spa):
     "https://spa.example.com:444", "http://spa.example.com", "https://sub.spa.example.com", "https://SPA.example.com",
     "https://spa.example.com/", "https://spa.example.com,https://evil.example", "https://" + "a" * 5000, "\x01",
 ])  # fmt: skip
-def test_an_origin_that_nobody_registered_is_told_nothing(app, spa, origin):
+def test_preflight_from_unregistered_origin_gets_no_cors_headers(app, spa, origin):
     for path in served(app):
         answer = preflight(app, path, origin)
         assert (answer.status_code, forms(answer)) == (204, {})
 
 
-def test_it_costs_one_statement(app, spa, statements):
+def test_preflight_runs_at_most_one_query(app, spa, statements):
     preflight(app, "/oauth/token")
     with statements() as seen:
         preflight(app, "/oauth/token")
@@ -87,24 +87,24 @@ def test_it_costs_one_statement(app, spa, statements):
 
 
 @pytest.mark.parametrize("path", ["/oauth/register", "/oauth/introspect", "/oauth/authorize", "/us-signin", "/"])
-def test_other_addresses_allow_no_origin(app, spa, path):
+def test_endpoints_not_meant_for_browsers_send_no_cors_headers(app, spa, path):
     assert forms(preflight(app, path)) == {}
     assert forms(app.test_client().post(path, json={}, headers={"Origin": ORIGIN})) == {}
     assert forms(app.test_client().get(path, headers={"Origin": ORIGIN})) == {}
 
 
-def test_an_origin_of_a_disabled_client_counts_no_more(app, spa):
+def test_origin_of_disabled_client_is_not_allowed(app, spa):
     app.test_cli_runner().invoke(args=("clients", "disable", "spa"))
     assert forms(preflight(app, "/oauth/token")) == {}
 
 
-def test_an_origin_that_was_taken_away_counts_no_more(app, spa):
+def test_removed_origin_is_no_longer_allowed(app, spa):
     app.test_cli_runner().invoke(args=("clients", "change", "spa", "--origin", "https://new.example.com"))
     assert forms(preflight(app, "/oauth/token")) == {}
     assert forms(preflight(app, "/oauth/token", "https://new.example.com"))[ALLOW] == "https://new.example.com"
 
 
-def test_origins_of_the_clients_file_need_no_statement(app, make_app, tmp_path, statements):
+def test_origins_from_clients_file_need_no_query(app, make_app, tmp_path, statements):
     path = tmp_path / "clients.toml"
     more = f'origins = ["{ORIGIN}"]\nredirect_uris = ["{ORIGIN}/cb"]'
     path.write_text(f'[clients.dash]\nname = "Dash"\nauth_method = "none"\n{more}\n')
@@ -116,7 +116,7 @@ def test_origins_of_the_clients_file_need_no_statement(app, make_app, tmp_path, 
     assert (answer.json["error"], answer.headers[ALLOW]) == ("invalid_request", ORIGIN)
 
 
-def test_an_origin_of_a_client_that_the_file_hides_does_not_count(app, make_app, tmp_path, spa):
+def test_origin_of_client_shadowed_by_clients_file_is_not_allowed(app, make_app, tmp_path, spa):
     path = tmp_path / "clients.toml"
     path.write_text('[clients.spa]\nname = "x"\nauth_method = "none"\nredirect_uris = ["https://x.example.com/cb"]\n')
     assert forms(preflight(make_app(clients_file=str(path)), "/oauth/token")) == {}
@@ -125,7 +125,7 @@ def test_an_origin_of_a_client_that_the_file_hides_does_not_count(app, make_app,
 # --- the request itself -------------------------------------------------------------------------
 
 
-def test_a_script_of_the_client_reads_tokens_and_claims(app, spa, people):
+def test_cors_client_can_read_token_userinfo_and_revoke_responses(app, spa, people):
     wire = sign_in(Wire(app, "form"), people.open("ada@example.com"))
     origin = {"Origin": ORIGIN, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
     fields = {"grant_type": "authorization_code", "redirect_uri": spa.redirect_uri}
@@ -143,7 +143,7 @@ def test_a_script_of_the_client_reads_tokens_and_claims(app, spa, people):
     assert (revoked.status_code, revoked.headers[ALLOW]) == (200, ORIGIN)
 
 
-def test_a_script_reads_refusals_too(app, spa):
+def test_cors_client_can_read_error_responses(app, spa):
     origin = {"Origin": ORIGIN}
     refused = spa.post("/oauth/token", headers=origin, grant_type="authorization_code", code="x", redirect_uri="x")
     assert (refused.json["error"], refused.headers[ALLOW]) == ("invalid_grant", ORIGIN)
@@ -154,7 +154,7 @@ def test_a_script_reads_refusals_too(app, spa):
     assert "WWW-Authenticate" in expired.headers["Access-Control-Expose-Headers"]
 
 
-def test_a_client_is_read_by_its_own_origins_alone(app, spa, people):
+def test_origin_of_one_client_cannot_read_responses_to_another(app, spa, people):
     other = register(app, "other")
     answer = other.post("/oauth/token", headers={"Origin": ORIGIN}, grant_type="x")
     assert (answer.status_code, forms(answer)) == (400, {})
@@ -164,7 +164,7 @@ def test_a_client_is_read_by_its_own_origins_alone(app, spa, people):
     assert (claims.status_code, forms(claims)) == (200, {})
 
 
-def test_no_answer_ever_lets_cookies_count(app, spa, people):
+def test_cors_never_allows_credentials_or_any_origin(app, spa, people):
     wire = sign_in(Wire(app, "form"), people.open())
     for path in served(app):
         for answer in (
@@ -176,7 +176,7 @@ def test_no_answer_ever_lets_cookies_count(app, spa, people):
             assert answer.headers.get(ALLOW) != "*"
 
 
-def test_a_request_of_our_own_pages_looks_nothing_up(app, statements):
+def test_same_origin_request_runs_no_origin_query(app, statements):
     store(app, "app")
     body = {"client_id": "app", "client_secret": SECRET}
     http = app.test_client()
@@ -186,7 +186,7 @@ def test_a_request_of_our_own_pages_looks_nothing_up(app, statements):
     assert (answer.status_code, forms(answer), len(seen)) == (400, {}, 1)
 
 
-def test_a_request_without_an_origin_costs_no_more(app, spa, statements):
+def test_cors_adds_no_query_to_token_requests(app, spa, statements):
     spa.post("/oauth/token", grant_type="x")
     with statements() as seen:
         spa.post("/oauth/token", grant_type="x")

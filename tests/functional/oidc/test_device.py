@@ -32,7 +32,7 @@ def error_of(response) -> tuple[int, str]:
 # --- the device asks ----------------------------------------------------------------------------
 
 
-def test_a_device_is_told_its_codes_and_where_to_send_its_person(party):
+def test_device_authorization_response_has_codes_and_verification_uris(party):
     response = party.post(ENDPOINT, scope="openid email")
     assert (response.status_code, response.headers["Cache-Control"]) == (200, "no-store")
     told = response.json
@@ -43,7 +43,7 @@ def test_a_device_is_told_its_codes_and_where_to_send_its_person(party):
     assert re.fullmatch("[A-Za-z0-9_-]{43}", told["device_code"])
 
 
-def test_neither_code_is_stored(party, rows, app):
+def test_device_and_user_codes_are_stored_only_as_digests(party, rows, app):
     from app.crypto import secrets
     from app.oidc.models import DeviceRequest
 
@@ -56,7 +56,7 @@ def test_neither_code_is_stored(party, rows, app):
     assert row.user_code_digest not in (secrets.digest(typed), secrets.digest(told["user_code"]))
 
 
-def test_it_is_stored_what_the_device_asks_for_and_from_where(party, rows):
+def test_device_request_stores_known_scopes_agent_and_address(party, rows):
     from app.oidc.models import DeviceRequest
 
     agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -67,7 +67,7 @@ def test_it_is_stored_what_the_device_asks_for_and_from_where(party, rows):
     )  # fmt: skip
 
 
-def test_a_code_that_another_device_shows_is_not_given_again(party, monkeypatch):
+def test_user_code_collision_draws_a_new_code(party, monkeypatch):
     from app.crypto import secrets
 
     drawn = iter(["BBBBBBBB", "BBBBBBBB", "CCCCCCCC"])
@@ -90,7 +90,7 @@ def test_a_code_that_another_device_shows_is_not_given_again(party, monkeypatch)
         ({"dpop_jkt": "short"}, "invalid_request"),
     ],
 )
-def test_what_can_not_be_asked_for_is_refused_and_nothing_stored(app, rows, different, error):
+def test_invalid_device_authorization_request_is_rejected_and_not_stored(app, rows, different, error):
     from app.oidc.models import DeviceRequest
 
     party = tv(app, resources=["https://api.example.com"])
@@ -98,7 +98,7 @@ def test_what_can_not_be_asked_for_is_refused_and_nothing_stored(app, rows, diff
     assert rows(DeviceRequest) == []
 
 
-def test_another_body_than_a_form_is_refused(party):
+def test_device_authorization_accepts_only_form_posts(party):
     body = {"client_id": "tv", "scope": "openid"}
     assert error_of(party.http.post(ENDPOINT, json=body)) == (400, "invalid_request")
     assert error_of(party.http.post(f"{ENDPOINT}?client_id=tv&scope=openid")) == (400, "invalid_request")
@@ -106,12 +106,12 @@ def test_another_body_than_a_form_is_refused(party):
 
 
 @pytest.mark.parametrize("client_id", [None, "", "nobody", "t\x00v", "x" * 300, "TV"])
-def test_a_client_that_there_is_not_gets_no_codes(party, client_id):
+def test_unknown_client_gets_no_device_code(party, client_id):
     status, error = error_of(party.post(ENDPOINT, auth=False, client_id=client_id, scope="openid"))
     assert (status, error) in ((401, "invalid_client"), (400, "invalid_request"))
 
 
-def test_a_client_with_a_secret_authenticates_as_at_the_token_endpoint(app):
+def test_confidential_client_must_authenticate_at_device_endpoint(app):
     party = tv(app, "printer", public=False)
     assert Device(party).told["interval"] == 5
     for headers, fields in (({}, {"client_id": "printer"}), (basic("printer", "wrong"), {})):
@@ -119,7 +119,7 @@ def test_a_client_with_a_secret_authenticates_as_at_the_token_endpoint(app):
         assert error_of(response) == (401, "invalid_client")
 
 
-def test_an_assertion_may_name_the_endpoint_as_its_audience(app):
+def test_client_assertion_audience_may_be_device_endpoint_or_issuer(app):
     signer = Signer()
     party = tv(app, "signs", public=False, auth_method="private_key_jwt", jwks=signer.jwks)
     for audience in (f"{ISSUER}{ENDPOINT}", ISSUER):
@@ -127,12 +127,12 @@ def test_an_assertion_may_name_the_endpoint_as_its_audience(app):
         assert party.post(ENDPOINT, auth=False, scope="openid", **assertion).status_code == 200
 
 
-def test_a_client_of_another_grant_gets_no_codes(app):
+def test_client_without_device_grant_gets_no_device_code(app):
     assert error_of(register(app).post(ENDPOINT, scope="openid")) == (400, "unauthorized_client")
 
 
 @pytest.mark.settings(exchanges_per_address=3)
-def test_public_clients_ask_so_often_from_one_address(app, party):
+def test_device_requests_of_public_clients_are_rate_limited_per_ip_address(app, party):
     assert [party.post(ENDPOINT, scope="openid").status_code for _ in range(4)] == [200, 200, 200, 429]
     refused = party.post(ENDPOINT, scope="openid")
     assert error_of(refused) == (429, "temporarily_unavailable")
@@ -143,7 +143,7 @@ def test_public_clients_ask_so_often_from_one_address(app, party):
 # --- the device polls ---------------------------------------------------------------------------
 
 
-def test_it_waits_until_its_person_allows_it_and_then_signs_them_in(party, browser, ada, clock, rows):
+def test_device_poll_is_pending_until_user_allows_then_returns_tokens(party, browser, ada, clock, rows):
     device = Device(party, scope="openid email")
     assert device.error() == "authorization_pending"
     assert decide(browser, device).ok
@@ -157,7 +157,7 @@ def test_it_waits_until_its_person_allows_it_and_then_signs_them_in(party, brows
     assert party.userinfo(newer["access_token"]).json["sub"] == claims["sub"]
 
 
-def test_a_device_that_is_too_fast_is_told_to_wait_longer_each_time(party, clock, rows):
+def test_each_too_early_poll_raises_the_interval_by_five_seconds(party, clock, rows):
     from app.oidc.models import DeviceRequest
 
     device, said = Device(party), []
@@ -181,7 +181,7 @@ def test_a_device_that_is_too_fast_is_told_to_wait_longer_each_time(party, clock
     assert device.error() == "authorization_pending"
 
 
-def test_a_poll_may_come_a_second_early(party, clock):
+def test_poll_one_second_early_is_tolerated(party, clock):
     device = Device(party)
     assert device.error() == "authorization_pending"
     clock.shift(4)
@@ -190,7 +190,7 @@ def test_a_poll_may_come_a_second_early(party, clock):
     assert device.error() == "slow_down"
 
 
-def test_the_interval_grows_to_a_minute_and_no_further(party, clock, rows):
+def test_poll_interval_is_capped_at_one_minute(party, clock, rows):
     from app.oidc.models import DeviceRequest
 
     device = Device(party)
@@ -203,7 +203,7 @@ def test_the_interval_grows_to_a_minute_and_no_further(party, clock, rows):
     assert device.error() == "authorization_pending"
 
 
-def test_a_decision_is_answered_however_fast_it_is_asked_for(party, browser):
+def test_early_poll_after_the_decision_is_not_slowed_down(party, browser):
     device, refused = Device(party), Device(party)
     for each in (device, refused):
         each.poll()
@@ -213,7 +213,7 @@ def test_a_decision_is_answered_however_fast_it_is_asked_for(party, browser):
     assert refused.error() == "access_denied"
 
 
-def test_a_refusal_stays_one(party, browser, clock):
+def test_denied_device_stays_denied_after_expiry(party, browser, clock):
     device = Device(party)
     assert decide(browser, device, "no").ok
     assert [device.error() for _ in range(2)] == ["access_denied"] * 2
@@ -222,7 +222,7 @@ def test_a_refusal_stays_one(party, browser, clock):
 
 
 @pytest.mark.parametrize("is_allowed", [True, False])
-def test_its_code_expires_after_ten_minutes(party, browser, clock, is_allowed):
+def test_device_code_expires_after_ten_minutes(party, browser, clock, is_allowed):
     device = Device(party)
     if is_allowed:
         decide(browser, device)
@@ -232,7 +232,7 @@ def test_its_code_expires_after_ten_minutes(party, browser, clock, is_allowed):
     assert device.error() == "expired_token"
 
 
-def test_it_is_deleted_a_day_later(party, clock, app, rows):
+def test_device_request_is_pruned_after_a_day(party, clock, app, rows):
     from app.oidc.cleanup import prune_devices
     from app.oidc.models import DeviceRequest
 
@@ -247,7 +247,7 @@ def test_it_is_deleted_a_day_later(party, clock, app, rows):
     assert device.error() == "invalid_grant"
 
 
-def test_its_code_works_once(party, browser):
+def test_device_code_can_be_redeemed_only_once(party, browser):
     device = Device(party)
     decide(browser, device)
     tokens = device.tokens()
@@ -255,7 +255,7 @@ def test_its_code_works_once(party, browser):
     assert party.userinfo(tokens["access_token"]).status_code == 200
 
 
-def test_another_clients_code_is_no_code(app, party, browser):
+def test_device_code_of_another_client_is_rejected(app, party, browser):
     other = tv(app, "radio")
     device = Device(party)
     decide(browser, device)
@@ -278,17 +278,17 @@ def test_another_clients_code_is_no_code(app, party, browser):
         ({"grant_type": GRANT.upper()}, "unsupported_grant_type"),
     ],
 )
-def test_a_poll_that_is_none_is_refused(party, different, error):
+def test_malformed_poll_is_rejected(party, different, error):
     assert Device(party).error(**different) == error
 
 
-def test_what_people_type_gets_no_tokens(party, browser):
+def test_user_code_is_not_accepted_as_device_code(party, browser):
     device = Device(party)
     decide(browser, device)
     assert device.error(device_code=device.user_code) == "invalid_grant"
 
 
-def test_a_client_that_lost_the_grant_gets_no_tokens(app, party, browser):
+def test_client_that_lost_the_device_grant_gets_no_tokens(app, party, browser):
     from app.extensions import db
     from app.oidc.models import OAuthClient
 
@@ -301,7 +301,7 @@ def test_a_client_that_lost_the_grant_gets_no_tokens(app, party, browser):
     assert device.error() == "unauthorized_client"
 
 
-def test_a_poll_costs_two_statements(party, statements):
+def test_poll_runs_two_queries(party, statements):
     device = Device(party)
     with statements() as counted:
         assert device.error() == "authorization_pending"
@@ -311,14 +311,14 @@ def test_a_poll_costs_two_statements(party, statements):
 # --- what the tokens hang on --------------------------------------------------------------------
 
 
-def test_a_session_that_ended_meanwhile_gives_no_tokens(party, browser):
+def test_logout_before_the_poll_yields_no_tokens(party, browser):
     device = Device(party, scope="openid offline_access")
     decide(browser, device)
     assert browser.post("/logout").status in (200, 302)
     assert device.error() == "invalid_grant"
 
 
-def test_tokens_end_with_the_session_that_allowed_them(party, browser):
+def test_device_tokens_are_revoked_with_the_approving_session(party, browser):
     device = Device(party)
     decide(browser, device)
     tokens = device.tokens()
@@ -327,7 +327,7 @@ def test_tokens_end_with_the_session_that_allowed_them(party, browser):
     assert party.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
 
 
-def test_offline_access_outlives_the_session(party, browser, ada):
+def test_offline_access_of_device_survives_logout(party, browser, ada):
     device = Device(party, scope="openid email offline_access")
     decide(browser, device)
     tokens = device.tokens()
@@ -336,7 +336,7 @@ def test_offline_access_outlives_the_session(party, browser, ada):
     assert party.userinfo(newer["access_token"]).json["email"] == ada.email
 
 
-def test_an_account_that_is_closed_gets_no_tokens(app, party, browser, ada):
+def test_disabled_account_gets_no_device_tokens(app, party, browser, ada):
     from app.extensions import db
     from app.users import User
 
@@ -349,14 +349,14 @@ def test_an_account_that_is_closed_gets_no_tokens(app, party, browser, ada):
     assert device.error() == "invalid_grant"
 
 
-def test_an_app_whose_access_was_removed_meanwhile_gets_no_tokens(party, browser):
+def test_removing_app_access_before_the_poll_yields_no_tokens(party, browser):
     device = Device(party)
     decide(browser, device)
     assert browser.post("/apps/remove", client="tv").status == 302
     assert device.error() == "invalid_grant"
 
 
-def test_what_its_client_may_no_longer_ask_for_is_not_given(app, browser):
+def test_scope_the_client_lost_is_not_granted_to_the_device(app, browser):
     from app.extensions import db
     from app.oidc.models import OAuthClient
 
@@ -369,13 +369,13 @@ def test_what_its_client_may_no_longer_ask_for_is_not_given(app, browser):
     assert device.tokens()["scope"] == "openid email"
 
 
-def test_a_client_without_refresh_tokens_gets_none(app, browser):
+def test_device_client_without_refresh_grant_gets_no_refresh_token(app, browser):
     device = Device(tv(app, grant_types=[GRANT]))
     decide(browser, device)
     assert "refresh_token" not in device.tokens()
 
 
-def test_services_that_it_names_are_those_of_its_tokens(app, browser):
+def test_requested_resource_becomes_the_token_audience(app, browser):
     api = "https://api.example.com"
     device = Device(tv(app, resources=[api, f"{api}/2"]), resource=[api, f"{api}/2"])
     decide(browser, device)
@@ -387,7 +387,7 @@ def test_services_that_it_names_are_those_of_its_tokens(app, browser):
 # --- keys ---------------------------------------------------------------------------------------
 
 
-def test_tokens_are_bound_to_the_key_that_it_proves(party, browser):
+def test_device_tokens_are_bound_to_the_dpop_key(party, browser):
     key, device = ProofKey(), Device(party)
     assert device.error(headers=key.headers()) == "authorization_pending"
     decide(browser, device)
@@ -397,7 +397,7 @@ def test_tokens_are_bound_to_the_key_that_it_proves(party, browser):
     assert party.refresh(tokens["refresh_token"], headers=key.headers()).json["token_type"] == "DPoP"
 
 
-def test_a_key_that_it_proves_when_it_asks_binds_its_code(party, browser):
+def test_dpop_proof_at_device_endpoint_binds_the_device_code(party, browser):
     key = ProofKey()
     device = Device(party, headers=key.headers(ENDPOINT))
     decide(browser, device)
@@ -406,12 +406,12 @@ def test_a_key_that_it_proves_when_it_asks_binds_its_code(party, browser):
     assert device.tokens(headers=key.headers())["token_type"] == "DPoP"
 
 
-def test_a_proof_for_another_endpoint_gets_no_codes(party):
+def test_dpop_proof_for_another_endpoint_gets_no_device_code(party):
     response = party.post(ENDPOINT, headers=ProofKey().headers("/oauth/token"), scope="openid")
     assert error_of(response) == (400, "invalid_dpop_proof")
 
 
-def test_a_client_that_has_to_send_proofs_polls_with_them(app, browser):
+def test_client_requiring_dpop_must_poll_with_a_proof(app, browser):
     device = Device(tv(app, require_dpop=True))
     decide(browser, device)
     assert device.error() == "invalid_dpop_proof"
@@ -421,14 +421,14 @@ def test_a_client_that_has_to_send_proofs_polls_with_them(app, browser):
 # --- what others see of it ----------------------------------------------------------------------
 
 
-def test_discovery_names_endpoint_and_grant(client):
+def test_discovery_announces_device_endpoint_and_grant(client):
     for path in ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"):
         metadata = client.get(path).json
         assert metadata["device_authorization_endpoint"] == f"{ISSUER}{ENDPOINT}"
         assert GRANT in metadata["grant_types_supported"]
 
 
-def test_scripts_of_its_origins_read_what_the_endpoint_answers(app):
+def test_device_endpoint_allows_cors_from_registered_origins_only(app):
     from app.extensions import db
     from app.oidc.client_store import change
     from app.oidc.clients import find_client
@@ -442,6 +442,6 @@ def test_scripts_of_its_origins_read_what_the_endpoint_answers(app):
         assert response.headers.get("Access-Control-Allow-Origin") == allowed
 
 
-def test_the_page_address_has_the_code_and_nothing_else(party):
+def test_verification_uri_complete_contains_only_the_user_code(party):
     told = Device(party).told
     assert parse_qs(urlsplit(told["verification_uri_complete"]).query) == {"user_code": [told["user_code"]]}

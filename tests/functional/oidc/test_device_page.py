@@ -46,7 +46,7 @@ def events(rows, name: str) -> list[dict]:
 # --- the code -----------------------------------------------------------------------------------
 
 
-def test_who_is_not_signed_in_comes_back_with_the_code(app, device, ada):
+def test_signed_out_user_returns_to_device_page_with_the_code(app, device, ada):
     wire = Wire(app, "form")
     sent = wire.get(f"/device?user_code={device.user_code}")
     assert sent.status == 302
@@ -60,7 +60,7 @@ def test_who_is_not_signed_in_comes_back_with_the_code(app, device, ada):
     assert wire.get(back).page.value("user_code") == device.user_code
 
 
-def test_a_program_that_is_not_signed_in_is_told_so(app, device):
+def test_unauthenticated_api_client_gets_401_on_device_pages(app, device):
     wire = Wire(app, "json")
     for answer in (
         wire.get("/device"),
@@ -72,7 +72,7 @@ def test_a_program_that_is_not_signed_in_is_told_so(app, device):
     assert device.error() == "authorization_pending"
 
 
-def test_an_address_with_the_code_asks_to_compare_it_and_looks_nothing_up(browser, device, statements):
+def test_link_with_code_asks_to_compare_it_without_a_lookup(browser, device, statements):
     browser.get("/device")
     with statements() as without:
         browser.get("/device")
@@ -88,13 +88,13 @@ def test_an_address_with_the_code_asks_to_compare_it_and_looks_nothing_up(browse
 @pytest.mark.parametrize(
     "given", ["", "x", "AAAA-AAAA", "BBBB-BBBBB", "<b>", "%00", "B" * 5000, "BBBB-BBBB&user_code=x"]
 )
-def test_an_address_with_something_else_shows_an_empty_field(browser, given):
+def test_link_with_invalid_code_shows_an_empty_field(browser, given):
     page = browser.get(f"/device?user_code={given}")
     assert page.status == 200
     assert page.page.value("user_code") == ("BBBB-BBBB" if given.startswith("BBBB-BBBB&") else "")
 
 
-def test_the_code_is_kept_in_another_language(browser, device):
+def test_changing_language_keeps_the_user_code(browser, device):
     page = browser.get(f"/device?user_code={device.user_code}")
     shown = browser.post("/device", user_code=device.user_code)
     for each in (page, shown):
@@ -112,13 +112,13 @@ def spellings(code: str) -> list[str]:
 
 
 @pytest.mark.parametrize("number", range(8))
-def test_case_dashes_and_blanks_do_not_matter(hers, device, number):
+def test_user_code_ignores_case_dashes_and_spaces(hers, device, number):
     answer = hers.post("/device", user_code=spellings(device.user_code)[number])
     assert answer.status == 200
     assert hers.language == "json" or "Connect Living room TV?" in answer.text
 
 
-def test_a_code_is_known_at_a_server_whose_key_was_rotated_meanwhile(app, make_app, settings_values, ada, device):
+def test_user_code_is_recognized_after_secret_key_rotation(app, make_app, settings_values, ada, device):
     rotated = make_app(secret_keys=f"{NEW_KEY},{settings_values['secret_keys']}")
     assert decide(sign_in(Wire(rotated, "form"), ada), device).ok
     assert device.tokens()["access_token"]
@@ -128,7 +128,7 @@ WRONG = ["BCDFGHJK", "A", "AEIOUAEI", "BBBBBBB", "BBBBBBBBB", "BBBB-BBB1", "x" *
 
 
 @pytest.mark.parametrize("typed", WRONG)
-def test_a_wrong_code_is_refused_on_its_field(hers, device, typed):
+def test_wrong_user_code_is_rejected_on_its_field(hers, device, typed):
     for path, more in (("/device", {}), ("/device/consent", {"allow": "yes"})):
         answer = hers.post(path, user_code=typed, **more)
         assert (answer.status, answer.codes) == (400, ["device_code_wrong"])
@@ -137,7 +137,7 @@ def test_a_wrong_code_is_refused_on_its_field(hers, device, typed):
 
 
 @pytest.mark.parametrize("typed", [None, "", "   ", "x" * 201])
-def test_no_code_is_refused_on_its_field(hers, device, typed):
+def test_missing_or_overlong_user_code_is_rejected_on_its_field(hers, device, typed):
     for path, more in (("/device", {}), ("/device/consent", {"allow": "yes"}), ("/device/account", {})):
         answer = hers.post(path, user_code=typed, **more)
         assert answer.status == 400
@@ -146,7 +146,7 @@ def test_no_code_is_refused_on_its_field(hers, device, typed):
 
 @pytest.mark.parametrize("value", [5, True, ["BBBB-BBBB"], {"a": 1}])
 @pytest.mark.parametrize("field", ["user_code", "allow"])
-def test_a_value_of_another_type_is_refused(app, ada, device, field, value):
+def test_non_string_json_value_is_rejected(app, ada, device, field, value):
     wire = sign_in(Wire(app, "json"), ada)
     fields = {"user_code": device.user_code, "allow": "yes"} | {field: value}
     answer = wire.post("/device/consent", **fields)
@@ -155,7 +155,7 @@ def test_a_value_of_another_type_is_refused(app, ada, device, field, value):
 
 
 @pytest.mark.parametrize("allow", [None, "", "yes" * 10])
-def test_a_decision_that_is_none_decides_nothing(hers, device, allow):
+def test_invalid_decision_leaves_the_device_pending(hers, device, allow):
     answer = hers.post("/device/consent", user_code=device.user_code, allow=allow)
     assert (answer.status, answer.ok) == (400, False)
     assert device.error() == "authorization_pending"
@@ -164,7 +164,7 @@ def test_a_decision_that_is_none_decides_nothing(hers, device, allow):
 # --- what the page says -------------------------------------------------------------------------
 
 
-def test_it_says_which_app_asks_from_where_and_for_what(app, ada, browser, device):
+def test_device_page_shows_app_scopes_and_origin_of_the_request(app, ada, browser, device):
     page = browser.post("/device", user_code=device.user_code)
     for text in (
         "Connect Living room TV?", "tv.example.com", ada.email, "See your email", "Firefox on Linux", "127.0.0.1",
@@ -179,7 +179,7 @@ def test_it_says_which_app_asks_from_where_and_for_what(app, ada, browser, devic
     assert device.error() == "authorization_pending"
 
 
-def test_an_app_that_added_itself_is_shown_with_a_warning(app, browser, device):
+def test_device_page_warns_about_self_registered_clients(app, browser, device):
     from app.extensions import db
     from app.oidc.models import OAuthClient
 
@@ -194,7 +194,7 @@ def test_an_app_that_added_itself_is_shown_with_a_warning(app, browser, device):
     assert "tv.example.com" not in text
 
 
-def test_each_device_is_asked_about_also_where_the_app_is_trusted(app, browser):
+def test_device_approval_is_required_for_trusted_apps_too(app, browser):
     device = Device(tv(app, consent="trusted"))
     assert "Connect Living room TV?" in browser.post("/device", user_code=device.user_code).text
     assert device.error() == "authorization_pending"
@@ -203,7 +203,7 @@ def test_each_device_is_asked_about_also_where_the_app_is_trusted(app, browser):
 # --- the decision -------------------------------------------------------------------------------
 
 
-def test_what_is_allowed_is_seen_and_can_be_removed(hers, device, rows, ada):
+def test_approved_device_is_audited_listed_and_removable(hers, device, rows, ada):
     answer = decide(hers, device)
     assert hers.language == "json" or "Device connected" in answer.text
     assert hers.language == "form" or answer.json["allowed"] is True
@@ -223,7 +223,7 @@ def test_what_is_allowed_is_seen_and_can_be_removed(hers, device, rows, ada):
     assert device.rp.userinfo(tokens["access_token"]).status_code == 401
 
 
-def test_a_refusal_is_seen_too(app, ada, hers, device, rows):
+def test_denied_device_is_audited_and_gets_no_access(app, ada, hers, device, rows):
     answer = decide(hers, device, "no")
     assert hers.language == "json" or "Device not connected" in answer.text
     assert hers.language == "form" or answer.json["allowed"] is False
@@ -233,7 +233,7 @@ def test_a_refusal_is_seen_too(app, ada, hers, device, rows):
     assert device.error() == "access_denied"
 
 
-def test_what_was_allowed_is_remembered_for_an_app_that_asks(app, browser, ada, device):
+def test_device_approval_stores_consent_unless_the_app_is_trusted(app, browser, ada, device):
     decide(browser, device)
     with app.app_context():
         assert consents.relation_of(ada.id, "tv", "x").allowed == {"openid", "email"}
@@ -244,7 +244,7 @@ def test_what_was_allowed_is_remembered_for_an_app_that_asks(app, browser, ada, 
 
 
 @pytest.mark.parametrize("how", ["allowed", "refused", "fetched", "expired", "client disabled"])
-def test_a_code_that_is_over_says_what_to_do(app, hers, device, clock, how):
+def test_used_or_expired_user_code_is_rejected(app, hers, device, clock, how):
     from app.extensions import db
     from app.oidc.models import OAuthClient
 
@@ -263,7 +263,7 @@ def test_a_code_that_is_over_says_what_to_do(app, hers, device, clock, how):
 
 
 @pytest.mark.parametrize("lost", [{"grant_types": ["refresh_token"]}, {"scopes": ["phone"]}])
-def test_no_one_is_asked_about_what_its_client_may_no_longer_have(app, hers, device, lost):
+def test_user_code_is_rejected_when_the_client_lost_grant_or_scopes(app, hers, device, lost):
     from app.extensions import db
     from app.oidc.models import OAuthClient
 
@@ -276,14 +276,14 @@ def test_no_one_is_asked_about_what_its_client_may_no_longer_have(app, hers, dev
         assert (answer.status, answer.codes) == (400, ["device_code_over"])
 
 
-def test_a_request_without_csrf_token_decides_nothing(hers, device):
+def test_device_decision_without_csrf_token_is_rejected(hers, device):
     for path in ("/device", "/device/consent", "/device/account"):
         assert hers.post(path, csrf=None, user_code=device.user_code, allow="yes").status == 400
     assert device.error() == "authorization_pending"
     assert hers.get("/device").status == 200
 
 
-def test_a_programs_token_decides_nothing(app, ada, device):
+def test_api_token_cannot_approve_a_device(app, ada, device):
     program = give_token(Program(app), ada)
     for path in ("/device", "/device/consent"):
         answer = program.post(path, user_code=device.user_code, allow="yes")
@@ -291,7 +291,7 @@ def test_a_programs_token_decides_nothing(app, ada, device):
     assert device.error() == "authorization_pending"
 
 
-def test_another_account_can_be_used(app, hers, device, people):
+def test_user_can_switch_account_on_the_device_page(app, hers, device, people):
     answer = hers.post("/device/account", user_code=device.user_code)
     assert answer.status == (200 if hers.language == "json" else 303)
     assert hers.signed_in_as() is None
@@ -305,7 +305,7 @@ def test_another_account_can_be_used(app, hers, device, people):
 # --- who may ------------------------------------------------------------------------------------
 
 
-def test_only_members_of_a_named_group_may(app, hers, ada, rows):
+def test_only_members_of_an_allowed_group_can_approve_the_device(app, hers, ada, rows):
     from app.extensions import db
     from app.groups import service as groups
 
@@ -330,13 +330,13 @@ def test_only_members_of_a_named_group_may(app, hers, ada, rows):
     assert device.tokens()["access_token"]
 
 
-def test_who_may_not_use_the_app_can_refuse(app, hers):
+def test_user_without_access_to_the_app_can_deny_the_device(app, hers):
     device = Device(tv(app, groups=["staff"]))
     assert hers.post("/device/consent", user_code=device.user_code, allow="no").status == 200
     assert device.error() == "access_denied"
 
 
-def test_an_app_that_asks_for_two_factors_gets_them(app, language, people):
+def test_app_requiring_aal2_requires_a_second_factor_to_approve_a_device(app, language, people):
     grace = people.open(email="grace@example.com", methods=["email", "authenticator"])
     wire = sign_in(Wire(app, language), grace, "email")
     device = Device(tv(app, level="aal2"))
@@ -354,7 +354,7 @@ def test_an_app_that_asks_for_two_factors_gets_them(app, language, people):
     assert device.rp.claims(device.tokens()["id_token"])["acr"] == "aal2"
 
 
-def test_an_app_that_wants_a_recent_proof_gets_it(app, language, ada, clock):
+def test_app_with_max_age_requires_reauthentication_to_approve_a_device(app, language, ada, clock):
     wire = sign_in(Wire(app, language), ada)
     clock.shift(600)
     device = Device(tv(app, default_max_age=300))
@@ -372,7 +372,7 @@ def test_an_app_that_wants_a_recent_proof_gets_it(app, language, ada, clock):
 
 
 @pytest.mark.settings(failures_per_hour=3)
-def test_an_account_may_be_wrong_so_often_from_wherever(app, language, ada, party, device, rows, clock):
+def test_wrong_user_codes_are_limited_per_account_across_ip_addresses(app, language, ada, party, device, rows, clock):
     for number in range(3):
         wire = sign_in(Wire(app, language, address=f"192.0.2.{number}"), ada)
         assert wire.post("/device", user_code="BCDF-GHJK").codes == ["device_code_wrong"]
@@ -386,7 +386,7 @@ def test_an_account_may_be_wrong_so_often_from_wherever(app, language, ada, part
 
 
 @pytest.mark.settings(failures_per_hour=3)
-def test_right_codes_and_what_can_be_no_code_do_not_count(hers, device, clock, party):
+def test_correct_and_malformed_user_codes_do_not_count_as_failures(hers, device, clock, party):
     for _ in range(5):
         assert hers.post("/device", user_code=device.user_code).ok
         assert hers.post("/device", user_code="no code").codes == ["device_code_wrong"]
@@ -397,7 +397,7 @@ def test_right_codes_and_what_can_be_no_code_do_not_count(hers, device, clock, p
 
 
 @pytest.mark.settings(failures_per_hour=3)
-def test_wrong_codes_stop_no_other_codes_of_the_account(app, ada, mail_to, device):
+def test_wrong_user_codes_do_not_block_sign_in_codes_of_the_account(app, ada, mail_to, device):
     wire = sign_in(Wire(app, "form"), ada)
     for _ in range(4):
         wire.post("/device", user_code="BCDF-GHJK")
@@ -410,7 +410,7 @@ def test_wrong_codes_stop_no_other_codes_of_the_account(app, ada, mail_to, devic
 
 
 @pytest.mark.settings(failures_per_address=3)
-def test_a_network_address_may_be_wrong_so_often_with_whatever_account(app, language, people, device):
+def test_wrong_user_codes_are_limited_per_ip_address_across_accounts(app, language, people, device):
     wires = [sign_in(Wire(app, language), people.open(methods=["email"])) for _ in range(4)]
     assert [wire.post("/device", user_code="BCDF-GHJK").status for wire in wires] == [400, 400, 400, 429]
     assert wires[0].post("/device", user_code=device.user_code).codes == ["too_many_requests"]
@@ -419,7 +419,7 @@ def test_a_network_address_may_be_wrong_so_often_with_whatever_account(app, lang
 
 
 @pytest.mark.settings(failures_per_hour=5)
-def test_forty_guesses_at_once_are_counted(app, ada, device):
+def test_concurrent_wrong_user_codes_are_all_counted(app, ada, device):
     wires = [sign_in(Wire(app, "json"), ada) for _ in range(4)]
     for wire in wires:
         wire.fetch_csrf()
@@ -432,7 +432,7 @@ def test_forty_guesses_at_once_are_counted(app, ada, device):
 # --- at the same moment -------------------------------------------------------------------------
 
 
-def test_of_many_decisions_at_once_one_counts(app, ada, device, rows):
+def test_only_one_of_many_concurrent_decisions_is_recorded(app, ada, device, rows):
     from app.oidc.models import Grant
 
     wires = [sign_in(Wire(app, "json"), ada) for _ in range(4)]
@@ -454,7 +454,7 @@ def test_of_many_decisions_at_once_one_counts(app, ada, device, rows):
 
 @pytest.mark.parametrize("how", ["allowed", "refused", "expired"])
 @pytest.mark.parametrize("allow", ["yes", "no"])
-def test_a_decision_that_comes_between_looking_and_deciding_counts(
+def test_decision_racing_with_an_earlier_one_does_not_override_it(
     browser, device, clock, monkeypatch, rows, how, allow
 ):
     from app.oidc.models import Grant
@@ -471,7 +471,7 @@ def test_a_decision_that_comes_between_looking_and_deciding_counts(
     assert len(rows(Grant)) == before
 
 
-def test_of_forty_polls_at_once_one_gets_tokens(app, browser, device, rows):
+def test_only_one_of_many_concurrent_polls_gets_tokens(app, browser, device, rows):
     from app.oidc.models import AccessToken
 
     decide(browser, device)
@@ -484,7 +484,7 @@ def test_of_forty_polls_at_once_one_gets_tokens(app, browser, device, rows):
     assert device.rp.userinfo(tokens["access_token"]).status_code == 200
 
 
-def test_of_many_early_polls_at_once_one_is_in_time(device, rows):
+def test_only_one_of_many_concurrent_polls_is_not_slowed_down(device, rows):
     from app.oidc.models import DeviceRequest
 
     with ThreadPoolExecutor(8) as pool:
@@ -493,7 +493,7 @@ def test_of_many_early_polls_at_once_one_is_in_time(device, rows):
     assert rows(DeviceRequest)[0].interval == 40
 
 
-def test_an_app_that_never_fetched_its_tokens_is_not_told_of_the_end(app, ada):
+def test_device_that_never_fetched_tokens_causes_no_logout_token(app, ada):
     from app.extensions import db
     from app.outbox.models import Message
 
@@ -509,6 +509,6 @@ def test_an_app_that_never_fetched_its_tokens_is_not_told_of_the_end(app, ada):
             assert len([row for row in db.session.query(Message) if row.kind == "app_logout"]) == fetches
 
 
-def test_a_client_that_asks_otherwise_is_no_device(app, browser):
+def test_unissued_user_code_is_rejected_with_a_code_flow_client(app, browser):
     register(app)
     assert browser.post("/device", user_code="BCDF-GHJK").codes == ["device_code_wrong"]

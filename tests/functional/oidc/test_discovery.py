@@ -27,7 +27,7 @@ def metadata(client):
 # --- members ------------------------------------------------------------------------------------
 
 
-def test_it_has_what_discovery_requires(metadata):
+def test_metadata_has_the_required_discovery_members(metadata):
     """OpenID Connect Discovery, section 3: REQUIRED members, and RS256."""
     assert metadata["issuer"] == "http://localhost"
     assert metadata["authorization_endpoint"] == "http://localhost/oauth/authorize"
@@ -40,7 +40,7 @@ def test_it_has_what_discovery_requires(metadata):
     assert {"sub", "iss", "auth_time", "acr", "groups", "email"} <= set(metadata["claims_supported"])
 
 
-def test_it_says_no_where_silence_would_mean_yes(metadata):
+def test_metadata_explicitly_denies_features_that_default_to_true(metadata):
     """Discovery, section 3: request_uri_parameter_supported is true if omitted; the code grant, implicit too."""
     assert metadata["request_uri_parameter_supported"] is False
     assert metadata["request_parameter_supported"] is False
@@ -50,14 +50,14 @@ def test_it_says_no_where_silence_would_mean_yes(metadata):
     assert metadata["grant_types_supported"] == ["authorization_code", "refresh_token", device_code]
 
 
-def test_it_offers_nothing_that_is_weak(metadata):
+def test_metadata_offers_no_weak_methods(metadata):
     """RFC 9700: no plain PKCE, no implicit grant, no password grant; RFC 8414: nothing signed by none."""
     assert metadata["code_challenge_methods_supported"] == ["S256"]
     assert "none" not in str([metadata[name] for name in metadata if "_alg_" in name])
     assert not {"implicit", "password"} & set(metadata["grant_types_supported"])
 
 
-def test_it_announces_logout_and_the_issuer_in_answers(metadata):
+def test_metadata_announces_logout_and_iss_response_parameter(metadata):
     """Back-Channel Logout, section 2.1; RP-Initiated Logout, section 2.1; RFC 9207, section 3."""
     assert metadata["backchannel_logout_supported"] is True
     assert metadata["backchannel_logout_session_supported"] is True
@@ -65,14 +65,14 @@ def test_it_announces_logout_and_the_issuer_in_answers(metadata):
     assert metadata["authorization_response_iss_parameter_supported"] is True
 
 
-def test_what_may_be_asked_of_a_sign_in_is_announced(metadata):
+def test_metadata_announces_prompt_acr_display_and_claims_support(metadata):
     assert metadata["prompt_values_supported"] == ["consent", "login", "none", "select_account"]
     assert metadata["acr_values_supported"] == ["aal1", "aal2"]
     assert metadata["display_values_supported"] == ["page"]
     assert metadata["claims_parameter_supported"] is True
 
 
-def test_every_list_names_something_and_nothing_twice(metadata):
+def test_metadata_lists_are_not_empty_and_have_no_duplicates(metadata):
     """RFC 8414, section 3.2: claims with zero values are omitted."""
     lists = [value for value in metadata.values() if isinstance(value, list)]
     assert len(lists) > 10
@@ -80,18 +80,18 @@ def test_every_list_names_something_and_nothing_twice(metadata):
 
 
 @pytest.mark.settings(languages=["de", "pt-BR"])
-def test_languages_are_those_of_the_settings(metadata):
+def test_ui_locales_are_the_configured_languages(metadata):
     assert metadata["ui_locales_supported"] == ["de", "pt-BR"]
 
 
 @pytest.mark.settings(public_url="http://localhost:8111")
-def test_the_issuer_is_the_address_of_the_settings_never_that_of_the_request(app):
+def test_metadata_uses_the_configured_public_url_not_the_request_host(app):
     found = app.test_client().get(OPENID, headers={"Host": "localhost:8111", "X-Forwarded-Host": "evil.example"}).json
     addresses = re.findall(r"https?://[^/\"']+", str(found))
     assert set(addresses) == {"http://localhost:8111"}
 
 
-def test_both_documents_are_the_same(client):
+def test_openid_and_oauth_metadata_are_identical(client):
     """RFC 8414, section 5: one server may publish both."""
     assert client.get(OPENID).data == client.get(OAUTH).data
 
@@ -100,7 +100,7 @@ def test_both_documents_are_the_same(client):
 
 
 @pytest.mark.parametrize("path", ALL)
-def test_anyone_may_read_it_and_keep_it(client, path):
+def test_discovery_documents_are_public_and_cacheable(client, path):
     answer = client.get(path, headers={"Origin": "https://app.example"})
     check_answer("GET", path, answer)
     assert answer.status_code == 200
@@ -114,7 +114,7 @@ def test_anyone_may_read_it_and_keep_it(client, path):
 
 
 @pytest.mark.parametrize("path", ALL)
-def test_who_has_it_already_is_told_so(client, path):
+def test_matching_etag_returns_304(client, path):
     first = client.get(path)
     again = client.get(path, headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, again.data) == (304, b"")
@@ -124,7 +124,7 @@ def test_who_has_it_already_is_told_so(client, path):
 
 
 @pytest.mark.parametrize("path", ALL)
-def test_a_script_that_asks_first_may(client, statements, path):
+def test_preflight_of_discovery_documents_is_allowed_without_queries(client, statements, path):
     asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "GET",
              "Access-Control-Request-Headers": "x-of-its-own"}  # fmt: skip
     with statements() as seen:
@@ -136,7 +136,7 @@ def test_a_script_that_asks_first_may(client, statements, path):
 
 
 @pytest.mark.parametrize("path", ALL)
-def test_it_is_read_alone(client, path):
+def test_discovery_documents_allow_only_get_and_head(client, path):
     assert client.head(path).status_code == 200
     assert client.head(path).data == b""
     for method in ("POST", "PUT", "DELETE", "PATCH"):
@@ -144,7 +144,7 @@ def test_it_is_read_alone(client, path):
 
 
 @pytest.mark.parametrize("path", [OPENID, OAUTH])
-def test_metadata_takes_no_statement_whoever_asks(browser_wire, people, statements, path):
+def test_metadata_runs_no_query_even_with_credentials(browser_wire, people, statements, path):
     sign_in(browser_wire, people.open())
     with statements() as seen:
         assert browser_wire.get(path).status == 200
@@ -152,7 +152,7 @@ def test_metadata_takes_no_statement_whoever_asks(browser_wire, people, statemen
     assert seen == []
 
 
-def test_keys_take_a_statement_at_most_whoever_asks(browser_wire, people, statements, clock):
+def test_jwks_runs_one_query_and_is_then_cached(browser_wire, people, statements, clock):
     browser_wire.get(JWKS)
     sign_in(browser_wire, people.open())
     clock.shift(60)
@@ -164,21 +164,21 @@ def test_keys_take_a_statement_at_most_whoever_asks(browser_wire, people, statem
     assert seen == []
 
 
-def test_a_rotation_shows_in_the_etag(app, client, clock):
+def test_key_rotation_changes_the_jwks_etag(app, client, clock):
     before = client.get(JWKS).headers["ETag"]
     assert client.get(JWKS).headers["ETag"] == before
     clock.shift(91 * 86_400)
     assert client.get(JWKS).headers["ETag"] != before
 
 
-def test_a_key_that_is_missing_is_made_with_the_first_look(client, rows):
+def test_first_jwks_request_creates_keys_and_publishes_no_private_parts(client, rows):
     published = client.get(JWKS).json["keys"]
     assert {key["kid"] for key in published} == {row.kid for row in rows(SigningKey)}
     assert len(published) == 6
     assert not {"d", "p", "q", "dp", "dq", "qi", "k"} & {member for key in published for member in key}
 
 
-def test_keys_are_published_where_a_next_one_can_not_be_made(app, client, clock, monkeypatch):
+def test_jwks_is_served_when_the_next_key_cannot_be_created(app, client, clock, monkeypatch):
     """As with a database that takes no writes."""
     before = client.get(JWKS).json["keys"]
     clock.shift(91 * 86_400)
@@ -190,7 +190,7 @@ def test_keys_are_published_where_a_next_one_can_not_be_made(app, client, clock,
     assert client.get(JWKS).json["keys"] == before
 
 
-def test_every_endpoint_that_it_names_is_served(app, metadata):
+def test_every_announced_endpoint_is_served(app, metadata):
     named = {value.removeprefix(metadata["issuer"]) for name, value in metadata.items() if name.endswith("_endpoint")}
     served = {rule.rule for rule in app.url_map.iter_rules()}
     assert len(named) >= 7
