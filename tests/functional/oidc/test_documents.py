@@ -79,7 +79,7 @@ def fault_of(browser, rp, work) -> str:
 # --- an app that is good ------------------------------------------------------------------------
 
 
-def test_an_app_signs_somebody_in_once_its_document_is_read(agent, browser, work, site, rows):
+def test_client_document_app_signs_in_user_after_worker_fetched_it(agent, browser, work, site, rows):
     page = browser.get(agent.request(scope="openid email"))
     assert (page.status, site.asked) == (200, []), "no request waits for another server"
     assert CHECKING in page.text
@@ -107,14 +107,14 @@ def client_of_row(app, row):
         return client_of(row)
 
 
-def test_the_page_needs_no_script_and_says_nothing_of_the_app(agent, browser):
+def test_checking_page_needs_no_script_and_reveals_no_client_metadata(agent, browser):
     page = browser.get(agent.request())
     assert '<meta http-equiv="refresh" content="1; url=/oauth/continue?request=' in page.text
     assert "An agent" not in page.text
     assert "default-src" in page.response.headers["Content-Security-Policy"]
 
 
-def test_a_form_of_another_site_waits_as_well(agent, app, browser, work):
+def test_cross_site_post_also_waits_for_the_client_document(agent, app, browser, work):
     path, _, query = agent.request().partition("?")
     sent = app.test_client(use_cookies=False).post(path, data=query, content_type="application/x-www-form-urlencoded")
     assert CHECKING in browser.get(sent.headers["Location"]).text
@@ -122,7 +122,7 @@ def test_a_form_of_another_site_waits_as_well(agent, app, browser, work):
     assert "Allow An agent?" in browser.get(sent.headers["Location"]).text
 
 
-def test_somebody_who_is_not_signed_in_signs_in_after_the_check(agent, app, ada, work):
+def test_signed_out_user_signs_in_after_the_document_check(agent, app, ada, work):
     wire = Wire(app, "form")
     back = refresh_of(wire.get(agent.request()))
     work()
@@ -134,13 +134,13 @@ def test_somebody_who_is_not_signed_in_signs_in_after_the_check(agent, app, ada,
     assert "Allow An agent?" in wire.get(back).text
 
 
-def test_a_program_is_told_how_far_it_is(agent, app, ada, work):
+def test_json_client_gets_checking_state(agent, app, ada, work):
     program = sign_in(Wire(app, "json"), ada)
     answer = program.client.get(agent.request(), headers={"Accept": "application/json"})
     assert (answer.status_code, answer.json["response"]["state"]) == (200, "checking")
 
 
-def test_consent_is_asked_for_each_time(known, browser):
+def test_client_document_app_requires_consent_each_time(known, browser):
     for _ in range(2):
         page = browser.get(known.request())
         assert "Allow An agent?" in page.text
@@ -149,27 +149,27 @@ def test_consent_is_asked_for_each_time(known, browser):
     assert answer["error"] == "consent_required"
 
 
-def test_consent_for_one_request_is_none_for_another(known, browser):
+def test_consent_applies_to_a_single_request(known, browser):
     first, second = browser.get(known.request()), browser.get(known.request())
     assert "code" in known.answer(decide(browser, second, "yes"))
     again = browser.get(f"/oauth/continue?request={first.page.value('request')}")
     assert "Allow An agent?" in again.text
 
 
-def test_no_parameter_says_that_consent_was_given(known, browser):
+def test_consent_cannot_be_forged_by_a_request_parameter(known, browser):
     page = browser.get(known.request(**{"consent.given": "yes"}))
     assert "Allow An agent?" in page.text
     assert "Allow An agent?" in browser.get(f"/oauth/continue?request={page.page.value('request')}").text
 
 
-def test_a_native_app_may_have_any_port(app, known, browser):
+def test_loopback_redirect_uri_of_client_document_allows_any_port(app, known, browser):
     native = RelyingParty(app, known.id, redirect_uri="http://127.0.0.1:55555/")
     assert "code" in native.answer(decide(browser, browser.get(native.request()), "yes"))
     elsewhere = native.request(redirect_uri="http://127.0.0.1:55555/other")
     assert browser.client.get(elsewhere).status_code == 400
 
 
-def test_a_document_with_keys_authenticates_by_them(app, site, browser, work):
+def test_client_document_with_jwks_authenticates_by_private_key_jwt(app, site, browser, work):
     signer = Signer()
     client_id = site.publish(token_endpoint_auth_method="private_key_jwt", jwks=signer.jwks)
     agent = RelyingParty(app, client_id, redirect_uri=site.url("/callback"))
@@ -180,7 +180,7 @@ def test_a_document_with_keys_authenticates_by_them(app, site, browser, work):
     assert agent.exchange(code, **signer.sign(client_id)).status_code == 200
 
 
-def test_discovery_says_so(app):
+def test_discovery_announces_client_id_metadata_documents(app):
     for path in ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"):
         assert app.test_client().get(path).json["client_id_metadata_document_supported"] is True
 
@@ -189,7 +189,7 @@ def test_discovery_says_so(app):
 
 
 @pytest.mark.settings(client_documents=(), client_documents_loopback=True)
-def test_it_is_off_by_default(agent, app, browser, work, site, rows):
+def test_disabled_client_documents_are_never_fetched(agent, app, browser, work, site, rows):
     for ask in (agent.request(), agent.request(prompt="none")):
         assert browser.client.get(ask).status_code == 400
     work()
@@ -201,7 +201,7 @@ def test_it_is_off_by_default(agent, app, browser, work, site, rows):
 
 
 @pytest.mark.settings(client_documents=("staff", "agents"), client_documents_loopback=True)
-def test_only_members_of_the_groups_are_let_in(app, ada, known, browser):
+def test_client_documents_are_limited_to_the_configured_groups(app, ada, known, browser):
     from app.groups import service
 
     assert browser.get(known.request()).status == 403
@@ -221,13 +221,13 @@ def test_only_members_of_the_groups_are_let_in(app, ada, known, browser):
         ("other.example.com", False), ("agent.example.com.evil.example", False), ("xagent.example.com", False),
     ],
 )  # fmt: skip
-def test_only_hosts_of_the_list_are_asked(app, browser, host, is_accepted):
+def test_client_documents_are_fetched_from_allowed_hosts_only(app, browser, host, is_accepted):
     rp = RelyingParty(app, f"https://{host}/client.json", redirect_uri=f"https://{host}/callback")
     page = browser.get(rp.request())
     assert (page.status, CHECKING in page.text) == ((200, True) if is_accepted else (400, False))
 
 
-def test_what_is_switched_off_ends_at_once(app, make_app, known, browser):
+def test_disallowing_client_documents_rejects_their_tokens_at_once(app, make_app, known, browser):
     tokens = allowed(known, browser)
     assert known.userinfo(tokens["access_token"]).status_code == 200
     for different in ({"client_documents": ()}, {"client_document_hosts": ("other.example.com",)}):
@@ -243,7 +243,7 @@ def allowed(rp: RelyingParty, browser: Wire) -> dict[str, str]:
     return rp.exchange(code).json
 
 
-def test_an_operator_disables_one(app, known, browser, work, clock):
+def test_disabled_client_document_app_stays_disabled_after_refetch(app, known, browser, work, clock):
     from app.oidc import client_store
 
     tokens = allowed(known, browser)
@@ -257,7 +257,7 @@ def test_an_operator_disables_one(app, known, browser, work, clock):
     assert browser.get(known.request()).status == 400, "reading it again does not enable it"
 
 
-def test_a_client_of_the_operator_is_not_asked_for_a_document(app, site, browser, work, rows):
+def test_operator_client_with_a_url_id_is_not_fetched(app, site, browser, work, rows):
     store(app, site.url(), secret="", auth_method="none", redirect_uris=[site.url("/callback")], name="Ours")
     ours = RelyingParty(app, site.url(), redirect_uri=site.url("/callback"))
     assert "Allow Ours?" in browser.get(ours.request()).text
@@ -265,7 +265,7 @@ def test_a_client_of_the_operator_is_not_asked_for_a_document(app, site, browser
     assert (site.asked, rows(ClientDocument)) == ([], [])
 
 
-def test_a_client_of_the_file_is_not_asked_for_a_document(make_app, tmp_path, site, people, work):
+def test_clients_file_entry_with_a_url_id_is_not_fetched(make_app, tmp_path, site, people, work):
     path = tmp_path / "clients.toml"
     address = f'[clients."{site.url()}"]\nname = "Ours"\nauth_method = "none"\n'
     path.write_text(address + f'redirect_uris = ["{site.url("/callback")}"]\n')
@@ -275,7 +275,7 @@ def test_a_client_of_the_file_is_not_asked_for_a_document(make_app, tmp_path, si
     assert "Allow Ours?" in browser.get(ours.request()).text
 
 
-def test_an_operator_who_adds_one_meanwhile_has_the_last_word(app, agent, browser, work, clock, rows):
+def test_operator_client_takes_precedence_over_a_pending_document(app, agent, browser, work, clock, rows):
     browser.get(agent.request())
     store(app, agent.id, secret="", auth_method="none", redirect_uris=[agent.redirect_uri], name="Ours")
     work()
@@ -285,7 +285,7 @@ def test_an_operator_who_adds_one_meanwhile_has_the_last_word(app, agent, browse
     assert [row.source for row in rows(OAuthClient)] == ["command"]
 
 
-def test_what_was_ordered_before_the_settings_changed_is_not_read(make_app, agent, browser, site, rows):
+def test_pending_document_is_not_fetched_after_its_host_was_disallowed(make_app, agent, browser, site, rows):
     browser.get(agent.request())
     changed = make_app(**(ON | {"client_document_hosts": ("other.example.com",)}))
     with changed.app_context():
@@ -296,7 +296,7 @@ def test_what_was_ordered_before_the_settings_changed_is_not_read(make_app, agen
 
 
 @pytest.mark.settings(client_documents=())
-def test_a_service_without_them_asks_the_database_nothing(work, statements):
+def test_worker_runs_no_document_query_when_documents_are_disabled(work, statements):
     with statements() as seen:
         work()
     assert [each for each in seen if "oauth_document" in each] == []
@@ -319,7 +319,7 @@ def test_a_service_without_them_asks_the_database_nothing(work, statements):
         "https://agent.example.com/x\0", "https://[::1/x", "https://*.example.com/x", "https://agent.example.com/%zz",
     ],
 )  # fmt: skip
-def test_what_is_no_address_of_a_document_is_an_unknown_app(app, browser, rows, client_id):
+def test_malformed_document_url_is_an_unknown_client(app, browser, rows, client_id):
     rp = RelyingParty(app, client_id)
     page = browser.get(rp.request())
     assert page.status in (400, 413)
@@ -327,7 +327,7 @@ def test_what_is_no_address_of_a_document_is_an_unknown_app(app, browser, rows, 
     assert rows(ClientDocument) == []
 
 
-def test_two_client_ids_are_none(agent, browser, rows):
+def test_repeated_client_id_is_rejected(agent, browser, rows):
     assert browser.get(agent.request(client_id=[agent.id, agent.id])).status == 400
     assert rows(ClientDocument) == []
 
@@ -389,7 +389,7 @@ WRONG = {
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
-def test_a_document_that_is_wrong_is_refused(agent, site, browser, work, rows, wrong):
+def test_invalid_client_document_is_rejected(agent, site, browser, work, rows, wrong):
     filled = json.loads(json.dumps(wrong).replace("{port}", str(site.port)))
     site.publish(**filled)
     fault = fault_of(browser, agent, work)
@@ -408,19 +408,19 @@ BODIES = {
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_what_is_no_json_object_is_refused(agent, site, browser, work, body):
+def test_client_document_that_is_not_a_json_object_is_rejected(agent, site, browser, work, body):
     site.documents["/client.json"] = body
     assert fault_of(browser, agent, work) == "The document is not one JSON object."
 
 
 @pytest.mark.one_database
-def test_a_name_that_stands_twice_is_refused(agent, site, browser, work):
+def test_client_document_with_duplicate_member_is_rejected(agent, site, browser, work):
     document = json.dumps(site.documents["/client.json"])
     site.documents["/client.json"] = (document[:-1] + ', "client_id": "https://other.example.com/"}').encode()
     assert fault_of(browser, agent, work) == "The document is not one JSON object."
 
 
-def test_what_is_meant_for_other_servers_is_left_out(app, agent, site, browser, work, rows):
+def test_unsupported_and_privileged_document_members_are_ignored(app, agent, site, browser, work, rows):
     site.publish(
         grant_types=["authorization_code", "client_credentials"], response_types=["code", "token"],
         scope="openid email mcp:tools", jwks_uri="https://agent.example.com/jwks", software_id="x", contacts=["a@b.c"],
@@ -434,7 +434,7 @@ def test_what_is_meant_for_other_servers_is_left_out(app, agent, site, browser, 
 
 
 @pytest.mark.parametrize("uri", ["com.example.agent:/callback", "com.example.agent.app:/callback", "com.example:/cb"])
-def test_a_scheme_of_its_own_domain_is_accepted(app, site, browser, work, uri):
+def test_private_use_scheme_of_the_documents_domain_is_accepted(app, site, browser, work, uri):
     agent = RelyingParty(app, site.publish(redirect_uris=[uri]), redirect_uri=uri)
     browser.get(agent.request())
     work()
@@ -444,7 +444,7 @@ def test_a_scheme_of_its_own_domain_is_accepted(app, site, browser, work, uri):
 # --- what hostile servers do --------------------------------------------------------------------
 
 
-def test_a_server_that_hangs_holds_nothing_up(monkeypatch, agent, site, browser, work):
+def test_document_fetch_from_a_hanging_server_times_out(monkeypatch, agent, site, browser, work):
     monkeypatch.setattr(document_fetches, "WITHIN", 0.3)
     site.answer = lambda handler, over: over.wait(10)
     began = time.monotonic()
@@ -452,7 +452,7 @@ def test_a_server_that_hangs_holds_nothing_up(monkeypatch, agent, site, browser,
     assert time.monotonic() - began < 3
 
 
-def test_several_are_read_at_once(monkeypatch, app, site, browser, work):
+def test_client_documents_are_fetched_concurrently(monkeypatch, app, site, browser, work):
     monkeypatch.setattr(document_fetches, "WITHIN", 0.5)
     site.answer = lambda handler, over: over.wait(10)
     for number in range(8):
@@ -465,14 +465,14 @@ def test_several_are_read_at_once(monkeypatch, app, site, browser, work):
 
 @pytest.mark.settings(client_documents=("everyone",), client_documents_loopback=False)
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1"])
-def test_a_document_in_a_private_network_is_not_read(agent, site, names, browser, work, address):
+def test_client_document_in_a_private_network_is_not_fetched(agent, site, names, browser, work, address):
     names["agent.example.com"] = [address]
     fault = fault_of(browser, agent, work)
     assert fault == "The document can't be read: its server can't be reached on the public internet."
     assert site.asked == []
 
 
-def test_a_redirect_a_large_and_a_packed_document_are_refused(app, site, browser, work):
+def test_redirected_oversized_or_compressed_document_is_rejected(app, site, browser, work):
     redirecting = RelyingParty(app, site.publish("/1.json"))
     site.status, site.headers["Location"] = 302, site.publish("/other.json")
     assert "redirects" in fault_of(browser, redirecting, work)
@@ -487,7 +487,7 @@ def test_a_redirect_a_large_and_a_packed_document_are_refused(app, site, browser
 # --- how often ----------------------------------------------------------------------------------
 
 
-def test_a_good_document_is_not_read_again_while_it_is_fresh(known, site, browser, work, clock):
+def test_fresh_client_document_is_not_refetched(known, site, browser, work, clock):
     site.documents["/client.json"]["client_name"] = "Renamed"
     clock.shift(3500)
     assert "Allow An agent?" in browser.get(known.request()).text
@@ -503,7 +503,7 @@ def test_a_good_document_is_not_read_again_while_it_is_fresh(known, site, browse
     ("header", "fresh", "stale"),
     [("max-age=0", 290, 310), ("no-store", 290, 310), ("max-age=1200", 1190, 1210), ("max-age=9999999", 86390, 86410)],
 )
-def test_its_server_says_for_how_long_within_bounds(agent, site, browser, work, clock, header, fresh, stale):
+def test_cache_control_of_document_is_honored_within_bounds(agent, site, browser, work, clock, header, fresh, stale):
     site.headers["Cache-Control"] = header
     browser.get(agent.request())
     work()
@@ -513,7 +513,7 @@ def test_its_server_says_for_how_long_within_bounds(agent, site, browser, work, 
     assert CHECKING in browser.get(agent.request()).text
 
 
-def test_it_stays_fresh_for_a_request_that_began_in_time(known, browser, clock):
+def test_document_that_expires_mid_request_does_not_interrupt_it(known, browser, clock):
     clock.shift(3590)
     page = browser.get(known.request())
     clock.shift(600)
@@ -522,7 +522,7 @@ def test_it_stays_fresh_for_a_request_that_began_in_time(known, browser, clock):
     assert "code" in known.answer(decide(browser, again, "yes"))
 
 
-def test_a_bad_answer_is_asked_for_again_after_a_minute(agent, site, browser, work, clock):
+def test_failed_document_fetch_is_retried_after_a_minute(agent, site, browser, work, clock):
     site.status = 500
     assert "not 200" in fault_of(browser, agent, work)
     site.status = 200
@@ -535,7 +535,7 @@ def test_a_bad_answer_is_asked_for_again_after_a_minute(agent, site, browser, wo
     assert "Allow An agent?" in browser.get(agent.request()).text
 
 
-def test_a_bad_answer_takes_nothing_away_from_who_is_signed_in(known, site, browser, work, clock, rows):
+def test_failed_refetch_keeps_existing_tokens_and_metadata(known, site, browser, work, clock, rows):
     tokens = allowed(known, browser)
     site.documents["/client.json"] = b"gone"
     clock.shift(3601)
@@ -544,7 +544,7 @@ def test_a_bad_answer_takes_nothing_away_from_who_is_signed_in(known, site, brow
     assert rows(OAuthClient)[0].registered["name"] == "An agent"
 
 
-def test_a_redirect_uri_that_was_taken_away_is_no_longer_used(known, site, browser, work, clock):
+def test_redirect_uri_removed_from_document_is_rejected(known, site, browser, work, clock):
     site.publish(redirect_uris=[LOOPBACK])
     clock.shift(3601)
     back = refresh_of(browser.get(known.request()))
@@ -553,7 +553,7 @@ def test_a_redirect_uri_that_was_taken_away_is_no_longer_used(known, site, brows
     assert "Location" not in browser.get(back).response.headers
 
 
-def test_it_is_read_once_a_day_while_it_is_known(known, site, work, clock, rows):
+def test_known_client_document_is_refetched_daily(known, site, work, clock, rows):
     clock.shift(86_390)
     work()
     assert len(site.asked) == 1
@@ -565,21 +565,21 @@ def test_it_is_read_once_a_day_while_it_is_known(known, site, work, clock, rows)
     assert [event.facts["by"] for event in rows(Event, name="client.changed")] == ["document"]
 
 
-def test_reading_the_same_again_changes_nothing(known, work, clock, rows):
+def test_refetching_an_unchanged_document_records_no_event(known, work, clock, rows):
     clock.shift(86_500)
     work()
     assert rows(Event, name="client.changed") == []
 
 
 @pytest.mark.settings(failures_per_address=3, **ON)
-def test_documents_are_ordered_so_often_from_one_address(app, site, browser, rows):
+def test_document_fetches_are_rate_limited_per_ip_address(app, site, browser, rows):
     found = [browser.get(RelyingParty(app, site.publish(f"/{number}.json")).request()).status for number in range(5)]
     assert found == [200, 200, 200, 429, 429]
     assert len(rows(ClientDocument)) == 3
 
 
 @pytest.mark.parametrize(("bound", "are_good"), [("MAX_PER_HOST", True), ("MAX_INVALID_PER_HOST", False)])
-def test_one_host_has_so_many_documents(monkeypatch, app, site, browser, work, rows, bound, are_good):
+def test_number_of_documents_per_host_is_limited(monkeypatch, app, site, browser, work, rows, bound, are_good):
     monkeypatch.setattr(client_documents, bound, 2)
     found = []
     for number in range(3):
@@ -592,7 +592,7 @@ def test_one_host_has_so_many_documents(monkeypatch, app, site, browser, work, r
 
 
 @pytest.mark.parametrize("bound", ["MAX_DOCUMENTS", "MAX_WAITING"])
-def test_there_are_so_many_documents(monkeypatch, app, site, browser, rows, bound):
+def test_total_number_of_documents_is_limited(monkeypatch, app, site, browser, rows, bound):
     monkeypatch.setattr(client_documents, bound, 1)
     assert browser.get(RelyingParty(app, site.publish("/1.json")).request()).status == 200
     full = browser.get(RelyingParty(app, site.publish("/2.json", host="other.example.com")).request())
@@ -601,7 +601,7 @@ def test_there_are_so_many_documents(monkeypatch, app, site, browser, rows, boun
     assert len(rows(ClientDocument)) == 1
 
 
-def test_without_a_worker_the_page_says_so_and_stops(agent, browser, clock):
+def test_checking_page_stops_refreshing_when_no_worker_responds(agent, browser, clock):
     back = refresh_of(browser.get(agent.request()))
     clock.shift(21)
     late = browser.get(back)
@@ -610,7 +610,7 @@ def test_without_a_worker_the_page_says_so_and_stops(agent, browser, clock):
     assert "http-equiv" not in late.text
 
 
-def test_what_nobody_uses_is_forgotten(app, known, browser, site, work, clock, rows):
+def test_unused_client_document_is_pruned(app, known, browser, site, work, clock, rows):
     prune(app)
     assert len(rows(ClientDocument)) == 1
     clock.shift(31 * 86400)
@@ -618,7 +618,7 @@ def test_what_nobody_uses_is_forgotten(app, known, browser, site, work, clock, r
     assert (rows(ClientDocument), rows(OAuthClient)) == ([], [])
 
 
-def test_what_somebody_uses_is_not(app, known, browser, clock, rows):
+def test_client_document_with_grants_is_not_pruned(app, known, browser, clock, rows):
     allowed(known, browser)
     assert len(rows(Grant)) == 1
     clock.shift(31 * 86400)
@@ -626,7 +626,7 @@ def test_what_somebody_uses_is_not(app, known, browser, clock, rows):
     assert (len(rows(ClientDocument)), len(rows(OAuthClient))) == (1, 1)
 
 
-def test_what_was_never_good_is_forgotten_soon(app, agent, site, browser, work, clock, rows):
+def test_document_that_was_never_valid_is_pruned_after_ten_minutes(app, agent, site, browser, work, clock, rows):
     site.status = 404
     fault_of(browser, agent, work)
     prune(app)
@@ -643,7 +643,7 @@ def prune(app) -> None:
             db.session.commit()
 
 
-def test_two_workers_read_it_once(app, agent, browser, site, work):
+def test_concurrent_workers_fetch_a_document_once(app, agent, browser, site, work):
     browser.get(agent.request())
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
@@ -653,7 +653,7 @@ def test_two_workers_read_it_once(app, agent, browser, site, work):
     assert site.asked == ["/client.json"]
 
 
-def test_a_worker_that_stops_leaves_it_to_the_next(monkeypatch, agent, browser, site, work):
+def test_interrupted_document_fetch_is_resumed_by_the_next_worker(monkeypatch, agent, browser, site, work):
     from app.outbox.channels import Interrupted
 
     def stopped(*_given, **_more):
@@ -671,7 +671,7 @@ def test_a_worker_that_stops_leaves_it_to_the_next(monkeypatch, agent, browser, 
 # --- where no page may be shown -----------------------------------------------------------------
 
 
-def test_with_prompt_none_an_unknown_app_gets_a_page_and_nothing_is_redirected(agent, browser, work):
+def test_prompt_none_for_unknown_client_document_returns_503_without_redirect(agent, browser, work):
     answer = browser.client.get(agent.request(prompt="none"))
     assert (answer.status_code, answer.headers.get("Location")) == (503, None)
     assert answer.headers["Retry-After"] == "2"
@@ -679,7 +679,7 @@ def test_with_prompt_none_an_unknown_app_gets_a_page_and_nothing_is_redirected(a
     assert agent.answer(browser.client.get(agent.request(prompt="none")))["error"] == "consent_required"
 
 
-def test_with_prompt_none_an_app_that_was_known_before_is_told(known, browser, clock):
+def test_prompt_none_with_stale_document_redirects_temporarily_unavailable(known, browser, clock):
     clock.shift(3601)
     answer = known.answer(browser.client.get(known.request(prompt="none")))
     assert (answer["error"], answer["state"]) == ("temporarily_unavailable", known.state)
@@ -688,7 +688,7 @@ def test_with_prompt_none_an_app_that_was_known_before_is_told(known, browser, c
 
 
 @pytest.mark.settings(failures_per_address=1, **ON)
-def test_with_prompt_none_no_page_is_shown_where_too_many_were_ordered(app, known, browser, site, clock):
+def test_prompt_none_returns_error_to_known_client_when_fetches_are_rate_limited(app, known, browser, site, clock):
     clock.shift(3601)
     browser.get(RelyingParty(app, site.url("/other.json")).request())
     assert browser.get(known.request()).status == 429
@@ -696,7 +696,7 @@ def test_with_prompt_none_no_page_is_shown_where_too_many_were_ordered(app, know
     assert answer["error"] == "temporarily_unavailable"
 
 
-def test_a_pushed_request_waits_by_its_error(agent, browser, site, work):
+def test_pushed_request_returns_503_until_the_document_is_fetched(agent, browser, site, work):
     answer = agent.push()
     assert (answer.status_code, answer.json["error"]) == (503, "temporarily_unavailable")
     assert answer.headers["Retry-After"] == "2"
@@ -705,7 +705,7 @@ def test_a_pushed_request_waits_by_its_error(agent, browser, site, work):
     site.status = 500
 
 
-def test_a_pushed_request_of_a_bad_document_says_what_is_wrong(agent, site, work):
+def test_pushed_request_with_invalid_document_describes_the_fault(agent, site, work):
     site.publish(client_secret="secret")
     agent.push()
     work()
@@ -714,7 +714,7 @@ def test_a_pushed_request_of_a_bad_document_says_what_is_wrong(agent, site, work
     assert "client_secret" in answer.json["error_description"]
 
 
-def test_a_device_waits_by_the_same_error(app, agent, browser, site, work):
+def test_device_authorization_returns_503_until_the_document_is_fetched(app, agent, browser, site, work):
     site.publish(grant_types=[GRANT], redirect_uris=[], response_types=[])
     answer = agent.post("/oauth/device", scope="openid")
     assert (answer.status_code, answer.json["error"], answer.headers["Retry-After"]) == (
@@ -730,19 +730,19 @@ def test_a_device_waits_by_the_same_error(app, agent, browser, site, work):
     assert device.tokens()["access_token"]
 
 
-def test_nothing_is_read_at_the_token_endpoint(agent, rows):
+def test_token_endpoint_triggers_no_document_fetch(agent, rows):
     assert agent.exchange("code").json["error"] == "invalid_client"
     assert rows(ClientDocument) == []
 
 
-def test_pages_that_look_again_store_no_second_request(agent, browser, rows):
+def test_checking_page_refresh_stores_no_second_request(agent, browser, rows):
     back = refresh_of(browser.get(agent.request()))
     for _ in range(3):
         browser.get(back)
     assert len(rows(AuthorizationRequest)) == 1
 
 
-def test_a_fault_is_shown_as_text(agent, site, browser, work):
+def test_document_fault_is_html_escaped(agent, site, browser, work):
     site.publish(client_name="<script>alert(1)</script>\n")
     assert "<script>alert" not in fault_of(browser, agent, work)
 
@@ -751,7 +751,7 @@ def test_a_fault_is_shown_as_text(agent, site, browser, work):
 
 
 @pytest.mark.parametrize("bound", ["MAX_DOCUMENTS", "MAX_PER_HOST", "MAX_INVALID_PER_HOST", "MAX_WAITING"])
-def test_addresses_that_lead_to_nothing_keep_out_no_app_that_is_known(
+def test_unresolvable_documents_do_not_crowd_out_known_clients(
     monkeypatch, app, known, browser, site, work, clock, bound
 ):
     clock.shift(3601)
@@ -762,7 +762,7 @@ def test_addresses_that_lead_to_nothing_keep_out_no_app_that_is_known(
     assert "Allow An agent?" in browser.get(back).text
 
 
-def test_as_many_addresses_as_one_stranger_may_name_keep_out_no_app_of_that_host(app, agent, browser, site):
+def test_invalid_documents_from_one_address_do_not_block_other_apps_of_the_host(app, agent, browser, site):
     for number in range(client_documents.MAX_PER_HOST + 5):
         assert browser.get(RelyingParty(app, site.url(f"/{number}")).request()).status == 200
     assert CHECKING in browser.get(agent.request()).text
@@ -770,7 +770,9 @@ def test_as_many_addresses_as_one_stranger_may_name_keep_out_no_app_of_that_host
     assert usual < client_documents.MAX_INVALID_PER_HOST
 
 
-def test_what_led_to_nothing_is_counted_for_ten_minutes(monkeypatch, app, agent, browser, site, work, clock):
+def test_invalid_documents_count_toward_the_host_limit_for_ten_minutes(
+    monkeypatch, app, agent, browser, site, work, clock
+):
     monkeypatch.setattr(client_documents, "MAX_INVALID_PER_HOST", 1)
     browser.get(RelyingParty(app, site.url("/nothing.json")).request())
     work()
@@ -779,7 +781,7 @@ def test_what_led_to_nothing_is_counted_for_ten_minutes(monkeypatch, app, agent,
     assert CHECKING in browser.get(agent.request()).text
 
 
-def test_what_nobody_ever_allowed_is_forgotten_after_a_day(app, known, browser, clock, rows):
+def test_client_document_never_consented_to_is_pruned_after_a_day(app, known, browser, clock, rows):
     clock.shift(86_000)
     prune(app)
     assert len(rows(OAuthClient)) == 1
@@ -788,7 +790,7 @@ def test_what_nobody_ever_allowed_is_forgotten_after_a_day(app, known, browser, 
     assert (rows(ClientDocument), rows(OAuthClient)) == ([], [])
 
 
-def test_what_was_allowed_once_is_kept_for_a_month(app, known, browser, clock, rows):
+def test_client_document_once_consented_to_is_kept_for_a_month(app, known, browser, clock, rows):
     allowed(known, browser)
     with app.app_context():
         db.session.execute(sa.delete(Grant))
@@ -801,7 +803,7 @@ def test_what_was_allowed_once_is_kept_for_a_month(app, known, browser, clock, r
     assert rows(OAuthClient) == []
 
 
-def test_what_an_operator_disabled_is_not_forgotten(app, known, browser, work, clock, rows):
+def test_disabled_client_document_is_not_pruned(app, known, browser, work, clock, rows):
     from app.oidc import client_store
 
     with app.app_context():
@@ -815,7 +817,7 @@ def test_what_an_operator_disabled_is_not_forgotten(app, known, browser, work, c
     assert [row.disabled_at is None for row in rows(OAuthClient)] == [False]
 
 
-def test_an_operators_client_works_where_strangers_asked_for_it_before(app, agent, browser, site, work):
+def test_operator_client_works_despite_an_earlier_failed_document(app, agent, browser, site, work):
     site.status = 404
     fault_of(browser, agent, work)
     store(app, agent.id, secret="", auth_method="none", redirect_uris=[agent.redirect_uri], name="Ours")
@@ -825,7 +827,7 @@ def test_an_operators_client_works_where_strangers_asked_for_it_before(app, agen
 
 @pytest.mark.settings(exchanges_per_address=2, **ON)
 @pytest.mark.parametrize("path", ["/oauth/par", "/oauth/device"])
-def test_keys_of_ones_own_give_nobody_more_requests(app, site, browser, work, path):
+def test_private_key_jwt_documents_are_rate_limited_per_ip_address(app, site, browser, work, path):
     signer = Signer()
     keys = {"token_endpoint_auth_method": "private_key_jwt", "jwks": signer.jwks}
     client_id = site.publish(grant_types=["authorization_code", GRANT], **keys)
@@ -840,7 +842,7 @@ def test_keys_of_ones_own_give_nobody_more_requests(app, site, browser, work, pa
     assert [asked() for _ in range(3)] == [ok, ok, 429]
 
 
-def test_what_a_document_adds_after_the_page_was_shown_is_asked_about(agent, site, browser, work, clock, rows):
+def test_scope_added_to_document_after_consent_page_requires_consent_again(agent, site, browser, work, clock, rows):
     site.headers["Cache-Control"] = "no-store"
     site.publish(scope="openid")
     browser.get(agent.request())
@@ -858,7 +860,7 @@ def test_what_a_document_adds_after_the_page_was_shown_is_asked_about(agent, sit
     assert agent.exchange(answer["code"]).json["scope"] == "openid email"
 
 
-def test_a_pairwise_sub_is_of_the_documents_host(app, site, browser, work):
+def test_pairwise_sub_is_derived_from_the_document_host(app, site, browser, work):
     from app.oidc.subjects import subject_for
 
     found = {}
@@ -878,7 +880,7 @@ def test_a_pairwise_sub_is_of_the_documents_host(app, site, browser, work):
     assert found["/1.json"] != found["/3.json"], "apps on loopback can't compare whom they know"
 
 
-def test_times_are_as_documented():
+def test_document_fetch_limits_match_the_documentation():
     assert document_fetches.WITHIN == 3.0
     assert document_fetches.MAX_BYTES == 5 * 1024
     assert timedelta(minutes=5) == document_fetches.MIN_FRESH

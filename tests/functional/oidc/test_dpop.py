@@ -45,7 +45,7 @@ def error_of(response) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("alg", ["ES256", "EdDSA", "Ed25519", "RS256", "PS256"])
-def test_a_token_is_bound_to_the_key_that_a_proof_names(spa, browser, alg):
+def test_access_token_is_bound_to_the_dpop_key(spa, browser, alg):
     key = ProofKey(alg)
     tokens = bound_tokens(spa, browser, key)
     assert tokens["token_type"] == "DPoP"
@@ -54,7 +54,7 @@ def test_a_token_is_bound_to_the_key_that_a_proof_names(spa, browser, alg):
     assert answer.json["sub"] == spa.claims(tokens["id_token"])["sub"]
 
 
-def test_services_learn_the_key_at_introspection(app, spa, browser, key):
+def test_introspection_returns_the_dpop_key_thumbprint(app, spa, browser, key):
     tokens = bound_tokens(spa, browser, key)
     facts = register(app, "api", introspects=True).post("/oauth/introspect", token=tokens["access_token"]).json
     assert (facts["token_type"], facts["cnf"]) == ("DPoP", {"jkt": key.jkt})
@@ -64,13 +64,13 @@ def test_services_learn_the_key_at_introspection(app, spa, browser, key):
     assert "cnf" not in facts
 
 
-def test_services_that_read_tokens_themselves_find_the_key_in_it(app, browser, key):
+def test_jwt_access_token_contains_the_dpop_key_thumbprint(app, browser, key):
     rp = register(app, "api-client", access_token="jwt")
     assert rp.claims(bound_tokens(rp, browser, key)["access_token"])["cnf"] == {"jkt": key.jkt}
     assert "cnf" not in rp.claims(rp.tokens(browser)["access_token"])
 
 
-def test_a_proof_costs_one_statement_more(spa, browser, key, statements):
+def test_dpop_proof_adds_one_query_to_userinfo(spa, browser, key, statements):
     token = bound_tokens(spa, browser, key)["access_token"]
     with statements() as counted:
         assert who(spa, token, key).status_code == 200
@@ -123,7 +123,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
-def test_what_is_no_proof_is_refused_and_uses_up_no_code(spa, browser, key, wrong):
+def test_invalid_dpop_proof_is_rejected_without_spending_the_code(spa, browser, key, wrong):
     code = spa.code(browser)
     assert error_of(spa.exchange(code, headers=key.headers(**wrong))) == (400, "invalid_dpop_proof")
     assert spa.exchange(code, headers=key.headers()).status_code == 200
@@ -132,18 +132,18 @@ def test_what_is_no_proof_is_refused_and_uses_up_no_code(spa, browser, key, wron
 @pytest.mark.parametrize(
     "sent", ["", "x", "a.b", "a.b.c", "....", "é.é.é", "e30.e30.", "W10.W10.W10", "bnVsbA.bnVsbA.x"]
 )
-def test_what_is_no_token_is_no_proof(spa, browser, sent):
+def test_malformed_dpop_header_is_rejected(spa, browser, sent):
     assert error_of(spa.exchange(spa.code(browser), headers={"DPoP": sent})) == (400, "invalid_dpop_proof")
 
 
-def test_a_proof_that_was_changed_is_refused(spa, browser, key):
+def test_tampered_dpop_proof_is_rejected(spa, browser, key):
     header, claims, signature = key.proof("/oauth/token").split(".")
     other = json.loads(base64.urlsafe_b64decode(claims + "==")) | {"jti": "another"}
     changed = f"{header}.{encoded(json.dumps(other).encode())}.{signature}"
     assert error_of(spa.exchange(spa.code(browser), headers={"DPoP": changed})) == (400, "invalid_dpop_proof")
 
 
-def test_a_bound_token_without_a_proof_is_told_what_is_missing(spa, browser, key):
+def test_error_for_bound_token_without_proof_says_it_is_missing(spa, browser, key):
     token = bound_tokens(spa, browser, key)["access_token"]
     answer = spa.userinfo(token, {"Authorization": f"DPoP {token}"})
     assert error_of(answer) == (401, "invalid_dpop_proof")
@@ -151,17 +151,17 @@ def test_a_bound_token_without_a_proof_is_told_what_is_missing(spa, browser, key
 
 
 @pytest.mark.parametrize("alg", ["ES256", "EdDSA", "RS256"])
-def test_a_proof_that_shows_its_own_private_key_is_refused(spa, browser, alg):
+def test_dpop_proof_with_private_key_in_header_is_rejected(spa, browser, alg):
     key = ProofKey(alg)
     headers = key.headers(header_jwk=key.key.as_dict(private=True))
     assert error_of(spa.exchange(spa.code(browser), headers=headers)) == (400, "invalid_dpop_proof")
 
 
-def test_what_nobody_knows_in_a_header_is_ignored(spa, browser, key):
+def test_unknown_proof_header_members_are_ignored(spa, browser, key):
     assert spa.exchange(spa.code(browser), headers=key.headers(header_kid="1", header_more=[1])).status_code == 200
 
 
-def test_a_short_rsa_key_proves_nothing(spa, browser):
+def test_dpop_proof_with_1024_bit_rsa_key_is_rejected(spa, browser):
     from joserfc import jwk
 
     weak = ProofKey("RS256")
@@ -169,7 +169,7 @@ def test_a_short_rsa_key_proves_nothing(spa, browser):
     assert error_of(spa.exchange(spa.code(browser), headers=weak.headers())) == (400, "invalid_dpop_proof")
 
 
-def test_two_proofs_are_none(spa, browser, key):
+def test_request_with_two_dpop_headers_is_rejected(spa, browser, key):
     code = spa.code(browser)
     both = [("DPoP", key.proof("/oauth/token")) for _ in range(2)]
     fields = {"grant_type": "authorization_code", "code": code, "redirect_uri": spa.redirect_uri, "client_id": "spa"}
@@ -182,12 +182,12 @@ def test_two_proofs_are_none(spa, browser, key):
     ["HTTP://LOCALHOST/oauth/token", "http://localhost:80/oauth/token", "http://localhost/oauth/token?a=b#c"],
     ids=["case", "port", "query"],
 )
-def test_the_same_address_may_be_written_in_other_ways(spa, browser, key, htu):
+def test_htu_is_compared_after_normalization(spa, browser, key, htu):
     assert spa.exchange(spa.code(browser), headers=key.headers(htu=htu)).status_code == 200
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(-61, 400), (-58, 200), (58, 200), (62, 400)])
-def test_a_proof_is_good_for_a_minute(spa, browser, key, clock, seconds, status):
+def test_dpop_proof_iat_must_be_within_a_minute(spa, browser, key, clock, seconds, status):
     iat = int(clock.unix()) + seconds
     assert spa.exchange(spa.code(browser), headers=key.headers(iat=iat)).status_code == status
 
@@ -195,14 +195,14 @@ def test_a_proof_is_good_for_a_minute(spa, browser, key, clock, seconds, status)
 # --- once ---------------------------------------------------------------------------------------
 
 
-def test_a_proof_is_good_once(spa, browser, key):
+def test_replayed_dpop_proof_is_rejected_at_userinfo(spa, browser, key):
     token = bound_tokens(spa, browser, key)["access_token"]
     headers = key.headers(USERINFO, "GET", token=token)
     assert spa.userinfo(token, headers).status_code == 200
     assert error_of(spa.userinfo(token, headers)) == (401, "invalid_dpop_proof")
 
 
-def test_of_forty_uses_of_a_proof_at_once_one_is_accepted(spa, browser, key):
+def test_concurrent_replay_of_a_dpop_proof_is_accepted_once(spa, browser, key):
     token = bound_tokens(spa, browser, key)["access_token"]
     headers = key.headers(USERINFO, "GET", token=token)
     with ThreadPoolExecutor(4) as pool:
@@ -210,18 +210,18 @@ def test_of_forty_uses_of_a_proof_at_once_one_is_accepted(spa, browser, key):
     assert sorted(answers) == [200] + [401] * 39
 
 
-def test_a_proof_for_a_code_is_good_once(spa, browser, key):
+def test_replayed_dpop_proof_is_rejected_at_token_endpoint(spa, browser, key):
     headers = key.headers()
     assert spa.exchange(spa.code(browser), headers=headers).status_code == 200
     assert error_of(spa.exchange(spa.code(browser), headers=headers)) == (400, "invalid_dpop_proof")
 
 
-def test_two_keys_may_number_their_proofs_alike(spa, browser, key):
+def test_same_jti_from_two_keys_is_accepted(spa, browser, key):
     for each in (key, ProofKey()):
         assert spa.exchange(spa.code(browser), headers=each.headers(jti="1")).status_code == 200
 
 
-def test_a_proof_is_remembered_until_it_is_too_old(spa, browser, key, clock, app):
+def test_used_proof_is_not_pruned_before_it_expires(spa, browser, key, clock, app):
     from app.oidc.cleanup import prune_used_proofs
 
     headers = key.headers(iat=int(clock.unix()) + 50)
@@ -245,7 +245,7 @@ def refused_at_userinfo(response, error: str, scheme: str = "DPoP") -> None:
         assert 'algs="RS256 PS256 ES256 EdDSA Ed25519"' in challenge
 
 
-def test_a_bound_token_is_no_bearer_token(spa, browser, key):
+def test_dpop_bound_token_is_rejected_as_bearer_token(spa, browser, key):
     token = bound_tokens(spa, browser, key)["access_token"]
     refused_at_userinfo(spa.userinfo(token), "invalid_token")
     proof = key.proof(USERINFO, "GET", token=token)
@@ -255,37 +255,37 @@ def test_a_bound_token_is_no_bearer_token(spa, browser, key):
     assert who(spa, token, key).status_code == 200
 
 
-def test_a_bearer_token_is_no_bound_one(spa, browser, key):
+def test_bearer_token_is_rejected_with_dpop_scheme(spa, browser, key):
     token = spa.tokens(browser)["access_token"]
     refused_at_userinfo(who(spa, token, key), "invalid_token", "Bearer")
     assert spa.userinfo(token).status_code == 200
 
 
-def test_a_bound_token_needs_a_proof(spa, browser, key):
+def test_dpop_bound_token_without_proof_is_rejected(spa, browser, key):
     token = bound_tokens(spa, browser, key)["access_token"]
     refused_at_userinfo(spa.userinfo(token, {"Authorization": f"DPoP {token}"}), "invalid_dpop_proof")
 
 
-def test_a_proof_is_for_one_token(spa, browser, key):
+def test_dpop_proof_must_match_the_access_token_hash(spa, browser, key):
     token, other = (bound_tokens(spa, browser, key)["access_token"] for _ in range(2))
     for proof in (key.proof(USERINFO, "GET"), key.proof(USERINFO, "GET", token=other)):
         sent = {"Authorization": f"DPoP {token}", "DPoP": proof}
         refused_at_userinfo(spa.userinfo(token, sent), "invalid_dpop_proof")
 
 
-def test_a_stolen_token_is_worth_nothing_without_its_key(spa, browser, key):
+def test_dpop_bound_token_with_another_key_is_rejected(spa, browser, key):
     token = bound_tokens(spa, browser, key)["access_token"]
     refused_at_userinfo(who(spa, token, ProofKey()), "invalid_token")
 
 
-def test_a_proof_is_for_one_method(spa, browser, key):
+def test_dpop_proof_must_match_the_request_method(spa, browser, key):
     token = bound_tokens(spa, browser, key)["access_token"]
     refused_at_userinfo(who(spa, token, key, htm="POST"), "invalid_dpop_proof")
     posted = spa.http.post(USERINFO, headers=key.headers(USERINFO, "POST", token=token))
     assert posted.status_code == 200
 
 
-def test_a_token_that_is_none_is_refused_as_it_was_presented(spa, key):
+def test_challenge_scheme_follows_the_presented_token(spa, key):
     refused_at_userinfo(who(spa, "lka_nothing", key), "invalid_token")
     nothing = spa.http.get(USERINFO).headers["WWW-Authenticate"]
     assert nothing == 'Bearer realm="userinfo", DPoP algs="RS256 PS256 ES256 EdDSA Ed25519"'
@@ -294,7 +294,7 @@ def test_a_token_that_is_none_is_refused_as_it_was_presented(spa, key):
 # --- refreshing ---------------------------------------------------------------------------------
 
 
-def test_a_public_clients_refresh_token_is_bound_too(spa, browser, key):
+def test_refresh_token_of_public_client_is_bound_to_the_dpop_key(spa, browser, key):
     first = bound_tokens(spa, browser, key)
     for headers in ({}, ProofKey().headers()):
         assert error_of(spa.refresh(first["refresh_token"], headers=headers)) == (400, "invalid_grant")
@@ -305,7 +305,7 @@ def test_a_public_clients_refresh_token_is_bound_too(spa, browser, key):
     assert spa.refresh(second["refresh_token"], headers=key.headers()).status_code == 200
 
 
-def test_a_client_with_a_secret_may_change_its_key(grafana, browser, key):
+def test_confidential_client_may_change_dpop_key_on_refresh(grafana, browser, key):
     first = bound_tokens(grafana, browser, key)
     other = ProofKey()
     second = grafana.refresh(first["refresh_token"], headers=other.headers()).json
@@ -318,7 +318,7 @@ def test_a_client_with_a_secret_may_change_its_key(grafana, browser, key):
     assert grafana.userinfo(third["access_token"]).status_code == 200
 
 
-def test_a_client_that_has_to_prove_its_key_gets_nothing_without(app, browser, key):
+def test_client_requiring_dpop_gets_no_tokens_without_proof(app, browser, key):
     strict = register(app, "strict", require_dpop=True)
     code = strict.code(browser)
     assert error_of(strict.exchange(code)) == (400, "invalid_dpop_proof")
@@ -331,7 +331,7 @@ def test_a_client_that_has_to_prove_its_key_gets_nothing_without(app, browser, k
 
 
 @pytest.mark.parametrize("public", [True, False], ids=["public", "secret"])
-def test_a_code_can_be_bound_to_a_key(app, browser, key, public):
+def test_dpop_jkt_binds_the_code_to_the_key(app, browser, key, public):
     rp = register(app, "bound", public=public)
     code = rp.code(browser, dpop_jkt=key.jkt)
     for headers in ({}, ProofKey().headers()):
@@ -347,7 +347,7 @@ def pushed_code(rp, browser, response) -> str:
 
 
 @pytest.mark.parametrize("how", ["proof", "name", "both"])
-def test_a_pushed_request_binds_its_code(spa, browser, key, how):
+def test_pushed_request_binds_the_code_to_the_dpop_key(spa, browser, key, how):
     headers = key.headers("/oauth/par") if how != "name" else {}
     code = pushed_code(spa, browser, spa.push(headers, dpop_jkt=key.jkt if how != "proof" else None))
     assert error_of(spa.exchange(code)) == (400, "invalid_grant")
@@ -355,7 +355,7 @@ def test_a_pushed_request_binds_its_code(spa, browser, key, how):
     assert spa.exchange(code, headers=key.headers()).json["token_type"] == "DPoP"
 
 
-def test_a_pushed_request_with_two_keys_is_refused(spa, key):
+def test_pushed_request_with_mismatched_or_invalid_dpop_key_is_rejected(spa, key):
     assert error_of(spa.push(key.headers("/oauth/par"), dpop_jkt=ProofKey().jkt)) == (400, "invalid_request")
     assert error_of(spa.push(key.headers("/oauth/token"))) == (400, "invalid_dpop_proof")
     assert error_of(spa.push(dpop_jkt="x" * 44)) == (400, "invalid_request")

@@ -145,7 +145,7 @@ def told(wiki, endpoint, deliver):
 
 
 @pytest.mark.parametrize("end", [*SURVIVED, *PROTECTED], ids=lambda each: each.__name__)
-def test_each_way_tells_the_app_and_kills_its_tokens(given, wiki, told, end):
+def test_ending_a_session_sends_a_logout_token_and_revokes_tokens(given, wiki, told, end):
     tokens = wiki.tokens(given.browser)
     end(given)
     assert wiki.userinfo(tokens["access_token"]).status_code == 401
@@ -154,7 +154,7 @@ def test_each_way_tells_the_app_and_kills_its_tokens(given, wiki, told, end):
 
 
 @pytest.mark.parametrize("end", SURVIVED, ids=lambda each: each.__name__)
-def test_lasting_access_survives_though_the_app_is_told(given, wiki, told, end):
+def test_offline_access_survives_the_end_of_the_session(given, wiki, told, end):
     tokens = wiki.tokens(given.browser, scope=LASTING)
     end(given)
     assert told() == [wiki.claims(tokens["id_token"])["sid"]]
@@ -163,7 +163,7 @@ def test_lasting_access_survives_though_the_app_is_told(given, wiki, told, end):
 
 
 @pytest.mark.parametrize("end", PROTECTED, ids=lambda each: each.__name__)
-def test_lasting_access_ends_where_the_account_is_protected(given, wiki, told, end):
+def test_offline_access_is_revoked_when_the_account_is_secured_or_closed(given, wiki, told, end):
     tokens = wiki.tokens(given.browser, scope=LASTING)
     end(given)
     assert wiki.userinfo(tokens["access_token"]).status_code == 401
@@ -172,14 +172,14 @@ def test_lasting_access_ends_where_the_account_is_protected(given, wiki, told, e
 
 
 @pytest.mark.parametrize("end", PROTECTED, ids=lambda each: each.__name__)
-def test_it_also_ends_when_its_session_is_long_over(given, wiki, end):
+def test_securing_the_account_revokes_offline_access_of_ended_sessions(given, wiki, end):
     tokens = wiki.tokens(given.browser, scope=LASTING)
     sign_out(given)
     end(given)
     assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
 
 
-def test_revoked_for_good_it_does_not_come_back_with_the_account(given, wiki):
+def test_offline_access_stays_revoked_after_the_account_is_reenabled(given, wiki):
     tokens = wiki.tokens(given.browser, scope=LASTING)
     disable(given)
     given.users("enable", given.ada.email)
@@ -187,7 +187,7 @@ def test_revoked_for_good_it_does_not_come_back_with_the_account(given, wiki):
 
 
 @pytest.mark.parametrize("end", [sign_out, sign_out_everywhere_else, say_it_was_not_me], ids=lambda each: each.__name__)
-def test_the_other_browsers_apps_stay_signed_in(given, wiki, told, end):
+def test_ending_one_session_keeps_app_tokens_of_another(given, wiki, told, end):
     tokens = wiki.tokens(given.mine)
     wiki.tokens(given.browser)
     end(given)
@@ -197,7 +197,7 @@ def test_the_other_browsers_apps_stay_signed_in(given, wiki, told, end):
     assert wiki.claims(tokens["id_token"])["sid"] not in told()
 
 
-def test_an_app_is_told_of_a_session_that_had_run_out_when_everything_ends(given, wiki, told):
+def test_disabling_an_account_sends_logout_token_for_an_expired_session(given, wiki, told):
     tokens = wiki.tokens(given.browser)
     with given.app.app_context():
         db.session.execute(db.delete(AuthSession).where(AuthSession.session_id == given.session))
@@ -206,7 +206,7 @@ def test_an_app_is_told_of_a_session_that_had_run_out_when_everything_ends(given
     assert told() == [wiki.claims(tokens["id_token"])["sid"]]
 
 
-def test_ending_it_twice_tells_once(given, wiki, told):
+def test_session_ended_several_times_sends_one_logout_token(given, wiki, told):
     wiki.tokens(given.browser, scope=LASTING)
     sign_out(given)
     operator_ends_all(given)
@@ -214,7 +214,7 @@ def test_ending_it_twice_tells_once(given, wiki, told):
     assert len(told()) == 1
 
 
-def test_a_refresh_token_of_ours_that_is_used_twice_ends_the_apps_too(app, people, wiki, told):
+def test_api_refresh_token_reuse_sends_logout_tokens_to_apps(app, people, wiki, told):
     eve = people.open("eve@example.com", methods=["authenticator"])
     browser, program = Wire(app, "json"), Program(app)
     path = "/us-signin?include_auth_token&include_refresh_token"
@@ -225,7 +225,7 @@ def test_a_refresh_token_of_ours_that_is_used_twice_ends_the_apps_too(app, peopl
     assert told() == [wiki.claims(tokens["id_token"])["sid"]]
 
 
-def test_a_recovery_ends_everything(app, people, wiki, told, proves, starts, clock):
+def test_account_recovery_revokes_all_app_access(app, people, wiki, told, proves, starts, clock):
     bob = people.open("bob@example.com", methods=["email", "authenticator"], second="authenticator")
     browser, lost = sign_in(Wire(app, "form"), bob), Wire(app, "form")
     starts(lost, bob.email)
@@ -237,7 +237,7 @@ def test_a_recovery_ends_everything(app, people, wiki, told, proves, starts, clo
     assert told() == [wiki.claims(tokens["id_token"])["sid"]]
 
 
-def test_undoing_a_change_of_addresses_ends_everything(given, wiki, told):
+def test_undoing_an_email_change_revokes_all_app_access(given, wiki, told):
     new = "ada@new.example"
     given.browser.post("/change-email", email=new)
     assert given.browser.post("/change-email/confirm", passcode=code_in(given.mail_to(new))).ok
@@ -248,7 +248,7 @@ def test_undoing_a_change_of_addresses_ends_everything(given, wiki, told):
     assert told() == [wiki.claims(lasting["id_token"])["sid"]]
 
 
-def test_an_account_that_nobody_confirmed_is_erased_with_its_apps(app, people, wiki, told, clock):
+def test_erasing_an_unconfirmed_account_sends_a_logout_token(app, people, wiki, told, clock):
     eve = people.open("eve@example.com", phone="+16502530001", methods=["sms"], confirmed=False)
     tokens = wiki.tokens(sign_in(Wire(app, "form"), eve, via="sms"))
     clock.shift(400 * 24 * 3600)
@@ -258,13 +258,13 @@ def test_an_account_that_nobody_confirmed_is_erased_with_its_apps(app, people, w
     assert told() == [wiki.claims(tokens["id_token"])["sid"]]
 
 
-def test_revoking_ones_own_api_tokens_is_about_them_alone(given, wiki):
+def test_revoking_api_tokens_keeps_offline_access_of_apps(given, wiki):
     tokens = wiki.tokens(given.browser, scope=LASTING)
     assert given.browser.post("/tokens/revoke-all").status == 302
     assert wiki.refresh(tokens["refresh_token"]).status_code == 200
 
 
-def test_a_grant_shows_what_became_of_it(given, wiki, rows):
+def test_logout_ends_all_grants_but_revokes_only_online_ones(given, wiki, rows):
     wiki.tokens(given.browser)
     wiki.tokens(given.browser, scope=LASTING)
     sign_out(given)

@@ -25,7 +25,7 @@ def sent(wire: Wire, rp, **asked) -> str:
 # --- login_hint ---------------------------------------------------------------------------------
 
 
-def test_the_sign_in_page_has_the_hint_in_its_field_and_sends_nothing(stranger, grafana, ada, rows):
+def test_login_hint_prefills_the_sign_in_form_and_sends_no_code(stranger, grafana, ada, rows):
     from app.outbox.models import Message
 
     page = stranger.get(sent(stranger, grafana, login_hint="ada@example.com"))
@@ -46,14 +46,14 @@ def test_the_sign_in_page_has_the_hint_in_its_field_and_sends_nothing(stranger, 
         ("", ""),
     ],
 )
-def test_a_hint_is_plain_text_of_a_bounded_length(stranger, hint, shown):
+def test_login_hint_is_escaped_and_limited_in_length(stranger, hint, shown):
     page = stranger.get("/us-signin?" + urlencode({"login_hint": hint}))
     assert page.status == 200
     assert (page.page.value("identity") or "") == shown
     assert "<script>alert" not in page.text
 
 
-def test_the_hint_stays_when_the_language_is_changed(stranger):
+def test_login_hint_survives_a_language_change(stranger):
     page = stranger.get("/us-signin?login_hint=ada%40example.com")
     assert page.page.value("page") == "/us-signin?login_hint=ada%40example.com"
 
@@ -61,7 +61,7 @@ def test_the_hint_stays_when_the_language_is_changed(stranger):
 # --- which app ----------------------------------------------------------------------------------
 
 
-def test_the_page_says_which_app_it_is_for(stranger, grafana):
+def test_sign_in_and_registration_pages_name_the_app(stranger, grafana):
     for path in ("/us-signin", "/register"):
         target = parse_qs(urlsplit(sent(stranger, grafana)).query)["next"][0]
         page = stranger.get(f"{path}?{urlencode({'next': target})}")
@@ -71,28 +71,28 @@ def test_the_page_says_which_app_it_is_for(stranger, grafana):
     assert "to continue to" not in stranger.get("/us-signin?next=/apps").text
 
 
-def test_it_still_says_so_when_what_was_typed_is_refused(stranger, grafana):
+def test_sign_in_page_still_names_the_app_after_invalid_input(stranger, grafana):
     page = stranger.get(sent(stranger, grafana))
     again = stranger.post("/us-signin/send-code", identity="", next=page.page.value("next"))
     assert again.status == 400
     assert "Grafana</strong>" in again.text
 
 
-def test_who_confirms_who_they_are_reads_it_too(grafana, browser, clock):
+def test_reauthentication_page_names_the_app(grafana, browser, clock):
     clock.shift(5)
     to = browser.client.get(grafana.request(prompt="login")).headers["Location"]
     assert 'to continue to <strong class="breakable">Grafana</strong>' in browser.get(to).text
 
 
 @pytest.mark.parametrize("target", ["nothing", "0" * 32, ""])
-def test_a_request_that_is_none_has_no_app(stranger, target):
+def test_sign_in_page_for_unknown_request_names_no_app(stranger, target):
     page = stranger.get("/us-signin?" + urlencode({"next": f"/oauth/continue?request={target}"}))
     assert page.status == 200
     assert "to continue to" not in page.text
 
 
 @pytest.mark.parametrize("wrong", [{"redirect_uri": "https://evil.example/"}, {"response_type": "token"}])
-def test_a_request_that_is_refused_has_no_app(stranger, grafana, wrong):
+def test_sign_in_page_for_invalid_request_names_no_app(stranger, grafana, wrong):
     fields = {"client_id": "grafana", "redirect_uri": "https://app.example.com/callback"} | wrong
     target = stranger.client.post("/oauth/authorize", data=fields).headers["Location"]
     page = stranger.get("/us-signin?" + urlencode({"next": target}))
@@ -100,7 +100,7 @@ def test_a_request_that_is_refused_has_no_app(stranger, grafana, wrong):
     assert "to continue to" not in page.text
 
 
-def test_a_path_of_another_site_leads_to_no_app(app):
+def test_url_of_another_site_is_no_valid_destination(app):
     from app.web.destinations import is_destination
 
     with app.app_context():
@@ -108,7 +108,7 @@ def test_a_path_of_another_site_leads_to_no_app(app):
         assert not is_destination("https://front.example/oauth/continue?request=x")
 
 
-def test_an_app_that_added_itself_is_called_by_its_host(app, stranger, grafana):
+def test_sign_in_page_names_a_self_registered_app_by_its_host(app, stranger, grafana):
     from app.extensions import db
     from app.oidc.models import OAuthClient
 
@@ -120,7 +120,7 @@ def test_an_app_that_added_itself_is_called_by_its_host(app, stranger, grafana):
     assert "Grafana" not in page.text
 
 
-def test_only_a_page_for_an_app_takes_a_statement_more(app, stranger, grafana, statements):
+def test_sign_in_page_for_an_app_runs_two_more_queries(app, stranger, grafana, statements):
     to = sent(stranger, grafana)
     stranger.get("/us-signin")
     with statements() as without:
@@ -130,7 +130,7 @@ def test_only_a_page_for_an_app_takes_a_statement_more(app, stranger, grafana, s
     assert len(seen) - len(without) == 2  # the request and its client; one for a client of the file
 
 
-def test_who_has_signed_in_in_another_tab_goes_on_to_the_app(stranger, grafana, ada):
+def test_user_signed_in_in_another_tab_continues_to_the_app(stranger, grafana, ada):
     page = stranger.get(sent(stranger, grafana))
     target = page.page.value("next")
     sign_in(stranger, ada)
@@ -157,13 +157,13 @@ def language_of(page) -> str:
         ("zh", "en"), ("", "en"), ("en de", "en"), ("x" * 300, "en"), ("../de", "en"), ("d", "en"),
     ],
 )  # fmt: skip
-def test_the_pages_are_in_the_first_language_that_is_offered(stranger, grafana, asked, language):
+def test_ui_locales_select_the_first_supported_language(stranger, grafana, asked, language):
     page = stranger.get(sent(stranger, grafana, ui_locales=asked))
     assert language_of(page) == language
     assert language_of(stranger.get("/register")) == language
 
 
-def test_the_language_holds_for_the_mail_and_the_code_and_not_for_long(stranger, grafana, ada, clock):
+def test_requested_language_is_kept_in_a_cookie_for_an_hour(stranger, grafana, ada, clock):
     stranger.get(sent(stranger, grafana, ui_locales="de"))
     cookie = stranger.client.get_cookie("latchkey_asked_language")
     assert (cookie.value, cookie.max_age, cookie.http_only, cookie.same_site) == ("de", 3600, True, "Lax")
@@ -171,24 +171,24 @@ def test_the_language_holds_for_the_mail_and_the_code_and_not_for_long(stranger,
     assert language_of(page) == "de"
 
 
-def test_what_somebody_has_chosen_comes_first(stranger, grafana):
+def test_chosen_language_cookie_takes_precedence_over_ui_locales(stranger, grafana):
     stranger.client.set_cookie("latchkey_language", "fr")
     assert language_of(stranger.get(sent(stranger, grafana, ui_locales="de"))) == "fr"
 
 
-def test_the_language_of_an_account_comes_first(app, ada, browser, grafana):
+def test_account_language_takes_precedence_over_ui_locales(app, ada, browser, grafana):
     asking = register(app, "immich", name="Immich", consent="ask")
     browser.client.set_cookie("latchkey_asked_language", "de")
     assert language_of(browser.get(asking.request(ui_locales="de"))) == "en"
 
 
-def test_an_app_that_asks_for_none_takes_the_hint_back(stranger, grafana):
+def test_request_without_ui_locales_clears_the_requested_language(stranger, grafana):
     stranger.get(sent(stranger, grafana, ui_locales="de"))
     assert language_of(stranger.get(sent(stranger, grafana))) == "en"
     assert stranger.client.get_cookie("latchkey_asked_language") is None
 
 
-def test_a_new_account_has_the_language_it_was_opened_in(stranger, grafana, rows):
+def test_new_account_gets_the_requested_language(stranger, grafana, rows):
     from app.users import User
 
     page = stranger.get(sent(stranger, grafana, ui_locales="de"))

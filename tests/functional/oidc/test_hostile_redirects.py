@@ -91,28 +91,28 @@ def native(app):
     return register(app, "native", public=True, redirect_uris=NATIVE)
 
 
-def test_the_registered_address_itself_is_led_to(app_with_query, browser):
+def test_exact_registered_redirect_uri_is_accepted(app_with_query, browser):
     response = browser.client.get(app_with_query.request())
     assert response.headers["Location"].startswith(f"{REGISTERED}&code=")
 
 
 @pytest.mark.settings(limits=False)
 @pytest.mark.parametrize("how", ["GET", "POST", "stranger"])
-def test_a_hostile_address_is_led_to_by_nothing(app, app_with_query, browser, how):
+def test_lookalike_redirect_uri_is_never_redirected_to(app, app_with_query, browser, how):
     for asked in ({}, {"prompt": "none"}, {"response_type": "token"}, {"scope": None}):
         led = [uri for uri in HOSTILE if where(app, app_with_query, browser, how, uri, asked)]
         assert led == [], asked
 
 
 @pytest.mark.settings(limits=False)
-def test_only_the_port_of_a_loopback_address_may_be_another(app, native, browser):
+def test_loopback_redirect_uri_may_differ_only_in_port(app, native, browser):
     assert [uri for uri in NOT_SAME if where(app, native, browser, "GET", uri, {})] == []
     for uri in SAME:
         found = where(app, native, browser, "GET", uri, {})
         assert found.startswith(f"{uri}?code="), uri
 
 
-def test_the_page_has_no_link_to_a_hostile_address(app_with_query, browser):
+def test_error_page_does_not_contain_the_rejected_redirect_uri(app_with_query, browser):
     for uri in ("https://evil.example/", "javascript:alert(1)", "https://evil.example/\"'><b>"):
         page = browser.get(app_with_query.request(redirect_uri=uri))
         assert page.status == 400
@@ -120,7 +120,7 @@ def test_the_page_has_no_link_to_a_hostile_address(app_with_query, browser):
         assert "javascript:" not in page.text
 
 
-def test_a_code_is_exchanged_with_the_address_that_it_was_sent_to(native, browser):
+def test_code_exchange_requires_the_loopback_port_used_for_authorization(native, browser):
     for used, given, status in (
         ("http://127.0.0.1:1/callback", "http://127.0.0.1:1/callback", 200),
         ("http://127.0.0.1:1/callback", "http://127.0.0.1:2/callback", 400),

@@ -37,7 +37,7 @@ def error_of(rp, response) -> str:
     return answer["error"]
 
 
-def test_the_page_names_the_app_its_host_and_what_it_wants(asking, browser):
+def test_consent_page_shows_app_host_scopes_and_account(asking, browser):
     page = shown(browser, asking.request(scope="openid email groups"))
     assert page.status == 200
     for text in ("Allow Immich?", "app.example.com", "See your email", "See which groups", "ada@example.com"):
@@ -45,7 +45,7 @@ def test_the_page_names_the_app_its_host_and_what_it_wants(asking, browser):
     assert "See your phone number" not in page.text
 
 
-def test_what_was_allowed_is_not_asked_again_and_more_is(asking, browser):
+def test_consent_is_remembered_and_new_scopes_require_consent(asking, browser):
     page = shown(browser, asking.request(scope="openid email"))
     answer = asking.answer(decide(browser, page, "yes"))
     assert asking.exchange(answer["code"]).json["scope"] == "openid email"
@@ -57,7 +57,7 @@ def test_what_was_allowed_is_not_asked_again_and_more_is(asking, browser):
     assert asking.code(browser, scope="openid email")
 
 
-def test_a_refusal_goes_back_and_is_not_remembered(asking, browser, rows):
+def test_denied_consent_returns_access_denied_and_is_not_remembered(asking, browser, rows):
     from app.audit import Event
 
     page = shown(browser, asking.request())
@@ -66,7 +66,7 @@ def test_a_refusal_goes_back_and_is_not_remembered(asking, browser, rows):
     assert [event.facts["client"] for event in rows(Event, name="app.refused")] == ["immich"]
 
 
-def test_allow_that_is_pressed_twice_leads_to_the_app_by_the_same_code(asking, browser, rows):
+def test_double_submitted_consent_redirects_with_the_same_code(asking, browser, rows):
     from app.audit import Event
     from app.oidc.models import Grant
 
@@ -78,7 +78,7 @@ def test_allow_that_is_pressed_twice_leads_to_the_app_by_the_same_code(asking, b
     assert asking.exchange(asking.answer(second)["code"]).status_code == 200
 
 
-def test_a_refusal_that_is_pressed_twice_goes_back_twice(asking, browser, rows):
+def test_double_submitted_denial_is_idempotent(asking, browser, rows):
     from app.audit import Event
 
     page = shown(browser, asking.request())
@@ -87,7 +87,7 @@ def test_a_refusal_that_is_pressed_twice_goes_back_twice(asking, browser, rows):
 
 
 @pytest.mark.parametrize("how", ["exchanged", "later", "otherwise", "elsewhere", "signed out", "refused"])
-def test_an_answered_request_is_answered_once(app, ada, asking, browser, clock, rows, how):
+def test_answered_request_cannot_be_answered_again(app, ada, asking, browser, clock, rows, how):
     from app.oidc.models import Grant
 
     page = shown(browser, asking.request())
@@ -107,7 +107,7 @@ def test_an_answered_request_is_answered_once(app, ada, asking, browser, clock, 
     assert len(rows(Grant)) == (how != "refused")
 
 
-def test_a_consent_of_another_site_is_refused(asking, browser):
+def test_consent_without_csrf_token_is_rejected(asking, browser):
     page = shown(browser, asking.request())
     data = {"request": page.page.value("request"), "allow": "yes"}
     assert browser.client.post("/oauth/consent", data=data).status_code == 400
@@ -125,17 +125,17 @@ def test_a_consent_of_another_site_is_refused(asking, browser):
     ],
     ids=["page", "none", "offline"],
 )
-def test_without_consent_a_silent_request_fails(asking, browser, asked, error):
+def test_prompt_none_without_consent_returns_consent_required(asking, browser, asked, error):
     if "prompt" not in asked:
         asked = asked | {"prompt": "none"}
     assert error_of(asking, browser.client.get(asking.request(**asked))) == error
 
 
-def test_a_silent_request_of_a_stranger_fails(grafana, app):
+def test_prompt_none_when_signed_out_returns_login_required(grafana, app):
     assert error_of(grafana, app.test_client().get(grafana.request(prompt="none"))) == "login_required"
 
 
-def test_the_sign_in_page_begins_with_who_is_hinted_at(grafana, app):
+def test_login_hint_of_request_prefills_the_sign_in_page(grafana, app):
     wire = Wire(app, "form")
     page = wire.follow(wire.get(grafana.request(login_hint="ada@example.com")))
     assert page.page.value("identity") == "ada@example.com"
@@ -148,20 +148,20 @@ def test_the_sign_in_page_begins_with_who_is_hinted_at(grafana, app):
     ("ui_locales", "language"),
     [("de-CH", "de"), ("se fr", "fr"), ("pt", "pt-BR"), ("*", "en"), ("se", "en"), ("zh-Hant", "en"), (None, "en")],
 )
-def test_the_sign_in_page_is_in_a_language_that_the_app_asks_for(grafana, app, ui_locales, language):
+def test_sign_in_pages_use_the_language_from_ui_locales(grafana, app, ui_locales, language):
     wire = Wire(app, "form")
     page = wire.follow(wire.get(grafana.request(ui_locales=ui_locales)))
     assert f'<html lang="{language}"' in page.text
     assert f'<html lang="{language}"' in wire.get("/register").text, "and so are the pages after it"
 
 
-def test_a_language_that_was_chosen_goes_before_the_one_that_an_app_asks_for(grafana, app):
+def test_chosen_language_takes_precedence_over_ui_locales(grafana, app):
     wire = Wire(app, "form")
     wire.post("/language", language="fr")
     assert '<html lang="fr"' in wire.follow(wire.get(grafana.request(ui_locales="de"))).text
 
 
-def test_prompt_login_asks_again_although_somebody_is_signed_in(grafana, browser, clock, ada):
+def test_prompt_login_requires_reauthentication_when_signed_in(grafana, browser, clock, ada):
     clock.shift(5)
     first = browser.client.get(grafana.request(prompt="login"))
     assert urlsplit(first.headers["Location"]).path == "/us-verify"
@@ -171,14 +171,14 @@ def test_prompt_login_asks_again_although_somebody_is_signed_in(grafana, browser
     assert "code" in grafana.answer(browser.client.get(back))
 
 
-def test_max_age_asks_again_only_when_it_is_over(grafana, browser, clock):
+def test_max_age_requires_reauthentication_only_when_exceeded(grafana, browser, clock):
     clock.shift(100)
     assert grafana.code(browser, max_age=101)
     assert urlsplit(browser.client.get(grafana.request(max_age=99)).headers["Location"]).path == "/us-verify"
     assert error_of(grafana, browser.client.get(grafana.request(max_age=99, prompt="none"))) == "login_required"
 
 
-def test_max_age_of_zero_is_answered_after_a_new_proof(grafana, browser, clock, ada):
+def test_max_age_zero_is_satisfied_by_reauthentication(grafana, browser, clock, ada):
     clock.shift(5)
     first = browser.client.get(grafana.request(max_age=0))
     sign_in(browser, ada)
@@ -187,14 +187,14 @@ def test_max_age_of_zero_is_answered_after_a_new_proof(grafana, browser, clock, 
     assert "code" in grafana.answer(browser.client.get(back))
 
 
-def test_select_account_shows_who_is_signed_in(grafana, browser):
+def test_prompt_select_account_offers_the_signed_in_account(grafana, browser):
     page = shown(browser, grafana.request(prompt="select_account"))
     assert "Continue as" in page.text
     answer = browser.client.get(decide(browser, page, "yes").headers["Location"])
     assert "code" in grafana.answer(answer)
 
 
-def test_the_choice_of_an_account_shows_name_and_address_of_the_one_here(grafana, browser, ada):
+def test_account_chooser_shows_name_and_email_of_the_account(grafana, browser, ada):
     browser.post("/identities/name", name="Ada Lovelace")
     page = shown(browser, grafana.request(prompt="select_account"))
     assert ">AL</span>" in page.text
@@ -203,7 +203,7 @@ def test_the_choice_of_an_account_shows_name_and_address_of_the_one_here(grafana
     assert ada.email in person
 
 
-def test_another_account_can_be_chosen(grafana, browser, people):
+def test_account_chooser_allows_another_account(grafana, browser, people):
     page = shown(browser, grafana.request(prompt="select_account"))
     to = browser.client.get(decide(browser, page, "no").headers["Location"])
     assert urlsplit(to.headers["Location"]).path == "/us-signin"
@@ -213,7 +213,7 @@ def test_another_account_can_be_chosen(grafana, browser, people):
     assert grafana.claims(tokens["id_token"])["sub"]
 
 
-def test_a_hint_of_somebody_else_is_not_answered_for_this_one(grafana, browser, app, people):
+def test_id_token_hint_of_another_user_is_not_answered(grafana, browser, app, people):
     other = sign_in(Wire(app, "form"), people.open(email="grace@example.com", methods=["email"]))
     hint = grafana.tokens(other)["id_token"]
     assert error_of(grafana, browser.client.get(grafana.request(id_token_hint=hint, prompt="none"))) == "login_required"
@@ -222,7 +222,7 @@ def test_a_hint_of_somebody_else_is_not_answered_for_this_one(grafana, browser, 
     assert grafana.code(browser, id_token_hint=own, prompt="none")
 
 
-def test_only_members_of_a_named_group_get_in(app, browser, ada, rows):
+def test_only_members_of_an_allowed_group_can_use_the_client(app, browser, ada, rows):
     from app.audit import Event
     from app.extensions import db
     from app.groups import service as groups
@@ -242,7 +242,7 @@ def test_only_members_of_a_named_group_get_in(app, browser, ada, rows):
 
 
 @pytest.mark.parametrize("how", ["client", "claims", "acr_values"])
-def test_a_second_factor_is_asked_for_and_seen(app, people, how):
+def test_aal2_request_requires_second_factor_and_is_reported_in_acr(app, people, how):
     rp = register(app, "vault", level="aal2" if how == "client" else "aal1")
     essential = json.dumps({"id_token": {"acr": {"essential": True, "values": ["aal2"]}}})
     asked = {"client": {}, "claims": {"claims": essential}, "acr_values": {"acr_values": "aal2"}}[how]
@@ -257,7 +257,7 @@ def test_a_second_factor_is_asked_for_and_seen(app, people, how):
     assert (claims["acr"], claims["amr"]) == ("aal2", ["otp", "mfa"])
 
 
-def test_a_post_of_another_site_is_kept_and_continues_with_the_cookies(grafana, browser, app):
+def test_cross_site_authorization_post_is_stored_and_continues_by_redirect(grafana, browser, app):
     address, _, query = grafana.request().partition("?")
     fields = {name: values[0] for name, values in parse_qs(query).items()}
     sent = app.test_client(use_cookies=False).post(address, data=fields, headers={"Origin": "https://app.example.com"})
@@ -266,7 +266,7 @@ def test_a_post_of_another_site_is_kept_and_continues_with_the_cookies(grafana, 
     assert grafana.exchange(answer["code"]).status_code == 200
 
 
-def test_single_claims_are_asked_for_by_name(asking, browser):
+def test_claims_parameter_requests_individual_claims(asking, browser):
     wanted = json.dumps({"userinfo": {"email": None}, "id_token": {"email": {"essential": True}}})
     page = shown(browser, asking.request(claims=wanted))
     assert "See your email" in page.text
@@ -275,7 +275,7 @@ def test_single_claims_are_asked_for_by_name(asking, browser):
     assert asking.claims(tokens["id_token"])["email"] == "ada@example.com"
 
 
-def test_a_browser_that_came_by_a_form_gets_a_page_that_leads_on(asking, browser):
+def test_consent_form_navigation_gets_a_meta_refresh_page(asking, browser):
     page = shown(browser, asking.request())
     fields = {"csrf_token": page.csrf_token, "request": page.page.value("request"), "allow": "yes"}
     answer = browser.client.post("/oauth/consent", data=fields, headers={"Sec-Fetch-Dest": "document"})

@@ -84,7 +84,7 @@ def kid_of(token: str) -> str:
 # --- planned ------------------------------------------------------------------------------------
 
 
-def test_the_worker_makes_the_first_keys_and_the_next_ones(here, rows):
+def test_worker_creates_first_and_next_key_per_algorithm(here, rows):
     here.work()
     assert [(row.alg, row.number) for row in rows(SigningKey)] == [
         (alg, number) for alg in sorted(ALGORITHMS) for number in (1, 2)
@@ -93,7 +93,7 @@ def test_the_worker_makes_the_first_keys_and_the_next_ones(here, rows):
     assert len(rows(SigningKey)) == 6
 
 
-def test_a_key_signs_for_ninety_days_and_the_next_one_goes_on(here, clock):
+def test_signing_key_rotates_after_ninety_days(here, clock):
     here.work()
     first, following = here.jwks("ES256")
     clock.shift(90 * DAY - HOUR)
@@ -112,7 +112,7 @@ def test_a_key_signs_for_ninety_days_and_the_next_one_goes_on(here, clock):
     assert len(here.jwks("ES256")) == 2
 
 
-def test_without_a_worker_the_next_key_signs_at_its_time_too(here, clock):
+def test_keys_rotate_on_schedule_without_a_worker(here, clock):
     first, following = here.jwks("ES256")
     clock.shift(91 * DAY)
     assert kid_of(here.sign()) == following
@@ -121,7 +121,7 @@ def test_without_a_worker_the_next_key_signs_at_its_time_too(here, clock):
 
 
 @pytest.mark.settings(oauth_jwt_lifetime=timedelta(days=3))
-def test_a_key_is_published_until_the_last_token_that_it_signed_is_over(here, clock):
+def test_retired_key_is_published_until_its_last_token_expires(here, clock):
     here.work()
     first = kid_of(here.sign())
     clock.shift(90 * DAY)
@@ -132,7 +132,7 @@ def test_a_key_is_published_until_the_last_token_that_it_signed_is_over(here, cl
     assert first not in here.jwks()
 
 
-def test_a_key_that_is_over_is_published_no_more_whenever_rows_were_read(here, clock, monkeypatch):
+def test_expired_key_is_not_published_from_a_stale_cache(here, clock, monkeypatch):
     here.work()
     first = kid_of(here.sign())
     clock.shift(90 * DAY)
@@ -144,7 +144,7 @@ def test_a_key_that_is_over_is_published_no_more_whenever_rows_were_read(here, c
 
 
 @pytest.mark.settings(oauth_refresh_absolute=timedelta(days=30))
-def test_an_old_key_verifies_while_a_refresh_token_lasts_and_forgets_its_private_part(here, clock, rows):
+def test_retired_key_verifies_for_refresh_lifetime_without_its_private_part(here, clock, rows):
     here.work()
     token = here.sign()
     for days in (90, 2):
@@ -164,7 +164,7 @@ def test_an_old_key_verifies_while_a_refresh_token_lasts_and_forgets_its_private
     assert kid_of(token) not in [row.kid for row in rows(SigningKey)]
 
 
-def test_a_shorter_rotation_holds_for_the_key_that_signs_already(here, make_app, clock):
+def test_shorter_rotation_period_applies_to_the_current_key(here, make_app, clock):
     here.work()
     first, following = here.jwks("ES256")
     clock.shift(20 * DAY)
@@ -180,7 +180,7 @@ def test_a_shorter_rotation_holds_for_the_key_that_signs_already(here, make_app,
 # --- by command ---------------------------------------------------------------------------------
 
 
-def test_a_rotation_by_command_waits_until_the_next_key_has_been_published_for_a_day(here, clock):
+def test_manual_rotation_waits_until_next_key_was_published_for_a_day(here, clock):
     here.work()
     first, following = here.jwks("ES256")
     clock.shift(5 * HOUR)
@@ -192,7 +192,7 @@ def test_a_rotation_by_command_waits_until_the_next_key_has_been_published_for_a
     assert kid_of(here.sign()) == following
 
 
-def test_a_key_that_was_published_long_ago_signs_at_once(here, clock):
+def test_manual_rotation_to_a_long_published_key_is_immediate(here, clock):
     here.work()
     first, following = here.jwks("ES256")
     clock.shift(2 * DAY)
@@ -204,7 +204,7 @@ def test_a_key_that_was_published_long_ago_signs_at_once(here, clock):
     assert len(here.jwks("ES256")) == 3
 
 
-def test_rotating_again_and_again_changes_keys_once_a_day_at_most(here, clock, rows):
+def test_repeated_manual_rotation_changes_keys_at_most_daily(here, clock, rows):
     here.work()
     clock.shift(2 * DAY)
     for _ in range(5):
@@ -213,7 +213,7 @@ def test_rotating_again_and_again_changes_keys_once_a_day_at_most(here, clock, r
     assert len(rows(SigningKey, alg="ES256")) == 3
 
 
-def test_a_rotation_is_recorded_and_leaves_other_algorithms_alone(here, rows):
+def test_rotation_is_audited_and_keeps_other_algorithms(here, rows):
     here.work()
     before = {row.kid: row.signs_from for row in rows(SigningKey, alg="RS256")}
     [rotation] = here.rotate("ES256")
@@ -222,7 +222,7 @@ def test_a_rotation_is_recorded_and_leaves_other_algorithms_alone(here, rows):
     assert (event.facts["alg"], event.facts["kid"], event.facts["dropped"]) == ("ES256", rotation.kid, [])
 
 
-def test_where_there_is_no_key_there_is_nothing_to_rotate(here, rows):
+def test_rotation_without_keys_does_nothing(here, rows):
     assert here.rotate(None) == []
     assert rows(SigningKey) == []
 
@@ -230,7 +230,7 @@ def test_where_there_is_no_key_there_is_nothing_to_rotate(here, rows):
 # --- a key that leaked --------------------------------------------------------------------------
 
 
-def test_a_leaked_key_is_dropped_at_once(here, clock, rows):
+def test_immediate_rotation_drops_the_leaked_key(here, clock, rows):
     here.work()
     first, following = here.jwks("ES256")
     forged = here.sign()
@@ -245,7 +245,7 @@ def test_a_leaked_key_is_dropped_at_once(here, clock, rows):
     assert rows(Event, name="signing_key.rotated")[0].facts["dropped"] == [first]
 
 
-def test_older_keys_are_dropped_with_the_leaked_one(here, clock):
+def test_immediate_rotation_drops_retired_keys_too(here, clock):
     here.work()
     old = here.sign()
     clock.shift(90 * DAY)
@@ -256,7 +256,7 @@ def test_older_keys_are_dropped_with_the_leaked_one(here, clock):
     assert kid_of(old) not in here.jwks()
 
 
-def test_a_next_key_that_leaked_as_well_is_dropped_by_a_second_time(here, clock):
+def test_second_immediate_rotation_drops_the_leaked_next_key(here, clock):
     here.work()
     leaked = here.jwks("ES256")
     for _ in range(2):
@@ -267,7 +267,7 @@ def test_a_next_key_that_leaked_as_well_is_dropped_by_a_second_time(here, clock)
     assert len(here.jwks("ES256")) == 2
 
 
-def test_a_leaked_key_is_dropped_where_no_next_one_was_made_yet(here, clock):
+def test_immediate_rotation_works_without_a_next_key(here, clock):
     leaked = here.sign()
     here.rotate(now=True)
     clock.shift(11)
@@ -278,12 +278,12 @@ def test_a_leaked_key_is_dropped_where_no_next_one_was_made_yet(here, clock):
 # --- two replicas -------------------------------------------------------------------------------
 
 
-def test_the_first_key_is_the_same_everywhere(here, there):
+def test_replicas_share_the_first_key(here, there):
     assert len({kid_of(replica.sign(alg)) for replica in (here, there) for alg in ALGORITHMS}) == len(ALGORITHMS)
     assert here.verify(there.sign()) == there.verify(here.sign()) == CLAIMS
 
 
-def test_a_token_by_a_key_that_another_replica_made_this_moment_is_verified(here, there):
+def test_token_signed_by_another_replicas_new_key_is_verified(here, there):
     assert there.verify(there.sign("RS256")) == CLAIMS
     token = here.sign("EdDSA")
     assert there.verify(token) == CLAIMS
@@ -298,7 +298,7 @@ def test_replicas_publish_the_same_keys(here, there, clock):
         assert here.jwks() == there.jwks()
 
 
-def test_two_replicas_that_make_a_key_at_the_same_moment_agree(here, there, rows, monkeypatch):
+def test_replicas_creating_a_key_concurrently_agree_on_one(here, there, rows, monkeypatch):
     both = threading.Barrier(2, timeout=10)
     generate = key_store.generate
 
@@ -320,7 +320,7 @@ def test_two_replicas_that_make_a_key_at_the_same_moment_agree(here, there, rows
     assert len(rows(SigningKey)) == 1
 
 
-def test_two_operators_who_drop_a_key_at_the_same_moment_drop_it_once(here, there, clock, monkeypatch):
+def test_concurrent_immediate_rotations_drop_the_key_once(here, there, clock, monkeypatch):
     here.work()
     leaked, following = here.jwks("ES256")
     prepare, rotated = key_rotation._prepare, []
@@ -339,7 +339,7 @@ def test_two_operators_who_drop_a_key_at_the_same_moment_drop_it_once(here, ther
     assert len(here.jwks("ES256")) == 2
 
 
-def test_a_rotation_takes_back_none_that_was_quicker(here, there, rows, clock, monkeypatch):
+def test_planned_rotation_does_not_undo_a_concurrent_immediate_one(here, there, rows, clock, monkeypatch):
     here.work()
     clock.shift(HOUR)
     prepare = key_rotation._prepare
@@ -355,7 +355,7 @@ def test_a_rotation_takes_back_none_that_was_quicker(here, there, rows, clock, m
     assert rows(SigningKey, alg="ES256", number=2)[0].signs_from <= clock.now()
 
 
-def test_a_leaked_key_signs_nothing_anywhere_after_ten_seconds(here, there, clock):
+def test_leaked_key_signs_nothing_on_any_replica_after_ten_seconds(here, there, clock):
     here.work()
     leaked = kid_of(there.sign())
     here.rotate(now=True)
@@ -365,7 +365,7 @@ def test_a_leaked_key_signs_nothing_anywhere_after_ten_seconds(here, there, cloc
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_app_meets_a_token_by_a_key_that_it_does_not_have(here, there, clock, seed):
+def test_daily_cached_jwks_verifies_all_tokens_through_rotations(here, there, clock, seed):
     """An app reads the keys from either replica once a day and verifies tokens of both, through rotations."""
     chance, replicas = random.Random(seed), (here, there)
     signed_by, rotations = set(), 0
@@ -389,7 +389,7 @@ def test_no_app_meets_a_token_by_a_key_that_it_does_not_have(here, there, clock,
 # --- faults -------------------------------------------------------------------------------------
 
 
-def test_the_keys_are_published_while_the_database_is_away(here, clock, monkeypatch):
+def test_cached_jwks_is_served_while_the_database_is_unavailable(here, clock, monkeypatch):
     from sqlalchemy.exc import OperationalError
 
     published = here.jwks()
@@ -402,7 +402,7 @@ def test_the_keys_are_published_while_the_database_is_away(here, clock, monkeypa
     assert here.jwks() == published
 
 
-def test_another_fault_is_not_hidden_by_keys_that_were_read(here, clock, monkeypatch):
+def test_cached_jwks_does_not_hide_other_errors(here, clock, monkeypatch):
     here.jwks()
     clock.shift(60)
 
@@ -413,7 +413,7 @@ def test_another_fault_is_not_hidden_by_keys_that_were_read(here, clock, monkeyp
     assert here.app.test_client().get("/oauth/jwks").status_code == 500
 
 
-def test_a_process_that_has_read_no_key_says_that_the_database_is_away(here, monkeypatch):
+def test_jwks_returns_503_when_database_is_unavailable_and_nothing_cached(here, monkeypatch):
     from sqlalchemy.exc import OperationalError
 
     def away():
@@ -423,7 +423,7 @@ def test_a_process_that_has_read_no_key_says_that_the_database_is_away(here, mon
     assert here.app.test_client().get("/oauth/jwks").status_code == 503
 
 
-def test_many_tokens_at_once_are_signed_by_one_first_key(here, rows):
+def test_concurrent_first_signatures_create_a_single_key(here, rows):
     signed: list[str] = []
     threads = [threading.Thread(target=lambda: signed.append(here.sign("EdDSA"))) for _ in range(12)]
     for thread in threads:

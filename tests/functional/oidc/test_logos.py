@@ -58,7 +58,7 @@ def logo_on(page) -> str:
     return address
 
 
-def test_the_launcher_shows_the_logo_or_a_letter(app, browser):
+def test_launcher_shows_app_logo_or_letter(app, browser):
     page = browser.get("/apps")
     assert re.fullmatch(r"/apps/logo/[0-9a-f]{32}\.svg", logo_on(page))
     assert '<span class="app-logo app-letter' in page.text
@@ -69,7 +69,7 @@ def test_the_launcher_shows_the_logo_or_a_letter(app, browser):
     assert urls == {"gitea": None, "Grafana": f"http://localhost{logo_on(page)}"}
 
 
-def test_a_logo_is_served_to_anyone_and_kept_and_can_do_nothing(app, browser):
+def test_logo_is_public_cacheable_and_sandboxed(app, browser):
     answer = app.test_client().get(logo_on(browser.get("/apps")))
     assert (answer.status_code, answer.data, answer.mimetype) == (200, svg(), "image/svg+xml")
     assert answer.headers["Cache-Control"] == CACHED
@@ -79,11 +79,11 @@ def test_a_logo_is_served_to_anyone_and_kept_and_can_do_nothing(app, browser):
 
 
 @pytest.mark.parametrize("name", ["grafana", "grafana.svg", "..", "%2e%2e%2fclients.toml", "0" * 32 + ".svg"])
-def test_nothing_else_is_served_there(app, name):
+def test_unknown_logo_path_returns_404(app, name):
     assert app.test_client().get(f"/apps/logo/{name}").status_code == 404
 
 
-def test_another_logo_has_another_address(make_app, folder, browser):
+def test_changed_logo_gets_a_new_url(make_app, folder, browser):
     before = logo_on(browser.get("/apps"))
     (folder / "logos" / "grafana.svg").write_bytes(png())
     (folder / "other.toml").write_text(FILE)
@@ -103,7 +103,7 @@ def test_another_logo_has_another_address(make_app, folder, browser):
         (svg() + b" " * 256 * 1024, "is larger than 256 KiB"),
     ],
 )
-def test_a_start_with_a_wrong_logo_is_refused(make_app, folder, data, what):
+def test_startup_with_invalid_logo_fails(make_app, folder, data, what):
     (folder / "logos" / "grafana.svg").write_bytes(data)
     (folder / "wrong.toml").write_text(FILE)
     with pytest.raises(ConfigurationError) as refused:
@@ -118,11 +118,11 @@ def test_a_start_with_a_wrong_logo_is_refused(make_app, folder, data, what):
         ("日本", "日"), ("ß", "S"), ("***", "*"),
     ],
 )  # fmt: skip
-def test_the_letter_is_the_first_of_the_name(name, letter):
+def test_app_letter_is_the_first_letter_of_the_name(name, letter):
     assert letter_of(name) == letter
 
 
-def test_each_letter_has_a_color_of_its_own_that_stays():
+def test_app_tint_is_stable_and_covers_all_colors():
     found = {tint_of(f"app{number}") for number in range(50)}
     assert found == set(range(1, TINTS + 1))
     assert tint_of("grafana") == tint_of("grafana")

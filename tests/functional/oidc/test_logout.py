@@ -54,7 +54,7 @@ def fields_of(response) -> dict[str, str]:
     return {name: page.value(name) for name in names if page.value(name) is not None}
 
 
-def test_with_a_hint_of_this_session_it_ends_without_asking(browser, hint, rows, ada):
+def test_logout_with_own_id_token_hint_needs_no_confirmation(browser, hint, rows, ada):
     answer = get(browser, id_token_hint=hint, post_logout_redirect_uri=BYE, state="a b&c=%2F")
     assert answer.status_code == 303
     assert answer.headers["Location"] == f"{BYE}&state=a+b%26c%3D%252F"
@@ -64,31 +64,31 @@ def test_with_a_hint_of_this_session_it_ends_without_asking(browser, hint, rows,
     assert (event.user_id, event.facts["reason"], event.facts["client"]) == (ada.id, "signed_out", "wiki")
 
 
-def test_without_state_the_address_is_to_the_letter(browser, hint):
+def test_post_logout_redirect_without_state_is_unchanged(browser, hint):
     answer = get(browser, id_token_hint=hint, post_logout_redirect_uri=BYE)
     assert answer.headers["Location"] == BYE
 
 
-def test_without_an_address_a_page_says_so_and_leads_to_the_app(browser, hint):
+def test_logout_without_redirect_uri_shows_a_page_linking_to_the_app(browser, hint):
     answer = get(browser, id_token_hint=hint)
     assert is_page(answer, "You're signed out")
     assert 'href="https://wiki.example.com/"' in answer.text
     assert browser.signed_in_as() is None
 
 
-def test_an_expired_hint_is_as_good(browser, hint, clock):
+def test_expired_id_token_hint_is_accepted_for_logout(browser, hint, clock):
     clock.shift(3600)
     assert get(browser, id_token_hint=hint, post_logout_redirect_uri=BYE).headers["Location"] == BYE
     assert browser.signed_in_as() is None
 
 
-def test_a_hint_of_the_same_person_from_another_session_is_as_good(app, ada, wiki, hint):
+def test_id_token_hint_from_another_session_of_the_user_is_accepted(app, ada, wiki, hint):
     other = sign_in(Wire(app, "form"), ada)
     assert get(other, id_token_hint=hint, post_logout_redirect_uri=BYE).headers["Location"] == BYE
     assert other.signed_in_as() is None
 
 
-def test_a_pairwise_hint_is_as_good(app, browser, ada):
+def test_pairwise_id_token_hint_is_accepted_for_logout(app, browser, ada):
     wiki = register(app, "wiki", subject="pairwise", post_logout_redirect_uris=[BYE])
     hint = wiki.tokens(browser)["id_token"]
     other = sign_in(Wire(app, "form"), ada)
@@ -97,7 +97,7 @@ def test_a_pairwise_hint_is_as_good(app, browser, ada):
         assert each.signed_in_as() is None
 
 
-def test_a_hint_of_this_session_is_as_good_when_the_app_names_people_otherwise_now(app, browser, wiki, hint):
+def test_id_token_hint_is_accepted_after_subject_type_changed(app, browser, wiki, hint):
     with app.app_context():
         row = db.session.get(OAuthClient, "wiki")
         row.registered = row.registered | {"subject": "pairwise"}
@@ -106,7 +106,7 @@ def test_a_hint_of_this_session_is_as_good_when_the_app_names_people_otherwise_n
     assert browser.signed_in_as() is None
 
 
-def test_somebody_elses_hint_asks_first(app, people, wiki, hint):
+def test_id_token_hint_of_another_user_requires_confirmation(app, people, wiki, hint):
     eve = people.open("eve@example.com", methods=["email"])
     hers = sign_in(Wire(app, "form"), eve)
     answer = get(hers, id_token_hint=hint, post_logout_redirect_uri=BYE)
@@ -116,14 +116,14 @@ def test_somebody_elses_hint_asks_first(app, people, wiki, hint):
 
 
 @pytest.mark.parametrize("given", [{}, {"client_id": "wiki"}, {"logout_hint": "ada@example.com", "ui_locales": "xx"}])
-def test_without_a_hint_the_person_is_asked(browser, wiki, given):
+def test_logout_without_id_token_hint_requires_confirmation(browser, wiki, given):
     answer = get(browser, **given)
     assert is_page(answer, "Sign out of Latchkey?")
     assert ("Wiki" in answer.text) == ("client_id" in given)
     assert browser.signed_in_as() == "ada@example.com"
 
 
-def test_the_button_signs_out_and_leads_back(browser, wiki):
+def test_confirmed_logout_redirects_to_the_app(browser, wiki):
     asked = get(browser, client_id="wiki", post_logout_redirect_uri=BYE, state="42")
     answer = browser.client.post(CONFIRM, data=fields_of(asked))
     assert (answer.status_code, answer.headers["Location"]) == (303, f"{BYE}&state=42")
@@ -131,21 +131,21 @@ def test_the_button_signs_out_and_leads_back(browser, wiki):
     assert browser.signed_in_as() is None
 
 
-def test_the_answer_to_the_button_is_a_page_where_a_browser_would_stop_a_redirect(browser, wiki):
+def test_confirmed_logout_by_form_navigation_gets_a_meta_refresh_page(browser, wiki):
     asked = get(browser, client_id="wiki", post_logout_redirect_uri=BYE)
     answer = browser.client.post(CONFIRM, data=fields_of(asked), headers=DOCUMENT)
     assert is_page(answer, f'content="0; url={BYE}"')
     assert browser.signed_in_as() is None
 
 
-def test_the_button_without_an_address_leads_to_a_page_that_says_so(browser, wiki):
+def test_confirmed_logout_without_redirect_uri_shows_signed_out_page(browser, wiki):
     asked = get(browser, client_id="wiki")
     answer = browser.client.post(CONFIRM, data=fields_of(asked))
     assert answer.headers["Location"] == "/oauth/logout?client_id=wiki"
     assert is_page(browser.client.get(answer.headers["Location"]), "You're signed out")
 
 
-def test_the_button_is_protected_against_forgery(browser, wiki):
+def test_logout_confirmation_is_csrf_protected(browser, wiki):
     fields = fields_of(get(browser, client_id="wiki")) | {"csrf_token": "forged"}
     assert browser.client.post(CONFIRM, data=fields).status_code == 400
     assert browser.client.post(CONFIRM, data={"client_id": "wiki"}).status_code == 400
@@ -155,14 +155,14 @@ def test_the_button_is_protected_against_forgery(browser, wiki):
     assert browser.signed_in_as() == "ada@example.com"
 
 
-def test_the_button_leads_nowhere_that_is_not_registered(browser, wiki):
+def test_logout_confirmation_with_unregistered_redirect_uri_is_rejected(browser, wiki):
     fields = fields_of(get(browser, client_id="wiki")) | {"post_logout_redirect_uri": "https://evil.example.com/"}
     answer = browser.client.post(CONFIRM, data=fields)
     assert is_page(answer, "an address we don't know", 400)
     assert browser.signed_in_as() == "ada@example.com"
 
 
-def test_a_button_that_is_pressed_twice_leads_to_the_app(browser, wiki, rows):
+def test_double_submitted_logout_confirmation_is_idempotent(browser, wiki, rows):
     page = browser.get(path(client_id="wiki", post_logout_redirect_uri=BYE, state="42"))
     cookie = browser.client.get_cookie("latchkey_session").value
     fields = {"client_id": "wiki", "post_logout_redirect_uri": BYE, "state": "42", "csrf_token": page.csrf_token}
@@ -173,7 +173,7 @@ def test_a_button_that_is_pressed_twice_leads_to_the_app(browser, wiki, rows):
     assert len(rows(Event, name="session.ended")) == 1
 
 
-def test_a_program_confirms_in_json(app, ada, wiki):
+def test_logout_can_be_confirmed_in_json(app, ada, wiki):
     program = sign_in(Wire(app, "json"), ada)
     asked = program.get(path(client_id="wiki"))
     assert (asked.status, asked.json["state"], asked.json["app"]) == (200, "confirm", "Wiki")
@@ -184,7 +184,7 @@ def test_a_program_confirms_in_json(app, ada, wiki):
 
 
 @pytest.mark.parametrize("given", [{"client_id": "wiki"}, {}], ids=["client_id", "hint"])
-def test_who_is_signed_in_nowhere_goes_straight_back(browser_wire, wiki, hint, given):
+def test_logout_when_signed_out_redirects_immediately(browser_wire, wiki, hint, given):
     given = given or {"id_token_hint": hint}
     answer = get(browser_wire, **given, post_logout_redirect_uri=BYE, state="1")
     assert (answer.status_code, answer.headers["Location"]) == (303, f"{BYE}&state=1")
@@ -225,7 +225,7 @@ def asked_for(different) -> dict:
 
 @pytest.mark.parametrize("different", REFUSED.values(), ids=REFUSED)
 @pytest.mark.parametrize("posted", [False, True], ids=["GET", "POST"])
-def test_what_is_not_sure_is_a_page_and_changes_nothing(app, browser, wiki, different, posted):
+def test_invalid_logout_request_shows_an_error_and_keeps_the_session(app, browser, wiki, different, posted):
     register(app, "blog")
     given = asked_for(different)
     if posted:
@@ -237,7 +237,7 @@ def test_what_is_not_sure_is_a_page_and_changes_nothing(app, browser, wiki, diff
 
 
 @pytest.mark.parametrize("different", BY_FORM.values(), ids=BY_FORM)
-def test_the_button_is_as_strict(app, browser, wiki, different):
+def test_logout_confirmation_with_invalid_fields_is_rejected(app, browser, wiki, different):
     register(app, "blog")
     answer = browser.client.post(CONFIRM, data=asked_for(different) | fields_of(get(browser)))
     assert (answer.status_code, "Location" in answer.headers) == (400, False)
@@ -258,7 +258,7 @@ def tampered(token: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("how", ["a changed body", "no signature", "alg none", "half"])
-def test_a_hint_that_we_did_not_issue_is_refused(browser, wiki, hint, how):
+def test_tampered_id_token_hint_is_rejected(browser, wiki, hint, how):
     answer = get(browser, id_token_hint=tampered(hint)[how], post_logout_redirect_uri=BYE)
     assert is_page(answer, "We couldn't read the app's request", 400)
     assert browser.signed_in_as() == "ada@example.com"
@@ -275,7 +275,7 @@ def test_a_hint_that_we_did_not_issue_is_refused(browser, wiki, hint, how):
     ],
     ids=str,
 )
-def test_another_token_of_ours_is_no_hint(app, browser, wiki, hint, different):
+def test_token_of_another_type_issuer_or_audience_is_rejected_as_hint(app, browser, wiki, hint, different):
     register(app, "blog")
     with app.app_context():
         claims = keys.verify(hint) | different
@@ -285,21 +285,21 @@ def test_another_token_of_ours_is_no_hint(app, browser, wiki, hint, different):
 
 
 @pytest.mark.parametrize("audience", ["wiki", ["wiki"], ["blog", "wiki"]], ids=str)
-def test_a_hint_may_be_for_several(app, browser, wiki, hint, audience):
+def test_id_token_hint_with_several_audiences_is_accepted(app, browser, wiki, hint, audience):
     with app.app_context():
         other = keys.sign(keys.verify(hint) | {"aud": audience}, "RS256")
     assert get(browser, id_token_hint=other, client_id="wiki", post_logout_redirect_uri=BYE).headers["Location"] == BYE
     assert browser.signed_in_as() is None
 
 
-def test_the_hint_of_one_app_is_none_for_another(app, browser, wiki, hint):
+def test_id_token_hint_of_another_client_is_rejected(app, browser, wiki, hint):
     register(app, "blog", post_logout_redirect_uris=["https://blog.example.com/bye"])
     given = {"client_id": "blog", "post_logout_redirect_uri": "https://blog.example.com/bye"}
     assert get(browser, id_token_hint=hint, **given).status_code == 400
     assert browser.signed_in_as() == "ada@example.com"
 
 
-def test_a_form_of_another_site_is_kept_and_comes_back_with_the_cookie(app, browser, wiki, hint, rows):
+def test_cross_site_logout_post_is_stored_and_continues_by_redirect(app, browser, wiki, hint, rows):
     """Such a POST comes without the cookie, since it is SameSite=Lax; the GET that answers it brings it."""
     fields = {"id_token_hint": hint, "post_logout_redirect_uri": BYE, "state": "1"}
     foreign = app.test_client(use_cookies=False)
@@ -316,7 +316,7 @@ def test_a_form_of_another_site_is_kept_and_comes_back_with_the_cookie(app, brow
     assert browser.signed_in_as() is None
 
 
-def test_what_was_kept_is_over_after_ten_minutes(browser, wiki, clock):
+def test_stored_logout_request_expires_after_ten_minutes(browser, wiki, clock):
     location = browser.client.post(LOGOUT, data={"client_id": "wiki"}).headers["Location"]
     clock.shift(601)
     assert is_page(browser.client.get(location), "has expired or was completed", 400)
@@ -324,7 +324,7 @@ def test_what_was_kept_is_over_after_ten_minutes(browser, wiki, clock):
 
 
 @pytest.mark.settings(exchanges_per_address=5)
-def test_posting_is_limited_by_network_address(browser, wiki):
+def test_logout_posts_are_rate_limited_per_ip_address(browser, wiki):
     answers = [browser.client.post(LOGOUT, data={"client_id": "wiki"}).status_code for _ in range(6)]
     assert answers == [303] * 5 + [429]
 
@@ -334,13 +334,13 @@ def test_posting_is_limited_by_network_address(browser, wiki):
     [{"Sec-Purpose": "prefetch"}, {"Purpose": "prefetch"}, {"Sec-Fetch-Mode": "cors"}, None],
     ids=["prefetch", "older prefetch", "script", "HEAD"],
 )
-def test_looking_ahead_signs_nobody_out(browser, hint, headers):
+def test_prefetch_or_head_of_logout_keeps_the_session(browser, hint, headers):
     method = "GET" if headers else "HEAD"
     browser.client.open(path(id_token_hint=hint), method=method, headers=headers or {})
     assert browser.signed_in_as() == "ada@example.com"
 
 
-def test_it_is_in_the_language_that_the_app_asks_for_unless_the_reader_has_chosen_one(app, wiki, browser_wire, browser):
+def test_logout_page_uses_ui_locales_unless_the_user_has_a_language(app, wiki, browser_wire, browser):
     assert '<html lang="de"' in get(browser_wire, ui_locales="xx de-AT en").text
     assert '<html lang="en"' in get(browser_wire, ui_locales="xx").text
     browser_wire.client.set_cookie("latchkey_language", "fr")
@@ -348,7 +348,7 @@ def test_it_is_in_the_language_that_the_app_asks_for_unless_the_reader_has_chose
     assert '<html lang="en"' in get(browser, ui_locales="de").text, "Ada's account is in English"
 
 
-def test_an_access_token_of_a_program_is_signed_out_by_nobodys_link(app, ada, program, wiki):
+def test_logout_link_does_not_revoke_an_api_token(app, ada, program, wiki):
     give_token(program, ada)
     assert program.get(path(client_id="wiki")).json["state"] == "signed_out"
     assert program.signed_in_as() == "ada@example.com"

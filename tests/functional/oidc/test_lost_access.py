@@ -112,7 +112,7 @@ def told(app, wiki, endpoint, deliver):
 
 @pytest.mark.parametrize("scope", ["openid", LASTING])
 @pytest.mark.parametrize("lose", WAYS, ids=lambda each: each.__name__)
-def test_each_way_refuses_the_tokens_and_tells_the_app(given, wiki, browser, told, lose, scope):
+def test_losing_group_access_rejects_tokens_and_sends_a_logout_token(given, wiki, browser, told, lose, scope):
     tokens = wiki.tokens(browser, scope=scope)
     lose(given)
     assert wiki.userinfo(tokens["access_token"]).status_code == 401
@@ -121,7 +121,7 @@ def test_each_way_refuses_the_tokens_and_tells_the_app(given, wiki, browser, tol
     assert told() == [wiki.claims(tokens["id_token"])["sid"]]
 
 
-def test_it_does_not_come_back_with_the_right(app, given, wiki, browser, ada, told):
+def test_revoked_tokens_stay_invalid_after_rejoining_the_group(app, given, wiki, browser, ada, told):
     tokens = wiki.tokens(browser, scope=LASTING)
     by_a_command(given)
     put_in(app, ada, "staff")
@@ -131,7 +131,7 @@ def test_it_does_not_come_back_with_the_right(app, given, wiki, browser, ada, to
     assert len(told()) == 1
 
 
-def test_a_right_that_an_app_takes_back_does_not_return_what_ended(given, wiki, browser, told):
+def test_ended_tokens_stay_invalid_after_client_groups_are_restored(given, wiki, browser, told):
     tokens = wiki.tokens(browser, scope=LASTING)
     the_app_is_for_others(given)
     assert len(told()) == 1
@@ -141,7 +141,7 @@ def test_a_right_that_an_app_takes_back_does_not_return_what_ended(given, wiki, 
     assert len(told()) == 1
 
 
-def test_what_a_member_is_given_after_the_app_took_it_back_stays(given, wiki, browser, told):
+def test_tokens_issued_after_client_groups_were_restored_stay_valid(given, wiki, browser, told):
     the_app_is_for_others(given)
     given.types("clients", "change", "wiki", "--group", "staff")
     tokens = wiki.tokens(browser)
@@ -149,7 +149,7 @@ def test_what_a_member_is_given_after_the_app_took_it_back_stays(given, wiki, br
     assert wiki.userinfo(tokens["access_token"]).status_code == 200
 
 
-def test_lasting_access_ends_for_good_though_its_session_is_over(app, ada, given, wiki, browser, told):
+def test_losing_group_access_revokes_offline_access_after_logout(app, ada, given, wiki, browser, told):
     tokens = wiki.tokens(browser, scope=LASTING)
     assert browser.post("/logout").ok
     by_a_command(given)
@@ -158,7 +158,7 @@ def test_lasting_access_ends_for_good_though_its_session_is_over(app, ada, given
     assert len(told()) == 1, "of the session's end"
 
 
-def test_another_of_its_groups_is_enough(app, given, ada, browser, endpoint, deliver):
+def test_member_of_any_allowed_group_keeps_access_to_the_client(app, given, ada, browser, endpoint, deliver):
     put_in(app, ada, "staff")
     put_in(app, ada, "guests")
     wiki = register(app, "wiki", groups=["staff", "guests"], backchannel_logout_uri=endpoint.url)
@@ -170,7 +170,7 @@ def test_another_of_its_groups_is_enough(app, given, ada, browser, endpoint, del
     assert endpoint.posted == []
 
 
-def test_apps_for_everybody_and_other_members_stay_signed_in(app, given, wiki, browser, people, told, rows):
+def test_leaving_a_group_affects_no_other_apps_or_members(app, given, wiki, browser, people, told, rows):
     blog, carol = register(app, "blog"), people.open("carol@example.com", methods=["email"])
     put_in(app, carol, "staff")
     others = sign_in(Wire(app, "form"), carol)
@@ -182,7 +182,7 @@ def test_apps_for_everybody_and_other_members_stay_signed_in(app, given, wiki, b
     assert [grant.revoked_at for grant in rows(Grant)] == [None, None]
 
 
-def test_who_deletes_a_group_has_the_app_told_of_each_member(app, given, wiki, browser, people, told):
+def test_deleting_a_group_sends_a_logout_token_for_each_member(app, given, wiki, browser, people, told):
     carol = people.open("carol@example.com", methods=["email"])
     put_in(app, carol, "staff")
     others = sign_in(Wire(app, "form"), carol)
@@ -199,7 +199,7 @@ def take_the_row(app, ada):
         db.session.commit()
 
 
-def test_a_statement_that_accepts_a_token_asks_for_the_groups_itself(app, ada, wiki, browser):
+def test_token_checks_read_group_membership_directly(app, ada, wiki, browser):
     tokens, code = wiki.tokens(browser), wiki.code(browser)
     take_the_row(app, ada)
     assert wiki.exchange(code).json["error"] == "invalid_grant"
@@ -210,21 +210,21 @@ def test_a_statement_that_accepts_a_token_asks_for_the_groups_itself(app, ada, w
     assert wiki.refresh(tokens["refresh_token"]).status_code == 200, "nothing was spent, and nobody is accused of reuse"
 
 
-def test_nor_does_a_lost_answer_come_again(app, ada, wiki, browser):
+def test_refresh_retry_is_rejected_after_losing_group_membership(app, ada, wiki, browser):
     tokens = wiki.tokens(browser)
     assert wiki.refresh(tokens["refresh_token"]).status_code == 200
     take_the_row(app, ada)
     assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
 
 
-def test_a_device_that_was_allowed_gets_no_tokens(app, ada, staff, browser):
+def test_approved_device_gets_no_tokens_after_losing_group_membership(app, ada, staff, browser):
     device = Device(tv(app, groups=[staff]))
     assert browser.post("/device/consent", user_code=device.user_code, allow="yes").ok
     take_the_row(app, ada)
     assert device.poll().json["error"] == "invalid_grant"
 
 
-def test_it_costs_an_exchange_and_userinfo_no_statement(wiki, app, browser, statements):
+def test_group_check_adds_no_query_to_token_requests(wiki, app, browser, statements):
     blog = register(app, "blog")
     counts = []
     for each in (blog, blog, wiki):  # at first the keys are read
@@ -237,7 +237,7 @@ def test_it_costs_an_exchange_and_userinfo_no_statement(wiki, app, browser, stat
     assert counts[1] == counts[2]
 
 
-def test_the_groups_of_a_service_count_for_its_tokens(app, ada, add, stranger, browser, staff, clock):
+def test_tokens_for_a_resource_require_its_group_membership(app, ada, add, stranger, browser, staff, clock):
     api = add("api", serves=[API], serves_all=True, groups=[staff])
     tokens = allowed(stranger, browser, resource=API)
     assert is_active(api, tokens["access_token"])
@@ -267,7 +267,7 @@ def client_of_file(make_app, path, groups, **more):
     return make_app(clients_file=str(path))
 
 
-def test_an_app_of_the_clients_file_that_is_for_others_after_a_restart_is_told_by_the_worker(
+def test_worker_sends_logout_token_when_clients_file_changed_the_groups(
     app, make_app, tmp_path, browser, wiki, staff, endpoint, told
 ):
     from app.crypto import secrets

@@ -23,7 +23,7 @@ def error_of(response) -> tuple[int, str]:
     return response.status_code, response.json["error"]
 
 
-def test_a_pushed_request_is_stored_for_a_minute(grafana, rows):
+def test_pushed_request_is_stored_and_expires_in_a_minute(grafana, rows):
     from app.oidc.models import AuthorizationRequest
 
     response = grafana.push(scope="openid email")
@@ -34,7 +34,7 @@ def test_a_pushed_request_is_stored_for_a_minute(grafana, rows):
     assert (row.pushed, row.client_id, row.parameters["scope"]) == (True, "grafana", ["openid email"])
 
 
-def test_it_is_answered_as_it_was_pushed(grafana, browser):
+def test_authorization_uses_the_pushed_parameters(grafana, browser):
     answer = grafana.answer(browser.client.get(grafana.pushed(scope="openid email")))
     assert (answer["state"], answer["iss"]) == (grafana.state, ISSUER)
     tokens = grafana.exchange(answer["code"]).json
@@ -42,7 +42,7 @@ def test_it_is_answered_as_it_was_pushed(grafana, browser):
     assert grafana.claims(tokens["id_token"])["nonce"] == grafana.nonce
 
 
-def test_parameters_beside_it_are_ignored(grafana, browser):
+def test_parameters_beside_request_uri_are_ignored(grafana, browser):
     more = {
         "scope": "openid email groups",
         "redirect_uri": "https://evil.example/cb",
@@ -54,14 +54,14 @@ def test_parameters_beside_it_are_ignored(grafana, browser):
     assert grafana.exchange(answer["code"]).json["scope"] == "openid"
 
 
-def test_it_is_begun_once(grafana, browser):
+def test_request_uri_can_be_used_once(grafana, browser):
     address = grafana.pushed()
     assert "code" in grafana.answer(browser.client.get(address))
     again = browser.client.get(address)
     assert (again.status_code, again.headers.get("Location")) == (400, None)
 
 
-def test_it_is_begun_once_also_where_nobody_has_answered_it(app, browser):
+def test_request_uri_cannot_be_reused_while_consent_is_pending(app, browser):
     asking = register(app, "immich", consent="ask")
     address = asking.pushed()
     page = browser.get(address)
@@ -70,7 +70,7 @@ def test_it_is_begun_once_also_where_nobody_has_answered_it(app, browser):
     assert "code" in asking.answer(decide(browser, page, "yes"))
 
 
-def test_forty_browsers_at_once_begin_it_once(app, grafana, ada):
+def test_concurrent_uses_of_a_request_uri_succeed_once(app, grafana, ada):
     address = grafana.pushed()
     wires = [sign_in(Wire(app, "form"), ada) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
@@ -78,7 +78,7 @@ def test_forty_browsers_at_once_begin_it_once(app, grafana, ada):
     assert sorted(answers) == [303] + [400] * 39
 
 
-def test_it_goes_on_after_signing_in(app, grafana, ada):
+def test_pushed_request_continues_after_sign_in(app, grafana, ada):
     wire = Wire(app, "form")
     sent_to = wire.client.get(grafana.pushed())
     assert urlsplit(sent_to.headers["Location"]).path == "/us-signin"
@@ -86,13 +86,13 @@ def test_it_goes_on_after_signing_in(app, grafana, ada):
     assert "code" in grafana.answer(wire.client.get(next_of(sent_to)))
 
 
-def test_it_is_over_after_a_minute(grafana, browser, clock):
+def test_request_uri_expires_after_a_minute(grafana, browser, clock):
     address = grafana.pushed()
     clock.shift(61)
     assert browser.client.get(address).status_code == 400
 
 
-def test_whoever_began_it_in_time_has_longer_to_sign_in(app, grafana, ada, clock):
+def test_sign_in_may_outlast_the_request_uri(app, grafana, ada, clock):
     wire = Wire(app, "form")
     address = grafana.pushed()
     clock.shift(59)
@@ -102,7 +102,7 @@ def test_whoever_began_it_in_time_has_longer_to_sign_in(app, grafana, ada, clock
     assert "code" in grafana.answer(wire.client.get(next_of(sent_to)))
 
 
-def test_a_proof_counts_for_prompt_login_from_when_the_browser_came(grafana, browser, ada, clock):
+def test_prompt_login_of_pushed_request_counts_from_first_use(grafana, browser, ada, clock):
     clock.shift(5)
     address = grafana.pushed(prompt="login")
     clock.shift(5)
@@ -114,19 +114,19 @@ def test_a_proof_counts_for_prompt_login_from_when_the_browser_came(grafana, bro
     assert "code" in grafana.answer(browser.client.get(next_of(sent_to)))
 
 
-def test_it_waits_for_its_browser_at_no_other_address(grafana, browser):
+def test_unused_pushed_request_cannot_be_continued_by_id(grafana, browser):
     request_id = parse_qs(urlsplit(grafana.pushed()).query)["request_uri"][0].removeprefix(URN)
     assert browser.client.get(f"/oauth/continue?request={request_id}").status_code == 400
 
 
-def test_a_look_with_head_begins_nothing(grafana, browser):
+def test_head_request_does_not_use_the_request_uri(grafana, browser):
     address = grafana.pushed()
     looked = browser.client.head(address)
     assert "Location" not in looked.headers
     assert "code" in grafana.answer(browser.client.get(address))
 
 
-def test_another_clients_name_opens_nothing_and_takes_nothing_away(app, grafana, browser):
+def test_request_uri_with_wrong_client_id_is_rejected_and_not_spent(app, grafana, browser):
     register(app, "gitea")
     address = grafana.pushed()
     uri = parse_qs(urlsplit(address).query)["request_uri"][0]
@@ -137,23 +137,23 @@ def test_another_clients_name_opens_nothing_and_takes_nothing_away(app, grafana,
 
 
 @pytest.mark.parametrize("uri", [URN, URN + "0" * 32, URN + "\x00", URN + "f" * 3000, "URN:x"])
-def test_a_request_uri_that_we_never_gave_opens_nothing(grafana, browser, uri):
+def test_unknown_request_uri_is_rejected(grafana, browser, uri):
     refused = browser.client.get(f"/oauth/authorize?{urlencode({'request_uri': uri, 'client_id': 'grafana'})}")
     assert (refused.status_code, refused.headers.get("Location")) == (400, None)
 
 
-def test_request_uri_twice_opens_nothing(grafana, browser):
+def test_repeated_request_uri_parameter_is_rejected(grafana, browser):
     address = grafana.pushed()
     uri = parse_qs(urlsplit(address).query)["request_uri"][0]
     assert browser.client.get(f"{address}&{urlencode({'request_uri': uri})}").status_code == 400
 
 
-def test_somebody_elses_request_uri_is_refused_by_its_own_error(grafana, browser):
+def test_external_request_uri_returns_request_uri_not_supported(grafana, browser):
     request = grafana.request(request_uri="https://app.example.com/request.jwt")
     assert grafana.answer(browser.client.get(request))["error"] == "request_uri_not_supported"
 
 
-def test_a_form_of_another_site_brings_it_too(app, grafana, browser):
+def test_request_uri_is_accepted_by_cross_site_post_once(app, grafana, browser):
     fields = {name: values[0] for name, values in parse_qs(urlsplit(grafana.pushed()).query).items()}
     stranger = app.test_client(use_cookies=False)
     sent = stranger.post("/oauth/authorize", data=fields, headers={"Origin": "https://app.example.com"})
@@ -162,7 +162,7 @@ def test_a_form_of_another_site_brings_it_too(app, grafana, browser):
     assert browser.client.get(sent.headers["Location"]).status_code == 400
 
 
-def test_a_client_that_has_to_push_gets_no_code_otherwise(app, browser):
+def test_client_requiring_par_gets_no_code_without_it(app, browser):
     strict = register(app, "strict", require_pushed=True)
     for request in (strict.request(), strict.request(prompt="none")):
         assert strict.answer(browser.client.get(request))["error"] == "invalid_request"
@@ -200,7 +200,7 @@ def test_a_client_that_has_to_push_gets_no_code_otherwise(app, browser):
         ({"login_hint": "a\x00b"}, "invalid_request"),
     ],
 )
-def test_what_the_authorization_endpoint_refuses_is_refused_as_json(grafana, rows, different, error):
+def test_invalid_pushed_request_is_rejected_and_not_stored(grafana, rows, different, error):
     from app.oidc.models import AuthorizationRequest
 
     assert error_of(grafana.push(**different)) == (400, error)
@@ -208,13 +208,13 @@ def test_what_the_authorization_endpoint_refuses_is_refused_as_json(grafana, row
 
 
 @pytest.mark.parametrize("name", ["client_id", "redirect_uri", "scope", "state", "nonce", "response_type", "prompt"])
-def test_a_parameter_that_is_sent_twice_is_refused(grafana, name):
+def test_repeated_pushed_parameter_is_rejected(grafana, name):
     parameters = grafana.parameters(prompt="login")
     response = grafana.post("/oauth/par", **(parameters | {name: [parameters[name]] * 2}))
     assert error_of(response) == (400, "invalid_request")
 
 
-def test_another_body_than_a_form_is_refused(grafana):
+def test_pushed_request_must_be_a_form_post(grafana):
     headers = basic("grafana", grafana.secret)
     response = grafana.http.post("/oauth/par", json=grafana.parameters(), headers=headers)
     assert error_of(response) == (400, "invalid_request")
@@ -224,25 +224,25 @@ def test_another_body_than_a_form_is_refused(grafana):
 # --- who pushes ---------------------------------------------------------------------------------
 
 
-def test_a_wrong_secret_pushes_nothing(app, grafana):
+def test_pushed_request_with_wrong_secret_is_rejected(app, grafana):
     grafana.secret = "another-one"
     assert error_of(grafana.push()) == (401, "invalid_client")
     grafana.secret = ""
     assert error_of(grafana.push()) == (401, "invalid_client")
 
 
-def test_a_client_pushes_in_its_own_name_alone(app, grafana):
+def test_client_cannot_push_for_another_client(app, grafana):
     register(app, "gitea")
     assert error_of(grafana.push(client_id="gitea")) == (400, "invalid_request")
 
 
-def test_a_client_that_is_known_by_its_header_needs_no_client_id_in_the_body(grafana, browser):
+def test_pushed_request_with_basic_auth_needs_no_client_id(grafana, browser):
     response = grafana.push(client_id=None)
     query = urlencode({"client_id": "grafana", "request_uri": response.json["request_uri"]})
     assert "code" in grafana.answer(browser.client.get(f"/oauth/authorize?{query}"))
 
 
-def test_a_secret_in_the_body_authenticates_and_is_not_stored(grafana, browser, rows):
+def test_client_secret_in_pushed_body_authenticates_and_is_not_stored(grafana, browser, rows):
     from app.oidc.models import AuthorizationRequest
 
     parameters = grafana.parameters(client_secret=grafana.secret)
@@ -253,7 +253,7 @@ def test_a_secret_in_the_body_authenticates_and_is_not_stored(grafana, browser, 
     assert "client_secret" not in row.parameters
 
 
-def test_an_assertion_authenticates_and_is_not_stored(app, rows):
+def test_client_assertion_in_pushed_body_authenticates_and_is_not_stored(app, rows):
     from app.oidc.models import AuthorizationRequest
 
     signer = Signer()
@@ -265,18 +265,18 @@ def test_an_assertion_authenticates_and_is_not_stored(app, rows):
     assert error_of(rp.post("/oauth/par", auth=False, **rp.parameters(**assertion))) == (401, "invalid_client")
 
 
-def test_a_public_client_pushes_by_its_name(app, browser):
+def test_public_client_can_push_requests(app, browser):
     spa = register(app, "spa", public=True)
     assert "code" in spa.answer(browser.client.get(spa.pushed()))
 
 
-def test_a_client_that_gets_no_codes_pushes_nothing(app):
+def test_client_without_code_grant_cannot_push(app):
     tv = register(app, "tv", grant_types=["urn:ietf:params:oauth:grant-type:device_code"])
     assert error_of(tv.push()) == (400, "unauthorized_client")
 
 
 @pytest.mark.settings(exchanges_per_address=3)
-def test_public_clients_push_so_often_from_one_address(app, grafana):
+def test_pushes_of_public_clients_are_rate_limited_per_ip_address(app, grafana):
     spa = register(app, "spa", public=True)
     assert [spa.push().status_code for _ in range(4)] == [201, 201, 201, 429]
     refused = spa.push()
@@ -285,7 +285,7 @@ def test_public_clients_push_so_often_from_one_address(app, grafana):
     assert grafana.push().status_code == 201
 
 
-def test_who_may_not_use_the_app_can_change_accounts_in_a_pushed_request_too(app, browser):
+def test_user_without_access_can_switch_account_in_a_pushed_request(app, browser):
     closed = register(app, "closed", groups=["staff"])
     page = browser.get(closed.pushed())
     assert page.status == 403

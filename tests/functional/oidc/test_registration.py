@@ -91,7 +91,7 @@ def left(rows) -> int:
 # --- register -----------------------------------------------------------------------------------
 
 
-def test_a_client_is_registered_and_told_its_secrets_once(registrar, rows, clock):
+def test_registration_returns_secrets_and_stores_only_digests(registrar, rows, clock):
     answer = registrar.register()
     assert (answer.status_code, answer.headers["Cache-Control"]) == (201, "no-store")
     told = answer.json
@@ -115,7 +115,7 @@ def test_a_client_is_registered_and_told_its_secrets_once(registrar, rows, clock
     assert told["registration_access_token"] not in kept
 
 
-def test_a_registered_client_signs_people_in(app, registrar, browser):
+def test_self_registered_client_can_sign_users_in(app, registrar, browser):
     told = registrar.register(grant_types=["authorization_code", "refresh_token"]).json
     party = RelyingParty(app, told["client_id"], told["client_secret"], redirect_uri=URI)
     page = browser.get(party.request(scope="openid email"))
@@ -126,7 +126,7 @@ def test_a_registered_client_signs_people_in(app, registrar, browser):
     assert party.userinfo(tokens["access_token"]).json["email"] == "ada@example.com"
 
 
-def test_all_metadata_is_kept_and_told(registrar, rows):
+def test_registration_stores_and_returns_all_supported_metadata(registrar, rows):
     metadata = {
         "client_name": "Everything", "redirect_uris": [URI, "com.example.app:/cb"], "application_type": "native",
         "token_endpoint_auth_method": "private_key_jwt", "jwks": Signer().jwks, "response_types": ["code"],
@@ -143,7 +143,7 @@ def test_all_metadata_is_kept_and_told(registrar, rows):
     assert rows(OAuthClient)[0].secret_digest is None
 
 
-def test_what_nobody_here_knows_is_left_out(registrar):
+def test_unsupported_and_privileged_metadata_is_ignored(registrar):
     told = registrar.register(
         contacts=["ada@example.com"], software_id="x", initiate_login_uri="https://app.example.com/login",
         request_object_signing_alg="none", scope="openid admin", client_id="mine", client_secret=SECRET,
@@ -156,24 +156,24 @@ def test_what_nobody_here_knows_is_left_out(registrar):
     assert told.json["client_secret"] != SECRET
 
 
-def test_a_registered_client_is_never_trusted(registrar, rows):
+def test_self_registered_client_cannot_become_trusted(registrar, rows):
     registrar.register(consent="trusted", trusted=True)
     assert client_of(rows(OAuthClient)[0]).consent == "ask"
 
 
-def test_without_a_name_its_host_is_shown(registrar):
+def test_client_name_defaults_to_the_redirect_host(registrar):
     assert registrar.register(client_name=None).json["client_name"] == "app.example.com"
     assert registrar.register(client_name="").json["client_name"] == "app.example.com"
 
 
-def test_without_a_method_both_ways_of_a_secret_are_accepted(app, registrar, registered):
+def test_client_without_auth_method_may_use_header_or_body(app, registrar, registered):
     party = RelyingParty(app, registered["client_id"], registered["client_secret"])
     assert party.post("/oauth/token", grant_type="x").json["error"] == "unsupported_grant_type"
     in_body = {"client_id": registered["client_id"], "client_secret": registered["client_secret"]}
     assert party.post("/oauth/token", auth=False, grant_type="x", **in_body).json["error"] == "unsupported_grant_type"
 
 
-def test_a_public_client_gets_no_secret_and_its_pages_may_call(registrar, rows):
+def test_public_client_gets_no_secret_and_its_origins_are_allowed(registrar, rows):
     told = registrar.register(
         token_endpoint_auth_method="none",
         redirect_uris=["https://spa.example.com/cb", "https://spa.example.com/silent", "http://localhost:6274/cb",
@@ -185,7 +185,7 @@ def test_a_public_client_gets_no_secret_and_its_pages_may_call(registrar, rows):
     assert [row.origin for row in rows(OAuthClientOrigin)] == ["http://localhost:6274", "https://spa.example.com"]
 
 
-def test_a_device_needs_no_redirect_uri(registrar):
+def test_device_client_can_register_without_redirect_uris(registrar):
     device = ["urn:ietf:params:oauth:grant-type:device_code"]
     told = registrar.register(redirect_uris=[], grant_types=device, response_types=[])
     assert (told.status_code, told.json["response_types"], "redirect_uris" in told.json) == (201, [], False)
@@ -216,7 +216,7 @@ WRONG_ADDRESSES = {
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("metadata", WRONG_ADDRESSES.values(), ids=WRONG_ADDRESSES)
-def test_an_address_that_can_not_be_registered_is_refused(registrar, rows, metadata):
+def test_invalid_redirect_uri_is_rejected(registrar, rows, metadata):
     assert error_of(registrar.register(**metadata)) == (400, "invalid_redirect_uri")
     assert (rows(OAuthClient), left(rows)) == ([], 100)
 
@@ -274,7 +274,7 @@ WRONG = {
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("metadata", WRONG.values(), ids=WRONG)
-def test_metadata_that_can_not_be_registered_is_refused(registrar, rows, metadata):
+def test_invalid_client_metadata_is_rejected(registrar, rows, metadata):
     answer = registrar.register(**metadata)
     assert error_of(answer) == (400, "invalid_client_metadata")
     assert len(answer.json["error_description"]) > 10
@@ -299,13 +299,13 @@ BODIES = {
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(("body", "status"), BODIES.values(), ids=BODIES)
-def test_a_body_that_is_no_metadata_is_refused(registrar, rows, body, status):
+def test_registration_body_that_is_not_valid_json_is_rejected(registrar, rows, body, status):
     assert error_of(registrar.send("POST", **body)) == (status, "invalid_client_metadata")
     assert (rows(OAuthClient), left(rows)) == ([], 100)
 
 
 @pytest.mark.one_database
-def test_a_large_body_is_refused(registrar, rows):
+def test_oversized_registration_body_is_rejected(registrar, rows):
     assert error_of(registrar.register(client_name="x" * 70_000)) == (413, "invalid_request")
     assert rows(OAuthClient) == []
 
@@ -314,7 +314,7 @@ def test_a_large_body_is_refused(registrar, rows):
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "lki_" + "x" * 49, "lkp_" + "x" * 49, SECRET, "é"])
-def test_without_a_valid_token_nothing_is_registered(app, issue, rows, token):
+def test_registration_without_valid_initial_token_is_rejected(app, issue, rows, token):
     issue()
     answer = Registrar(app, token).register()
     assert error_of(answer) == (401, "invalid_token")
@@ -323,7 +323,7 @@ def test_without_a_valid_token_nothing_is_registered(app, issue, rows, token):
     assert rows(OAuthClient) == []
 
 
-def test_other_places_for_the_token_are_not_read(app, issue):
+def test_initial_token_is_read_only_from_the_bearer_header(app, issue):
     token = issue()
     registrar = Registrar(app)
     assert registrar.send("POST", f"{PATH}?access_token={token}", json=METADATA).status_code == 401
@@ -331,13 +331,13 @@ def test_other_places_for_the_token_are_not_read(app, issue):
     assert registrar.send("POST", json=METADATA, headers={"Authorization": f"Basic {token}"}).status_code == 401
 
 
-def test_a_token_registers_as_many_clients_as_it_says(app, issue, rows):
+def test_initial_token_is_limited_to_its_number_of_uses(app, issue, rows):
     registrar = Registrar(app, issue(uses=2))
     assert [registrar.register().status_code for _ in range(3)] == [201, 201, 401]
     assert (len(rows(OAuthClient)), left(rows)) == (2, 0)
 
 
-def test_of_many_requests_at_once_as_many_succeed_as_the_token_says(app, issue, rows):
+def test_concurrent_registrations_do_not_exceed_token_uses(app, issue, rows):
     registrar = Registrar(app, issue(uses=2))
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: registrar.register().status_code, range(16)))
@@ -345,7 +345,7 @@ def test_of_many_requests_at_once_as_many_succeed_as_the_token_says(app, issue, 
     assert (len(rows(OAuthClient)), left(rows)) == (2, 0)
 
 
-def test_an_expired_token_registers_nothing(app, issue, rows, clock):
+def test_expired_initial_token_is_rejected(app, issue, rows, clock):
     registrar = Registrar(app, issue(lasts=timedelta(hours=1)))
     clock.shift(3601)
     assert error_of(registrar.register()) == (401, "invalid_token")
@@ -353,14 +353,14 @@ def test_an_expired_token_registers_nothing(app, issue, rows, clock):
     assert rows(OAuthClient) == []
 
 
-def test_a_wrong_body_does_not_use_a_token_up(app, issue, rows):
+def test_rejected_metadata_does_not_use_up_the_token(app, issue, rows):
     registrar = Registrar(app, issue())
     assert registrar.register(grant_types=["password"]).status_code == 400
     assert registrar.register().status_code == 201
 
 
 @pytest.mark.settings(failures_per_address=3)
-def test_wrong_tokens_are_counted(app, issue, registrar):
+def test_wrong_initial_tokens_are_rate_limited_per_ip_address(app, issue, registrar):
     assert [registrar.register(token="wrong").status_code for _ in range(5)] == [401, 401, 401, 429, 429]
     full = registrar.register()
     assert error_of(full) == (429, "temporarily_unavailable")
@@ -368,7 +368,7 @@ def test_wrong_tokens_are_counted(app, issue, registrar):
     assert registrar.send("POST", json=METADATA, address="192.0.2.8").status_code == 201
 
 
-def test_a_page_of_another_site_needs_the_token_too(registrar, app, browser):
+def test_registration_ignores_cookies_and_sends_no_cors_headers(registrar, app, browser):
     """No cookie says who asks, so there is nothing that a foreign page could use."""
     answer = browser.client.post(PATH, json=METADATA)
     assert answer.status_code == 401
@@ -382,7 +382,7 @@ def test_a_page_of_another_site_needs_the_token_too(registrar, app, browser):
 # --- what was registered ------------------------------------------------------------------------
 
 
-def test_it_is_read_without_its_secret(registrar, registered):
+def test_reading_a_registration_omits_the_secret(registrar, registered):
     answer = registrar.manage("GET", registered)
     assert answer.status_code == 200
     told = dict(registered)
@@ -391,7 +391,7 @@ def test_it_is_read_without_its_secret(registrar, registered):
     assert answer.json == told
 
 
-def test_it_is_replaced_as_a_whole(registrar, rows):
+def test_update_replaces_the_whole_registration(registrar, rows):
     first = registrar.register(logo_uri="https://app.example.com/l.svg", scope="openid email", default_max_age=60).json
     new = {"client_id": first["client_id"], "redirect_uris": ["https://b.example.com/cb"], "client_name": "B"}
     answer = registrar.manage("PUT", first, json=new)
@@ -405,11 +405,11 @@ def test_it_is_replaced_as_a_whole(registrar, rows):
     assert [event.name for event in rows(Event)][-1] == "client.changed"
 
 
-def test_what_was_told_can_be_sent_back(registrar, registered):
+def test_registration_response_can_be_sent_back_as_update(registrar, registered):
     assert registrar.manage("PUT", registered, json=registered).status_code == 200
 
 
-def test_what_an_operator_decided_stays_but_not_trust(registrar, registered, operator_changes, rows):
+def test_update_keeps_operator_settings_but_resets_trust(registrar, registered, operator_changes, rows):
     operator_changes(registered["client_id"], "--group", "staff", "--level", "aal2", "--trusted", "--introspects")
     assert (
         registrar.manage("PUT", registered, json=METADATA | {"client_id": registered["client_id"]}).status_code == 200
@@ -427,7 +427,7 @@ def operator_changes(app):
     return run
 
 
-def test_its_method_may_change_and_its_secret_with_it(registrar, registered, rows):
+def test_changing_auth_method_removes_or_replaces_the_secret(registrar, registered, rows):
     own = METADATA | {"client_id": registered["client_id"]}
     public = registrar.manage("PUT", registered, json=own | {"token_endpoint_auth_method": "none"})
     assert ("client_secret" in public.json, rows(OAuthClient)[0].secret_digest) == (False, None)
@@ -440,7 +440,7 @@ def test_its_method_may_change_and_its_secret_with_it(registrar, registered, row
     {"client_id": None}, {"client_id": "other"}, {"client_id": 7}, {"client_secret": SECRET}, {"client_secret": 7},
     {"redirect_uris": ["http://app.example.com/cb"]}, {"grant_types": ["password"]},
 ])  # fmt: skip
-def test_a_replacement_that_can_not_be_is_refused(registrar, registered, different):
+def test_invalid_update_is_rejected_and_changes_nothing(registrar, registered, different):
     before = registrar.manage("GET", registered).json
     answer = registrar.manage("PUT", registered, json=METADATA | {"client_id": registered["client_id"]} | different)
     assert answer.status_code == 400
@@ -448,12 +448,12 @@ def test_a_replacement_that_can_not_be_is_refused(registrar, registered, differe
     assert registrar.manage("GET", registered).json == before
 
 
-def test_its_own_secret_may_be_sent_back(registrar, registered):
+def test_update_may_include_the_current_secret(registrar, registered):
     body = METADATA | {"client_id": registered["client_id"], "client_secret": registered["client_secret"]}
     assert registrar.manage("PUT", registered, json=body).status_code == 200
 
 
-def test_it_is_deleted_with_all_that_it_was_given(app, registrar, registered, browser, rows):
+def test_deleting_a_registration_revokes_tokens_and_consents(app, registrar, registered, browser, rows):
     party = RelyingParty(app, registered["client_id"], registered["client_secret"], redirect_uri=URI)
     page = browser.get(party.request())
     fields = {"csrf_token": page.csrf_token, "request": page.page.value("request"), "allow": "yes"}
@@ -469,7 +469,7 @@ def test_it_is_deleted_with_all_that_it_was_given(app, registrar, registered, br
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_only_its_own_token_manages_a_client(app, registrar, registered, rows, method):
+def test_client_can_be_managed_only_with_its_own_token(app, registrar, registered, rows, method):
     other = registrar.register().json
     path = registered["registration_client_uri"].removeprefix("http://localhost")
     before = rows(OAuthClient)
@@ -480,32 +480,32 @@ def test_only_its_own_token_manages_a_client(app, registrar, registered, rows, m
 
 
 @pytest.mark.parametrize("client_id", ["nobody", "x" * 300, "%00", "%F0%9F%98%80", "command"])
-def test_an_unknown_client_is_answered_as_a_wrong_token_is(app, registrar, registered, client_id):
+def test_unknown_client_id_gets_the_same_error_as_a_wrong_token(app, registrar, registered, client_id):
     store(app, "command")
     answer = registrar.send("GET", f"{PATH}/{client_id}", registered["registration_access_token"])
     assert error_of(answer) == (401, "invalid_token")
     assert answer.json == registrar.send("GET", f"{PATH}/{registered['client_id']}", "wrong").json
 
 
-def test_a_disabled_client_does_not_manage_itself(app, registrar, registered):
+def test_disabled_client_cannot_manage_itself(app, registrar, registered):
     app.test_cli_runner().invoke(args=("clients", "disable", registered["client_id"]))
     for method in ("GET", "PUT", "DELETE"):
         body = METADATA | {"client_id": registered["client_id"]}
         assert error_of(registrar.manage(method, registered, json=body)) == (401, "invalid_token")
 
 
-def test_other_methods_are_refused(registrar, registered):
+def test_unsupported_http_methods_return_405(registrar, registered):
     assert registrar.send("GET", headers={"Accept": "application/json"}).status_code == 405
     assert registrar.manage("POST", registered, json={}).status_code == 405
 
 
-def test_reading_costs_one_statement(registrar, registered, statements):
+def test_reading_a_registration_runs_one_query(registrar, registered, statements):
     with statements() as seen:
         registrar.manage("GET", registered)
     assert len(seen) == 1, seen
 
 
-def test_what_it_changes_after_the_consent_page_was_shown_is_asked_about(app, registrar, browser):
+def test_scope_added_after_consent_page_was_shown_requires_consent_again(app, registrar, browser):
     told = registrar.register(scope="openid", token_endpoint_auth_method="none").json
     rp = RelyingParty(app, told["client_id"])
     page = browser.get(rp.request(scope="openid email"))

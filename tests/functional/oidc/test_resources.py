@@ -46,7 +46,7 @@ def stranger(app) -> RelyingParty:
 
 
 @pytest.mark.parametrize("needs", [{}, {"groups": ["staff"]}, {"level": "aal2"}], ids=["open", "group", "level"])
-def test_a_device_may_ask_for_a_service_that_serves_all(app, add, browser, needs):
+def test_device_may_request_an_open_resource_subject_to_its_requirements(app, add, browser, needs):
     api = add("api", serves=[API], serves_all=True, **needs)
     device = Device(tv(app), resource=API)
     page = browser.post("/device", user_code=device.user_code)
@@ -59,7 +59,7 @@ def test_a_device_may_ask_for_a_service_that_serves_all(app, add, browser, needs
     assert is_active(api, device.tokens()["access_token"])
 
 
-def test_a_device_gets_nothing_for_a_service_that_is_gone(app, api, browser):
+def test_device_approval_fails_when_its_resource_was_disabled(app, api, browser):
     from app.extensions import db
     from app.oidc.client_store import switch
 
@@ -85,7 +85,7 @@ def is_active(service, token: str) -> bool:
     return service.post("/oauth/introspect", token=token).json["active"]
 
 
-def test_any_app_gets_tokens_for_a_service_that_is_open(api, add, stranger, browser):
+def test_any_client_gets_tokens_for_an_open_resource(api, add, stranger, browser):
     tokens = allowed(stranger, browser, resource=API)
     facts = api.post("/oauth/introspect", token=tokens["access_token"]).json
     assert (facts["active"], facts["aud"], facts["client_id"]) == (True, [API], "stranger")
@@ -93,32 +93,32 @@ def test_any_app_gets_tokens_for_a_service_that_is_open(api, add, stranger, brow
     assert not is_active(other, tokens["access_token"])
 
 
-def test_a_service_that_is_not_open_is_for_listed_apps_alone(app, add, stranger, browser):
+def test_closed_resource_is_limited_to_listed_clients(app, add, stranger, browser):
     closed = add("closed", serves=[API])
     assert error_of(stranger, browser, resource=API) == "invalid_target"
     listed = register(app, "listed", resources=[API])
     assert is_active(closed, listed.tokens(browser, resource=API)["access_token"])
 
 
-def test_what_nobody_serves_is_no_target(api, stranger, browser):
+def test_unknown_resource_is_rejected_as_invalid_target(api, stranger, browser):
     for resource in (OTHER, API + "/", API.upper(), API + "/x", "https://api.example.com"):
         assert error_of(stranger, browser, resource=resource) == "invalid_target"
     assert error_of(stranger, browser, resource=[API, OTHER]) == "invalid_target"
 
 
-def test_what_a_client_may_ask_for_lets_it_ask_about_nobody_elses_tokens(app, api, stranger, browser):
+def test_client_allowed_to_request_a_resource_cannot_introspect_its_tokens(app, api, stranger, browser):
     tokens = allowed(stranger, browser, resource=API)
     assert not is_active(register(app, "listed", resources=[API]), tokens["access_token"])
     assert is_active(api, tokens["access_token"])
 
 
-def test_no_app_that_registered_itself_serves_anything(app, stranger, browser):
+def test_self_registered_client_cannot_serve_a_resource(app, stranger, browser):
     store(app, "evil", source="registration", serves=[API], serves_all=True)
     _open(app, "evil", API)
     assert error_of(stranger, browser, resource=API) == "invalid_target"
 
 
-def test_the_consent_page_names_the_service_and_asks_each_time(api, stranger, browser):
+def test_consent_page_names_the_resource_and_asks_each_time(api, stranger, browser):
     assert "The api" not in browser.get(stranger.request()).text
     allowed(stranger, browser)
     for _ in range(2):
@@ -130,11 +130,11 @@ def test_the_consent_page_names_the_service_and_asks_each_time(api, stranger, br
     assert "code" in stranger.answer(browser.client.get(stranger.request()))
 
 
-def test_a_trusted_app_of_the_operator_asks_nobody(api, grafana, browser):
+def test_trusted_client_needs_no_consent_for_a_resource(api, grafana, browser):
     assert grafana.tokens(browser, resource=API)["access_token"]
 
 
-def test_the_groups_of_the_service_count_too(app, ada, add, stranger, browser):
+def test_resource_groups_are_required_in_addition(app, ada, add, stranger, browser):
     from app.extensions import db
     from app.groups import service
 
@@ -148,12 +148,12 @@ def test_the_groups_of_the_service_count_too(app, ada, add, stranger, browser):
     assert browser.get(stranger.request(resource=API)).status == 200
 
 
-def test_the_level_of_the_service_counts_too(add, stranger, browser):
+def test_resource_aal2_level_is_required_in_addition(add, stranger, browser):
     add("strict", serves=[API], serves_all=True, level="aal2")
     assert "two factors" in browser.get(stranger.request(resource=API)).text
 
 
-def test_a_disabled_service_is_no_target(app, api, stranger, browser):
+def test_disabled_resource_is_rejected_as_invalid_target(app, api, stranger, browser):
     from app.extensions import db
     from app.oidc import client_store
 
@@ -163,7 +163,7 @@ def test_a_disabled_service_is_no_target(app, api, stranger, browser):
     assert error_of(stranger, browser, resource=API) == "invalid_target"
 
 
-def test_a_change_of_what_is_served_counts_at_once(app, api, stranger, browser, rows):
+def test_changing_served_resources_takes_effect_at_once(app, api, stranger, browser, rows):
     result = app.test_cli_runner().invoke(args=["clients", "change", "api", "--serves", OTHER])
     assert result.exit_code == 0, result.output
     assert [row.resource for row in rows(OAuthClientResource)] == [OTHER]
@@ -173,7 +173,7 @@ def test_a_change_of_what_is_served_counts_at_once(app, api, stranger, browser, 
     assert error_of(stranger, browser, resource=OTHER) == "invalid_target"
 
 
-def test_a_service_of_the_clients_file_is_found(make_app, tmp_path, people, stranger):
+def test_resources_of_the_clients_file_are_found(make_app, tmp_path, people, stranger):
     from tests.signed_in import sign_in
     from tests.wire import Wire
 
@@ -189,14 +189,14 @@ def test_a_service_of_the_clients_file_is_found(make_app, tmp_path, people, stra
     assert error_of(there, browser, resource=OTHER) == "invalid_target"
 
 
-def test_many_long_resources_are_refused(app, browser):
+def test_overlong_resource_list_is_rejected(app, browser):
     many = [f"https://api.example.com/{number}{'x' * 200}" for number in range(8)]
     rp = register(app, resources=many)
     assert error_of(rp, browser, resource=many) == "invalid_target"
     assert rp.code(browser, resource=many[:4])
 
 
-def test_serves_all_needs_something_to_serve(app):
+def test_serves_all_without_serves_is_rejected(app):
     result = app.test_cli_runner().invoke(args=["clients", "create", "Api", "--serves-all"])
     assert result.exit_code != 0
     assert "set serves" in result.output

@@ -140,7 +140,7 @@ def journeys(app, ada, issue, endpoint_app, endpoint, deliver) -> Callable[[], F
     return go
 
 
-def test_no_log_line_holds_a_secret_of_an_app(said, journeys, caplog):
+def test_logs_contain_no_oauth_secrets(said, journeys, caplog):
     caplog.set_level("DEBUG")
     secrets = journeys()
     assert {"device's access_token", "newer refresh_token", "bound token", "logout token"} <= secrets.keys()
@@ -154,7 +154,7 @@ def test_no_log_line_holds_a_secret_of_an_app(said, journeys, caplog):
     assert "ada@example.com" not in lines
 
 
-def test_a_fault_of_an_endpoint_logs_no_secret(said, app, ada, grafana, monkeypatch):
+def test_endpoint_exception_logs_no_secrets(said, app, ada, grafana, monkeypatch):
     def fail(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("something broke")
 
@@ -166,7 +166,7 @@ def test_a_fault_of_an_endpoint_logs_no_secret(said, app, ada, grafana, monkeypa
     assert [value for value in (code, grafana.secret, grafana.verifier) if value in said()] == []
 
 
-def test_the_database_holds_no_secret_of_an_app(journeys, database):
+def test_database_contains_no_oauth_secrets(journeys, database):
     secrets, kept = journeys(), dump(database)
     kept_on_purpose = {"nonce", "state"}  # an app's own, which come back to it; and a request's public id
     found = [name for name, value in secrets.items() if value in kept and name not in kept_on_purpose | {"pushed"}]

@@ -22,7 +22,7 @@ def reuse(rp: RelyingParty, wire: Wire) -> tuple[str, str]:
     return first["refresh_token"], newest["refresh_token"]
 
 
-def test_the_owner_is_told_by_email_which_app_was_signed_out(grafana, browser, mail_to):
+def test_refresh_token_reuse_notifies_the_owner_by_email(grafana, browser, mail_to):
     reuse(grafana, browser)
     mail = mail_to("ada@example.com")
     assert mail.subject == "An app was signed out of your Latchkey account"
@@ -30,7 +30,7 @@ def test_the_owner_is_told_by_email_which_app_was_signed_out(grafana, browser, m
     assert "http://localhost/apps" in mail.text
 
 
-def test_no_token_is_in_the_message(grafana, browser, deliver, rows):
+def test_reuse_notice_contains_no_token(grafana, browser, deliver, rows):
     tokens = reuse(grafana, browser)
     (message,) = rows(Message, kind=KIND)
     assert message.facts == {"app": "Grafana"}
@@ -38,7 +38,7 @@ def test_no_token_is_in_the_message(grafana, browser, deliver, rows):
     assert not any(token in mail.text + mail.html for token in tokens)
 
 
-def test_one_grant_is_told_of_once(grafana, browser, deliver):
+def test_reuse_notice_is_sent_once_per_grant(grafana, browser, deliver):
     for token in reuse(grafana, browser) * 2:
         assert grafana.refresh(token).json["error"] == "invalid_grant"
     assert len(deliver()) == 1
@@ -46,19 +46,19 @@ def test_one_grant_is_told_of_once(grafana, browser, deliver):
     assert len(deliver()) == 1, "another grant"
 
 
-def test_a_lost_answer_is_no_news(grafana, browser, deliver):
+def test_refresh_retry_sends_no_reuse_notice(grafana, browser, deliver):
     first = grafana.tokens(browser)
     assert [grafana.refresh(first["refresh_token"]).status_code for _ in range(2)] == [200, 200]
     assert deliver() == []
 
 
-def test_a_code_that_is_used_again_is_no_news(grafana, browser, deliver):
+def test_code_reuse_sends_no_reuse_notice(grafana, browser, deliver):
     code = grafana.code(browser)
     assert [grafana.exchange(code).status_code for _ in range(2)] == [200, 400]
     assert deliver() == []
 
 
-def test_an_app_that_named_itself_is_not_named(app, browser, deliver):
+def test_reuse_notice_omits_the_name_of_a_self_registered_app(app, browser, deliver):
     fields = {"name": "Call +1 900 555", "redirect_uris": [REDIRECT], "consent": "trusted"}
     store(app, "stranger", source="registration", **fields)
     reuse(RelyingParty(app, "stranger", SECRET), browser)
@@ -67,14 +67,14 @@ def test_an_app_that_named_itself_is_not_named(app, browser, deliver):
     assert "900 555" not in mail.subject + mail.text + mail.html
 
 
-def test_it_is_in_the_language_of_the_account(app, people, grafana, mail_to):
+def test_reuse_notice_uses_the_account_language(app, people, grafana, mail_to):
     grete = people.open(email="grete@example.com", methods=["email"])
     _speak(app, grete, "de")
     reuse(grafana, sign_in(Wire(app, "form"), grete))
     assert mail_to("grete@example.com").subject == "Eine App wurde von Ihrem Latchkey-Konto abgemeldet"
 
 
-def test_who_has_no_email_gets_a_text(app, people, grafana, deliver):
+def test_user_without_email_gets_the_reuse_notice_by_sms(app, people, grafana, deliver):
     bob = people.open(phone="+16502530000", methods=["sms"])
     reuse(grafana, sign_in(Wire(app, "form"), bob))
     (text,) = deliver()
@@ -83,7 +83,7 @@ def test_who_has_no_email_gets_a_text(app, people, grafana, deliver):
     )
 
 
-def test_who_has_an_email_gets_no_text_besides(app, people, grafana, deliver):
+def test_user_with_email_gets_no_reuse_notice_by_sms(app, people, grafana, deliver):
     eve = people.open(email="eve@example.com", phone="+16502530000", methods=["email"])
     reuse(grafana, sign_in(Wire(app, "form"), eve))
     assert [mail.to for mail in deliver()] == [["eve@example.com"]]

@@ -11,7 +11,7 @@ from tests.oidc import ISSUER, register
 pytestmark = pytest.mark.both_databases
 
 
-def test_a_refresh_token_is_replaced_and_brings_a_new_id_token(grafana, browser):
+def test_refresh_rotates_tokens_and_returns_a_new_id_token(grafana, browser):
     first = grafana.tokens(browser, scope="openid email")
     second = grafana.refresh(first["refresh_token"]).json
     assert second["refresh_token"] != first["refresh_token"]
@@ -25,7 +25,7 @@ def test_a_refresh_token_is_replaced_and_brings_a_new_id_token(grafana, browser)
     assert grafana.refresh(second["refresh_token"]).status_code == 200
 
 
-def test_a_lost_answer_is_given_again_a_few_times(grafana, browser):
+def test_refresh_retry_returns_the_same_successor_a_few_times(grafana, browser):
     first = grafana.tokens(browser)
     answers = [grafana.refresh(first["refresh_token"]) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200] * 4
@@ -34,7 +34,7 @@ def test_a_lost_answer_is_given_again_a_few_times(grafana, browser):
     assert grafana.refresh(answers[0].json["refresh_token"]).json["error"] == "invalid_grant"
 
 
-def test_a_refresh_token_that_is_used_again_later_ends_the_grant(grafana, browser, clock, rows):
+def test_late_refresh_token_reuse_revokes_the_grant(grafana, browser, clock, rows):
     from app.audit import Event
 
     first = grafana.tokens(browser)
@@ -46,7 +46,7 @@ def test_a_refresh_token_that_is_used_again_later_ends_the_grant(grafana, browse
     assert [event.facts["client"] for event in rows(Event, name="app.token_reused")] == ["grafana"]
 
 
-def test_an_older_refresh_token_ends_the_grant_at_once(grafana, browser):
+def test_reuse_of_an_older_refresh_token_revokes_the_grant_at_once(grafana, browser):
     first = grafana.tokens(browser)
     second = grafana.refresh(first["refresh_token"]).json
     third = grafana.refresh(second["refresh_token"]).json
@@ -54,13 +54,13 @@ def test_an_older_refresh_token_ends_the_grant_at_once(grafana, browser):
     assert grafana.refresh(third["refresh_token"]).json["error"] == "invalid_grant"
 
 
-def test_a_refresh_token_of_another_client_is_refused_and_stays_good(app, grafana, browser):
+def test_refresh_token_of_another_client_is_rejected_and_not_spent(app, grafana, browser):
     tokens = grafana.tokens(browser)
     assert register(app, "gitea").refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
     assert grafana.refresh(tokens["refresh_token"]).status_code == 200
 
 
-def test_fewer_scopes_can_be_asked_for_and_not_more(grafana, browser, clock):
+def test_refresh_can_narrow_but_not_widen_the_scope(grafana, browser, clock):
     tokens = grafana.tokens(browser, scope="openid email")
     more = grafana.refresh(tokens["refresh_token"], scope="openid groups")
     assert (more.status_code, more.json["error"]) == (400, "invalid_scope")
@@ -70,7 +70,7 @@ def test_fewer_scopes_can_be_asked_for_and_not_more(grafana, browser, clock):
     assert "email" not in grafana.userinfo(fewer["access_token"]).json
 
 
-def test_forty_uses_of_a_code_at_once_give_one_set_of_tokens(grafana, browser):
+def test_concurrent_code_exchanges_yield_one_token_set_and_revoke_it(grafana, browser):
     code = grafana.code(browser)
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: grafana.exchange(code), range(40)))
@@ -79,7 +79,7 @@ def test_forty_uses_of_a_code_at_once_give_one_set_of_tokens(grafana, browser):
     assert grafana.userinfo(tokens["access_token"]).status_code == 401
 
 
-def test_forty_uses_of_a_refresh_token_at_once_give_one_successor_and_end_it(grafana, browser, rows):
+def test_concurrent_refreshes_yield_one_successor_and_revoke_it(grafana, browser, rows):
     from app.audit import Event
 
     tokens = grafana.tokens(browser)
@@ -91,14 +91,14 @@ def test_forty_uses_of_a_refresh_token_at_once_give_one_successor_and_end_it(gra
     assert len(rows(Event, name="app.token_reused")) == 1
 
 
-def test_a_revoked_access_token_is_dead_and_its_refresh_token_is_not(grafana, browser):
+def test_revoking_an_access_token_keeps_the_refresh_token(grafana, browser):
     tokens = grafana.tokens(browser)
     assert grafana.post("/oauth/revoke", token=tokens["access_token"]).status_code == 200
     assert grafana.userinfo(tokens["access_token"]).status_code == 401
     assert grafana.refresh(tokens["refresh_token"]).status_code == 200
 
 
-def test_a_revoked_refresh_token_takes_everything_with_it(grafana, browser):
+def test_revoking_a_refresh_token_revokes_the_access_token(grafana, browser):
     tokens = grafana.tokens(browser)
     assert (
         grafana.post("/oauth/revoke", token=tokens["refresh_token"], token_type_hint="access_token").status_code == 200
@@ -107,7 +107,7 @@ def test_a_revoked_refresh_token_takes_everything_with_it(grafana, browser):
     assert grafana.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
 
 
-def test_nobody_revokes_the_tokens_of_another_client(app, grafana, browser):
+def test_client_cannot_revoke_tokens_of_another_client(app, grafana, browser):
     tokens = grafana.tokens(browser)
     other = register(app, "gitea")
     for name in ("access_token", "refresh_token"):
@@ -116,7 +116,7 @@ def test_nobody_revokes_the_tokens_of_another_client(app, grafana, browser):
     assert grafana.refresh(tokens["refresh_token"]).status_code == 200
 
 
-def test_a_service_asks_about_a_token(app, grafana, browser, clock):
+def test_introspection_is_limited_to_own_client_and_introspecting_services(app, grafana, browser, clock):
     tokens = grafana.tokens(browser, scope="openid email")
     facts = grafana.post("/oauth/introspect", token=tokens["access_token"]).json
     assert facts["active"] is True
@@ -132,7 +132,7 @@ def test_a_service_asks_about_a_token(app, grafana, browser, clock):
     assert api.post("/oauth/introspect", token="lka_nothing").json == {"active": False}
 
 
-def test_a_jwt_access_token_says_what_a_service_needs_and_is_revoked_here(app, browser):
+def test_jwt_access_token_has_required_claims_and_can_be_revoked(app, browser):
     rp = register(app, "api-client", access_token="jwt", resources=["https://api.example.com"])
     tokens = rp.tokens(browser, scope="openid email", resource="https://api.example.com")
     claims = rp.claims(tokens["access_token"])
@@ -144,12 +144,12 @@ def test_a_jwt_access_token_says_what_a_service_needs_and_is_revoked_here(app, b
 
 
 @pytest.mark.parametrize("alg", ["RS256", "ES256", "EdDSA"])
-def test_each_algorithm_is_signed_with_for_a_client_that_wants_it(app, browser, alg):
+def test_id_token_is_signed_with_the_clients_algorithm(app, browser, alg):
     rp = register(app, f"client-{alg}", id_token_alg=alg)
     assert rp.claims(rp.tokens(browser)["id_token"])["aud"] == f"client-{alg}"
 
 
-def test_pairwise_names_differ_by_client(app, grafana, browser):
+def test_pairwise_subjects_differ_by_client(app, grafana, browser):
     one = register(app, "one", subject="pairwise")
     two = register(app, "two", subject="pairwise", redirect_uris=["https://two.example.com/cb"])
     names = [rp.claims(rp.tokens(browser)["id_token"])["sub"] for rp in (grafana, one, two)]
@@ -158,7 +158,7 @@ def test_pairwise_names_differ_by_client(app, grafana, browser):
     assert one.claims(again["id_token"])["sub"] == names[1] == one.userinfo(again["access_token"]).json["sub"]
 
 
-def test_each_request_takes_few_statements(app, grafana, browser, statements):
+def test_token_requests_run_few_queries(app, grafana, browser, statements):
     tokens = grafana.tokens(browser, scope="openid email groups")
     grafana.claims(grafana.tokens(browser)["id_token"])  # from now on this process knows all keys
     with statements() as counted:

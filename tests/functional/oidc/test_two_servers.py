@@ -49,7 +49,7 @@ def at_once(servers, ask, count: int = 20) -> list:
         return list(pool.map(one, range(count)))
 
 
-def test_one_of_many_exchanges_of_a_code_wins(servers, browser, rows):
+def test_concurrent_code_exchanges_across_servers_succeed_once(servers, browser, rows):
     code = servers[0].code(browser)
     servers[1].verifier = servers[0].verifier
     answers = at_once(servers, lambda rp: rp.exchange(code))
@@ -59,7 +59,7 @@ def test_one_of_many_exchanges_of_a_code_wins(servers, browser, rows):
     assert len(rows(Event, name="app.token_reused")) == 1
 
 
-def test_one_of_many_exchanges_of_a_refresh_token_wins(servers, browser, rows):
+def test_concurrent_refreshes_across_servers_yield_one_successor(servers, browser, rows):
     token = servers[0].tokens(browser)["refresh_token"]
     answers = at_once(servers, lambda rp: rp.refresh(token))
     assert len({answer.json["refresh_token"] for answer in answers if answer.status_code == 200}) == 1
@@ -67,7 +67,7 @@ def test_one_of_many_exchanges_of_a_refresh_token_wins(servers, browser, rows):
     assert len(rows(Event, name="app.token_reused")) == 1
 
 
-def test_of_many_answers_to_a_page_one_counts_and_all_lead_to_the_same(app, make_app, browser, rows):
+def test_concurrent_consents_across_servers_redirect_with_one_code(app, make_app, browser, rows):
     from tests.oidc import register
     from tests.wire import Wire
 
@@ -88,7 +88,7 @@ def test_of_many_answers_to_a_page_one_counts_and_all_lead_to_the_same(app, make
     assert len(rows(Grant)) == 1
 
 
-def test_a_revocation_at_one_server_is_seen_at_the_other_at_once(servers, browser):
+def test_revocation_takes_effect_on_other_servers_at_once(servers, browser):
     tokens = servers[0].tokens(browser)
     assert servers[1].userinfo(tokens["access_token"]).status_code == 200
     servers[0].post("/oauth/revoke", token=tokens["refresh_token"])
@@ -96,7 +96,7 @@ def test_a_revocation_at_one_server_is_seen_at_the_other_at_once(servers, browse
     assert servers[1].refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
 
 
-def test_a_commit_that_fails_spends_no_code(grafana, browser, failing_commit, rows):
+def test_failed_commit_does_not_spend_the_code(grafana, browser, failing_commit, rows):
     code = grafana.code(browser)
     failing_commit()
     answer = grafana.exchange(code)
@@ -108,7 +108,7 @@ def test_a_commit_that_fails_spends_no_code(grafana, browser, failing_commit, ro
     assert grafana.exchange(code).json["error"] == "invalid_grant"
 
 
-def test_a_commit_that_fails_rotates_no_refresh_token(grafana, browser, failing_commit):
+def test_failed_commit_does_not_rotate_the_refresh_token(grafana, browser, failing_commit):
     token = grafana.tokens(browser)["refresh_token"]
     failing_commit()
     assert grafana.refresh(token).status_code == 503
@@ -116,7 +116,7 @@ def test_a_commit_that_fails_rotates_no_refresh_token(grafana, browser, failing_
     assert grafana.refresh(successor).status_code == 200
 
 
-def test_a_commit_that_fails_gives_no_code(grafana, browser, failing_commit, rows):
+def test_failed_commit_issues_no_code(grafana, browser, failing_commit, rows):
     failing_commit()
     answer = browser.client.get(grafana.request())
     assert (answer.status_code, answer.headers.get("Location")) == (503, None)
@@ -124,7 +124,7 @@ def test_a_commit_that_fails_gives_no_code(grafana, browser, failing_commit, row
     assert grafana.code(browser)
 
 
-def test_a_commit_that_fails_revokes_nothing_and_says_so(grafana, browser, failing_commit):
+def test_failed_commit_of_a_revocation_returns_503_and_revokes_nothing(grafana, browser, failing_commit):
     tokens = grafana.tokens(browser)
     failing_commit()
     assert grafana.post("/oauth/revoke", token=tokens["refresh_token"]).status_code == 503
