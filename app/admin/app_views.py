@@ -52,11 +52,11 @@ def create_client() -> Response:
     form = NewClientForm()
     if form.validate():
         with form.collecting_errors():
-            client, secret = _made(form)
+            client, secret = _client_from_form(form)
             if client.id in clients_in_memory() or not client_store.create(client, by=actor(), secret=secret):
                 raise Rejected("client_exists", field="client_id", status=409, client=client.id)
             record_action("client_created", client.id)
-            return _one(client.id, secret=secret)
+            return _client_page(client.id, secret=secret)
     return _list(form)
 
 
@@ -66,7 +66,7 @@ def client() -> Response:
     client_id = request.args.get("id", "")
     if not client_id and not wants_json():
         return respond(go="/admin/apps")
-    return _one(client_id)
+    return _client_page(client_id)
 
 
 @bp.post("/apps/client/rotate-secret")
@@ -75,7 +75,7 @@ def rotate_secret() -> Response:
     after_this_request(view_commit)
     form = RotateForm()
     if form.validate():
-        row = _stored(str(form.client.data))
+        row = _editable_row(str(form.client.data))
         with form.collecting_errors():
             overlap = OVERLAPS.get(str(form.overlap.data or "24"))
             if overlap is None:
@@ -85,7 +85,7 @@ def rotate_secret() -> Response:
                 raise Rejected("client_without_secret", status=409)
             record_action("client_secret_rotated", row.id, overlap=int(overlap.total_seconds()))
             db.session.refresh(row)
-            return _one(row.id, secret=secret)
+            return _client_page(row.id, secret=secret)
     return _show_errors(form)
 
 
@@ -95,7 +95,7 @@ def disable_client() -> Response:
     after_this_request(view_commit)
     form = ClientForm()
     if form.validate():
-        row = _stored(str(form.client.data))
+        row = _editable_row(str(form.client.data))
         changed = client_store.switch(row.id, off=True, by=actor())
         if changed:
             record_action("client_disabled", row.id)
@@ -110,7 +110,7 @@ def enable_client() -> Response:
     after_this_request(view_commit)
     form = ClientForm()
     if form.validate():
-        row = _stored(str(form.client.data))
+        row = _editable_row(str(form.client.data))
         changed = client_store.switch(row.id, off=False, by=actor())
         if changed:
             record_action("client_enabled", row.id)
@@ -125,7 +125,7 @@ def delete_client() -> Response:
     after_this_request(view_commit)
     form = DeleteClientForm()
     if form.validate():
-        row = _stored(str(form.client.data))
+        row = _editable_row(str(form.client.data))
         with form.collecting_errors():
             if not form.sure.data:
                 raise Rejected("person_unsure", field="sure")
@@ -136,7 +136,7 @@ def delete_client() -> Response:
     return _show_errors(form)
 
 
-def _made(form: NewClientForm) -> tuple[Client, str]:
+def _client_from_form(form: NewClientForm) -> tuple[Client, str]:
     """Return the client described by a form and its secret, "" for a client that can't keep one.
 
     :raises Rejected: with the error, on its field
@@ -165,7 +165,7 @@ def _made(form: NewClientForm) -> tuple[Client, str]:
     return made, new_secret() if kind == "web" else ""
 
 
-def _stored(client_id: str) -> OAuthClient:
+def _editable_row(client_id: str) -> OAuthClient:
     """Return the row of a client that can be changed in the console.
 
     :raises Rejected: ``not_found`` (404), ``client_of_file`` (409)
@@ -178,7 +178,7 @@ def _stored(client_id: str) -> OAuthClient:
     return row
 
 
-def _one(client_id: str, form: BaseForm | None = None, *, secret: str = "") -> Response:
+def _client_page(client_id: str, form: BaseForm | None = None, *, secret: str = "") -> Response:
     """Show a client.
 
     :param secret: the client's secret, if it was just generated
@@ -187,7 +187,7 @@ def _one(client_id: str, form: BaseForm | None = None, *, secret: str = "") -> R
     if of_file:
         facts, found = fields_of(of_file) | {"state": "enabled"}, of_file
     else:
-        row = _stored(client_id)
+        row = _editable_row(client_id)
         facts, found = described(row), client_of(row)
     known = set(found.groups) - groups.unknown_names(found.groups)
     context = page_facts() | {"overlaps": {hours: span.total_seconds() for hours, span in OVERLAPS.items()}}
@@ -200,7 +200,7 @@ def _show_errors(form: BaseForm) -> Response:
     client_id = str(form["client"].data or "")
     if answers_without_page() or not client_id:
         return respond("errors/form.html", form)
-    return _one(client_id, form)
+    return _client_page(client_id, form)
 
 
 def _list(form: BaseForm | None = None) -> Response:
@@ -220,7 +220,7 @@ def _list(form: BaseForm | None = None) -> Response:
         "kinds": KINDS,
         "other_groups": groups.titles() if not wants_json() else [],
     }
-    return respond(LIST, form, context=context, clients=listed, protected=_protected(), after=last)
+    return respond(LIST, form, context=context, clients=listed, protected=_protected_apps(), after=last)
 
 
 def _summary(client: Client, state: str) -> dict[str, Any]:
@@ -228,7 +228,7 @@ def _summary(client: Client, state: str) -> dict[str, Any]:
             "groups": list(client.groups)}  # fmt: skip
 
 
-def _protected() -> list[dict[str, Any]]:
+def _protected_apps() -> list[dict[str, Any]]:
     """Return the protected apps of the apps file, like ``flask apps list``."""
     found = []
     for app in sorted(apps_by_host().values(), key=lambda each: each.id):

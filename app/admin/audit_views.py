@@ -125,7 +125,7 @@ def _account(asked: dict[str, str], field: str) -> User | None:
     text = asked[field].removeprefix("admin:")
     if not text:
         return None
-    return people.named(text, field)
+    return people.find_account(text, field)
 
 
 def _day(asked: dict[str, str], field: str) -> datetime | None:

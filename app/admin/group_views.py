@@ -55,7 +55,7 @@ def create_group() -> Response:
 @bp.get("/groups/<name>")
 def group(name: str) -> Response:
     """Show a group and its members."""
-    return _page(_group(name))
+    return _page(_group_or_404(name))
 
 
 @bp.post("/groups/<name>/members")
@@ -64,10 +64,10 @@ def add_member(name: str) -> Response:
     after_this_request(view_commit)
     form = MemberForm()
     if form.validate():
-        found = _group(name)
+        found = _group_or_404(name)
         with form.collecting_errors():
-            user = people.named(str(form.identity.data), "identity")
-            added = _known(lambda: groups.add_member(found.name, user.id, by=actor()))
+            user = people.find_account(str(form.identity.data), "identity")
+            added = _or_not_found(lambda: groups.add_member(found.name, user.id, by=actor()))
             if added:
                 record_action("group_member_added", user.handle, group=name)
             flash_message("person_in_group", group=name)
@@ -82,7 +82,7 @@ def remove_member(name: str, handle: str) -> Response:
     form = ButtonForm()
     if form.validate():
         user = people.person_of(handle)
-        removed = _known(lambda: groups.remove_member(name, user.id, by=actor()))
+        removed = _or_not_found(lambda: groups.remove_member(name, user.id, by=actor()))
         if removed:
             record_action("group_member_removed", handle, group=name)
         flash_message("person_not_in_group", group=name)
@@ -96,20 +96,20 @@ def delete_group(name: str) -> Response:
     after_this_request(view_commit)
     form = DeleteGroupForm()
     if form.validate():
-        found = _group(name)
+        found = _group_or_404(name)
         with form.collecting_errors():
             if not form.sure.data:
                 raise Rejected("person_unsure", field="sure")
             if found.members > COUNTED:
                 raise Rejected("too_large_here", status=409, command=f"flask groups delete {name}")
-            members = _known(lambda: groups.delete(name, by=actor()))
+            members = _or_not_found(lambda: groups.delete(name, by=actor()))
             record_action("group_deleted", name, members=members)
             flash_message("group_deleted", group=name)
             return respond(go="/admin/groups", members=members)
     return _show_errors(name, form)
 
 
-def _known(change: Any) -> Any:
+def _or_not_found(change: Any) -> Any:
     """Return the result of ``change``.
 
     :raises Rejected: ``not_found`` (404) when the group doesn't exist, or no longer exists
@@ -120,7 +120,7 @@ def _known(change: Any) -> Any:
         raise Rejected("not_found", status=404) from None
 
 
-def _group(name: str) -> GroupSummary:
+def _group_or_404(name: str) -> GroupSummary:
     found = groups.summary_up_to(name) if groups.is_name(name) else None
     if found is None:
         raise Rejected("not_found", status=404)
@@ -148,7 +148,7 @@ def _show_errors(name: str, form: BaseForm) -> Response:
     """Show a form's errors, on the group's page if the form was submitted from there."""
     if answers_without_page():
         return respond("errors/form.html", form)
-    return _page(_group(name), form)
+    return _page(_group_or_404(name), form)
 
 
 def _page(found: GroupSummary, form: BaseForm | None = None) -> Response:

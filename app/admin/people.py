@@ -66,11 +66,11 @@ def page_of(wanted: AccountFilter, after: str = "") -> tuple[list[dict[str, Any]
     if not wanted.text.strip() and wanted.group and not wanted.state:
         return members_of(wanted.group, after)
     if not wanted.text.strip():
-        return _newest(wanted, after)
+        return _newest_page(wanted, after)
     if is_row_id(handle := wanted.text.strip().lower()):
         found = db.session.scalars(sa.select(User).where(User.handle == handle, *wanted.filters())).all()
         return list(_described(found)), None
-    return _found_by_text(wanted, after)
+    return _search_page(wanted, after)
 
 
 def person_of(handle: str) -> User:
@@ -84,7 +84,7 @@ def person_of(handle: str) -> User:
     return found
 
 
-def named(text: str, field: str) -> User:
+def find_account(text: str, field: str) -> User:
     """Return the account with this email address, phone number, username or handle.
 
     :raises Rejected: ``person_unknown`` on the field
@@ -103,8 +103,8 @@ def _with_handle(handle: str) -> User | None:
     return user
 
 
-def _newest(wanted: AccountFilter, after: str) -> tuple[list[dict[str, Any]], str | None]:
-    older = [User.id < _number(after)] if after else []
+def _newest_page(wanted: AccountFilter, after: str) -> tuple[list[dict[str, Any]], str | None]:
+    older = [User.id < _decode_cursor(after)] if after else []
     rows = sa.select(User).where(*older, *wanted.filters()).order_by(User.id.desc()).limit(PAGE + 1)
     found = db.session.scalars(rows).all()
     return list(_described(found[:PAGE])), str(found[PAGE - 1].id) if len(found) > PAGE else None
@@ -114,14 +114,14 @@ def members_of(group: str, after: str = "") -> tuple[list[dict[str, Any]], str |
     """Return a page of a group's members, newest accounts first, as ``page_of`` does."""
     ids = member_ids(group)
     column = ids.selected_columns[0]
-    ids = ids.where(column < _number(after)) if after else ids
+    ids = ids.where(column < _decode_cursor(after)) if after else ids
     found = db.session.scalars(ids.order_by(column.desc()).limit(PAGE + 1)).all()
     by_id = {user.id: user for user in db.session.scalars(_users(found[:PAGE]))}
     shown = [by_id[number] for number in found[:PAGE] if number in by_id]
     return list(_described(shown)), str(found[PAGE - 1]) if len(found) > PAGE else None
 
 
-def _number(after: str) -> sa.ColumnElement[int]:
+def _decode_cursor(after: str) -> sa.ColumnElement[int]:
     """Return a cursor as a 64-bit integer, since it may exceed the range of the ID column.
 
     :raises Rejected: ``api_error`` on ``after`` when it isn't a valid cursor
@@ -131,16 +131,16 @@ def _number(after: str) -> sa.ColumnElement[int]:
     return sa.literal(int(after), sa.BigInteger())
 
 
-def _found_by_text(wanted: AccountFilter, after: str) -> tuple[list[dict[str, Any]], str | None]:
-    readings = dict(_readings(wanted.text))
+def _search_page(wanted: AccountFilter, after: str) -> tuple[list[dict[str, Any]], str | None]:
+    stored_forms = dict(_stored_forms(wanted.text))
     kind_after, _, value_after = after.partition(":")
-    if after and kind_after not in readings:
+    if after and kind_after not in stored_forms:
         raise Rejected("api_error", field="after")
-    kinds = list(readings)
+    kinds = list(stored_forms)
     found: list[tuple[str, Identity]] = []
     for kind in kinds[kinds.index(kind_after) if after else 0 :]:
         last = value_after if kind == kind_after else ""
-        rows = _identities(kind, readings[kind], last).join(User).where(*wanted.filters())
+        rows = _identities(kind, stored_forms[kind], last).join(User).where(*wanted.filters())
         found += [(kind, row) for row in db.session.scalars(rows.limit(PAGE + 1 - len(found)))]
         if len(found) > PAGE:
             break
@@ -179,7 +179,7 @@ def _all(wanted: AccountFilter, most: int) -> Iterator[dict[str, Any]]:
 
 def _search(wanted: AccountFilter, most: int) -> Iterator[dict[str, Any]]:
     seen: set[int] = set()
-    for kind, begin in _readings(wanted.text):
+    for kind, begin in _stored_forms(wanted.text):
         after = ""
         while batch := list(db.session.scalars(_identities(kind, begin, after).limit(min(most, BATCH)))):
             after = batch[-1].value
@@ -191,7 +191,7 @@ def _search(wanted: AccountFilter, most: int) -> Iterator[dict[str, Any]]:
             db.session.expunge_all()
 
 
-def _readings(prefix: str) -> Iterator[tuple[str, str]]:
+def _stored_forms(prefix: str) -> Iterator[tuple[str, str]]:
     """Yield how a prefix would be stored for each kind of identity."""
     text = prefix.strip()
     yield "email", text.lower()

@@ -25,7 +25,7 @@ from app.webhooks.models import STATES, WebhookDelivery, WebhookEndpoint
 
 LIST = "admin/webhooks.html"
 PAGE = "admin/webhook.html"
-REFUSED = "errors/form.html"
+FORM_ERRORS = "errors/form.html"
 
 OVERLAP = timedelta(hours=24)
 """How long a replaced secret is still used to sign."""
@@ -56,7 +56,7 @@ def create_webhook() -> Response:
 @bp.get("/webhooks/<endpoint_id>")
 def webhook(endpoint_id: str) -> Response:
     """Show an endpoint and its deliveries, newest first."""
-    return _page(_named(endpoint_id))
+    return _page(_endpoint_or_404(endpoint_id))
 
 
 @bp.post("/webhooks/<endpoint_id>/rotate-secret")
@@ -66,10 +66,10 @@ def rotate_webhook_secret(endpoint_id: str) -> Response:
     form = ButtonForm()
     if form.validate():
         with form.collecting_errors():
-            secret = endpoints.rotate_secret(_named(endpoint_id).id, OVERLAP, by=actor())
+            secret = endpoints.rotate_secret(_endpoint_or_404(endpoint_id).id, OVERLAP, by=actor())
             record_action("webhook_secret_rotated", endpoint_id)
-            return _page(_named(endpoint_id), secret=secret)
-    return respond(REFUSED, form)
+            return _page(_endpoint_or_404(endpoint_id), secret=secret)
+    return respond(FORM_ERRORS, form)
 
 
 @bp.post("/webhooks/<endpoint_id>/disable")
@@ -78,10 +78,10 @@ def disable_webhook(endpoint_id: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        if endpoints.disable(_named(endpoint_id).id, by=actor()):
+        if endpoints.disable(_endpoint_or_404(endpoint_id).id, by=actor()):
             record_action("webhook_disabled", endpoint_id)
         return _done(endpoint_id, "webhook_is_disabled")
-    return respond(REFUSED, form)
+    return respond(FORM_ERRORS, form)
 
 
 @bp.post("/webhooks/<endpoint_id>/enable")
@@ -90,10 +90,10 @@ def enable_webhook(endpoint_id: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        if endpoints.enable(_named(endpoint_id).id, by=actor()):
+        if endpoints.enable(_endpoint_or_404(endpoint_id).id, by=actor()):
             record_action("webhook_enabled", endpoint_id)
         return _done(endpoint_id, "webhook_is_enabled")
-    return respond(REFUSED, form)
+    return respond(FORM_ERRORS, form)
 
 
 @bp.post("/webhooks/<endpoint_id>/test")
@@ -102,10 +102,10 @@ def test_webhook(endpoint_id: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        row = endpoints.queue_test(_named(endpoint_id).id)
+        row = endpoints.queue_test(_endpoint_or_404(endpoint_id).id)
         record_action("webhook_tested", endpoint_id)
         return _done(endpoint_id, "webhook_test_queued", delivery=row.id)
-    return respond(REFUSED, form)
+    return respond(FORM_ERRORS, form)
 
 
 @bp.post("/webhooks/<endpoint_id>/retry")
@@ -114,10 +114,10 @@ def retry_webhook(endpoint_id: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        again = endpoints.retry_failed(_named(endpoint_id).id)
+        again = endpoints.retry_failed(_endpoint_or_404(endpoint_id).id)
         record_action("webhook_retried", endpoint_id, deliveries=again)
         return _done(endpoint_id, "webhook_retried", retried=again)
-    return respond(REFUSED, form)
+    return respond(FORM_ERRORS, form)
 
 
 @bp.post("/webhooks/<endpoint_id>/delete")
@@ -126,18 +126,18 @@ def delete_webhook(endpoint_id: str) -> Response:
     after_this_request(view_commit)
     form = ConfirmForm()
     if form.validate():
-        endpoint = _named(endpoint_id)
+        endpoint = _endpoint_or_404(endpoint_id)
         if not form.sure.data:
             form.add_error(Rejected("person_unsure", field="sure"))
-            return respond(REFUSED, form) if wants_json() else _page(endpoint, form)
+            return respond(FORM_ERRORS, form) if wants_json() else _page(endpoint, form)
         endpoints.delete(endpoint_id, by=actor())
         record_action("webhook_deleted", endpoint_id)
         flash_message("webhook_is_deleted")
         return respond(go="/admin/webhooks")
-    return respond(REFUSED, form)
+    return respond(FORM_ERRORS, form)
 
 
-def _named(endpoint_id: str) -> WebhookEndpoint:
+def _endpoint_or_404(endpoint_id: str) -> WebhookEndpoint:
     if "\x00" in endpoint_id or len(endpoint_id) > 32:  # PostgreSQL rejects NUL
         raise Rejected("webhook_unknown", status=404)
     return endpoints.endpoint_named(endpoint_id)
@@ -145,7 +145,7 @@ def _named(endpoint_id: str) -> WebhookEndpoint:
 
 def _list(form: WebhookForm | None = None) -> Response:
     if form is not None and answers_without_page():
-        return respond(REFUSED, form)
+        return respond(FORM_ERRORS, form)
     found = [
         _endpoint_facts(each.endpoint) | {"waiting": each.waiting, "abandoned": each.abandoned}
         for each in endpoints.health()

@@ -45,11 +45,11 @@ backup = FileOrCommand(
 
 
 @contextmanager
-def saying_progress(doing: str) -> Iterator[Progress]:
+def show_progress(doing: str) -> Iterator[Progress]:
     """Show progress, and turn a BackupError into a command error."""
-    with status(doing) as say:
+    with status(doing) as update:
         try:
-            yield lambda what, rows: say(
+            yield lambda what, rows: update(
                 ngettext("{doing}: {what}, {count} row", "{doing}: {what}, {count} rows", rows, doing=doing, what=what)
             )
         except BackupError as error:
@@ -86,7 +86,7 @@ def create(file: str, native: bool, force: bool) -> None:
     The service goes on meanwhile; the backup shows the moment at which it began. It is encrypted with the first of
     LATCHKEY_SECRET_KEYS: keep the keys in another place. Without --native either database can load it.
     """
-    with saying_progress(gettext("Backing up")) as progress:
+    with show_progress(gettext("Backing up")) as progress:
         manifest = service.back_up(file, native_copy=native, force=force, progress=progress)
     _record(manifest)
     click.echo(gettext("Backed up: {backup}.", backup=described(manifest)), err=file == "-")
@@ -111,7 +111,7 @@ def check(file: str) -> None:
 
     Restores nothing. Exits with 1 when it can't be restored here.
     """
-    with saying_progress(gettext("Checking")) as progress:
+    with show_progress(gettext("Checking")) as progress:
         manifest = service.check(file, progress)
     click.echo(gettext("Sound: {backup}.", backup=described(manifest)))
 
@@ -136,7 +136,7 @@ def restore(file: str, replace: bool, yes: bool, keep_sessions: bool) -> None:
         if usage.description:
             _confirm(file, usage.description, replace=replace, yes=yes)
 
-    with saying_progress(gettext("Restoring")) as progress:
+    with show_progress(gettext("Restoring")) as progress:
         done = restoring.restore(file, keep_sessions=keep_sessions, confirm=confirm, progress=progress)
     record("backup.restored", made_at=done.manifest.created_at, rows=done.manifest.rows, ended=done.ended)
     db.session.commit()
@@ -216,7 +216,7 @@ def move_command(url: str) -> None:
     Retry-After. It stays so at the end, until it is restarted with the new URL. When the move fails or is stopped, the
     service takes changes again; run it again.
     """
-    with saying_progress(gettext("Moving")) as progress:
+    with show_progress(gettext("Moving")) as progress:
         rows = move.move(url, progress)
     text = ngettext(
         "Moved: {count} row, compared one by one. The old database takes no changes any more.",

@@ -96,13 +96,13 @@ def rotate(alg: str | None, now: bool) -> None:
         rotate_signing_keys(alg, now=now)
         return
     _await_readers()
-    with status(gettext("Sealing anew")) as say:
+    with status(gettext("Sealing anew")) as update:
         total = 0
 
         def moved(count: int) -> None:
             nonlocal total
             total += count
-            say(ngettext("Sealing anew: {count} row", "Sealing anew: {count} rows", total))
+            update(ngettext("Sealing anew: {count} row", "Sealing anew: {count} rows", total))
 
         result = reseal(moved)
     for why, rows in result.failures.items():
