@@ -24,7 +24,7 @@ from app.sessions import api_tokens
 from app.sessions.known_devices import revoke_browsers
 from app.sessions.store import revoke_all_sessions, revoke_session
 from app.signin import sent_links
-from app.throttling.by_account import forget
+from app.throttling.by_account import reset_failures
 from app.users import User, administrators, all_identities_of, lock_account
 from app.web.access import SCOPE_OF_CONSOLE
 
@@ -57,7 +57,7 @@ def enable(user: User, *, by: str) -> bool:
 
 def unlock(user: User, *, by: str) -> bool:
     """Reset the counters of failed codes and passwords; return whether there were any failures."""
-    forgotten = forget(user.id) + second_factor.forget_misses(user.id)
+    forgotten = reset_failures(user.id) + second_factor.forget_misses(user.id)
     record("account.unlocked", user.id, by=by)
     return forgotten > 0
 

@@ -11,9 +11,9 @@ from app import clock
 from app.challenges.models import Challenge
 from app.enrollments.catalog import MAX_SENDING
 from app.extensions import changed
-from app.throttling.by_destination import SETTING_UP
+from app.throttling.by_destination import SETUP_PURPOSES
 
-CHANGING = (*SETTING_UP, "change_email", "add_email")
+CHANGING = (*SETUP_PURPOSES, "change_email", "add_email")
 """Purposes of challenges that change an account."""
 
 _NAMES = [f"method_{number}" for number in range(MAX_SENDING)]

@@ -58,7 +58,9 @@ _SENT = sa.select(
 ).where(_c.method == sa.bindparam("method"), _c.last_sent_at > sa.bindparam("day_ago"))
 _SET_UP = (
     sa.select(sa.func.count())
-    .where(_c.subject == sa.bindparam("subject"), sa.or_(*(_c.purpose == each for each in by_destination.SETTING_UP)))
+    .where(
+        _c.subject == sa.bindparam("subject"), sa.or_(*(_c.purpose == each for each in by_destination.SETUP_PURPOSES))
+    )
     .where(_c.method == sa.bindparam("method"))
     .where(_c.created_at > sa.bindparam("hour_ago"))
 )
@@ -168,7 +170,7 @@ def issue_challenge(request: ChallengeRequest, client: ClientContext) -> Challen
     subject = subject_of(request.user_id, request.identity)
     serialize_on(
         connection,
-        *by_destination.turns_at(request.method, request.purpose, subject, request.destination),
+        *by_destination.lock_names(request.method, request.purpose, subject, request.destination),
     )
     now = clock.now()
     challenge, may_send = _find_open(request, subject, client, now)

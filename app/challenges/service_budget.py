@@ -21,7 +21,7 @@ from app.extensions import db, settings
 from app.outbox import Message
 from app.throttling import by_destination
 from app.throttling.models import SendWindow
-from app.throttling.service_totals import FIRST, is_over, past, take
+from app.throttling.service_totals import FIRST, is_over, take, window_bounds
 from app.users import identifiers
 
 log = structlog.get_logger()
@@ -78,7 +78,7 @@ def _within_totals(channel: str, waiting: Sequence[Message]) -> list[Message]:
     strangers, people, known = (by_rank.get(rank, []) for rank in ("", "person", "known"))
     known = known[: take(channel, "known", len(known))]
     people = people[: take(channel, "overall", len(people))]
-    strangers = by_destination.within(channel, strangers)
+    strangers = by_destination.within_limits(channel, strangers)
     strangers = strangers[: take(channel, "strangers", len(strangers))]
     strangers = strangers[: take(channel, "overall", len(strangers))]
     return [*known, *people, *strangers]
@@ -108,7 +108,7 @@ def _is_used(message: Message) -> bool:
     """Return whether enough SMS codes to this number's country and range are redeemed to keep sending there."""
     now = clock.now()
     names = {f"stopped:{country_of(message.to)}", f"stopped:{message.to[:PREFIX]}"}
-    if db.session.scalars(_STOPPED, {"names": list(names)} | past(now, settings.sms_breaker_rest)).first():
+    if db.session.scalars(_STOPPED, {"names": list(names)} | window_bounds(now, settings.sms_breaker_rest)).first():
         return False
     sent: dict[str, list[int]] = {}
     for prefix, example, count, used in db.session.execute(_REDEEMED, {"since": now - HOUR}):
@@ -127,7 +127,7 @@ def _too_few(count: int, used: int) -> bool:
 
 def _stop(name: str, count: int, used: int) -> None:
     now = clock.now()
-    open_since = {"window": name, "more": 1, "now": now} | past(now, settings.sms_breaker_rest)
+    open_since = {"window": name, "more": 1, "now": now} | window_bounds(now, settings.sms_breaker_rest)
     if db.session.scalar(_STOP, open_since) is not None:
         facts: dict[str, Any] = {"budget": "sms_breaker", "to": name.partition(":")[2], "sent": count, "used": used}
         record("budget.exhausted", autocommit=True, **facts)

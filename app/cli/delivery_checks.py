@@ -243,7 +243,7 @@ def budgets_suffice() -> Iterator[HealthCheck]:
             yield HealthCheck(gettext("{what}; the rest didn't leave", what=what), remedy, wrong=True)
         else:
             remedy = gettext("Raise {setting} before it is used up.", setting=setting)
-            yield HealthCheck(what, remedy if total.percent >= service_totals.NEARLY else "")
+            yield HealthCheck(what, remedy if total.percent >= service_totals.WARNING_PERCENT else "")
     mails, texts = (service_totals.most_of(channel, "overall") for channel in ("mail", "sms"))
     what = N_("{mails} mails in an hour and {texts} text messages in a day may leave")
     yield HealthCheck(gettext(what, mails=mails, texts=texts))

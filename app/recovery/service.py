@@ -77,7 +77,7 @@ def send_code(identity: str, client: ClientContext) -> Challenge:
     reached, penalized_until = lookup.look_up_method(
         typed, EmailCode.name, client.known_secrets, throttling.bucket_of(client.ip_address)
     )
-    throttling.stop("starts", client.ip_address, penalized_until)
+    throttling.reject_penalized("starts", client.ip_address, penalized_until)
     value = typed.value
     there = reached is not None and reached.destination != "" and reached.user.is_active
     there = there and reached is not None and reached.user.confirmed_at is not None

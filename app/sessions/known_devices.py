@@ -274,7 +274,7 @@ def _record_success(
     if client.keeps_cookies:
         mine = [_row_id(user_id, digest) for digest in client.known_secrets[:MAX_KNOWN_ACCOUNTS]]
         values |= {f"known_{place}": mine[place] if place < len(mine) else "" for place in range(MAX_KNOWN_ACCOUNTS)}
-    noted = _SUCCESS[len(rows), client.keeps_cookies].all(**values, **login_attempt.of_refund(), now=now)
+    noted = _SUCCESS[len(rows), client.keeps_cookies].all(**values, **login_attempt.refund_parameters(), now=now)
     return next((str(browser) for (browser,) in noted if browser), "")
 
 

@@ -36,7 +36,7 @@ def send_code(identity: str, chosen: str | None, client: ClientContext, next_pag
     reached, penalized_until = lookup.look_up_method(
         typed, method, client.known_secrets, throttling.bucket_of(client.ip_address)
     )
-    throttling.stop("starts", client.ip_address, penalized_until)
+    throttling.reject_penalized("starts", client.ip_address, penalized_until)
     if not settings.generic_responses:
         _say_why_not(reached, method)
     for_strangers = _kind_for_strangers(typed, method)  # always, since parsing a phone number takes time

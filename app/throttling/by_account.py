@@ -95,12 +95,13 @@ _COUNT = CompiledStatement(
 def counts_without_attempt() -> dict[str, sa.ColumnElement[int]]:
     """Return column values for an UPDATE that refunds an attempt if it was counted in this row.
 
-    The UPDATE takes its parameters from ``LoginAttempt.of_refund``. A window that started after the attempt is kept.
+    The UPDATE takes its parameters from ``LoginAttempt.refund_parameters``. A window that started after the attempt is
+    kept.
     """
-    its = _c.id == sa.bindparam("attempt_row")
+    is_its_row = _c.id == sa.bindparam("attempt_row")
     return {
         f"{name}_count": sa.case(
-            (sa.and_(its, _c[f"{name}_began_at"] == _time(f"attempt_{name}")), _c[f"{name}_count"] - _one),
+            (sa.and_(is_its_row, _c[f"{name}_began_at"] == _time(f"attempt_{name}")), _c[f"{name}_count"] - _one),
             else_=_c[f"{name}_count"],
         )
         for name in ("hour", "day")
@@ -124,7 +125,7 @@ class LoginAttempt:
     day: datetime
     is_last: bool
 
-    def of_refund(self) -> dict[str, str | datetime]:
+    def refund_parameters(self) -> dict[str, str | datetime]:
         """Return the parameters for a statement that uses ``counts_without_attempt``."""
         return {"attempt_row": self.row, "attempt_hour": self.hour, "attempt_day": self.day}
 
@@ -187,12 +188,12 @@ def reserve(
 def refund(attempt: LoginAttempt) -> None:
     """Refund an attempt that turned out to be correct."""
     if attempt is not UNLIMITED:
-        changed(_REFUND, attempt.of_refund())
+        changed(_REFUND, attempt.refund_parameters())
 
 
-def forget(user_id: int) -> int:
+def reset_failures(user_id: int) -> int:
     """Reset all failure counts of this user's account; return how many rows had failures."""
-    failed = sa.or_(_c.day_count + _c.day_before > 0, _c.in_a_row > 0)
-    none = dict.fromkeys(("hour_count", "hour_before", "day_count", "day_before", "in_a_row"), 0)
-    empty = none | dict.fromkeys(("failed_at", "hour_began_at", "day_began_at"))
-    return changed(sa.update(_table).where(_c.user_id == user_id, failed).values(**empty))
+    has_failures = sa.or_(_c.day_count + _c.day_before > 0, _c.in_a_row > 0)
+    zeros = dict.fromkeys(("hour_count", "hour_before", "day_count", "day_before", "in_a_row"), 0)
+    values = zeros | dict.fromkeys(("failed_at", "hour_began_at", "day_began_at"))
+    return changed(sa.update(_table).where(_c.user_id == user_id, has_failures).values(**values))

@@ -27,36 +27,36 @@ from app.outbox.service import SMS
 from app.throttling.models import SendWindow
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-ASKED, LEFT = "asked", "left"
+REQUESTED, SENT = "asked", "left"
 """What is counted: requests, or messages sent."""
 
 _table = SendWindow.__table__
 _c = _table.c
 
-SETTING_UP = ("setup", "second_setup")
+SETUP_PURPOSES = ("setup", "second_setup")
 """Purposes of challenges that set up a phone number."""
 
 
-def _value(name: str, type_: sa.types.TypeEngine[Any] | None = None) -> sa.BindParameter[Any]:
+def _param(name: str, type_: sa.types.TypeEngine[Any] | None = None) -> sa.BindParameter[Any]:
     return sa.bindparam(name, type_=type_)
 
 
-_is_hours = _c.id == _value("hour_id", sa.String())
-_began = sa.case((_is_hours, _value("hour_ago", _c.began_at.type)), else_=_value("day_ago", _c.began_at.type))
-_is_over = sa.or_(_c.began_at <= _began, _c.began_at > _value("soon", _c.began_at.type))
-_has_room = _c.count < sa.case((_is_hours, _value("per_hour", sa.Integer())), else_=_value("per_day", sa.Integer()))
+_is_hours = _c.id == _param("hour_id", sa.String())
+_began = sa.case((_is_hours, _param("hour_ago", _c.began_at.type)), else_=_param("day_ago", _c.began_at.type))
+_is_over = sa.or_(_c.began_at <= _began, _c.began_at > _param("soon", _c.began_at.type))
+_has_room = _c.count < sa.case((_is_hours, _param("per_hour", sa.Integer())), else_=_param("per_day", sa.Integer()))
 _new = insert(_table).values(
-    [{"id": _value(name), "began_at": _value("now"), "count": 1} for name in ("hour_id", "day_id")]
+    [{"id": _param(name), "began_at": _param("now"), "count": 1} for name in ("hour_id", "day_id")]
 )
-_TAKE = _new.on_conflict_do_update(
+_COUNT = _new.on_conflict_do_update(
     index_elements=[_c.id],
     set_={
         "count": sa.case((_is_over, 1), else_=_c.count + 1),
-        "began_at": sa.case((_is_over, _value("now", _c.began_at.type)), else_=_c.began_at),
+        "began_at": sa.case((_is_over, _param("now", _c.began_at.type)), else_=_c.began_at),
     },
     where=sa.or_(_is_over, _has_room),
 ).returning(_c.id)
-_FULL = sa.select(_c.id, _c.began_at, _c.count).where(_c.id.in_((_value("hour_id"), _value("day_id"))))
+_WINDOWS = sa.select(_c.id, _c.began_at, _c.count).where(_c.id.in_((_param("hour_id"), _param("day_id"))))
 
 
 def take(channel: str, destination: str, network_address: str) -> None:
@@ -66,30 +66,30 @@ def take(channel: str, destination: str, network_address: str) -> None:
         reached; the transaction is rolled back, so that nothing remains of a request that can't be fulfilled
     """
     now = clock.now()
-    given = _given(ASKED, channel, destination, now)
-    if len(db.session.scalars(_TAKE, given).all()) == 2:
+    parameters = _parameters(REQUESTED, channel, destination, now)
+    if len(db.session.scalars(_COUNT, parameters).all()) == 2:
         return
     db.session.rollback()
     metrics.REFUSALS.count("messages")
-    if throttling.first_in_window("messages", given["hour_id"], network_address):
+    if throttling.first_in_window("messages", parameters["hour_id"], network_address):
         record("limit.hit", autocommit=True, limit="messages")
-    raise Rejected("too_many_messages", status=429, retry_after=_seconds_left(given, now))
+    raise Rejected("too_many_messages", status=429, retry_after=_seconds_left(parameters, now))
 
 
-def within(channel: str, messages: Sequence[Message]) -> list[Message]:
+def within_limits(channel: str, messages: Sequence[Message]) -> list[Message]:
     """Count these messages and return those within the limits of their destinations.
 
     For messages that anyone can have sent. Each takes one statement in its own transaction.
     """
-    now, statement = clock.now(), _TAKE.execution_options(autocommit=True)
+    now, statement = clock.now(), _COUNT.execution_options(autocommit=True)
     return [
         message
         for message in messages
-        if len(db.session.scalars(statement, _given(LEFT, channel, message.to, now)).all()) == 2
+        if len(db.session.scalars(statement, _parameters(SENT, channel, message.to, now)).all()) == 2
     ]
 
 
-def _given(what: str, channel: str, destination: str, now: datetime) -> dict[str, Any]:
+def _parameters(what: str, channel: str, destination: str, now: datetime) -> dict[str, Any]:
     mails = channel == "mail"
     key = urlsafe_b64encode(hmac.digest(keyring.derive("destinations"), destination.encode(), "sha256")[:12]).decode()
     return {
@@ -104,18 +104,21 @@ def _given(what: str, channel: str, destination: str, now: datetime) -> dict[str
     }
 
 
-def _seconds_left(given: dict[str, Any], now: datetime) -> int:
+def _seconds_left(parameters: dict[str, Any], now: datetime) -> int:
     """Return the seconds until both windows have room again."""
-    lengths = {given["hour_id"]: (HOUR, given["per_hour"]), given["day_id"]: (DAY, given["per_day"])}
-    left = [0.0]
-    for name, began_at, count in db.session.execute(_FULL, given):
+    lengths = {
+        parameters["hour_id"]: (HOUR, parameters["per_hour"]),
+        parameters["day_id"]: (DAY, parameters["per_day"]),
+    }
+    waits = [0.0]
+    for name, began_at, count in db.session.execute(_WINDOWS, parameters):
         length, most = lengths[name]
         if count >= most:
-            left.append((began_at + length - now).total_seconds())
-    return max(1, int(max(left)) + 1)
+            waits.append((began_at + length - now).total_seconds())
+    return max(1, int(max(waits)) + 1)
 
 
-def turns_at(method: str, purpose: str, subject: str, destination: str) -> list[str]:
+def lock_names(method: str, purpose: str, subject: str, destination: str) -> list[str]:
     """Return the locks for counting a request: the account's, and for SMS the phone number's.
 
     A second-factor code only takes the lock of the number, whose budget it uses. It is sent while the answer to the
@@ -137,9 +140,9 @@ def is_within(method: str, purpose: str, used: Sequence[int], most_open: int, *,
     """
     *of_all, hour, day, open_ones, set_ups = used
     if method_of(method).sends == SMS:
-        more = settings.sms_known_browser if is_known else 0
-        most = (settings.sms_per_hour + more, settings.sms_per_day + more, most_open + more)
-        return _is_below(of_all, most) and (purpose not in SETTING_UP or set_ups < settings.sms_setups_per_hour)
+        extra = settings.sms_known_browser if is_known else 0
+        most = (settings.sms_per_hour + extra, settings.sms_per_day + extra, most_open + extra)
+        return _is_below(of_all, most) and (purpose not in SETUP_PURPOSES or set_ups < settings.sms_setups_per_hour)
     most = (settings.mails_per_hour, settings.mails_per_day, most_open)
     if not is_known:
         return _is_below(of_all, most)

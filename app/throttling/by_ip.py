@@ -28,28 +28,28 @@ if TYPE_CHECKING:
 
     from app.throttling.counters import Counters
 
-_IN_MEMORY = "latchkey.counters"
-_making = Lock()
+_COUNTERS = "latchkey.counters"
+_creation_lock = Lock()
 
 SHARED = "shared"
 DENIED = "denied"
 PENALIZED = frozenset(("starts", "failures"))
 """Limits that penalties apply to: requesting codes and entering them."""
 
-TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 """IPv4 addresses as seen by an IPv6-only server behind a translator (RFC 6052, RFC 7755)."""
 
-NETWORKS = 10
+WIDER_NETWORK_FACTOR = 10
 """Factor between the limits of an IPv6 /48 and a /64. Both are common allocations to a single customer."""
 
-OF_ACCOUNT = {"names": (20, timedelta(hours=1))}
+ACCOUNT_LIMITS = {"names": (20, timedelta(hours=1))}
 """Limits per account: how many, in what time."""
 
 _table = Penalty.__table__
 _c = _table.c
 _FIND = CompiledStatement(sa.select(_c.until).where(_c.id == sa.bindparam("bucket"), _c.until > sa.bindparam("now")))
 
-_IMPOSE = (
+_UPSERT_PENALTY = (
     insert(_table)
     .values(id=sa.bindparam("bucket"), until=sa.bindparam("then"))
     .on_conflict_do_update(index_elements=[_c.id], set_={"until": sa.bindparam("then")})
@@ -65,17 +65,19 @@ def take(name: str, address: str, *, about: str = "", looks_up: bool = True) -> 
     :param name: ``starts``, ``failures``, ``clients``, ``passkeys``, ``exchanges``, ``refreshes`` (failed ones only),
         ``requests`` or ``documents``
     :param about: counted separately for each value, such as the client whose secret is tried
-    :param looks_up: False to leave the penalty stored in the database to ``stop``
+    :param looks_up: False to leave the penalty stored in the database to ``reject_penalized``
     :raises Rejected: ``too_many_requests`` (429) with ``retry_after`` in seconds when the limit is reached
     """
     if name in PENALIZED:
-        _stop_penalized(name, _buckets(address)[0], looks_up)
+        _reject_if_penalized(name, _buckets(address)[0], looks_up)
     if settings.limits:
-        bucket, *wider = _buckets(address)
-        for each in wider:  # check before counting: otherwise the owner of a /48 could make us store 65,536 keys
+        bucket, *wider_buckets = _buckets(address)
+        for (
+            each
+        ) in wider_buckets:  # check before counting: otherwise the owner of a /48 could make us store 65,536 keys
             if not _limiter().test(_item(name, each), each, about):
                 _reject(name, each, about)
-        for each in (bucket, *wider):
+        for each in (bucket, *wider_buckets):
             if not _limiter().hit(_item(name, each), each, about):
                 _reject(name, each, about)
 
@@ -87,7 +89,7 @@ def allow(name: str, address: str, *, about: str = "") -> None:
     :raises Rejected: as ``take``
     """
     if name in PENALIZED:
-        _stop_penalized(name, _buckets(address)[0])
+        _reject_if_penalized(name, _buckets(address)[0])
     if settings.limits:
         for bucket in _buckets(address):
             if not _limiter().test(_item(name, bucket), bucket, about):
@@ -105,7 +107,7 @@ def take_of_account(name: str, user_id: int) -> None:
         _reject(name, account)
 
 
-def stop(name: str, address: str, until: datetime | None) -> None:
+def reject_penalized(name: str, address: str, until: datetime | None) -> None:
     """Reject the request if ``address`` has a penalty, whose end ``until`` was read by another statement.
 
     :raises Rejected: as ``take``
@@ -126,7 +128,7 @@ def penalize(address: str) -> None:
     """
     bucket = _buckets(address)[0]
     if settings.limits and settings.denied_penalty and bucket != SHARED:
-        _impose_penalty(bucket, settings.denied_penalty)
+        _store_penalty(bucket, settings.denied_penalty)
         _limiter().hit(_penalty(), bucket)
 
 
@@ -135,14 +137,14 @@ def first_in_window(what: str, about: str, address: str) -> bool:
 
     For events that anyone can cause any number of times: one is worth recording, three hundred only fill the log.
     """
-    return _limiter().hit(_once("news"), what, about, _buckets(address)[0])
+    return _limiter().hit(_once_per_window("news"), what, about, _buckets(address)[0])
 
 
-def _stop_penalized(name: str, bucket: str, looks_up: bool = True) -> None:
+def _reject_if_penalized(name: str, bucket: str, looks_up: bool = True) -> None:
     """Reject the request during a penalty. Attempts only check the counters, to avoid another SQL statement."""
     if not settings.limits or not settings.denied_penalty:
         return
-    if name == "starts" and looks_up and (seconds := _penalty_left(bucket)):
+    if name == "starts" and looks_up and (seconds := _penalty_seconds(bucket)):
         _reject(name, bucket, reset=time.time() + seconds)
     if not _limiter().test(_penalty(), bucket):
         _reject(name, bucket, reset=_limiter().full_until(_penalty(), bucket))
@@ -151,7 +153,7 @@ def _stop_penalized(name: str, bucket: str, looks_up: bool = True) -> None:
 def _reject(name: str, bucket: str, about: str = "", *, reset: float | None = None) -> None:
     metrics.REFUSALS.count(name)
     reset = reset or _limiter().full_until(_item(name, bucket), bucket, about)
-    if _limiter().hit(_once("told"), name, bucket):
+    if _limiter().hit(_once_per_window("recorded"), name, bucket):
         record("limit.hit", autocommit=True, limit=name)
     raise Rejected("too_many_requests", status=429, retry_after=max(1, int(reset - time.time()) + 1))
 
@@ -165,17 +167,17 @@ def _buckets(address: str) -> tuple[str, ...]:
             return (str(parsed),)
         if parsed.ipv4_mapped is not None:
             return (str(parsed.ipv4_mapped),)
-        if parsed in TRANSLATED:  # otherwise all of IPv4 would share one /64
+        if parsed in NAT64:  # otherwise all of IPv4 would share one /64
             return (str(ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)),)
-        networks = [ipaddress.ip_network((int(parsed), length), strict=False) for length in (64, 48)]
+        subnets = [ipaddress.ip_network((int(parsed), length), strict=False) for length in (64, 48)]
     except ValueError:
         return (SHARED,)
-    return tuple(str(network) for network in networks)
+    return tuple(str(network) for network in subnets)
 
 
 def _item(name: str, bucket: str) -> RateLimitItem:
-    if name in OF_ACCOUNT:
-        return _window(name, *OF_ACCOUNT[name])
+    if name in ACCOUNT_LIMITS:
+        return _window(name, *ACCOUNT_LIMITS[name])
     if bucket == SHARED:
         most = settings.address_shared_share
     elif name == "starts":
@@ -187,7 +189,7 @@ def _item(name: str, bucket: str) -> RateLimitItem:
     else:
         most = settings.failures_per_address
     if bucket.endswith("/48"):
-        most *= NETWORKS
+        most *= WIDER_NETWORK_FACTOR
     return _window(name, most, settings.address_window)
 
 
@@ -196,7 +198,7 @@ def _penalty() -> RateLimitItem:
     return _window(DENIED, 1, settings.denied_penalty)
 
 
-def _once(what: str) -> RateLimitItem:
+def _once_per_window(what: str) -> RateLimitItem:
     """Return a limit of one event per window, so that a flood of requests doesn't fill the audit log."""
     return _window(what, 1, settings.address_window)
 
@@ -210,28 +212,28 @@ def _window(name: str, most: int, length: timedelta) -> RateLimitItem:
 
 
 def _limiter() -> Counters:
-    counters: Counters | None = this_app().extensions.get(_IN_MEMORY)
-    return counters or _made_once()
+    counters: Counters | None = this_app().extensions.get(_COUNTERS)
+    return counters or _create_counters()
 
 
-def _made_once() -> Counters:
+def _create_counters() -> Counters:
     """Return this process's counters. A lock makes concurrent first requests share one instance."""
     from app.throttling.counters import Counters
 
-    made = this_app().extensions
-    with _making:
-        if _IN_MEMORY not in made:
-            made[_IN_MEMORY] = Counters(settings.redis_url, settings.replicas)
-    counters: Counters = made[_IN_MEMORY]
+    extensions = this_app().extensions
+    with _creation_lock:
+        if _COUNTERS not in extensions:
+            extensions[_COUNTERS] = Counters(settings.redis_url, settings.replicas)
+    counters: Counters = extensions[_COUNTERS]
     return counters
 
 
-def _impose_penalty(bucket: str, penalty: timedelta) -> None:
+def _store_penalty(bucket: str, penalty: timedelta) -> None:
     """Block ``bucket`` for ``penalty`` from now, in the current transaction."""
-    changed(_IMPOSE, {"bucket": bucket, "then": clock.now() + penalty})
+    changed(_UPSERT_PENALTY, {"bucket": bucket, "then": clock.now() + penalty})
 
 
-def _penalty_left(bucket: str) -> float:
+def _penalty_seconds(bucket: str) -> float:
     """Return how many seconds of penalty ``bucket`` has left; 0 for none. One statement, by primary key."""
     now = clock.now()
     found = _FIND.first(bucket=bucket, now=now)

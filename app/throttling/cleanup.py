@@ -17,7 +17,7 @@ COUNTED_FOR = timedelta(days=1)
 FAILURES_COUNT_FOR = timedelta(days=1)
 """How long failures count after the last one."""
 
-DECOYS_KEPT_FOR = timedelta(days=30)
+KEEP_DECOYS_FOR = timedelta(days=30)
 """How long counters of identities without an account are kept."""
 
 _PENALTIES = Walk(Penalty)
@@ -39,5 +39,5 @@ def is_unneeded(now: datetime) -> sa.ColumnElement[bool]:
     They are deleted together with known devices, which share the table.
     """
     c = FailureCounter
-    settled = sa.and_(c.first_seen_at.is_(None), c.in_a_row == 0, c.touched_at < now - FAILURES_COUNT_FOR)
-    return sa.or_(settled, sa.and_(c.user_id.is_(None), c.touched_at < now - DECOYS_KEPT_FOR))
+    is_reset = sa.and_(c.first_seen_at.is_(None), c.in_a_row == 0, c.touched_at < now - FAILURES_COUNT_FOR)
+    return sa.or_(is_reset, sa.and_(c.user_id.is_(None), c.touched_at < now - KEEP_DECOYS_FOR))

@@ -27,10 +27,10 @@ NAMES = {"overall": "in all", "strangers": "to addresses nobody has proved", "kn
 MIN_LIMIT = 600
 """Minimum hourly email budget, however few accounts there are."""
 
-COUNT_EVERY = 600.0
+COUNT_CACHE_TIME = 600.0
 """Seconds for which the number of accounts is cached."""
 
-NEARLY = 80
+WARNING_PERCENT = 80
 """Percentage of a budget from which a warning is logged."""
 
 _table = SendWindow.__table__
@@ -91,21 +91,21 @@ def take(channel: str, which: str, more: int) -> int:
         return 0
     now, most = clock.now(), most_of(channel, which)
     window = {"window": _window(channel, which), "more": more, "now": now}
-    count = db.session.scalar(TAKE, window | past(now, WINDOWS[channel])) or more
+    count = db.session.scalar(TAKE, window | window_bounds(now, WINDOWS[channel])) or more
     before = count - more
     facts = {"budget": f"{channel}_{which}", "most": most, "setting": SETTINGS[channel]}
     if before <= most < count:
         record("budget.exhausted", autocommit=True, budget=facts["budget"])
         log.warning("budget.exhausted", **facts, remedy="Raise it if these are your people: the rest does not leave.")
-    elif before * 100 < most * NEARLY <= count * 100 and most > 1:
+    elif before * 100 < most * WARNING_PERCENT <= count * 100 and most > 1:
         log.warning("budget.nearly_exhausted", **facts, used=count, remedy="Raise it before it runs out.")
-    left = max(0, most - before)
-    if left < more:
-        metrics.REFUSALS.count(f"{channel}_{which}", by=more - left)
-    return left
+    remaining = max(0, most - before)
+    if remaining < more:
+        metrics.REFUSALS.count(f"{channel}_{which}", by=more - remaining)
+    return remaining
 
 
-def past(now: datetime, window: timedelta) -> dict[str, datetime]:
+def window_bounds(now: datetime, window: timedelta) -> dict[str, datetime]:
     """Return the bounds for ``is_over``: windows are over if they start before ``past``, or after ``soon``.
 
     ``soon`` is a minute ahead because clocks differ by seconds.
@@ -116,8 +116,8 @@ def past(now: datetime, window: timedelta) -> dict[str, datetime]:
 def used() -> Iterator[Used]:
     """Yield the use of each budget in its latest window of the last day, which may already be over."""
     names = {_window(channel, which): (channel, which) for channel in WINDOWS for which in NAMES}
-    lately = clock.now() - timedelta(days=1)
-    rows = db.session.execute(sa.select(_c.id, _c.count, _c.began_at).where(_c.id.in_(names), _c.began_at > lately))
+    since = clock.now() - timedelta(days=1)
+    rows = db.session.execute(sa.select(_c.id, _c.count, _c.began_at).where(_c.id.in_(names), _c.began_at > since))
     for window, count, began_at in rows:
         channel, which = names[window]
         yield Used(channel, which, count, most_of(channel, which), began_at)
@@ -130,8 +130,8 @@ def _window(channel: str, which: str) -> str:
 def _accounts() -> int:
     """Return the number of confirmed accounts, cached for minutes."""
     counted_at, count = this_app().extensions.get("latchkey.accounts", (float("-inf"), 0))
-    if time.monotonic() - counted_at > COUNT_EVERY:
-        counting = sa.select(sa.func.count()).select_from(User).where(User.confirmed_at.is_not(None))
-        count = db.session.scalar(counting) or 0
+    if time.monotonic() - counted_at > COUNT_CACHE_TIME:
+        statement = sa.select(sa.func.count()).select_from(User).where(User.confirmed_at.is_not(None))
+        count = db.session.scalar(statement) or 0
         this_app().extensions["latchkey.accounts"] = (time.monotonic(), count)
     return int(count)

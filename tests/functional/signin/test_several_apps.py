@@ -168,10 +168,10 @@ def test_documented_totp_guessing_odds_match_five_apps_and_the_accepted_window(
 
 def _forget_failures(app, person: Person) -> None:
     from app.extensions import db
-    from app.throttling.by_account import forget
+    from app.throttling.by_account import reset_failures
 
     with app.app_context():
-        forget(person.id)
+        reset_failures(person.id)
         db.session.commit()
 
 

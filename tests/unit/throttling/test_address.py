@@ -10,7 +10,7 @@ import pytest
 from app import throttling
 from app.errors import Rejected
 from app.throttling import counters
-from app.throttling.by_ip import NETWORKS
+from app.throttling.by_ip import WIDER_NETWORK_FACTOR
 
 pytestmark = [
     pytest.mark.settings(starts_per_address=3, failures_per_address=3, address_shared_share=2),
@@ -46,7 +46,7 @@ def taken(app):
         (["192.0.2.7", "64:ff9b::192.0.2.7", "64:ff9b::c000:207", "64:ff9b::192.0.2.7"], 3),
         ([f"2001:db8:1:2::{host:x}" for host in range(1, 6)], 3),
         (["2001:db8:1:2::1", "2001:DB8:1:2::2", "2001:0db8:0001:0002:0:0:0:3", "2001:db8:1:2:ffff::"], 3),
-        ([f"2001:db8:1:{net:x}::1" for net in range(40)], 3 * NETWORKS),
+        ([f"2001:db8:1:{net:x}::1" for net in range(40)], 3 * WIDER_NETWORK_FACTOR),
         ([f"2001:db8:{site:x}::1" for site in range(40)], 40),
         (["", "unknown", "a", "192.0.2.300", "1.2.3", "::g", "192.0.2.7:80", "[::1]", "fe80::1%eth0" * 9], 2),
     ],
@@ -72,10 +72,10 @@ def test_a_zone_does_not_make_another_caller(taken):
 
 
 def test_who_holds_a_48_is_not_remembered_by_each_of_its_64s(app, taken):
-    assert taken(f"2001:db8:1:{net:x}::1" for net in range(1000)) == 3 * NETWORKS
+    assert taken(f"2001:db8:1:{net:x}::1" for net in range(1000)) == 3 * WIDER_NETWORK_FACTOR
     with app.app_context():
         remembered = app.extensions["latchkey.counters"].local.storage.reset()
-    assert remembered <= 3 * NETWORKS + 2, "the /64s that had a turn, their /48, and that it was told"
+    assert remembered <= 3 * WIDER_NETWORK_FACTOR + 2, "the /64s that had a turn, their /48, and that it was told"
 
 
 def test_a_limit_holds_from_the_first_requests_on(app, monkeypatch):

@@ -89,7 +89,7 @@ def test_a_refund_takes_nothing_from_a_counter_that_was_unlocked_meanwhile(app, 
     ada = people.open(email="ada@example.com")
     with app.app_context():
         right = by_account.reserve(ada.id, ada.email)
-        by_account.forget(ada.id)
+        by_account.reset_failures(ada.id)
         by_account.refund(right)
         db.session.commit()
     assert [(row.hour_count, row.day_count) for row in rows(FailureCounter)] == [(0, 0)]

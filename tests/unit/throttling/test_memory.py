@@ -12,7 +12,7 @@ import pytest
 from limits import RateLimitItemPerSecond
 from limits.strategies import MovingWindowRateLimiter
 
-from app.throttling.counters import CELLS, KEYS, Memory
+from app.throttling.counters import MAX_KEYS, SHARED_COUNTERS, Memory
 
 WINDOW = 600
 TURNS = 20
@@ -66,7 +66,7 @@ def test_a_hit_costs_the_same_after_a_hundred_thousand_addresses(limiter, strang
 
 
 def test_the_memory_of_a_flood_is_bounded(limiter, strangers, monkeypatch):
-    monkeypatch.setattr("app.throttling.counters.KEYS", keys := 4096)
+    monkeypatch.setattr("app.throttling.counters.MAX_KEYS", keys := 4096)
     tracemalloc.start()
     try:
         flood(limiter, strangers, keys + 1)
@@ -75,7 +75,7 @@ def test_the_memory_of_a_flood_is_bounded(limiter, strangers, monkeypatch):
         assert tracemalloc.get_traced_memory()[0] - full < 10_000
     finally:
         tracemalloc.stop()
-    assert full < keys * 400 + 2 * CELLS
+    assert full < keys * 400 + 2 * SHARED_COUNTERS
 
 
 def test_a_flood_frees_nobody_and_stops_nobody(limiter, strangers):
@@ -90,7 +90,7 @@ def test_a_flood_frees_nobody_and_stops_nobody(limiter, strangers):
 
 
 def test_who_comes_while_it_is_full_is_counted_too(limiter, strangers, now):
-    flood(limiter, strangers, KEYS)
+    flood(limiter, strangers, MAX_KEYS)
     now[0] += WINDOW - 10
     assert [limiter.hit(ITEM, "192.0.2.7") for _ in range(TURNS + 1)] == [True] * TURNS + [False]
     now[0] += 11
@@ -99,7 +99,7 @@ def test_who_comes_while_it_is_full_is_counted_too(limiter, strangers, now):
 
 
 def test_a_flood_of_one_limit_leaves_the_others_alone(limiter, strangers):
-    flood(limiter, strangers, KEYS * 2)
+    flood(limiter, strangers, MAX_KEYS * 2)
     assert all(limiter.test(OTHER, each) for each in islice(strangers, 1000))
 
 
@@ -111,7 +111,7 @@ def test_old_entries_are_gone(limiter, memory, strangers, now):
 
 
 def test_a_shared_counter_ends_with_its_window(limiter, strangers, now):
-    flood(limiter, strangers, KEYS)
+    flood(limiter, strangers, MAX_KEYS)
     while limiter.hit(ITEM, "192.0.2.7"):
         pass
     now[0] += 2 * WINDOW
