@@ -79,7 +79,7 @@ def _workers() -> Iterator[dict[str, Any]]:
 
 
 def _clock() -> Iterator[dict[str, Any]]:
-    if abs(clock.correction()) > clock_sync.TOLERATED:
+    if abs(clock.correction()) > clock_sync.WARNING_DIFFERENCE:
         yield {"code": "clock_off", "seconds": round(abs(clock.correction()), 1)}
 
 

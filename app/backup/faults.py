@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
-from app.db.faults import DatabaseUnavailable, why_unreached
+from app.db.faults import DatabaseUnavailable, unreachable_reason
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DISK_FULL = "53100"
@@ -41,7 +41,7 @@ def _sentence(error: BaseException, place: Path | str, outcome: str) -> str:
         return f"No room is left at {place}. {outcome}. Free space there, or use another disk."
     if isinstance(reason, OSError):
         return f"{place}: {reason.strerror or reason}. {outcome}."
-    if isinstance(reason, psycopg.OperationalError) and (known := why_unreached(error)):
+    if isinstance(reason, psycopg.OperationalError) and (known := unreachable_reason(error)):
         return f"The database {known[0]}. {outcome}. {known[1]}"
     return f"{place}: {str(reason).splitlines()[0]}. {outcome}."
 

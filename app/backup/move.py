@@ -82,7 +82,7 @@ class ReadOnlyLease:
         """Leave the source read-only after the move."""
         self.end()
         with self.source.engine.connect() as connection:
-            self.expired = self.expired or not read_only.renew(connection, AFTER_MOVE, for_good=True)
+            self.expired = self.expired or not read_only.renew(connection, AFTER_MOVE, permanent=True)
         self.require_unexpired()
         self.permanent = True
 
@@ -169,7 +169,7 @@ def _read_only(source: Database, names: list[str], estimate: ProgressEstimate) -
     lease = ReadOnlyLease(source, estimate)
     with source.engine.connect() as connection:
         found = read_only.state(connection)
-        if found is not None and not found.for_good:
+        if found is not None and not found.permanent:
             raise BackupError(gettext("Another move is under way, or was killed a moment ago. Try again in a minute."))
         read_only.begin(connection, names, estimate.remaining())
     lease.start()

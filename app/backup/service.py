@@ -24,7 +24,7 @@ from app.backup.tables import Digest, Table, line_of
 from app.command_language import gettext, ngettext
 from app.crypto.encryption import KeyRing
 from app.db import migrations
-from app.db.readiness import NUMBERED
+from app.db.readiness import REVISION_ID
 from app.extensions import keyring, settings, this_app
 from app.version import VERSION
 
@@ -192,7 +192,7 @@ def known_revision(manifest: Manifest) -> str:
     head = known[-1]
     if manifest.revision in known:
         return manifest.revision
-    if NUMBERED.fullmatch(manifest.revision) and manifest.revision > head:
+    if REVISION_ID.fullmatch(manifest.revision) and manifest.revision > head:
         release = f" ({manifest.version})" if manifest.version else ""
         raise BackupError(
             gettext(

@@ -15,7 +15,7 @@ from app.cli.findings import Finding, HealthCheck
 from app.command_language import N_, gettext, ngettext
 from app.crypto.encryption import DecryptionError
 from app.db import DatabaseReadOnly, PoolerFound, clock_sync, read_only, readiness, refuse_unless_writable
-from app.db.faults import why_unreached
+from app.db.faults import unreachable_reason
 from app.extensions import db, keyring, settings
 from config import checks, environment
 from config.settings import Settings
@@ -53,7 +53,7 @@ def unanswered(error: Exception, remedy: str) -> HealthCheck:
     if isinstance(error, PoolerFound):
         what, remedy = str(error).split(". ", 1)
         return HealthCheck(what, remedy, wrong=True)
-    if isinstance(error, sa.exc.DBAPIError) and (known := why_unreached(error)):
+    if isinstance(error, sa.exc.DBAPIError) and (known := unreachable_reason(error)):
         return HealthCheck(*known, wrong=True)
     return HealthCheck(gettext("doesn't answer ({error})", error=type(error).__name__), remedy, wrong=True)
 
@@ -81,7 +81,7 @@ def database_answers() -> Iterator[HealthCheck]:
         if (found := read_only.state(connection)) is not None:
             moving, moved = gettext("takes no changes: it is being moved"), gettext("takes no changes: it was moved")
             remedy = gettext("Set LATCHKEY_DATABASE_URL to the new one and restart; or stay here: flask db read-write")
-            yield HealthCheck(moved if found.for_good else moving, remedy, wrong=found.for_good)
+            yield HealthCheck(moved if found.permanent else moving, remedy, wrong=found.permanent)
         if settings.is_sqlite:
             mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
             version = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
@@ -92,7 +92,7 @@ def database_answers() -> Iterator[HealthCheck]:
             return
         version = connection.exec_driver_sql("SELECT version()").scalar_one()
         yield HealthCheck(gettext(WRITABLE, version=" ".join(version.split()[:2])))
-        if abs(clock.correction()) > clock_sync.TOLERATED:
+        if abs(clock.correction()) > clock_sync.WARNING_DIFFERENCE:
             what = gettext(
                 "its clock and this machine's differ by {seconds} s; the service goes by its clock",
                 seconds=round(abs(clock.correction())),

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-MEASURE_EVERY = 10.0
-WARN_EVERY = 60.0
+MEASURE_INTERVAL = 10.0
+WARNING_INTERVAL = 60.0
 
-IGNORED = 0.25
+IGNORED_DIFFERENCE = 0.25
 """Seconds of difference that are ignored, in addition to the round trip, which limits the measurement's accuracy."""
 
-TOLERATED = 2.0
+WARNING_DIFFERENCE = 2.0
 """Seconds of difference above which the operator is warned."""
 
-STEP = 1.0
+MAX_DRIFT = 1.0
 """Seconds the machine's clock may drift from its monotonic clock before the offset is measured again immediately."""
 
 
@@ -42,60 +42,60 @@ class DatabaseClock:
         self._measured_at = float("-inf")
         self._uptime = 0.0
         self._warned_at = float("-inf")
-        self._measuring = threading.Lock()
+        self._lock = threading.Lock()
 
     def connected(self, connection: Any, *_rest: Any) -> None:
         """Measure on a new connection."""
         self._measure(connection)
 
-    def taken(self, connection: Any, *_rest: Any) -> None:
+    def checked_out(self, connection: Any, *_rest: Any) -> None:
         """Measure first if this machine's clock was changed, or the machine was suspended."""
-        if abs(_uptime() - self._uptime) > STEP:
+        if abs(_uptime() - self._uptime) > MAX_DRIFT:
             self._measure(connection)
 
-    def returned(self, connection: Any, *_rest: Any) -> None:
+    def checked_in(self, connection: Any, *_rest: Any) -> None:
         """Measure periodically, on a connection that was just returned to the pool."""
-        if connection is not None and time.monotonic() - self._measured_at > MEASURE_EVERY:
+        if connection is not None and time.monotonic() - self._measured_at > MEASURE_INTERVAL:
             self._measure(connection)
 
     def _measure(self, connection: Any) -> None:
-        if connection.closed or not self._measuring.acquire(blocking=False):
+        if connection.closed or not self._lock.acquire(blocking=False):
             return
         try:
             with suppress(Exception):  # a broken connection shows on its next use
-                self._note(*self._ask(connection))
+                self._record(*self._measure_offset(connection))
         finally:
-            self._measuring.release()
+            self._lock.release()
 
-    def _ask(self, connection: Any) -> tuple[float, float]:
+    def _measure_offset(self, connection: Any) -> tuple[float, float]:
         """Return by how many seconds the database is ahead of this machine, and the round-trip time."""
-        was, connection.autocommit = connection.autocommit, True
+        autocommit, connection.autocommit = connection.autocommit, True
         self._watchdog.begin(connection)
         try:
             began = time.time()
-            asked = connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8", prepare=False)
-            theirs, ended = asked.fetchone()[0], time.time()
+            cursor = connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8", prepare=False)
+            database_time, ended = cursor.fetchone()[0], time.time()
         finally:
             self._watchdog.end(connection)
-            connection.autocommit = was
-        return theirs - (began + ended) / 2, ended - began
+            connection.autocommit = autocommit
+        return database_time - (began + ended) / 2, ended - began
 
-    def _note(self, ahead: float, took: float) -> None:
+    def _record(self, ahead: float, round_trip: float) -> None:
         self._measured_at, self._uptime = time.monotonic(), _uptime()
-        if abs(ahead) < IGNORED + took:
+        if abs(ahead) < IGNORED_DIFFERENCE + round_trip:
             ahead = 0.0
         clock.follow(ahead)
-        if abs(ahead) > TOLERATED and self._measured_at - self._warned_at > WARN_EVERY:
+        if abs(ahead) > WARNING_DIFFERENCE and self._measured_at - self._warned_at > WARNING_INTERVAL:
             self._warned_at = self._measured_at
             log.warning("clock.differs", behind_database=round(ahead, 1), remedy="let both machines keep time by NTP")
 
 
 def follow(engine: Engine, watchdog: Watchdog) -> None:
     """Sync this process to the clock of the PostgreSQL server behind ``engine``."""
-    known = DatabaseClock(watchdog)
-    event.listen(engine, "connect", known.connected)
-    event.listen(engine, "checkout", known.taken)
-    event.listen(engine, "checkin", known.returned)
+    database_clock = DatabaseClock(watchdog)
+    event.listen(engine, "connect", database_clock.connected)
+    event.listen(engine, "checkout", database_clock.checked_out)
+    event.listen(engine, "checkin", database_clock.checked_in)
 
 
 def _uptime() -> float:

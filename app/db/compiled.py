@@ -37,7 +37,7 @@ def _keep_connection(session: Session, transaction: SessionTransaction, connecti
 
 @sa.event.listens_for(db.session, "after_transaction_create")
 @sa.event.listens_for(db.session, "after_transaction_end")
-def _forget_connection(session: Session, transaction: SessionTransaction) -> None:
+def _clear_connection(session: Session, transaction: SessionTransaction) -> None:
     """Clear the cache: sessions create savepoints when asked for their connection, and lose it with the transaction."""
     session.info.pop(CONNECTION, None)
 
@@ -57,7 +57,7 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ready:
+class _CompiledForm:
     """A statement compiled for one kind of cursor.
 
     :ivar names: parameters in order, each with its converter
@@ -102,7 +102,7 @@ class CompiledStatement:
         self._statement = statement
         self._columns: list[str] = []
         self._context = Context({"autocommit": True} if autocommit else {})
-        self._ready: dict[type, _Ready] = {}
+        self._forms: dict[type, _CompiledForm] = {}
 
     @classmethod
     def into(cls, table: Any, *, autocommit: bool = False, **expressions: Any) -> CompiledStatement:
@@ -111,14 +111,14 @@ class CompiledStatement:
         :param expressions: SQL expressions by column; their parameters are passed by name, too
         """
         insert = cls(sa.insert(table).inline().values(expressions), autocommit=autocommit)
-        columns = [column.key for column in table.columns if not _numbered(column)]
+        columns = [column.key for column in table.columns if not _is_autoincrement(column)]
         insert._columns = [key for key in columns if key not in expressions]
         return insert
 
     def all(self, **values: Any) -> list[Sequence[Any]]:
         """Return the selected rows, or those of a RETURNING clause."""
-        ready, rows, _ = self._run(values, fetch=True)
-        return [ready.row(row) for row in rows] if ready.columns else rows
+        compiled_form, rows, _ = self._run(values, fetch=True)
+        return [compiled_form.row(row) for row in rows] if compiled_form.columns else rows
 
     def first(self, **values: Any) -> Sequence[Any] | None:
         """Return the first row, or None. All rows are fetched, so the statement should limit them."""
@@ -129,7 +129,7 @@ class CompiledStatement:
         """Run it and return the number of rows changed."""
         return int(self._run(values)[2])
 
-    def _run(self, values: dict[str, Any], *, fetch: bool = False) -> tuple[_Ready, list[Sequence[Any]], int]:
+    def _run(self, values: dict[str, Any], *, fetch: bool = False) -> tuple[_CompiledForm, list[Sequence[Any]], int]:
         """Run it; return its compiled form, the rows if they are to be fetched, and the number of rows changed.
 
         Rows are fetched before the listeners are told that the statement ended: SQLite completes a statement with
@@ -138,22 +138,22 @@ class CompiledStatement:
         connection = session_connection()
         raw: Any = connection.connection.dbapi_connection
         cursor = connection.info.get(PREPARED) or raw.cursor()
-        ready = self._ready.get(type(cursor)) or self._make_ready(connection.dialect, type(cursor))
-        arguments = ready.arguments(values)
-        heard = (connection, cursor, ready.text, arguments, self._context, False)
-        listening = connection.engine.dispatch  # a connection's own dispatch would be built for each request
+        compiled_form = self._forms.get(type(cursor)) or self._compile(connection.dialect, type(cursor))
+        arguments = compiled_form.arguments(values)
+        event_arguments = (connection, cursor, compiled_form.text, arguments, self._context, False)
+        dispatch = connection.engine.dispatch  # a connection's own dispatch would be built for each request
         try:
-            for listener in listening.before_cursor_execute:
-                listener(*heard)
-            cursor.execute(ready.text, arguments)
+            for listener in dispatch.before_cursor_execute:
+                listener(*event_arguments)
+            cursor.execute(compiled_form.text, arguments)
             found: list[Sequence[Any]] = cursor.fetchall() if fetch else []
-            for listener in listening.after_cursor_execute:
-                listener(*heard)
+            for listener in dispatch.after_cursor_execute:
+                listener(*event_arguments)
         except connection.dialect.loaded_dbapi.Error as error:
-            connection._handle_dbapi_exception(error, ready.text, None, cursor, None)
-        return ready, found, cursor.rowcount
+            connection._handle_dbapi_exception(error, compiled_form.text, None, cursor, None)
+        return compiled_form, found, cursor.rowcount
 
-    def _make_ready(self, dialect: sa.Dialect, cursor: type) -> _Ready:
+    def _compile(self, dialect: sa.Dialect, cursor: type) -> _CompiledForm:
         compiled = self._statement.compile(dialect=dialect, column_keys=self._columns or None)
         fixed = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
         fixed |= dict.fromkeys(self._columns)
@@ -166,15 +166,15 @@ class CompiledStatement:
         )
         columns = [column.type.dialect_impl(dialect) for column in _returned(self._statement)]
         converters = [(place, kind.result_processor(dialect, None)) for place, kind in enumerate(columns)]
-        ready = _Ready(
+        compiled_form = _CompiledForm(
             text,
             names,
             by_name,
             fixed,
             tuple((place, convert) for place, convert in converters if convert is not None),
         )
-        self._ready[cursor] = ready
-        return ready
+        self._forms[cursor] = compiled_form
+        return compiled_form
 
 
 def _numbered_text(text: str) -> tuple[str, list[str]]:
@@ -188,7 +188,7 @@ def _numbered_text(text: str) -> tuple[str, list[str]]:
     return _PLACEHOLDER.sub(place, text), list(places)
 
 
-def _numbered(column: Any) -> bool:
+def _is_autoincrement(column: Any) -> bool:
     """Return whether this is an autoincrement column."""
     return column.primary_key and isinstance(column.type, sa.Integer) and not column.foreign_keys
 
@@ -216,12 +216,12 @@ class Detached:
 
     def read(self, row: Sequence[Any]) -> list[Any]:
         """Return an object per model, in order; None where an outer join had no match. Ignores any further columns."""
-        made, begin = [], 0
+        objects, begin = [], 0
         for model, names in zip(self._models, self._names, strict=True):
             values = row[begin : begin + len(names)]
             begin += len(names)
-            made.append(None if values[0] is None else _whole(model, names, values))
-        return made
+            objects.append(None if values[0] is None else _whole(model, names, values))
+        return objects
 
 
 def _whole(model: Any, names: list[str], values: Sequence[Any]) -> Any:
@@ -236,13 +236,13 @@ def detached_from(model: type[M], values: dict[str, Any]) -> M:
     It has no ORM state, and creating it costs a tenth of calling the constructor.
     """
     instance = object.__new__(model)
-    instance.__dict__.update(_nothing(cast("Hashable", model)))
+    instance.__dict__.update(_null_columns(cast("Hashable", model)))
     instance.__dict__.update(values)
     return instance
 
 
 @lru_cache(maxsize=64)
-def _nothing(model: Any) -> dict[str, None]:
+def _null_columns(model: Any) -> dict[str, None]:
     return dict.fromkeys(column.key for column in model.__table__.columns)
 
 

@@ -22,7 +22,7 @@ import structlog
 from sqlalchemy import exc
 
 from app.db.faults import DatabaseUnavailable
-from app.db.sqlite import PRIMARY
+from app.db.sqlite import PRIMARY_RESULT
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import ExceptionContext
@@ -64,7 +64,7 @@ def means_full(error: BaseException) -> bool:
         return True
     reason = getattr(error, "orig", None) or error
     if isinstance(reason, sqlite3.Error):
-        return getattr(reason, "sqlite_errorcode", 0) & PRIMARY == sqlite3.SQLITE_FULL
+        return getattr(reason, "sqlite_errorcode", 0) & PRIMARY_RESULT == sqlite3.SQLITE_FULL
     return getattr(reason, "sqlstate", None) == SQLSTATE
 
 

@@ -27,9 +27,9 @@ WRITING = frozenset(("INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "ALTER",
 LOCK_HELD = "latchkey.write_lock_held"
 BEGUN = "latchkey.transaction_begun"
 WROTE = "latchkey.transaction_wrote"
-LIGHT = "latchkey.light_transaction"
-UNSYNCED = "latchkey.unsynced"
-NAMES = "latchkey.names_to_hold"
+ASYNC_COMMIT = "latchkey.light_transaction"
+SYNC_IS_NORMAL = "latchkey.unsynced"
+LOCK_NAMES = "latchkey.names_to_hold"
 
 
 def engine_url(url: str) -> str:
@@ -52,15 +52,15 @@ def engine_options(url: str, *, timeout: float, pool_size: int, pooled: bool = F
     options["hide_parameters"] = True  # logged errors must not contain values
     options |= {"json_serializer": lambda value: orjson.dumps(value).decode(), "json_deserializer": orjson.loads}
     if url.startswith("sqlite"):
-        connect: dict[str, Any] = {"timeout": 0.0, "cached_statements": 512, "check_same_thread": False}
-        connect["factory"] = sqlite.RetryingConnection
+        connect_args: dict[str, Any] = {"timeout": 0.0, "cached_statements": 512, "check_same_thread": False}
+        connect_args["factory"] = sqlite.RetryingConnection
     else:
         from app.db import postgresql  # needs the driver, which is optional
 
-        connect = postgresql.connect_arguments(url, timeout, pooled=pooled)
+        connect_args = postgresql.connect_arguments(url, timeout, pooled=pooled)
     if ":memory:" not in url:
         options |= {"pool_size": pool_size, "max_overflow": 4, "pool_timeout": 2}
-    return options | {"connect_args": connect}
+    return options | {"connect_args": connect_args}
 
 
 def attach(engine: sa.Engine, *, timeout: float) -> None:
@@ -76,10 +76,10 @@ def attach(engine: sa.Engine, *, timeout: float) -> None:
 
         clock_sync.follow(engine, postgresql.attach(engine, timeout))
         event.listen(engine, "handle_error", disk_space.note)
-    event.listen(engine, "handle_error", read_only.say_so)
+    event.listen(engine, "handle_error", read_only.raise_if_read_only)
     event.listen(engine, "before_cursor_execute", _begin_before_writing)
-    event.listen(engine, "commit", _forget_transaction)
-    event.listen(engine, "rollback", _forget_transaction)
+    event.listen(engine, "commit", _clear_transaction)
+    event.listen(engine, "rollback", _clear_transaction)
 
 
 def _writes(statement: str) -> bool:
@@ -90,31 +90,31 @@ def _begin_before_writing(
     conn: sa.Connection, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
 ) -> None:
     info = conn.info
-    names = info.pop(NAMES, ())
+    names = info.pop(LOCK_NAMES, ())
     if info.get(BEGUN):
         if context and context.execution_options.get("autocommit"):
             raise RuntimeError("a statement that must commit at once came after another write")
         if names and conn.dialect.name != "sqlite":
-            cursor.execute(_hold(names))
+            cursor.execute(_lock_statement(names))
         return
     if not (names or _writes(statement)):
         return
     autocommit = bool(context and context.execution_options.get("autocommit"))
-    light = autocommit or info.pop(LIGHT, False)
-    if conn.dialect.name == "sqlite" and light != info.get(UNSYNCED, False):
-        cursor.execute(f"PRAGMA synchronous={'NORMAL' if light else 'FULL'}")
-        info[UNSYNCED] = light
+    async_commit = autocommit or info.pop(ASYNC_COMMIT, False)
+    if conn.dialect.name == "sqlite" and async_commit != info.get(SYNC_IS_NORMAL, False):
+        cursor.execute(f"PRAGMA synchronous={'NORMAL' if async_commit else 'FULL'}")
+        info[SYNC_IS_NORMAL] = async_commit
     if not autocommit:
         if conn.dialect.name == "sqlite":
             cursor.execute("BEGIN IMMEDIATE")
         else:
             info[BEGUN] = True
-            begin = "BEGIN" if light else "BEGIN; SET LOCAL synchronous_commit TO on"
-            cursor.execute(f"{begin}; {_hold(names)}" if names else begin)
+            begin = "BEGIN" if async_commit else "BEGIN; SET LOCAL synchronous_commit TO on"
+            cursor.execute(f"{begin}; {_lock_statement(names)}" if names else begin)
         info[BEGUN] = True
 
 
-def _hold(names: Sequence[str]) -> str:
+def _lock_statement(names: Sequence[str]) -> str:
     """Return the statement that locks these names, always in the same order to avoid deadlocks."""
     keys = sorted({int.from_bytes(sha256(name.encode()).digest()[:8], "big", signed=True) for name in names})
     return "; ".join(f"SELECT pg_advisory_xact_lock({key})" for key in keys)
@@ -136,7 +136,7 @@ def use_async_commit(conn: sa.Connection) -> None:
     It survives any crash of our processes, but may be lost in a power cut moments later. Use it for what can be
     requested again, never for what must not be undone: a used passcode, a session, a revocation.
     """
-    conn.info[LIGHT] = True
+    conn.info[ASYNC_COMMIT] = True
 
 
 def serialize_on(conn: sa.Connection, *names: str) -> None:
@@ -145,41 +145,45 @@ def serialize_on(conn: sa.Connection, *names: str) -> None:
     What the transaction reads is still true when it writes. SQLite takes its only write lock before the first read.
     On PostgreSQL each name is an advisory lock, taken in the same round trip as BEGIN. Locks end with the transaction.
     """
-    conn.info[NAMES] = names
+    conn.info[LOCK_NAMES] = names
 
 
-def _forget_transaction(conn: sa.Connection) -> None:
+def _clear_transaction(conn: sa.Connection) -> None:
     if not conn.invalidated:  # the transaction of an invalidated connection is gone anyway
         info = conn.info
         info[WROTE] = info.pop(BEGUN, False)
-        info.pop(LIGHT, None)
-        info.pop(NAMES, None)
+        info.pop(ASYNC_COMMIT, None)
+        info.pop(LOCK_NAMES, None)
 
 
 def _queue_writers(engine: sa.Engine, timeout: float) -> None:
     """Have this process's writers queue for SQLite's single write lock instead of polling for it."""
-    turns = sqlite.WriteQueue(timeout)
+    write_queue = sqlite.WriteQueue(timeout)
 
     @event.listens_for(engine, "before_cursor_execute")
-    def take(conn: sa.Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+    def acquire_write_lock(
+        conn: sa.Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+    ) -> None:
         info = conn.info
-        if info.get(LOCK_HELD) or not (info.get(NAMES) or _writes(statement)):
+        if info.get(LOCK_HELD) or not (info.get(LOCK_NAMES) or _writes(statement)):
             return
         background = context is not None and context.execution_options.get("in_background")
-        cursor.connection.patience = turns.take_in_background() if background else max(turns.take(), 0.05)
+        cursor.connection.lock_wait = (
+            write_queue.acquire_in_background() if background else max(write_queue.acquire(), 0.05)
+        )
         info[LOCK_HELD] = True
 
     @event.listens_for(engine, "after_cursor_execute")
-    def give_after_single_statement(
+    def release_after_single_statement(
         conn: sa.Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
     ) -> None:
         info = conn.info
         if info.get(LOCK_HELD) and not info.get(BEGUN):
             info.pop(LOCK_HELD)
-            turns.give()
+            write_queue.release()
 
     @event.listens_for(engine, "invalidate")
     @event.listens_for(engine, "checkin")
-    def give(connection: Any, record: Any, *error: Any) -> None:
+    def release_write_lock(connection: Any, record: Any, *error: Any) -> None:
         if record.info.pop(LOCK_HELD, None):
-            turns.give()
+            write_queue.release()

@@ -71,10 +71,12 @@ def registered_export() -> Registered:
 
 def read(session: scoped_session[Any], part: ExportPart, user_id: int) -> Iterator[list[dict[str, Any]]]:
     """Yield this user's rows for ``part`` in batches, newest first. Each batch is a separate statement."""
-    mine = (part.owner == user_id, *part.where)
+    conditions = (part.owner == user_id, *part.where)
     keys = [key.label(f"key_{number}") for number, key in enumerate(part.newest_by)]
-    given = [column.label(name) for name, column in part.columns.items()]
-    newest = sa.select(*keys, *given).where(*mine).order_by(*(key.desc() for key in part.newest_by)).limit(BATCH)
+    exported = [column.label(name) for name, column in part.columns.items()]
+    newest = (
+        sa.select(*keys, *exported).where(*conditions).order_by(*(key.desc() for key in part.newest_by)).limit(BATCH)
+    )
     page = newest
     while rows := session.execute(page).all():
         yield [dict(zip(part.columns, row[len(keys) :], strict=True)) for row in rows]
@@ -83,9 +85,9 @@ def read(session: scoped_session[Any], part: ExportPart, user_id: int) -> Iterat
         page = newest.where(_before(part.newest_by, rows[-1]))
 
 
-def _before(keys: Sequence[Any], place: Sequence[Any]) -> sa.ColumnElement[bool]:
-    """Return the condition for rows that follow the one with the keys ``place``."""
+def _before(keys: Sequence[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """Return the condition for rows that follow the one with the keys ``values``."""
     first, *others = keys
     if not others:
-        return cast("sa.ColumnElement[bool]", first < place[0])
-    return sa.and_(first <= place[0], sa.or_(first < place[0], _before(others, place[1:])))
+        return cast("sa.ColumnElement[bool]", first < values[0])
+    return sa.and_(first <= values[0], sa.or_(first < values[0], _before(others, values[1:])))

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import exc
 
-AWAY = ("08", "57P", "25006", "25P03", "25P04")
+CONNECTION_LOST = ("08", "57P", "25006", "25P03", "25P04")
 """SQLSTATE prefixes (PostgreSQL, appendix A) after which a connection is useless: it is broken, its server is stopping
 or starting, its server has become read-only (a failover that left connections open), or the server closed it because
 of a transaction timeout."""
@@ -38,18 +38,18 @@ def unavailable(error: BaseException) -> bool:
     return isinstance(error, exc.DBAPIError) and error.connection_invalidated
 
 
-def is_away(error: BaseException) -> bool:
+def is_connection_lost(error: BaseException) -> bool:
     """Return whether a driver error means that its connection, and others in the pool, should be dropped."""
     state = getattr(error, "sqlstate", None)
-    return state is not None and state.startswith(AWAY)
+    return state is not None and state.startswith(CONNECTION_LOST)
 
 
 CHECK_USER = "Correct user and password in LATCHKEY_DATABASE_URL (special characters percent-encoded)."
 CHECK_HOST = "Correct the host in LATCHKEY_DATABASE_URL, and check name resolution on this machine."
-CHECK_PLACE = "Start PostgreSQL, or correct host and port in LATCHKEY_DATABASE_URL."
+CHECK_SERVER = "Start PostgreSQL, or correct host and port in LATCHKEY_DATABASE_URL."
 CHECK_TLS = "Look at sslmode, sslrootcert and the host in LATCHKEY_DATABASE_URL."
 
-KNOWN: Final[tuple[tuple[str, str, str], ...]] = (
+KNOWN_ERRORS: Final[tuple[tuple[str, str, str], ...]] = (
     ("password authentication failed", "refuses user or password", CHECK_USER),
     ("no password supplied", "wants a password", CHECK_USER),
     ('FATAL:  role "', "knows no such user", CHECK_USER),
@@ -71,18 +71,18 @@ KNOWN: Final[tuple[tuple[str, str, str], ...]] = (
     ("does not support SSL", "offers no TLS", CHECK_TLS),
     ("certificate", "has a certificate that is not trusted", CHECK_TLS),
     ("SSL", "speaks no TLS that we know", CHECK_TLS),
-    ("Connection refused", "does not listen there", CHECK_PLACE),
-    ("No such file or directory", "has no socket there", CHECK_PLACE),
+    ("Connection refused", "does not listen there", CHECK_SERVER),
+    ("No such file or directory", "has no socket there", CHECK_SERVER),
     ("timeout expired", "does not answer in time", "Look whether it runs, and for a firewall in between."),
     ("timed out", "does not answer in time", "Look whether it runs, and for a firewall in between."),
 )
 """Substring of libpq's error, its meaning, and a remedy. The first match is used."""
 
 
-def why_unreached(error: BaseException) -> tuple[str, str] | None:
+def unreachable_reason(error: BaseException) -> tuple[str, str] | None:
     """Return why the database can't be reached ("refuses user or password") and a remedy; None if unknown."""
     reason = getattr(error, "orig", None) or error
     if isinstance(reason, sqlite3.Error):
         return f"can't be used ({reason})", "Look at its disk, and who may write there."
     text = str(reason)
-    return next(((why, remedy) for part, why, remedy in KNOWN if part in text), None)
+    return next(((why, remedy) for part, why, remedy in KNOWN_ERRORS if part in text), None)

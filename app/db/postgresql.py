@@ -27,7 +27,7 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import event, exc
 
 from app.db.compiled import PREPARED
-from app.db.faults import DatabaseReadOnly, DatabaseUnavailable, PoolerFound, is_away
+from app.db.faults import DatabaseReadOnly, DatabaseUnavailable, PoolerFound, is_connection_lost
 from app.db.prepared import PreparedCursor
 from config.postgresql import parameters
 
@@ -37,7 +37,7 @@ STUCK_AFTER = 1.0
 MAX_STUCK = 8
 """With this many stuck statements, further ones are rejected immediately."""
 
-TICK = 0.25
+CHECK_INTERVAL = 0.25
 """Seconds between two checks of the watchdog."""
 
 
@@ -49,7 +49,7 @@ class Watchdog:
         self._running: dict[Any, float] = {}
         self._thread: threading.Thread | None = None
         self._pid = 0
-        self._starting = threading.Lock()
+        self._start_lock = threading.Lock()
 
     def begin(self, connection: Any) -> None:
         """Record that ``connection`` (a psycopg connection) starts a statement.
@@ -71,7 +71,7 @@ class Watchdog:
         return sum(now - began > STUCK_AFTER for began in list(self._running.values()))
 
     def _start(self) -> None:
-        with self._starting:
+        with self._start_lock:
             if self._pid == os.getpid():
                 return
             self._running = {}
@@ -81,14 +81,14 @@ class Watchdog:
 
     def _watch(self) -> None:
         while True:
-            time.sleep(TICK)
+            time.sleep(CHECK_INTERVAL)
             overdue = time.monotonic() - self.limit
             for connection, began in list(self._running.items()):
                 if began < overdue and self._running.pop(connection, None) is not None:
-                    _shut(connection)
+                    _shut_down(connection)
 
 
-def _shut(connection: Any) -> None:
+def _shut_down(connection: Any) -> None:
     with suppress(Exception):
         sock = socket.socket(fileno=os.dup(connection.fileno()))
         try:
@@ -140,11 +140,11 @@ def cursor_with(settings: dict[str, str]) -> type[PooledCursor]:
     return type("PooledCursor", (PooledCursor,), {"settings": settings, "_set_all": f"SELECT {calls}".encode()})
 
 
-UNSUPPORTED = "unsupported startup parameter"
+UNSUPPORTED_PARAMETER_ERROR = "unsupported startup parameter"
 """PgBouncer's error for a connection with startup parameters it doesn't support."""
 
 
-BY_INDEX = {"enable_seqscan": "off", "jit": "off"}
+PLANNER_SETTINGS = {"enable_seqscan": "off", "jit": "off"}
 """Use an index whenever there is one. PostgreSQL keeps the plan of a prepared statement until the table is next
 analyzed, and a plan made while the table was small or empty would scan it sequentially, however large it has grown.
 Behind a pooler nothing is prepared, so every plan is made for the table as it is.
@@ -159,20 +159,20 @@ def connect_arguments(url: str, timeout: float, *, pooled: bool) -> dict[str, An
 
     :raises ValueError: when libpq can't use ``url``
     """
-    found: dict[str, Any] = {"connect_timeout": 2, **parameters(url)}
+    arguments: dict[str, Any] = {"connect_timeout": 2, **parameters(url)}
     # Frequent statements are prepared by app.db.prepared. psycopg would prepare any statement it runs several times,
     # with a generic plan, and would deallocate all prepared statements on the next rollback.
-    found["prepare_threshold"] = None
-    if "," in found.get("host", ""):
-        found.setdefault("target_session_attrs", "read-write")  # of several servers, use the writable one
+    arguments["prepare_threshold"] = None
+    if "," in arguments.get("host", ""):
+        arguments.setdefault("target_session_attrs", "read-write")  # of several servers, use the writable one
     milliseconds = str(int(timeout * 1000))
     deadlines = {"statement_timeout": milliseconds, "lock_timeout": milliseconds, "synchronous_commit": "off"}
     if pooled:
         os.environ["PGTZ"] = "UTC"  # libpq sends it at startup; poolers accept it and keep it per client
-        return found | {"cursor_factory": cursor_with(deadlines)}
-    given = [found["options"]] if "options" in found else []
-    ours = [f"-c {name}={value}" for name, value in (deadlines | BY_INDEX | {"timezone": "UTC"}).items()]
-    return found | {"options": " ".join(given + ours)}
+        return arguments | {"cursor_factory": cursor_with(deadlines)}
+    url_options = [arguments["options"]] if "options" in arguments else []
+    our_options = [f"-c {name}={value}" for name, value in (deadlines | PLANNER_SETTINGS | {"timezone": "UTC"}).items()]
+    return arguments | {"options": " ".join(url_options + our_options)}
 
 
 def refuse_unseen_pooler(timeout: float) -> Callable[[Any, Any], None]:
@@ -182,7 +182,7 @@ def refuse_unseen_pooler(timeout: float) -> Callable[[Any, Any], None]:
     """
     expected = str(int(timeout * 1000))
 
-    def look(connection: Any, record: Any) -> None:
+    def check_deadline(connection: Any, record: Any) -> None:
         if issubclass(connection.cursor_factory, PooledCursor):
             return
         connection.autocommit = True
@@ -191,7 +191,7 @@ def refuse_unseen_pooler(timeout: float) -> Callable[[Any, Any], None]:
             connection.close()
             raise PoolerFound
 
-    return look
+    return check_deadline
 
 
 def attach(engine: sa.Engine, timeout: float) -> Watchdog:
@@ -202,7 +202,7 @@ def attach(engine: sa.Engine, timeout: float) -> Watchdog:
     event.listen(engine, "connect", _prepare_statements)
     event.listen(engine, "checkout", _refuse_closed_socket)
     event.listen(engine, "checkout", _drop_read_only)
-    event.listen(engine, "handle_error", _drop_when_away)
+    event.listen(engine, "handle_error", _drop_lost_connection)
     _watch(engine, watchdog)
     return watchdog
 
@@ -222,16 +222,16 @@ def _refuse_closed_socket(connection: Any, record: Any, proxy: Any) -> None:
         raise exc.DisconnectionError("the server closed the connection")
 
 
-READ_ONLY = (b"in_hot_standby", b"default_transaction_read_only")
+READ_ONLY_PARAMETERS = (b"in_hot_standby", b"default_transaction_read_only")
 """Parameters that a server (14 and later) reports unasked whenever they change, so checking needs no round trip."""
 
 
-NOT_WRITABLE = "session is read-only"
+NOT_WRITABLE_ERROR = "session is read-only"
 """libpq's error for a server that doesn't satisfy ``target_session_attrs=read-write``."""
 
 
 def _is_read_only(connection: Any) -> bool:
-    return any(connection.pgconn.parameter_status(name) == b"on" for name in READ_ONLY)
+    return any(connection.pgconn.parameter_status(name) == b"on" for name in READ_ONLY_PARAMETERS)
 
 
 def _refuse_read_only(connection: Any, record: Any) -> None:
@@ -247,14 +247,14 @@ def _drop_read_only(connection: Any, record: Any, proxy: Any) -> None:
         raise exc.InvalidatePoolError("the database takes no writes any more")
 
 
-def _drop_when_away(context: Any) -> None:
+def _drop_lost_connection(context: Any) -> None:
     """Drop connection and pool after errors that make them useless, even if the connection is still open."""
     error = context.original_exception
     if context.connection is not None:
-        context.is_disconnect = context.is_disconnect or is_away(error)
-    elif NOT_WRITABLE in str(error):
+        context.is_disconnect = context.is_disconnect or is_connection_lost(error)
+    elif NOT_WRITABLE_ERROR in str(error):
         raise DatabaseReadOnly("no server of the database takes writes") from error
-    elif UNSUPPORTED in str(error):
+    elif UNSUPPORTED_PARAMETER_ERROR in str(error):
         raise PoolerFound from error
 
 
@@ -278,5 +278,5 @@ def _watch(engine: sa.Engine, watchdog: Watchdog) -> None:
 
     @event.listens_for(engine, "invalidate")
     @event.listens_for(engine, "checkin")
-    def returned(connection: Any, record: Any, *error: Any) -> None:
+    def connection_returned(connection: Any, record: Any, *error: Any) -> None:
         watchdog.end(connection)

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 TABLE: Final = "latchkey_read_only"
 FUNCTION: Final = "latchkey_refuse"
-SIGN: Final = "latchkey: read-only"
+ERROR_MARKER: Final = "latchkey: read-only"
 """Text that identifies the error raised by the triggers."""
 
 SQLSTATE: Final = "LK001"
 LEASE: Final = timedelta(seconds=60)
-LOCK_WITHIN: Final = "10s"
+LOCK_TIMEOUT: Final = "10s"
 """How long to wait for write transactions in progress, on PostgreSQL."""
 
-FOR_GOOD: Final = 253402300799
+PERMANENT_UNTIL: Final = 253402300799
 """Unix time of the end of the year 9999."""
 
 MAX_WAIT: Final = timedelta(minutes=10)
@@ -59,12 +59,12 @@ _NOW: Final = {
 class ReadOnly:
     """State of read-only mode while it is on.
 
-    :ivar for_good: whether it lasts until ``lift``, because everything has been moved
-    :ivar back_in: seconds after which it is expected to end
+    :ivar permanent: whether it lasts until ``lift``, because everything has been moved
+    :ivar expected_seconds: seconds after which it is expected to end
     """
 
-    for_good: bool
-    back_in: int
+    permanent: bool
+    expected_seconds: int
 
 
 def state(connection: sa.Connection) -> ReadOnly | None:
@@ -72,25 +72,25 @@ def state(connection: sa.Connection) -> ReadOnly | None:
     if not sa.inspect(connection).has_table(TABLE):
         return None
     now = _NOW[connection.dialect.name]
-    found = connection.exec_driver_sql(f"SELECT until, back_at - {now} FROM {TABLE} WHERE until > {now}").first()  # noqa: S608
-    return None if found is None else ReadOnly(found[0] >= FOR_GOOD, _within_reason(found[1]))
+    row = connection.exec_driver_sql(f"SELECT until, back_at - {now} FROM {TABLE} WHERE until > {now}").first()  # noqa: S608
+    return None if row is None else ReadOnly(row[0] >= PERMANENT_UNTIL, _clamp_wait(row[1]))
 
 
-def begin(connection: sa.Connection, tables: Iterable[str], back_in: timedelta) -> None:
+def begin(connection: sa.Connection, tables: Iterable[str], expected_duration: timedelta) -> None:
     """Reject changes to these tables from now on, for LEASE. ``connection`` must be in autocommit mode."""
     with _transaction(connection):
         _remove(connection)
         connection.exec_driver_sql(f"CREATE TABLE {TABLE} (until BIGINT NOT NULL, back_at BIGINT NOT NULL)")
-        until, back_at = _after(connection, LEASE), _after(connection, back_in)
+        until, back_at = _after(connection, LEASE), _after(connection, expected_duration)
         connection.exec_driver_sql(f"INSERT INTO {TABLE} (until, back_at) VALUES ({until}, {back_at})")  # noqa: S608
         for statement in _triggers(connection.dialect.name, tables):
             connection.exec_driver_sql(statement)
 
 
-def renew(connection: sa.Connection, back_in: timedelta, *, for_good: bool = False) -> bool:
+def renew(connection: sa.Connection, expected_duration: timedelta, *, permanent: bool = False) -> bool:
     """Extend read-only mode by another LEASE, or until ``lift``; return False if it had already expired."""
-    until = str(FOR_GOOD) if for_good else _after(connection, LEASE)
-    statement = f"UPDATE {TABLE} SET until = {until}, back_at = {_after(connection, back_in)}"  # noqa: S608
+    until = str(PERMANENT_UNTIL) if permanent else _after(connection, LEASE)
+    statement = f"UPDATE {TABLE} SET until = {until}, back_at = {_after(connection, expected_duration)}"  # noqa: S608
     return connection.exec_driver_sql(f"{statement} WHERE until > {_NOW[connection.dialect.name]}").rowcount == 1
 
 
@@ -103,7 +103,7 @@ def lift(connection: sa.Connection) -> None:
 @contextmanager
 def _transaction(connection: sa.Connection) -> Iterator[None]:
     is_sqlite = connection.dialect.name == "sqlite"
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_sqlite else f"BEGIN; SET LOCAL lock_timeout = '{LOCK_WITHIN}'")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_sqlite else f"BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
     try:
         yield
     except BaseException:
@@ -120,8 +120,8 @@ def _remove(connection: sa.Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"DROP FUNCTION IF EXISTS {FUNCTION}() CASCADE")
     else:
-        ours = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND substr(name, 1, ?) = ?"
-        for name in connection.exec_driver_sql(ours, (len(FUNCTION), FUNCTION)).scalars().all():
+        our_triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND substr(name, 1, ?) = ?"
+        for name in connection.exec_driver_sql(our_triggers, (len(FUNCTION), FUNCTION)).scalars().all():
             connection.exec_driver_sql(f'DROP TRIGGER "{name}"')
     connection.exec_driver_sql(f"DROP TABLE IF EXISTS {TABLE}")
 
@@ -129,10 +129,10 @@ def _remove(connection: sa.Connection) -> None:
 def _triggers(dialect: str, tables: Iterable[str]) -> list[str]:
     now = _NOW[dialect]
     if dialect == "sqlite":
-        refuses = f"WHEN EXISTS (SELECT 1 FROM {TABLE} WHERE until > {now})"  # noqa: S608
+        condition = f"WHEN EXISTS (SELECT 1 FROM {TABLE} WHERE until > {now})"  # noqa: S608
         return [
-            f'CREATE TRIGGER "{FUNCTION}_{table}_{operation.lower()}" BEFORE {operation} ON "{table}" {refuses} '
-            f"BEGIN SELECT RAISE(ABORT, '{SIGN}'); END"
+            f'CREATE TRIGGER "{FUNCTION}_{table}_{operation.lower()}" BEFORE {operation} ON "{table}" {condition} '
+            f"BEGIN SELECT RAISE(ABORT, '{ERROR_MARKER}'); END"
             for table in tables
             for operation in _OPERATIONS
         ]
@@ -142,32 +142,32 @@ def _triggers(dialect: str, tables: Iterable[str]) -> list[str]:
         BEGIN
             EXECUTE format('SELECT back_at - {now} FROM %%I.{TABLE} WHERE until > {now}', TG_TABLE_SCHEMA) INTO back;
             IF back IS NOT NULL THEN
-                RAISE EXCEPTION '{SIGN} %%', back USING ERRCODE = '{SQLSTATE}';
+                RAISE EXCEPTION '{ERROR_MARKER} %%', back USING ERRCODE = '{SQLSTATE}';
             END IF;
             IF TG_OP = 'DELETE' THEN RETURN OLD; END IF;
             RETURN NEW;
         END $$
     """  # noqa: S608
-    every = " OR ".join(_OPERATIONS)
+    any_operation = " OR ".join(_OPERATIONS)
     return [function] + [
-        f'CREATE TRIGGER {FUNCTION} BEFORE {every} ON "{table}" FOR EACH ROW EXECUTE FUNCTION {FUNCTION}()'
+        f'CREATE TRIGGER {FUNCTION} BEFORE {any_operation} ON "{table}" FOR EACH ROW EXECUTE FUNCTION {FUNCTION}()'
         for table in tables
     ]
 
 
-def _within_reason(seconds: int) -> int:
+def _clamp_wait(seconds: int) -> int:
     return min(max(seconds, 1), int(MAX_WAIT.total_seconds()))
 
 
-def say_so(context: ExceptionContext) -> None:
+def raise_if_read_only(context: ExceptionContext) -> None:
     """Raise ``ServiceReadOnly`` for an error raised by the triggers. Runs as the engine's error listener."""
     error: Any = context.original_exception
-    if SIGN not in str(error) or context.connection is None:
+    if ERROR_MARKER not in str(error) or context.connection is None:
         return
     if context.connection.dialect.name == "sqlite":
         driver: Any = context.connection.connection.driver_connection
         row = driver.execute(f"SELECT back_at - {_NOW['sqlite']} FROM {TABLE}").fetchone()  # noqa: S608
         back = row[0] if row else 1
     else:
-        back = int(str(error).split(SIGN, 1)[1].split()[0])
-    raise ServiceReadOnly(_within_reason(back)) from error
+        back = int(str(error).split(ERROR_MARKER, 1)[1].split()[0])
+    raise ServiceReadOnly(_clamp_wait(back)) from error

@@ -15,34 +15,34 @@ import structlog
 from sqlalchemy import exc
 
 from app.db import disk_space, migrations
-from app.db.engine import UNSYNCED
+from app.db.engine import SYNC_IS_NORMAL
 from app.db.faults import DatabaseReadOnly
-from app.db.sqlite import PRIMARY
+from app.db.sqlite import PRIMARY_RESULT
 from config.problems import NOT_CONFIGURED
 
-WRITE = "PRAGMA user_version = 0"
+PROBE_STATEMENT = "PRAGMA user_version = 0"
 WRITE_EVERY = 1.0
 """Minimum seconds between two test writes to SQLite by the same process."""
 
 
-class _Tries:
+class _WriteProbe:
     """Caches the result of a process's last test write for ``WRITE_EVERY``."""
 
     def __init__(self) -> None:
-        self._asking = threading.Lock()
-        self._at = -WRITE_EVERY
-        self._prevented: sqlite3.Error | None = None
+        self._lock = threading.Lock()
+        self._written_at = -WRITE_EVERY
+        self._error: sqlite3.Error | None = None
 
-    def write(self, connection: sa.Connection) -> None:
-        with self._asking:
-            if time.monotonic() - self._at >= WRITE_EVERY:
-                self._prevented = _write_to_sqlite(connection)
-                self._at = time.monotonic()
-            if self._prevented is not None:
-                raise exc.OperationalError(WRITE, None, self._prevented)
+    def check(self, connection: sa.Connection) -> None:
+        with self._lock:
+            if time.monotonic() - self._written_at >= WRITE_EVERY:
+                self._error = _write_to_sqlite(connection)
+                self._written_at = time.monotonic()
+            if self._error is not None:
+                raise exc.OperationalError(PROBE_STATEMENT, None, self._error)
 
 
-_tries: weakref.WeakKeyDictionary[sa.Engine, _Tries] = weakref.WeakKeyDictionary()
+_probes: weakref.WeakKeyDictionary[sa.Engine, _WriteProbe] = weakref.WeakKeyDictionary()
 
 
 def refuse_unless_writable(connection: sa.Connection) -> None:
@@ -53,7 +53,7 @@ def refuse_unless_writable(connection: sa.Connection) -> None:
     :raises sqlalchemy.exc.DBAPIError: when it doesn't respond; on SQLite also when the disk is full
     """
     if connection.dialect.name == "sqlite":
-        _tries.setdefault(connection.engine, _Tries()).write(connection)
+        _probes.setdefault(connection.engine, _WriteProbe()).check(connection)
     elif connection.exec_driver_sql("SELECT current_setting('transaction_read_only')").scalar_one() == "on":
         connection.invalidate()
         raise DatabaseReadOnly("the database takes no writes")
@@ -72,10 +72,10 @@ def _write_to_sqlite(connection: sa.Connection) -> sqlite3.Error | None:
     try:
         cursor = sqlite3.Cursor(driver)
         cursor.execute("PRAGMA synchronous=NORMAL")  # no need to wait for the disk
-        connection.info[UNSYNCED] = True
-        cursor.execute(WRITE)
+        connection.info[SYNC_IS_NORMAL] = True
+        cursor.execute(PROBE_STATEMENT)
     except sqlite3.OperationalError as error:
-        return None if error.sqlite_errorcode & PRIMARY == sqlite3.SQLITE_BUSY else error
+        return None if error.sqlite_errorcode & PRIMARY_RESULT == sqlite3.SQLITE_BUSY else error
     return None
 
 
@@ -84,7 +84,7 @@ log = structlog.get_logger()
 VERSION_TABLE = "alembic_version"
 """Table where Alembic stores the current revision. It has one row, or none after a complete downgrade."""
 
-NUMBERED = re.compile(r"[0-9]{4,}", re.ASCII)
+REVISION_ID = re.compile(r"[0-9]{4,}", re.ASCII)
 """Format of revision ids. They form one chain, so a higher number is later."""
 
 
@@ -129,22 +129,22 @@ def fit(connection: sa.Connection) -> Fit:
     """
     known = migrations.revisions()
     head = known[-1]
-    reached = revision(connection)
-    if reached is None:
+    current = revision(connection)
+    if current is None:
         return Fit(head, missing=tuple(known))
-    if reached in known:
-        return Fit(head, missing=tuple(known[known.index(reached) + 1 :]))
-    if NUMBERED.fullmatch(reached) and int(reached) > int(head):
-        return Fit(head, newer=reached)
-    return Fit(head, foreign=reached)
+    if current in known:
+        return Fit(head, missing=tuple(known[known.index(current) + 1 :]))
+    if REVISION_ID.fullmatch(current) and int(current) > int(head):
+        return Fit(head, newer=current)
+    return Fit(head, foreign=current)
 
 
 def revision(connection: sa.Connection) -> str | None:
     """Return the current revision of the tables at ``connection``; None before the first migration."""
     if not sa.inspect(connection).has_table(VERSION_TABLE):
         return None
-    at: str | None = connection.scalar(sa.select(sa.column("version_num")).select_from(sa.table(VERSION_TABLE)))
-    return at
+    number: str | None = connection.scalar(sa.select(sa.column("version_num")).select_from(sa.table(VERSION_TABLE)))
+    return number
 
 
 def require_fit(connection: sa.Connection) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import scoped_session
 BATCH = 1000
 """Maximum rows deleted per statement, so that waiting writers are hardly delayed."""
 
-LOOK_FOR = 1.0
+SCAN_TIME = 1.0
 """Maximum seconds a walk scans at a time. A million rows take three such runs, ten minutes apart."""
 
 Cleanup = Callable[[], int]
@@ -46,9 +46,9 @@ class Walk:
     def delete_batch(self, session: scoped_session[Any], old: sa.ColumnElement[bool]) -> int:
         """Scan until a batch contains ``old`` rows, and delete those; return how many. Runs in its own transaction.
 
-        Returns 0 at the end of the table, after which the next run starts over, or after ``LOOK_FOR``.
+        Returns 0 at the end of the table, after which the next run starts over, or after ``SCAN_TIME``.
         """
-        until = time.monotonic() + LOOK_FOR
+        until = time.monotonic() + SCAN_TIME
         while True:
             begin = [] if self._after is None else [self._key > self._after]
             page = sa.select(self._key, old.label("is_old")).where(*begin).order_by(self._key).limit(BATCH)
@@ -66,7 +66,7 @@ def delete_batch(session: scoped_session[Any], model: Any, old: sa.ColumnElement
     return _delete(session, model, key.in_(sa.select(key).where(old).limit(BATCH)))
 
 
-def _delete(session: scoped_session[Any], model: Any, which: sa.ColumnElement[bool]) -> int:
-    statement = sa.delete(model).where(which)
-    done = session.execute(statement.execution_options(synchronize_session=False, autocommit=True))
-    return cast("sa.CursorResult[Any]", done).rowcount
+def _delete(session: scoped_session[Any], model: Any, condition: sa.ColumnElement[bool]) -> int:
+    statement = sa.delete(model).where(condition)
+    result = session.execute(statement.execution_options(synchronize_session=False, autocommit=True))
+    return cast("sa.CursorResult[Any]", result).rowcount

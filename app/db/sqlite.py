@@ -22,10 +22,10 @@ STUCK_AFTER = 1.0
 MAX_WAITING = 2
 """Writers that may wait behind a stuck one. Others are rejected immediately."""
 
-BRIEF = 0.05
+BACKGROUND_LOCK_WAIT = 0.05
 """Seconds a background writer waits for the lock itself."""
 
-LOOK_EVERY = 0.2
+CHECK_INTERVAL = 0.2
 """Seconds between a waiting writer's checks of whether the current one is stuck."""
 
 
@@ -34,68 +34,70 @@ class WriteQueue:
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
-        self._turn = threading.Lock()
-        self._began = math.inf
+        self._lock = threading.Lock()
+        self._started_at = math.inf
         self._waiting: list[int] = []
 
-    def take(self) -> float:
+    def acquire(self) -> float:
         """Wait for a turn; return the seconds left for the lock itself.
 
         :raises sqlalchemy.exc.TimeoutError: when the turn doesn't come in time, or too many wait behind a stuck writer
         """
-        came = time.monotonic()
-        if not self._turn.acquire(blocking=False):
-            self._wait(came)
-        self._began = time.monotonic()
-        return self.limit - (self._began - came)
+        started = time.monotonic()
+        if not self._lock.acquire(blocking=False):
+            self._wait(started)
+        self._started_at = time.monotonic()
+        return self.limit - (self._started_at - started)
 
-    def take_in_background(self) -> float:
-        """Wait for a turn outside the list of waiting writers, as no request waits for this one; return BRIEF.
+    def acquire_in_background(self) -> float:
+        """Wait for a turn outside the list of waiting writers, as no request waits for this one.
+
+        Return the seconds to wait for the lock itself.
 
         :raises sqlalchemy.exc.TimeoutError: when the turn doesn't come in time
         """
-        if not self._turn.acquire(timeout=self.limit):
+        if not self._lock.acquire(timeout=self.limit):
             raise exc.TimeoutError("waited too long for other writers of this process")
-        self._began = time.monotonic()
-        return BRIEF
+        self._started_at = time.monotonic()
+        return BACKGROUND_LOCK_WAIT
 
-    def give(self) -> None:
+    def release(self) -> None:
         """Give the turn to the next writer."""
-        self._began = math.inf  # nothing is stuck between two turns
-        self._turn.release()
+        self._started_at = math.inf  # nothing is stuck between two turns
+        self._lock.release()
 
-    def _wait(self, came: float) -> None:
-        me = threading.get_ident()
-        self._waiting.append(me)
+    def _wait(self, started: float) -> None:
+        thread_id = threading.get_ident()
+        self._waiting.append(thread_id)
         try:
             while True:
                 now = time.monotonic()
-                stuck = now - self._began > STUCK_AFTER
-                if now - came >= self.limit or (stuck and me not in self._waiting[:MAX_WAITING]):
+                is_stuck = now - self._started_at > STUCK_AFTER
+                if now - started >= self.limit or (is_stuck and thread_id not in self._waiting[:MAX_WAITING]):
                     raise exc.TimeoutError("waited too long for other writers of this process")
-                if self._turn.acquire(timeout=min(LOOK_EVERY, self.limit)):
+                if self._lock.acquire(timeout=min(CHECK_INTERVAL, self.limit)):
                     return
         finally:
-            self._waiting.remove(me)
+            self._waiting.remove(thread_id)
 
 
-SHORT_NAP: Final = 0.0005
-LONG_NAP: Final = 0.01
+SHORT_SLEEP: Final = 0.0005
+LONG_SLEEP: Final = 0.01
 """Seconds between attempts: short while one of our own transactions may hold the lock, then long."""
 
-SHORT_FOR: Final = 0.1
+SHORT_SLEEPS_FOR: Final = 0.1
 """Seconds after which the lock must be held by something else, such as a backup or another program."""
 
-PRIMARY: Final = 0xFF
+PRIMARY_RESULT: Final = 0xFF
 """Mask for the primary result code in an extended one."""
 
 
 class RetryingConnection(sqlite3.Connection):
-    """A connection whose statements wait ``patience`` seconds for a lock."""
+    """A connection whose statements wait ``lock_wait`` seconds for a lock."""
 
-    patience: float = 5.0
+    lock_wait: float = 5.0
 
-    def cursor(self, *given: Any) -> Any:
+    def cursor(self, *arguments: Any) -> Any:
         """Return a cursor that waits for locks."""
         return super().cursor(RetryingCursor)
 
@@ -103,34 +105,35 @@ class RetryingConnection(sqlite3.Connection):
 class RetryingCursor(sqlite3.Cursor):
     """Retries statements that found the database locked and therefore changed nothing."""
 
-    def execute(self, *given: Any) -> Any:
+    def execute(self, *arguments: Any) -> Any:
         """Run one statement.
 
         :raises sqlite3.OperationalError: also when the lock isn't released in time
         """
         try:
-            return super().execute(*given)
+            return super().execute(*arguments)
         except sqlite3.OperationalError as error:
             if not _is_locked(error):
                 raise
-        return self._again(super().execute, given)  # not in the except block: the error's frames would keep the cursor
+        # Not in the except block: the error's frames would keep the cursor.
+        return self._retry(super().execute, arguments)
 
-    def _again(self, run: Callable[..., Any], given: tuple[Any, ...]) -> Any:
+    def _retry(self, run: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         began = time.monotonic()
         waited = 0.0
-        while waited < self.connection.patience:  # type: ignore[attr-defined]
-            time.sleep(SHORT_NAP if waited < SHORT_FOR else LONG_NAP)
+        while waited < self.connection.lock_wait:  # type: ignore[attr-defined]
+            time.sleep(SHORT_SLEEP if waited < SHORT_SLEEPS_FOR else LONG_SLEEP)
             try:
-                return run(*given)
+                return run(*arguments)
             except sqlite3.OperationalError as error:
                 if not _is_locked(error):
                     raise
             waited = time.monotonic() - began
-        return run(*given)
+        return run(*arguments)
 
 
 def _is_locked(error: sqlite3.OperationalError) -> bool:
-    return error.sqlite_errorcode & PRIMARY == sqlite3.SQLITE_BUSY
+    return error.sqlite_errorcode & PRIMARY_RESULT == sqlite3.SQLITE_BUSY
 
 
 def prepare(connection: Any, record: Any) -> None:

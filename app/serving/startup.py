@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.authenticators.keys import keys_in_use, sealed_rows
 from app.db import DatabaseUnavailable, PoolerFound, migrations, readiness
-from app.db.faults import why_unreached
+from app.db.faults import unreachable_reason
 from app.extensions import db, keyring
 from app.monitoring.listener import remove_stale_socket
 from config.problems import NOT_CONFIGURED
@@ -208,7 +208,10 @@ def prepare(app: Flask, place: Place) -> ChildFunction | None:
         except PoolerFound as found:
             refuse(NOT_CONFIGURED, *str(found).split(". ", 1))
         except (SQLAlchemyError, DatabaseUnavailable) as error:
-            why, remedy = why_unreached(error) or (f"does not answer ({type(error).__name__})", "Look: flask doctor")
+            why, remedy = unreachable_reason(error) or (
+                f"does not answer ({type(error).__name__})",
+                "Look: flask doctor",
+            )
             refuse(UNAVAILABLE, f"the database {why}.", remedy)
         finally:
             db.session.remove()

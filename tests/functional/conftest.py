@@ -13,4 +13,4 @@ def watchdogs_that_look_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each shared application's watchdog sleep: a hundred of them woke a test process 400 times in a second."""
     from app.db import postgresql
 
-    monkeypatch.setattr(postgresql, "TICK", SELDOM)
+    monkeypatch.setattr(postgresql, "CHECK_INTERVAL", SELDOM)

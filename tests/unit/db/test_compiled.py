@@ -153,7 +153,7 @@ class TestPrepared:
         """Both begin to count, and a pooler may give them each other's connection."""
         names = set()
         for statement in (FIND_NONE, FIND):
-            monkeypatch.setattr(prepared, "_numbers", count(1_000_000))
+            monkeypatch.setattr(prepared, "_statement_numbers", count(1_000_000))
             db.session.connection().connection.driver_connection.execute("DISCARD ALL")
             statement.first(**({"name": "one"} if statement is FIND else {}))
             names.add(db.session.scalar(sa.text("SELECT name FROM pg_prepared_statements")))

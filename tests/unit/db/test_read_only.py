@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.audit import Event
 from app.db import DatabaseReadOnly, refuse_unless_writable, unavailable
 from app.db.compiled import CompiledStatement
-from app.db.faults import is_away
+from app.db.faults import is_connection_lost
 from app.extensions import db
 from tests.unit.db.conftest import READ, TRY
 
@@ -90,9 +90,9 @@ def test_hot_statement_says_so_too(app):
 
 @pytest.mark.parametrize("state", ["25006", "57P01", "57P02", "57P03", "57P05", "08006", "08P01", "25P03"])
 def test_states_in_which_a_connection_is_of_no_use(state):
-    assert is_away(psycopg.errors.lookup(state)("no more"))
+    assert is_connection_lost(psycopg.errors.lookup(state)("no more"))
 
 
 @pytest.mark.parametrize("state", ["57014", "55P03", "40P01", "23505", "53100", "42P01"])
 def test_other_states_keep_the_connection(state):
-    assert not is_away(psycopg.errors.lookup(state)("this statement alone"))
+    assert not is_connection_lost(psycopg.errors.lookup(state)("this statement alone"))

@@ -126,7 +126,7 @@ def counters(app, rows):
 
 def test_a_walk_goes_on_where_its_last_look_ended(app, counters, monkeypatch):
     monkeypatch.setattr(retention, "BATCH", 3)
-    monkeypatch.setattr(retention, "LOOK_FOR", -1)
+    monkeypatch.setattr(retention, "SCAN_TIME", -1)
     walk, old = retention.Walk(FailureCounter), is_unneeded(clock_now())
     with app.app_context():
         looks = [walk.delete_batch(db.session, old) for _ in range(3)]

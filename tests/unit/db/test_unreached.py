@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.db import attach, engine_options, engine_url
-from app.db.faults import KNOWN, why_unreached
+from app.db.faults import KNOWN_ERRORS, unreachable_reason
 
 pytestmark = pytest.mark.one_database
 
@@ -19,7 +19,7 @@ def why(url: str) -> tuple[str, str] | None:
     attach(engine, timeout=5)
     with pytest.raises(sa.exc.DBAPIError) as raised:
         engine.connect()
-    return why_unreached(raised.value)
+    return unreachable_reason(raised.value)
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +75,10 @@ def test_a_file_that_cannot_be_opened_is_said(tmp_path):
     ],
 )
 def test_a_text_of_libpq_is_understood_and_not_repeated(text, said):
-    found = why_unreached(Exception(text))
+    found = unreachable_reason(Exception(text))
     assert (found and found[0]) == said
     assert "hush" not in str(found)
 
 
 def test_each_says_what_to_do():
-    assert all(why and remedy.endswith(".") for _, why, remedy in KNOWN)
+    assert all(why and remedy.endswith(".") for _, why, remedy in KNOWN_ERRORS)

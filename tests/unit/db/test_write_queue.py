@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import exc
 
 from app.db import sqlite
-from app.db.sqlite import BRIEF, MAX_WAITING, STUCK_AFTER, WriteQueue
+from app.db.sqlite import BACKGROUND_LOCK_WAIT, MAX_WAITING, STUCK_AFTER, WriteQueue
 
 LIMIT = 3.0
 
@@ -40,20 +40,20 @@ def outcome_of(take) -> object:
 
 
 def test_writer_in_the_background_takes_no_place_of_a_request(started):
-    turns, ends = WriteQueue(LIMIT), []
-    turns.take()
+    queue, ends = WriteQueue(LIMIT), []
+    queue.acquire()
 
     def request() -> None:
-        ends.append(outcome_of(turns.take))
-        turns.give()
+        ends.append(outcome_of(queue.acquire))
+        queue.release()
 
-    started(lambda: (turns.take_in_background(), turns.give()))
+    started(lambda: (queue.acquire_in_background(), queue.release()))
     time.sleep(0.1)
     for _ in range(MAX_WAITING):
         started(request)
     time.sleep(STUCK_AFTER + 0.6)  # by then one that has a place too far back is told so
     assert ends == []
-    turns.give()
+    queue.release()
     deadline = time.monotonic() + LIMIT
     while len(ends) < MAX_WAITING and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -61,25 +61,25 @@ def test_writer_in_the_background_takes_no_place_of_a_request(started):
 
 
 def test_writer_in_the_background_waits_briefly_for_the_lock():
-    assert WriteQueue(LIMIT).take_in_background() == BRIEF
+    assert WriteQueue(LIMIT).acquire_in_background() == BACKGROUND_LOCK_WAIT
 
 
 def test_writer_in_the_background_gives_up_after_the_limit():
-    turns = WriteQueue(0.1)
-    turns.take()
+    queue = WriteQueue(0.1)
+    queue.acquire()
     with pytest.raises(exc.TimeoutError):
-        turns.take_in_background()
+        queue.acquire_in_background()
 
 
 def test_writer_who_comes_to_a_stuck_queue_is_refused_at_once(started):
-    turns = WriteQueue(LIMIT)
-    turns.take()
+    queue = WriteQueue(LIMIT)
+    queue.acquire()
     for _ in range(MAX_WAITING):
-        started(lambda: outcome_of(turns.take))
+        started(lambda: outcome_of(queue.acquire))
     time.sleep(STUCK_AFTER + 0.1)
     began = time.monotonic()
     with pytest.raises(exc.TimeoutError):
-        turns.take()
+        queue.acquire()
     assert time.monotonic() - began < 0.1
 
 
@@ -96,13 +96,13 @@ def test_writers_who_meet_a_turn_that_just_began_after_an_idle_time_wait_for_it(
         return time.monotonic()
 
     def request() -> None:
-        ends.append(outcome_of(turns.take))
+        ends.append(outcome_of(queue.acquire))
         if isinstance(ends[-1], float):
-            turns.give()
+            queue.release()
 
-    turns = WriteQueue(LIMIT)
-    turns.take()
-    turns.give()
+    queue = WriteQueue(LIMIT)
+    queue.acquire()
+    queue.release()
     time.sleep(STUCK_AFTER + 0.1)
     monkeypatch.setattr(sqlite, "time", SimpleNamespace(monotonic=monotonic))
     first.append(threading.Thread(target=request, daemon=True))
