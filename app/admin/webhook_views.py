@@ -140,7 +140,7 @@ def delete_webhook(endpoint_id: str) -> Response:
 def _endpoint_or_404(endpoint_id: str) -> WebhookEndpoint:
     if "\x00" in endpoint_id or len(endpoint_id) > 32:  # PostgreSQL rejects NUL
         raise Rejected("webhook_unknown", status=404)
-    return endpoints.endpoint_named(endpoint_id)
+    return endpoints.get_endpoint(endpoint_id)
 
 
 def _list(form: WebhookForm | None = None) -> Response:
@@ -150,9 +150,8 @@ def _list(form: WebhookForm | None = None) -> Response:
         _endpoint_facts(each.endpoint) | {"waiting": each.waiting, "abandoned": each.abandoned}
         for each in endpoints.health()
     ]
-    context = (
-        {} if wants_json() else {"types": [(each.name, _with_code(gettext(each.says))) for each in event_types.ALL]}
-    )
+    types = [(each.name, _with_code(gettext(each.description))) for each in event_types.ALL]
+    context = {} if wants_json() else {"types": types}
     return respond(LIST, form or WebhookForm(), context=page_facts() | context, endpoints=found)
 
 

@@ -48,7 +48,7 @@ def create(url: str, events: tuple[str, ...], as_json: bool) -> None:
     output = ngettext(
         "Added {id}. It gets events from now on, in {count} second at the latest.",
         "Added {id}. It gets events from now on, in {count} seconds at the latest.",
-        round(subscriptions.LOOK_EVERY),
+        round(subscriptions.REFRESH_INTERVAL),
         id=endpoint.id,
     )
     click.echo(output)
@@ -168,7 +168,7 @@ def test(endpoint_id: str) -> None:
     answer = delivery.send_test(endpoint_id)
     if answer is None:
         sys.exit(1)
-    if answer.is_taken:
+    if answer.is_accepted:
         click.echo(gettext("{id}: answered {status}.", id=endpoint_id, status=str(answer.status)))
         return
     remedy = remedy_for(answer.reason)
@@ -222,7 +222,7 @@ def retry(ids: tuple[str, ...], endpoint_id: str | None) -> None:
 def events() -> None:
     """List the types of events."""
     for each in event_types.ALL:
-        says = gettext(each.says)
+        says = gettext(each.description)
         click.echo(f"{each.name:<28} {says}")
 
 
@@ -282,7 +282,7 @@ def _without_query(url: str) -> str:
 
 def _named(endpoint_id: str) -> WebhookEndpoint:
     with _in_words():
-        return endpoints.endpoint_named(endpoint_id)
+        return endpoints.get_endpoint(endpoint_id)
 
 
 @contextmanager

@@ -196,7 +196,7 @@ def adapter(app: Flask, pool: ThreadPool) -> WsgiAdapter:
     """Set up this process to serve requests; return the application for the server."""
     count(app, "web")
     key_announcements.keep_announcing(app)
-    subscriptions.keep_looking(app)
+    subscriptions.start_refreshing(app)
     settings = app.extensions["latchkey.settings"]
     limit = int(app.config["MAX_CONTENT_LENGTH"])
     headers = headers_before_the_app(hsts=settings.is_production and settings.hsts)

@@ -32,18 +32,18 @@ def check_url(text: str) -> str:
         host = ascii_host(parts.hostname or "")
     except ValueError:
         raise Rejected("webhook_url_invalid", field="url") from None
-    is_sound = parts.scheme in ("https", "http") and "@" not in parts.netloc and not parts.fragment
-    if not is_sound or len(text) > URL:
+    is_valid = parts.scheme in ("https", "http") and "@" not in parts.netloc and not parts.fragment
+    if not is_valid or len(text) > URL:
         raise Rejected("webhook_url_invalid", field="url")
-    if not _may_lead_there(parts, host):
+    if not _is_allowed(parts, host):
         raise Rejected("webhook_url_forbidden", field="url")
     host = f"[{host}]" if ":" in host else host
     return parts._replace(netloc=f"{host}:{parts.port}" if parts.port else host).geturl()
 
 
-def guard_of(scheme: str) -> Callable[[str], bool]:
+def address_check(scheme: str) -> Callable[[str], bool]:
     """Return a check for whether an IP address may be connected to; with http://, only in the operator's networks."""
-    return _may_be_https if scheme == "https" else is_internal
+    return _is_allowed_over_https if scheme == "https" else is_internal
 
 
 def is_internal(address: str) -> bool:
@@ -51,7 +51,7 @@ def is_internal(address: str) -> bool:
 
     Never a link-local one, where clouds have their metadata services (RFC 3927, RFC 4291 section 2.5.6).
     """
-    found = _plain(address)
+    found = _unmapped(address)
     if found.is_link_local or found.is_multicast or found.is_unspecified:
         return False
     if not settings.is_production and found.is_loopback:
@@ -60,20 +60,20 @@ def is_internal(address: str) -> bool:
     return any(found.version == network.version and found in network for network in networks)
 
 
-def _may_be_https(address: str) -> bool:
+def _is_allowed_over_https(address: str) -> bool:
     return is_public(address) or is_internal(address)
 
 
-def _plain(address: str) -> Address:
+def _unmapped(address: str) -> Address:
     """Return an IP address, with IPv4-mapped IPv6 as IPv4."""
     found = ipaddress.ip_address(address.partition("%")[0])
     mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
     return mapped or found
 
 
-def _may_lead_there(parts: SplitResult, host: str) -> bool:
+def _is_allowed(parts: SplitResult, host: str) -> bool:
     """Return whether a literal IP address is allowed. A host name is checked when it is resolved."""
-    allows = guard_of(parts.scheme)
+    allows = address_check(parts.scheme)
     try:
         return allows(host)
     except ValueError:  # a host name

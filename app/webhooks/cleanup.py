@@ -24,8 +24,8 @@ def prune_overdue() -> int:
     long_ago = clock.now() - OVERDUE
     overdue = (_d.c.at < long_ago, _d.c.next_attempt_at < long_ago)  # uses the index of the first
     ids = sa.select(_d.c.id).where(*overdue).limit(BATCH)
-    given_up = {"state": ABANDONED, "next_attempt_at": None, "last_error": "endpoint disabled for too long"}
-    statement = sa.update(_d).where(_d.c.id.in_(ids), *overdue).values(given_up)
+    abandoned = {"state": ABANDONED, "next_attempt_at": None, "last_error": "endpoint disabled for too long"}
+    statement = sa.update(_d).where(_d.c.id.in_(ids), *overdue).values(abandoned)
     done: Any = db.session.execute(statement.execution_options(synchronize_session=False, autocommit=True))
     return int(done.rowcount)
 

@@ -30,7 +30,9 @@ from app.webhooks.sender import Answer
 
 log = structlog.get_logger()
 
-WAITS = tuple(timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400))
+RETRY_DELAYS = tuple(
+    timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+)
 """Backoff after each failure, about three days in total, as recommended by Standard Webhooks 1.0.0."""
 
 JITTER = 0.2
@@ -61,16 +63,18 @@ _may_be_tried = sa.and_(
 )
 _FIRST_DUE = sa.select(_e.c.id, _first_due.label("since")).where(_may_be_tried)
 
-_taken = {"state": SENDING, "attempts": _d.c.attempts + 1, "last_attempt_at": sa.bindparam("now")}
-_there = (
-    _d.c.endpoint_id == sa.bindparam("there"),
+_claim_values = {"state": SENDING, "attempts": _d.c.attempts + 1, "last_attempt_at": sa.bindparam("now")}
+_is_of_endpoint = (
+    _d.c.endpoint_id == sa.bindparam("endpoint"),
     sa.exists().where(_e.c.id == _d.c.endpoint_id, _e.c.disabled_at.is_(None)),
 )
-_CLAIM = claiming(_d.c.id, _d.c.next_attempt_at, wanted=_there, most=sa.bindparam("most", type_=sa.Integer), **_taken)
+_CLAIM = claiming(
+    _d.c.id, _d.c.next_attempt_at, wanted=_is_of_endpoint, most=sa.bindparam("most", type_=sa.Integer), **_claim_values
+)
 
-_SETTLE = (
+_RECORD_RESULT = (
     sa.update(_d)
-    .where(_d.c.id == sa.bindparam("which"), _d.c.state == SENDING, _d.c.next_attempt_at == sa.bindparam("held"))
+    .where(_d.c.id == sa.bindparam("which"), _d.c.state == SENDING, _d.c.next_attempt_at == sa.bindparam("lease_end"))
     .values(
         state=sa.bindparam("new_state"),
         next_attempt_at=sa.bindparam("due"),
@@ -94,7 +98,7 @@ class Outcome:
     due: datetime | None = None
 
     @property
-    def counts(self) -> bool:
+    def is_attempt(self) -> bool:
         """Whether this was an attempt at all."""
         return self.answer is not None
 
@@ -103,7 +107,7 @@ class Outcome:
         """New state of the delivery."""
         if self.due is not None:
             return WAITING
-        return SENT if self.answer is not None and self.answer.is_taken else ABANDONED
+        return SENT if self.answer is not None and self.answer.is_accepted else ABANDONED
 
 
 class Queue:
@@ -123,7 +127,7 @@ class Queue:
 
         A transaction of its own.
         """
-        return _claimed(claim_rows(_CLAIM, there=which.destination, most=most))
+        return _claimed(claim_rows(_CLAIM, endpoint=which.destination, most=most))
 
 
 def _claimed(rows: Sequence[Sequence[Any]]) -> list[WebhookDelivery]:
@@ -138,8 +142,8 @@ def send(endpoint_id: str, deliveries: Sequence[WebhookDelivery]) -> list[Outcom
     db.session.close()
     if endpoint is None:  # deleted, along with its deliveries
         return []
-    outcomes = list(_try_each(endpoint, deliveries))
-    _write(endpoint, outcomes)
+    outcomes = list(_attempt_each(endpoint, deliveries))
+    _record_outcomes(endpoint, outcomes)
     return outcomes
 
 
@@ -157,30 +161,30 @@ def send_test(endpoint_id: str) -> Answer | None:
     return outcomes[0].answer if outcomes else None
 
 
-def _try_each(endpoint: WebhookEndpoint, deliveries: Sequence[WebhookDelivery]) -> Iterator[Outcome]:
-    began, is_over = time.monotonic(), False
+def _attempt_each(endpoint: WebhookEndpoint, deliveries: Sequence[WebhookDelivery]) -> Iterator[Outcome]:
+    began, must_stop = time.monotonic(), False
     for number, delivery in enumerate(deliveries):
-        if is_over or (number and time.monotonic() - began > BATCH_TIME_LIMIT):  # always try at least one
+        if must_stop or (number and time.monotonic() - began > BATCH_TIME_LIMIT):  # always try at least one
             yield Outcome(delivery, None, clock.now())
             continue
-        outcome = _try(endpoint, delivery)
-        is_over = outcome.answer is None or outcome.answer.is_down or outcome.answer.status == sender.GONE
+        outcome = _attempt(endpoint, delivery)
+        must_stop = outcome.answer is None or outcome.answer.is_down or outcome.answer.status == sender.GONE
         yield outcome
 
 
-def _try(endpoint: WebhookEndpoint, delivery: WebhookDelivery) -> Outcome:
+def _attempt(endpoint: WebhookEndpoint, delivery: WebhookDelivery) -> Outcome:
     try:
         answer = post(endpoint, delivery)
     except Interrupted:
         return Outcome(delivery, None, clock.now())
-    named = {"endpoint": endpoint.id, "webhook_id": delivery.message_id, "type": delivery.type}
-    if answer.is_taken:
+    context = {"endpoint": endpoint.id, "webhook_id": delivery.message_id, "type": delivery.type}
+    if answer.is_accepted:
         metrics.WEBHOOKS.count("sent")
-        log.info("webhook.sent", **named, status=answer.status)
+        log.info("webhook.sent", **context, status=answer.status)
         return Outcome(delivery, answer)
     due = next_attempt(delivery, answer)
     metrics.WEBHOOKS.count("failed" if due else "abandoned")
-    log.warning("webhook.failed", **named, reason=answer.reason, attempts=delivery.attempts, gives_up=due is None)
+    log.warning("webhook.failed", **context, reason=answer.reason, attempts=delivery.attempts, gives_up=due is None)
     return Outcome(delivery, answer, due)
 
 
@@ -214,52 +218,52 @@ def body_of(delivery: WebhookDelivery) -> bytes:
 
 def next_attempt(delivery: WebhookDelivery, answer: Answer) -> datetime | None:
     """Return when to retry after a failed attempt, or None to give up."""
-    if answer.status == sender.GONE or delivery.type == event_types.TEST or delivery.attempts > len(WAITS):
+    if answer.status == sender.GONE or delivery.type == event_types.TEST or delivery.attempts > len(RETRY_DELAYS):
         return None
-    wait = WAITS[delivery.attempts - 1] * (1 + JITTER * random.randbelow(1001) / 1000)
+    wait = RETRY_DELAYS[delivery.attempts - 1] * (1 + JITTER * random.randbelow(1001) / 1000)
     return clock.now() + max(wait, timedelta(seconds=answer.wait))
 
 
-def _write(endpoint: WebhookEndpoint, outcomes: Sequence[Outcome]) -> None:
+def _record_outcomes(endpoint: WebhookEndpoint, outcomes: Sequence[Outcome]) -> None:
     """Record the results of these attempts in one transaction. Events that another worker took over are left to it."""
     for outcome in outcomes:
         answer = outcome.answer
-        now_known = (
+        result = (
             (answer.status, answer.reason) if answer else (outcome.delivery.last_status, outcome.delivery.last_error)
         )
-        values: dict[str, Any] = {"which": outcome.delivery.id, "held": outcome.delivery.next_attempt_at}
-        values |= {"new_state": outcome.state, "due": outcome.due, "back": 0 if outcome.counts else 1}
-        changed(_SETTLE, values | {"status": now_known[0], "reason": now_known[1]})
+        values: dict[str, Any] = {"which": outcome.delivery.id, "lease_end": outcome.delivery.next_attempt_at}
+        values |= {"new_state": outcome.state, "due": outcome.due, "back": 0 if outcome.is_attempt else 1}
+        changed(_RECORD_RESULT, values | {"status": result[0], "reason": result[1]})
     settled = [outcome.delivery.id for outcome in outcomes if outcome.due is None]
     if settled:
-        over = (WebhookDelivery.id.in_(settled), WebhookDelivery.next_attempt_at.is_(None))
-        changed(sa.delete(WebhookDelivery).where(*over, WebhookDelivery.is_forgotten))
+        is_settled = (WebhookDelivery.id.in_(settled), WebhookDelivery.next_attempt_at.is_(None))
+        changed(sa.delete(WebhookDelivery).where(*is_settled, WebhookDelivery.is_forgotten))
     if answers := [outcome.answer for outcome in outcomes if outcome.answer is not None]:
-        _note(endpoint, answers)
+        _update_endpoint(endpoint, answers)
     db.session.commit()
 
 
-def _note(endpoint: WebhookEndpoint, answers: Sequence[Answer]) -> None:
+def _update_endpoint(endpoint: WebhookEndpoint, answers: Sequence[Answer]) -> None:
     """Record how the endpoint answered: back off if it is down, disable it if it is gone or has failed for too long."""
     now, last = clock.now(), answers[-1]
     mine = sa.update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint.id)
-    if any(answer.is_taken for answer in answers):
-        well = {"failures": 0, "failing_since": None, "rests_until": None, "last_error": "", "last_sent_at": now}
-        changed(mine.values(well))
-    if last.is_taken:
+    if any(answer.is_accepted for answer in answers):
+        healthy = {"failures": 0, "failing_since": None, "rests_until": None, "last_error": "", "last_sent_at": now}
+        changed(mine.values(healthy))
+    if last.is_accepted:
         return
-    failed = len(answers) - max((number for number, each in enumerate(answers, 1) if each.is_taken), default=0)
+    failed = len(answers) - max((number for number, each in enumerate(answers, 1) if each.is_accepted), default=0)
     failing = {"failures": WebhookEndpoint.failures + failed, "last_error": last.reason[:80]}
     since = sa.func.coalesce(WebhookEndpoint.failing_since, now)
-    rest = {"rests_until": now + _rest(endpoint.failures + failed, last)} if last.is_down else {}
-    changed(mine.values(failing_since=since, **failing, **rest))
+    backoff = {"rests_until": now + _backoff(endpoint.failures + failed, last)} if last.is_down else {}
+    changed(mine.values(failing_since=since, **failing, **backoff))
     if last.status == sender.GONE:
-        _give_up(endpoint.id, GONE)
+        _auto_disable(endpoint.id, GONE)
     else:
         _disable_if_failing(endpoint.id, now)
 
 
-def _rest(failures: int, answer: Answer) -> timedelta:
+def _backoff(failures: int, answer: Answer) -> timedelta:
     """Return how long to leave an endpoint alone after this many failures."""
     doubled: timedelta = MIN_BACKOFF * 2 ** min(failures - 1, 10)
     return max(min(doubled, MAX_BACKOFF), timedelta(seconds=answer.wait))
@@ -268,21 +272,21 @@ def _rest(failures: int, answer: Answer) -> timedelta:
 def _disable_if_failing(endpoint_id: str, now: datetime) -> None:
     is_failing = (WebhookEndpoint.failing_since <= now - FAILING_FOR, WebhookEndpoint.failures >= MIN_FAILURES)
     if db.session.scalar(sa.select(sa.exists().where(WebhookEndpoint.id == endpoint_id, *is_failing))):
-        _give_up(endpoint_id, FAILING)
+        _auto_disable(endpoint_id, FAILING)
 
 
 def disable(endpoint_id: str, reason: str, *, by: str) -> bool:
     """Disable an endpoint, with an event; return False if it already is. Its events wait until it is enabled."""
     enabled = (WebhookEndpoint.id == endpoint_id, WebhookEndpoint.disabled_at.is_(None))
-    off = sa.update(WebhookEndpoint).where(*enabled).values(disabled_at=clock.now(), disabled_reason=reason)
-    if not changed(off):
+    update = sa.update(WebhookEndpoint).where(*enabled).values(disabled_at=clock.now(), disabled_reason=reason)
+    if not changed(update):
         return False
     record("webhook.disabled", endpoint=endpoint_id, reason=reason, by=by)
-    subscriptions.forget()
+    subscriptions.invalidate()
     return True
 
 
-def _give_up(endpoint_id: str, reason: str) -> None:
+def _auto_disable(endpoint_id: str, reason: str) -> None:
     """Disable an endpoint because of how it answers, and log an error."""
     if disable(endpoint_id, reason, by="worker"):
         remedy = f"Look at it, then: flask webhooks enable {endpoint_id}"

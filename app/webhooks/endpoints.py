@@ -22,7 +22,7 @@ OPERATOR = "operator"
 MAX_LISTED = 1000
 """Maximum number of deliveries to list."""
 
-_THIS = sa.update(WebhookEndpoint)
+_UPDATE = sa.update(WebhookEndpoint)
 _IS_ABANDONED = WebhookDelivery.state == sa.literal_column(f"'{ABANDONED}'")  # a parameter would hide the partial index
 
 
@@ -41,17 +41,17 @@ def create(url: str, patterns: Sequence[str], *, by: str) -> tuple[WebhookEndpoi
     )
     db.session.add(endpoint)
     db.session.flush()
-    _changed("webhook.created", endpoint_id, by)
-    return endpoint, signatures.shown(secret)
+    _record_change("webhook.created", endpoint_id, by)
+    return endpoint, signatures.encoded(secret)
 
 
 def all_endpoints() -> list[WebhookEndpoint]:
     """Return every endpoint, oldest first."""
-    there = sa.select(WebhookEndpoint).where(WebhookEndpoint.deleted_at.is_(None))
-    return list(db.session.scalars(there.order_by(WebhookEndpoint.created_at, WebhookEndpoint.id)))
+    existing = sa.select(WebhookEndpoint).where(WebhookEndpoint.deleted_at.is_(None))
+    return list(db.session.scalars(existing.order_by(WebhookEndpoint.created_at, WebhookEndpoint.id)))
 
 
-def endpoint_named(endpoint_id: str) -> WebhookEndpoint:
+def get_endpoint(endpoint_id: str) -> WebhookEndpoint:
     """Return an endpoint.
 
     :raises Rejected: ``webhook_unknown`` (404) if there is none with this id
@@ -65,17 +65,17 @@ def endpoint_named(endpoint_id: str) -> WebhookEndpoint:
 def change(endpoint_id: str, *, by: str, url: str | None = None, patterns: Sequence[str] | None = None) -> None:
     """Change an endpoint's URL, or which events it gets. Waiting events go to the new URL.
 
-    :raises Rejected: like ``endpoint_named`` and ``create``
+    :raises Rejected: like ``get_endpoint`` and ``create``
     """
-    endpoint_named(endpoint_id)
+    get_endpoint(endpoint_id)
     values: dict[str, Any] = {}
     if url is not None:
         values |= {"url": check_url(url), "rests_until": None}
     if patterns is not None:
         values["patterns"] = "\n".join(event_types.check_patterns(list(patterns)))
     if values:
-        changed(_THIS.where(WebhookEndpoint.id == endpoint_id).values(values))
-        _changed("webhook.changed", endpoint_id, by)
+        changed(_UPDATE.where(WebhookEndpoint.id == endpoint_id).values(values))
+        _record_change("webhook.changed", endpoint_id, by)
 
 
 def rotate_secret(endpoint_id: str, overlap: timedelta, *, by: str) -> str:
@@ -83,9 +83,9 @@ def rotate_secret(endpoint_id: str, overlap: timedelta, *, by: str) -> str:
 
     A secret that was replaced earlier no longer signs.
 
-    :raises Rejected: like ``endpoint_named``; ``webhook_changed`` (409) if it was rotated or resealed concurrently
+    :raises Rejected: like ``get_endpoint``; ``webhook_changed`` (409) if it was rotated or resealed concurrently
     """
-    endpoint, secret = endpoint_named(endpoint_id), signatures.new_secret()
+    endpoint, secret = get_endpoint(endpoint_id), signatures.new_secret()
     before = signatures.secrets_of(endpoint, clock.now())[0]
     values = {
         "secret": signatures.seal(secret, endpoint_id),
@@ -93,41 +93,41 @@ def rotate_secret(endpoint_id: str, overlap: timedelta, *, by: str) -> str:
         "old_secret_until": clock.now() + overlap if overlap else None,
     }
     unchanged = (WebhookEndpoint.id == endpoint_id, WebhookEndpoint.secret == endpoint.secret)
-    if changed(_THIS.where(*unchanged).values(values)) != 1:  # rotated or resealed concurrently
+    if changed(_UPDATE.where(*unchanged).values(values)) != 1:  # rotated or resealed concurrently
         raise Rejected("webhook_changed", status=409)
-    _changed("webhook.secret_rotated", endpoint_id, by, overlap=int(overlap.total_seconds()))
-    return signatures.shown(secret)
+    _record_change("webhook.secret_rotated", endpoint_id, by, overlap=int(overlap.total_seconds()))
+    return signatures.encoded(secret)
 
 
 def disable(endpoint_id: str, *, by: str) -> bool:
     """Disable an endpoint; return False if it already is. It gets no new events, and its waiting ones are kept.
 
-    :raises Rejected: like ``endpoint_named``
+    :raises Rejected: like ``get_endpoint``
     """
-    endpoint_named(endpoint_id)
+    get_endpoint(endpoint_id)
     return delivery.disable(endpoint_id, OPERATOR, by=by)
 
 
 def enable(endpoint_id: str, *, by: str) -> bool:
     """Enable an endpoint again, as if nothing had failed there; return False if it is enabled.
 
-    :raises Rejected: like ``endpoint_named``
+    :raises Rejected: like ``get_endpoint``
     """
-    endpoint_named(endpoint_id)
-    well = {"failures": 0, "failing_since": None, "rests_until": None, "last_error": ""}
+    get_endpoint(endpoint_id)
+    healthy = {"failures": 0, "failing_since": None, "rests_until": None, "last_error": ""}
     off = (WebhookEndpoint.id == endpoint_id, WebhookEndpoint.disabled_at.is_not(None))
-    if not changed(_THIS.where(*off).values(disabled_at=None, disabled_reason="", **well)):
+    if not changed(_UPDATE.where(*off).values(disabled_at=None, disabled_reason="", **healthy)):
         return False
-    _changed("webhook.enabled", endpoint_id, by)
+    _record_change("webhook.enabled", endpoint_id, by)
     return True
 
 
 def delete(endpoint_id: str, *, by: str) -> None:
     """Delete an endpoint and its secrets. A worker deletes its deliveries in batches.
 
-    :raises Rejected: like ``endpoint_named``
+    :raises Rejected: like ``get_endpoint``
     """
-    endpoint_named(endpoint_id)
+    get_endpoint(endpoint_id)
     now = clock.now()
     empty = {"url": "", "patterns": "", "secret": "", "old_secret": "", "old_secret_until": None, "last_error": ""}
     off = {
@@ -135,17 +135,17 @@ def delete(endpoint_id: str, *, by: str) -> None:
         "disabled_at": sa.func.coalesce(WebhookEndpoint.disabled_at, now),
         "disabled_reason": OPERATOR,
     }
-    changed(_THIS.where(WebhookEndpoint.id == endpoint_id).values(empty | off))
+    changed(_UPDATE.where(WebhookEndpoint.id == endpoint_id).values(empty | off))
     db.session.expunge_all()
-    _changed("webhook.deleted", endpoint_id, by)
+    _record_change("webhook.deleted", endpoint_id, by)
 
 
 def queue_test(endpoint_id: str) -> WebhookDelivery:
     """Queue a ``webhook.test`` for an endpoint, and return it. It is tried once.
 
-    :raises Rejected: like ``endpoint_named``
+    :raises Rejected: like ``get_endpoint``
     """
-    endpoint_named(endpoint_id)
+    get_endpoint(endpoint_id)
     row = queue.new_test(endpoint_id)
     db.session.add(row)
     db.session.flush()
@@ -189,9 +189,9 @@ def retry(names: Sequence[str]) -> list[int]:
 def retry_failed(endpoint_id: str) -> int:
     """Make every delivery due now that failed at an endpoint, whether waiting or abandoned; return how many.
 
-    :raises Rejected: like ``endpoint_named``
+    :raises Rejected: like ``get_endpoint``
     """
-    endpoint_named(endpoint_id)
+    get_endpoint(endpoint_id)
     mine, waits = WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.next_attempt_at.is_not(None)
     waiting = _retry(mine, waits, WebhookDelivery.attempts > 0)
     return len(waiting) + len(_retry(mine, _IS_ABANDONED))
@@ -201,12 +201,12 @@ def _retry(*which: sa.ColumnElement[bool]) -> list[int]:
     is_settled = WebhookDelivery.state.in_((SENT, ABANDONED))
     attempts = sa.case((is_settled, 0), else_=WebhookDelivery.attempts)
     due = {"state": WAITING, "next_attempt_at": clock.now(), "attempts": attempts}
-    again = sa.update(WebhookDelivery).where(*which, WebhookDelivery.state != SENDING).values(due)
-    returning = again.returning(WebhookDelivery.id, WebhookDelivery.endpoint_id)
+    update = sa.update(WebhookDelivery).where(*which, WebhookDelivery.state != SENDING).values(due)
+    returning = update.returning(WebhookDelivery.id, WebhookDelivery.endpoint_id)
     rows = db.session.execute(returning.execution_options(synchronize_session=False)).all()
     endpoints = {row.endpoint_id for row in rows}
     if endpoints:
-        changed(_THIS.where(WebhookEndpoint.id.in_(endpoints)).values(rests_until=None))
+        changed(_UPDATE.where(WebhookEndpoint.id.in_(endpoints)).values(rests_until=None))
     return sorted(row.id for row in rows)
 
 
@@ -225,16 +225,17 @@ class Health:
 
 def health() -> list[Health]:
     """Return the state of each endpoint, oldest first."""
-    waiting, abandoned = _counts(WebhookDelivery.next_attempt_at.is_not(None)), _counts(_IS_ABANDONED)
+    waiting = _count_by_endpoint(WebhookDelivery.next_attempt_at.is_not(None))
+    abandoned = _count_by_endpoint(_IS_ABANDONED)
     return [Health(each, waiting.get(each.id, 0), abandoned.get(each.id, 0)) for each in all_endpoints()]
 
 
-def _counts(which: sa.ColumnElement[bool]) -> dict[str, int]:
+def _count_by_endpoint(which: sa.ColumnElement[bool]) -> dict[str, int]:
     endpoint_id = WebhookDelivery.endpoint_id
     rows = db.session.execute(sa.select(endpoint_id, sa.func.count()).where(which).group_by(endpoint_id))
     return {row[0]: row[1] for row in rows}
 
 
-def _changed(event: str, endpoint_id: str, by: str, **facts: Any) -> None:
+def _record_change(event: str, endpoint_id: str, by: str, **facts: Any) -> None:
     record(event, endpoint=endpoint_id, by=by, **facts)
-    subscriptions.forget()
+    subscriptions.invalidate()

@@ -29,14 +29,14 @@ class EventType:
     """An event type.
 
     :ivar source: audit log event that it is based on; "" for one that a package queues itself
-    :ivar says: what happened, in one sentence
+    :ivar description: what happened, in one sentence
     :ivar fields: what ``data`` may contain besides ``id``, ``user`` and ``support_id``, with descriptions; "" for one
         of ``FIELDS``
     """
 
     name: str
     source: str
-    says: str
+    description: str
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -177,7 +177,7 @@ def check_patterns(patterns: list[str]) -> list[str]:
     return found
 
 
-def thin(kind: EventType, facts: Mapping[str, Any]) -> dict[str, Any]:
+def select_facts(kind: EventType, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts of an event that its type lists: short texts, numbers and booleans."""
     chosen = {name: facts[name] for name in kind.fields if facts.get(name) not in (None, "")}
     if "://" in str(chosen.get("client", "")):  # the URL of a metadata document, whose path a stranger chose

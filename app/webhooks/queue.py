@@ -16,29 +16,29 @@ from app.webhooks import event_types, subscriptions
 from app.webhooks.event_types import BY_NAME, BY_SOURCE, EventType
 from app.webhooks.models import WAITING, WebhookDelivery, WebhookEndpoint
 
-_MESSAGE = "msg_"
+_ID_PREFIX = "msg_"
 
 _d, _e = WebhookDelivery.__table__, WebhookEndpoint.__table__
 
 
-def _given(name: str, *, parameter: str = "") -> Any:
+def _bind(name: str, *, parameter: str = "") -> Any:
     return sa.bindparam(parameter or name, type_=_d.c[name].type)
 
 
-_handle = sa.select(User.handle).where(User.id == _given("user_id", parameter="owner")).scalar_subquery()
+_handle = sa.select(User.handle).where(User.id == _bind("user_id", parameter="owner")).scalar_subquery()
 _VALUES: dict[str, Any] = {
     "endpoint_id": _e.c.id,
-    "message_id": _given("message_id"),
-    "type": _given("type"),
-    "at": _given("at"),
-    "subject": sa.func.coalesce(_given("subject"), _handle),
-    "user_id": _given("user_id"),
-    "is_forgotten": _given("is_forgotten"),
-    "support_id": _given("support_id"),
-    "facts": _given("facts"),
+    "message_id": _bind("message_id"),
+    "type": _bind("type"),
+    "at": _bind("at"),
+    "subject": sa.func.coalesce(_bind("subject"), _handle),
+    "user_id": _bind("user_id"),
+    "is_forgotten": _bind("is_forgotten"),
+    "support_id": _bind("support_id"),
+    "facts": _bind("facts"),
     "state": sa.literal(WAITING, _d.c.state.type),
     "attempts": sa.literal(0, sa.Integer),
-    "next_attempt_at": _given("next_attempt_at"),
+    "next_attempt_at": _bind("next_attempt_at"),
     "last_error": sa.literal("", _d.c.last_error.type),
 }
 _ENABLED = sa.select(*_VALUES.values()).where(_e.c.id == sa.bindparam("endpoint"), _e.c.disabled_at.is_(None))
@@ -56,7 +56,7 @@ class AuditListener:
     def recorded(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Enqueue these events in this transaction. They have the same name, which ``wants`` accepted."""
         kind = BY_SOURCE[events[0]["name"]]
-        _enqueue(kind, [_row(kind, each) for each in events if not _is_of_many(each)])
+        _enqueue(kind, [_row(kind, each) for each in events if not _is_bulk(each)])
 
 
 def accounts_created(user_ids: Sequence[int], *, by: str) -> None:
@@ -75,7 +75,7 @@ def account_deleted(handle: str) -> None:
         _enqueue(kind, [row | {"subject": handle, "is_forgotten": True}])
 
 
-def _is_of_many(event: Mapping[str, Any]) -> bool:
+def _is_bulk(event: Mapping[str, Any]) -> bool:
     """Return whether an event covers many accounts, each of which gets its own from ``accounts_created``."""
     return event["name"] == "account.created" and event["user_id"] is None
 
@@ -91,7 +91,7 @@ def _row(kind: EventType, event: Mapping[str, Any]) -> dict[str, Any]:
         "user_id": event["user_id"],
         "is_forgotten": False,
         "support_id": event.get("support_id", ""),
-        "facts": event_types.thin(kind, event["facts"]),
+        "facts": event_types.select_facts(kind, event["facts"]),
         "next_attempt_at": event["at"],
     }
 
@@ -107,7 +107,7 @@ def new_test(endpoint_id: str) -> WebhookDelivery:
 
 def new_message_id() -> str:
     """Return a new ``webhook-id``."""
-    return _MESSAGE + secrets.row_id()
+    return _ID_PREFIX + secrets.row_id()
 
 
 def _enqueue(kind: EventType, rows: Sequence[Mapping[str, Any]]) -> None:

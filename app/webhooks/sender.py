@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 from app import clock
 from app.outbox.channels import guarded_http
 from app.outbox.channels.attempt import Failed, Interrupted, cut_off_after
-from app.webhooks.addresses import guard_of
+from app.webhooks.addresses import address_check
 
-CONNECT_WITHIN = 5.0
-ANSWER_WITHIN = 10.0
+CONNECT_TIMEOUT = 5.0
+RESPONSE_TIMEOUT = 10.0
 """Total timeout in seconds: name resolution, connecting, sending, and the response headers. The body isn't read."""
 
 MAX_RETRY_AFTER = 86400.0
@@ -26,7 +26,7 @@ MAX_RETRY_AFTER = 86400.0
 _SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 TIMED_OUT = "timed out"
 GONE = 410
-ASKS_TO_WAIT = (429, 503)
+RETRY_LATER = (429, 503)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Answer:
     wait: float = 0.0
 
     @property
-    def is_taken(self) -> bool:
+    def is_accepted(self) -> bool:
         """Whether the server accepted the event."""
         return not self.reason
 
@@ -60,9 +60,9 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> Answer:
     """
     parts = urlsplit(url)
     try:
-        with cut_off_after(ANSWER_WITHIN) as deadline:
-            allows = guard_of(parts.scheme)
-            connection = guarded_http.connect(url, deadline, within=CONNECT_WITHIN, allows=allows)
+        with cut_off_after(RESPONSE_TIMEOUT) as deadline:
+            allows = address_check(parts.scheme)
+            connection = guarded_http.connect(url, deadline, within=CONNECT_TIMEOUT, allows=allows)
             try:
                 deadline.hand_over()
                 return _post(
@@ -75,23 +75,23 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> Answer:
             raise Interrupted from None
         return Answer(None, TIMED_OUT)
     except (OSError, HTTPException) as error:
-        return Answer(None, _why(error))
+        return Answer(None, _failure_reason(error))
 
 
 def _post(connection: HTTPConnection, target: str, body: bytes, headers: dict[str, str]) -> Answer:
     if connection.sock is not None:
-        connection.sock.settimeout(ANSWER_WITHIN)
+        connection.sock.settimeout(RESPONSE_TIMEOUT)
     usual = {"Content-Type": "application/json", "User-Agent": guarded_http.AGENT, "Connection": "close"}
     connection.request("POST", target, body, usual | headers)
     answer = connection.getresponse()
     if 200 <= answer.status < 300:
         return Answer(answer.status)
-    says = "redirects" if 300 <= answer.status < 400 else "answered"
-    wait = _seconds(answer.getheader("Retry-After", "")) if answer.status in ASKS_TO_WAIT else 0.0
-    return Answer(answer.status, f"{says} {answer.status}", wait)
+    verb = "redirects" if 300 <= answer.status < 400 else "answered"
+    wait = _retry_after(answer.getheader("Retry-After", "")) if answer.status in RETRY_LATER else 0.0
+    return Answer(answer.status, f"{verb} {answer.status}", wait)
 
 
-def _seconds(text: str) -> float:
+def _retry_after(text: str) -> float:
     """Return how long to wait (RFC 9110, section 10.2.3), from seconds or a date; 0 for anything else."""
     if _SECONDS.fullmatch(text.strip()):
         return min(float(text), MAX_RETRY_AFTER)
@@ -103,7 +103,7 @@ def _seconds(text: str) -> float:
     return min(max((until - clock.now()).total_seconds(), 0.0), MAX_RETRY_AFTER)
 
 
-def _why(error: OSError | HTTPException) -> str:
+def _failure_reason(error: OSError | HTTPException) -> str:
     """Return why there was no response, the most specific reason first."""
     if isinstance(error, guarded_http.ForbiddenAddress):
         return "address not allowed"

@@ -22,7 +22,7 @@ def new_secret() -> bytes:
     return random.token_bytes(BYTES)
 
 
-def shown(secret: bytes) -> str:
+def encoded(secret: bytes) -> str:
     """Return a secret in the format that a receiver needs. Show it once."""
     return PREFIX + b64encode(secret).decode()
 

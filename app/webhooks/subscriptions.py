@@ -22,10 +22,10 @@ from app.webhooks.models import WebhookEndpoint
 
 log = structlog.get_logger()
 
-LOOK_EVERY = 5.0
+REFRESH_INTERVAL = 5.0
 """Seconds between refreshes by the thread. A new endpoint may miss events, and workers may not see it, that long."""
 
-OLD_AFTER = 15.0
+MAX_AGE = 15.0
 """Age in seconds after which any code that needs the cache refreshes it."""
 
 _IN_MEMORY = "latchkey.webhooks.subscriptions"
@@ -43,7 +43,7 @@ class App(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _Cache:
     """The cache: by type, the ids of the endpoints that get it; when it was read, in monotonic seconds."""
 
     endpoints: Mapping[str, Sequence[str]]
@@ -53,57 +53,57 @@ class _Seen:
 
 def endpoints_of(name: str) -> Sequence[str]:
     """Return the ids of the enabled endpoints that get events of this type."""
-    return _seen(OLD_AFTER).endpoints.get(name, ())
+    return _cache(MAX_AGE).endpoints.get(name, ())
 
 
 def are_any() -> bool:
     """Return whether any endpoint is enabled."""
-    return _seen(LOOK_EVERY).any
+    return _cache(REFRESH_INTERVAL).any
 
 
-def look() -> None:
+def refresh() -> None:
     """Read the endpoints into the cache. One statement."""
-    _keep(db.session.execute(_ENABLED).all())
+    _store(db.session.execute(_ENABLED).all())
 
 
 def assume_none(app: App) -> None:
     """Assume that there are no endpoints until the next refresh."""
-    app.extensions[_IN_MEMORY] = _Seen({}, any=False, at=time.monotonic())
+    app.extensions[_IN_MEMORY] = _Cache({}, any=False, at=time.monotonic())
 
 
-def forget() -> None:
+def invalidate() -> None:
     """Drop the cache, since an endpoint was changed in this process."""
     this_app().extensions.pop(_IN_MEMORY, None)
 
 
-def keep_looking(app: App) -> None:
+def start_refreshing(app: App) -> None:
     """Refresh the cache in a background thread for as long as this process lives."""
 
     def run() -> None:
         while True:
             with app.app_context():
                 try:
-                    look()
+                    refresh()
                 except Exception as error:  # the database is unavailable, and so is everything else
                     log.warning("webhooks.cannot_look", error=type(error).__name__)
-            time.sleep(LOOK_EVERY)
+            time.sleep(REFRESH_INTERVAL)
 
-    threading.Thread(target=run, name="look-webhooks", daemon=True).start()
-
-
-def _seen(old_after: float) -> _Seen:
-    seen: _Seen | None = this_app().extensions.get(_IN_MEMORY)
-    if seen is None or time.monotonic() - seen.at > old_after:
-        return _keep(db.session.execute(_ENABLED).all())
-    return seen
+    threading.Thread(target=run, name="refresh-webhooks", daemon=True).start()
 
 
-def _keep(rows: Sequence[Any]) -> _Seen:
+def _cache(max_age: float) -> _Cache:
+    cache: _Cache | None = this_app().extensions.get(_IN_MEMORY)
+    if cache is None or time.monotonic() - cache.at > max_age:
+        return _store(db.session.execute(_ENABLED).all())
+    return cache
+
+
+def _store(rows: Sequence[Any]) -> _Cache:
     subscribed = [(row.id, row.patterns.split("\n")) for row in rows]
     by_type = {each.name: [key for key, patterns in subscribed if _wants(patterns, each.name)] for each in ALL}
-    seen = _Seen({name: ids for name, ids in by_type.items() if ids}, any=bool(rows), at=time.monotonic())
-    this_app().extensions[_IN_MEMORY] = seen
-    return seen
+    cache = _Cache({name: ids for name, ids in by_type.items() if ids}, any=bool(rows), at=time.monotonic())
+    this_app().extensions[_IN_MEMORY] = cache
+    return cache
 
 
 def _wants(patterns: Sequence[str], name: str) -> bool:

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 MAX_CONCURRENT = 32
 """Maximum concurrent requests of one worker. All but one may be to slow endpoints without delaying any other."""
 
-IDLE = 0.5
+POLL_INTERVAL = 0.5
 """Seconds between checks whether the thread should stop."""
 
 
@@ -44,19 +44,19 @@ class Deliverer:
             while not self._stop.is_set():
                 try:
                     with self._app.app_context():
-                        taken = self._schedule.claim_batch(IDLE)
+                        batch = self._schedule.claim_batch(POLL_INTERVAL)
                 except Exception as error:  # the database is unavailable
                     log.warning("webhooks.cannot_deliver", error=type(error).__name__)
                     self._stop.wait(RETRY_DELAY)
                 else:
-                    if taken:
-                        pool.submit(self._send, *taken)
+                    if batch:
+                        pool.submit(self._send, *batch)
 
     def _send(self, endpoint_id: str, deliveries: list[WebhookDelivery]) -> None:
         began, tried = time.monotonic(), 1
         try:
             with self._app.app_context():
-                tried = sum(outcome.counts for outcome in send(endpoint_id, deliveries))
+                tried = sum(outcome.is_attempt for outcome in send(endpoint_id, deliveries))
         except Exception as error:  # the database is unavailable; rows are due again once their lease ends
             log.warning("webhooks.cannot_settle", error=type(error).__name__)
         finally:

@@ -68,7 +68,7 @@ def post_due(app: Flask) -> Callable[[], int]:
         with app.app_context():
             while due := queue.due():
                 for each in due:
-                    tries += sum(outcome.counts for outcome in send(each.destination, queue.claim_from(each, 16)))
+                    tries += sum(outcome.is_attempt for outcome in send(each.destination, queue.claim_from(each, 16)))
         return tries
 
     return run

@@ -151,8 +151,8 @@ def test_secrets_are_sealed_and_go_with_the_key_of_the_service(
         from app.extensions import db
         from app.webhooks import endpoints, signatures
 
-        row = endpoints.endpoint_named(endpoint_id)
-        found = [signatures.shown(secret) for secret in signatures.secrets_of(row, row.created_at)]
+        row = endpoints.get_endpoint(endpoint_id)
+        found = [signatures.encoded(secret) for secret in signatures.secrets_of(row, row.created_at)]
         db.session.remove()
     assert found == [new, old]
 

@@ -27,7 +27,7 @@ def test_the_table_of_types_is_that_of_the_code():
     rows = re.findall(r"(?m)^\| `([a-z_]+\.[a-z_]+)` \| (.*?) \| (.*?) ?\|$", TEXT)
     assert [name for name, _, _ in rows] == [each.name for each in ALL]
     for (_, says, fields), each in zip(rows, ALL, strict=True):
-        assert says == each.says
+        assert says == each.description
         assert fields == "; ".join(f"`{name}`: {text}" if text else f"`{name}`" for name, text in each.fields.items())
         assert {name for name, text in each.fields.items() if not text} <= set(FIELDS)
     assert dict(re.findall(r"(?m)^- `([a-z_]+)`: (.*)$", TEXT.partition("In every type:")[2])) == FIELDS

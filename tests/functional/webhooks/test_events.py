@@ -108,8 +108,8 @@ def test_what_a_fact_may_be_is_checked():
     """Of a document its host: the path is what a stranger has written."""
     app, group = event_types.BY_NAME["app.allowed"], event_types.BY_NAME["group.deleted"]
     facts = {"client": "https://agent.example.com/your-account-is-locked.json", "app": "Name", "scopes": "openid"}
-    assert event_types.thin(app, facts) == {"client": "agent.example.com", "scopes": "openid"}
-    assert event_types.thin(group, {"group": "x" * 256, "members": 3, "by": ["a"]}) == {"members": 3}
+    assert event_types.select_facts(app, facts) == {"client": "agent.example.com", "scopes": "openid"}
+    assert event_types.select_facts(group, {"group": "x" * 256, "members": 3, "by": ["a"]}) == {"members": 3}
 
 
 def test_an_event_that_was_rolled_back_is_never_posted(app, ada, add, receiver, posted, rows):
@@ -245,12 +245,12 @@ def test_other_processes_see_a_new_endpoint_soon(app, ada, add, monkeypatch, row
     sign_in(Wire(app, "form"), ada)
     assert rows(WebhookDelivery) == []
     with app.app_context():
-        subscriptions.look()
+        subscriptions.refresh()
         db.session.remove()
     sign_in(Wire(app, "form"), ada)
     assert len(rows(WebhookDelivery)) == 1
     subscriptions.assume_none(app)
-    monkeypatch.setattr(subscriptions, "OLD_AFTER", -1.0)
+    monkeypatch.setattr(subscriptions, "MAX_AGE", -1.0)
     sign_in(Wire(app, "form"), ada)
     assert len(rows(WebhookDelivery)) == 2
 
@@ -264,7 +264,7 @@ def test_an_endpoint_that_is_gone_by_now_fails_no_sign_in(app, ada, add, rows, m
     sign_in(Wire(app, "form"), ada)
     assert len(rows(WebhookDelivery)) == 2
     with monkeypatch.context() as believing, app.app_context():
-        believing.setattr(subscriptions, "forget", lambda: None)
+        believing.setattr(subscriptions, "invalidate", lambda: None)
         endpoints.delete(deleted.id, by="operator")
         endpoints.disable(disabled.id, by="operator")
         db.session.commit()

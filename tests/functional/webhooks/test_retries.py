@@ -13,7 +13,7 @@ import structlog
 
 from app.audit import Event
 from app.webhooks import sender
-from app.webhooks.delivery import JITTER, WAITS
+from app.webhooks.delivery import JITTER, RETRY_DELAYS
 from app.webhooks.models import WebhookDelivery, WebhookEndpoint
 from tests import plans
 
@@ -41,7 +41,7 @@ def happen(app):
 @pytest.fixture
 def at_most(monkeypatch):
     """Shortens the time for an answer, in seconds."""
-    return lambda seconds: monkeypatch.setattr(sender, "ANSWER_WITHIN", seconds)
+    return lambda seconds: monkeypatch.setattr(sender, "RESPONSE_TIMEOUT", seconds)
 
 
 def due_in(clock, row) -> float:
@@ -53,7 +53,7 @@ def test_it_is_tried_ten_times_over_three_days_with_one_id(app, add, receiver, p
     receiver.answers = [500] * 20
     happen()
     waits = []
-    for _ in WAITS:
+    for _ in RETRY_DELAYS:
         assert len(posted()) == 1
         (row,) = rows(WebhookDelivery)
         assert (row.state, row.last_status, row.last_error) == ("waiting", 500, "answered 500")
@@ -67,9 +67,9 @@ def test_it_is_tried_ten_times_over_three_days_with_one_id(app, add, receiver, p
     assert len({hook.id for hook in receiver.hooks}) == 1
     assert len({hook.body for hook in receiver.hooks}) == 1
     assert len({hook.headers["webhook-timestamp"] for hook in receiver.hooks}) == 10
-    for wait, planned in zip(waits, WAITS, strict=True):
+    for wait, planned in zip(waits, RETRY_DELAYS, strict=True):
         assert planned.total_seconds() - 1 <= wait <= planned.total_seconds() * (1 + JITTER) + 1
-    assert timedelta(days=3) < sum(WAITS, timedelta()) < timedelta(days=4)
+    assert timedelta(days=3) < sum(RETRY_DELAYS, timedelta()) < timedelta(days=4)
 
 
 def test_waits_differ(app, add, other_receiver, receiver, post_due, happen, rows, clock):
@@ -432,7 +432,7 @@ def test_a_worker_that_stops_gives_back_what_it_had_begun(app, add, receiver, ha
     attempt.cut_off_all()
     with app.app_context():
         (outcome,) = send(rows(WebhookEndpoint)[0].id, queue.claim_from(queue.due()[0], 16))
-    assert not outcome.counts
+    assert not outcome.is_attempt
     (row,) = rows(WebhookDelivery)
     assert (row.state, row.attempts, receiver.hooks) == ("waiting", 0, [])
 
@@ -567,11 +567,11 @@ def test_looking_costs_nothing_without_endpoints(app, statements):
 
 
 def test_a_rest_doubles_up_to_five_minutes_or_what_is_asked_for():
-    from app.webhooks.delivery import _rest
+    from app.webhooks.delivery import _backoff
 
-    rests = [_rest(failures, sender.Answer(503, "answered 503")).total_seconds() for failures in (1, 2, 3, 7, 50)]
+    rests = [_backoff(failures, sender.Answer(503, "answered 503")).total_seconds() for failures in (1, 2, 3, 7, 50)]
     assert rests == [5, 10, 20, 300, 300]
-    assert _rest(1, sender.Answer(503, "answered 503", 1000)).total_seconds() == 1000
+    assert _backoff(1, sender.Answer(503, "answered 503", 1000)).total_seconds() == 1000
 
 
 def test_a_delivery_waits_as_long_as_it_was_asked_to(add, receiver, posted, happen, rows, clock):
@@ -603,5 +603,5 @@ def test_a_slow_batch_gives_the_rest_back(add, receiver, post_due, happen, monke
     queue = delivery.Queue()
     with app.app_context():
         outcomes = delivery.send(endpoint.id, queue.claim_from(queue.due()[0], 16))
-    assert [outcome.counts for outcome in outcomes] == [True, False]
+    assert [outcome.is_attempt for outcome in outcomes] == [True, False]
     assert post_due() == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.errors import Rejected
-from app.webhooks.addresses import check_url, guard_of
+from app.webhooks.addresses import address_check, check_url
 from config.settings import Settings
 
 pytestmark = pytest.mark.one_database
@@ -51,14 +51,14 @@ def at(app, monkeypatch):
 )
 def test_an_address_is_public_or_named(at, address, https, http):
     with at(webhook_networks=NAMED):
-        assert (guard_of("https")(address), guard_of("http")(address)) == (https, http)
+        assert (address_check("https")(address), address_check("http")(address)) == (https, http)
 
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1", "224.0.0.1", "0.0.0.0"])
 def test_metadata_services_are_not_reached_even_when_they_are_named(at, address):
     with at(webhook_networks=("169.254.0.0/16", "fe80::/10", "224.0.0.0/4", "0.0.0.0/8")):
-        assert not guard_of("https")(address)
-        assert not guard_of("http")(address)
+        assert not address_check("https")(address)
+        assert not address_check("http")(address)
 
 
 def test_this_machine_is_reached_in_development_alone(at):
