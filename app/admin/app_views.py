@@ -232,7 +232,7 @@ def _protected_apps() -> list[dict[str, Any]]:
     """Return the protected apps of the apps file, like ``flask apps list``."""
     found = []
     for app in sorted(apps_by_host().values(), key=lambda each: each.id):
-        need = app.rules[-1].need
+        need = app.rules[-1].requirements
         found.append(
             {
                 "id": app.id,

@@ -18,7 +18,7 @@ from app.command_language import N_, gettext, ngettext, speaking
 from app.extensions import settings
 from app.forward_auth.app_file import app_of, apps_by_host, own_hosts, read_apps
 from app.forward_auth.dialects import URL
-from app.forward_auth.rules import Address, Need, ProtectedApp, plain_path
+from app.forward_auth.rules import Address, ProtectedApp, Requirements, decoded_path
 from app.groups.service import groups_of
 from config.problems import variable
 
@@ -64,13 +64,14 @@ def check(file: str | None) -> None:
 def list_apps(as_json: bool) -> None:
     """List the protected apps, and who may use each."""
     for app in sorted(apps_by_host().values(), key=lambda each: each.id):
-        need = app.rules[-1].need
+        requirements = app.rules[-1].requirements
         if as_json:
-            row = {"id": app.id, "name": app.name, "url": app.origin, "level": need.level, "rules": len(app.rules) - 1}
-            click.echo(orjson.dumps(row | {"groups": sorted(need.groups[0]) if need.groups else []}))
+            groups = sorted(requirements.groups[0]) if requirements.groups else []
+            row = {"id": app.id, "name": app.name, "url": app.origin, "level": requirements.level}
+            click.echo(orjson.dumps(row | {"rules": len(app.rules) - 1, "groups": groups}))
             continue
         rules = ngettext("{count} rule for its parts", "{count} rules for its parts", len(app.rules) - 1)
-        click.echo(f"{app.id}  {app.origin}  {_in_words(need)}, {rules}")
+        click.echo(f"{app.id}  {app.origin}  {_in_words(requirements)}, {rules}")
 
 
 @apps.command("try")
@@ -89,38 +90,38 @@ def try_url(url: str, who: str | None, method: str, address: str | None) -> None
         raise click.ClickException(gettext("No app of the apps file is at {url}: a proxy gets 403 for it.", url=url))
     path = (asked[2] or "/").partition("?")[0]
     path = quote(path, safe=_ASCII) if path.startswith("/") else "/"  # the encoding that browsers send
-    need = app.need_of(method.upper(), path, _address(address))
+    requirements = app.requirements_for(method.upper(), path, _address(address))
     click.echo(f"{app.name}: {method.upper()} {path}")
-    if plain_path(path) is None:
+    if decoded_path(path) is None:
         click.echo(gettext("The path can be read in two ways, so the strictest of the rules holds."))
-    click.echo(gettext("Decided by {rule}: {need}.", rule=need.decided_by, need=_in_words(need)))
+    click.echo(gettext("Decided by {rule}: {need}.", rule=requirements.decided_by, need=_in_words(requirements)))
     if who:
-        click.echo(_verdict(app, need, who))
+        click.echo(_verdict(app, requirements, who))
 
 
-def _verdict(app: ProtectedApp, need: Need, who: str) -> str:
+def _verdict(app: ProtectedApp, requirements: Requirements, who: str) -> str:
     """Return the outcome of a request by a signed-in person."""
     user = user_named(who)
-    if need.level == "public":
+    if requirements.level == "public":
         return gettext("{identity} may pass, as everybody does.", identity=who)
-    if need.level == "deny":
+    if requirements.level == "deny":
         return gettext("{identity} gets 403.", identity=who)
     if not user.is_active:
         return gettext("{identity} can't sign in: the account is disabled or closed.", identity=who)
     mine = groups_of(user.id)
-    if not need.admits(mine):
-        return _not_in_groups(need, who, mine)
-    lines = [gettext("{identity} may pass once signed in at {host}.", identity=who, host=app.host)]
-    if need.level == "aal2":
-        lines.append(gettext("A second factor is asked for if the session has had one alone."))
-    if need.max_age:
-        lines.append(gettext("They confirm who they are again if their last proof is older."))
-    return " ".join(lines)
+    if not requirements.admits(mine):
+        return _not_in_groups(requirements, who, mine)
+    said = [gettext("{identity} may pass once signed in at {host}.", identity=who, host=app.host)]
+    if requirements.level == "aal2":
+        said.append(gettext("A second factor is asked for if the session has had one alone."))
+    if requirements.max_age:
+        said.append(gettext("They confirm who they are again if their last proof is older."))
+    return " ".join(said)
 
 
-def _not_in_groups(need: Need, who: str, mine: Sequence[str]) -> str:
+def _not_in_groups(requirements: Requirements, who: str, mine: Sequence[str]) -> str:
     with speaking():
-        wanted = i18n.all_of([i18n.any_of(sorted(each)) for each in need.groups])
+        wanted = i18n.all_of([i18n.any_of(sorted(each)) for each in requirements.groups])
     if not mine:
         return gettext(
             "{identity} gets 403: the account is in no group, and {groups} is asked for.", identity=who, groups=wanted
@@ -133,13 +134,13 @@ def _not_in_groups(need: Need, who: str, mine: Sequence[str]) -> str:
     )
 
 
-def _in_words(need: Need) -> str:
-    words = [gettext(LEVELS[need.level])]
+def _in_words(requirements: Requirements) -> str:
+    words = [gettext(LEVELS[requirements.level])]
     with speaking():
-        choices = [i18n.any_of(sorted(each)) for each in need.groups]
+        choices = [i18n.any_of(sorted(each)) for each in requirements.groups]
     words += [gettext("in the group {groups}", groups=each) for each in choices]
-    if need.max_age:
-        words.append(gettext("proved within {seconds} s", seconds=int(need.max_age.total_seconds())))
+    if requirements.max_age:
+        words.append(gettext("proved within {seconds} s", seconds=int(requirements.max_age.total_seconds())))
     return ", ".join(words)
 
 
@@ -159,7 +160,7 @@ def _notes(found: Iterable[ProtectedApp]) -> Iterator[str]:
         )
     known = known_groups()
     for app in found:
-        named = {name for rule in app.rules for each in rule.need.groups for name in each}
+        named = {name for rule in app.rules for each in rule.requirements.groups for name in each}
         for name in sorted(named - known):
             yield gettext(
                 "{app}: there is no group {group} yet; flask groups create {group}", app="apps." + app.id, group=name

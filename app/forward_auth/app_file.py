@@ -31,7 +31,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from app.extensions import this_app
-from app.forward_auth.rules import Level, Need, Network, ProtectedApp, Rule
+from app.forward_auth.rules import Level, Network, ProtectedApp, Requirements, Rule
 from app.groups.service import is_name
 from config import types
 from config.problems import ConfigurationError, Problem, variable
@@ -48,15 +48,15 @@ log = structlog.get_logger()
 SETTING = variable("apps_file")
 KIND = "apps"
 REMEDY = "Mend it; docs/forward-auth.md says what it takes."
-LOOK_EVERY = 1.0
+CHECK_INTERVAL = 1.0
 """Seconds between checks whether the file has changed."""
 
-_KEPT = "latchkey.protected_apps"
+_IN_MEMORY = "latchkey.protected_apps"
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _PATH = re.compile(r"/[^\s%?#;\\*]*(?:(?<=/)\*)?")
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
-_OURS = ("remote-user", "remote-email", "remote-name", "remote-groups")
-_RESERVED = ("location", "set-cookie", "content-length", "content-type", "connection", "host", "authorization")
+_IDENTITY_HEADERS = ("remote-user", "remote-email", "remote-name", "remote-groups")
+_RESERVED_HEADERS = ("location", "set-cookie", "content-length", "content-type", "connection", "host", "authorization")
 
 
 def _check_path(path: str) -> str:
@@ -94,7 +94,7 @@ Methods = tuple[Annotated[str, AfterValidator(_check_method)], ...]
 Networks = tuple[Annotated[Network, BeforeValidator(_read_network)], ...]
 
 
-class _Entry(BaseModel):
+class _BaseEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     level: Level | None = None
@@ -103,7 +103,7 @@ class _Entry(BaseModel):
     cross_site: bool | None = None
 
 
-class RuleEntry(_Entry):
+class RuleEntry(_BaseEntry):
     """One [[apps.x.rules]]. Fields that it leaves out are taken from the app."""
 
     paths: Paths = ()
@@ -112,13 +112,13 @@ class RuleEntry(_Entry):
 
     @field_validator("paths", "methods", "networks")
     @classmethod
-    def _are_some(cls, listed: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _check_not_empty(cls, listed: tuple[Any, ...]) -> tuple[Any, ...]:
         if not listed:
             raise ValueError("it is empty; leave it out for all")
         return listed
 
 
-class AppEntry(_Entry):
+class AppEntry(_BaseEntry):
     """One [apps.x]."""
 
     name: str
@@ -129,7 +129,7 @@ class AppEntry(_Entry):
     rules: tuple[RuleEntry, ...] = ()
 
     @model_validator(mode="after")
-    def _closes_what_it_limits(self) -> AppEntry:
+    def _check_public_rules(self) -> AppEntry:
         for number, rule in enumerate(self.rules, 1):
             if (rule.level or self.level) == "public" and (rule.groups or rule.max_age):
                 raise PydanticCustomError("open_rule", "rule {number}", {"number": number})
@@ -137,18 +137,19 @@ class AppEntry(_Entry):
 
     @field_validator("name")
     @classmethod
-    def _has_a_name(cls, name: str) -> str:
+    def _check_name(cls, name: str) -> str:
         if not name.strip() or len(name) > 64 or not name.isprintable():
             raise ValueError("a name has 1 to 64 characters")
         return name.strip()
 
     @field_validator("headers")
     @classmethod
-    def _are_headers(cls, headers: dict[str, str]) -> dict[str, str]:
+    def _check_headers(cls, headers: dict[str, str]) -> dict[str, str]:
         for name in headers:
             if not types.HEADER_NAME.fullmatch(name) or "_" in name:
                 raise ValueError(f"{name[:40]!r} is no name of a header")
-            if name.lower() in (*_OURS, *_RESERVED) or name.lower().startswith(("x-forwarded-", "x-original-")):
+            lower = name.lower()
+            if lower in (*_IDENTITY_HEADERS, *_RESERVED_HEADERS) or lower.startswith(("x-forwarded-", "x-original-")):
                 raise ValueError(f"the header {name} can't be sent to an app")
         return headers
 
@@ -165,29 +166,29 @@ class AppFile:
         self._path = path
         self._read = partial(read_apps, needs_https=needs_https, own=own)
         self._lock = threading.Lock()
-        self._seen = self._noticed = _state_of(path)
-        self._looked_at = time.monotonic()
+        self._loaded_state = self._pending_state = _file_state(path)
+        self._checked_at = time.monotonic()
         self._by_host, self.problems = self._read(path)
 
     def by_host(self) -> Mapping[str, ProtectedApp]:
         """Return the apps by host, rereading the file if it has changed."""
         now = time.monotonic()
-        if now - self._looked_at >= LOOK_EVERY and self._lock.acquire(blocking=False):
+        if now - self._checked_at >= CHECK_INTERVAL and self._lock.acquire(blocking=False):
             try:
-                self._looked_at = now
-                self._read_again()
+                self._checked_at = now
+                self._reload()
             finally:
                 self._lock.release()
         return self._by_host
 
-    def _read_again(self) -> None:
-        state = _state_of(self._path)
-        if state == self._seen:
+    def _reload(self) -> None:
+        state = _file_state(self._path)
+        if state == self._loaded_state:
             return
-        if state != self._noticed and _is_fresh(state):
-            self._noticed = state  # it may be half-written, and then have fewer rules but no errors
+        if state != self._pending_state and _was_just_written(state):
+            self._pending_state = state  # it may be half-written, and then have fewer rules but no errors
             return
-        self._seen = self._noticed = state
+        self._loaded_state = self._pending_state = state
         found, self.problems = self._read(self._path)
         if self.problems:
             problems = [str(each) for each in self.problems]
@@ -206,19 +207,19 @@ def init_app(app: Flask) -> None:
     if not settings.apps_file:
         return
     file = AppFile(settings.apps_file, needs_https=settings.is_production, own=own_hosts(settings))
-    if problems := file.problems or list(_problems_of_domain(settings.forward_auth_cookie_domain, file.by_host())):
+    if problems := file.problems or list(_check_cookie_domain(settings.forward_auth_cookie_domain, file.by_host())):
         raise ConfigurationError(problems)
-    app.extensions[_KEPT] = file
+    app.extensions[_IN_MEMORY] = file
 
 
-def _problems_of_domain(domain: str, apps: Mapping[str, ProtectedApp]) -> Iterator[Problem]:
+def _check_cookie_domain(domain: str, apps: Mapping[str, ProtectedApp]) -> Iterator[Problem]:
     """Report a cookie domain that no app is on, since none of them would get its cookie."""
-    if domain and apps and not any(is_below(app, domain) for app in apps.values()):
+    if domain and apps and not any(is_in_domain(app, domain) for app in apps.values()):
         remedy = "Name the domain that they are below, as example.com for wiki.example.com, or leave it empty."
         yield Problem(variable("forward_auth_cookie_domain"), "is the domain of no app in the apps file", remedy)
 
 
-def is_below(app: ProtectedApp, domain: str) -> bool:
+def is_in_domain(app: ProtectedApp, domain: str) -> bool:
     """Return whether an app is at a domain, or at a host below it."""
     name = urlsplit(app.origin).hostname or ""
     return name == domain or name.endswith(f".{domain}")
@@ -231,7 +232,7 @@ def own_hosts(settings: Settings) -> set[str]:
 
 def apps_by_host() -> Mapping[str, ProtectedApp]:
     """Return the protected apps by host, as currently defined in the file."""
-    file: AppFile | None = this_app().extensions.get(_KEPT)
+    file: AppFile | None = this_app().extensions.get(_IN_MEMORY)
     return file.by_host() if file is not None else {}
 
 
@@ -276,15 +277,15 @@ def _read_app(file: TomlFile, app_id: str, table: dict[str, Any]) -> ProtectedAp
         file.add(KIND, app_id, " is no id of an app", "Write small letters, digits, - and _, as in [apps.wiki].")
         return None
     try:
-        return _compiled(app_id, AppEntry(**table))
+        return _build_app(app_id, AppEntry(**table))
     except ValidationError as error:
         for fault in error.errors(include_url=False, include_input=False):
-            field, what, remedy = _said(fault)
+            field, what, remedy = _describe_error(fault)
             file.add(KIND, app_id, what, remedy, field)
         return None
 
 
-def _said(fault: ErrorDetails) -> tuple[str, str, str]:
+def _describe_error(fault: ErrorDetails) -> tuple[str, str, str]:
     """Return the field an error is about, what is wrong with it without its value, and what to do."""
     if fault["type"] == "open_rule":
         what = f", {fault['msg']}: it names groups or max_age, and its level is public, which lets everybody in"
@@ -302,9 +303,9 @@ def _said(fault: ErrorDetails) -> tuple[str, str, str]:
     return ("rules" if in_rule else field), f"{where}: {text[:1].lower()}{text[1:]}", REMEDY
 
 
-def _compiled(app_id: str, entry: AppEntry) -> ProtectedApp:
-    whole = Rule(_need(entry, entry, f"the app {app_id}"))
-    rules = [_rule(entry, each, number) for number, each in enumerate(entry.rules, 1)]
+def _build_app(app_id: str, entry: AppEntry) -> ProtectedApp:
+    whole = Rule(_build_requirements(entry, entry, f"the app {app_id}"))
+    rules = [_build_rule(entry, each, number) for number, each in enumerate(entry.rules, 1)]
     return ProtectedApp(
         id=app_id,
         name=entry.name,
@@ -317,22 +318,22 @@ def _compiled(app_id: str, entry: AppEntry) -> ProtectedApp:
     )
 
 
-def _rule(app: AppEntry, entry: RuleEntry, number: int) -> Rule:
-    need = _need(app, entry, f"rule {number}")
-    return Rule(need, entry.paths, frozenset(entry.methods), entry.networks)
+def _build_rule(app: AppEntry, entry: RuleEntry, number: int) -> Rule:
+    requirements = _build_requirements(app, entry, f"rule {number}")
+    return Rule(requirements, entry.paths, frozenset(entry.methods), entry.networks)
 
 
-def _need(app: AppEntry, entry: _Entry, name: str) -> Need:
+def _build_requirements(app: AppEntry, entry: _BaseEntry, name: str) -> Requirements:
     level: Level = entry.level or app.level or "signed_in"
     groups = entry.groups if entry.groups is not None else app.groups or ()
     max_age: timedelta | None = entry.max_age or app.max_age
     cross_site = entry.cross_site if entry.cross_site is not None else bool(app.cross_site)
     if level in ("public", "deny"):
-        return Need(level, cross_site=cross_site, decided_by=name)
-    return Need(level, (frozenset(groups),) if groups else (), max_age, cross_site, name)
+        return Requirements(level, cross_site=cross_site, decided_by=name)
+    return Requirements(level, (frozenset(groups),) if groups else (), max_age, cross_site, name)
 
 
-def _state_of(path: str) -> tuple[int, ...] | None:
+def _file_state(path: str) -> tuple[int, ...] | None:
     """Return the file attributes that change with its content or permissions; None if it can't be read."""
     try:
         found = Path(path).stat()
@@ -341,6 +342,6 @@ def _state_of(path: str) -> tuple[int, ...] | None:
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
-def _is_fresh(state: tuple[int, ...] | None) -> bool:
-    """Return whether a file was written within the last ``LOOK_EVERY`` seconds."""
-    return state is not None and abs(time.time() - state[0] / 1e9) < LOOK_EVERY
+def _was_just_written(state: tuple[int, ...] | None) -> bool:
+    """Return whether a file was written within the last ``CHECK_INTERVAL`` seconds."""
+    return state is not None and abs(time.time() - state[0] / 1e9) < CHECK_INTERVAL

@@ -22,16 +22,16 @@ from app.users import Identity, User
 
 TICKET_LIFETIME = timedelta(seconds=30)
 
-_mine, _ticket = AppSession.__table__, EntryTicket.__table__
+_app_session, _ticket = AppSession.__table__, EntryTicket.__table__
 _session, _user, _token = AuthSession.__table__, User.__table__, ApiToken.__table__
 _email, _username = Identity.__table__.alias("email"), Identity.__table__.alias("username")
-_INSERT = CompiledStatement.into(_mine)
+_INSERT = CompiledStatement.into(_app_session)
 _INSERT_TICKET = CompiledStatement.into(_ticket)
 _SESSIONS, _TOKENS = Detached(AuthSession, User), Detached(ApiToken, User)
 _NAMES = (_email.c.value, _email.c.confirmed_at, _username.c.value, group_names(_user.c.id))
 
 
-def _with_names(joined: Any) -> Any:
+def _join_names(joined: Any) -> Any:
     for kind, each in (("email", _email), ("username", _username)):
         its_own = sa.and_(each.c.user_id == _user.c.id, each.c.kind == kind, each.c.is_primary)
         joined = joined.outerjoin(each, its_own)
@@ -42,36 +42,38 @@ _FIND = CompiledStatement(
     _SESSIONS.select()
     .add_columns(*_NAMES)
     .select_from(
-        _with_names(
-            _mine.join(_session, _session.c.session_id == _mine.c.session_id).join(
+        _join_names(
+            _app_session.join(_session, _session.c.session_id == _app_session.c.session_id).join(
                 _user, _user.c.id == _session.c.user_id
             )
         )
     )
-    .where(_mine.c.digest == sa.bindparam("digest"), _mine.c.host == sa.bindparam("host"))
+    .where(_app_session.c.digest == sa.bindparam("digest"), _app_session.c.host == sa.bindparam("host"))
     .where(_session.c.kind == "browser")
 )
 _FIND_TOKEN = CompiledStatement(
     _TOKENS.select()
     .add_columns(*_NAMES)
-    .select_from(_with_names(_token.join(_user, _user.c.id == _token.c.user_id)))
+    .select_from(_join_names(_token.join(_user, _user.c.id == _token.c.user_id)))
     .where(_token.c.digest == sa.bindparam("digest"))
 )
-_SPEND = CompiledStatement(
+_SPEND_TICKET = CompiledStatement(
     sa.delete(_ticket)
     .where(_ticket.c.digest == sa.bindparam("digest"), _ticket.c.host == sa.bindparam("host"))
     .where(_ticket.c.binding == sa.bindparam("binding"), _ticket.c.expires_at > sa.bindparam("now"))
     .returning(_ticket.c.session_id)
 )
-_SESSION = CompiledStatement(
+_FIND_SESSION = CompiledStatement(
     _SESSIONS.select()
     .select_from(_session.join(_user, _user.c.id == _session.c.user_id))
     .where(_session.c.session_id == sa.bindparam("session"), _session.c.kind == "browser")
 )
-_END = CompiledStatement(sa.delete(_mine).where(_mine.c.digest == sa.bindparam("digest")).returning(_mine.c.user_id))
+_END = CompiledStatement(
+    sa.delete(_app_session).where(_app_session.c.digest == sa.bindparam("digest")).returning(_app_session.c.user_id)
+)
 _HAS_ENTERED = CompiledStatement(
-    sa.select(_mine.c.digest)
-    .where(_mine.c.user_id == sa.bindparam("user"), _mine.c.app == sa.bindparam("app"))
+    sa.select(_app_session.c.digest)
+    .where(_app_session.c.user_id == sa.bindparam("user"), _app_session.c.app == sa.bindparam("app"))
     .limit(1)
 )
 
@@ -91,7 +93,7 @@ class Visitor:
     username: str
     groups: tuple[str, ...]
 
-    def named(self, user_is: str) -> str:
+    def identifier(self, user_is: str) -> str:
         """Return the identifier that an app wants for the user: ``username``, ``email`` or ``handle``."""
         if user_is == "handle":
             return self.user.handle
@@ -158,8 +160,8 @@ def spend_ticket(ticket: str, host: str, binding: str) -> AuthSession | None:
     It is deleted by a conditional statement, so one of several concurrent requests succeeds, on any number of servers.
     """
     now = clock.now()
-    spent = _SPEND.first(digest=secrets.digest(ticket), host=host, binding=binding, now=now)
-    found = _SESSION.first(session=spent[0]) if spent is not None else None
+    spent = _SPEND_TICKET.first(digest=secrets.digest(ticket), host=host, binding=binding, now=now)
+    found = _FIND_SESSION.first(session=spent[0]) if spent is not None else None
     if found is None:
         return None
     session, user = _SESSIONS.read(found)

@@ -13,10 +13,10 @@ from app.crypto import secrets
 from app.extensions import settings
 from app.forward_auth import bp, dialects
 from app.forward_auth.app_file import app_of
-from app.forward_auth.checks import SAFE, Credentials, Outcome, check, place_of
+from app.forward_auth.checks import SAFE_METHODS, Credentials, Outcome, check, cookie_scope
 from app.forward_auth.cookies import sent_app_cookie
 from app.forward_auth.dialects import AccessRequest, Unreadable
-from app.forward_auth.presenters import asks_for_page, can_be_kept, notice
+from app.forward_auth.presenters import fits_return_url, is_page_request, notice
 from app.forward_auth.rules import ProtectedApp
 from app.web.commit import view_commit
 from app.web.cookies import sent_auth_token
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-NGINX, FORWARD, ENVOY = ADDRESSES = ("/gate/nginx", "/gate/forward", "/gate/envoy")
+NGINX, FORWARD, ENVOY = PATHS = ("/gate/nginx", "/gate/forward", "/gate/envoy")
 START = "/.latchkey/start"
-IDENTITY = {"Remote-User": "user", "Remote-Email": "email", "Remote-Name": "name", "Remote-Groups": "groups"}
+IDENTITY_HEADERS = {"Remote-User": "user", "Remote-Email": "email", "Remote-Name": "name", "Remote-Groups": "groups"}
 METHODS = (
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "PROPPATCH", "MKCOL", "COPY",
     "MOVE", "LOCK", "UNLOCK", "REPORT", "MKCALENDAR", "ACL", "SEARCH", "QUERY",
@@ -48,7 +48,7 @@ class AnythingConverter(BaseConverter):
 def init_app(app: Flask) -> None:
     """Register the converter, and give proxies short responses whatever goes wrong."""
     app.url_map.converters["anything"] = AnythingConverter
-    register_error_format(app, ADDRESSES, notice)
+    answer_by(app, PATHS, notice)
 
 
 @bp.get(NGINX)
@@ -84,20 +84,20 @@ def _answer(dialect: str, *, was_refused: bool = False) -> Response:
         log.warning("forward_auth.proxy_unknown", peer=peer, remedy="list it in LATCHKEY_FORWARD_AUTH_PROXIES")
         return notice(403, "app_proxy_unknown")
     try:
-        asked = _read(dialect, proxies)
+        access = _read_request(dialect, proxies)
     except Unreadable as fault:
         log.warning("forward_auth.unreadable", header=fault.header, dialect=dialect)
         return notice(403, "app_request_unreadable")
-    app = app_of(asked.host)
+    app = app_of(access.host)
     if app is None:
         return notice(403, "app_host_unknown")
-    outcome = check(asked, app, _credentials(app), request.headers)
+    outcome = check(access, app, _credentials(app), request.headers)
     if outcome.verdict != "pass":
-        return _refused(app, asked, outcome, dialect)
-    return _passed_meanwhile(app, asked) if was_refused else _passed(app, outcome)
+        return _denied(app, access, outcome, dialect)
+    return _allowed_meanwhile(app, access) if was_refused else _allowed(app, outcome)
 
 
-def _read(dialect: str, proxies: tuple[str, ...]) -> AccessRequest:
+def _read_request(dialect: str, proxies: tuple[str, ...]) -> AccessRequest:
     if dialect == "nginx":
         return dialects.read_nginx(request.environ, proxies)
     if dialect == "forward":
@@ -106,39 +106,39 @@ def _read(dialect: str, proxies: tuple[str, ...]) -> AccessRequest:
 
 
 def _credentials(app: ProtectedApp) -> Credentials:
-    token = sent_auth_token() or ""
-    return Credentials(sent_app_cookie(place_of(app)), token if token.startswith(secrets.API_PREFIX) else "")
+    token = sent_program_token() or ""
+    return Credentials(sent_app_cookie(cookie_scope(app)), token if token.startswith(secrets.API_PREFIX) else "")
 
 
-def _passed(app: ProtectedApp, outcome: Outcome) -> Response:
+def _allowed(app: ProtectedApp, outcome: Outcome) -> Response:
     """Return a 200 with all identity headers, even empty ones, so that a proxy replaces those a visitor sent."""
     visitor = outcome.visitor
     values = dict.fromkeys(("user", "email", "name", "groups"), "")
     if visitor is not None:
         values = {
-            "user": visitor.named(app.user_is),
+            "user": visitor.identifier(app.user_is),
             "email": visitor.email,
             "name": visitor.display_name,
             "groups": ",".join(visitor.groups),
         }
-    named = {header: _in_header(values[name]) for header, name in (IDENTITY | app.headers).items()}
-    return Response(status=200, headers=named)
+    headers = {header: _header_value(values[name]) for header, name in (IDENTITY_HEADERS | app.headers).items()}
+    return Response(status=200, headers=headers)
 
 
-def _passed_meanwhile(app: ProtectedApp, asked: AccessRequest) -> Response:
+def _allowed_meanwhile(app: ProtectedApp, access: AccessRequest) -> Response:
     """Have a visitor retry who may pass since the previous check, because they signed in in another tab."""
-    if asked.method not in SAFE:
+    if access.method not in SAFE_METHODS:
         return notice(401, "app_nothing_sent", app=app.name)
-    answer: Response = redirect(app.origin + _way_back(asked), 303)  # type: ignore[assignment]
+    answer: Response = redirect(app.origin + _return_target(access), 303)  # type: ignore[assignment]
     return answer
 
 
-def _in_header(text: str) -> str:
+def _header_value(text: str) -> str:
     """Return text as a header value that holds its UTF-8 bytes."""
     return text.encode("utf-8").decode("latin-1")
 
 
-def _refused(app: ProtectedApp, asked: AccessRequest, outcome: Outcome, dialect: str) -> Response:
+def _denied(app: ProtectedApp, access: AccessRequest, outcome: Outcome, dialect: str) -> Response:
     if outcome.verdict == "closed":
         return notice(403, "app_part_closed", app=app.name)
     if outcome.verdict == "cross_site":
@@ -147,18 +147,18 @@ def _refused(app: ProtectedApp, asked: AccessRequest, outcome: Outcome, dialect:
         answer = notice(401, "app_token_refused", app=app.name)
         answer.headers["WWW-Authenticate"] = "Bearer"
         return answer
-    start = app.origin + with_query(START, to=_way_back(asked), **_still_asked_for(outcome))
+    start = app.origin + with_query(START, to=_return_target(access), **_required_step(outcome))
     if outcome.verdict == "not_allowed":
         return notice(403, "app_not_allowed", link=start, app=app.name)
-    if asked.method not in ("GET", "HEAD") or not asks_for_page():
-        code = "app_sign_in_required" if asked.method in SAFE else "app_nothing_sent"
-        return notice(401, code, link=start if asked.method not in SAFE else "", app=app.name)
+    if access.method not in ("GET", "HEAD") or not is_page_request():
+        code = "app_sign_in_required" if access.method in SAFE_METHODS else "app_nothing_sent"
+        return notice(401, code, link=start if access.method not in SAFE_METHODS else "", app=app.name)
     answer = Response(status=401 if dialect == "nginx" else 302)
     answer.headers["Location"] = start
     return answer
 
 
-def _still_asked_for(outcome: Outcome) -> dict[str, str]:
+def _required_step(outcome: Outcome) -> dict[str, str]:
     """Return what a signed-in user has to do before they come back.
 
     The sign-in may see them at another network address, where another rule applies, and would send them back unchanged
@@ -166,17 +166,17 @@ def _still_asked_for(outcome: Outcome) -> dict[str, str]:
     """
     if outcome.verdict != "step_up":
         return {}
-    asked = {"level": "aal2"} if outcome.need.level == "aal2" else {}
-    age = outcome.need.max_age
-    return asked | ({"max_age": str(int(age.total_seconds()))} if age is not None else {})
+    step = {"level": "aal2"} if outcome.requirements.level == "aal2" else {}
+    age = outcome.requirements.max_age
+    return step | ({"max_age": str(int(age.total_seconds()))} if age is not None else {})
 
 
-def _way_back(asked: AccessRequest) -> str:
+def _return_target(access: AccessRequest) -> str:
     """Return where a visitor is sent back to. If that is too long, it loses its query, then its path."""
-    if asked.method not in SAFE:
+    if access.method not in SAFE_METHODS:
         return "/"
-    for target in (asked.target, asked.path):
+    for target in (access.target, access.path):
         encoded = quote(target.encode("latin-1"), safe="/?:@!$&'()*+,;=%-._~[]")
-        if can_be_kept(encoded):
+        if fits_return_url(encoded):
             return encoded
     return "/"

@@ -12,7 +12,7 @@ from app.web.cookies import sent_cookie, set_cookie
 
 NAME = "latchkey_gate"
 BINDING = "latchkey_gate_entry"
-BINDING_KEPT = 3600
+BINDING_LIFETIME = 3600
 """Seconds that a visitor has to sign in."""
 
 MAX_BINDINGS = 8
@@ -20,41 +20,41 @@ MAX_BINDINGS = 8
 _SECRET = re.compile(r"[\w-]{43}\Z", re.ASCII)
 
 
-def sent_app_cookie(place: str) -> str:
+def sent_app_cookie(scope: str) -> str:
     """Return the token in the app's cookie of this request; "" for none.
 
-    :param place: where it is valid: a host, or a whole domain with a leading dot
+    :param scope: where it is valid: a host, or a whole domain with a leading dot
     """
-    return _sent(_shared_name() if place.startswith(".") else settings.cookie_prefix + NAME)
+    return _sent(_shared_name() if scope.startswith(".") else settings.cookie_prefix + NAME)
 
 
-def set_app_cookie(response: Response, place: str, token: str, max_age: int | None) -> None:
-    """Set the app's cookie for ``place``; remove it with "" and 0."""
-    if not place.startswith("."):
+def set_app_cookie(response: Response, scope: str, token: str, max_age: int | None) -> None:
+    """Set the app's cookie for ``scope``; remove it with "" and 0."""
+    if not scope.startswith("."):
         set_cookie(response, NAME, token, max_age)
         return
     secure = bool(settings.cookie_prefix)
     response.set_cookie(
-        _shared_name(), token, max_age=max_age, path="/", domain=place[1:], httponly=True, samesite="Lax", secure=secure
+        _shared_name(), token, max_age=max_age, path="/", domain=scope[1:], httponly=True, samesite="Lax", secure=secure
     )
 
 
-def try_domain(response: Response, place: str) -> None:
-    """Set a probe cookie if ``place`` is a whole domain, so that the next step can check whether it was kept.
+def set_probe_cookie(response: Response, scope: str) -> None:
+    """Set a probe cookie if ``scope`` is a whole domain, so that the next step can check whether it was kept.
 
     Browsers keep no cookies for domains such as co.uk, which no one owns alone.
     """
-    if place.startswith("."):
+    if scope.startswith("."):
         secure = bool(settings.cookie_prefix)
         response.set_cookie(
-            _probe_name(), "1", max_age=BINDING_KEPT, path="/", domain=place[1:], httponly=True, samesite="Lax",
+            _probe_name(), "1", max_age=BINDING_LIFETIME, path="/", domain=scope[1:], httponly=True, samesite="Lax",
             secure=secure,
         )  # fmt: skip
 
 
-def keeps_domain(place: str) -> bool:
-    """Return whether the browser kept the cookie of ``try_domain``; True for a single host."""
-    return not place.startswith(".") or _probe_name() in request.cookies
+def accepts_domain_cookie(scope: str) -> bool:
+    """Return whether the browser kept the cookie of ``set_probe_cookie``; True for a single host."""
+    return not scope.startswith(".") or _probe_name() in request.cookies
 
 
 def sent_bindings() -> list[str]:
@@ -66,7 +66,7 @@ def sent_bindings() -> list[str]:
 
 def set_binding(response: Response, secret: str) -> None:
     """Store ``secret`` in the browser at the app's host, next to others."""
-    set_cookie(response, _binding_name(secrets.digest(secret)), secret, BINDING_KEPT)
+    set_cookie(response, _binding_name(secrets.digest(secret)), secret, BINDING_LIFETIME)
 
 
 def remove_binding(response: Response, digest: str) -> None:

@@ -84,16 +84,16 @@ def read_forwarded(environ: Mapping[str, str], proxies: tuple[str, ...]) -> Acce
     )
 
 
-def read_envoy(environ: Mapping[str, str], place: str, proxies: tuple[str, ...]) -> AccessRequest:
-    """Return the current request: Envoy sends the visitor's own, with ``place`` before its path.
+def read_envoy(environ: Mapping[str, str], prefix: str, proxies: tuple[str, ...]) -> AccessRequest:
+    """Return the current request: Envoy sends the visitor's own, with ``prefix`` before its path.
 
     :raises Unreadable: like the others
     """
     raw = environ.get("RAW_URI", "").partition("?")[0]
     query = environ.get("QUERY_STRING", "")
-    if not raw.startswith(place):  # encoded differently: it must not count as a request for "/"
+    if not raw.startswith(prefix):  # encoded differently: it must not count as a request for "/"
         raise Unreadable("path")
-    target = (raw.removeprefix(place) or "/") + (f"?{query}" if query else "")
+    target = (raw.removeprefix(prefix) or "/") + (f"?{query}" if query else "")
     return _request(
         ("Host", environ.get("HTTP_HOST", "")),
         ("method", environ.get("REQUEST_METHOD", "")),

@@ -27,17 +27,17 @@ Network = IPv4Network | IPv6Network
 MAX_PATH_LENGTH = 8192
 """Maximum length of a path. A longer one counts as ambiguous."""
 
-_TWO_READINGS = re.compile(r"%(?:2[5f]|3b|5c|[01].|7f)|[\\;#\x00-\x1f\x7f]|//|,/", re.IGNORECASE)
+_AMBIGUOUS = re.compile(r"%(?:2[5f]|3b|5c|[01].|7f)|[\\;#\x00-\x1f\x7f]|//|,/", re.IGNORECASE)
 """What some programs decode, cut off or merge, and others don't. Proxies that decode paths pass on ``;`` as it is."""
 
-_DOTS = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
+_DOT_SEGMENTS = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 _ESCAPE = re.compile(r"%(?![0-9a-f]{2})", re.IGNORECASE)
-_END = re.compile(r"[. ]+(?=/|$)")
+_TRAILING = re.compile(r"[. ]+(?=/|$)")
 """What Windows ignores at the end of a name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class Requirements:
     """Requirements for a request.
 
     :ivar groups: the user must be in one group of each of these
@@ -67,7 +67,7 @@ class Rule:
     :ivar networks: networks of the visitor; empty for all
     """
 
-    need: Need
+    requirements: Requirements
     paths: tuple[str, ...] = ()
     methods: frozenset[str] = frozenset()
     networks: tuple[Network, ...] = ()
@@ -108,25 +108,25 @@ class ProtectedApp:
     headers: dict[str, str] = field(default_factory=dict)
     is_listed: bool = True
 
-    def need_of(self, method: str, path: str, address: Address | None = None) -> Need:
+    def requirements_for(self, method: str, path: str, address: Address | None = None) -> Requirements:
         """Return the requirements for a request.
 
         :param path: as the proxy received it, encoded, without the query
         """
         applicable = [rule for rule in self.rules if rule.applies(method, address)]
-        plain = plain_path(path)
+        plain = decoded_path(path)
         if plain is None:
-            return strictest([rule.need for rule in _up_to_the_last(applicable)])
+            return strictest([rule.requirements for rule in _reachable_rules(applicable)])
         found = next(rule for rule in applicable if rule.matches(plain))
         folded = next(rule for rule in applicable if rule.matches_folded(folded_path(plain)))
-        return found.need if folded is found else strictest([found.need, folded.need])
+        return found.requirements if folded is found else strictest([found.requirements, folded.requirements])
 
 
-def plain_path(path: str) -> str | None:
+def decoded_path(path: str) -> str | None:
     """Return a path decoded once; None if it is ambiguous."""
     if len(path) > MAX_PATH_LENGTH or not path.startswith("/"):
         return None
-    if _TWO_READINGS.search(path) or _DOTS.search(path) or _ESCAPE.search(path):
+    if _AMBIGUOUS.search(path) or _DOT_SEGMENTS.search(path) or _ESCAPE.search(path):
         return None
     try:
         return unquote_to_bytes(path.encode("latin-1")).decode("utf-8")
@@ -139,22 +139,22 @@ def folded_path(path: str) -> str:
 
     Many apps serve ``/metrics/`` for ``/metrics``.
     """
-    return _END.sub("", unicodedata.normalize("NFKC", path).casefold()).rstrip("/") or "/"
+    return _TRAILING.sub("", unicodedata.normalize("NFKC", path).casefold()).rstrip("/") or "/"
 
 
 _folded_pattern = lru_cache(maxsize=1024)(folded_path)
 
 
-def strictest(needs: Sequence[Need]) -> Need:
+def strictest(all_requirements: Sequence[Requirements]) -> Requirements:
     """Return requirements that satisfy all of these at once."""
-    ages = [need.max_age for need in needs if need.max_age is not None]
-    groups = dict.fromkeys(each for need in needs for each in need.groups)
-    return Need(
-        level=max((need.level for need in needs), key=LEVELS.index),
+    ages = [requirements.max_age for requirements in all_requirements if requirements.max_age is not None]
+    groups = dict.fromkeys(each for requirements in all_requirements for each in requirements.groups)
+    return Requirements(
+        level=max((requirements.level for requirements in all_requirements), key=LEVELS.index),
         groups=tuple(groups),
         max_age=min(ages) if ages else None,
-        cross_site=all(need.cross_site for need in needs),
-        decided_by=" + ".join(dict.fromkeys(need.decided_by for need in needs)),
+        cross_site=all(requirements.cross_site for requirements in all_requirements),
+        decided_by=" + ".join(dict.fromkeys(requirements.decided_by for requirements in all_requirements)),
     )
 
 
@@ -164,7 +164,7 @@ def _is_under(path: str, pattern: str) -> bool:
     return path == pattern
 
 
-def _up_to_the_last(rules: Sequence[Rule]) -> list[Rule]:
+def _reachable_rules(rules: Sequence[Rule]) -> list[Rule]:
     """Return the rules that can decide at all: those after a rule for all paths never do."""
     end = next(at for at, rule in enumerate(rules, 1) if not rule.paths or "/*" in rule.paths)
     return list(rules[:end])

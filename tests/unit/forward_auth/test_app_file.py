@@ -81,7 +81,7 @@ def test_a_file_without_fault_has_none(tmp_path):
 @pytest.fixture
 def file(tmp_path, monkeypatch):
     """A file that is looked at with every request."""
-    monkeypatch.setattr(app_file, "LOOK_EVERY", 0)
+    monkeypatch.setattr(app_file, "CHECK_INTERVAL", 0)
     path = tmp_path / "apps.toml"
     path.write_text(APP)
     return path, AppFile(str(path), needs_https=True)
@@ -117,7 +117,7 @@ def test_a_file_that_is_being_written_is_not_read_before_it_is_whole(file, monke
     path, read = file
     whole = APP + '[[apps.wiki.rules]]\npaths = ["/admin/*"]\nlevel = "deny"\n'
     path.write_text(APP.replace("Wiki", "Half"))
-    monkeypatch.setattr(app_file, "_is_fresh", lambda _state: True)
+    monkeypatch.setattr(app_file, "_was_just_written", lambda _state: True)
     assert [app.name for app in read.by_host().values()] == ["Wiki"]
     path.write_text(whole)
     assert [len(app.rules) for app in read.by_host().values()] == [1]
@@ -126,7 +126,7 @@ def test_a_file_that_is_being_written_is_not_read_before_it_is_whole(file, monke
 
 def test_what_was_written_a_second_ago_is_whole(file, monkeypatch):
     path, read = file
-    monkeypatch.setattr(app_file, "LOOK_EVERY", 1.0)
+    monkeypatch.setattr(app_file, "CHECK_INTERVAL", 1.0)
     for age, names in ((0, ["Wiki"]), (5, ["Notes"])):
         path.write_text(APP.replace("Wiki", "Notes"))
         os.utime(path, (time.time() - age, time.time() - age))
@@ -150,7 +150,7 @@ def test_a_file_that_may_be_read_again_is_read(file, monkeypatch):
 
 
 def test_a_folder_that_is_exchanged_as_a_whole_is_noticed(tmp_path, monkeypatch):
-    monkeypatch.setattr(app_file, "LOOK_EVERY", 0)
+    monkeypatch.setattr(app_file, "CHECK_INTERVAL", 0)
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "apps.toml").write_text(APP.replace("Wiki", name.title()))

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from app.forward_auth.app_file import read_apps
-from app.forward_auth.rules import plain_path
+from app.forward_auth.rules import decoded_path
 from tests.forward_auth import FILE
 
 
@@ -40,8 +40,8 @@ def wiki(tmp_path_factory):
     ],
 )
 def test_the_first_rule_that_matches_decides(wiki, method, path, level, decided_by):
-    need = wiki.need_of(method, path)
-    assert (need.level, need.decided_by) == (level, decided_by)
+    requirements = wiki.requirements_for(method, path)
+    assert (requirements.level, requirements.decided_by) == (level, decided_by)
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,8 @@ def test_the_first_rule_that_matches_decides(wiki, method, path, level, decided_
     ],
 )  # fmt: skip
 def test_a_path_with_two_readings_gets_the_strictest(wiki, path):
-    assert plain_path(path) is None
-    assert wiki.need_of("GET", path).level == "deny"
+    assert decoded_path(path) is None
+    assert wiki.requirements_for("GET", path).level == "deny"
 
 
 def test_a_rule_that_can_never_decide_makes_nothing_stricter(tmp_path):
@@ -70,25 +70,25 @@ def test_a_rule_that_can_never_decide_makes_nothing_stricter(tmp_path):
         '[[apps.a.rules]]\npaths = ["/x"]\nlevel = "deny"\n'
     )
     [app] = read_apps(str(path), needs_https=True)[0].values()
-    assert app.need_of("GET", "/a//b").level == "public"
+    assert app.requirements_for("GET", "/a//b").level == "public"
 
 
 @pytest.mark.parametrize(
     "path", ["/ADMIN/x", "/Admin/x", "/admIN", "/admin./x", "/admin%20/x", "/%EF%BD%81dmin/x", "/ADMIN.%20./x"]
 )
 def test_a_path_that_an_app_may_take_for_another_gets_the_stricter_of_both_readings(wiki, path):
-    need = wiki.need_of("GET", path)
-    assert (need.level, need.groups) == ("aal2", (frozenset({"admins"}),))
+    requirements = wiki.requirements_for("GET", path)
+    assert (requirements.level, requirements.groups) == ("aal2", (frozenset({"admins"}),))
 
 
 @pytest.mark.parametrize("path", ["/metrics/", "/Metrics/", "/metrics.", "/metrics%20", "/metrics/.%20/"])
 def test_a_closed_page_is_closed_with_a_slash_at_its_end(wiki, path):
-    assert wiki.need_of("GET", path).level == "deny"
+    assert wiki.requirements_for("GET", path).level == "deny"
 
 
 @pytest.mark.parametrize("path", ["/PUBLIC/x", "/health/", "/health.", "/Health"])
 def test_an_open_rule_opens_no_path_that_is_not_its_own(wiki, path):
-    assert wiki.need_of("GET", path).level == "signed_in"
+    assert wiki.requirements_for("GET", path).level == "signed_in"
 
 
 def test_a_name_in_another_form_of_unicode_is_the_same_name(tmp_path):
@@ -98,13 +98,13 @@ def test_a_name_in_another_form_of_unicode_is_the_same_name(tmp_path):
         '[[apps.a.rules]]\npaths = ["/caf\u00e9/*"]\nlevel = "deny"\n'
     )
     [app] = read_apps(str(path), needs_https=True)[0].values()
-    assert [app.need_of("GET", each).level for each in ("/caf%C3%A9/x", "/cafe%CC%81/x")] == ["deny", "deny"]
+    assert [app.requirements_for("GET", each).level for each in ("/caf%C3%A9/x", "/cafe%CC%81/x")] == ["deny", "deny"]
 
 
 def test_a_rule_for_networks_is_for_no_other(wiki):
-    assert wiki.need_of("GET", "/internal/x", ip_address("192.0.2.7")).level == "signed_in"
-    assert wiki.need_of("GET", "/internal/x", ip_address("192.0.3.7")).level == "deny"
-    assert wiki.need_of("GET", "/internal/x", None).level == "deny"
+    assert wiki.requirements_for("GET", "/internal/x", ip_address("192.0.2.7")).level == "signed_in"
+    assert wiki.requirements_for("GET", "/internal/x", ip_address("192.0.3.7")).level == "deny"
+    assert wiki.requirements_for("GET", "/internal/x", None).level == "deny"
 
 
 def test_head_counts_as_get(tmp_path):
@@ -112,7 +112,8 @@ def test_head_counts_as_get(tmp_path):
     rule = '[[apps.a.rules]]\npaths = ["/x"]\nmethods = ["GET"]\nlevel = "public"\n'
     path.write_text(f'[apps.a]\nname = "A"\nurl = "https://a.example.com"\n{rule}')
     [app] = read_apps(str(path), needs_https=True)[0].values()
-    assert [app.need_of(method, "/x").level for method in ("GET", "HEAD", "POST")] == ["public", "public", "signed_in"]
+    levels = [app.requirements_for(method, "/x").level for method in ("GET", "HEAD", "POST")]
+    assert levels == ["public", "public", "signed_in"]
 
 
 def test_a_rule_inherits_what_it_leaves_out(tmp_path):
@@ -122,7 +123,7 @@ def test_a_rule_inherits_what_it_leaves_out(tmp_path):
         '[[apps.a.rules]]\npaths = ["/x"]\n[[apps.a.rules]]\npaths = ["/y"]\ngroups = []\nlevel = "signed_in"\n'
     )
     [app] = read_apps(str(path), needs_https=True)[0].values()
-    x, y = app.need_of("GET", "/x"), app.need_of("GET", "/y")
+    x, y = app.requirements_for("GET", "/x"), app.requirements_for("GET", "/y")
     assert (x.level, x.groups, x.max_age) == ("aal2", (frozenset({"staff"}),), timedelta(hours=1))
     assert (y.level, y.groups) == ("signed_in", ())
 
@@ -134,9 +135,9 @@ def test_the_strictest_wants_a_group_of_each_and_the_shortest_age(tmp_path):
         '[[apps.a.rules]]\npaths = ["/x"]\ngroups = ["admins"]\nmax_age = "PT5M"\ncross_site = false\n'
     )
     [app] = read_apps(str(path), needs_https=True)[0].values()
-    need = app.need_of("GET", "/a//b")
-    assert not need.admits({"staff"})
-    assert not need.admits({"admins"})
-    assert need.admits({"admins", "staff"})
-    assert need.max_age == timedelta(minutes=5)
-    assert not need.cross_site
+    requirements = app.requirements_for("GET", "/a//b")
+    assert not requirements.admits({"staff"})
+    assert not requirements.admits({"admins"})
+    assert requirements.admits({"admins", "staff"})
+    assert requirements.max_age == timedelta(minutes=5)
+    assert not requirements.cross_site
