@@ -30,7 +30,8 @@ def test_the_table_of_types_is_that_of_the_code():
         assert says == each.description
         assert fields == "; ".join(f"`{name}`: {text}" if text else f"`{name}`" for name, text in each.fields.items())
         assert {name for name, text in each.fields.items() if not text} <= set(FIELDS)
-    assert dict(re.findall(r"(?m)^- `([a-z_]+)`: (.*)$", TEXT.partition("In every type:")[2])) == FIELDS
+    listed = re.findall(r"(?ms)^- `([a-z_]+)`: (.*?)(?=\n- |\n\n)", TEXT.partition("In every type:")[2])
+    assert {name: " ".join(text.split()) for name, text in listed} == FIELDS
 
 
 def test_what_is_posted_is_what_openapi_says(app, people, add, receiver, posted):

@@ -130,7 +130,7 @@ def test_what_was_written_a_second_ago_is_whole(file, monkeypatch):
     for age, names in ((0, ["Wiki"]), (5, ["Notes"])):
         path.write_text(APP.replace("Wiki", "Notes"))
         os.utime(path, (time.time() - age, time.time() - age))
-        monkeypatch.setattr(read, "_looked_at", 0)
+        monkeypatch.setattr(read, "_checked_at", 0)
         assert [app.name for app in read.by_host().values()] == names
 
 
