@@ -13,7 +13,7 @@ from app.admin.presenters import answers_without_page, page_facts
 from app.errors import Rejected
 from app.groups import service as groups
 from app.groups.models import TITLE_LENGTH
-from app.groups.service import COUNTED, GroupSummary, UnknownGroup
+from app.groups.service import MAX_COUNTED, GroupSummary, UnknownGroup
 from app.web.commit import view_commit
 from app.web.forms import BaseForm, ButtonForm
 from app.web.redirects import with_query
@@ -100,7 +100,7 @@ def delete_group(name: str) -> Response:
         with form.collecting_errors():
             if not form.sure.data:
                 raise Rejected("person_unsure", field="sure")
-            if found.members > COUNTED:
+            if found.members > MAX_COUNTED:
                 raise Rejected("too_large_here", status=409, command=f"flask groups delete {name}")
             members = _or_not_found(lambda: groups.delete(name, by=actor()))
             record_action("group_deleted", name, members=members)
@@ -121,14 +121,14 @@ def _or_not_found(change: Any) -> Any:
 
 
 def _group_or_404(name: str) -> GroupSummary:
-    found = groups.summary_up_to(name) if groups.is_name(name) else None
+    found = groups.bounded_summary_of(name) if groups.is_name(name) else None
     if found is None:
         raise Rejected("not_found", status=404)
     return found
 
 
 def _facts(found: GroupSummary) -> dict[str, Any]:
-    counted = {"members": min(found.members, COUNTED), "more_members": found.members > COUNTED}
+    counted = {"members": min(found.members, MAX_COUNTED), "more_members": found.members > MAX_COUNTED}
     return {"name": found.name, "title": found.title, "created_at": found.created_at} | counted
 
 
@@ -138,7 +138,7 @@ def _list(form: BaseForm | None = None) -> Response:
     after = "" if form else request.args.get("after", "")
     if "\x00" in after:
         raise Rejected("api_error", field="after")
-    found = groups.page_of(after, ON_PAGE + 1)
+    found = groups.groups_after(after, ON_PAGE + 1)
     last = found[ON_PAGE - 1].name if len(found) > ON_PAGE else None
     context = page_facts() | {"later": bool(after), "following": last and with_query("/admin/groups", after=last)}
     return respond(LIST, form, context=context, groups=[_facts(each) for each in found[:ON_PAGE]], after=last)

@@ -36,16 +36,16 @@ SEPARATOR = ","
 
 _NAME = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{NAME_LENGTH - 1}}}")
 _group, _membership = Group.__table__, GroupMembership.__table__
-_members = sa.select(sa.func.count()).where(_membership.c.group_id == _group.c.id).scalar_subquery()
-_SUMMARIES = sa.select(_group.c.name, _group.c.title, _members, _group.c.created_at)
+_member_count = sa.select(sa.func.count()).where(_membership.c.group_id == _group.c.id).scalar_subquery()
+_SUMMARIES = sa.select(_group.c.name, _group.c.title, _member_count, _group.c.created_at)
 
-COUNTED = 1000
+MAX_COUNTED = 1000
 """Maximum number of members that a page of groups counts."""
 
 _one: sa.ColumnElement[int] = sa.literal_column("1")
-_some = sa.select(_one).where(_membership.c.group_id == _group.c.id).limit(COUNTED + 1)
-_up_to = sa.select(sa.func.count()).select_from(_some.correlate(_group).subquery()).scalar_subquery()
-_BOUNDED = sa.select(_group.c.name, _group.c.title, _up_to, _group.c.created_at)
+_bounded_members = sa.select(_one).where(_membership.c.group_id == _group.c.id).limit(MAX_COUNTED + 1)
+_bounded_count = sa.select(sa.func.count()).select_from(_bounded_members.correlate(_group).subquery()).scalar_subquery()
+_BOUNDED = sa.select(_group.c.name, _group.c.title, _bounded_count, _group.c.created_at)
 
 
 def register_membership_end_hook(app: Flask, hook: MembershipEndHook) -> None:
@@ -53,7 +53,7 @@ def register_membership_end_hook(app: Flask, hook: MembershipEndHook) -> None:
     app.extensions.setdefault(_REGISTERED, []).append(hook)
 
 
-def memberships_ended(user_ids: Sequence[int]) -> None:
+def run_membership_end_hooks(user_ids: Sequence[int]) -> None:
     """Run the hooks for ended memberships."""
     for hook in this_app().extensions.get(_REGISTERED, ()):
         hook(user_ids)
@@ -88,8 +88,8 @@ def create(name: str, title: str = "", *, by: str) -> bool:
     if not is_name(name):
         raise ValueError(f"the name of a group has {NAME_RULE}")
     row = {"id": secrets.row_id(), "name": name, "title": title or name, "created_at": clock.now()}
-    made = insert(_group).values(row).on_conflict_do_nothing().returning(_group.c.id)
-    if db.session.scalar(made) is None:
+    inserted = insert(_group).values(row).on_conflict_do_nothing().returning(_group.c.id)
+    if db.session.scalar(inserted) is None:
         return False
     record("group.created", group=name, by=by)
     return True
@@ -106,7 +106,7 @@ def delete(name: str, *, by: str) -> int:
     changed(sa.delete(_group).where(_group.c.name == name))
     _record_each("group.member_removed", [(user_id, name) for user_id in members], by)
     record("group.deleted", group=name, members=len(members), by=by)
-    memberships_ended(members)
+    run_membership_end_hooks(members)
     return len(members)
 
 
@@ -120,7 +120,7 @@ def add_member(name: str, user_id: int, *, by: str) -> bool:
     row = row.with_for_update(read=True)  # waits for a concurrent delete of the group, or makes it wait
     added = insert(_membership).from_select(["group_id", "user_id", "created_at"], row).on_conflict_do_nothing()
     if db.session.scalar(added.returning(_membership.c.user_id)) is None:
-        _require(name)
+        _check_exists(name)
         return False
     record("group.member_added", user_id, group=name, by=by)
     return True
@@ -135,10 +135,10 @@ def remove_member(name: str, user_id: int, *, by: str) -> bool:
         raise UnknownGroup(name)
     mine = (_membership.c.group_id == _id_of(name), _membership.c.user_id == user_id)
     if changed(sa.delete(_membership).where(*mine)) != 1:
-        _require(name)
+        _check_exists(name)
         return False
     record("group.member_removed", user_id, group=name, by=by)
-    memberships_ended([user_id])
+    run_membership_end_hooks([user_id])
     return True
 
 
@@ -179,17 +179,18 @@ def titles() -> list[tuple[str, str]]:
     return [(row.name, row.title) for row in db.session.execute(rows)]
 
 
-def page_of(after: str, most: int) -> list[GroupSummary]:
+def groups_after(after: str, most: int) -> list[GroupSummary]:
     """Return at most ``most`` groups with names after this one, by name.
 
-    ``members`` stops at one more than ``COUNTED``, so that a group with a million members costs no more than any other.
+    ``members`` stops at one more than ``MAX_COUNTED``, so that a group with a million members costs no more than
+    any other.
     """
     rows = _BOUNDED.where(_group.c.name > after).order_by(_group.c.name).limit(most)
     return [GroupSummary(*row) for row in db.session.execute(rows)]
 
 
-def summary_up_to(name: str) -> GroupSummary | None:
-    """Return one group like ``page_of`` does, or None."""
+def bounded_summary_of(name: str) -> GroupSummary | None:
+    """Return one group like ``groups_after`` does, or None."""
     row = db.session.execute(_BOUNDED.where(_group.c.name == name)).first()
     return GroupSummary(*row) if row else None
 
@@ -258,7 +259,7 @@ def _id_of(name: str) -> sa.ScalarSelect[str]:
     return sa.select(_group.c.id).where(_group.c.name == name).scalar_subquery()
 
 
-def _require(name: str) -> None:
+def _check_exists(name: str) -> None:
     if db.session.scalar(sa.select(_group.c.id).where(_group.c.name == name)) is None:
         raise UnknownGroup(name)
 

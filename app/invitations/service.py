@@ -48,7 +48,7 @@ class Terms:
     email: str = ""
     groups: Sequence[str] = ()
     uses: int = 1
-    lasts: timedelta = DEFAULT_LIFETIME
+    lifetime: timedelta = DEFAULT_LIFETIME
     language: str = ""
 
 
@@ -59,11 +59,11 @@ def create(terms: Terms, *, by: str) -> Invitation:
     :raises Rejected: on its field: ``invalid_email_address``, ``unknown_group`` or ``invitation_groups`` on ``groups``,
         ``invitation_uses`` on ``uses``, ``invitation_lasts`` on ``expires_in_days``, ``invalid_choice`` on ``language``
     """
-    email, names = _checked(terms)
+    email, names = _validate(terms)
     now = clock.now()
     row = Invitation(
         email=email, groups=",".join(names), uses=terms.uses, used=0, created_by=by, created_at=now,
-        language=terms.language or i18n.default_language(), expires_at=now + terms.lasts,
+        language=terms.language or i18n.default_language(), expires_at=now + terms.lifetime,
     )  # fmt: skip
     db.session.add(row)
     db.session.flush()
@@ -124,14 +124,14 @@ def newest(limit: int, *, before: str = "", only_open: bool = False) -> list[Inv
     :param before: id of the last one on the previous page
     :param only_open: whether to leave out those that can no longer be accepted
     """
-    wanted = sa.select(Invitation).order_by(Invitation.created_at.desc(), Invitation.id.desc()).limit(limit)
+    query = sa.select(Invitation).order_by(Invitation.created_at.desc(), Invitation.id.desc()).limit(limit)
     if only_open:
         usable = (Invitation.revoked_at.is_(None), Invitation.used < Invitation.uses)
-        wanted = wanted.where(*usable, Invitation.expires_at > clock.now())
+        query = query.where(*usable, Invitation.expires_at > clock.now())
     if before and (last := find(before)):
-        place = sa.tuple_(Invitation.created_at, Invitation.id)
-        wanted = wanted.where(place < sa.tuple_(sa.literal(last.created_at), sa.literal(last.id)))
-    return list(db.session.scalars(wanted))
+        position = sa.tuple_(Invitation.created_at, Invitation.id)
+        query = query.where(position < sa.tuple_(sa.literal(last.created_at), sa.literal(last.id)))
+    return list(db.session.scalars(query))
 
 
 def accept(invitation: Invitation, user_id: int) -> bool:
@@ -142,12 +142,12 @@ def accept(invitation: Invitation, user_id: int) -> bool:
     now = clock.now()
     with db.session.begin_nested():  # a use that is not counted leaves no row
         row = {"invitation_id": invitation.id, "user_id": user_id, "created_at": now, "accepted_at": now}
-        first = insert(_use).values(row).on_conflict_do_update(
+        upsert = insert(_use).values(row).on_conflict_do_update(
             index_elements=["invitation_id", "user_id"], set_={"accepted_at": now}, where=_use.c.accepted_at.is_(None)
         )  # fmt: skip
-        if db.session.scalar(first.returning(_use.c.user_id)) is None:
+        if db.session.scalar(upsert.returning(_use.c.user_id)) is None:
             return False
-        if not _count(invitation.id):
+        if not _count_use(invitation.id):
             db.session.refresh(invitation)
             check_open(invitation)
             raise Rejected("invitation_used", status=410)
@@ -160,28 +160,28 @@ def accept(invitation: Invitation, user_id: int) -> bool:
     return True
 
 
-def accept_later(invitation: Invitation, user_id: int) -> None:
+def accept_when_confirmed(invitation: Invitation, user_id: int) -> None:
     """Record that an account accepts an invitation once its email is confirmed. Nothing is counted yet."""
     row = {"invitation_id": invitation.id, "user_id": user_id, "created_at": clock.now()}
     db.session.execute(insert(_use).values(row).on_conflict_do_nothing())
 
 
-def accept_waiting(user_id: int, proved: TypedIdentity) -> None:
-    """Accept the invitations waiting for ``proved`` to be confirmed, which has just happened for the first time.
+def accept_pending(user_id: int, verified: TypedIdentity) -> None:
+    """Accept the invitations waiting for ``verified`` to be confirmed, which has just happened for the first time.
 
     If one can no longer be accepted, that doesn't matter for an account that could be created without an invitation.
 
     :raises Rejected: the codes of ``accept`` (400) if it does matter; nothing is written then
     """
-    refused: Rejected | None = None
+    rejection: Rejected | None = None
     accepted = False
-    for invitation in _waiting_of(user_id):
+    for invitation in _pending_of(user_id):
         try:
             accepted = accept(invitation, user_id) or accepted
         except Rejected as error:
-            refused = error
-    if refused is not None and not accepted and not registration.may_register(proved):
-        raise Rejected(refused.code)
+            rejection = error
+    if rejection is not None and not accepted and not registration.may_register(verified):
+        raise Rejected(rejection.code)
 
 
 def has_accepted(invitation: Invitation, user_id: int) -> bool:
@@ -191,20 +191,20 @@ def has_accepted(invitation: Invitation, user_id: int) -> bool:
     return db.session.scalar(found) is not None
 
 
-def _waiting_of(user_id: int) -> list[Invitation]:
+def _pending_of(user_id: int) -> list[Invitation]:
     mine = (InvitationUse.user_id == user_id, InvitationUse.accepted_at.is_(None))
     found = sa.select(Invitation).join(InvitationUse, InvitationUse.invitation_id == Invitation.id).where(*mine)
     return list(db.session.scalars(found.order_by(InvitationUse.created_at)))
 
 
-def _count(invitation_id: str) -> bool:
+def _count_use(invitation_id: str) -> bool:
     """Count one use; return False if none is left or the invitation is no longer open."""
-    still = (Invitation.revoked_at.is_(None), Invitation.expires_at > clock.now(), Invitation.used < Invitation.uses)
-    one_more = sa.update(Invitation).where(Invitation.id == invitation_id, *still)
-    return changed(one_more.values(used=Invitation.used + 1)) == 1
+    is_open = (Invitation.revoked_at.is_(None), Invitation.expires_at > clock.now(), Invitation.used < Invitation.uses)
+    update = sa.update(Invitation).where(Invitation.id == invitation_id, *is_open)
+    return changed(update.values(used=Invitation.used + 1)) == 1
 
 
-def _checked(terms: Terms) -> tuple[str, list[str]]:
+def _validate(terms: Terms) -> tuple[str, list[str]]:
     """Return the canonical email and the group names, without duplicates."""
     try:
         email = identifiers.email(terms.email) if terms.email else ""
@@ -217,7 +217,7 @@ def _checked(terms: Terms) -> tuple[str, list[str]]:
         raise Rejected("invitation_groups", field="groups")
     if not 1 <= terms.uses <= (1 if email else MAX_USES):
         raise Rejected("invitation_uses", field="uses", most=MAX_USES)
-    if not MIN_LIFETIME <= terms.lasts <= MAX_LIFETIME:
+    if not MIN_LIFETIME <= terms.lifetime <= MAX_LIFETIME:
         raise Rejected("invitation_lasts", field="expires_in_days", most=MAX_LIFETIME.days)
     if terms.language and terms.language not in settings.languages:
         raise Rejected("invalid_choice", field="language")

@@ -19,7 +19,7 @@ from app.enrollments.catalog import method_of, methods
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import changed, db
-from app.invitations.service import accept_waiting
+from app.invitations.service import accept_pending
 from app.sessions import api_tokens
 from app.sessions.known_devices import revoke_browsers
 from app.sessions.store import revoke_all_sessions
@@ -35,7 +35,7 @@ def verify_address(user: User, challenge: Challenge, *, browsers: Sequence[str] 
     :raises Rejected: ``invitation_...`` if the account depends on an invitation that is no longer valid
     """
     if user.confirmed_at is None and _confirms_account(user, challenge):
-        accept_waiting(user.id, typed_identity(challenge))  # first, before anything is written: it may be rejected
+        accept_pending(user.id, typed_identity(challenge))  # first, before anything is written: it may be rejected
     first = confirm(user, method_of(challenge.method).reaches, challenge.destination)
     if first:
         _sweep(user.id, browsers)

@@ -26,7 +26,7 @@ class Contact:
     country: str = ""
 
     @classmethod
-    def typed(cls, field: str, text: str, country: str) -> Contact:
+    def from_input(cls, field: str, text: str, country: str) -> Contact:
         """Return what was entered. A number with a country becomes E.164: later forms don't repeat the country."""
         contact = cls(field, text, country)
         if not country or contact._is_email():

@@ -16,13 +16,13 @@ from app.web.messages import message
 from app.web.phone_numbers import PhoneCountryField
 
 
-def _one_of_them(form: ContactForm, field: Any) -> None:
+def _check_one_contact(form: ContactForm, field: Any) -> None:
     """Require an email or a number, and not both: the account is confirmed by one code."""
-    given = form.given()
-    unread = any(each.process_errors for each in form)
-    if not given and form.is_contact_needed and not unread:
+    contacts = form.contacts()
+    has_input_errors = any(each.process_errors for each in form)
+    if not contacts and form.is_contact_needed and not has_input_errors:
         raise StopValidation(message("contact_not_provided" if "phone" in form else "email_not_provided"))
-    if len(given) > 1:
+    if len(contacts) > 1:
         raise StopValidation(message("email_or_phone"))
 
 
@@ -31,7 +31,7 @@ class ContactForm(BaseForm):
 
     is_contact_needed = True
 
-    email = TextField(N_("Email"), [_one_of_them])
+    email = TextField(N_("Email"), [_check_one_contact])
     phone = TextField(N_("Phone"))
     identity = TextField(N_("Email or phone"))
     phone_country = PhoneCountryField()
@@ -41,16 +41,16 @@ class ContactForm(BaseForm):
         if not settings.can_register_by_phone:
             del self.phone, self.identity, self.phone_country
 
-    def given(self) -> list[Contact]:
+    def contacts(self) -> list[Contact]:
         """Return what was entered in these fields."""
         typed = [(name, self[name].data) for name in ("email", "phone", "identity") if name in self]
         country = self.phone_country.region if "phone_country" in self and self.phone_country.data else ""
-        return [Contact.typed(name, text, country) for name, text in typed if text and text.strip()]
+        return [Contact.from_input(name, text, country) for name, text in typed if text and text.strip()]
 
     @property
     def contact(self) -> Contact:
         """The contact that was given; an empty email if there is none."""
-        return next(iter(self.given()), Contact("email", ""))
+        return next(iter(self.contacts()), Contact("email", ""))
 
 
 class RegisterForm(ContactForm):

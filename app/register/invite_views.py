@@ -18,7 +18,7 @@ from app.login.presenters import label_of, second_step, user_facts
 from app.register import bp, invited
 from app.register import service as registration
 from app.register.forms import InviteForm
-from app.register.views import page_of
+from app.register.views import confirm_url
 from app.sessions.models import AuthSession
 from app.users import identifiers, identities_of
 from app.web.client import client_context, sending_client
@@ -31,7 +31,7 @@ from app.web.respond import flash_message, respond, support_id, wants_token
 PAGE = "register/invite.html"
 COOKIE = "latchkey_invitation"
 """Keeps the link while the user signs in, so that it is in no URL and no row."""
-KEPT = 3600
+COOKIE_LIFETIME = 3600
 """Lifetime of the cookie in seconds."""
 
 
@@ -58,18 +58,18 @@ def accept_invitation(token: str) -> Response:
             if current_user.is_authenticated:
                 return _without_cookie(_join(found))
             if found.email:
-                return _without_cookie(_created(invited.create_invited(found, client_context())))
-            return _sent(found, form)
+                return _without_cookie(_account_created(invited.create_invited(found, client_context())))
+            return _send_code(found, form)
     elif g.get("csrf_fault"):
         return no_referrer(respond("errors/form.html", form))
-    return _keeping(respond(PAGE, form, context=_shown(invited.find_open(token), token)), token)
+    return _with_cookie(respond(PAGE, form, context=_page_context(invited.find_open(token), token)), token)
 
 
 def _page(token: str) -> Response:
     found = invited.find_open(token)
     form = InviteForm()
     browser_secret()
-    return _keeping(respond(PAGE, form, context=_shown(found, token), invitation=_facts(found)), token)
+    return _with_cookie(respond(PAGE, form, context=_page_context(found, token), invitation=_facts(found)), token)
 
 
 def _facts(found: Invitation) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def _facts(found: Invitation) -> dict[str, Any]:
     return facts
 
 
-def _shown(found: Invitation, token: str) -> dict[str, Any]:
+def _page_context(found: Invitation, token: str) -> dict[str, Any]:
     """Return what the page shows next to its form."""
     shown: dict[str, Any] = {"token": token, "about": _facts(found), "closed": ""}
     shown["by_phone"] = settings.can_register_by_phone
@@ -105,7 +105,7 @@ def _join(found: Invitation) -> Response:
     return respond(go=settings.post_login_url, accepted=joined, groups=found.group_names)
 
 
-def _created(outcome: AuthSession | PendingState) -> Response:
+def _account_created(outcome: AuthSession | PendingState) -> Response:
     """Respond that an account was created: signed in, or on to the second step that everyone must set up."""
     if isinstance(outcome, PendingState):
         return respond(**second_step(outcome))
@@ -114,7 +114,7 @@ def _created(outcome: AuthSession | PendingState) -> Response:
     return respond(go=settings.post_confirm_url or settings.post_login_url, user=facts, tf_required=False)
 
 
-def _sent(found: Invitation, form: InviteForm) -> Response:
+def _send_code(found: Invitation, form: InviteForm) -> Response:
     """Send a code to the email or number that was entered, as for any registration."""
     contact = form.contact
     if not contact.text:
@@ -123,13 +123,13 @@ def _sent(found: Invitation, form: InviteForm) -> Response:
         )
     challenge = registration.register(contact, None, sending_client(), invitation=found)
     facts = sent_facts(sent(challenge, contact.text)) | {"user": {}, "support_id": support_id()}
-    return no_referrer(respond(go=settings.post_register_url or page_of(""), **facts))
+    return no_referrer(respond(go=settings.post_register_url or confirm_url(""), **facts))
 
 
-def _keeping(response: Response, token: str) -> Response:
+def _with_cookie(response: Response, token: str) -> Response:
     """Keep the link in a cookie during the sign-in, if no one is signed in yet."""
     if not current_user.is_authenticated:
-        set_cookie(response, COOKIE, token, KEPT)
+        set_cookie(response, COOKIE, token, COOKIE_LIFETIME)
     return no_referrer(response)
 
 

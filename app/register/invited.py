@@ -49,7 +49,7 @@ def create_invited(invitation: Invitation, client: ClientContext) -> AuthSession
         raise Rejected("registration_closed", status=403)
     if has_account(invitation):
         raise Rejected("invitation_has_account")
-    user = _open_account(invitation)
+    user = _create_account(invitation)
     return finish(SignIn(client, user=user, factors=(VerifiedFactor(CONFIRMED),)))
 
 
@@ -61,7 +61,7 @@ def join(invitation: Invitation, user: User) -> bool:
     return accept(invitation, user.id)
 
 
-def _open_account(invitation: Invitation) -> User:
+def _create_account(invitation: Invitation) -> User:
     typed = TypedIdentity("email", invitation.email)
     with db.session.begin_nested():  # all or nothing
         release_unverified(typed)

@@ -26,7 +26,7 @@ from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import db, settings
 from app.invitations.models import Invitation
-from app.invitations.service import accept_later
+from app.invitations.service import accept_when_confirmed
 from app.login import lookup
 from app.login.initial_verification import verify_address
 from app.login.lookup import Destination
@@ -67,19 +67,19 @@ def register(
     if found is not None and not settings.generic_responses:
         code = "email_already_associated" if typed.kind == "email" else "identity_already_associated"
         raise Rejected(code, field=contact.field, email=typed.value)
-    reached = _open_account(typed, found)
-    if reached.user.confirmed_at is not None:
-        signals.send(signals.user_not_registered, user=reached.user, existing_email=True, existing_username=False)
+    destination = _ensure_account(typed, found)
+    if destination.user.confirmed_at is not None:
+        signals.send(signals.user_not_registered, user=destination.user, existing_email=True, existing_username=False)
         challenge = issue_challenge(
-            _confirmation_request(reached.user.id, typed, None, next_page, message_kind="already_registered"), client
+            _confirmation_request(destination.user.id, typed, None, next_page, message_kind="already_registered"), client
         )
     else:
-        challenge = _send_confirmation(reached, typed, client, next_page)
+        challenge = _send_confirmation(destination, typed, client, next_page)
     if invitation is not None:
-        with _savepoint(keep=reached.user.confirmed_at is None):
-            accept_later(invitation, reached.user.id)
+        with _savepoint(keep=destination.user.confirmed_at is None):
+            accept_when_confirmed(invitation, destination.user.id)
     if hashed:
-        _keep_password(reached, hashed, challenge.binding, client)
+        _store_password(destination, hashed, challenge.binding, client)
     return challenge
 
 
@@ -93,17 +93,17 @@ def send_again(contact: Contact, client: ClientContext, next_page: str = "") -> 
     throttling.take("starts", client.ip_address)
     typed = contact.read()
     by_phone = typed.kind == "phone"
-    reached = lookup.look_up_destination(typed, method_for(typed))
-    if not settings.generic_responses and reached is None:
+    destination = lookup.look_up_destination(typed, method_for(typed))
+    if not settings.generic_responses and destination is None:
         raise Rejected("phone_unknown" if by_phone else "user_does_not_exist", field=contact.field)
-    if not settings.generic_responses and reached is not None and reached.user.confirmed_at is not None:
+    if not settings.generic_responses and destination is not None and destination.user.confirmed_at is not None:
         raise Rejected("phone_already_confirmed" if by_phone else "already_confirmed", field=contact.field)
-    if reached is None or reached.user.confirmed_at is not None or not reached.user.is_active:
-        user_id = reached.user.id if reached else None
+    if destination is None or destination.user.confirmed_at is not None or not destination.user.is_active:
+        user_id = destination.user.id if destination else None
         return issue_challenge(
             _confirmation_request(user_id, typed, None, next_page, message_kind="confirm", suppress=True), client
         )
-    return _send_confirmation(reached, typed, client, next_page)
+    return _send_confirmation(destination, typed, client, next_page)
 
 
 def confirm_by_code(
@@ -118,15 +118,15 @@ def confirm_by_code(
     user = find_by_identity(typed)
     user_id = user.id if user else None
     enrolled = enrollments.enrolled_of(user_id)
-    factor = verify_passcode(CONFIRM, user_id, typed.value, enrolled, passcode, client, sent_only=True)
+    result = verify_passcode(CONFIRM, user_id, typed.value, enrolled, passcode, client, sent_only=True)
     challenge, login_attempt = (
-        (None, None) if isinstance(factor, VerificationFailure) else (factor.challenge, factor.login_attempt)
+        (None, None) if isinstance(result, VerificationFailure) else (result.challenge, result.login_attempt)
     )
     if user is None or challenge is None or not user.is_active:
         throttling.take("failures", client.ip_address)
         failure = (
-            factor
-            if isinstance(factor, VerificationFailure)
+            result
+            if isinstance(result, VerificationFailure)
             else VerificationFailure("refused", challenge.id if challenge else None)
         )
         facts: dict[str, Any] = {"reason": failure.reason, "error": "invalid_password_code", "purpose": CONFIRM}
@@ -135,8 +135,8 @@ def confirm_by_code(
     verify_address(user, challenge, browsers=(challenge.binding, *client.bindings))
     has_second = any(row.is_second for row in enrolled)
     factor = VerifiedFactor(confirmed_by(challenge), challenge, login_attempt=login_attempt)
-    under_way = SignIn(client, remember, challenge.next, user=user, has_second=has_second, factors=(factor,))
-    return conclude(under_way), challenge
+    sign_in = SignIn(client, remember, challenge.next, user=user, has_second=has_second, factors=(factor,))
+    return conclude(sign_in), challenge
 
 
 def open_confirmation(token: str, client: ClientContext) -> tuple[OpenedLink, bool]:
@@ -148,11 +148,11 @@ def open_confirmation(token: str, client: ClientContext) -> tuple[OpenedLink, bo
     if opened is None or opened.user is None or not opened.user.is_active:
         raise Rejected("invalid_confirmation_token")
     if opened.user.confirmed_at is not None or opened.challenge.spent_at is not None:
-        raise _expired(opened, client, "spent", "already_confirmed")
+        raise _link_rejected(opened, client, "spent", "already_confirmed")
     if not opened.challenge.is_open(clock.now()) or opened.has_expired:
-        raise _expired(opened, client, "expired", "confirmation_expired")
-    here = client.is_bound_to(opened.challenge.binding)
-    return opened, here
+        raise _link_rejected(opened, client, "expired", "confirmation_expired")
+    is_same_browser = client.is_bound_to(opened.challenge.binding)
+    return opened, is_same_browser
 
 
 def confirm_by_link(token: str, client: ClientContext) -> tuple[User, AuthSession | PendingState | None]:
@@ -160,33 +160,33 @@ def confirm_by_link(token: str, client: ClientContext) -> tuple[User, AuthSessio
 
     :raises Rejected: like ``open_confirmation``
     """
-    opened, here = open_confirmation(token, client)
+    opened, is_same_browser = open_confirmation(token, client)
     challenge, user = opened.challenge, opened.user
     assert user is not None  # open_confirmation has checked it
     if not spend(challenge):
         raise Rejected("already_confirmed")
-    verify_address(user, challenge, browsers=client.bindings if here else ())
-    if not here:
+    verify_address(user, challenge, browsers=client.bindings if is_same_browser else ())
+    if not is_same_browser:
         return user, None
     factor = VerifiedFactor(CONFIRMED, challenge)
-    under_way = SignIn(client, next_page=challenge.next, user=user, has_second=opened.has_second, factors=(factor,))
-    return user, conclude(under_way)
+    sign_in = SignIn(client, next_page=challenge.next, user=user, has_second=opened.has_second, factors=(factor,))
+    return user, conclude(sign_in)
 
 
-def _expired(opened: OpenedLink, client: ClientContext, why: str, code: str) -> Rejected:
+def _link_rejected(opened: OpenedLink, client: ClientContext, reason: str, code: str) -> Rejected:
     """Record why a link is no longer valid, once per network address in each window; return the error."""
-    if throttling.first_in_window(f"link.{why}", opened.challenge.id, client.ip_address):
-        facts: dict[str, Any] = {"reason": why, "purpose": CONFIRM, "method": EmailCode.name}
+    if throttling.first_in_window(f"link.{reason}", opened.challenge.id, client.ip_address):
+        facts: dict[str, Any] = {"reason": reason, "purpose": CONFIRM, "method": EmailCode.name}
         record("challenge.failed", opened.challenge.user_id, challenge_id=opened.challenge.id, autocommit=True, **facts)
     return Rejected(code)
 
 
 def _send_confirmation(
-    reached: Destination, typed: TypedIdentity, client: ClientContext, next_page: str = ""
+    destination: Destination, typed: TypedIdentity, client: ClientContext, next_page: str = ""
 ) -> Challenge:
-    signals.send(signals.confirm_instructions_sent, user=reached.user, confirmation_token=None)
+    signals.send(signals.confirm_instructions_sent, user=destination.user, confirmation_token=None)
     return issue_challenge(
-        _confirmation_request(reached.user.id, typed, reached.enrolled, next_page, message_kind="confirm"), client
+        _confirmation_request(destination.user.id, typed, destination.enrolled, next_page, message_kind="confirm"), client
     )
 
 
@@ -202,7 +202,7 @@ def _confirmation_request(
     return ChallengeRequest(CONFIRM, method_for(typed), user_id, typed.value, typed.value, enrolled, **how)
 
 
-def _open_account(typed: TypedIdentity, found: Destination | None) -> Destination:
+def _ensure_account(typed: TypedIdentity, found: Destination | None) -> Destination:
     """Create an account for ``typed`` unless one was ``found``; return the account it now has."""
     connection = db.session.connection()
     if not has_written(connection):
@@ -224,15 +224,15 @@ def _open_account(typed: TypedIdentity, found: Destination | None) -> Destinatio
     return Destination(user, enrolled, typed.value)
 
 
-def _keep_password(reached: Destination, hashed: str, binding: str, client: ClientContext) -> None:
+def _store_password(destination: Destination, hashed: str, binding: str, client: ClientContext) -> None:
     """Store a password for the browser it was entered in: only a confirmation there activates it.
 
     A confirmed account gets none; its owner adds one when signed in.
 
     :param binding: binding of the confirmation that was requested with it
     """
-    with _savepoint(keep=reached.user.confirmed_at is None):
-        password.keep_pending(reached.user.id, hashed, binding, client.bindings)
+    with _savepoint(keep=destination.user.confirmed_at is None):
+        password.keep_pending(destination.user.id, hashed, binding, client.bindings)
 
 
 @contextmanager

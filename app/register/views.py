@@ -31,7 +31,7 @@ from app.web.respond import flash_message, respond, support_id, wants_token
 PAGE = "register/register.html"
 
 CONFIRM_PAGE = "register/confirm.html"
-ELSEWHERE = "register/confirm_elsewhere.html"
+OTHER_BROWSER_PAGE = "register/confirm_elsewhere.html"
 
 
 @bp.get("/register")
@@ -41,7 +41,7 @@ def register_page() -> Response:
     form = RegisterForm()
     form.next.data = safe_next(request.args.get("next"))
     browser_secret()
-    return respond(PAGE, form, context=_shown())
+    return respond(PAGE, form, context=_page_context())
 
 
 @bp.post("/register")
@@ -60,11 +60,11 @@ def register() -> Response:
                 code = "confirm_by_text" if is_by_phone(challenge) else "confirm_registration"
                 flash_message(code, "info", email=identity_text(contact.text))
             facts = sent_facts(sent(challenge, contact.text)) | {"user": {}, "support_id": support_id()}
-            return respond(go=settings.post_register_url or page_of(next_page), **facts)
-    return respond(PAGE, form, context=_shown())
+            return respond(go=settings.post_register_url or confirm_url(next_page), **facts)
+    return respond(PAGE, form, context=_page_context())
 
 
-def _shown() -> dict[str, object]:
+def _page_context() -> dict[str, object]:
     """Return why there is no form, if no one can register without an invitation, and whether numbers are accepted."""
     by_phone = settings.can_register_by_phone and settings.registration == "open"
     return {"closed": message(code) if (code := why_closed()) else "", "by_phone": by_phone}
@@ -87,9 +87,9 @@ def confirm_page() -> Response:
     browser_secret()
     form = ConfirmForm()
     form.remember.data = settings.default_remember_me
-    challenge = _open_here()
+    challenge = _open_challenge()
     form.next.data = safe_next(request.args.get("next")) or (challenge.next if challenge else "")
-    return respond(CONFIRM_PAGE, form, context=_confirmation_shown(challenge))
+    return respond(CONFIRM_PAGE, form, context=_confirm_context(challenge))
 
 
 @bp.post("/confirm")
@@ -102,23 +102,25 @@ def confirm() -> Response:
             if form.passcode.data in (None, "") or form.send_again.data:
                 next_page = safe_next(form.next.data) or ""
                 challenge = registration.send_again(form.contact, sending_client(form.challenge.data), next_page)
-                flash_message(_sent_again(challenge), "info", email=identity_text(form.contact.text))
+                flash_message(_resent_message(challenge), "info", email=identity_text(form.contact.text))
                 return respond(
                     CONFIRM_PAGE,
                     form,
-                    see_other=page_of(next_page),
+                    see_other=confirm_url(next_page),
                     support_id=support_id(),
                     **sent_facts(sent(challenge, challenge.destination)),
                 )
-            who, remember = client_context(form.challenge.data), form.remember.data
-            session, answered = registration.confirm_by_code(form.contact, form.passcode.data, who, remember=remember)
-            flash_message("phone_confirmed" if is_by_phone(answered) else "email_confirmed")
+            client, remember = client_context(form.challenge.data), form.remember.data
+            session, confirmed = registration.confirm_by_code(
+                form.contact, form.passcode.data, client, remember=remember
+            )
+            flash_message("phone_confirmed" if is_by_phone(confirmed) else "email_confirmed")
             if isinstance(session, PendingState):
                 return respond(**second_step(session))
             facts = user_facts(current_user, session, with_token=wants_token())
-            go = settings.post_confirm_url or answered.next or settings.post_login_url
+            go = settings.post_confirm_url or confirmed.next or settings.post_login_url
             return respond(go=go, user=facts, tf_required=False)
-    return respond(CONFIRM_PAGE, form, context=_confirmation_shown(_open_here()))
+    return respond(CONFIRM_PAGE, form, context=_confirm_context(_open_challenge()))
 
 
 @bp.get("/confirm/<token>")
@@ -126,21 +128,21 @@ def confirm_link(token: str) -> Response:
     """Confirm and sign in the browser that requested the link; show a button in any other."""
     after_this_request(view_commit)
     try:
-        opened, here = registration.open_confirmation(token, clicking_client())
+        opened, is_same_browser = registration.open_confirmation(token, clicking_client())
         challenge = opened.challenge
-        if not here:
+        if not is_same_browser:
             shown = {
                 "address": identifiers.mask("email", challenge.destination),
                 "asked": asked(challenge),
                 "token": token,
             }
-            return no_referrer(respond(ELSEWHERE, ConfirmLinkForm(), context=shown))
+            return no_referrer(respond(OTHER_BROWSER_PAGE, ConfirmLinkForm(), context=shown))
         next_page = challenge.next
-        user, arrived = registration.confirm_by_link(token, present_client())
+        user, outcome = registration.confirm_by_link(token, present_client())
     except Rejected as rejected:
         return no_referrer(_error_page(rejected))
-    if isinstance(arrived, PendingState):
-        return no_referrer(_second_step(arrived))
+    if isinstance(outcome, PendingState):
+        return no_referrer(_second_step(outcome))
     return no_referrer(_confirmed(user, challenge.destination, next_page or settings.post_login_url))
 
 
@@ -157,27 +159,27 @@ def confirm_link_post(token: str) -> Response:
                 return no_referrer(respond(**second_step(session)))
             go = settings.post_confirm_url or (settings.post_login_url if session else "/login")
             return no_referrer(respond(go=go, user=user_facts(user)))
-    return no_referrer(respond(ELSEWHERE, form, context={"address": "", "asked": None, "token": token}))
+    return no_referrer(respond(OTHER_BROWSER_PAGE, form, context={"address": "", "asked": None, "token": token}))
 
 
-def page_of(next_page: str) -> str:
+def confirm_url(next_page: str) -> str:
     """Return the URL of the page for the code, which keeps ``next_page`` after the code has expired."""
     return with_query("/confirm", next=next_page) if next_page else "/confirm"
 
 
-def _open_here() -> Challenge | None:
+def _open_challenge() -> Challenge | None:
     """Return this browser's open confirmation, if there is one."""
     return latest_in_browser(present_client(), registration.CONFIRM)
 
 
-def _sent_again(challenge: Challenge) -> str:
+def _resent_message(challenge: Challenge) -> str:
     """Return the message that tells the user that another code was sent, or may have been."""
     if settings.generic_responses:
         return "confirm_generic_by_text" if is_by_phone(challenge) else "confirm_generic"
     return "confirm_by_text" if is_by_phone(challenge) else "confirm_registration"
 
 
-def _confirmation_shown(challenge: Challenge | None) -> dict[str, object]:
+def _confirm_context(challenge: Challenge | None) -> dict[str, object]:
     """Return what the page shows: a confirmation that was sent, and whether numbers can be confirmed."""
     shown = sent(challenge, challenge.destination) if challenge else None
     return {"sent": shown, "by_phone": settings.can_register_by_phone}

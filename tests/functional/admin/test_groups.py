@@ -150,7 +150,7 @@ def test_a_count_of_members_stops_and_says_so(app, staff, people, monkeypatch):
     for number in range(3):
         put_in(app, people.open(email=f"a{number}@example.com"), "staff")
     with app.app_context():
-        [group] = service.page_of("", 5)
+        [group] = service.groups_after("", 5)
         statement = str(service._BOUNDED)
     assert group.members == 4
     assert "LIMIT" in statement
