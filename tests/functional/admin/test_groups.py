@@ -124,7 +124,7 @@ def test_a_group_is_deleted_when_that_is_meant(console, staff, rows):
 
 def test_one_that_is_too_large_is_left_to_the_command(console, app, staff, grace, rows, monkeypatch):
     put_in(app, grace, "staff")
-    monkeypatch.setattr("app.admin.group_views.COUNTED", 1)
+    monkeypatch.setattr("app.admin.group_views.MAX_COUNTED", 1)
     answer = console.post(f"{staff}/delete", sure=True)
     assert (answer.status, answer.codes) == (409, ["too_large_here"])
     assert len(rows(Group)) == 1
