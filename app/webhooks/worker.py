@@ -19,7 +19,7 @@ log = structlog.get_logger()
 MAX_CONCURRENT = 32
 """Maximum concurrent requests of one worker. All but one may be to slow endpoints without delaying any other."""
 
-POLL_INTERVAL = 0.5
+STOP_CHECK_INTERVAL = 0.5
 """Seconds between checks whether the thread should stop."""
 
 
@@ -44,7 +44,7 @@ class Deliverer:
             while not self._stop.is_set():
                 try:
                     with self._app.app_context():
-                        batch = self._schedule.claim_batch(POLL_INTERVAL)
+                        batch = self._schedule.claim_batch(STOP_CHECK_INTERVAL)
                 except Exception as error:  # the database is unavailable
                     log.warning("webhooks.cannot_deliver", error=type(error).__name__)
                     self._stop.wait(RETRY_DELAY)
