@@ -71,7 +71,8 @@ def register(
     if destination.user.confirmed_at is not None:
         signals.send(signals.user_not_registered, user=destination.user, existing_email=True, existing_username=False)
         challenge = issue_challenge(
-            _confirmation_request(destination.user.id, typed, None, next_page, message_kind="already_registered"), client
+            _confirmation_request(destination.user.id, typed, None, next_page, message_kind="already_registered"),
+            client,
         )
     else:
         challenge = _send_confirmation(destination, typed, client, next_page)
@@ -186,7 +187,8 @@ def _send_confirmation(
 ) -> Challenge:
     signals.send(signals.confirm_instructions_sent, user=destination.user, confirmation_token=None)
     return issue_challenge(
-        _confirmation_request(destination.user.id, typed, destination.enrolled, next_page, message_kind="confirm"), client
+        _confirmation_request(destination.user.id, typed, destination.enrolled, next_page, message_kind="confirm"),
+        client,
     )
 
 
