@@ -20,8 +20,8 @@ def init_app(app: Flask) -> None:
 
     app_file.init_app(app)
     for address in check_views.PATHS:
-        answer_other_hosts(app, address, lambda _host: True)
-    answer_other_hosts(app, entry_views.PREFIX, app_file.is_host)
+        serve_other_hosts(app, address, lambda _host: True)
+    serve_other_hosts(app, entry_views.PREFIX, app_file.is_host)
     check_views.init_app(app)
     register_destination(app, entry_views.CONTINUE, presenters.destination_of_request)
     register_launcher(app, presenters.apps_of)

@@ -48,7 +48,7 @@ class AnythingConverter(BaseConverter):
 def init_app(app: Flask) -> None:
     """Register the converter, and give proxies short responses whatever goes wrong."""
     app.url_map.converters["anything"] = AnythingConverter
-    answer_by(app, PATHS, notice)
+    register_error_format(app, PATHS, notice)
 
 
 @bp.get(NGINX)
@@ -106,7 +106,7 @@ def _read_request(dialect: str, proxies: tuple[str, ...]) -> AccessRequest:
 
 
 def _credentials(app: ProtectedApp) -> Credentials:
-    token = sent_program_token() or ""
+    token = sent_auth_token() or ""
     return Credentials(sent_app_cookie(cookie_scope(app)), token if token.startswith(secrets.API_PREFIX) else "")
 
 
