@@ -19,7 +19,7 @@ pytestmark = pytest.mark.one_database
 FILLED_IN = {
     "server": ("mail server", "provider", "app"),
     "message.channel": ("mail", "sms", "logout"),
-    "says": ("redirects", "answered"),
+    "verb": ("redirects", "answered"),
 }
 """What is filled in where it is words, and not a number or the name of an error."""
 
@@ -60,7 +60,7 @@ def reasons() -> set[str]:
 def events() -> Iterator[tuple[str, set[str]]]:
     """Yield the names of recorded events, with the names of their facts as far as they stand in the call."""
     for module in modules():
-        for call in (*module.calls("record"), *module.calls("record_each"), *module.calls("_changed")):
+        for call in (*module.calls("record"), *module.calls("record_each"), *module.calls("_record_change")):
             named = {keyword.arg for keyword in call.keywords if keyword.arg} - NOT_FACTS
             yield from ((name, named) for name in written(call.args[0]) if NAME.match(name)) if call.args else ()
         if module.name.startswith("app/admin/"):
