@@ -54,17 +54,17 @@ def texts(answer) -> list[str]:
     return re.findall(r'<p class="way-what">(.*?)</p>', answer.text)
 
 
-def test_nobody_signed_in_sees_nothing(wire):
+def test_activity_requires_sign_in(wire):
     assert wire.get("/activity").status == (401 if wire.language == "json" else 302)
 
 
-def test_what_one_did_stands_there_newest_first(here, ada):
+def test_activity_lists_events_newest_first(here, ada):
     sign_in(here.elsewhere(), ada)
     here.post("/sessions/end-others")
     assert texts(here.get("/activity")) == ["Signed out everywhere else", "Signed in", "Signed in"]
 
 
-def test_a_strangers_wrong_code_is_shown_with_browser_and_address(here, ada):
+def test_failed_sign_in_is_listed_with_browser_and_ip_address(here, ada):
     here.elsewhere(agent=EVIL, address="198.51.100.7").post("/us-signin", identity=ada.email, passcode="00000000")
     answer = here.get("/activity")
     assert texts(answer)[0] == "Wrong code entered"
@@ -74,7 +74,7 @@ def test_a_strangers_wrong_code_is_shown_with_browser_and_address(here, ada):
         assert (answer.json["events"][0]["event"], answer.json["events"][0]["warning"]) == ("sign_in.failed", True)
 
 
-def test_nobody_sees_anothers(here, ada, people, happen):
+def test_activity_excludes_events_of_other_users(here, ada, people, happen):
     eve = people.open(email="eve@example.com")
     happen(eve.id, "factor.removed")
     happen(None, "sign_in.failed", reason="wrong_code")
@@ -82,11 +82,11 @@ def test_nobody_sees_anothers(here, ada, people, happen):
     assert "Wrong code entered" not in texts(here.get("/activity"))
 
 
-def test_a_program_reads_it_with_its_token(program, ada):
+def test_api_client_reads_activity_with_its_token(program, ada):
     assert give_token(program, ada).get("/activity").json["events"]
 
 
-def test_what_happened_longer_ago_is_not_told(here, ada, happen, clock):
+def test_events_older_than_90_days_are_not_listed(here, ada, happen, clock):
     with clock.travel(-90 * 24 * 3600 - 60):
         happen(ada.id, "factor.removed")
     with clock.travel(-90 * 24 * 3600 + 60):
@@ -95,13 +95,13 @@ def test_what_happened_longer_ago_is_not_told(here, ada, happen, clock):
     assert "Sign-in method removed" not in texts(here.get("/activity"))
 
 
-def test_what_is_on_no_list_is_not_told(here, ada, happen):
+def test_internal_events_are_not_listed(here, ada, happen):
     before = texts(here.get("/activity"))
     happen(ada.id, "crypto.mismatch", "limit.hit", "budget.exhausted", "something.new", budget="sms_countries")
     assert texts(here.get("/activity")) == before
 
 
-def test_of_facts_only_the_method_is_told(json_wire, ada, happen):
+def test_only_the_method_of_an_events_facts_is_exposed(json_wire, ada, happen):
     sign_in(json_wire, ada)
     happen(ada.id, "sign_in.succeeded", method="email", session="5e55107e", message="m3554ge", error="e44o4")
     answer = json_wire.get("/activity")
@@ -109,7 +109,7 @@ def test_of_facts_only_the_method_is_told(json_wire, ada, happen):
     assert [secret for secret in ("5e55107e", "m3554ge", "e44o4") if secret in answer.text] == []
 
 
-def test_a_whole_sign_in_tells_no_code_token_or_id(wire, ada, mail_to, rows):
+def test_activity_exposes_no_code_token_or_id_after_a_sign_in(wire, ada, mail_to, rows):
     wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
     code = code_in(mail_to(ada.email))
     wire.post("/us-signin", identity=ada.email, passcode=code)
@@ -128,7 +128,7 @@ def older(answer) -> str | None:
 
 
 @pytest.mark.parametrize("apart", [1, 0], ids=["one after the other", "all at one moment"])
-def test_pages_follow_each_other_without_gap_or_repetition(here, ada, happen, clock, apart):
+def test_pagination_has_no_gaps_or_duplicates(here, ada, happen, clock, apart):
     clock.shift(60)
     happen(ada.id, *["factor.added", "factor.removed"] * 60, apart=apart)
     clock.shift(600)
@@ -145,13 +145,13 @@ def test_pages_follow_each_other_without_gap_or_repetition(here, ada, happen, cl
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("before", ["", "x", "%00", "2026-11-24T00:00:00+00:00 1", f"v1.00000000.{'a' * 80}"])
-def test_a_place_that_we_did_not_tell_is_refused(here, before):
+def test_invalid_pagination_cursor_is_rejected(here, before):
     answer = here.get(f"/activity?before={before}")
     assert answer.status == 400
     assert "read this value. Check it and try again." in answer.text
 
 
-def test_a_place_is_good_for_its_owner_alone(json_wire, ada, people, happen):
+def test_pagination_cursor_of_another_user_is_rejected(json_wire, ada, people, happen):
     happen(ada.id, *["factor.added"] * 60)
     path = older(sign_in(json_wire, ada).get("/activity"))
     assert json_wire.get(path).ok
@@ -159,7 +159,7 @@ def test_a_place_is_good_for_its_owner_alone(json_wire, ada, people, happen):
     assert eve.get(path).status == 400
 
 
-def test_a_place_does_not_tell_how_much_happens_here(json_wire, ada, happen):
+def test_pagination_cursor_is_opaque(json_wire, ada, happen):
     happen(ada.id, *["factor.added"] * 60)
     sign_in(json_wire, ada)
     first, second = older(json_wire.get("/activity")), older(json_wire.get("/activity"))
@@ -168,7 +168,7 @@ def test_a_place_does_not_tell_how_much_happens_here(json_wire, ada, happen):
 
 
 @pytest.mark.one_database
-def test_it_costs_the_same_however_much_happened(here, ada, happen, statements):
+def test_query_count_does_not_depend_on_number_of_events(here, ada, happen, statements):
     def cost() -> int:
         with statements() as seen:
             here.get("/activity")
@@ -181,7 +181,7 @@ def test_it_costs_the_same_however_much_happened(here, ada, happen, statements):
 
 
 @pytest.mark.one_database
-def test_every_event_on_the_list_is_one_that_happens():
+def test_every_described_event_is_emitted_by_the_app():
     root = Path(__file__).parents[3] / "app"
     source = "".join(path.read_text() for path in root.rglob("*.py") if path.name != "events.py")
     named = {key.partition(":")[0] for key in DESCRIPTIONS} | set(DIFFERS_BY) | set(WARNINGS)

@@ -49,7 +49,7 @@ def alarms(answer) -> list[str]:
 
 
 @pytest.mark.one_database
-def test_every_event_is_either_of_a_sign_in_or_of_a_change():
+def test_every_event_is_either_a_sign_in_or_a_change():
     sign_ins, changes = names_shown("sign_ins", NAMES), names_shown("changes", NAMES)
     assert {*sign_ins, *changes} == NAMES
     assert not {*sign_ins} & {*changes}
@@ -66,7 +66,7 @@ def test_every_event_is_either_of_a_sign_in_or_of_a_change():
         ("warnings", ["Failed sign-in attempt"]),
     ],
 )
-def test_a_filter_lists_what_it_is_called(wire, ada, happen, show, listed):
+def test_filter_lists_matching_events_only(wire, ada, happen, show, listed):
     sign_in(wire, ada)
     for name in ("factor.added", "sign_in.failed", "token.created"):
         happen(ada.id, name)
@@ -81,7 +81,7 @@ def test_a_filter_lists_what_it_is_called(wire, ada, happen, show, listed):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("show", ["", "x", "ALL", "all,changes", "%00", "a" * 4000])
-def test_a_filter_that_there_is_not_is_refused(wire, ada, show):
+def test_unknown_filter_is_rejected(wire, ada, show):
     answer = sign_in(wire, ada).get(f"/activity?show={show}")
     assert answer.status == 400
     assert "read this value. Check it and try again." in answer.text
@@ -89,7 +89,7 @@ def test_a_filter_that_there_is_not_is_refused(wire, ada, show):
         assert answer.codes == ["api_error"]
 
 
-def test_further_pages_keep_the_filter(browser_wire, ada, happen):
+def test_filter_is_kept_across_pages(browser_wire, ada, happen):
     sign_in(browser_wire, ada)
     for name in ["factor.added", "session.ended"] * 52:
         happen(ada.id, name)
@@ -101,7 +101,7 @@ def test_further_pages_keep_the_filter(browser_wire, ada, happen):
     assert older(second) is None
 
 
-def test_a_program_keeps_the_filter_too(json_wire, ada, happen):
+def test_filter_is_kept_across_json_pages(json_wire, ada, happen):
     sign_in(json_wire, ada)
     for name in ["factor.added", "session.ended"] * 52:
         happen(ada.id, name)
@@ -111,7 +111,7 @@ def test_a_program_keeps_the_filter_too(json_wire, ada, happen):
     assert (len(first["events"]), second["older"]) == (50, None)
 
 
-def test_ones_own_slip_is_no_alarm(wire, ada, mail_to):
+def test_wrong_code_followed_by_success_in_same_browser_is_no_warning(wire, ada, mail_to):
     wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
     code = code_in(mail_to(ada.email))
     wire.post("/us-signin", identity=ada.email, passcode="00000000" if code != "00000000" else "11111111")
@@ -123,7 +123,7 @@ def test_ones_own_slip_is_no_alarm(wire, ada, mail_to):
     assert "Wrong code entered" in texts(wire.get("/activity?show=sign_ins"))
 
 
-def test_a_wrong_code_from_elsewhere_stays_an_alarm(wire, ada):
+def test_wrong_code_from_another_browser_is_a_warning(wire, ada):
     stranger = wire.elsewhere(agent=EVIL, address="198.51.100.7")
     stranger.post("/us-signin", identity=ada.email, passcode="00000000")
     sign_in(wire, ada)
@@ -142,7 +142,7 @@ def test_a_wrong_code_from_elsewhere_stays_an_alarm(wire, ada):
     ],
     ids=["two", "too long ago", "another browser", "another address", "not typed wrong"],
 )
-def test_what_may_have_been_a_stranger_stays_an_alarm(wire, ada, happen, clock, failures, wait, where, reason):
+def test_suspicious_failure_remains_a_warning_after_sign_in(wire, ada, happen, clock, failures, wait, where, reason):
     sign_in(wire, ada)
     clock.shift(3600)
     for _ in range(failures):
@@ -162,7 +162,7 @@ def test_what_may_have_been_a_stranger_stays_an_alarm(wire, ada, happen, clock, 
         ("link.refused", "sign_in.succeeded", True),
     ],
 )
-def test_a_slip_is_put_right_by_what_it_was_for(wire, ada, happen, clock, failure, success, is_alarm):
+def test_failure_warning_is_cleared_only_by_a_matching_success(wire, ada, happen, clock, failure, success, is_alarm):
     sign_in(wire, ada)
     clock.shift(3600)
     happen(ada.id, failure, reason="wrong_code")
@@ -171,7 +171,7 @@ def test_a_slip_is_put_right_by_what_it_was_for(wire, ada, happen, clock, failur
     assert bool(alarms(wire.get("/activity"))) is is_alarm
 
 
-def test_a_failure_long_before_is_another_matter(wire, ada, happen, clock):
+def test_sign_in_does_not_clear_the_warning_of_an_hour_old_failure(wire, ada, happen, clock):
     sign_in(wire, ada)
     clock.shift(3600)
     happen(ada.id, "sign_in.failed", reason="wrong_code")
@@ -181,7 +181,7 @@ def test_a_failure_long_before_is_another_matter(wire, ada, happen, clock):
     assert len(alarms(wire.get("/activity"))) == 1
 
 
-def test_a_success_before_the_wrong_code_puts_nothing_right(wire, ada, happen, clock):
+def test_earlier_success_does_not_clear_a_later_failure_warning(wire, ada, happen, clock):
     sign_in(wire, ada)
     clock.shift(3600)
     happen(ada.id, "sign_in.succeeded")
@@ -191,7 +191,7 @@ def test_a_success_before_the_wrong_code_puts_nothing_right(wire, ada, happen, c
 
 
 @pytest.mark.one_database
-def test_wrong_codes_cost_one_statement_more_however_many(wire, ada, happen, statements):
+def test_failures_cost_one_extra_query_regardless_of_their_number(wire, ada, happen, statements):
     sign_in(wire, ada)
 
     def cost() -> int:
@@ -210,7 +210,7 @@ def test_wrong_codes_cost_one_statement_more_however_many(wire, ada, happen, sta
     ("language", "day"),
     [("en", "Tuesday, 24 November 2026"), ("de", "Dienstag, 24. November 2026"), ("ja", "2026年11月24日火曜日")],
 )
-def test_events_stand_below_their_day_in_the_readers_language(app, browser_wire, ada, happen, clock, language, day):
+def test_events_are_grouped_by_day_in_the_readers_language(app, browser_wire, ada, happen, clock, language, day):
     sign_in(browser_wire, ada)
     browser_wire.post("/language", language=language)
     today = clock.now()

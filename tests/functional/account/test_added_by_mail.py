@@ -77,7 +77,7 @@ def changes(browser) -> list[str]:
     ]
 
 
-def test_a_mailed_code_adds_a_passkey_and_changes_nothing_else(thief, rows):
+def test_email_code_session_may_add_a_passkey_but_change_nothing_else(thief, rows):
     assert changes(thief) == []
     add(thief)
     assert changes(thief) == []
@@ -86,7 +86,7 @@ def test_a_mailed_code_adds_a_passkey_and_changes_nothing_else(thief, rows):
 
 
 @pytest.mark.parametrize("age", [0, DAY - 60])
-def test_on_its_first_day_it_signs_in_and_is_no_more_than_a_mailed_code(thief, clock, age):
+def test_passkey_in_cooldown_signs_in_but_authorizes_no_changes(thief, clock, age):
     device = add(thief)
     clock.shift(age)
     there = thief.elsewhere()
@@ -98,14 +98,14 @@ def test_on_its_first_day_it_signs_in_and_is_no_more_than_a_mailed_code(thief, c
     assert changes(there) == []
 
 
-def test_confirming_with_it_in_a_session_opened_by_mail_is_no_second_factor(thief):
+def test_confirming_with_passkey_in_cooldown_does_not_raise_the_aal(thief):
     device = add(thief)
     assert by_passkey(thief, device, "/wan-verify").ok
     assert thief.get("/").json["aal"] == 1
     assert changes(thief) == []
 
 
-def test_what_it_adds_waits_as_well(thief, rows):
+def test_passkey_added_by_a_passkey_in_cooldown_has_a_cooldown_too(thief, rows):
     device = add(thief)
     there = thief.elsewhere()
     assert by_passkey(there, device).ok
@@ -114,7 +114,7 @@ def test_what_it_adds_waits_as_well(thief, rows):
 
 
 @pytest.mark.parametrize("path", ["/", "/us-setup", "/sessions", "/activity", "/wan-register", "/nowhere"])
-def test_each_page_of_the_account_says_for_a_day_that_there_is_a_new_method(app, thief, hers, ada, clock, path):
+def test_every_account_page_announces_a_new_method_for_a_day(app, thief, hers, ada, clock, path):
     browser = sign_in(Wire(app, "form"), ada, via=ASSURED)
     assert "New sign-in method" not in browser.get(path).text
     add(thief, "Evil name")
@@ -125,7 +125,7 @@ def test_each_page_of_the_account_says_for_a_day_that_there_is_a_new_method(app,
     assert "New sign-in method" not in sign_in(browser, ada, via=ASSURED).get(path).text
 
 
-def test_an_app_in_its_cooldown_is_told_of_as_well_and_only_to_its_owner(app, thief, ada, people):
+def test_authenticator_app_in_cooldown_is_announced_to_its_owner_only(app, thief, ada, people):
     begun = thief.post("/us-setup", chosen_method="authenticator")
     assert thief.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
     hers = sign_in(Wire(app, "form"), ada, via=ASSURED)
@@ -134,7 +134,7 @@ def test_an_app_in_its_cooldown_is_told_of_as_well_and_only_to_its_owner(app, th
     assert "New sign-in method" not in other.get("/sessions").text
 
 
-def test_a_day_later_it_counts(thief, clock):
+def test_passkey_authorizes_changes_after_its_cooldown(thief, clock):
     device = add(thief)
     clock.shift(DAY + 1)
     there = thief.elsewhere()
@@ -142,7 +142,7 @@ def test_a_day_later_it_counts(thief, clock):
     assert may_change(there)
 
 
-def test_the_owner_is_signed_out_nowhere_and_goes_on_with_what_they_had(thief, hers, ada, rows):
+def test_adding_a_passkey_by_email_code_keeps_the_owners_sessions_and_rights(thief, hers, ada, rows):
     add(thief)
     assert hers.signed_in_as() == ada.email
     assert may_change(hers), "their proof is still enough"
@@ -150,7 +150,7 @@ def test_the_owner_is_signed_out_nowhere_and_goes_on_with_what_they_had(thief, h
     assert [key.name for key in rows(Passkey)] == ["Hers"]
 
 
-def test_a_stronger_kind_of_passkey_asks_nothing_of_the_owner_that_theirs_cannot_give(app, people, wire, json_wire):
+def test_stronger_passkey_in_cooldown_does_not_raise_the_required_proof(app, people, wire, json_wire):
     bob = people.open(email="bob@example.com")
     plain = Device(flags=PRESENT)
     first = sign_in(Wire(app, "json"), bob)
@@ -160,7 +160,7 @@ def test_a_stronger_kind_of_passkey_asks_nothing_of_the_owner_that_theirs_cannot
     assert may_change(sign_in(wire, bob, via="webauthn"))
 
 
-def test_the_owner_is_told_by_mail_and_by_text_and_takes_it_back_by_one_link(thief, hers, ada, mail_to, text_to, rows):
+def test_owner_is_notified_by_email_and_sms_and_can_undo_a_new_passkey(thief, hers, ada, mail_to, text_to, rows):
     add(thief)
     mail, text = mail_to(ada.email), text_to(PHONE)
     for told in (mail.text, text.text):
@@ -172,7 +172,7 @@ def test_the_owner_is_told_by_mail_and_by_text_and_takes_it_back_by_one_link(thi
     assert hers.elsewhere().get("/").status == 401
 
 
-def test_apps_that_are_added_so_do_not_count_however_many(thief, hers, ada, rows):
+def test_authenticator_apps_added_by_email_code_authorize_no_changes(thief, hers, ada, rows):
     for _ in range(2):
         begun = thief.post("/us-setup", chosen_method="authenticator")
         assert thief.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
@@ -182,7 +182,7 @@ def test_apps_that_are_added_so_do_not_count_however_many(thief, hers, ada, rows
     assert not may_change(sign_in(thief.elsewhere(), ada, via="authenticator"))
 
 
-def test_an_app_begun_so_stands_beside_what_the_owner_has_set_up_since_and_waits(thief, ada, app, rows):
+def test_pending_app_setup_keeps_the_owners_newer_app_and_gets_a_cooldown(thief, ada, app, rows):
     begun = thief.post("/us-setup", chosen_method="authenticator")
     owner = sign_in(Wire(app, "json"), ada, via="email")  # adds without ending what others have begun
     theirs = owner.post("/us-setup", chosen_method="authenticator")
@@ -200,7 +200,7 @@ def twice(people):
     return people.open(email="cid@example.com", methods=["email", "authenticator"], second="authenticator")
 
 
-def test_where_a_second_step_is_asked_for_it_is_asked_for_it_too(json_wire, twice, rows):
+def test_sign_in_with_passkey_in_cooldown_still_requires_the_second_step(json_wire, twice, rows):
     device = add(sign_in(json_wire, twice, via="email"))
     there = json_wire.elsewhere()
     answer = by_passkey(there, device)
@@ -209,7 +209,7 @@ def test_where_a_second_step_is_asked_for_it_is_asked_for_it_too(json_wire, twic
     assert there.signed_in_as() is None
 
 
-def test_it_is_no_second_step(app, people, json_wire, mail_to, rows):
+def test_passkey_in_cooldown_is_rejected_as_second_step(app, people, json_wire, mail_to, rows):
     dan = people.open(email="dan@example.com")
     first = sign_in(Wire(app, "json"), dan)
     options, state = asked(first.post("/wan-register", usage="secondary", name="Hers"))
@@ -228,7 +228,7 @@ def test_it_is_no_second_step(app, people, json_wire, mail_to, rows):
     assert there.post(f"/wan-signin/{state}", credential=hers.sign(options)).ok
 
 
-def test_a_proof_weaker_than_the_strongest_does_not_lift_itself(wire, device_with_app):
+def test_app_session_that_adds_a_passkey_cannot_use_it_to_authorize_changes(wire, device_with_app):
     bob, browser = device_with_app
     add(browser)
     assert not may_change(sign_in(wire, bob, via="authenticator"))
@@ -243,25 +243,25 @@ def device_with_app(app, people, json_wire):
     return bob, sign_in(json_wire, bob, via="authenticator")
 
 
-def test_by_the_app_a_passkey_is_added_with_a_cooldown(device_with_app, rows):
+def test_passkey_added_after_app_sign_in_has_a_cooldown(device_with_app, rows):
     add(device_with_app[1])
     assert {key.name for key in rows(Passkey) if key.weak_until is None} == {"Hers"}
 
 
-def test_a_page_says_which_are_new_and_until_when(app, browser_wire, ada, thief):
+def test_setup_page_shows_methods_in_cooldown_and_until_when(app, browser_wire, ada, thief):
     add(thief)
     page = sign_in(browser_wire, ada, via="email").get("/us-setup")
     assert page.text.count("Can't change your other methods until") == 1
     assert "To change it, confirm with your passkey." in page.text
 
 
-def test_the_overview_leads_to_no_change_that_would_be_refused(app, browser_wire, ada, hers):
+def test_overview_does_not_link_to_changes_that_would_be_rejected(app, browser_wire, ada, hers):
     page = sign_in(browser_wire, ada, via="email").get("/")
     needed = "To change it, confirm with your passkey. Use a device that has your passkey."
     assert page.text.count(needed) == 2
     assert not {"/tf-setup", "/mf-recovery-codes"} & set(page.page.links)
 
 
-def test_who_added_the_only_strong_method_by_mail_waits_for_nothing(app, people, rows):
+def test_first_strong_method_added_by_email_code_has_no_cooldown(app, people, rows):
     add(sign_in(Wire(app, "json"), people.open(email="eve@example.com"), via="email"))
     assert [key.weak_until for key in rows(Passkey)] == [None]

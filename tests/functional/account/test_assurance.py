@@ -36,19 +36,19 @@ def by_mail(client, mail_to) -> None:
     ("via", "level"),
     [("email", 1), ("authenticator", 1), (BOTH, 2), ("webauthn", 1), ("webauthn,uv", 2), ("email,recovery_code", 2)],
 )
-def test_what_was_proved_at_the_sign_in_decides(json_wire, ada, via, level):
+def test_aal_is_determined_by_the_sign_in_methods(json_wire, ada, via, level):
     assert aal(sign_in(json_wire, ada, via=via)) == level
 
 
 @pytest.mark.parametrize(("unused", "level"), [(HOUR - 1, 2), (HOUR + 1, 1)])
-def test_two_factors_count_until_an_hour_without_use(json_wire, ada, clock, unused, level):
+def test_aal2_expires_after_an_hour_of_inactivity(json_wire, ada, clock, unused, level):
     sign_in(json_wire, ada, via=BOTH)
     clock.shift(unused)
     assert aal(json_wire) == level
 
 
 @pytest.mark.parametrize(("age", "level"), [(DAY - 1, 2), (DAY + 1, 1)])
-def test_two_factors_count_for_a_day_however_much_they_are_used(json_wire, ada, clock, age, level):
+def test_aal2_expires_after_a_day_regardless_of_activity(json_wire, ada, clock, age, level):
     sign_in(json_wire, ada, via=BOTH)
     for _ in range(25):
         clock.shift(DAY / 25)
@@ -58,7 +58,7 @@ def test_two_factors_count_for_a_day_however_much_they_are_used(json_wire, ada, 
     assert json_wire.signed_in_as() == ada.email
 
 
-def test_what_ended_by_not_being_used_stays_ended(json_wire, ada, clock, rows):
+def test_aal2_expired_by_inactivity_is_not_restored_by_activity(json_wire, ada, clock, rows):
     sign_in(json_wire, ada, via=BOTH)
     clock.shift(HOUR + 1)
     for _ in range(3):
@@ -69,7 +69,7 @@ def test_what_ended_by_not_being_used_stays_ended(json_wire, ada, clock, rows):
 
 @pytest.mark.settings(two_factor_idle=120, two_factor_absolute=600)
 @pytest.mark.parametrize(("unused", "level"), [(119, 2), (121, 1)])
-def test_the_operator_sets_both_figures(json_wire, ada, clock, unused, level):
+def test_aal2_idle_and_absolute_timeouts_are_configurable(json_wire, ada, clock, unused, level):
     sign_in(json_wire, ada, via=BOTH)
     clock.shift(unused)
     assert aal(json_wire) == level
@@ -80,7 +80,7 @@ def test_the_operator_sets_both_figures(json_wire, ada, clock, unused, level):
     assert aal(json_wire) == 1
 
 
-def test_a_second_kind_of_proof_steps_up(json_wire, ada, clock):
+def test_reauthentication_with_another_factor_raises_aal(json_wire, ada, clock):
     sign_in(json_wire, ada, via="email")
     assert aal(json_wire) == 1
     clock.shift(5 * DAY)
@@ -89,7 +89,7 @@ def test_a_second_kind_of_proof_steps_up(json_wire, ada, clock):
     assert aal(json_wire) == 2
 
 
-def test_only_a_proof_as_strong_as_the_best_makes_them_count_anew(json_wire, ada, clock, mail_to):
+def test_only_the_stronger_factor_restores_expired_aal2(json_wire, ada, clock, mail_to):
     sign_in(json_wire, ada, via=BOTH)
     clock.shift(DAY + 1)
     by_mail(json_wire, mail_to)
@@ -98,20 +98,20 @@ def test_only_a_proof_as_strong_as_the_best_makes_them_count_anew(json_wire, ada
     assert aal(json_wire) == 2
 
 
-def test_the_same_proof_twice_is_one(json_wire, ada, mail_to):
+def test_reauthentication_with_the_same_factor_keeps_aal1(json_wire, ada, mail_to):
     sign_in(json_wire, ada, via="email")
     by_mail(json_wire, mail_to)
     assert aal(json_wire) == 1
 
 
 @pytest.mark.one_database
-def test_a_programs_token_is_as_strong_as_the_session_that_gave_it(program, ada, clock):
+def test_access_token_has_the_aal_of_its_session(program, ada, clock):
     assert give_token(program, ada, via=BOTH).get("/").json["aal"] == 2
     assert give_token(program, ada).get("/").json["aal"] == 1
 
 
 @pytest.mark.one_database
-def test_a_page_says_it_in_words(browser_wire, ada, clock):
+def test_pages_show_two_factors_while_aal2_lasts(browser_wire, ada, clock):
     sign_in(browser_wire, ada, via=BOTH)
     assert "Two factors, until" in browser_wire.get("/").text
     assert "two factors" in browser_wire.get("/sessions").text
@@ -121,7 +121,7 @@ def test_a_page_says_it_in_words(browser_wire, ada, clock):
 
 
 @pytest.mark.one_database
-def test_noting_that_they_ended_costs_no_statement_more(json_wire, ada, clock, statements):
+def test_recording_aal2_expiry_costs_no_extra_query(json_wire, ada, clock, statements):
     sign_in(json_wire, ada, via=BOTH)
     clock.shift(HOUR + 1)
     with statements() as seen:
@@ -130,7 +130,7 @@ def test_noting_that_they_ended_costs_no_statement_more(json_wire, ada, clock, s
 
 
 @pytest.mark.parametrize("idle", [30, HOUR])
-def test_what_has_ended_comes_back_neither_by_a_weak_proof_nor_in_a_token_it_gives(
+def test_expired_aal2_is_restored_neither_by_weak_proof_nor_in_its_access_token(
     make_app, ada, program, clock, mail_to, idle
 ):
     hers = sign_in(Wire(make_app(two_factor_idle=idle), "json"), ada, via=BOTH)

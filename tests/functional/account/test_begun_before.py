@@ -38,7 +38,7 @@ def got_stronger(thief, vic):
     return change
 
 
-def test_a_set_up_from_before_is_no_other_sessions(thief, got_stronger, rows):
+def test_pending_method_setup_cannot_be_finished_from_a_new_session(thief, got_stronger, rows):
     from app.enrollments.models import Enrollment
 
     begun = thief.post("/us-setup", chosen_method="authenticator")
@@ -50,7 +50,7 @@ def test_a_set_up_from_before_is_no_other_sessions(thief, got_stronger, rows):
     assert [row.id for row in rows(Enrollment)] == before
 
 
-def test_a_second_step_from_before_is_no_other_sessions(thief, got_stronger, rows):
+def test_pending_second_step_setup_cannot_be_finished_from_a_new_session(thief, got_stronger, rows):
     from app.enrollments.models import Enrollment
 
     begun = begin_setup(thief, setup="authenticator")
@@ -61,7 +61,7 @@ def test_a_second_step_from_before_is_no_other_sessions(thief, got_stronger, row
 
 
 @pytest.mark.parametrize("how", ["code", "link"])
-def test_an_address_from_before_is_no_other_sessions(thief, vic, got_stronger, mail_to, rows, how):
+def test_pending_email_change_cannot_be_confirmed_from_a_new_session(thief, vic, got_stronger, mail_to, rows, how):
     from app.users import Identity
 
     thief.post("/change-email", email=NEW)
@@ -75,7 +75,7 @@ def test_an_address_from_before_is_no_other_sessions(thief, vic, got_stronger, m
     assert [row.value for row in rows(Identity)] == [vic.email]
 
 
-def test_what_others_had_begun_has_ended(thief, got_stronger, rows):
+def test_credential_change_ends_pending_challenges_of_other_sessions(thief, got_stronger, rows):
     from app.challenges.models import Challenge
 
     thief.post("/us-setup", chosen_method="authenticator")
@@ -91,7 +91,7 @@ def enter(wire, vic, mail_to) -> dict[str, str]:
     return dict(wire.post(path, identity=vic.email, passcode=code).json["user"])
 
 
-def test_tokens_from_before_are_dead_after_a_change(app, json_wire, vic, mail_to):
+def test_credential_change_revokes_access_and_refresh_tokens(app, json_wire, vic, mail_to):
     user = enter(json_wire, vic, mail_to)
     begun = json_wire.post("/us-setup", chosen_method="authenticator")
     assert json_wire.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
@@ -102,7 +102,7 @@ def test_tokens_from_before_are_dead_after_a_change(app, json_wire, vic, mail_to
     assert json_wire.signed_in_as() == vic.email
 
 
-def test_a_program_that_changes_something_keeps_its_token_alone(app, json_wire, vic, mail_to):
+def test_credential_change_by_api_client_keeps_only_its_own_access_token(app, json_wire, vic, mail_to):
     user = enter(json_wire, vic, mail_to)
     program = Program(app)
     program.token = user["authentication_token"]

@@ -26,7 +26,7 @@ def both(json_wire, ada):
     return sign_in(json_wire, ada), sign_in(json_wire.elsewhere(), ada)
 
 
-def test_a_way_to_sign_in(both, rows):
+def test_method_setup_cannot_be_finished_by_a_parallel_session(both, rows):
     here, beside = both
     begun = here.post("/us-setup", chosen_method="authenticator").json
     answer = beside.post(f"/us-setup/{begun['state']}", passcode=app_code(begun["authr_b32key"]))
@@ -35,7 +35,7 @@ def test_a_way_to_sign_in(both, rows):
     assert here.post(f"/us-setup/{begun['state']}", passcode=app_code(begun["authr_b32key"])).ok
 
 
-def test_a_second_step(both, rows):
+def test_second_step_setup_cannot_be_finished_by_a_parallel_session(both, rows):
     here, beside = both
     begun = begin_setup(here, setup="authenticator").json
     answer = beside.post(f"/tf-setup/{begun['tf_state_token']}", code=app_code(begun["tf_authr_b32key"]))
@@ -43,7 +43,7 @@ def test_a_second_step(both, rows):
     assert [row.method for row in rows(Enrollment)] == ["email"]
 
 
-def test_a_second_step_of_what_is_there(json_wire, people, rows):
+def test_second_step_for_existing_method_cannot_be_finished_by_parallel_session(json_wire, people, rows):
     eve = people.open(email="eve@example.com", methods=["email", "authenticator"])
     here, beside = (sign_in(wire, eve, via="authenticator") for wire in (json_wire, json_wire.elsewhere()))
     begun = begin_setup(here, setup="authenticator", existing=True).json
@@ -53,7 +53,7 @@ def test_a_second_step_of_what_is_there(json_wire, people, rows):
 
 
 @pytest.mark.parametrize("path", ["/change-email", "/identities/add"])
-def test_an_address_by_its_code(both, ada, mail_to, rows, path):
+def test_new_email_cannot_be_confirmed_by_code_in_a_parallel_session(both, ada, mail_to, rows, path):
     here, beside = both
     challenge = here.post(path, email=NEW).json["challenge"]
     answer = beside.post("/change-email/confirm", passcode=code_in(mail_to(NEW)), challenge=challenge)
@@ -61,7 +61,7 @@ def test_an_address_by_its_code(both, ada, mail_to, rows, path):
     assert [row.value for row in rows(Identity)] == [ada.email]
 
 
-def test_an_address_by_its_link_in_the_browser_that_asked(both, ada, mail_to, rows):
+def test_new_email_link_does_not_work_in_another_session_of_the_same_browser(both, ada, mail_to, rows):
     from tests.sinks import links_in
 
     here, beside = both
@@ -72,7 +72,7 @@ def test_an_address_by_its_link_in_the_browser_that_asked(both, ada, mail_to, ro
     assert [row.value for row in rows(Identity)] == [ada.email]
 
 
-def test_a_resend_is_no_other_sessions_request(both, mail_to, rows):
+def test_email_change_requests_of_parallel_sessions_stay_separate(both, mail_to, rows):
     from app.challenges.models import Challenge
 
     here, beside = both
@@ -87,7 +87,7 @@ def test_a_resend_is_no_other_sessions_request(both, mail_to, rows):
 
 
 @pytest.mark.settings(failures_per_hour=3)
-def test_the_codes_of_new_addresses_have_the_guesses_of_sessions(both, ada, mail_to, rows, clock):
+def test_wrong_codes_for_all_new_emails_of_a_session_share_one_limit(both, ada, mail_to, rows, clock):
     here, _ = both
     for address in ("one@example.com", NEW):
         assert here.post("/change-email", email=address).ok

@@ -41,7 +41,7 @@ def session_id_of(rows, agent: str) -> str:
     return next(row.session_id for row in rows(AuthSession, kind="browser") if row.agent == user_agents.label(agent))
 
 
-def test_a_person_sees_every_session_and_which_is_this_one(here, phone):
+def test_session_list_shows_all_sessions_and_marks_the_current_one(here, phone):
     answer = here.get("/sessions")
     assert answer.status == 200
     if here.language == "form":
@@ -53,18 +53,18 @@ def test_a_person_sees_every_session_and_which_is_this_one(here, phone):
     assert (other["browser"], other["methods"]) == ("Safari on iPhone or iPad", ["authenticator"])
 
 
-def test_nobody_signed_in_sees_nothing(wire):
+def test_session_pages_require_sign_in(wire):
     for answer in (wire.get("/sessions"), wire.post("/sessions/end-others"), wire.post(f"/sessions/{'0' * 32}/end")):
         assert answer.status == (401 if wire.language == "json" else 302)
 
 
-def test_nobody_sees_anothers(eve, here, phone):
+def test_session_list_excludes_sessions_of_other_users(eve, here, phone):
     answer = eve.get("/sessions")
     assert "Safari" not in answer.text
     assert len(answer.json.get("sessions", [1])) == 1
 
 
-def test_a_list_tells_no_token_and_no_row_number(json_wire, ada, rows):
+def test_session_list_exposes_no_token_digest_or_row_id(json_wire, ada, rows):
     answer = sign_in(json_wire, ada).get("/sessions")
     row = rows(AuthSession, kind="browser")[0]
     assert row.digest not in answer.text
@@ -76,7 +76,7 @@ def test_a_list_tells_no_token_and_no_row_number(json_wire, ada, rows):
 
 
 @pytest.mark.parametrize("dead", ["revoked", "expired", "idle"])
-def test_what_has_ended_is_not_listed(json_wire, ada, database, rows, clock, dead):
+def test_ended_sessions_are_not_listed(json_wire, ada, database, rows, clock, dead):
     sign_in(json_wire.elsewhere(agent=PHONE), ada)
     if dead == "revoked":
         sign_in(json_wire, ada).post(f"/sessions/{session_id_of(rows, PHONE)}/end")
@@ -86,7 +86,7 @@ def test_what_has_ended_is_not_listed(json_wire, ada, database, rows, clock, dea
     assert [session["current"] for session in json_wire.get("/sessions").json["sessions"]] == [True]
 
 
-def test_tokens_of_programs_stand_under_the_session_that_gave_them(json_wire, program, ada):
+def test_access_tokens_are_listed_under_their_session(json_wire, program, ada):
     give_token(program, ada)
     given = [session for session in sign_in(json_wire, ada).get("/sessions").json["sessions"] if session["programs"]]
     assert len(given[0]["programs"][0]) == 3
@@ -95,7 +95,7 @@ def test_tokens_of_programs_stand_under_the_session_that_gave_them(json_wire, pr
     assert own[0]["programs"]
 
 
-def test_one_session_is_ended_and_the_others_go_on(here, phone, ada, rows):
+def test_ending_a_session_keeps_other_sessions(here, phone, ada, rows):
     answer = here.post(f"/sessions/{session_id_of(rows, PHONE)}/end")
     assert (answer.ok, answer.json.get("ended", 2)) == (True, 2)
     assert (phone.signed_in_as(), here.signed_in_as()) == (None, ada.email)
@@ -103,19 +103,19 @@ def test_one_session_is_ended_and_the_others_go_on(here, phone, ada, rows):
     assert (ended.user_id, ended.facts) == (ada.id, {"reason": "ended_by_owner", "sessions": 2})
 
 
-def test_the_tokens_it_gave_end_with_it(json_wire, program, ada, rows):
+def test_ending_a_session_revokes_its_access_tokens(json_wire, program, ada, rows):
     give_token(program, ada)
     assert sign_in(json_wire, ada).post(f"/sessions/{session_id_of(rows, 'program/1')}/end").ok
     assert program.signed_in_as() is None
 
 
-def test_ending_twice_is_ending_once(here, phone, rows):
+def test_ending_a_session_is_idempotent(here, phone, rows):
     path = f"/sessions/{session_id_of(rows, PHONE)}/end"
     assert (here.post(path).ok, here.post(path).ok) == (True, True)
     assert len(rows(Event, name="session.ended")) == 1
 
 
-def test_ending_the_current_one_is_signing_out(here, phone, ada, rows):
+def test_ending_the_current_session_signs_out(here, phone, ada, rows):
     mine = next(
         row.session_id for row in rows(AuthSession, kind="browser") if row.agent == user_agents.label(here.agent)
     )
@@ -127,7 +127,7 @@ def test_ending_the_current_one_is_signing_out(here, phone, ada, rows):
 
 
 @pytest.mark.parametrize("whose", ["another's", "nobody's", "no id", "a row's", "NUL", "long"])
-def test_what_is_not_ones_own_is_not_there(eve, here, rows, whose):
+def test_ending_a_session_of_another_user_or_an_unknown_one_returns_404(eve, here, rows, whose):
     row = rows(AuthSession, kind="browser")[-1]
     assert here.signed_in_as() == "ada@example.com"
     ids = {"another's": row.session_id, "nobody's": "0" * 32, "no id": "x", "a row's": str(row.id), "NUL": "%00"}
@@ -137,34 +137,34 @@ def test_what_is_not_ones_own_is_not_there(eve, here, rows, whose):
     assert rows(Event, name="session.ended") == []
 
 
-def test_all_others_end_at_once(here, phone, eve, ada, rows):
+def test_ending_other_sessions_keeps_the_current_one_and_those_of_other_users(here, phone, eve, ada, rows):
     answer = here.post("/sessions/end-others")
     assert (answer.ok, answer.json.get("ended", 2)) == (True, 2)
     assert (phone.signed_in_as(), here.signed_in_as(), eve.signed_in_as()) == (None, ada.email, "eve@example.com")
     assert rows(Event, name="session.ended")[0].facts == {"reason": "others_ended_by_owner", "sessions": 2}
 
 
-def test_where_there_are_no_others_nothing_is_noted(wire, ada, rows, database):
+def test_ending_other_sessions_without_any_records_no_event(wire, ada, rows, database):
     sign_in(wire, ada)
     database.query("DELETE FROM auth_session WHERE kind = 'program' RETURNING id")
     assert wire.post("/sessions/end-others").ok
     assert rows(Event, name="session.ended") == []
 
 
-def test_ending_others_asks_for_no_fresh_proof(here, phone, clock):
+def test_ending_other_sessions_requires_no_reauthentication(here, phone, clock):
     clock.shift(6 * 24 * 3600)
     assert here.post("/sessions/end-others").ok
     assert phone.signed_in_as() is None
 
 
 @pytest.mark.parametrize("path", ["/sessions/end-others", "/sessions/{}/end", "/known-browsers/{}/forget"])
-def test_a_forged_button_ends_nothing(here, phone, ada, rows, path):
+def test_post_without_csrf_token_ends_no_session(here, phone, ada, rows, path):
     answer = here.post(path.format(session_id_of(rows, PHONE)), csrf=None)
     assert (answer.status, answer.codes) == (400, ["csrf_token_missing"])
     assert phone.signed_in_as() == ada.email
 
 
-def test_looking_ends_nothing(here, phone, ada, rows):
+def test_get_request_ends_no_session(here, phone, ada, rows):
     for path in ("/sessions/end-others", f"/sessions/{session_id_of(rows, PHONE)}/end"):
         answer = here.get(path)
         if here.language == "json":
@@ -175,7 +175,7 @@ def test_looking_ends_nothing(here, phone, ada, rows):
 
 
 @pytest.mark.one_database
-def test_the_list_costs_the_same_however_long_it_is(here, ada, statements):
+def test_query_count_does_not_depend_on_number_of_sessions(here, ada, statements):
     def cost() -> int:
         with statements() as seen:
             here.get("/sessions")
@@ -190,7 +190,7 @@ def test_the_list_costs_the_same_however_long_it_is(here, ada, statements):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(("path", "most"), [("/sessions/end-others", 6), ("/sessions/{}/end", 4)])
-def test_ending_costs_four_and_ending_all_six(here, phone, rows, statements, path, most):
+def test_ending_one_session_costs_four_queries_and_ending_all_others_six(here, phone, rows, statements, path, most):
     """All others are also the sign-ins that wait for a second step, and the browsers where it is skipped.
 
     One looks which apps have to be told.
@@ -203,7 +203,7 @@ def test_ending_costs_four_and_ending_all_six(here, phone, rows, statements, pat
 
 
 @pytest.mark.one_database
-def test_more_than_are_listed_are_told_of(json_wire, ada, monkeypatch):
+def test_truncated_session_list_says_there_are_more(json_wire, ada, monkeypatch):
     monkeypatch.setattr("app.sessions.store.MAX_LISTED", 3)
     for _ in range(3):
         sign_in(json_wire.elsewhere(agent=PHONE), ada)

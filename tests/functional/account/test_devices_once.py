@@ -24,7 +24,7 @@ def listed(answer) -> list[tuple[str, list[str]]]:
     return [(name, re.findall(r"<button[^>]*>(.*?)</button>", item)) for name, item in zip(names, items, strict=True)]
 
 
-def test_this_browser_is_listed_once_with_all_that_can_be_done(browser_wire, ada, come_in, rows):
+def test_current_browser_is_listed_once_with_all_actions(browser_wire, ada, come_in, rows):
     answer = come_in(browser_wire, ada.email).get("/sessions")
     assert [buttons for _, buttons in listed(answer)] == [["Sign out", "Forget"]]
     assert answer.text.count('class="badge">This browser') == 1
@@ -34,27 +34,27 @@ def test_this_browser_is_listed_once_with_all_that_can_be_done(browser_wire, ada
     assert f'formaction="/known-browsers/{known[0].id}/forget"' in answer.text
 
 
-def test_another_device_is_listed_once_too_and_after_this_one(browser_wire, ada, come_in):
+def test_other_device_is_listed_once_after_the_current_one(browser_wire, ada, come_in):
     come_in(browser_wire.elsewhere(agent=PHONE), ada.email)
     devices = listed(come_in(browser_wire, ada.email).get("/sessions"))
     assert [buttons for _, buttons in devices] == [["Sign out", "Forget"]] * 2
     assert devices[1][0] == "Safari on iPhone or iPad"
 
 
-def test_a_device_that_signed_out_is_listed_among_those_of_before(browser_wire, ada, come_in):
+def test_signed_out_device_is_listed_as_previously_used(browser_wire, ada, come_in):
     come_in(browser_wire.elsewhere(agent=PHONE), ada.email).post("/logout")
     answer = come_in(browser_wire, ada.email).get("/sessions")
     assert listed(answer)[1] == ("Safari on iPhone or iPad", ["Forget"])
     assert "Browsers you've used before" in answer.text
 
 
-def test_a_session_of_no_known_browser_stands_alone(browser_wire, ada, come_in):
+def test_session_without_known_browser_cannot_be_forgotten(browser_wire, ada, come_in):
     sign_in(browser_wire.elsewhere(agent=PHONE), ada)
     devices = listed(come_in(browser_wire, ada.email).get("/sessions"))
     assert [buttons for _, buttons in devices] == [["Sign out", "Forget"], ["Sign out"]]
 
 
-def test_forgetting_a_device_leaves_it_signed_in(browser_wire, ada, come_in, rows):
+def test_forgetting_a_device_keeps_it_signed_in(browser_wire, ada, come_in, rows):
     phone = come_in(browser_wire.elsewhere(agent=PHONE), ada.email)
     page = come_in(browser_wire, ada.email).get("/sessions")
     path = re.findall(r'formaction="(/known-browsers/[0-9a-f]+/forget)"', page.text)[1]
@@ -63,41 +63,41 @@ def test_forgetting_a_device_leaves_it_signed_in(browser_wire, ada, come_in, row
     assert phone.signed_in_as() == ada.email
 
 
-def test_programs_read_what_they_read_before(json_wire, ada, come_in):
+def test_json_lists_sessions_and_known_browsers_separately(json_wire, ada, come_in):
     answer = come_in(json_wire, ada.email).get("/sessions").json
     assert set(answer) == {"sessions", "more", "known_browsers", "csrf_token"}
     assert [len(answer["sessions"]), len(answer["known_browsers"])] == [1, 1]
 
 
-def test_two_devices_of_one_name_are_each_listed_once(browser_wire, ada, come_in):
+def test_devices_with_the_same_name_are_each_listed_once(browser_wire, ada, come_in):
     for _ in range(2):
         come_in(browser_wire.elsewhere(agent=PHONE), ada.email)
     devices = listed(come_in(browser_wire, ada.email).get("/sessions"))
     assert [buttons for _, buttons in devices] == [["Sign out", "Forget"]] * 3
 
 
-def test_a_device_stays_one_however_long_ago_it_was_signed_in_to(browser_wire, ada, come_in, clock):
+def test_device_is_listed_once_days_after_its_sign_in(browser_wire, ada, come_in, clock):
     come_in(browser_wire.elsewhere(agent=PHONE), ada.email)
     clock.shift(4 * 86400)
     devices = listed(come_in(browser_wire, ada.email).get("/sessions"))
     assert [buttons for _, buttons in devices] == [["Sign out", "Forget"]] * 2
 
 
-def test_a_browser_that_calls_itself_like_another_is_not_taken_for_it(browser_wire, ada, come_in):
+def test_browsers_with_the_same_user_agent_are_not_merged(browser_wire, ada, come_in):
     come_in(browser_wire.elsewhere(agent=PHONE), ada.email).post("/logout")
     sign_in(browser_wire.elsewhere(agent=PHONE), ada)
     devices = listed(come_in(browser_wire, ada.email).get("/sessions"))
     assert [buttons for _, buttons in devices] == [["Sign out", "Forget"], ["Sign out"], ["Forget"]]
 
 
-def test_a_device_whose_row_was_deleted_leaves_its_session(browser_wire, ada, come_in, database):
+def test_session_is_listed_after_its_known_browser_row_was_deleted(browser_wire, ada, come_in, database):
     come_in(browser_wire.elsewhere(agent=PHONE), ada.email)
     database.query("DELETE FROM standing RETURNING id")
     devices = listed(come_in(browser_wire, ada.email).get("/sessions"))
     assert [buttons for _, buttons in devices] == [["Sign out", "Forget"], ["Sign out"]]
 
 
-def test_this_browser_is_known_by_its_cookie_where_its_session_began_before(browser_wire, ada, come_in, database):
+def test_current_browser_is_recognized_by_cookie_if_session_has_no_browser(browser_wire, ada, come_in, database):
     come_in(browser_wire.elsewhere(agent=PHONE), ada.email)
     come_in(browser_wire, ada.email)
     database.query("UPDATE auth_session SET browser = NULL RETURNING id")
@@ -106,7 +106,7 @@ def test_this_browser_is_known_by_its_cookie_where_its_session_began_before(brow
 
 
 @pytest.mark.settings(second_factor="if_enrolled")
-def test_a_browser_that_is_trusted_from_now_on_stays_with_its_session(browser_wire, people, come_in, rows):
+def test_newly_trusted_browser_is_listed_with_its_session(browser_wire, people, come_in, rows):
     bob = people.open(email="bob@example.com", methods=["email", "authenticator"], second="authenticator")
     come_in(browser_wire, bob.email)
     browser_wire.get("/tf-validate")

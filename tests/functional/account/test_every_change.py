@@ -115,7 +115,9 @@ def newest(mail_to, text_to):
 
 @pytest.mark.settings(methods=("email", "sms", "authenticator", "password"))
 @pytest.mark.parametrize(("change", "has", "second"), CHANGES.values(), ids=CHANGES)
-def test_everybody_else_is_out_and_every_address_told(wire, people, program, newest, rows, change, has, second):
+def test_account_change_ends_other_sessions_and_notifies_every_email_address(
+    wire, people, program, newest, rows, change, has, second
+):
     more = {"password": SENTENCE if "password" in has else "", "phone": PHONE if "sms" in has else ""}
     ada = people.open(email="ada@example.com", methods=has, second=second, **more)
     people.give(ada, "email", WORK)

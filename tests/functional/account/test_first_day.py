@@ -37,7 +37,7 @@ def opens(wire, ada, via: str) -> bool:
     return may_change(sign_in(wire, ada, via=via))
 
 
-def test_on_its_first_day_it_neither_opens_what_a_stronger_one_opens_nor_outranks_it(app, lax, wire, ada):
+def test_method_in_cooldown_authorizes_no_changes_and_does_not_outrank_others(app, lax, wire, ada):
     add_passkey(lax, ada, via="email")
     assert not opens(wire, ada, via="webauthn,uv")
     assert opens(wire, ada, via="authenticator")
@@ -45,14 +45,14 @@ def test_on_its_first_day_it_neither_opens_what_a_stronger_one_opens_nor_outrank
 
 
 @pytest.mark.parametrize(("age", "counts"), [(DAY - 1, False), (DAY + 1, True)])
-def test_after_a_day_it_counts_for_what_it_is(app, lax, wire, ada, clock, age, counts):
+def test_new_method_counts_at_full_strength_only_after_the_cooldown(app, lax, wire, ada, clock, age, counts):
     add_passkey(lax, ada, via="email")
     clock.shift(age)
     assert opens(wire, ada, via="webauthn,uv") is counts
     assert opens(wire, ada, via="authenticator") is not counts
 
 
-def test_on_its_first_day_it_removes_nothing_stronger(app, lax, wire, ada, rows):
+def test_method_in_cooldown_cannot_remove_a_stronger_method(app, lax, wire, ada, rows):
     from app.enrollments.models import Enrollment
 
     add_passkey(lax, ada, via="email")
@@ -60,7 +60,7 @@ def test_on_its_first_day_it_removes_nothing_stronger(app, lax, wire, ada, rows)
     assert rows(Enrollment, method="authenticator") != []
 
 
-def test_another_app_waits_and_the_owners_counts_as_before(app, lax, wire, ada, clock):
+def test_second_authenticator_app_has_a_cooldown_and_the_first_still_counts(app, lax, wire, ada, clock):
     browser = sign_in(Wire(lax, "json"), ada, via="email")
     begun = browser.post("/us-setup", chosen_method="authenticator")
     key = key_in(begun)
@@ -77,7 +77,7 @@ def test_another_app_waits_and_the_owners_counts_as_before(app, lax, wire, ada, 
     assert may_change(hers)
 
 
-def test_setting_up_the_second_step_with_a_weak_proof_makes_no_session_strong(app, lax, ada):
+def test_enabling_second_step_with_weak_proof_does_not_strengthen_the_session(app, lax, ada):
     browser = sign_in(Wire(lax, "json"), ada, via="email")
     begun = browser.post("/tf-setup", setup="authenticator").json
     assert browser.post(f"/tf-setup/{begun['tf_state_token']}", code=app_code(begun["tf_authr_b32key"])).ok
@@ -87,12 +87,12 @@ def test_setting_up_the_second_step_with_a_weak_proof_makes_no_session_strong(ap
 
 
 @pytest.mark.parametrize("via", ["authenticator", "webauthn,uv", "recovery_code", "email,authenticator"])
-def test_what_a_strong_proof_adds_counts_at_once(app, lax, wire, ada, via):
+def test_method_added_with_strong_proof_has_no_cooldown(app, lax, wire, ada, via):
     add_passkey(lax, ada, via=via)
     assert opens(wire, ada, via="webauthn,uv")
 
 
-def test_where_nothing_stronger_was_there_it_counts_at_once(app, wire, people):
+def test_method_added_to_account_without_a_stronger_one_has_no_cooldown(app, wire, people):
     bob = people.open(email="bob@example.com")
     add_passkey(app, bob, via="email")
     assert opens(wire, bob, via="webauthn,uv")
@@ -100,7 +100,7 @@ def test_where_nothing_stronger_was_there_it_counts_at_once(app, wire, people):
 
 
 @pytest.mark.parametrize("wait", [0, 60])
-def test_the_operator_sets_how_long(make_app, wire, ada, clock, wait):
+def test_cooldown_of_new_methods_is_configurable(make_app, wire, ada, clock, wait):
     add_passkey(make_app(freshness_strength="any", new_method_wait=wait), ada, via="email")
     clock.shift(wait + 1)
     assert opens(wire, ada, via="webauthn,uv")

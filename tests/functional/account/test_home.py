@@ -9,19 +9,19 @@ from tests.signed_in import give_token, sign_in
 PHONE = "+16502530000"
 
 
-def test_someone_not_signed_in_gets_the_sign_in_page(browser_wire):
+def test_anonymous_browser_is_redirected_to_sign_in(browser_wire):
     answer = browser_wire.get("/")
     assert (answer.status, answer.location) == (302, "/us-signin")
 
 
-def test_a_program_that_is_not_signed_in_is_told_so(json_wire, program):
+def test_anonymous_api_client_gets_401(json_wire, program):
     for client in (json_wire, program):
         answer = client.get("/")
         assert (answer.status, answer.codes) == (401, ["unauthenticated"])
         assert "field_errors" not in answer.json
 
 
-def test_a_program_is_told_who_it_is_and_how_it_came_in(people, json_wire, rows):
+def test_json_home_returns_user_and_authentication_methods(people, json_wire, rows):
     from app.users import User
 
     ada = people.open(email="ada@example.com", phone=PHONE, username="ada", methods=["sms", "email"])
@@ -38,12 +38,12 @@ def test_a_program_is_told_who_it_is_and_how_it_came_in(people, json_wire, rows)
     }
 
 
-def test_a_token_tells_who_it_is_for(people, program):
+def test_access_token_identifies_its_user(people, program):
     ada = people.open(email="ada@example.com")
     assert give_token(program, ada).get("/").json["user"]["email"] == ada.email
 
 
-def test_the_page_shows_identities_methods_and_session(people, browser_wire):
+def test_home_page_shows_identities_methods_and_session(people, browser_wire):
     ada = people.open(email="ada@example.com", phone=PHONE, username="ada-l", methods=["email", "authenticator"])
     answer = sign_in(browser_wire, ada).get("/")
     assert answer.status == 200
@@ -53,7 +53,7 @@ def test_the_page_shows_identities_methods_and_session(people, browser_wire):
 
 
 @pytest.mark.one_database
-def test_signing_out_is_a_form_and_not_a_link(people, browser_wire):
+def test_sign_out_is_a_form_and_not_a_link(people, browser_wire):
     page = sign_in(browser_wire, people.open(email="ada@example.com")).get("/").page
     out = [form for form in page.forms if form.get("action") == "/logout"]
     assert out
@@ -63,7 +63,7 @@ def test_signing_out_is_a_form_and_not_a_link(people, browser_wire):
 
 
 @pytest.mark.one_database
-def test_what_somebody_calls_their_browser_is_only_text(people, browser_wire):
+def test_user_agent_is_escaped(people, browser_wire):
     mark = "<script>alert(1)</script>"
     ada = people.open(email="ada@example.com")
     answer = sign_in(browser_wire.elsewhere(agent=f"Firefox/140 {mark}"), ada).get("/")
@@ -72,7 +72,7 @@ def test_what_somebody_calls_their_browser_is_only_text(people, browser_wire):
 
 
 @pytest.mark.one_database
-def test_the_page_writes_nothing(people, wire, statements):
+def test_home_page_writes_nothing_to_the_database(people, wire, statements):
     sign_in(wire, people.open(email="ada@example.com"))
     with statements() as seen:
         wire.get("/")
@@ -80,7 +80,7 @@ def test_the_page_writes_nothing(people, wire, statements):
 
 
 @pytest.mark.one_database
-def test_a_cookie_of_nobodys_making_is_nobody(wire):
+def test_malformed_session_cookie_is_anonymous(wire):
     for value in ("x", "a" * 43, "a" * 4000, "%00", "é"):
         wire.client.set_cookie("latchkey_session", value)
         assert wire.get("/").status == (401 if wire.language == "json" else 302)

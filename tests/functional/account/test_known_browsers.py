@@ -27,7 +27,7 @@ def known(rows, user_id):
     return [row for row in found if row.first_seen_at is not None and row.revoked_at is None]
 
 
-def test_a_browser_stands_there_once_somebody_has_signed_in(here):
+def test_browser_is_listed_after_sign_in(here):
     answer = here.get("/sessions")
     if here.language == "form":
         assert "Forget" in answer.text
@@ -38,11 +38,11 @@ def test_a_browser_stands_there_once_somebody_has_signed_in(here):
     assert mine["first_seen_at"] <= mine["last_seen_at"]
 
 
-def test_the_list_does_not_tell_by_what_a_browser_is_known(here, ada, rows):
+def test_browser_identifier_is_not_exposed(here, ada, rows):
     assert known(rows, ada.id)[0].browser not in here.get("/sessions").text
 
 
-def test_the_current_one_is_forgotten_and_comes_back_as_new(here, ada, rows, come_in):
+def test_forgotten_current_browser_stays_signed_in_and_is_new_next_time(here, ada, rows, come_in):
     [row] = known(rows, ada.id)
     assert here.post(f"/known-browsers/{row.id}/forget").ok
     assert known(rows, ada.id) == []
@@ -53,20 +53,20 @@ def test_the_current_one_is_forgotten_and_comes_back_as_new(here, ada, rows, com
     assert rows(Event, name="sign_in.succeeded")[-1].facts["browser"] == "new"
 
 
-def test_one_is_forgotten_from_another(here, ada, rows, come_in):
+def test_browser_can_be_forgotten_from_another_one(here, ada, rows, come_in):
     come_in(here.elsewhere(), ada.email)
     gone, kept = known(rows, ada.id)
     assert here.post(f"/known-browsers/{gone.id}/forget").ok
     assert [row.id for row in known(rows, ada.id)] == [kept.id]
 
 
-def test_it_is_forgotten_once(here, ada, rows):
+def test_forgetting_a_browser_twice_returns_404(here, ada, rows):
     path = f"/known-browsers/{known(rows, ada.id)[0].id}/forget"
     assert [here.post(path).status, here.post(path).status] == [302 if here.language == "form" else 200, 404]
     assert len(rows(Event, name="browser.forgotten")) == 1
 
 
-def test_nobody_forgets_anothers(here, ada, people, rows, come_in):
+def test_browser_of_another_user_cannot_be_forgotten(here, ada, people, rows, come_in):
     eve = people.open(email="eve@example.com")
     come_in(other := here.elsewhere(), eve.email)
     assert other.post(f"/known-browsers/{known(rows, ada.id)[0].id}/forget").status == 404
@@ -74,11 +74,11 @@ def test_nobody_forgets_anothers(here, ada, people, rows, come_in):
 
 
 @pytest.mark.parametrize("row", ["0" * 64, "x", "%00", "a" * 4000])
-def test_what_is_no_browser_is_not_there(here, row):
+def test_forgetting_an_unknown_browser_returns_404(here, row):
     assert here.post(f"/known-browsers/{row}/forget").status == 404
 
 
-def test_strangers_failures_are_no_browser(here, ada, rows):
+def test_failed_sign_ins_do_not_create_a_known_browser(here, ada, rows):
     here.elsewhere().post("/us-signin", identity=ada.email, passcode="00000000")
     counted = next(row for row in rows(FailureCounter, user_id=ada.id) if row.first_seen_at is None)
     assert here.post(f"/known-browsers/{counted.id}/forget").status == 404

@@ -36,7 +36,7 @@ def marked_in(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_each_page_of_the_account_is_there_in_both_languages(hers, path):
+def test_account_page_is_available_as_html_and_json(hers, path):
     answer = hers.get(path)
     assert answer.status == 200
     assert answer.json or marked_in(answer.text) == [path]
@@ -44,7 +44,7 @@ def test_each_page_of_the_account_is_there_in_both_languages(hers, path):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("path", PATHS)
-def test_each_page_leads_to_all_others_and_out(browser_wire, people, path):
+def test_account_page_links_to_all_others_and_to_sign_out(browser_wire, people, path):
     page = sign_in(browser_wire, people.open(email="ada@example.com")).get(path).page
     assert set(PATHS) <= set(page.links)
     assert page.heading
@@ -53,7 +53,7 @@ def test_each_page_leads_to_all_others_and_out(browser_wire, people, path):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("path", PATHS)
-def test_looking_at_a_page_writes_nothing(hers, path, statements):
+def test_viewing_an_account_page_writes_nothing_to_the_database(hers, path, statements):
     hers.get(path)
     with statements() as seen:
         hers.get(path)
@@ -62,7 +62,7 @@ def test_looking_at_a_page_writes_nothing(hers, path, statements):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("path", PATHS)
-def test_a_page_costs_no_more_than_it_did(hers, path, statements):
+def test_account_page_stays_within_its_query_budget(hers, path, statements):
     assert path in COSTS, "a page that joins says what it costs"
     hers.get(path)
     with statements() as seen:
@@ -72,7 +72,7 @@ def test_a_page_costs_no_more_than_it_did(hers, path, statements):
 
 
 @pytest.mark.one_database
-def test_who_is_not_signed_in_sees_no_page_of_it(browser_wire):
+def test_account_pages_redirect_anonymous_users_to_sign_in(browser_wire):
     for path in PATHS[1:]:
         assert browser_wire.get(path).location == f"/login?next={path.replace('/', '%2F')}"
     assert not set(PATHS[1:]) & set(browser_wire.get("/").page.links)

@@ -74,13 +74,13 @@ def add_email(wire, mail_to, _text_to):
         (add_email, "1 sign-in method", "/us-setup"),
     ],
 )
-def test_the_page_says_what_is_worth_doing_next(hers, mail_to, text_to, do, title, place):
+def test_next_step_is_recommended_after_a_change(hers, mail_to, text_to, do, title, place):
     page = follow(hers, do(hers, mail_to, text_to))
     assert recommended(page) == (title, place)
     assert first_listed(hers) == title
 
 
-def test_after_the_first_passkey_it_is_recovery_codes(hers):
+def test_first_passkey_leads_to_recovery_codes(hers):
     options, state = asked(hers.post("/wan-register", usage="first"))
     done = hers.post(f"/wan-register/{state}", credential=Device().make(options))
     assert done.location == "/mf-recovery-codes"
@@ -91,19 +91,19 @@ def test_after_the_first_passkey_it_is_recovery_codes(hers):
     assert first_listed(hers) == "No recovery codes"
 
 
-def test_after_a_second_passkey_it_is_still_recovery_codes(hers):
+def test_recovery_codes_are_still_recommended_after_a_second_passkey(hers):
     for _ in range(2):
         options, state = asked(hers.post("/wan-register", usage="first"))
         done = hers.post(f"/wan-register/{state}", credential=Device().make(options))
     assert recommended(follow(hers, done)) == ("No recovery codes", "/mf-recovery-codes")
 
 
-def test_saved_codes_lead_to_what_is_left(hers):
+def test_recovery_codes_page_links_back_to_the_overview(hers):
     page = hers.post("/mf-recovery-codes")
     assert re.search(r'href="/">I&#39;ve saved my codes|href="/">I\'ve saved my codes', page.text)
 
 
-def test_it_is_said_once_and_not_now_goes_on(hers, mail_to, text_to):
+def test_recommendation_is_shown_once_and_can_be_declined(hers, mail_to, text_to):
     hers.post("/mf-recovery-codes")
     begun = hers.post("/us-setup", chosen_method="authenticator")
     done = hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun)))
@@ -113,7 +113,7 @@ def test_it_is_said_once_and_not_now_goes_on(hers, mail_to, text_to):
     assert recommended(hers.get(done.location)) is None
 
 
-def test_who_has_everything_hears_that_nothing_is_left(browser_wire, people, mail_to):
+def test_fully_protected_user_sees_nothing_left_to_do_once(browser_wire, people, mail_to):
     methods = ["email", "sms", "authenticator"]
     bob = people.open(email="bob@example.com", phone=PHONE, methods=methods, second="authenticator")
     his = sign_in(browser_wire, bob, via="webauthn,uv")
@@ -124,20 +124,20 @@ def test_who_has_everything_hears_that_nothing_is_left(browser_wire, people, mai
     assert NOTHING_LEFT not in html.unescape(his.get("/identities").text)
 
 
-def test_other_changes_recommend_nothing(hers, mail_to):
+def test_username_and_email_changes_recommend_nothing(hers, mail_to):
     assert recommended(follow(hers, hers.post("/identities/username", username="ada-l"))) is None
     hers.post("/change-email", email="ada@new.example")
     page = follow(hers, hers.post("/change-email/confirm", passcode=code_in(mail_to("ada@new.example"))))
     assert recommended(page) is None
 
 
-def test_what_is_declined_is_recommended_no_more(hers, mail_to, text_to):
+def test_declined_recommendation_is_not_repeated(hers, mail_to, text_to):
     hers.post("/passkey-offer/not-now")
     page = follow(hers, set_up_password(hers, mail_to, text_to))
     assert recommended(page) == ("Two-step verification is off", "/tf-setup")
 
 
-def test_a_program_gets_what_it_got(json_wire, ada, mail_to):
+def test_json_response_contains_no_recommendation(json_wire, ada, mail_to):
     hers = sign_in(json_wire, ada, via="webauthn,uv")
     answer = add_email(hers, mail_to, None)
     assert set(answer.json) == {"csrf_token", "current_email", "user"}

@@ -21,7 +21,7 @@ def make_codes(wire) -> None:
     assert wire.post("/mf-recovery-codes").ok
 
 
-def test_who_has_one_way_in_is_told_what_is_missing_and_where_to_do_it(browser_wire, people):
+def test_overview_lists_recommendations_for_user_with_one_method(browser_wire, people):
     page = sign_in(browser_wire, people.open(email="ada@example.com")).get("/")
     text = told(page)
     assert "4 recommendations to make your account safer, most important first." in text
@@ -30,7 +30,7 @@ def test_who_has_one_way_in_is_told_what_is_missing_and_where_to_do_it(browser_w
     assert {"/us-setup", "/tf-setup", "/mf-recovery-codes"} <= set(page.page.links)
 
 
-def test_who_has_everything_is_told_that_nothing_is_left(browser_wire, people):
+def test_overview_of_fully_protected_user_has_nothing_left_to_do(browser_wire, people):
     methods = ["email", "sms", "authenticator"]
     ada = people.open(email="ada@example.com", phone=PHONE, methods=methods, second="authenticator")
     make_codes(sign_in(browser_wire, ada))
@@ -43,7 +43,7 @@ def test_who_has_everything_is_told_that_nothing_is_left(browser_wire, people):
     assert "To do" not in text
 
 
-def test_an_app_that_is_the_second_step_alone_is_no_second_way_in(browser_wire, people):
+def test_app_used_as_second_step_is_not_counted_as_sign_in_method(browser_wire, people):
     """Without the mailbox its owner could not begin to sign in."""
     ada = people.open(email="ada@example.com", methods=["email", "authenticator"], second="authenticator")
     make_codes(sign_in(browser_wire, ada))
@@ -63,7 +63,7 @@ def test_an_app_that_is_the_second_step_alone_is_no_second_way_in(browser_wire, 
     ],
 )
 @pytest.mark.settings(methods=["email", "sms", "authenticator", "password"])
-def test_what_is_risked_without_a_second_step_is_what_signs_in(browser_wire, people, methods, risk):
+def test_risk_without_second_step_names_the_users_sign_in_method(browser_wire, people, methods, risk):
     ada = people.open(email="ada@example.com", phone=PHONE, password="correct horse battery", methods=methods)
     sign_in(browser_wire, ada, via=methods[0])
     assert risk in told(browser_wire.get("/"))
@@ -71,7 +71,7 @@ def test_what_is_risked_without_a_second_step_is_what_signs_in(browser_wire, peo
 
 
 @pytest.mark.one_database
-def test_who_signs_in_with_what_needs_no_second_step_is_not_told_to_switch_it_on(browser_wire, people):
+def test_second_step_is_not_recommended_for_methods_that_need_none(browser_wire, people):
     ada = people.open(email="ada@example.com", methods=["authenticator"])
     text = told(sign_in(browser_wire, ada, via="authenticator").get("/"))
     assert "Two-step verification isn't needed" in text
@@ -81,7 +81,7 @@ def test_who_signs_in_with_what_needs_no_second_step_is_not_told_to_switch_it_on
 
 @pytest.mark.one_database
 @pytest.mark.settings(methods=["email"], passkeys=False, second_factor="off")
-def test_nothing_is_recommended_that_the_operator_has_off(browser_wire, people):
+def test_disabled_features_are_not_recommended(browser_wire, people):
     page = sign_in(browser_wire, people.open(email="ada@example.com")).get("/")
     text = told(page)
     assert "1 recommendation to make your account safer." in text
@@ -92,14 +92,14 @@ def test_nothing_is_recommended_that_the_operator_has_off(browser_wire, people):
 
 @pytest.mark.one_database
 @pytest.mark.settings(methods=["email", "sms"], passkeys=False)
-def test_another_way_is_recommended_while_there_is_one(browser_wire, people):
+def test_another_method_is_recommended_while_one_is_available(browser_wire, people):
     text = told(sign_in(browser_wire, people.open(email="ada@example.com")).get("/"))
     assert "1 sign-in method" in text
     assert "Add another" in text
 
 
 @pytest.mark.settings(second_factor="off")
-def test_nobody_is_told_of_a_second_step_where_there_is_none(browser_wire, people):
+def test_second_step_is_not_mentioned_when_disabled(browser_wire, people):
     text = told(sign_in(browser_wire, people.open(email="ada@example.com")).get("/"))
     assert "Second step" not in text
     assert "3 recommendations to make your account safer" in text
@@ -108,7 +108,7 @@ def test_nobody_is_told_of_a_second_step_where_there_is_none(browser_wire, peopl
 @pytest.mark.parametrize(
     ("used", "title"), [(7, "3 recovery codes left"), (9, "1 recovery code left"), (10, "0 recovery codes left")]
 )
-def test_few_codes_are_worth_new_ones(browser_wire, people, database, used, title):
+def test_new_recovery_codes_are_recommended_when_few_are_left(browser_wire, people, database, used, title):
     make_codes(sign_in(browser_wire, people.open(email="ada@example.com")))
     ids = [row[0] for row in database.query("SELECT id FROM recovery_code")][:used]
     for code in ids:
@@ -118,7 +118,7 @@ def test_few_codes_are_worth_new_ones(browser_wire, people, database, used, titl
     assert "It's time to create new ones." in text
 
 
-def test_the_sign_in_before_this_one_is_told(wire, people, clock):
+def test_overview_shows_the_previous_sign_in(wire, people, clock):
     ada = people.open(email="ada@example.com", methods=["email", "authenticator"])
     phone = wire.elsewhere(agent=SAFARI)
     assert phone.post("/us-signin", identity=ada.email, passcode=ada.app_code()).ok
@@ -135,11 +135,11 @@ def test_the_sign_in_before_this_one_is_told(wire, people, clock):
         assert "<dd>Authenticator app</dd>" in told(answer)
 
 
-def test_where_nothing_is_known_of_one_before_that_is_said(browser_wire, people):
+def test_overview_says_when_this_is_the_first_sign_in(browser_wire, people):
     assert "This is your first sign-in." in told(sign_in(browser_wire, people.open()).get("/"))
 
 
-def test_a_program_is_told_what_protects_the_account(json_wire, people):
+def test_json_overview_contains_second_factors_and_recovery_codes_left(json_wire, people):
     ada = people.open(email="ada@example.com", methods=["email", "authenticator"], second="authenticator")
     make_codes(sign_in(json_wire, ada))
     answer = json_wire.get("/").json
@@ -147,7 +147,7 @@ def test_a_program_is_told_what_protects_the_account(json_wire, people):
 
 
 @pytest.mark.one_database
-def test_it_costs_the_same_whatever_is_set_up(wire, people, statements):
+def test_query_count_does_not_depend_on_enrolled_methods(wire, people, statements):
     costs = set()
     bob = people.open(email="bob@example.com", phone=PHONE, methods=["email", "authenticator", "sms"])
     for person in (people.open(email="ada@example.com"), bob):

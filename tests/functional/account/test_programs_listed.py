@@ -39,7 +39,7 @@ def own(program) -> dict:
     return next(session for session in program.get("/sessions").json["sessions"] if session["current"])
 
 
-def test_a_program_sees_its_own_session_first_and_how_it_goes_on(enter):
+def test_api_client_sees_its_own_session_first_with_refresh_expiry(enter):
     enter()
     program, _ = enter()
     listed = program.get("/sessions").json["sessions"]
@@ -48,7 +48,7 @@ def test_a_program_sees_its_own_session_first_and_how_it_goes_on(enter):
     assert all(session["refresh"]["expires_at"] <= session["expires_at"] for session in listed)
 
 
-def test_ending_its_own_session_is_signing_out_for_good(enter):
+def test_api_client_ending_its_own_session_loses_access_and_refresh(enter):
     program, refresh = enter()
     answer = program.post(f"/sessions/{own(program)['id']}/end")
     assert (answer.json, answer.headers["Clear-Site-Data"]) == ({"ended": 1}, '"cache", "storage"')
@@ -56,7 +56,7 @@ def test_ending_its_own_session_is_signing_out_for_good(enter):
     assert program.post("/us-refresh", refresh_token=refresh).status == 401
 
 
-def test_it_ends_another_program_and_goes_on(enter):
+def test_api_client_ends_session_of_another_and_keeps_its_own(enter):
     other, refresh = enter()
     program, _ = enter()
     assert program.post(f"/sessions/{own(other)['id']}/end").json["ended"] == 2
@@ -64,7 +64,7 @@ def test_it_ends_another_program_and_goes_on(enter):
     assert other.post("/us-refresh", refresh_token=refresh).codes == ["refresh_token_invalid"]
 
 
-def test_it_ends_all_others_and_goes_on(enter, json_wire, ada):
+def test_api_client_ends_all_other_sessions_and_keeps_its_own(enter, json_wire, ada):
     browser, (other, _), (program, refresh) = sign_in(json_wire, ada), enter(), enter()
     assert program.post("/sessions/end-others").ok
     assert (browser.signed_in_as(), other.signed_in_as(), program.signed_in_as()) == (None, None, ada.email)
@@ -79,7 +79,7 @@ def test_a_session_with_many_tokens_is_listed_once(enter):
     assert [len(session["programs"]) for session in listed] == [4]
 
 
-def test_with_no_access_token_left_it_still_stands_there_and_can_be_ended(enter, json_wire, ada, clock):
+def test_session_with_only_a_refresh_token_is_listed_and_can_be_ended(enter, json_wire, ada, clock):
     program, refresh = enter()
     clock.shift(DAY)
     browser = sign_in(json_wire, ada)
@@ -90,7 +90,7 @@ def test_with_no_access_token_left_it_still_stands_there_and_can_be_ended(enter,
 
 
 @pytest.mark.parametrize("how", ["used twice", "signed out", "unused"])
-def test_what_goes_on_no_more_is_not_listed(enter, json_wire, ada, clock, how):
+def test_session_whose_refresh_token_is_dead_is_not_listed(enter, json_wire, ada, clock, how):
     program, refresh = enter()
     if how == "unused":
         clock.shift(7 * DAY + 1)
@@ -103,14 +103,14 @@ def test_what_goes_on_no_more_is_not_listed(enter, json_wire, ada, clock, how):
     assert [session["current"] for session in listed] == [True]
 
 
-def test_a_list_tells_nothing_that_could_be_exchanged(enter, rows):
+def test_session_list_exposes_no_tokens(enter, rows):
     program, refresh = enter()
     answer = program.get("/sessions")
     row = next(row for row in rows(AuthSession, kind="browser"))
     assert not [text for text in (refresh, refresh[4:26], program.token, row.digest) if text in answer.text]
 
 
-def test_a_personal_token_sees_sessions_of_which_none_is_its_own(app, json_wire, ada, enter):
+def test_personal_token_sees_and_ends_sessions_but_has_none_itself(app, json_wire, ada, enter):
     made = {"name": "x", "scopes": ["read", "manage"], "expires_in_days": 1}
     script = Program(app)
     script.token = sign_in(json_wire, ada, via="authenticator").post("/tokens", **made).json["token"]
@@ -121,7 +121,7 @@ def test_a_personal_token_sees_sessions_of_which_none_is_its_own(app, json_wire,
 
 
 @pytest.mark.parametrize("session_id", ["", "0" * 31, "g" * 32, "%00", "a" * 4000])
-def test_what_is_no_session_cannot_be_ended(enter, session_id):
+def test_ending_a_malformed_session_id_is_rejected(enter, session_id):
     program, _ = enter()
     answer = program.post(f"/sessions/{session_id}/end")
     assert answer.status in (404, 405, 308)

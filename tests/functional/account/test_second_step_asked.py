@@ -19,7 +19,7 @@ def sue(people):
 @pytest.mark.parametrize(
     ("via", "open_to"), [("email", False), ("email,sms", True), ("sms", True), ("recovery_code", True)]
 )
-def test_the_second_step_is_switched_off_only_with_what_it_asks_for(wire, sue, rows, via, open_to):
+def test_disabling_second_step_requires_proof_of_that_factor(wire, sue, rows, via, open_to):
     from app.enrollments.models import Enrollment
 
     hers = sign_in(wire, sue, via=via)
@@ -28,7 +28,7 @@ def test_the_second_step_is_switched_off_only_with_what_it_asks_for(wire, sue, r
     assert [row.is_second for row in rows(Enrollment, method="sms")] == ([] if open_to else [True])
 
 
-def test_proving_again_by_mail_is_not_enough_and_by_a_text_it_is(wire, sue, mail_to, text_to, clock):
+def test_reauthentication_requires_sms_second_step_and_not_email(wire, sue, mail_to, text_to, clock):
     hers = sign_in(wire, sue, via="email,sms")
     clock.shift(301)
     hers.post("/us-verify/send-code", chosen_method="email")
@@ -40,5 +40,5 @@ def test_proving_again_by_mail_is_not_enough_and_by_a_text_it_is(wire, sue, mail
 
 
 @pytest.mark.settings(freshness_strength="any")
-def test_an_operator_may_let_anything_do(wire, sue):
+def test_any_proof_authorizes_changes_if_configured(wire, sue):
     assert may_change(sign_in(wire, sue, via="email"))

@@ -37,11 +37,11 @@ def opens(wire) -> bool:
     [("email", False), ("password", False), ("confirm", False), ("authenticator", True), ("email,authenticator", True),
      ("webauthn", True), ("webauthn,uv", True), ("recovery_code", True)],
 )  # fmt: skip
-def test_a_sign_in_that_is_weaker_than_the_strongest_method_opens_nothing(wire, ada, via, open_to):
+def test_changes_require_a_sign_in_with_the_strongest_method(wire, ada, via, open_to):
     assert opens(sign_in(wire, ada, via=via)) is open_to
 
 
-def test_proving_by_something_weaker_is_a_proof_and_still_not_enough(wire, ada, prove_by_mail):
+def test_reauthentication_with_weaker_method_does_not_authorize_changes(wire, ada, prove_by_mail):
     hers = sign_in(wire, ada, via="email")
     prove_by_mail(hers)
     assert not opens(hers)
@@ -50,13 +50,13 @@ def test_proving_by_something_weaker_is_a_proof_and_still_not_enough(wire, ada, 
 
 
 @pytest.mark.parametrize(("age", "open_to"), [(299, True), (301, False)])
-def test_the_strong_proof_ages(wire, ada, clock, age, open_to):
+def test_strong_proof_expires_after_five_minutes(wire, ada, clock, age, open_to):
     hers = sign_in(wire, ada)
     clock.shift(age)
     assert opens(hers) is open_to
 
 
-def test_a_weaker_proof_neither_prolongs_a_stronger_one_nor_ends_it(wire, ada, clock, prove_by_mail):
+def test_weaker_proof_neither_extends_nor_ends_a_stronger_one(wire, ada, clock, prove_by_mail):
     hers = sign_in(wire, ada)
     clock.shift(200)
     prove_by_mail(hers)
@@ -65,7 +65,7 @@ def test_a_weaker_proof_neither_prolongs_a_stronger_one_nor_ends_it(wire, ada, c
     assert not opens(hers)
 
 
-def test_who_has_only_mail_needs_no_more_than_mail(wire, people, clock, prove_by_mail):
+def test_email_proof_suffices_if_email_is_the_only_method(wire, people, clock, prove_by_mail):
     hers = sign_in(wire, people.open(email="ada@example.com"))
     assert opens(hers)
     clock.shift(301)
@@ -73,14 +73,14 @@ def test_who_has_only_mail_needs_no_more_than_mail(wire, people, clock, prove_by
     assert opens(hers)
 
 
-def test_a_method_that_is_not_allowed_here_any_more_asks_for_nothing(make_app, ada, app):
+def test_enrolled_method_that_is_disabled_is_not_required(make_app, ada, app):
     from tests.wire import Wire
 
     hers = sign_in(Wire(make_app(methods=("email",)), "json"), ada, via="email")
     assert opens(hers)
 
 
-def test_what_was_just_set_up_is_a_proof_by_which_one_goes_on(wire, people, clock, rows):
+def test_setting_up_an_authenticator_app_counts_as_fresh_proof(wire, people, clock, rows):
     hers = sign_in(wire, people.open(email="ada@example.com"))
     clock.shift(250)
     begun = hers.post("/us-setup", chosen_method="authenticator")
@@ -94,7 +94,7 @@ def test_what_was_just_set_up_is_a_proof_by_which_one_goes_on(wire, people, cloc
 
 
 @pytest.mark.settings(methods=("email", "password"))
-def test_choosing_a_password_proves_nothing(wire, people, clock):
+def test_setting_a_password_does_not_count_as_proof(wire, people, clock):
     hers = sign_in(wire, people.open(email="ada@example.com"))
     begun = hers.post("/us-setup", chosen_method="password")
     clock.shift(301)
@@ -102,7 +102,7 @@ def test_choosing_a_password_proves_nothing(wire, people, clock):
     assert not opens(hers)
 
 
-def test_a_program_is_told_what_would_do(json_wire, ada, clock):
+def test_json_reauthentication_error_lists_methods_and_reason(json_wire, ada, clock):
     hers = sign_in(json_wire, ada, via="email")
     answer = hers.post("/us-setup", delete_method="authenticator")
     assert (answer.status, answer.codes) == (401, ["reauthentication_required"])
@@ -115,7 +115,7 @@ def test_a_program_is_told_what_would_do(json_wire, ada, clock):
     assert hers.get("/us-verify").json["reauth_methods"] == ["authenticator"]
 
 
-def test_a_person_is_told_why_and_what_to_do(browser_wire, ada):
+def test_reauthentication_page_explains_which_method_is_needed(browser_wire, ada):
     hers = sign_in(browser_wire, ada, via="email")
     sent_on = hers.post("/us-setup", delete_method="authenticator")
     assert sent_on.location == "/us-verify?next=%2Fus-setup"
@@ -130,7 +130,7 @@ def test_a_person_is_told_why_and_what_to_do(browser_wire, ada):
 
 @pytest.mark.parametrize("path", ["/us-setup", "/wan-register", "/tf-setup", "/mf-recovery-codes", "/change-email"])
 @pytest.mark.parametrize("age", [0, 301])
-def test_looking_never_asks_a_person_for_anything(browser_wire, ada, clock, path, age):
+def test_viewing_setup_pages_requires_no_reauthentication(browser_wire, ada, clock, path, age):
     hers = sign_in(browser_wire, ada, via="email")
     clock.shift(age)
     answer = hers.get(path)
@@ -138,7 +138,7 @@ def test_looking_never_asks_a_person_for_anything(browser_wire, ada, clock, path
     assert "a code from your authenticator app" in answer.text, "what a change needs"
 
 
-def test_a_page_offers_no_button_that_would_be_refused(browser_wire, people):
+def test_pages_offer_no_action_that_would_be_rejected(browser_wire, people):
     bob = people.open(email="bob@example.com", phone="+16502530001", methods=["email", "sms", "authenticator"])
     hers = sign_in(browser_wire, bob, via="email")
     for path in ("/us-setup", "/tf-setup", "/mf-recovery-codes", "/change-email", "/identities", "/tokens", "/my-data"):
@@ -152,14 +152,14 @@ def test_a_page_offers_no_button_that_would_be_refused(browser_wire, people):
     assert hers.post("/us-setup", chosen_method="authenticator").location.startswith("/us-setup/")
 
 
-def test_a_mailed_code_says_what_it_is_good_for(browser_wire, ada):
+def test_email_confirmation_says_which_changes_it_allows(browser_wire, ada):
     hers = sign_in(browser_wire, ada, via="email")
     answer = hers.post("/us-verify/send-code", chosen_method="email", next="/us-setup")
     assert "With this code you can add sign-in methods." in answer.text
     assert "Confirm another way" in answer.text
 
 
-def test_confirming_by_mail_leads_to_one_notice_and_to_no_other_wall(browser_wire, ada, mail_to):
+def test_email_confirmation_shows_one_notice_and_returns_to_setup(browser_wire, ada, mail_to):
     hers = sign_in(browser_wire, ada, via="email")
     hers.follow(hers.post("/us-setup", delete_method="authenticator"))
     hers.post("/us-verify/send-code", chosen_method="email", next="/us-setup")
@@ -170,14 +170,14 @@ def test_confirming_by_mail_leads_to_one_notice_and_to_no_other_wall(browser_wir
     assert [text for _, text in page.page.notices if "Confirmed" in text or "For this change" in text] == [said]
 
 
-def test_who_has_nothing_stronger_is_told_of_no_stronger_proof(browser_wire, people):
+def test_reauthentication_page_mentions_no_stronger_method_without_one(browser_wire, people):
     page = sign_in(browser_wire, people.open(email="ada@example.com")).get("/us-verify").text
     assert "To add a sign-in method" not in page
     assert "I don't have it with me" not in page
 
 
 @pytest.mark.settings(freshness_strength="any")
-def test_an_operator_may_let_any_recent_proof_do(wire, ada, clock):
+def test_any_recent_proof_authorizes_changes_if_configured(wire, ada, clock):
     hers = sign_in(wire, ada, via="email")
     assert opens(hers)
     clock.shift(301)
@@ -185,7 +185,7 @@ def test_an_operator_may_let_any_recent_proof_do(wire, ada, clock):
 
 
 @pytest.mark.settings(freshness_grace_period=600)
-def test_the_grace_begins_only_with_a_strong_proof(wire, ada, clock):
+def test_grace_period_starts_only_with_a_strong_proof(wire, ada, clock):
     hers = sign_in(wire, ada, via="email")
     assert not opens(hers)
     hers.post("/us-verify", passcode=ada.app_code())
@@ -195,12 +195,12 @@ def test_the_grace_begins_only_with_a_strong_proof(wire, ada, clock):
     assert opens(hers)
 
 
-def test_a_programs_token_is_as_proved_as_the_session_that_gave_it(program, ada):
+def test_access_token_inherits_the_proof_of_its_session(program, ada):
     assert not opens(give_token(program, ada, via="email"))
     assert opens(give_token(program, ada))
 
 
-def test_looking_what_is_strong_enough_costs_one_statement(json_wire, ada, statements):
+def test_checking_proof_strength_costs_one_query(json_wire, ada, statements):
     hers = sign_in(json_wire, ada, via="email")
     assert not opens(hers)
     with statements() as seen:

@@ -33,17 +33,17 @@ def token(app, json_wire, ada):
 
 
 @pytest.mark.parametrize("path", ["/", "/us-signin", "/login", "/sessions", "/activity"])
-def test_read_opens_what_is_only_looked_at(token, path):
+def test_read_scope_allows_viewing(token, path):
     assert token("read").get(path).status == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/sessions", "/activity"])
-def test_manage_alone_does_not_read(token, path):
+def test_manage_scope_alone_does_not_allow_reading(token, path):
     answer = token("manage").get(path)
     assert (answer.status, answer.codes, answer.json["scope"]) == (403, ["scope_missing"], "read")
 
 
-def test_manage_ends_sessions(token, wire, ada, rows):
+def test_manage_scope_ends_sessions(token, wire, ada, rows):
     browser = sign_in(wire, ada)
     program = token("manage")
     session_id = next(
@@ -53,13 +53,13 @@ def test_manage_ends_sessions(token, wire, ada, rows):
     assert browser.signed_in_as() is None
 
 
-def test_manage_signs_out_everywhere(token, wire, ada):
+def test_manage_scope_ends_all_other_sessions(token, wire, ada):
     browser = sign_in(wire, ada)
     assert token("manage").post("/sessions/end-others").ok
     assert browser.signed_in_as() is None
 
 
-def test_read_ends_nothing(token, wire, ada):
+def test_read_scope_cannot_end_sessions(token, wire, ada):
     browser = sign_in(wire, ada)
     answer = token("read").post("/sessions/end-others")
     assert (answer.status, answer.json["scope"]) == (403, "manage")
@@ -67,12 +67,12 @@ def test_read_ends_nothing(token, wire, ada):
 
 
 @pytest.mark.parametrize("path", ["/us-setup", "/us-verify", "/tokens"])
-def test_no_scope_opens_what_wants_a_fresh_proof(token, path):
+def test_api_token_is_rejected_where_reauthentication_is_required(token, path):
     program = token("read", "manage")
     assert [program.get(path).codes, program.post(path).codes] == [["token_not_accepted"]] * 2
 
 
-def test_it_is_fresh_for_nobody_also_where_no_method_is_set_up(app, token, people, database):
+def test_api_token_never_counts_as_fresh_even_without_enrolled_methods(app, token, people, database):
     from app.login import freshness
     from app.sessions import api_tokens
 
@@ -85,27 +85,27 @@ def test_it_is_fresh_for_nobody_also_where_no_method_is_set_up(app, token, peopl
             freshness.require_fresh(api_tokens.session_for(found[0]))
 
 
-def test_none_makes_another_nor_a_token_of_another_kind(token, rows):
+def test_api_token_cannot_create_other_tokens(token, rows):
     program = token("read", "manage")
     assert program.post("/tokens", name="y", scopes=["read"], expires_in_days=1).status == 403
     assert program.post("/us-verify?include_auth_token", passcode="00000000").status == 403
     assert len(rows(ApiToken)) == 1
 
 
-def test_none_signs_in_or_out(token, ada):
+def test_api_token_cannot_sign_in_or_out(token, ada):
     program = token("read", "manage")
     for path in ("/us-signin", "/us-signin/send-code", "/logout", "/register"):
         assert program.post(path, identity=ada.email, passcode=ada.app_code()).status == 403
     assert program.signed_in_as() == ada.email
 
 
-def test_it_is_a_page_for_who_likes_pages(token):
+def test_missing_scope_error_is_html_if_html_is_accepted(token):
     answer = token("manage").get("/sessions", Accept="text/html")
     assert answer.status == 403
     assert "This token lacks the scope read." in answer.text
 
 
-def test_a_dead_one_is_nobodys(token, ada):
+def test_invalid_api_token_is_anonymous(token, ada):
     program = token("read")
     program.token = f"{program.token[:-1]}{'a' if program.token[-1] != 'a' else 'b'}"
     assert program.get("/").status == 401
@@ -113,7 +113,7 @@ def test_a_dead_one_is_nobodys(token, ada):
 
 
 @pytest.mark.parametrize("change", [str.lower, lambda text: text[:-1], lambda text: text + "0", lambda text: text[4:]])
-def test_only_the_whole_token_works_and_what_is_not_whole_is_not_looked_up(token, statements, change):
+def test_altered_api_token_is_rejected_without_extra_lookup(token, statements, change):
     program = token("read")
     program.token = change(program.token)
     with statements() as seen:
@@ -122,12 +122,12 @@ def test_only_the_whole_token_works_and_what_is_not_whole_is_not_looked_up(token
 
 
 @pytest.mark.parametrize("headers", [{"Authorization": "Basic {}"}, {"Cookie": "latchkey_session={}"}])
-def test_it_works_only_in_its_headers(app, token, headers):
+def test_api_token_is_ignored_in_basic_auth_and_session_cookie(app, token, headers):
     carried = {name: value.format(token("read").token) for name, value in headers.items()}
     assert Program(app).get("/", **carried).status == 401
 
 
-def test_with_a_cookie_beside_it_the_token_decides_and_no_csrf_token_is_asked_for(token, json_wire, people):
+def test_api_token_takes_precedence_over_cookie_and_requires_no_csrf_token(token, json_wire, people):
     browser = sign_in(json_wire, people.open(email="eve@example.com"))
     program = token("read")
     assert browser.get("/", headers={"Authentication-Token": program.token}).json["user"]["email"] == "ada@example.com"
@@ -136,7 +136,7 @@ def test_with_a_cookie_beside_it_the_token_decides_and_no_csrf_token_is_asked_fo
     assert browser.get("/").ok, "hers goes on: the token's owner was meant"
 
 
-def test_checking_one_costs_one_statement_and_a_note_once_a_minute(token, statements, clock):
+def test_api_token_check_costs_one_query_and_one_update_a_minute(token, statements, clock):
     program = token("read")
 
     def cost() -> int:
@@ -149,7 +149,7 @@ def test_checking_one_costs_one_statement_and_a_note_once_a_minute(token, statem
     assert [cost(), cost()] == [2, 1]
 
 
-def test_its_owner_sees_when_and_from_where_it_was_last_used(token, json_wire, ada, clock):
+def test_owner_sees_when_and_from_where_a_token_was_last_used(token, json_wire, ada, clock):
     program = token("read")
     program.address = "203.0.113.7"
     program.get("/")
@@ -158,7 +158,7 @@ def test_its_owner_sees_when_and_from_where_it_was_last_used(token, json_wire, a
     assert listed["last_used_at"] is not None
 
 
-def test_a_session_costs_what_it_did(json_wire, program, ada, statements):
+def test_session_and_access_token_checks_cost_one_query_each(json_wire, program, ada, statements):
     sign_in(json_wire, ada)
     give_token(program, ada)
     with statements() as seen:

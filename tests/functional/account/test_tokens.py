@@ -49,7 +49,7 @@ def shown(answer) -> str:
     return answer.json.get("token") or re.search(r'id="made-token">([^<]+)<', answer.text)[1]
 
 
-def test_a_token_is_shown_once_and_brings_its_program_in(app, here, ada):
+def test_new_token_is_shown_once_and_authenticates(app, here, ada):
     token = shown(here.post("/tokens", **MADE))
     program = Program(app)
     program.token = token
@@ -58,7 +58,7 @@ def test_a_token_is_shown_once_and_brings_its_program_in(app, here, ada):
     assert token not in here.get("/tokens").text
 
 
-def test_a_token_can_be_recognised_and_is_nowhere_at_rest(here, database, rows):
+def test_token_has_recognizable_prefix_and_is_stored_only_as_digest(here, database, rows):
     token = shown(here.post("/tokens", **MADE))
     assert re.fullmatch(r"lkp_[0-9A-Za-z]{49}", token)
     assert secrets.has_prefix(token, secrets.API_PREFIX)
@@ -67,7 +67,7 @@ def test_a_token_can_be_recognised_and_is_nowhere_at_rest(here, database, rows):
     assert len(row.digest) == 64
 
 
-def test_it_is_listed_by_its_name(here):
+def test_token_is_listed_by_name(here):
     here.post("/tokens", **MADE)
     answer = here.get("/tokens")
     assert "Nightly" in answer.text
@@ -76,7 +76,7 @@ def test_it_is_listed_by_its_name(here):
         assert (listed["name"], listed["scopes"], listed["last_used_at"]) == ("Nightly", ["read"], None)
 
 
-def test_its_owner_is_told_at_every_address_and_by_the_activity(here, ada, mail_to, rows):
+def test_owner_is_notified_of_new_token_by_email_and_in_activity(here, ada, mail_to, rows):
     here.post("/tokens", **MADE)
     text = mail_to(ada.email).text
     assert "An API token was created." in text
@@ -108,7 +108,7 @@ def test_its_owner_is_told_at_every_address_and_by_the_activity(here, ada, mail_
     ],
 )
 @pytest.mark.one_database
-def test_what_cannot_be_read_makes_no_token(here, rows, wrong, code):
+def test_invalid_token_fields_are_rejected(here, rows, wrong, code):
     answer = here.post("/tokens", **(MADE | wrong))
     assert (answer.status, answer.codes) == (400, [code])
     assert rows(ApiToken) == []
@@ -117,13 +117,13 @@ def test_what_cannot_be_read_makes_no_token(here, rows, wrong, code):
 @pytest.mark.parametrize("value", [1.5, True, {"a": 1}, [[1]], "\x00"])
 @pytest.mark.parametrize("name", ["name", "scopes", "expires_in_days"])
 @pytest.mark.one_database
-def test_values_of_the_wrong_type_are_refused(json_wire, ada, rows, name, value):
+def test_values_of_the_wrong_type_are_rejected(json_wire, ada, rows, name, value):
     answer = sign_in(json_wire, ada).post("/tokens", **(MADE | {name: value}))
     assert answer.status == 400
     assert rows(ApiToken) == []
 
 
-def test_making_one_wants_a_fresh_proof_and_a_form_of_ours(here, rows, clock):
+def test_creating_a_token_requires_reauthentication_and_csrf_token(here, rows, clock):
     assert here.post("/tokens", csrf=None, **MADE).codes == ["csrf_token_missing"]
     clock.shift(301)
     answer = here.post("/tokens", **MADE)
@@ -132,17 +132,17 @@ def test_making_one_wants_a_fresh_proof_and_a_form_of_ours(here, rows, clock):
     assert rows(ApiToken) == []
 
 
-def test_nobody_who_is_not_signed_in_makes_or_sees_any(wire):
+def test_token_pages_require_sign_in(wire):
     for answer in (wire.get("/tokens"), wire.post("/tokens", **MADE), wire.post("/tokens/revoke-all")):
         assert answer.status == (401 if wire.language == "json" else 302)
 
 
-def test_a_program_that_is_fresh_makes_one(program, ada):
+def test_api_client_with_fresh_proof_creates_a_token(program, ada):
     answer = give_token(program, ada).post("/tokens", **MADE)
     assert answer.json["token"].startswith("lkp_")
 
 
-def test_a_revoked_token_is_dead_at_once(here, app, rows):
+def test_revoked_token_is_rejected_and_revoking_is_idempotent(here, app, rows):
     program = Program(app)
     program.token = shown(here.post("/tokens", **MADE))
     token_id = rows(ApiToken)[0].id
@@ -154,7 +154,7 @@ def test_a_revoked_token_is_dead_at_once(here, app, rows):
 
 
 @pytest.mark.parametrize("whose", ["another's", "nobody's", "no id"])
-def test_what_is_not_ones_own_cannot_be_revoked(here, people, make, rows, whose):
+def test_token_of_another_user_or_an_unknown_one_cannot_be_revoked(here, people, make, rows, whose):
     program = make(people.open(email="eve@example.com"))
     ids = {"another's": rows(ApiToken)[0].id, "nobody's": "0" * 32}
     assert here.post(f"/tokens/{ids.get(whose, 'x')}/revoke").status == 404
@@ -162,13 +162,13 @@ def test_what_is_not_ones_own_cannot_be_revoked(here, people, make, rows, whose)
     assert "Nightly" not in here.get("/tokens").text
 
 
-def test_all_end_at_once(here, ada, people, make):
+def test_revoking_all_tokens_keeps_those_of_other_users(here, ada, people, make):
     mine, hers = [make(ada), make(ada)], make(people.open(email="eve@example.com"))
     assert here.post("/tokens/revoke-all").json.get("ended", 2) == 2
     assert [program.signed_in_as() for program in (*mine, hers)] == [None, None, "eve@example.com"]
 
 
-def test_a_token_ends_when_its_time_is_up_and_is_shown_for_a_while(here, ada, make, clock):
+def test_expired_token_is_rejected_and_stays_listed_for_a_while(here, ada, make, clock):
     program = make(ada, expires_in_days=1)
     clock.shift(DAY - 5)
     assert program.signed_in_as() == ada.email
@@ -179,14 +179,14 @@ def test_a_token_ends_when_its_time_is_up_and_is_shown_for_a_while(here, ada, ma
     assert "Nightly" not in sign_in(here, ada).get("/tokens").text
 
 
-def test_disabling_the_account_ends_its_tokens_for_good(app, ada, make):
+def test_disabling_the_account_revokes_its_tokens_permanently(app, ada, make):
     program = make(ada)
     for command in ("disable", "enable"):
         assert app.test_cli_runner().invoke(args=["users", command, ada.email]).exit_code == 0
         assert program.signed_in_as() is None
 
 
-def test_signing_out_everywhere_leaves_tokens(here, ada, make):
+def test_signing_out_everywhere_keeps_personal_tokens(here, ada, make):
     program = make(ada)
     here.post("/sessions/end-others")
     here.post("/logout")
@@ -194,7 +194,7 @@ def test_signing_out_everywhere_leaves_tokens(here, ada, make):
 
 
 @pytest.mark.settings(personal_tokens=2)
-def test_an_account_has_so_many_and_no_more(here, ada, make, rows):
+def test_number_of_tokens_per_account_is_limited(here, ada, make, rows):
     make(ada)
     make(ada)
     answer = here.post("/tokens", **MADE)
@@ -203,14 +203,14 @@ def test_an_account_has_so_many_and_no_more(here, ada, make, rows):
     assert here.post("/tokens", **MADE).ok
 
 
-def test_none_works_where_they_are_switched_off(app, make_app, ada, make):
+def test_tokens_are_rejected_when_disabled(app, make_app, ada, make):
     program = make(ada)
     without = Program(make_app(personal_tokens=0))
     without.token = program.token
     assert without.get("/").status == 401
 
 
-def test_the_operator_sets_how_long_one_can_live(make_app, people, wire):
+def test_maximum_token_lifetime_is_configurable(make_app, people, wire):
     from tests.wire import Wire
 
     short = Wire(make_app(personal_token_max_age=10 * DAY), wire.language)
@@ -219,7 +219,7 @@ def test_the_operator_sets_how_long_one_can_live(make_app, people, wire):
     assert short.post("/tokens", **(MADE | {"expires_in_days": 10})).ok
 
 
-def test_a_name_is_shown_as_it_was_typed_and_runs_nothing(browser_wire, ada):
+def test_token_name_is_escaped(browser_wire, ada):
     sign_in(browser_wire, ada).post("/tokens", **(MADE | {"name": "<script>alert(1)</script>"}))
     page = browser_wire.get("/tokens").text
     assert "&lt;script&gt;alert(1)" in page
@@ -227,7 +227,7 @@ def test_a_name_is_shown_as_it_was_typed_and_runs_nothing(browser_wire, ada):
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_not_me_ends_tokens_where_somebody_came_in(json_wire, ada, make, mail_to, rows, again):
+def test_denying_a_sign_in_revokes_tokens_only_if_it_had_succeeded(json_wire, ada, make, mail_to, rows, again):
     program = make(ada)
     stranger = json_wire.elsewhere(address="203.0.113.9")
     stranger.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
@@ -240,20 +240,20 @@ def test_not_me_ends_tokens_where_somebody_came_in(json_wire, ada, make, mail_to
 
 
 @pytest.mark.settings(starts_per_address=3)
-def test_making_and_revoking_in_a_loop_sends_no_mails_without_end(json_wire, ada, deliver):
+def test_token_creation_is_rate_limited(json_wire, ada, deliver):
     browser = sign_in(json_wire, ada)
     answers = [browser.post("/tokens", **MADE) for _ in range(4)]
     assert [answer.status for answer in answers] == [200] * 3 + [429]
     assert len(deliver()) == 3
 
 
-def test_the_mail_about_a_token_ends_it(json_wire, ada, make, mail_to):
+def test_denial_link_in_the_new_token_email_revokes_the_token(json_wire, ada, make, mail_to):
     program = make(ada)
     assert json_wire.elsewhere(address="192.0.2.1").post(denial_in(mail_to(ada.email)), sure=True).ok
     assert program.signed_in_as() is None
 
 
-def test_a_session_that_is_denied_at_that_very_moment_makes_none(json_wire, ada, mail_to, rows, monkeypatch):
+def test_session_denied_during_the_request_creates_no_token(json_wire, ada, mail_to, rows, monkeypatch):
     from app.account import api_tokens
 
     stranger, take_turns = json_wire.elsewhere(address="203.0.113.9"), api_tokens._take_turns
@@ -271,7 +271,7 @@ def test_a_session_that_is_denied_at_that_very_moment_makes_none(json_wire, ada,
     assert rows(ApiToken) == []
 
 
-def test_a_session_that_is_ended_at_that_very_moment_makes_none(json_wire, ada, rows, monkeypatch):
+def test_session_ended_during_the_request_creates_no_token(json_wire, ada, rows, monkeypatch):
     from app.account import api_tokens
 
     stranger, owner = sign_in(json_wire.elsewhere(), ada), sign_in(json_wire, ada)
@@ -287,7 +287,7 @@ def test_a_session_that_is_ended_at_that_very_moment_makes_none(json_wire, ada, 
 
 
 @pytest.mark.settings(personal_tokens=3)
-def test_the_cap_holds_however_many_are_made_at_once(json_wire, ada, rows):
+def test_token_limit_holds_under_concurrent_creation(json_wire, ada, rows):
     browsers = [sign_in(json_wire.elsewhere(), ada) for _ in range(8)]
     for browser in browsers:
         browser.fetch_csrf()
@@ -297,7 +297,7 @@ def test_the_cap_holds_however_many_are_made_at_once(json_wire, ada, rows):
     assert len(rows(ApiToken)) == 3
 
 
-def test_no_log_line_and_no_row_holds_a_token(app, ada, program, json_wire, database, capfd, caplog):
+def test_tokens_appear_in_no_log_line_or_database_row(app, ada, program, json_wire, database, capfd, caplog):
     from app.observability import configure_logging
 
     configure_logging("debug", "json")
@@ -314,7 +314,7 @@ def test_no_log_line_and_no_row_holds_a_token(app, ada, program, json_wire, data
     assert not [secret for secret in secrets if secret in said or secret in kept]
 
 
-def test_erasing_the_account_leaves_no_token(ada, make, rows, database):
+def test_erasing_the_account_deletes_its_tokens(ada, make, rows, database):
     make(ada)
     if database.kind == "sqlite":
         database._connection.execute("PRAGMA foreign_keys = ON")
@@ -325,7 +325,7 @@ def test_erasing_the_account_leaves_no_token(ada, make, rows, database):
     assert rows(ApiToken) == []
 
 
-def test_closing_the_account_ends_its_tokens_for_good(app, ada, make, here, rows):
+def test_closing_the_account_revokes_its_tokens(app, ada, make, here, rows):
     program = make(ada)
     assert here.post("/my-data/delete", sure=True).ok
     assert program.get("/").status == 401

@@ -25,7 +25,7 @@ def is_fresh(wire) -> bool:
 
 
 @pytest.mark.one_database
-def test_a_program_is_told_how_one_can_prove_it(json_wire, ada):
+def test_json_lists_reauthentication_methods(json_wire, ada):
     answer = sign_in(json_wire, ada).get("/us-verify").json
     assert answer.pop("csrf_token")
     assert answer == {
@@ -40,13 +40,13 @@ def test_a_program_is_told_how_one_can_prove_it(json_wire, ada):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("POST", ""), ("POST", "/send-code")])
-def test_nobody_signed_in_is_asked_to_sign_in(wire, method, path):
+def test_anonymous_user_is_asked_to_sign_in(wire, method, path):
     answer = wire.send(method, f"/us-verify{path}")
     assert answer.status == (401 if wire.language == "json" else 302)
     assert answer.location in (None, f"/login?next=%2Fus-verify{path.replace('/', '%2F')}")
 
 
-def test_a_code_by_mail_makes_fresh_again(wire, people, clock, mail_to):
+def test_email_code_makes_the_session_fresh(wire, people, clock, mail_to):
     ada = people.open(email="ada@example.com")
     hers = sign_in(wire, ada)
     clock.shift(301)
@@ -59,7 +59,7 @@ def test_a_code_by_mail_makes_fresh_again(wire, people, clock, mail_to):
     assert not is_fresh(hers)
 
 
-def test_an_app_code_makes_fresh_again(hers, ada, clock):
+def test_authenticator_code_makes_the_session_fresh(hers, ada, clock):
     clock.shift(301)
     answer = hers.post("/us-verify", passcode=ada.app_code())
     assert answer.ok
@@ -67,7 +67,7 @@ def test_an_app_code_makes_fresh_again(hers, ada, clock):
     assert is_fresh(hers)
 
 
-def test_the_cookie_changes_and_the_old_one_is_dead(hers, ada):
+def test_reauthentication_rotates_the_session_cookie(hers, ada):
     before = hers.cookies["latchkey_session"]
     assert hers.post("/us-verify", passcode=ada.app_code()).ok
     assert hers.cookies["latchkey_session"] != before
@@ -78,7 +78,7 @@ def test_the_cookie_changes_and_the_old_one_is_dead(hers, ada):
 
 
 @pytest.mark.one_database
-def test_a_wrong_code_does_not_make_fresh(hers, clock, rows):
+def test_wrong_code_does_not_make_the_session_fresh(hers, clock, rows):
     from app.audit import Event
 
     clock.shift(301)
@@ -88,7 +88,7 @@ def test_a_wrong_code_does_not_make_fresh(hers, clock, rows):
     assert [event.facts["purpose"] for event in rows(Event, name="sign_in.failed")] == ["verify"]
 
 
-def test_five_wrong_codes_end_the_code(hers, ada, mail_to):
+def test_code_is_invalid_after_five_wrong_attempts(hers, ada, mail_to):
     hers.post("/us-verify/send-code", chosen_method="email")
     code = code_in(mail_to(ada.email))
     for guess in range(1, 6):
@@ -96,7 +96,7 @@ def test_five_wrong_codes_end_the_code(hers, ada, mail_to):
     assert hers.post("/us-verify", passcode=code).codes == ["invalid_password_code"]
 
 
-def test_a_code_is_good_once(hers, ada, mail_to):
+def test_code_can_be_used_once(hers, ada, mail_to):
     hers.post("/us-verify/send-code", chosen_method="email")
     code = code_in(mail_to(ada.email))
     assert hers.post("/us-verify", passcode=code).ok
@@ -104,13 +104,13 @@ def test_a_code_is_good_once(hers, ada, mail_to):
 
 
 @pytest.mark.one_database
-def test_a_code_for_signing_in_does_not_verify(hers, ada, mail_to):
+def test_sign_in_code_does_not_verify(hers, ada, mail_to):
     hers.elsewhere().post("/us-signin/send-code", identity=ada.email, chosen_method="email")
     assert hers.post("/us-verify", passcode=code_in(mail_to(ada.email))).status == 400
 
 
 @pytest.mark.one_database
-def test_a_code_for_verifying_does_not_sign_in(hers, ada, mail_to):
+def test_verification_code_does_not_sign_in(hers, ada, mail_to):
     hers.post("/us-verify/send-code", chosen_method="email")
     code = code_in(mail_to(ada.email))
     hers.post("/logout")
@@ -119,7 +119,7 @@ def test_a_code_for_verifying_does_not_sign_in(hers, ada, mail_to):
 
 
 @pytest.mark.one_database
-def test_somebody_elses_app_does_not_verify(hers, people, clock):
+def test_authenticator_code_of_another_user_does_not_verify(hers, people, clock):
     bob = people.open(email="bob@example.com", methods=["authenticator"])
     clock.shift(301)
     assert hers.post("/us-verify", passcode=bob.app_code()).status == 400
@@ -127,7 +127,7 @@ def test_somebody_elses_app_does_not_verify(hers, people, clock):
 
 
 @pytest.mark.one_database
-def test_the_mail_has_a_code_and_no_link_that_signs_in(hers, ada, mail_to):
+def test_email_contains_a_code_but_no_sign_in_link(hers, ada, mail_to):
     hers.post("/us-verify/send-code", chosen_method="email")
     mail = mail_to(ada.email)
     assert code_in(mail)
@@ -145,7 +145,7 @@ def test_the_mail_has_a_code_and_no_link_that_signs_in(hers, ada, mail_to):
         ("pigeon", "invalid_choice"),
     ],
 )
-def test_a_method_that_sends_nothing_is_refused(hers, method, code, deliver):
+def test_method_that_cannot_send_codes_is_rejected(hers, method, code, deliver):
     answer = hers.post("/us-verify/send-code", chosen_method=method)
     assert (answer.status, answer.codes) == (400, [code])
     assert list(answer.errors) == ["chosen_method" if hers.language == "json" else ""]
@@ -153,7 +153,7 @@ def test_a_method_that_sends_nothing_is_refused(hers, method, code, deliver):
 
 
 @pytest.mark.one_database
-def test_a_browser_goes_on_to_where_it_was_going(browser_wire, ada, clock):
+def test_browser_returns_to_the_requested_page_after_reauthentication(browser_wire, ada, clock):
     sign_in(browser_wire, ada)
     clock.shift(301)
     sent_away = browser_wire.post("/us-setup?tab=1", delete_method="email")
@@ -168,13 +168,13 @@ def test_a_browser_goes_on_to_where_it_was_going(browser_wire, ada, clock):
 @pytest.mark.parametrize(
     "target", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
 )
-def test_nobody_is_sent_off_this_site(hers, ada, target):
+def test_external_redirect_target_is_rejected(hers, ada, target):
     answer = hers.post("/us-verify", passcode=ada.app_code(), next=target)
     assert (answer.status, answer.codes) == (400, ["invalid_redirect"])
 
 
 @pytest.mark.one_database
-def test_a_program_without_cookies_verifies_its_token(program, people, clock, mail_to):
+def test_api_client_without_cookies_exchanges_its_token_for_a_fresh_one(program, people, clock, mail_to):
     ada = people.open(email="ada@example.com")
     give_token(program, ada)
     clock.shift(301)
@@ -189,13 +189,13 @@ def test_a_program_without_cookies_verifies_its_token(program, people, clock, ma
 
 
 @pytest.mark.one_database
-def test_no_token_is_given_unless_asked_for(program, ada):
+def test_access_token_is_returned_only_on_request(program, ada):
     answer = give_token(program, ada).post("/us-verify", passcode=ada.app_code())
     assert "authentication_token" not in answer.json["user"]
 
 
 @pytest.mark.one_database
-def test_a_code_sent_to_one_browser_does_not_verify_in_another(hers, ada, mail_to):
+def test_code_works_only_in_the_browser_it_was_requested_from(hers, ada, mail_to):
     elsewhere = sign_in(hers.elsewhere(), ada)
     hers.post("/us-verify/send-code", chosen_method="email")
     code = code_in(mail_to(ada.email))
@@ -205,7 +205,7 @@ def test_a_code_sent_to_one_browser_does_not_verify_in_another(hers, ada, mail_t
 
 @pytest.mark.one_database
 @pytest.mark.settings(freshness_grace_period=600)
-def test_the_grace_ends_when_it_says_however_often_it_is_used(hers, clock):
+def test_grace_period_is_not_extended_by_use(hers, clock):
     clock.shift(200)
     hers.post("/tf-setup", setup="authenticator")
     for _ in range(5):  # up to 700 s; the grace that began at 200 s ends at 800 s
@@ -218,7 +218,7 @@ def test_the_grace_ends_when_it_says_however_often_it_is_used(hers, clock):
 
 
 @pytest.mark.one_database
-def test_proofs_are_remembered_and_recorded(wire, ada, rows):
+def test_reauthentication_is_recorded_in_session_and_audit_log(wire, ada, rows):
     from app.audit import Event
     from app.sessions.models import AuthSession
 

@@ -27,7 +27,7 @@ def ada(wire, text_to):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("language", ["form"])
-def test_no_page_speaks_of_an_email_that_there_is_not(ada):
+def test_pages_of_account_without_email_do_not_mention_email(ada):
     for path in PAGES:
         answer = ada.get(path)
         assert answer.status == 200, path
@@ -38,14 +38,14 @@ def test_no_page_speaks_of_an_email_that_there_is_not(ada):
     assert "recover your account if you lose your number" in ada.get("/identities").text.replace("&#39;", "'")
 
 
-def test_an_email_can_be_added_with_its_method(ada, mail_to, rows):
+def test_adding_an_email_enrolls_the_email_method(ada, mail_to, rows):
     assert ada.post("/identities/add", email="ada@example.com").ok
     assert ada.post("/change-email/confirm", passcode=code_in(mail_to("ada@example.com"))).ok
     assert {row.method for row in rows(Enrollment)} == {"sms", "email"}
     assert [row.is_primary for row in rows(Identity, kind="email")] == [True]
 
 
-def test_changes_are_told_by_text_within_the_limits(ada, deliver, rows):
+def test_changes_are_announced_by_sms_within_rate_limits(ada, deliver, rows):
     for number in range(5):
         assert ada.post("/identities/username", username=f"ada-{number}xyz").ok
     texts = deliver()
@@ -53,24 +53,24 @@ def test_changes_are_told_by_text_within_the_limits(ada, deliver, rows):
     assert 1 <= len(texts) <= 3
 
 
-def test_the_only_number_cant_be_removed(ada, rows):
+def test_only_phone_number_cannot_be_removed(ada, rows):
     assert not ada.post("/identities/remove", phone=NUMBER).ok
     assert len(rows(Identity)) == 1
 
 
-def test_recovery_by_mailbox_sends_nothing(ada, deliver):
+def test_recovery_of_account_without_email_sends_nothing(ada, deliver):
     deliver()
     assert ada.elsewhere().post("/recover", identity=NUMBER).ok
     assert deliver() == []
 
 
-def test_codes_by_email_are_not_offered(ada, deliver):
+def test_email_codes_are_not_available_without_an_email(ada, deliver):
     assert ada.post("/us-setup", chosen_method="email").codes == ["us_method_not_available"]
     assert ada.elsewhere().post("/us-signin/send-code", identity=NUMBER, chosen_method="email").ok
     assert deliver() == []
 
 
-def test_administrators_see_the_number(ada, app, people):
+def test_admin_console_shows_the_phone_number(ada, app, people):
     grace = make_administrator(app, people.open(email="grace@example.com", methods=["email", "authenticator"]))
     console = sign_in(ada.elsewhere(), grace)
     listed = console.get("/admin/people?q=%2B447400")
@@ -78,13 +78,13 @@ def test_administrators_see_the_number(ada, app, people):
     assert "None" not in listed.text
 
 
-def test_the_export_has_the_number_and_says_nothing_by_mail(ada, export, deliver):  # noqa: F811
+def test_data_export_contains_the_phone_number_and_sends_no_email(ada, export, deliver):  # noqa: F811
     row = export(ada)
     kept = told(ada.get(f"/my-data/export/{row.id}"))
     assert [(each["kind"], each["value"]) for each in kept["identities"]] == [("phone", NUMBER)]
     assert deliver() == []
 
 
-def test_the_deletion_is_told_by_text_with_its_link(ada, text_to):
+def test_account_deletion_is_announced_by_sms_with_undo_link(ada, text_to):
     assert ada.post("/my-data/delete", sure=True).ok
     assert "/my-data/undo/" in text_to(NUMBER).text
