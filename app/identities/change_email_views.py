@@ -13,7 +13,7 @@ from app.errors import Rejected
 from app.extensions import settings
 from app.identities import bp, verification
 from app.identities.forms import AddressForm, CodeForm
-from app.identities.presenters import current, pending, user_label
+from app.identities.presenters import pending_facts, required_session, user_label
 from app.login.freshness import require_fresh, require_recent
 from app.login.presenters import needed_for_changes, user_facts
 from app.sessions.store import current_session
@@ -50,7 +50,7 @@ def change_email() -> Response:
     form = AddressForm()
     if form.validate():
         with form.collecting_errors():
-            return begin(form, verification.CHANGE)
+            return start_verification(form, verification.CHANGE)
     return respond(PAGE, form, context=_page_context(form))
 
 
@@ -63,7 +63,7 @@ def confirm_address() -> Response:
     if form.validate():
         with form.collecting_errors():
             done = verification.confirm_by_code(
-                current_user, current(), form.passcode.data, client_context(form.challenge.data)
+                current_user, required_session(), form.passcode.data, client_context(form.challenge.data)
             )
             flash_message(_message_code(done), "success" if done.purpose == verification.CHANGE else SET_UP)
             return respond(go="/identities", **_facts())
@@ -88,15 +88,15 @@ def change_email_link(token: str) -> Response:
     return no_referrer(_changed(challenge))
 
 
-def begin(form: AddressForm, purpose: str) -> Response:
+def start_verification(form: AddressForm, purpose: str) -> Response:
     """Send a code and link to a new address, and show where to enter the code.
 
     :raises Rejected: as ``verification.request_verification``
     """
     challenge = verification.request_verification(
-        current_user, current(), form.email.data, purpose, sending_client(form.challenge.data)
+        current_user, required_session(), form.email.data, purpose, sending_client(form.challenge.data)
     )
-    facts = (_facts() if wants_json() else {}) | sent_facts(pending(challenge))
+    facts = (_facts() if wants_json() else {}) | sent_facts(pending_facts(challenge))
     return respond(PAGE, form, see_other=HOME, support_id=support_id(), **facts)
 
 
@@ -108,13 +108,13 @@ def _facts() -> dict[str, Any]:
 def _page_context(address: AddressForm | None = None, code: CodeForm | None = None) -> dict[str, Any]:
     """Return the page's context besides its form: the pending code, and both forms."""
     named = code.challenge.data if code and code.challenge.data else None
-    found = verification.open_change(current_user, current(), present_client(named))
+    found = verification.open_change(current_user, required_session(), present_client(named))
     return {
-        "pending": pending(found) if found is not None and found.spent_at is None else None,
+        "pending": pending_facts(found) if found is not None and found.spent_at is None else None,
         "address_form": address or AddressForm(),
         "code_form": code or CodeForm(),
         "user_label": user_label(),
-    } | ({} if wants_json() else _facts() | {"needed": needed_for_changes(current())})
+    } | ({} if wants_json() else _facts() | {"needed": needed_for_changes(required_session())})
 
 
 def _message_code(done: Challenge) -> str:

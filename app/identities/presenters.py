@@ -18,7 +18,7 @@ from app.users import Identity, identities_of
 from app.web.respond import wants_json
 
 
-def current() -> AuthSession:
+def required_session() -> AuthSession:
     """Return the session of this request; ``login_required`` guarantees that there is one."""
     session = current_session()
     assert session is not None
@@ -30,12 +30,12 @@ def user_label() -> str | None:
     return None if wants_json() else label_of(identities_of(current_user.id))
 
 
-def pending(challenge: Challenge) -> dict[str, Any]:
+def pending_facts(challenge: Challenge) -> dict[str, Any]:
     """Return what a page shows of an address whose code is pending."""
     return sent(challenge, challenge.destination) | {"purpose": challenge.purpose}
 
 
-def listed(rows: list[Identity]) -> list[dict[str, Any]]:
+def identity_facts(rows: list[Identity]) -> list[dict[str, Any]]:
     """Return an account's identities as pages and JSON show them, in the given order. One SQL statement."""
     suppressed = suppressions.reasons_for({row.value for row in rows if row.kind == "email"})
     return [
@@ -51,7 +51,7 @@ def listed(rows: list[Identity]) -> list[dict[str, Any]]:
     ]
 
 
-def allowed(rows: list[Identity]) -> dict[str, Any]:
+def permission_facts(rows: list[Identity]) -> dict[str, Any]:
     """Return which identities can be added: another address, a phone number, a username."""
     kinds = [row.kind for row in rows]
     return {

@@ -10,9 +10,9 @@ from flask_login import current_user
 from app.errors import Rejected
 from app.identities import bp, verification
 from app.identities import service as identities
-from app.identities.change_email_views import begin
+from app.identities.change_email_views import start_verification
 from app.identities.forms import AddressForm, NameForm, RemoveForm, UndoForm, UsernameForm
-from app.identities.presenters import allowed, current, listed
+from app.identities.presenters import identity_facts, permission_facts, required_session
 from app.login.freshness import require_fresh
 from app.login.presenters import label_of, needed_for_changes
 from app.sessions.store import current_session
@@ -45,7 +45,7 @@ def add_email() -> Response:
     form = AddressForm()
     if form.validate():
         with form.collecting_errors():
-            return begin(form, verification.ADD)
+            return start_verification(form, verification.ADD)
     return respond(PAGE, form, context=_page(adding=form) | _facts())
 
 
@@ -58,7 +58,7 @@ def make_primary() -> Response:
     form = AddressForm()
     if form.validate():
         with form.collecting_errors():
-            identities.make_primary(current_user, current(), form.email.data, client_context())
+            identities.make_primary(current_user, required_session(), form.email.data, client_context())
             return _done("address_primary")
     return respond(PAGE, form, context=_page(other=form) | _facts())
 
@@ -99,7 +99,7 @@ def set_username() -> Response:
     form = UsernameForm()
     if form.validate():
         with form.collecting_errors():
-            identities.set_username(current_user, current(), form.username.data, client_context())
+            identities.set_username(current_user, required_session(), form.username.data, client_context())
             return _done("username_set")
     return respond(PAGE, form, context=_page(naming=form) | _facts())
 
@@ -109,11 +109,11 @@ def _remove(form: RemoveForm) -> None:
     if len(named) != 1:
         raise Rejected("api_error")
     if form.email.data:
-        identities.remove_email(current_user, current(), form.email.data, client_context())
+        identities.remove_email(current_user, required_session(), form.email.data, client_context())
     elif form.phone.data:
-        identities.remove_phone(current_user, current(), client_context())
+        identities.remove_phone(current_user, required_session(), client_context())
     else:
-        identities.remove_username(current_user, current(), client_context())
+        identities.remove_username(current_user, required_session(), client_context())
 
 
 def _done(code: str) -> Response:
@@ -123,7 +123,7 @@ def _done(code: str) -> Response:
 
 def _facts() -> dict[str, Any]:
     rows = all_identities_of(current_user.id)
-    return {"name": current_user.name, "identities": listed(rows)} | allowed(rows)
+    return {"name": current_user.name, "identities": identity_facts(rows)} | permission_facts(rows)
 
 
 def _page(
