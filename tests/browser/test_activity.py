@@ -31,7 +31,7 @@ def days(page) -> list[str]:
 
 
 @pytest.mark.parametrize(("zone", "count"), [("UTC", 2), ("Asia/Kolkata", 1), ("America/New_York", 1)])
-def test_days_and_times_are_the_readers_own(new_browser, ada, sign_in, zone, count):
+def test_days_and_times_use_the_browser_time_zone(new_browser, ada, sign_in, zone, count):
     page = sign_in(ada, new_browser(timezone_id=zone))
     page.goto("/activity")
     of_that_night = [day for day in days(page) if "Signed out" in day or "Sign-in method added" in day]
@@ -39,7 +39,7 @@ def test_days_and_times_are_the_readers_own(new_browser, ada, sign_in, zone, cou
     assert page.locator(".way time").first.inner_text()[2] == ":"
 
 
-def test_the_filter_works_without_the_script(new_browser, ada, sign_in):
+def test_filter_works_without_javascript(new_browser, ada, sign_in):
     page = sign_in(ada, new_browser(java_script_enabled=False))
     page.goto("/activity")
     page.get_by_role("navigation", name="Filter").get_by_role("link", name="Changes").click()

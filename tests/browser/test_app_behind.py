@@ -42,7 +42,7 @@ def is_there(page, address: str) -> bool:
 
 
 @pytest.mark.one_database
-def test_who_signs_in_is_led_to_the_app_and_known_there_until_they_sign_out(page, email, smtp, app_behind, live_server):
+def test_example_app_recognizes_the_user_until_logout(page, email, smtp, app_behind, live_server):
     until(lambda: is_there(page, app_behind))
     page.get_by_role("link", name="Create an account").click()
     page.get_by_label("Email").fill(email)

@@ -20,7 +20,7 @@ def names(page) -> list[str]:
     return [str(text) for text in page.locator(f"{APPS} h3").all_inner_texts()]
 
 
-def test_a_new_phone_takes_the_place_of_the_old_one(sign_in, ada):
+def test_new_authenticator_app_can_replace_the_old_one(sign_in, ada):
     page = sign_in(ada)
     key = add_app(page, "New phone")
     page.goto("/us-setup")
@@ -45,7 +45,7 @@ def test_a_new_phone_takes_the_place_of_the_old_one(sign_in, ada):
     page.get_by_role("heading", name="Your account").wait_for()
 
 
-def test_with_five_there_is_no_button_for_another(sign_in, ada):
+def test_limit_of_five_authenticator_apps_hides_the_add_button(sign_in, ada):
     page = sign_in(ada)
     for _ in range(4):
         add_app(page)

@@ -96,7 +96,9 @@ def sign_in_by_mail(page: Any, email: str, mailbox: Any) -> None:
 
 
 @both
-def test_a_stranger_signs_in_allows_and_arrives(new_browser, people, email, mailbox, make_app_of, app_server, script):
+def test_signed_out_user_signs_in_consents_and_reaches_the_app(
+    new_browser, people, email, mailbox, make_app_of, app_server, script
+):
     people.open(email=email, methods=["email"])
     rp = make_app_of(consent="ask")
     page = new_browser(java_script_enabled=script)
@@ -115,7 +117,7 @@ def test_a_stranger_signs_in_allows_and_arrives(new_browser, people, email, mail
 
 
 @both
-def test_the_sign_in_form_leads_to_the_app_at_once(
+def test_code_sign_in_redirects_straight_to_the_app(
     new_browser, people, email, mailbox, make_app_of, app_server, script
 ):
     people.open(email=email, methods=["email"])
@@ -131,7 +133,7 @@ def test_the_sign_in_form_leads_to_the_app_at_once(
 
 
 @both
-def test_the_link_in_the_email_leads_to_the_app(new_browser, people, email, mailbox, make_app_of, app_server, script):
+def test_sign_in_link_redirects_to_the_app(new_browser, people, email, mailbox, make_app_of, app_server, script):
     people.open(email=email, methods=["email"])
     rp = make_app_of()
     page = new_browser(java_script_enabled=script)
@@ -142,7 +144,7 @@ def test_the_link_in_the_email_leads_to_the_app(new_browser, people, email, mail
 
 
 @both
-def test_a_new_account_leads_to_the_app(new_browser, email, mailbox, make_app_of, app_server, script):
+def test_registration_redirects_to_the_app(new_browser, email, mailbox, make_app_of, app_server, script):
     rp = make_app_of(consent="ask")
     page = new_browser(java_script_enabled=script)
     page.goto(rp.request())
@@ -157,7 +159,9 @@ def test_a_new_account_leads_to_the_app(new_browser, email, mailbox, make_app_of
 
 
 @both
-def test_a_refusal_is_told_to_the_app(new_browser, people, email, sign_in, make_app_of, app_server, script):
+def test_denied_consent_redirects_with_access_denied(
+    new_browser, people, email, sign_in, make_app_of, app_server, script
+):
     rp = make_app_of(consent="ask")
     page = sign_in(people.open(email=email), new_browser(java_script_enabled=script))
     page.goto(rp.request())
@@ -166,7 +170,7 @@ def test_a_refusal_is_told_to_the_app(new_browser, people, email, sign_in, make_
     assert answer_at(page, rp, app_server)["error"] == "access_denied"
 
 
-def test_the_keyboard_meets_allow_first_and_the_other_account_last(page, people, email, sign_in, make_app_of):
+def test_consent_page_tab_order_starts_with_allow(page, people, email, sign_in, make_app_of):
     rp = make_app_of(consent="ask", policy_url="https://photos.example.com/privacy")
     sign_in(people.open(email=email)).goto(rp.request())
     keys = Keyboard(page)
@@ -176,7 +180,9 @@ def test_the_keyboard_meets_allow_first_and_the_other_account_last(page, people,
 
 
 @both
-def test_another_account_is_used(new_browser, people, email, sign_in, mailbox, make_app_of, app_server, script):
+def test_user_can_switch_account_before_consent(
+    new_browser, people, email, sign_in, mailbox, make_app_of, app_server, script
+):
     rp = make_app_of(consent="ask")
     grace = people.open(email=f"grace{email}", methods=["email"])
     page = sign_in(people.open(email=email), new_browser(java_script_enabled=script))
@@ -190,7 +196,7 @@ def test_another_account_is_used(new_browser, people, email, sign_in, mailbox, m
 
 
 @both
-def test_a_form_of_the_app_may_ask_too(
+def test_cross_site_post_authorization_request_reaches_the_app(
     new_browser, people, email, sign_in, make_app_of, app_server, live_server, script
 ):
     """A POST of another site comes without our Lax cookie, and continues with it."""
@@ -208,7 +214,9 @@ def test_a_form_of_the_app_may_ask_too(
 
 
 @both
-def test_removed_access_is_asked_for_again(new_browser, people, email, sign_in, make_app_of, app_server, script):
+def test_removed_app_access_requires_consent_again(
+    new_browser, people, email, sign_in, make_app_of, app_server, script
+):
     rp = make_app_of(consent="ask", home_url="https://photos.example.com/")
     page = sign_in(people.open(email=email), new_browser(java_script_enabled=script))
     page.goto(rp.request())

@@ -31,7 +31,7 @@ def live_server(make_server, fresh_database, tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_logo_keeps_its_size_and_nothing_is_wider_than_the_screen(page, scheme):
+def test_brand_logo_keeps_its_size_without_horizontal_scrolling(page, scheme):
     page.emulate_media(color_scheme=scheme)
     for path in ("/register", "/us-signin"):
         page.goto(path)
@@ -43,7 +43,7 @@ def test_a_logo_keeps_its_size_and_nothing_is_wider_than_the_screen(page, scheme
             assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, (path, width)
 
 
-def test_a_button_has_the_accent_color_and_a_lighter_one_in_the_dark_scheme(page):
+def test_button_uses_the_brand_color_of_each_color_scheme(page):
     page.goto("/register")
     button = page.locator(".button-main").first
     for scheme, palette in zip(("light", "dark"), palettes(COLOR), strict=True):
@@ -57,7 +57,7 @@ def in_words(color: str) -> str:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_with_an_operators_looks_have_no_serious_fault(page, scheme):
+def test_branded_pages_have_no_serious_accessibility_faults(page, scheme):
     page.emulate_media(color_scheme=scheme)
     for path in ("/register", "/us-signin"):
         page.goto(path)

@@ -62,7 +62,7 @@ def leave(hands: Hands) -> None:
     hands.screens = ["Sign in"]
 
 
-def test_first_sign_up_by_the_link_takes_two_screens_and_one_field(hands, email, mailbox):
+def test_registration_by_link_takes_one_click_one_field_and_two_screens(hands, email, mailbox):
     new = hands(path="/register")
     new.see("Create an account")
     new.fill("Email", email)
@@ -74,7 +74,7 @@ def test_first_sign_up_by_the_link_takes_two_screens_and_one_field(hands, email,
 
 
 @pytest.mark.parametrize(("script", "clicks"), [(True, 1), (False, 2)], ids=["with script", "without script"])
-def test_coming_back_by_a_code_takes_one_click_and_two_fields(hands, people, email, mailbox, script, clicks):
+def test_code_sign_in_takes_one_click_and_two_fields(hands, people, email, mailbox, script, clicks):
     people.open(email=email)
     ada = hands(script=script)
     ada.see("Sign in")
@@ -89,7 +89,9 @@ def test_coming_back_by_a_code_takes_one_click_and_two_fields(hands, people, ema
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
-def test_coming_back_by_an_app_takes_one_click_two_fields_and_no_mail(hands, people, email, shared_database, script):
+def test_repeat_authenticator_sign_in_takes_one_click_two_fields_and_no_email(
+    hands, people, email, shared_database, script
+):
     ada = people.open(email=email, methods=["email", "authenticator"])
     back = hands(script=script)
     back.fill(IDENTITY, email)
@@ -107,7 +109,7 @@ def test_coming_back_by_an_app_takes_one_click_two_fields_and_no_mail(hands, peo
     assert shared_database.query(SENT.format(email)) == before
 
 
-def test_coming_back_by_a_passkey_takes_one_click(hands, people, email, sign_in):
+def test_passkey_sign_in_takes_one_click(hands, people, email, sign_in):
     page = sign_in(people.open(email=email))
     device = VirtualAuthenticator(page)
     add(page)

@@ -15,7 +15,7 @@ def waiting(page, email):
     return page
 
 
-def test_code_is_sent_with_its_last_digit(waiting, email, mailbox):
+def test_code_is_submitted_with_its_last_digit(waiting, email, mailbox):
     code = mailbox.newest(email).code
     field = waiting.get_by_label("Your code")
     field.press_sequentially(code[:-1])
@@ -25,7 +25,7 @@ def test_code_is_sent_with_its_last_digit(waiting, email, mailbox):
     assert waiting.get_by_role("button", name="Sign out", exact=True).count() == 1
 
 
-def test_pasted_code_is_sent_once(waiting):
+def test_pasted_code_is_submitted_once(waiting):
     posts = []
     waiting.on("request", lambda request: posts.append(request.url) if request.method == "POST" else None)
     with waiting.expect_navigation():
@@ -35,7 +35,7 @@ def test_pasted_code_is_sent_once(waiting):
     assert waiting.get_by_label("Your code").input_value() == ""
 
 
-def test_mail_of_a_known_provider_is_one_press_away(page):
+def test_code_page_links_to_webmail_of_a_known_provider(page):
     page.goto("/us-signin")
     page.get_by_label("Email, phone or username").fill("nobody.has.this@gmail.com")
     page.get_by_role("button", name="Send me a code").click()
@@ -44,7 +44,7 @@ def test_mail_of_a_known_provider_is_one_press_away(page):
     assert "noreferrer" in (link.get_attribute("rel") or "")
 
 
-def test_sign_in_page_says_what_was_used_last(waiting, email, mailbox):
+def test_sign_in_page_marks_the_last_used_method(waiting, email, mailbox):
     assert waiting.get_by_text("Last used here").count() == 0
     with waiting.expect_navigation():
         waiting.get_by_label("Your code").fill(mailbox.newest(email).code)

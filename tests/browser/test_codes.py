@@ -24,7 +24,7 @@ def halves(code):
     return f"{code[:4]} {code[4:]}"
 
 
-def test_a_code_can_be_pasted_as_the_mail_shows_it(page, ada, ask_for_code, mailbox):
+def test_code_can_be_pasted_with_its_space(page, ada, ask_for_code, mailbox):
     ask_for_code(page, ada.email)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     code = mailbox.newest(ada.email).code
@@ -33,7 +33,7 @@ def test_a_code_can_be_pasted_as_the_mail_shows_it(page, ada, ask_for_code, mail
     page.get_by_role("heading", name="Your account").wait_for()
 
 
-def test_the_field_asks_for_the_right_keyboard_and_for_the_code_in_the_message(page, ada, ask_for_code):
+def test_code_field_has_numeric_keyboard_one_time_code_autofill_and_focus(page, ada, ask_for_code):
     ask_for_code(page, ada.email)
     field = page.get_by_label("Your code")
     assert field.get_attribute("autocomplete") == "one-time-code"
@@ -42,7 +42,7 @@ def test_the_field_asks_for_the_right_keyboard_and_for_the_code_in_the_message(p
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
-def test_the_page_promises_no_more_than_it_may(page, people, email, ask_for_code, known):
+def test_code_page_does_not_reveal_whether_the_account_exists(page, people, email, ask_for_code, known):
     if known:
         people.open(email=email)
     ask_for_code(page, email)
@@ -52,7 +52,7 @@ def test_the_page_promises_no_more_than_it_may(page, people, email, ask_for_code
     )
 
 
-def test_asking_again_waits_and_the_page_counts_down(page, ada, ask_for_code):
+def test_resend_button_is_disabled_during_a_countdown(page, ada, ask_for_code):
     page.clock.install()
     ask_for_code(page, ada.email)
     again = page.get_by_role("button", name="Send it again")
@@ -68,7 +68,7 @@ def test_asking_again_waits_and_the_page_counts_down(page, ada, ask_for_code):
     assert page.locator("[data-clock-over]").is_visible()
 
 
-def test_asking_again_sends_the_same_code_again(page, ada, ask_for_code, mailbox, shared_database):
+def test_resend_sends_the_same_code(page, ada, ask_for_code, mailbox, shared_database):
     page.clock.install()
     ask_for_code(page, ada.email)
     first = mailbox.newest(ada.email)
@@ -79,7 +79,7 @@ def test_asking_again_sends_the_same_code_again(page, ada, ask_for_code, mailbox
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
-def test_a_double_click_sends_one_mail(new_browser, ada, mailbox, sent, script):
+def test_double_click_sends_one_email(new_browser, ada, mailbox, sent, script):
     page = new_browser(java_script_enabled=script)
     page.goto("/us-signin")
     page.get_by_label("Email, phone or username").fill(ada.email)
@@ -89,7 +89,7 @@ def test_a_double_click_sends_one_mail(new_browser, ada, mailbox, sent, script):
     assert sent(ada.email) == 1
 
 
-def test_asking_again_too_soon_without_the_script_sends_nothing(new_browser, ada, ask_for_code, sent):
+def test_resend_too_soon_without_javascript_sends_no_email(new_browser, ada, ask_for_code, sent):
     page = new_browser(java_script_enabled=False)
     ask_for_code(page, ada.email)
     page.get_by_role("button", name="Send it again").click()
@@ -98,7 +98,7 @@ def test_asking_again_too_soon_without_the_script_sends_nothing(new_browser, ada
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
-def test_enter_in_the_field_for_an_app_code_signs_in(new_browser, people, email, sent, script):
+def test_enter_in_authenticator_code_field_signs_in(new_browser, people, email, sent, script):
     ada = people.open(email=email, methods=["email", "authenticator"])
     page = new_browser(java_script_enabled=script)
     page.goto("/us-signin")
@@ -111,7 +111,7 @@ def test_enter_in_the_field_for_an_app_code_signs_in(new_browser, people, email,
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
-def test_enter_behind_a_number_sends_a_text(new_browser, people, email, phone, script):
+def test_enter_after_a_phone_number_sends_an_sms_code(new_browser, people, email, phone, script):
     people.open(email=email, phone=phone)
     page = new_browser(java_script_enabled=script)
     page.goto("/us-signin")

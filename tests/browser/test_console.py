@@ -17,7 +17,7 @@ def grace(shared_app, people, email):
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_someone_is_found_and_helped_by_keyboard(page, people, email, sign_in, grace, width):
+def test_admin_finds_disables_and_enables_an_account_by_keyboard(page, people, email, sign_in, grace, width):
     page.set_viewport_size({"width": width, "height": 800})
     people.open(email=email)
     sign_in(grace).goto("/admin")
@@ -32,7 +32,7 @@ def test_someone_is_found_and_helped_by_keyboard(page, people, email, sign_in, g
     assert page.get_by_role("status").inner_text() == "Account enabled. Its owner can sign in again."
 
 
-def test_each_page_is_led_to_and_is_marked_there(page, sign_in, grace):
+def test_console_navigation_reaches_and_marks_each_page(page, sign_in, grace):
     sign_in(grace).goto("/admin")
     for entry in CONSOLE_PAGES:
         page.get_by_role("navigation", name="Console").get_by_role("link", name=entry.title, exact=True).click()
@@ -40,7 +40,7 @@ def test_each_page_is_led_to_and_is_marked_there(page, sign_in, grace):
         assert page.locator(".rooms-nav [aria-current]").all_inner_texts() == [entry.title]
 
 
-def test_the_keyboard_goes_from_the_top_to_the_list_of_pages_and_can_skip_both(page, sign_in, grace):
+def test_console_tab_order_starts_with_a_working_skip_link(page, sign_in, grace):
     sign_in(grace).goto("/admin/people")
     reached = []
     for _ in range(5):
@@ -54,7 +54,7 @@ def test_the_keyboard_goes_from_the_top_to_the_list_of_pages_and_can_skip_both(p
     assert page.evaluate("document.activeElement.id") == "q"
 
 
-def test_pages_have_no_fault(new_browser, people, email, phone, sign_in, grace):
+def test_console_pages_have_no_accessibility_or_layout_faults(new_browser, people, email, phone, sign_in, grace):
     ada = people.open(email=email, phone=phone, methods=["email", "authenticator"], second="authenticator")
     look = Look(new_browser(reduced_motion="reduce"))
     sign_in(ada, new_browser()).goto("/")

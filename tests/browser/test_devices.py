@@ -9,7 +9,7 @@ from tests.browser.keyboard import Keyboard
 
 
 @pytest.mark.parametrize("width", [1280, 390, 320])
-def test_one_finds_ones_way_and_sees_where_one_is(page, people, email, sign_in, width):
+def test_account_navigation_reaches_and_marks_each_page(page, people, email, sign_in, width):
     page.set_viewport_size({"width": width, "height": 800})
     sign_in(people.open(email=email)).goto("/sessions")
     for entry in ACCOUNT_PAGES:
@@ -18,7 +18,7 @@ def test_one_finds_ones_way_and_sees_where_one_is(page, people, email, sign_in, 
         assert page.locator(".rooms-nav [aria-current]").all_inner_texts() == [entry.title]
 
 
-def test_everybody_else_is_signed_out_by_keyboard(page, new_browser, people, email, sign_in):
+def test_other_sessions_are_ended_by_keyboard(page, new_browser, people, email, sign_in):
     ada = people.open(email=email)
     sign_in(ada).goto("/sessions")
     other = sign_in(ada, new_browser())
@@ -30,7 +30,7 @@ def test_everybody_else_is_signed_out_by_keyboard(page, new_browser, people, ema
     assert "/login" in other.url
 
 
-def test_one_session_is_ended_and_called_by_its_name(page, new_browser, people, email, sign_in):
+def test_single_session_is_ended_by_keyboard(page, new_browser, people, email, sign_in):
     ada = people.open(email=email)
     sign_in(ada, new_browser()).goto("/")
     sign_in(ada).goto("/sessions")
@@ -39,7 +39,7 @@ def test_one_session_is_ended_and_called_by_its_name(page, new_browser, people, 
     assert page.get_by_role("button", name=", last seen").count() == 0
 
 
-def test_recent_times_say_how_long_ago_and_the_readers_own_time_behind(new_browser, people, email, sign_in):
+def test_recent_times_are_relative_with_local_time_as_tooltip(new_browser, people, email, sign_in):
     page = sign_in(people.open(email=email), new_browser(timezone_id="Asia/Kolkata"))
     page.goto("/sessions")
     seen = page.locator(".way-text time").first
@@ -47,7 +47,7 @@ def test_recent_times_say_how_long_ago_and_the_readers_own_time_behind(new_brows
     assert seen.get_attribute("title").endswith(" GMT+5:30")
 
 
-def test_an_export_shows_that_it_is_ready_by_itself(page, people, email, sign_in):
+def test_export_page_updates_itself_when_ready(page, people, email, sign_in):
     sign_in(people.open(email=email)).goto("/my-data")
     page.get_by_role("button", name="Request an export").click()
     page.get_by_role("link", name="Download the export").wait_for()

@@ -13,7 +13,7 @@ both = pytest.mark.parametrize("script", [True, False], ids=["with script", "wit
 
 @both
 @pytest.mark.parametrize("allow", [True, False], ids=["allowed", "refused"])
-def test_a_stranger_signs_in_enters_the_code_and_decides(
+def test_signed_out_user_signs_in_and_allows_or_denies_a_device(
     new_browser, people, email, mailbox, shared_app, script, allow
 ):
     people.open(email=email, methods=["email"])

@@ -31,7 +31,7 @@ def is_tied(page, field, sentence):
     return field.evaluate("field => field === document.activeElement")
 
 
-def test_an_address_that_is_none_is_said_at_the_field(page):
+def test_invalid_email_error_is_tied_to_its_field(page):
     page.goto("/register")
     page.get_by_label("Email").fill("ada@example")
     page.get_by_label("Email").press("Enter")
@@ -40,7 +40,7 @@ def test_an_address_that_is_none_is_said_at_the_field(page):
     assert page.get_by_label("Email").input_value() == "ada@example"
 
 
-def test_a_number_that_is_none_is_said_at_the_field(page, people, email, sign_in):
+def test_invalid_phone_number_error_is_tied_to_its_field(page, people, email, sign_in):
     sign_in(people.open(email=email)).goto("/us-setup")
     page.get_by_label("Phone number").fill("12")
     page.get_by_label("Phone number").press("Enter")
@@ -48,7 +48,7 @@ def test_a_number_that_is_none_is_said_at_the_field(page, people, email, sign_in
     assert is_tied(page, page.get_by_label("Phone number"), "valid phone number.*country code")
 
 
-def test_a_wrong_code_of_the_app_is_said_at_the_field(page, people, email, sign_in):
+def test_wrong_authenticator_code_error_is_tied_to_its_field(page, people, email, sign_in):
     sign_in(people.open(email=email)).goto("/us-setup")
     page.get_by_role("button", name="Sign in with it alone").click()
     page.get_by_label("Code from your app").fill("000000")
@@ -58,7 +58,7 @@ def test_a_wrong_code_of_the_app_is_said_at_the_field(page, people, email, sign_
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
-def test_a_wrong_code_keeps_the_page_and_the_code_still_works(
+def test_wrong_code_keeps_the_page_and_the_right_code_still_works(
     new_browser, people, email, ask_for_code, mailbox, script
 ):
     page = new_browser(java_script_enabled=script)
@@ -77,7 +77,7 @@ def test_a_wrong_code_keeps_the_page_and_the_code_still_works(
     page.get_by_role("heading", name="Your account").wait_for()
 
 
-def test_what_just_happened_is_read_out(page, people, email, sign_in):
+def test_success_notice_is_announced_in_a_live_region(page, people, email, sign_in):
     page.add_init_script(NOTED)
     sign_in(people.open(email=email)).goto("/")
     page.get_by_role("button", name="Sign out of this browser").click()
@@ -85,7 +85,7 @@ def test_what_just_happened_is_read_out(page, people, email, sign_in):
     assert until(lambda: page.evaluate("window.spoken")) == ["You're signed out."]
 
 
-def test_a_refusal_is_read_out(page, people, email, ask_for_code):
+def test_error_is_announced_in_a_live_region(page, people, email, ask_for_code):
     page.add_init_script(NOTED)
     people.open(email=email)
     ask_for_code(page, email)

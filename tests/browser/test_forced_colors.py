@@ -54,12 +54,12 @@ def pages(shared_app, people, email, new_browser, sign_in):
     return walk
 
 
-def test_nothing_is_seen_by_its_background_alone_and_nothing_moves(pages):
+def test_forced_colors_keep_borders_visible_and_reduced_motion_is_respected(pages):
     found = [(path, fault) for path, page in pages() for fault in page.evaluate(UNSEEN) + page.evaluate(MOVING)]
     assert found == []
 
 
-def test_what_has_the_focus_has_a_ring(pages):
+def test_focused_element_has_a_visible_ring_in_forced_colors(pages):
     for path, page in pages():
         for _ in range(4):
             page.keyboard.press("Tab")

@@ -19,19 +19,19 @@ PAGE = "<!doctype html><html lang=en><head><title>x</title></head><body><main><h
         ('<a href="/"><svg></svg></a>', "no name: <a"),
     ],
 )
-def test_a_control_without_a_name_and_an_id_that_stands_twice_are_faults(page, body, fault):
+def test_unnamed_controls_and_duplicate_ids_are_faults(page, body, fault):
     page.set_content(PAGE.format(body))
     assert any(found.startswith(fault) for found in serious_faults(page))
 
 
 @pytest.mark.one_database
-def test_a_page_with_names_has_none(page):
+def test_page_with_named_controls_has_no_faults(page):
     page.set_content(PAGE.format('<label for="a">Name</label><input id="a"><button>Go</button>'))
     assert serious_faults(page) == []
 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("path", ["/", "/us-setup", "/identities", "/tokens", "/my-data", "/sessions", "/activity"])
-def test_the_pages_of_an_account_have_none(page, people, sign_in, email, path):
+def test_account_page_has_no_serious_faults(page, people, sign_in, email, path):
     sign_in(people.open(email=email, username=email.partition("@")[0])).goto(path)
     assert serious_faults(page) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def test_the_mailbox_shows_new_messages_by_itself(page, people, email, new_browser, ask_for_code):
+def test_development_mailbox_shows_new_messages_without_reload(page, people, email, new_browser, ask_for_code):
     people.open(email=email)
     beside = new_browser()
     beside.goto("/dev/inbox")
@@ -14,7 +14,7 @@ def test_the_mailbox_shows_new_messages_by_itself(page, people, email, new_brows
     assert beside.locator("[data-refresh-voice]").inner_text() == "The list has changed."
 
 
-def test_without_the_script_the_mailbox_reloads(page, people, email, new_browser, ask_for_code):
+def test_development_mailbox_reloads_itself_without_javascript(page, people, email, new_browser, ask_for_code):
     people.open(email=email)
     beside = new_browser(java_script_enabled=False)
     beside.goto("/dev/inbox")
@@ -22,7 +22,7 @@ def test_without_the_script_the_mailbox_reloads(page, people, email, new_browser
     beside.get_by_text(email).wait_for()
 
 
-def test_a_code_is_copied_with_one_press_and_pasted(page, people, email, mailbox, ask_for_code):
+def test_copy_button_copies_the_code_to_the_clipboard(page, people, email, mailbox, ask_for_code):
     people.open(email=email)
     ask_for_code(page, email)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -35,7 +35,7 @@ def test_a_code_is_copied_with_one_press_and_pasted(page, people, email, mailbox
     assert beside.evaluate("navigator.clipboard.readText()") == letter.code
 
 
-def test_without_the_script_one_click_selects_the_code(page, people, email, mailbox, new_browser, ask_for_code):
+def test_code_is_selected_by_one_click_without_javascript(page, people, email, mailbox, new_browser, ask_for_code):
     people.open(email=email)
     ask_for_code(page, email)
     beside = new_browser(java_script_enabled=False)
@@ -47,7 +47,7 @@ def test_without_the_script_one_click_selects_the_code(page, people, email, mail
     assert code.evaluate("element => getComputedStyle(element).userSelect") == "all"
 
 
-def test_pages_that_wait_for_a_code_lead_to_the_mailbox(page, people, email, sign_in):
+def test_code_pages_link_to_the_development_mailbox(page, people, email, sign_in):
     page.goto("/register")
     page.get_by_label("Email").fill(f"new-{email}")
     page.get_by_role("button", name="Send me a code").click()

@@ -156,7 +156,7 @@ def let_the_proof_get_old(database: Database) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
-def test_everything_goes_by_keyboard_alone(new_browser, mailbox, email, phone, shared_database, script):
+def test_complete_journey_works_by_keyboard_alone(new_browser, mailbox, email, phone, shared_database, script):
     walker = Walker(new_browser(java_script_enabled=script), mailbox, email, phone)
     walker.open_account()
     walker.set_up_app()

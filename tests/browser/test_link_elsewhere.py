@@ -26,7 +26,7 @@ def let_in(page, characters: str) -> None:
     page.get_by_role("button", name="Approve sign-in").click()
 
 
-def test_the_screen_that_asked_goes_on_by_itself(page, email, letter, new_browser):
+def test_requesting_browser_continues_by_itself_after_approval_elsewhere(page, email, letter, new_browser):
     phone = new_browser()
     phone.goto(letter.link)
     assert "Chrome on Linux" in phone.locator(".facts").inner_text()
@@ -38,7 +38,7 @@ def test_the_screen_that_asked_goes_on_by_itself(page, email, letter, new_browse
     assert phone.locator("h1").inner_text() == "Sign in"
 
 
-def test_without_script_a_button_goes_on(email, people, mailbox, ask_for_code, new_browser):
+def test_requesting_browser_continues_by_button_without_javascript(email, people, mailbox, ask_for_code, new_browser):
     people.open(email=email)
     page, phone = new_browser(java_script_enabled=False), new_browser(java_script_enabled=False)
     ask_for_code(page, email)
@@ -50,7 +50,7 @@ def test_without_script_a_button_goes_on(email, people, mailbox, ask_for_code, n
     page.get_by_role("heading", name="Your account").wait_for()
 
 
-def test_wrong_twice_ends_it_and_both_screens_say_so(page, letter, new_browser, email, shared_database):
+def test_two_wrong_entries_cancel_the_sign_in_on_both_screens(page, letter, new_browser, email, shared_database):
     phone = new_browser()
     phone.goto(letter.link)
     others = "".join("3" if each == "2" else "2" for each in characters_on(page))
@@ -64,7 +64,7 @@ def test_wrong_twice_ends_it_and_both_screens_say_so(page, letter, new_browser, 
 
 
 @pytest.mark.long
-def test_a_robot_that_presses_every_button_gets_no_session(page, letter, new_browser, email, shared_database):
+def test_link_scanner_pressing_every_button_gets_no_session(page, letter, new_browser, email, shared_database):
     for _ in range(3):
         robot = new_browser()
         robot.request.head(letter.link)
@@ -90,7 +90,7 @@ def press(robot, link: str, number: int) -> None:
     robot.wait_for_load_state("networkidle")
 
 
-def test_a_used_request_says_so_in_the_tab_that_still_waits(page, letter, email):
+def test_waiting_tab_reports_that_the_request_was_already_used(page, letter, email):
     other = page.context.new_page()
     other.goto(letter.link)
     other.get_by_role("heading", name="Your account").wait_for()
@@ -100,7 +100,7 @@ def test_a_used_request_says_so_in_the_tab_that_still_waits(page, letter, email)
     page.get_by_role("heading", name="Your account").wait_for()
 
 
-def test_a_stranger_who_asked_stays_out_without_the_characters(page, letter, new_browser, email, shared_database):
+def test_attacker_requesting_a_link_stays_out_without_the_characters(page, letter, new_browser, email, shared_database):
     victim = new_browser()
     victim.goto(letter.link)
     victim.get_by_role("button", name="Sign in here").click()

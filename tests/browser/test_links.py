@@ -15,7 +15,7 @@ def letter(people, email, page, ask_for_code, mailbox):
     return mailbox.newest(email, "Sign in to")
 
 
-def test_a_link_signs_in_the_browser_that_asked_and_leaves_no_token_behind(page, email, letter):
+def test_link_signs_in_the_requesting_browser_and_leaves_no_token_in_the_url(page, email, letter):
     page.goto(letter.link)
     page.get_by_role("heading", name="Your account").wait_for()
     assert page.url == page.url.split("?")[0]
@@ -23,7 +23,7 @@ def test_a_link_signs_in_the_browser_that_asked_and_leaves_no_token_behind(page,
     assert page.locator(".bar-who").get_attribute("title") == email
 
 
-def test_the_button_of_the_mail_opens_a_tab_that_is_signed_in(page, email, letter):
+def test_link_button_in_the_email_opens_a_signed_in_tab(page, email, letter):
     page.goto(letter.page)
     with page.context.expect_page() as opened:
         page.frame_locator("iframe").get_by_role("link", name="Sign in to Latchkey").click()
@@ -31,7 +31,7 @@ def test_the_button_of_the_mail_opens_a_tab_that_is_signed_in(page, email, lette
     assert "token" not in opened.value.url
 
 
-def test_a_link_in_another_browser_changes_nothing_and_says_where_to_go(page, letter, new_browser, shared_database):
+def test_link_in_another_browser_does_not_sign_in_and_explains_what_to_do(page, letter, new_browser, shared_database):
     before = shared_database.query(SESSIONS)
     other = new_browser()
     other.goto(letter.link)
@@ -47,7 +47,7 @@ def test_a_link_in_another_browser_changes_nothing_and_says_where_to_go(page, le
     assert page.locator("h1").inner_text() == "Your account"
 
 
-def test_a_link_in_another_browser_leaves_no_token_in_the_address_bar(letter, new_browser):
+def test_link_in_another_browser_leaves_no_token_in_the_url(letter, new_browser):
     other = new_browser()
     other.goto(letter.link)
     other.locator("h1").wait_for()
@@ -57,7 +57,7 @@ def test_a_link_in_another_browser_leaves_no_token_in_the_address_bar(letter, ne
     assert "token" not in other.url
 
 
-def test_pressing_the_button_in_another_browser_signs_nobody_in(letter, new_browser):
+def test_sign_in_button_in_another_browser_does_not_sign_in(letter, new_browser):
     other = new_browser()
     other.goto(letter.link)
     other.get_by_role("button", name="Sign in here").click()
@@ -67,7 +67,7 @@ def test_pressing_the_button_in_another_browser_signs_nobody_in(letter, new_brow
     assert other.locator("h1").inner_text() == "Sign in"
 
 
-def test_a_link_that_was_used_sends_to_the_sign_in_page(page, letter, new_browser):
+def test_used_link_redirects_to_the_sign_in_page(page, letter, new_browser):
     page.goto(letter.link)
     other = new_browser()
     other.goto(letter.link)
@@ -75,7 +75,7 @@ def test_a_link_that_was_used_sends_to_the_sign_in_page(page, letter, new_browse
     assert other.get_by_role("alert").inner_text()
 
 
-def test_an_address_confirmed_in_another_browser_signs_nobody_in_there(page, email, mailbox, new_browser):
+def test_confirming_email_in_another_browser_does_not_sign_in_there(page, email, mailbox, new_browser):
     page.goto("/register")
     page.get_by_label("Email").fill(email)
     page.get_by_role("button", name="Send me a code").click()

@@ -94,7 +94,7 @@ def elsewhere(new_browser):
     return new_browser(reduced_motion="reduce")
 
 
-def test_pages_of_who_is_not_signed_in(look, elsewhere, email, mailbox):
+def test_signed_out_pages_have_no_faults(look, elsewhere, email, mailbox):
     look.at("sign in", "/")
     look.at("register", "/register")
     look.fill("Email", "ada@example")
@@ -109,7 +109,7 @@ def test_pages_of_who_is_not_signed_in(look, elsewhere, email, mailbox):
     assert look.faults == []
 
 
-def test_pages_of_signing_in(look, elsewhere, people, email, mailbox):
+def test_sign_in_pages_have_no_faults(look, elsewhere, people, email, mailbox):
     people.open(email=email, methods=["email", "authenticator"])
     look.at("sign in", "/us-signin")
     look.page.get_by_text("Use an authenticator app").click()
@@ -125,7 +125,7 @@ def test_pages_of_signing_in(look, elsewhere, people, email, mailbox):
     assert look.faults == []
 
 
-def test_pages_of_setting_up(look, people, email, phone, sign_in):
+def test_method_setup_pages_have_no_faults(look, people, email, phone, sign_in):
     sign_in(people.open(email=email), look.page)
     look.at("set up", "/us-setup")
     look.press("Sign in with it alone", exact=False)
@@ -144,7 +144,7 @@ def test_pages_of_setting_up(look, people, email, phone, sign_in):
     assert look.faults == []
 
 
-def test_pages_of_several_apps(look, people, email, sign_in):
+def test_authenticator_app_pages_have_no_faults(look, people, email, sign_in):
     sign_in(people.open(email=email, methods=["email", "authenticator"]), look.page)
     look.page.goto("/us-setup")
     look.press("Add another app")
@@ -161,7 +161,7 @@ def test_pages_of_several_apps(look, people, email, sign_in):
     assert look.faults == []
 
 
-def test_pages_of_apps(look, people, email, sign_in, shared_app):
+def test_oauth_app_pages_have_no_faults(look, people, email, sign_in, shared_app):
     long = "W" * 80
     uri = f"https://{'a-long-name.' * 8}example.com/callback"
     about = {"policy_url": "https://app.example.com/privacy", "terms_url": "https://app.example.com/terms"}
@@ -193,7 +193,7 @@ def test_pages_of_apps(look, people, email, sign_in, shared_app):
     assert look.faults == []
 
 
-def test_pages_of_devices(look, people, email, sign_in, shared_app):
+def test_device_authorization_pages_have_no_faults(look, people, email, sign_in, shared_app):
     uri = f"https://{'a-long-name.' * 8}example.com/"
     rp = tv(shared_app, f"tv-{email}", name="W" * 80, consent="ask", home_url=uri)
     wide = "openid profile email phone groups offline_access"
@@ -228,7 +228,7 @@ def path_of_request(page: Any) -> str:
     return f"/oauth/continue?request={page.locator('main [name=request]').first.get_attribute('value')}"
 
 
-def test_pages_of_passkeys(look, people, email, sign_in):
+def test_passkey_pages_have_no_faults(look, people, email, sign_in):
     sign_in(people.open(email=email), look.page)
     device = VirtualAuthenticator(look.page)
     look.at("passkeys, none", "/wan-register")
@@ -248,7 +248,7 @@ def test_pages_of_passkeys(look, people, email, sign_in):
     assert look.faults == []
 
 
-def test_pages_of_who_is_signed_in(look, people, email, sign_in):
+def test_account_pages_have_no_faults(look, people, email, sign_in):
     sign_in(people.open(email=email, methods=["email", "authenticator"]), look.page)
     look.at("account", "/")
     look.at("devices", "/sessions")
@@ -282,7 +282,7 @@ def test_pages_of_who_is_signed_in(look, people, email, sign_in):
     assert look.faults == []
 
 
-def test_pages_of_recovery_codes(look, people, email, sign_in):
+def test_recovery_code_pages_have_no_faults(look, people, email, sign_in):
     sign_in(people.open(email=email), look.page)
     look.at("recovery codes, none", "/mf-recovery-codes")
     look.press("Create recovery codes")
@@ -296,7 +296,7 @@ def test_pages_of_recovery_codes(look, people, email, sign_in):
     assert look.faults == []
 
 
-def test_pages_of_switching_the_second_step_on(look, people, email, phone, sign_in):
+def test_two_step_setup_pages_have_no_faults(look, people, email, phone, sign_in):
     sign_in(people.open(email=email), look.page)
     look.at("second step, off", "/tf-setup")
     look.fill("Phone number", "12")
@@ -316,7 +316,7 @@ def test_pages_of_switching_the_second_step_on(look, people, email, phone, sign_
     assert look.faults == []
 
 
-def test_pages_of_the_second_step(look, people, email, phone, mailbox):
+def test_second_step_pages_have_no_faults(look, people, email, phone, mailbox):
     people.open(email=email, phone=phone, methods=["email", "sms", "authenticator"], second="sms,authenticator")
     look.page.goto("/us-signin")
     look.fill("Email, phone or username", email)
@@ -341,7 +341,7 @@ def test_pages_of_the_second_step(look, people, email, phone, mailbox):
     assert look.faults == []
 
 
-def test_pages_of_leaving(look, elsewhere, people, email, sign_in, mailbox):
+def test_account_deletion_pages_have_no_faults(look, elsewhere, people, email, sign_in, mailbox):
     sign_in(people.open(email=email), look.page)
     look.page.goto("/my-data")
     look.page.locator("summary").get_by_text("Delete my account").click()
@@ -357,7 +357,7 @@ def test_pages_of_leaving(look, elsewhere, people, email, sign_in, mailbox):
     assert look.faults == []
 
 
-def test_pages_of_recovering_an_account(look, elsewhere, people, email, mailbox, sign_in):
+def test_account_recovery_pages_have_no_faults(look, elsewhere, people, email, mailbox, sign_in):
     bob = people.open(email=email, methods=["email", "authenticator"], second="authenticator")
     look.at("recover", "/recover")
     look.fill("Email, phone or username", email)
@@ -378,7 +378,7 @@ def test_pages_of_recovering_an_account(look, elsewhere, people, email, mailbox,
     assert look.faults == []
 
 
-def test_pages_of_the_mailbox(look, email, mailbox):
+def test_development_mailbox_pages_have_no_faults(look, email, mailbox):
     look.page.goto("/register")
     look.fill("Email", email)
     look.press("Send me a code")
@@ -387,7 +387,7 @@ def test_pages_of_the_mailbox(look, email, mailbox):
     assert look.faults == []
 
 
-def test_pages_of_addresses(look, elsewhere, people, email, mailbox, sign_in):
+def test_address_pages_have_no_faults(look, elsewhere, people, email, mailbox, sign_in):
     sign_in(people.open(email=email, username="ada", methods=["email", "authenticator"]), look.page)
     look.at("addresses", "/identities")
     look.fill("Add another email", "ada@example")
@@ -406,7 +406,7 @@ def test_pages_of_addresses(look, elsewhere, people, email, mailbox, sign_in):
     assert look.faults == []
 
 
-def test_page_that_undoes_a_change(look, elsewhere, people, email, mailbox, sign_in):
+def test_undo_email_change_pages_have_no_faults(look, elsewhere, people, email, mailbox, sign_in):
     ada = people.open(email=email)
     people.give(ada, "email", f"more-{email}")
     sign_in(ada, look.page)

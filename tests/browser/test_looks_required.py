@@ -24,7 +24,7 @@ def live_server(shared_server, fresh_database, tmp_path):
 
 
 @pytest.mark.one_database
-def test_pages_of_a_second_step_on_the_way_in(look, email, mailbox):
+def test_required_two_step_setup_pages_have_no_faults(look, email, mailbox):
     look.page.goto("/register")
     look.fill("Email", email)
     look.press("Send me a code")

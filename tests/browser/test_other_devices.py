@@ -45,14 +45,14 @@ def add_there(phone: Any) -> None:
     phone.get_by_text("Passkey added.").wait_for()
 
 
-def test_recovery_codes_come_next_after_the_first_passkey(first):
+def test_first_passkey_is_followed_by_recovery_codes(first):
     assert first.url.endswith("/mf-recovery-codes")
     first.get_by_role("button", name="Create recovery codes").click()
     first.get_by_role("heading", name="Your new codes").wait_for()
     assert first.locator("#codes code").count() == 10
 
 
-def test_every_page_opens_there_and_says_what_a_change_needs(phone):
+def test_settings_pages_open_without_passkey_and_say_what_changes_require(phone):
     for path in ("/us-setup", "/wan-register", "/tf-setup", "/mf-recovery-codes", "/change-email", "/identities"):
         phone.goto(path)
         assert phone.url.endswith(path)
@@ -60,7 +60,7 @@ def test_every_page_opens_there_and_says_what_a_change_needs(phone):
         assert serious_faults(phone) == []
 
 
-def test_another_passkey_is_added_there_and_waits_a_day(phone, first, mailbox, email):
+def test_passkey_added_on_another_device_cannot_change_methods_for_a_day(phone, first, mailbox, email):
     add_there(phone)
     phone.get_by_text("Can't change your other methods until").wait_for()
     assert len(phone.device.credentials) == 1
@@ -72,7 +72,7 @@ def test_another_passkey_is_added_there_and_waits_a_day(phone, first, mailbox, e
     first.get_by_text("Passkey removed.").wait_for()
 
 
-def test_confirming_with_the_new_one_opens_nothing_yet_and_says_so_once(phone):
+def test_confirming_with_a_new_passkey_shows_one_notice_and_grants_no_changes(phone):
     add_there(phone)
     phone.get_by_role("link", name=NEEDED).click()
     with phone.expect_navigation():
@@ -82,7 +82,7 @@ def test_confirming_with_the_new_one_opens_nothing_yet_and_says_so_once(phone):
     assert phone.get_by_text("other changes still need your passkey").is_visible()
 
 
-def test_confirming_by_mail_leads_back_with_one_notice(phone, mailbox, email):
+def test_confirming_by_email_returns_with_one_notice(phone, mailbox, email):
     phone.goto("/us-setup")
     phone.get_by_role("link", name=NEEDED).click()
     phone.get_by_text("I don't have it with me").click()
@@ -94,7 +94,7 @@ def test_confirming_by_mail_leads_back_with_one_notice(phone, mailbox, email):
     assert phone.get_by_text("other changes still need your passkey").count() == 1
 
 
-def test_with_a_recovery_code_the_phone_can_do_everything(first, new_browser, ask_for_code, mailbox, email):
+def test_recovery_code_allows_changes_on_a_device_without_passkey(first, new_browser, ask_for_code, mailbox, email):
     first.get_by_role("button", name="Create recovery codes").click()
     code = first.locator("#codes code").first.inner_text()
     there = new_browser()

@@ -67,7 +67,7 @@ def press(page: Any, name: str = USE) -> None:
     page.get_by_role("button", name=name, exact=True).click()
 
 
-def test_a_passkey_is_made_and_signs_in_without_a_name(hers, ada):
+def test_passkey_is_created_and_signs_in_without_identifier(hers, ada):
     device = VirtualAuthenticator(hers)
     add(hers)
     assert len(device.credentials) == 1
@@ -80,7 +80,7 @@ def test_a_passkey_is_made_and_signs_in_without_a_name(hers, ada):
     assert hers.get_by_text("Passkey").count() > 0
 
 
-def test_the_identity_box_offers_it(hers, ada):
+def test_identity_field_offers_the_passkey(hers, ada):
     """A virtual authenticator takes the offer at once, as if somebody had chosen it from the list."""
     VirtualAuthenticator(hers)
     add(hers)
@@ -89,14 +89,14 @@ def test_the_identity_box_offers_it(hers, ada):
     who(hers, ada.email)
 
 
-def test_the_box_asks_browsers_to_offer_passkeys(page):
+def test_identity_field_has_webauthn_autocomplete(page):
     page.goto("/us-signin")
     box = page.get_by_label("Email, phone or username")
     assert box.get_attribute("autocomplete") == "username webauthn"
     page.get_by_role("button", name=USE).wait_for()
 
 
-def test_a_passkey_that_does_not_know_its_holder_is_refused_in_words(hers):
+def test_passkey_without_user_verification_shows_an_error(hers):
     device = VirtualAuthenticator(hers)
     add(hers)
     sign_out(hers)
@@ -106,14 +106,14 @@ def test_a_passkey_that_does_not_know_its_holder_is_refused_in_words(hers):
     hers.get_by_text("Try again.").wait_for()
 
 
-def test_a_device_that_cannot_ask_its_holder_makes_none(hers):
+def test_device_without_user_verification_cannot_create_a_passkey(hers):
     VirtualAuthenticator(hers, verified=False)
     hers.goto("/wan-register")
     press(hers, ADD)
     hers.get_by_text("Try again.").wait_for()
 
 
-def test_the_same_device_is_not_set_up_twice(hers):
+def test_device_with_a_passkey_cannot_add_a_second_one(hers):
     device = VirtualAuthenticator(hers)
     add(hers)
     back_to_passkeys(hers)
@@ -122,7 +122,7 @@ def test_the_same_device_is_not_set_up_twice(hers):
     assert len(device.credentials) == 1
 
 
-def test_several_devices_each_sign_in(hers, ada):
+def test_passkeys_of_several_devices_can_sign_in(hers, ada):
     for number, button in enumerate((ADD, "Add another passkey")):
         device = VirtualAuthenticator(hers, transport="usb" if number else "internal")
         add(hers, button)
@@ -137,7 +137,7 @@ def test_several_devices_each_sign_in(hers, ada):
     who(hers, ada.email)
 
 
-def test_it_is_renamed_and_removed(hers):
+def test_passkey_can_be_renamed_and_removed(hers):
     VirtualAuthenticator(hers)
     add(hers)
     back_to_passkeys(hers)
@@ -151,7 +151,7 @@ def test_it_is_renamed_and_removed(hers):
     hers.get_by_text("No passkeys yet.").wait_for()
 
 
-def test_a_removed_passkey_is_refused_in_words(hers):
+def test_removed_passkey_shows_an_error_at_sign_in(hers):
     device = VirtualAuthenticator(hers)
     add(hers)
     kept = device.credentials
@@ -168,7 +168,7 @@ def test_a_removed_passkey_is_refused_in_words(hers):
     assert serious_faults(hers) == []
 
 
-def test_all_of_it_goes_by_keyboard(hers, ada):
+def test_passkey_flow_works_by_keyboard(hers, ada):
     VirtualAuthenticator(hers)
     hers.goto("/wan-register")
     keyboard = Keyboard(hers)
@@ -183,7 +183,7 @@ def test_all_of_it_goes_by_keyboard(hers, ada):
     who(hers, ada.email)
 
 
-def test_turned_down_it_can_be_tried_again_and_a_code_still_signs_in(hers, ada, mailbox):
+def test_code_sign_in_works_after_a_declined_passkey(hers, ada, mailbox):
     device = VirtualAuthenticator(hers)
     add(hers)
     sign_out(hers)
@@ -199,7 +199,7 @@ def test_turned_down_it_can_be_tried_again_and_a_code_still_signs_in(hers, ada, 
     who(hers, ada.email)
 
 
-def test_browsers_without_the_json_methods_are_served_too(hers, ada):
+def test_passkeys_work_in_browsers_without_webauthn_json_methods(hers, ada):
     hers.add_init_script(
         """
         delete PublicKeyCredential.parseCreationOptionsFromJSON;
@@ -215,13 +215,13 @@ def test_browsers_without_the_json_methods_are_served_too(hers, ada):
     who(hers, ada.email)
 
 
-def test_a_password_manager_whose_own_method_fails_is_served_too(hers):
+def test_passkey_creation_works_when_a_password_managers_tojson_throws(hers):
     hers.add_init_script("PublicKeyCredential.prototype.toJSON = () => { throw new TypeError('Illegal invocation'); };")
     VirtualAuthenticator(hers)
     add(hers)
 
 
-def test_where_the_browser_knows_no_passkeys_nothing_of_them_shows(new_browser, people, sign_in, email):
+def test_passkey_buttons_are_hidden_in_browsers_without_webauthn(new_browser, people, sign_in, email):
     page = sign_in(people.open(email=email), new_browser())
     page.add_init_script("delete window.PublicKeyCredential;")
     page.goto("/wan-register")
@@ -232,14 +232,14 @@ def test_where_the_browser_knows_no_passkeys_nothing_of_them_shows(new_browser, 
     assert page.get_by_role("button", name="Send me a code").is_visible()
 
 
-def test_without_script_nothing_of_them_shows(new_browser):
+def test_passkey_button_is_hidden_without_javascript(new_browser):
     page = new_browser(java_script_enabled=False)
     page.goto("/us-signin")
     assert page.get_by_role("button", name=USE).is_hidden()
     assert page.get_by_role("button", name="Send me a code").is_visible()
 
 
-def test_an_answer_that_is_none_is_said_in_words(hers):
+def test_non_json_response_shows_a_connection_error(hers):
     VirtualAuthenticator(hers)
     hers.goto("/wan-register")
     hers.route("**/wan-register", lambda route: route.fulfill(status=429, body="<h1>Proxy</h1>"))
@@ -247,7 +247,7 @@ def test_an_answer_that_is_none_is_said_in_words(hers):
     hers.get_by_text("We couldn't reach the service.").wait_for()
 
 
-def test_who_comes_in_by_a_code_is_offered_one(hers):
+def test_user_without_passkey_is_offered_one_after_sign_in(hers):
     VirtualAuthenticator(hers)
     hers.goto("/")
     hers.get_by_role("heading", name="Sign in faster next time").wait_for()
@@ -259,7 +259,7 @@ def test_who_comes_in_by_a_code_is_offered_one(hers):
     assert hers.get_by_text("Sign in faster next time").count() == 0
 
 
-def test_not_now_is_remembered(hers):
+def test_declined_passkey_offer_is_not_shown_again(hers):
     VirtualAuthenticator(hers)
     hers.goto("/")
     with hers.expect_navigation():
@@ -268,7 +268,7 @@ def test_not_now_is_remembered(hers):
     assert hers.get_by_text("Sign in faster next time").count() == 0
 
 
-def test_a_device_that_can_keep_none_is_offered_none(hers):
+def test_device_without_platform_authenticator_gets_no_passkey_offer(hers):
     hers.goto("/")
     hers.get_by_role("heading", name="Your account").wait_for()
     assert hers.get_by_text("Sign in faster next time").is_hidden()

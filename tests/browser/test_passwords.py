@@ -51,7 +51,7 @@ def first_step(request, new_browser):
     return page
 
 
-def test_enter_in_either_field_signs_in_by_the_password(first_step, eve, mailbox):
+def test_enter_in_identity_or_password_field_signs_in_by_password(first_step, eve, mailbox):
     for label in (TYPED, IDENTITY):
         first_step.context.clear_cookies()
         first_step.goto("/us-signin")
@@ -70,14 +70,14 @@ def test_enter_without_a_password_sends_a_code(first_step, eve, mailbox):
     assert mailbox.newest(eve.email, "Sign in to").code
 
 
-def test_a_button_that_sends_does_so_with_a_password_filled_in(first_step, eve):
+def test_send_code_button_sends_a_code_even_with_password_filled_in(first_step, eve):
     first_step.get_by_label(IDENTITY).fill(eve.email)
     first_step.get_by_label(TYPED, exact=True).fill(PASSWORD)
     first_step.get_by_role("button", name="Send me a code").click()
     first_step.get_by_role("heading", name="Check your email").wait_for()
 
 
-def test_tab_leads_to_no_button_that_nobody_sees(first_step):
+def test_hidden_button_is_not_reachable_by_tab(first_step):
     field = first_step.get_by_label(IDENTITY)
     field.focus()
     field.press("Shift+Tab")

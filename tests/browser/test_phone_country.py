@@ -15,7 +15,7 @@ def adding(sign_in, people, email):
     return page
 
 
-def test_number_is_typed_as_at_home_and_shown_grouped(adding, phone):
+def test_national_number_is_accepted_and_shown_formatted(adding, phone):
     home = phone.removeprefix("+1")
     adding.get_by_label("Country").select_option("United States (+1)")
     adding.get_by_label("Phone number").fill(home)
@@ -24,14 +24,14 @@ def test_number_is_typed_as_at_home_and_shown_grouped(adding, phone):
     assert adding.get_by_text(f"+1 {home[:3]}-{home[3:6]}-{home[6:]}").is_visible()
 
 
-def test_number_with_its_own_country_code_needs_no_choice(adding, phone):
+def test_international_number_overrides_the_selected_country(adding, phone):
     adding.get_by_label("Country").select_option("DE")
     adding.get_by_label("Phone number").fill(phone)
     adding.get_by_role("button", name=re.compile("^Text me a code")).click()
     assert adding.get_by_role("heading", name="Confirm your phone number").is_visible()
 
 
-def test_it_works_without_scripts(sign_in, people, email, new_browser):
+def test_country_selection_works_without_javascript(sign_in, people, email, new_browser):
     page = sign_in(people.open(email=email), new_browser(java_script_enabled=False, locale="de-AT"))
     page.goto("/us-setup")
     country = page.locator("select[name=phone_country]")

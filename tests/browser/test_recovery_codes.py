@@ -17,14 +17,14 @@ def shown(page, people, email, sign_in):
     return page, page.locator("#codes code").all_inner_texts()
 
 
-def test_they_are_copied_line_by_line(shown):
+def test_recovery_codes_are_copied_line_by_line(shown):
     page, codes = shown
     page.get_by_role("button", name="Copy all").click()
     page.get_by_text("Copied").first.wait_for()
     assert page.evaluate("navigator.clipboard.readText()").splitlines() == codes
 
 
-def test_they_are_saved_as_a_file_while_the_page_stays(shown):
+def test_recovery_codes_can_be_downloaded_without_leaving_the_page(shown):
     page, codes = shown
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").click()
@@ -34,7 +34,7 @@ def test_they_are_saved_as_a_file_while_the_page_stays(shown):
     assert page.get_by_role("heading", name="Your new codes").is_visible()
 
 
-def test_printed_are_the_codes_and_whose_they_are(shown, email):
+def test_printout_has_the_codes_and_their_owner_but_no_controls(shown, email):
     page, codes = shown
     page.emulate_media(media="print")
     text = page.locator("body").inner_text()
@@ -44,7 +44,7 @@ def test_printed_are_the_codes_and_whose_they_are(shown, email):
     assert not page.get_by_role("navigation").first.is_visible()
 
 
-def test_the_print_button_prints(shown):
+def test_print_button_opens_the_print_dialog(shown):
     page, _ = shown
     page.evaluate("window.print = () => { document.title = 'printed' }")
     page.get_by_role("button", name="Print").click()

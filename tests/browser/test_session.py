@@ -7,7 +7,7 @@ import pytest
 from tests.browsing import ARGUMENTS, CHROMIUM
 
 
-def test_no_script_can_read_our_cookies(page, people, email, ask_for_code, mailbox):
+def test_cookies_are_http_only_and_web_storage_is_empty(page, people, email, ask_for_code, mailbox):
     people.open(email=email)
     ask_for_code(page, email)
     page.goto(mailbox.newest(email).link)
@@ -19,7 +19,7 @@ def test_no_script_can_read_our_cookies(page, people, email, ask_for_code, mailb
 
 
 @pytest.mark.parametrize("keeps_pages", [False, True], ids=["pages are fetched", "pages are kept whole"])
-def test_the_way_back_after_signing_out_shows_nothing_private(
+def test_back_button_after_logout_shows_no_private_page(
     playwright_running, live_server, people, email, sign_in, keeps_pages
 ):
     switched = ["--disable-back-forward-cache"] if keeps_pages else []
@@ -38,7 +38,7 @@ def test_the_way_back_after_signing_out_shows_nothing_private(
     browser.close()
 
 
-def test_a_page_that_the_browser_kept_is_asked_for_anew(page, people, email, sign_in):
+def test_page_restored_from_bfcache_is_reloaded(page, people, email, sign_in):
     sign_in(people.open(email=email)).goto("/")
     page.context.clear_cookies()
     with page.expect_navigation():
@@ -52,7 +52,7 @@ def playwright_running(chromium):
     return chromium.browser_type
 
 
-def test_pages_of_somebody_who_is_signed_in_say_who(page, people, email, sign_in):
+def test_account_pages_show_who_is_signed_in(page, people, email, sign_in):
     sign_in(people.open(email=email))
     for path in ("/", "/us-setup", "/sessions", "/activity"):
         page.goto(path)

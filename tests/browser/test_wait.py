@@ -28,7 +28,7 @@ def ask_too_often(page) -> None:
 
 
 @pytest.mark.one_database
-def test_the_page_counts_down_keeps_what_was_typed_and_lets_one_try_again(page):
+def test_rate_limited_page_counts_down_keeps_input_and_allows_retry(page):
     ask_too_often(page)
     notice = page.get_by_role("alert")
     assert "Try again in" in notice.inner_text()
@@ -40,7 +40,7 @@ def test_the_page_counts_down_keeps_what_was_typed_and_lets_one_try_again(page):
 
 
 @pytest.mark.one_database
-def test_without_script_it_says_how_long(new_browser):
+def test_rate_limited_page_states_the_wait_without_javascript(new_browser):
     page = new_browser(java_script_enabled=False)
     ask_too_often(page)
     assert "Try again in" in page.get_by_role("alert").inner_text()

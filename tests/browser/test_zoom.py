@@ -101,7 +101,9 @@ def speak(app: Any, person: Person, language: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_nothing_leaves_the_screen(new_browser, sign_in, ada, things, shared_app, language):
+def test_pages_fit_the_screen_zoomed_in_long_and_right_to_left_languages(
+    new_browser, sign_in, ada, things, shared_app, language
+):
     speak(shared_app, ada, language)
     stranger, owner = new_browser(), new_browser()
     sign_in(ada, owner)

@@ -28,7 +28,7 @@ def app(issuer, register, served):
     return served(app, port=port)
 
 
-def test_a_person_signs_in_with_email_and_groups_and_out_of_both(page, app, ada, enter_code, live_server):
+def test_user_signs_in_with_email_and_groups_and_out_of_app_and_provider(page, app, ada, enter_code, live_server):
     page.goto(f"{app.url}/sign-in")
     enter_code()
     page.get_by_role("heading", name=ada.email).wait_for()

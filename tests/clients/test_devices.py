@@ -55,19 +55,19 @@ def decide(press):
 
 
 @pytest.mark.parametrize("public", [True, False], ids=["public", "secret"])
-def test_openid_client(run, enter_code, page, decide, ada, public):
+def test_openid_client_completes_the_device_flow(run, enter_code, page, decide, ada, public):
     arrives = lambda: page.get_by_label("Code on your device").wait_for()  # noqa: E731
     found = run(enter_code, arrives, *decide("Allow"), public=public, client="openid-client")
     assert (found["userinfo"]["email"], found["same"], found["type"]) == (ada.email, True, "bearer")
 
 
-def test_openid_client_is_told_of_a_refusal(run, session_here, decide):
+def test_openid_client_gets_access_denied(run, session_here, decide):
     found = run(*decide("Don't allow"), public=True, client="openid-client")
     assert (found["error"], found["status"]) == ("access_denied", 400)
 
 
 @pytest.mark.parametrize("dpop", [False, True], ids=["bearer", "DPoP"])
-def test_oauth4webapi(run, session_here, decide, ada, dpop):
+def test_oauth4webapi_polls_and_gets_bearer_or_dpop_tokens(run, session_here, decide, ada, dpop):
     found = run(*decide("Allow"), public=True, client="oauth4webapi", dpop=dpop)
     assert (found["pending"]["error"], found["early"]["error"]) == ("authorization_pending", "slow_down")
     assert found["userinfo"]["email"] == ada.email
@@ -76,7 +76,7 @@ def test_oauth4webapi(run, session_here, decide, ada, dpop):
 
 
 @pytest.mark.parametrize("button", ["Allow", "Don't allow"])
-def test_requests_oauth2client(issuer, register, page, session_here, press, ada, button):
+def test_requests_oauth2client_handles_approval_and_denial(issuer, register, page, session_here, press, ada, button):
     party = register(name="Backup", **GRANTS)
     about = requests.get(f"{issuer}/.well-known/openid-configuration", timeout=10).json()
     client = OAuth2Client.from_discovery_document(
@@ -101,7 +101,7 @@ def test_requests_oauth2client(issuer, register, page, session_here, press, ada,
             client.device_code(device)
 
 
-def test_oidc_agent(issuer, register, page, session_here, press):
+def test_oidc_agent_completes_the_device_flow(issuer, register, page, session_here, press):
     party = register(name="oidc-agent", public=True, **GRANTS)
     with tempfile.TemporaryDirectory(prefix="agent-") as directory:
         agent = Agent(Path(directory))

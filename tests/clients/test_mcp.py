@@ -119,7 +119,7 @@ def known(server, register, landing):
     return OAuthClientInformationFull(client_id=party.id, redirect_uris=uris, token_endpoint_auth_method="none")
 
 
-def test_a_registered_agent_gets_tokens_for_the_server_alone(server, known, landing, let_in, register, issuer, handle):
+def test_registered_agent_gets_tokens_for_its_mcp_server_only(server, known, landing, let_in, register, issuer, handle):
     agent = Agent(server, f"{landing.url}/callback", Storage(known))
     let_in(agent)
     (first, token), (second, newer) = agent.said

@@ -72,7 +72,7 @@ def mcp(live_server: Server, app_beside: Flask) -> Iterator[str]:
         yield url
 
 
-def test_an_agent_that_nobody_has_added_gets_tokens_for_one_server(
+def test_unregistered_agent_gets_tokens_by_its_metadata_document(
     mcp, agent_site, landing, live_server, app_beside, page: Any, smtp
 ):
     ada = People(app_beside).open(email="ada@example.com", methods=["email"])

@@ -48,7 +48,7 @@ def signed_in(page, protected, ada, session_here):
     return page
 
 
-def test_claims_reach_the_app_behind_it(page, protected, ada, enter_code):
+def test_claims_reach_the_app_behind_apache(page, protected, ada, enter_code):
     page.goto(f"{protected}/private/")
     enter_code()
     page.get_by_role("heading", name=ada.email).wait_for()
@@ -56,14 +56,14 @@ def test_claims_reach_the_app_behind_it(page, protected, ada, enter_code):
     assert page.locator("p").inner_text() == "staff"
 
 
-def test_nobody_says_who_they_are_by_themselves(protected):
+def test_spoofed_claim_headers_are_dropped(protected):
     mine = {"Claim-email": "root@example.com", "Claim-groups": "admins"}
     assert "Nobody" in requests.get(f"{protected}/", headers=mine, timeout=10).text
     answer = requests.get(f"{protected}/private/", headers=mine, timeout=10, allow_redirects=False)
     assert answer.status_code == 302
 
 
-def test_its_sign_out_signs_out_here_and_comes_back(signed_in, protected, live_server):
+def test_module_logout_ends_the_provider_session_and_returns(signed_in, protected, live_server):
     signed_in.goto(f"{protected}/private/callback?logout={protected}/")
     signed_in.get_by_role("heading", name="Nobody").wait_for()
     assert signed_in.url.partition("?")[0] == f"{protected}/"
@@ -71,7 +71,9 @@ def test_its_sign_out_signs_out_here_and_comes_back(signed_in, protected, live_s
     signed_in.get_by_role("heading", name="Sign in").wait_for()
 
 
-def test_it_is_told_within_a_second_that_the_session_is_over(signed_in, protected, live_server, record_property):
+def test_back_channel_logout_ends_the_apache_session_within_a_second(
+    signed_in, protected, live_server, record_property
+):
     cookies = {each["name"]: each["value"] for each in signed_in.context.cookies(protected)}
 
     def is_let_in():

@@ -87,7 +87,7 @@ def signed_in(page, project, ada, session_here):
     return page
 
 
-def test_a_person_is_a_member_of_their_groups_and_stays_so_by_silent_checks(page, project, ada, enter_code):
+def test_user_gets_groups_and_session_is_renewed_with_prompt_none(page, project, ada, enter_code):
     page.goto(f"{project.url}/oidc/authenticate/")
     enter_code()
     page.get_by_role("heading", name=ada.email).wait_for()
@@ -99,7 +99,7 @@ def test_a_person_is_a_member_of_their_groups_and_stays_so_by_silent_checks(page
     assert any("/oidc/callback/?code=" in path for path in project.requests)
 
 
-def test_a_silent_check_finds_out_that_a_person_has_left(signed_in, project):
+def test_prompt_none_check_signs_out_a_user_without_provider_session(signed_in, project):
     signed_in.context.clear_cookies(domain="localhost")
     project.requests.clear()
     apart(age_the_check)
@@ -108,7 +108,7 @@ def test_a_silent_check_finds_out_that_a_person_has_left(signed_in, project):
     assert any("/oidc/callback/?error=login_required" in path for path in project.requests)
 
 
-def test_a_person_signs_out_of_both(signed_in, live_server):
+def test_logout_ends_app_and_provider_session(signed_in, live_server):
     signed_in.get_by_role("button", name="Sign out").click()
     signed_in.get_by_role("heading", name="Nobody").wait_for()
     signed_in.goto(f"{live_server.url}/")

@@ -24,12 +24,14 @@ def run(node, issuer, landing, page):
     return run
 
 
-def test_openid_client(run, register, landing, ada, enter_code):
+def test_openid_client_completes_the_code_flow(run, register, landing, ada, enter_code):
     party = register(redirect_uris=[f"{landing.url}/callback"])
     check(run("openid_client.mjs", enter_code, id=party.id, secret=party.secret), ada)
 
 
-def test_openid_client_that_registers_itself(run, landing, ada, session_here, allow, initial_access_token):
+def test_openid_client_registers_itself_and_completes_the_code_flow(
+    run, landing, ada, session_here, allow, initial_access_token
+):
     metadata = {
         "client_name": "Newcomer",
         "redirect_uris": [f"{landing.url}/callback"],
@@ -68,7 +70,7 @@ def of_key():
 
 
 @pytest.mark.parametrize("kind", [of_secret, of_device, of_key], ids=["secret", "public with DPoP", "private_key_jwt"])
-def test_oauth4webapi(run, register, landing, ada, enter_code, kind):
+def test_oauth4webapi_completes_the_code_flow(run, register, landing, ada, enter_code, kind):
     registered, options = kind()
     party = register(redirect_uris=[f"{landing.url}/callback"], **registered)
     found = run("oauth4webapi.mjs", enter_code, id=party.id, secret=party.secret, scope="openid email", **options)

@@ -23,7 +23,7 @@ def agent():
         running.stop()
 
 
-def test_it_signs_in_by_a_code_at_any_port_and_refreshes(agent, register, issuer, page, enter_code, allow):
+def test_oidc_agent_completes_the_code_flow_at_any_port_and_refreshes(agent, register, issuer, page, enter_code, allow):
     party = register(name="oidc-agent", redirect_uris=["http://localhost:4242"], public=True)
     back = f"http://localhost:{registered_port()}"
     url = agent.add(
@@ -39,7 +39,7 @@ def test_it_signs_in_by_a_code_at_any_port_and_refreshes(agent, register, issuer
     assert agent.token("latchkey", "--force-new") != first
 
 
-def test_it_registers_itself(agent, issuer, initial_access_token, page, session_here, allow):
+def test_oidc_agent_registers_itself_and_gets_a_token(agent, issuer, initial_access_token, page, session_here, allow):
     port = registered_port()
     url = agent.add(
         "latchkey", f"--issuer={issuer}", f"--at={initial_access_token}", f"--port={port}",

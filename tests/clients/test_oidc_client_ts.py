@@ -86,7 +86,7 @@ def renew(page):
     return page.locator("p").inner_text()
 
 
-def test_a_person_signs_in_and_the_page_renews_by_refresh_token(page, spa, sign_in, enter_code, ada):
+def test_spa_signs_in_and_renews_with_refresh_token(page, spa, sign_in, enter_code, ada):
     sign_in(spa("127.0.0.1"), enter_code)
     assert page.locator("h1").inner_text() == ada.email
     token = page.evaluate("user.access_token")
@@ -95,7 +95,7 @@ def test_a_person_signs_in_and_the_page_renews_by_refresh_token(page, spa, sign_
     assert page.evaluate("user.access_token") != token
 
 
-def test_a_person_signs_out_of_both(page, spa, session_here, sign_in, live_server):
+def test_spa_logout_ends_app_and_provider_session(page, spa, session_here, sign_in, live_server):
     app = spa("127.0.0.1")
     sign_in(app)
     page.get_by_role("button", name="Sign out").click()
@@ -105,18 +105,18 @@ def test_a_person_signs_out_of_both(page, spa, session_here, sign_in, live_serve
     page.get_by_role("heading", name="Sign in").wait_for()
 
 
-def test_on_another_site_a_frame_learns_that_nobody_is_signed_in(page, spa, session_here, sign_in):
+def test_cross_site_silent_renewal_gets_login_required(page, spa, session_here, sign_in):
     sign_in(spa("127.0.0.1", grant_types=["authorization_code"]))
     assert renew(page) == "login_required"
 
 
-def test_on_the_same_site_a_frame_renews(page, spa, session_here, sign_in, ada):
+def test_same_site_silent_renewal_succeeds(page, spa, session_here, sign_in, ada):
     sign_in(spa("localhost", grant_types=["authorization_code"]))
     assert renew(page) == "renewed"
     assert page.locator("h1").inner_text() == ada.email
 
 
-def test_the_page_reads_why_it_is_refused(page, spa, session_here, sign_in, issuer):
+def test_spa_can_read_error_responses(page, spa, session_here, sign_in, issuer):
     sign_in(spa("127.0.0.1"))
     assert page.evaluate(ASK, [f"{issuer}/oauth/userinfo", "no-such-token"]) == [401, "invalid_token"]
     client_id, token = page.evaluate("[user.profile.aud, user.refresh_token]")
@@ -124,6 +124,6 @@ def test_the_page_reads_why_it_is_refused(page, spa, session_here, sign_in, issu
     assert renew(page) == "invalid_grant"
 
 
-def test_a_page_on_an_origin_that_no_app_has_reads_nothing(page, landing, issuer):
+def test_unregistered_origin_cannot_read_responses(page, landing, issuer):
     page.goto(f"{landing.url}/callback")
     assert page.evaluate(ASK, [f"{issuer}/oauth/userinfo", "any"]) == "TypeError"

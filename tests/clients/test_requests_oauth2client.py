@@ -45,7 +45,7 @@ def ask(client, page, landing):
 
 
 @pytest.mark.parametrize("pushed", [False, True], ids=["sent", "pushed"])
-def test_a_person_allows_it_and_it_goes_on_after_they_have_left(client, ask, enter_code, allow, ada, page, pushed):
+def test_offline_access_works_after_the_user_signed_out(client, ask, enter_code, allow, ada, page, pushed):
     token = client.authorization_code(ask(enter_code, allow, pushed=pushed))
     assert client.userinfo(token)["email"] == ada.email
     page.context.clear_cookies()
@@ -55,7 +55,7 @@ def test_a_person_allows_it_and_it_goes_on_after_they_have_left(client, ask, ent
     assert client.introspect_token(newer)["active"] is True
 
 
-def test_what_it_revokes_is_dead_at_once(client, session_here, ask, allow):
+def test_revoked_tokens_are_inactive_at_once(client, session_here, ask, allow):
     token = client.authorization_code(ask(allow))
     assert client.revoke_access_token(token)
     assert client.introspect_token(token) == {"active": False}
@@ -66,13 +66,13 @@ def test_what_it_revokes_is_dead_at_once(client, session_here, ask, allow):
     assert client.introspect_token(newer) == {"active": False}
 
 
-def test_a_person_who_refuses_is_an_error_that_it_understands(client, session_here, ask, page):
+def test_denied_consent_raises_access_denied(client, session_here, ask, page):
     with pytest.raises(AuthorizationResponseError) as refusal:
         ask(page.get_by_role("button", name="Don't allow").click)
     assert refusal.value.error == "access_denied"
 
 
-def test_its_tokens_are_bound_to_its_key(client, session_here, ask, allow, ada):
+def test_dpop_bound_token_is_rejected_as_bearer(client, session_here, ask, allow, ada):
     token = client.authorization_code(ask(allow, dpop=True), validate=False)  # it can't validate with a key
     assert token.token_type == "DPoP"
     newer = client.refresh_token(token)

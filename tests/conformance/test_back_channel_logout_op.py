@@ -53,47 +53,47 @@ def test_oidcc_backchannel_logout_discovery_endpoint_verification(suite):
     assert suite.metadata["end_session_endpoint"]
 
 
-def test_the_logout_token_comes_by_a_form_and_alone(logout):
+def test_logout_token_is_posted_as_the_only_form_field(logout):
     """Section 2.5: POST, form-encoded, ``logout_token`` and nothing else."""
     assert logout.posted.headers["Content-Type"] == "application/x-www-form-urlencoded"
     assert logout.posted.body == f"logout_token={logout.posted.token}"
 
 
-def test_the_logout_token_is_signed_as_id_tokens_are(logout):
+def test_logout_token_is_signed_like_id_tokens(logout):
     """Section 2.4 and 2.6: by a published key, with the algorithm of the client's ID tokens, never ``none``."""
     assert (logout.header["alg"], logout.header["kid"]) == ("RS256", logout.signed_in.header["kid"])
 
 
-def test_the_logout_token_is_of_a_kind_of_its_own(logout):
+def test_logout_token_has_typ_logout_jwt(logout):
     """Section 2.4: typed, so that it passes for nothing else."""
     assert logout.header["typ"] == "logout+jwt"
 
 
-def test_the_logout_token_says_from_whom_for_whom_and_when(logout, clock):
+def test_logout_token_has_iss_aud_iat_exp_and_jti(logout, clock):
     """Section 2.4: ``iss``, ``aud``, ``iat``, ``exp`` and ``jti``."""
     assert (logout.claims["iss"], logout.claims["aud"]) == (logout.suite.metadata["issuer"], logout.suite.rp.id)
     assert clock.unix() - 60 < logout.claims["iat"] <= clock.unix() < logout.claims["exp"]
     assert isinstance(logout.claims["jti"], str)
 
 
-def test_the_logout_token_has_one_event_which_is_empty(logout):
+def test_logout_token_has_the_empty_back_channel_logout_event(logout):
     """Section 2.4: ``events`` has the member that makes it a logout token, an empty object."""
     assert logout.claims["events"] == {EVENT: {}}
 
 
-def test_the_logout_token_names_person_and_session_as_the_id_token_did(logout):
+def test_logout_token_has_the_sub_and_sid_of_the_id_token(logout):
     """Section 2.4: ``sub`` and ``sid``."""
     assert {name: logout.claims[name] for name in ("sub", "sid")} == {
         name: logout.signed_in.claims[name] for name in ("sub", "sid")
     }
 
 
-def test_the_logout_token_has_no_nonce(logout):
+def test_logout_token_has_no_nonce(logout):
     """Section 2.4: it mustn't be one, so that nobody takes it for an ID token."""
     assert "nonce" not in logout.claims
 
 
-def test_the_browser_comes_back_with_its_state(logout):
+def test_browser_returns_to_post_logout_uri_with_state(logout):
     """RP-Initiated Logout, section 3: to the registered address, with the state alone."""
     assert logout.landed == f"{BACK}?state=a+state"
 
@@ -104,7 +104,7 @@ def test_oidcc_backchannel_rp_initiated_logout(logout):
     assert logout.suite.error_of(answer) in IN_USER_INTERFACE
 
 
-def test_an_app_that_does_not_answer_is_told_again(client_of, person, endpoint, deliver, clock):
+def test_logout_token_is_resent_after_a_transient_failure(client_of, person, endpoint, deliver, clock):
     """Section 2.7: a logout token is sent again after a passing fault, another one for the same session."""
     suite = Suite(client_of(backchannel_logout_uri=endpoint.url), person)
     endpoint.answers = [503]

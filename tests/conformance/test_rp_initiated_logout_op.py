@@ -106,14 +106,14 @@ def test_oidcc_rp_initiated_logout_no_post_logout_redirect_uri(suite, signed_in)
     check_signed_out(suite)
 
 
-def test_a_hint_that_has_expired_is_one(suite, signed_in, clock):
+def test_expired_id_token_hint_is_accepted(suite, signed_in, clock):
     """Section 4: the hint is accepted when its time is over, as most are by then."""
     clock.shift(3600)
     assert parameters_of(sign_out(suite, signed_in)) == {"state": [STATE]}
     check_signed_out(suite)
 
 
-def test_a_logout_by_post(suite, signed_in):
+def test_logout_request_by_post_is_accepted(suite, signed_in):
     """Section 2: the endpoint takes POST as well."""
     fields = {"id_token_hint": signed_in.tokens["id_token"], "post_logout_redirect_uri": BACK, "state": STATE}
     arrived = suite.browser.submit(suite.metadata["end_session_endpoint"], fields)

@@ -17,7 +17,7 @@ AWAY = (500, 502, 503, 504)
 
 
 @pytest.mark.parametrize("kind", RECIPES)
-def test_without_latchkey_nothing_passes(kind, toy, tmp_path, reached):
+def test_proxy_blocks_all_requests_while_latchkey_is_down(kind, toy, tmp_path, reached):
     places = Places(free_port(), free_port(), toy.port, tmp_path)
     with running(kind, places), ThreadPoolExecutor() as at_once:
         visitor = Visitor(places.port, WIKI)
@@ -29,7 +29,7 @@ def test_without_latchkey_nothing_passes(kind, toy, tmp_path, reached):
     assert reached == []
 
 
-def test_a_fault_of_nginx_itself_is_not_answered_by_what_latchkey_says(latchkey, toy, tmp_path, app_cookie, reached):
+def test_nginx_own_500_is_not_replaced_by_the_check_response(latchkey, toy, tmp_path, app_cookie, reached):
     """nginx can't keep a large body without its folder: 500, which is also what it makes of a check that failed."""
     places = Places(free_port(), latchkey.port, toy.port, tmp_path)
     with running("nginx", places):

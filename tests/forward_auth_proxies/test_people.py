@@ -33,7 +33,7 @@ def opened(reached) -> list[str]:
 
 
 @pytest.mark.parametrize("front", ["nginx"], indirect=True)  # the others begin signed in: its pages are the same
-def test_a_person_signs_in_and_comes_back_to_the_page_they_asked_for(page, people_of, mail_of, reached):
+def test_visitor_signs_in_and_returns_to_the_requested_page(page, people_of, mail_of, reached):
     people_of(email="bo@example.com", username="bo", methods=["email"])
     page.goto(DEEP)
     assert page.url.startswith(f"https://{LOGIN}/us-signin?next=")
@@ -46,7 +46,7 @@ def test_a_person_signs_in_and_comes_back_to_the_page_they_asked_for(page, peopl
     assert shown(page)["environ"]["REMOTE_USER"] == "bo"
 
 
-def test_who_is_signed_in_passes_on_to_the_app_and_back(page, session_token, reached):
+def test_signed_in_user_uses_the_app_and_signs_out(page, session_token, reached):
     cookie = {"name": "__Host-latchkey_session", "value": session_token, "url": f"https://{LOGIN}", "secure": True}
     page.context.add_cookies([cookie])
     answer = page.goto(DEEP)
@@ -70,7 +70,7 @@ def test_who_is_signed_in_passes_on_to_the_app_and_back(page, session_token, rea
     assert len(opened(reached[before:])) == 1
 
 
-def test_a_stranger_is_sent_to_sign_in_and_nothing_reaches_the_app(stranger, reached):
+def test_signed_out_visitor_is_redirected_before_reaching_the_app(stranger, reached):
     answer = stranger.ask("/notes/a%20b?x=1")
     assert answer.status == 302
     assert answer.headers["Location"] == f"https://{WIKI}/.latchkey/start?to=%2Fnotes%2Fa%2520b%3Fx%3D1"
@@ -78,7 +78,7 @@ def test_a_stranger_is_sent_to_sign_in_and_nothing_reaches_the_app(stranger, rea
     assert reached == []
 
 
-def test_what_a_stranger_sends_is_not_lost_without_a_word(stranger, reached):
+def test_signed_out_post_gets_401_saying_nothing_was_sent(stranger, reached):
     for method in ("POST", "PUT", "DELETE", "PROPFIND"):
         answer = stranger.ask("/notes", method=method, body="note=milk" * 1000)
         assert answer.status == 401, method
@@ -91,7 +91,7 @@ def test_what_a_stranger_sends_is_not_lost_without_a_word(stranger, reached):
     assert reached == []
 
 
-def test_what_a_person_sends_arrives_whole(signed_in, reached):
+def test_request_body_reaches_the_app_unchanged(signed_in, reached):
     body = "note=milk" * 20_000
     for method in ("POST", "PUT", "PROPFIND"):
         assert signed_in.ask("/notes", method=method, body=body).status == 200
@@ -101,7 +101,7 @@ def test_what_a_person_sends_arrives_whole(signed_in, reached):
     assert reached[-1].method == "POST"
 
 
-def test_what_another_site_sends_is_refused(signed_in, reached):
+def test_cross_site_post_is_rejected(signed_in, reached):
     answer = signed_in.ask("/notes", PROGRAM | {"Origin": "https://evil.example"}, method="POST", body="note=milk")
     assert (answer.status, answer.codes) == (403, ["app_cross_site"])
     answer = signed_in.ask("/notes", PROGRAM | {"Sec-Fetch-Site": "same-site"}, method="POST", body="note=milk")
@@ -109,7 +109,7 @@ def test_what_another_site_sends_is_refused(signed_in, reached):
     assert reached == []
 
 
-def test_a_refusal_is_told_by_page_and_in_json(signed_in, stranger, reached):
+def test_denied_request_gets_html_page_or_json_error(signed_in, stranger, reached):
     for visitor in (signed_in, stranger):
         page, program = visitor.ask("/closed/x"), visitor.ask("/closed/x", PROGRAM)
         assert (page.status, program.status) == (403, 403)
@@ -120,14 +120,14 @@ def test_a_refusal_is_told_by_page_and_in_json(signed_in, stranger, reached):
     assert reached == []
 
 
-def test_nothing_but_the_way_in_is_below_the_path_of_latchkey(stranger, signed_in, reached):
+def test_other_latchkey_paths_on_the_app_host_return_404(stranger, signed_in, reached):
     for visitor in (stranger, signed_in):
         for target in ("/.latchkey/check", "/.latchkey/gate/nginx", "/.latchkey/us-signin"):
             assert visitor.ask(target).status == 404, target
     assert reached == []
 
 
-def test_the_app_says_its_own_no(signed_in):
+def test_401_of_the_app_itself_is_passed_through(signed_in):
     answer = signed_in.ask("/unauthorized")
     assert (answer.status, answer.body) == (401, "the app's own 401")
 
@@ -146,7 +146,7 @@ def sent_by_a_program(token: str) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("way", range(5))
 @pytest.mark.parametrize("target", ["/notes", "/public/x"])
-def test_a_program_passes_by_its_token_which_the_app_never_sees(stranger, reached, api_token, way, target):
+def test_api_token_is_accepted_and_not_forwarded_to_the_app(stranger, reached, api_token, way, target):
     headers = PROGRAM | sent_by_a_program(api_token)[way]
     answer = stranger.ask(target, headers, method="POST", body="{}")
     assert answer.status == 200, answer.body
@@ -156,27 +156,27 @@ def test_a_program_passes_by_its_token_which_the_app_never_sees(stranger, reache
     assert got.as_environ.get("AUTHORIZATION", "").startswith("Basic ") is (way == 4)
 
 
-def test_a_token_that_is_not_valid_opens_nothing(stranger, reached, api_token):
+def test_invalid_api_token_is_rejected(stranger, reached, api_token):
     answer = stranger.ask("/notes", PROGRAM | {"Authorization": f"Bearer {api_token[:-1]}x"})
     assert (answer.status, answer.codes) == (401, ["app_token_refused"])
     assert answer.headers["WWW-Authenticate"] == "Bearer"
     assert reached == []
 
 
-def test_two_tokens_tell_the_app_nothing(signed_in, reached, api_token):
+def test_api_token_beside_another_authorization_header_is_not_forwarded(signed_in, reached, api_token):
     basic = ("Authorization", "Basic YWRhOnNlY3JldA==")
     for lines in ([basic, ("Authorization", f"Bearer {api_token}")], [("Authorization", f"Bearer {api_token}"), basic]):
         assert signed_in.ask("/notes", [*PAGE.items(), *lines]).status < 500
     assert "lkp_" not in str([each.headers for each in reached])
 
 
-def test_the_apps_own_credentials_reach_it(signed_in, reached):
+def test_authorization_header_of_the_app_is_forwarded(signed_in, reached):
     for value in ("Basic YWRhOnNlY3JldA==", "Bearer of-the-app", "Digest lkp_x"):
         assert signed_in.ask("/notes", PAGE | {"Authorization": value}).status == 200
         assert reached[-1].all_of("Authorization") == [value]
 
 
-def test_a_socket_opens_for_who_is_signed_in_alone(signed_in, stranger, reached, api_token):
+def test_protected_websocket_requires_sign_in_and_same_origin(signed_in, stranger, reached, api_token):
     assert signed_in.socket("/socket", {"Origin": f"https://{WIKI}"})[1] == "hello"
     assert reached[-1].as_environ["REMOTE_USER"] == "ada"
     assert stranger.socket("/socket", PROGRAM | {"Authorization": f"Bearer {api_token}"})[1] == "hello"

@@ -53,7 +53,7 @@ def proxy(running_proxy, reached) -> Asked:
     return running_proxy
 
 
-def test_a_question_has_what_the_visitor_sent_but_no_body(proxy, reached):
+def test_check_request_has_the_visitors_headers_but_no_body(proxy, reached):
     sent = {
         "Cookie": "a=b; c=d", "Authorization": "Bearer lkp_x", "Authentication-Token": "lkp_y", "Accept": "text/html",
         "Accept-Language": "de", "User-Agent": "toy/1", "Origin": f"https://{WIKI}", "Sec-Fetch-Site": "same-origin",
@@ -73,7 +73,7 @@ def test_a_question_has_what_the_visitor_sent_but_no_body(proxy, reached):
     assert len(reached) == 2
 
 
-def test_a_question_says_once_what_is_asked_for(proxy):
+def test_check_request_names_url_and_method_once_despite_spoofing(proxy):
     spoofed = {"X-Original-URL": f"https://{WIKI}/public/", "X-Original-Method": "HEAD", "X-Forwarded-Uri": "/public/",
                "X-Forwarded-Method": "HEAD", "X-Forwarded-Host": "open.example.com"}  # fmt: skip
     proxy.visitor.ask("/notes/a%20b?x=%2F&y=1", PAGE | spoofed, method="POST", body="x")
@@ -91,13 +91,13 @@ def test_a_question_says_once_what_is_asked_for(proxy):
         assert said == [[WIKI], ["POST"], ["/notes/a%20b?x=%2F&y=1"], ["https"]]
 
 
-def test_a_socket_is_asked_about_as_one(proxy):
+def test_check_request_identifies_a_websocket(proxy):
     assert proxy.visitor.socket("/socket", {})[1] == "hello"
     (question,) = proxy.questions
     assert question.all_of("Sec-WebSocket-Version") == ["13"]
 
 
-def test_a_claim_reaches_no_app_even_if_the_answer_says_nothing_of_it(proxy, reached):
+def test_spoofed_identity_is_dropped_even_without_identity_in_the_response(proxy, reached):
     claims = [(f"Remote{mark}{each}", "spoofed") for mark in "-_" for each in ("User", "Email", "Name", "Groups")]
     assert proxy.visitor.ask("/notes", [*PAGE.items(), *claims]).status == 200
     assert "spoofed" not in str(reached[-1].headers)
@@ -105,7 +105,7 @@ def test_a_claim_reaches_no_app_even_if_the_answer_says_nothing_of_it(proxy, rea
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_what_latchkey_says_instead_reaches_the_visitor(proxy, reached, status, method):
+def test_error_response_of_latchkey_reaches_the_visitor(proxy, reached, status, method):
     proxy.latchkey.answer = (status, {"Retry-After": "7"}, "told by Latchkey")
     answer = proxy.visitor.ask("/notes", method=method, body="x" if method == "POST" else "")
     if proxy.kind.startswith("envoy") and status >= 500:  # it takes that for a fault, and has no page for it

@@ -72,7 +72,7 @@ def make_calendar(port: int, owner: str) -> None:
 
 
 @pytest.mark.parametrize("kind", RECIPES)
-def test_each_person_sees_their_own_calendars(kind, latchkey, radicale, tmp_path, app_cookie, api_token):
+def test_each_user_sees_only_their_own_calendars(kind, latchkey, radicale, tmp_path, app_cookie, api_token):
     places = Places(free_port(), latchkey.port, radicale, tmp_path)
     with running(kind, places, *[change for name, change in NAMED.items() if name.startswith(kind)]):
         ada, stranger = Visitor(places.port, WIKI, app_cookie), Visitor(places.port, WIKI)

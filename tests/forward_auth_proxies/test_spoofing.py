@@ -50,7 +50,7 @@ REFUSED = ("envoy", "hop by hop")
 """Envoy takes no request that has it leave out what it sends."""
 
 
-def test_no_header_of_a_visitor_decides(front, reached, app_cookie):
+def test_spoofed_headers_do_not_affect_access(front, reached, app_cookie):
     stranger, ada = front.visitor(), front.visitor(app_cookie)
     for claim, claimed in SPOOFED.items():
         headers = [*PAGE.items(), *claimed]
@@ -63,7 +63,7 @@ def test_no_header_of_a_visitor_decides(front, reached, app_cookie):
 
 
 @pytest.mark.parametrize("target", ["/public/x", "/private"])
-def test_no_header_of_a_visitor_is_believed_by_the_app(front, reached, app_cookie, target):
+def test_spoofed_headers_do_not_reach_the_app(front, reached, app_cookie, target):
     for claim, claimed in SPOOFED.items():
         reached.clear()
         headers = [*PAGE.items(), *claimed]
@@ -94,7 +94,7 @@ def faults_of(request, kind: str) -> list[object]:
     ]
 
 
-def test_no_socket_is_opened_without_a_name(front, reached, app_cookie):
+def test_hop_by_hop_headers_cannot_strip_identity_from_a_websocket(front, reached, app_cookie):
     answer, said = front.visitor(app_cookie).socket("/socket", {"Connection": f"Upgrade, {', '.join(NAMED)}"})
     if said == "hello":
         assert reached[-1].as_environ["REMOTE_USER"] == "ada"
@@ -102,7 +102,7 @@ def test_no_socket_is_opened_without_a_name(front, reached, app_cookie):
         assert (answer.status, reached) == (400, [])
 
 
-def test_rules_by_network_see_where_a_visitor_really_is(front, reached):
+def test_network_rules_use_the_real_visitor_address(front, reached):
     assert front.visitor(source="127.0.0.99").ask("/inside/x").status == 200
     assert front.visitor(source="127.0.0.98").ask("/inside/x").status == 302
     assert len(reached) == 1
@@ -121,13 +121,13 @@ def test_rules_by_network_see_where_a_visitor_really_is(front, reached):
         ("/closed/x", f"{WIKI}:444"),
     ],
 )
-def test_no_name_of_another_app_opens_this_one(front, reached, app_cookie, target, host):
+def test_host_of_another_app_does_not_grant_access(front, reached, app_cookie, target, host):
     for visitor in (front.visitor(), front.visitor(app_cookie)):
         visitor.ask(target, host=host)
     assert reached == []
 
 
-def test_two_hosts_open_nothing(front, reached):
+def test_request_with_two_host_headers_reaches_no_app(front, reached):
     front.visitor().ask("/closed/x", [("Host", "open.example.com")])
     assert reached == []
 
@@ -189,7 +189,7 @@ def readings(target: str) -> set[str]:
     return {re.sub("^/+", "/", path).lower() for path in found}
 
 
-def test_a_path_that_can_be_read_in_two_ways_opens_nothing_that_is_closed(front, reached, app_cookie):
+def test_ambiguous_path_never_reaches_a_denied_path(front, reached, app_cookie):
     for target in ODD:
         for visitor in (front.visitor(), front.visitor(app_cookie)):
             answer = visitor.ask(target)
@@ -202,6 +202,6 @@ def test_a_path_that_can_be_read_in_two_ways_opens_nothing_that_is_closed(front,
             assert path.startswith("/public"), each
 
 
-def test_the_service_never_fails_on_any_of_it(front, latchkey):
+def test_hostile_requests_cause_no_server_errors(front, latchkey):
     """It runs after them, in the order of this file."""
     assert [line for line in latchkey.output.splitlines() if '"status": 5' in line or "Traceback" in line] == []

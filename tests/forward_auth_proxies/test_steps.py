@@ -58,7 +58,7 @@ def cy(latchkey_app, people_of, page):
     return SignedIn(latchkey_app, people_of, page)
 
 
-def test_who_needs_two_factors_is_led_through_the_second_and_back(cy, page, reached):
+def test_aal2_path_takes_user_through_second_factor_and_back(cy, page, reached):
     page.goto(f"https://{WIKI}/vault/x?y=1")
     assert page.get_by_role("heading").inner_text() == "Confirm with a second factor"
     assert WIKI in page.locator("main").inner_text()
@@ -69,7 +69,7 @@ def test_who_needs_two_factors_is_led_through_the_second_and_back(cy, page, reac
     assert [each.target for each in reached if "vault" in each.target] == ["/vault/x?y=1"]
 
 
-def test_whose_proof_is_too_old_confirms_and_comes_back(cy, page, reached):
+def test_path_with_max_age_requires_reauthentication_and_returns(cy, page, reached):
     page.goto(f"https://{WIKI}/bank/x")
     assert page.url == f"https://{WIKI}/bank/x", "it is fresh"
     cy.signed_in_for(6)
@@ -79,7 +79,7 @@ def test_whose_proof_is_too_old_confirms_and_comes_back(cy, page, reached):
     assert shown(page)["environ"]["REMOTE_EMAIL"] == cy.person.email
 
 
-def test_this_was_not_me_closes_the_app_at_once(cy, page, reached, latchkey_app):
+def test_reporting_a_sign_in_ends_app_access_at_once(cy, page, reached, latchkey_app):
     from app import clock
     from app.challenges.notice_links import report_link
 

@@ -230,27 +230,27 @@ forgeries = pytest.mark.parametrize(
 
 @forgeries
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_nobody_says_where_they_call_from(behind, lines, address):
+def test_spoofed_forwarding_headers_do_not_change_the_client_address(behind, lines, address):
     count = len(behind.requests)
     assert " 200 " in behind.ask(*lines, address=address)
     assert [line["address"] for line in behind.requests[count:]] == [address]
 
 
-def test_a_request_has_the_id_of_the_proxy_and_not_of_the_caller(behind):
+def test_request_id_is_set_by_the_proxy_not_the_caller(behind):
     head = behind.ask("X-Request-ID: chosen-by-a-stranger")
     (given,) = re.findall(r"(?im)^x-request-id: (\S+)", head)
     assert given == behind.requests[-1]["request_id"] != "chosen-by-a-stranger"
 
 
 @forgeries
-def test_nobody_says_behind_two_proxies_where_they_call_from(behind_two, lines):
+def test_spoofed_client_address_is_ignored_behind_two_proxies(behind_two, lines):
     count = len(behind_two.requests)
     for address in ("127.0.0.1", "127.0.0.77"):
         assert " 200 " in behind_two.ask(*lines, address="127.0.0.1", source=address)
     assert [line["address"] for line in behind_two.requests[count:]] == ["127.0.0.1", "127.0.0.77"]
 
 
-def test_behind_two_proxies_a_request_has_the_id_of_the_outer_one(behind_two):
+def test_request_id_is_set_by_the_outer_of_two_proxies(behind_two):
     head = behind_two.ask("X-Request-ID: chosen-by-a-stranger")
     (given,) = re.findall(r"(?im)^x-request-id: (\S+)", head)
     assert given == behind_two.requests[-1]["request_id"] != "chosen-by-a-stranger"

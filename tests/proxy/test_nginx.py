@@ -34,7 +34,7 @@ def sign_in(front, smtp):
     return enter
 
 
-def test_one_signs_in_over_tls_at_two_replicas(sign_in, front, smtp):
+def test_sign_in_over_tls_works_across_two_replicas(sign_in, front, smtp):
     caller = sign_in()
     assert all(line.startswith("__Host-") and "; Secure" in line for line in caller.handed)
     assert caller.headers["strict-transport-security"].startswith("max-age=31536000")
@@ -44,14 +44,14 @@ def test_one_signs_in_over_tls_at_two_replicas(sign_in, front, smtp):
     assert all("GET /us-signin" in each.output or '"/us-signin"' in each.output for each in front.replicas)
 
 
-def test_nobody_says_where_they_call_from(sign_in):
+def test_spoofed_forwarding_headers_do_not_change_the_session_address(sign_in):
     named = {"X_Forwarded_For": "203.0.113.9", "Forwarded": "for=203.0.113.9", "X_Real_IP": "203.0.113.9"}
     caller = sign_in(**named)
     sessions = caller.ask("GET", "/sessions")[1]["sessions"]
     assert {session["address"] for session in sessions} == {"127.0.0.1"}
 
 
-def test_one_id_stands_in_both_logs(front):
+def test_request_id_links_proxy_and_application_logs(front):
     caller = Caller(front, X_Request_ID="0123456789-from-a-stranger")
     caller.ask("GET", "/us-signin")
     given = caller.headers["x-request-id"]
@@ -67,18 +67,18 @@ def test_one_id_stands_in_both_logs(front):
 
 
 @pytest.mark.parametrize("name", ["X_Forwarded_For", "X_Forwarded_Proto", "Authentication_Token"])
-def test_a_name_with_an_underscore_does_not_come_through(front, name):
+def test_header_names_with_underscores_are_dropped(front, name):
     caller = Caller(front)
     caller.more = {name: "203.0.113.9"}
     assert caller.ask("GET", "/us-signin")[0] == 200
     assert "203.0.113.9" not in "".join(each.output for each in front.replicas)
 
 
-def test_another_host_is_refused(front):
+def test_unknown_host_is_rejected(front):
     assert Caller(front).ask("GET", "/us-signin", host="evil.example.com")[0] == 400
 
 
-def test_the_path_alone_is_logged(front):
+def test_access_log_omits_query_strings_and_path_tokens(front):
     caller = Caller(front)
     caller.ask("GET", "/us-verify-link?token=abc-secret-abc")
     caller.ask("GET", "/confirm/abc-secret-abc")
@@ -89,7 +89,7 @@ def test_the_path_alone_is_logged(front):
     assert "abc-secret-abc" not in front.log
 
 
-def test_readiness_is_nobody_elses_business(front):
+def test_readiness_endpoint_is_not_exposed(front):
     assert Caller(front).ask("GET", "/readyz")[0] == 404
     assert "/readyz" not in "".join(each.output for each in front.replicas)
     assert Caller(front).ask("GET", "/auth/readyz")[0] == 404

@@ -122,14 +122,14 @@ def until(port: int, address: str) -> bool:
     return True
 
 
-def test_the_file_as_it_is_shipped_is_one_that_this_nginx_reads(program, tmp_path):
+def test_shipped_configuration_is_valid_for_the_installed_nginx(program, tmp_path):
     write_certificate(tmp_path / "tls.crt", tmp_path / "tls.key", HOST)
     (tmp_path / "nginx.conf").write_text(adapted(tmp_path))
     done = subprocess.run([program, "-t", "-c", str(tmp_path / "nginx.conf")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
-def test_a_replica_at_another_address_is_found_without_a_restart(proxy, names):
+def test_replica_address_change_is_picked_up_without_restart(proxy, names):
     assert until(proxy, "127.0.0.1")
     names.address = "127.0.0.2"
     assert until(proxy, "127.0.0.2")

@@ -109,7 +109,7 @@ def alive(server: Server) -> bool:
 
 
 @pytest.mark.parametrize("way", ["passed on", "taken away"])
-def test_one_signs_in_through_the_socket(proxies, smtp, way):
+def test_sign_in_works_through_unix_socket_below_a_sub_path(proxies, smtp, way):
     caller, since = Caller(proxies[way], X_Forwarded_For="203.0.113.9"), len(smtp.mails)
     token = caller.ask("GET", "/auth/us-signin")[1]["csrf_token"]
     fields = {"identity": ADA, "csrf_token": token}
@@ -124,7 +124,7 @@ def test_one_signs_in_through_the_socket(proxies, smtp, way):
 
 
 @pytest.mark.parametrize("way", ["passed on", "taken away"])
-def test_pages_redirects_and_documents_of_apps_lead_below_the_path(proxies, way):
+def test_links_redirects_and_well_known_documents_use_the_sub_path(proxies, way):
     caller = Caller(proxies[way])
     caller.connection.request("GET", "/auth/sessions", headers={"Host": HOST, "Accept": "text/html"})
     answer = caller.connection.getresponse()
@@ -142,7 +142,7 @@ def test_pages_redirects_and_documents_of_apps_lead_below_the_path(proxies, way)
     assert caller.ask("GET", "/auth/readyz")[0] == 404
 
 
-def test_a_second_server_at_the_socket_is_refused(proxies, tmp_path):
+def test_second_server_on_the_same_socket_fails_to_start(proxies, tmp_path):
     server = proxies["passed on"].server
     other = Server(server.environment, tmp_path / "log", port=free_port(), workers=1, unix=server.unix)
     with pytest.raises(AssertionError, match="another server listens at"):

@@ -19,7 +19,7 @@ def codes(answer) -> list[str]:
 
 
 @pytest.mark.parametrize("peer", ["10.0.0.9", "192.0.2.1", "::1", "unknown", ""])
-def test_a_machine_that_is_no_listed_proxy_is_refused(app, dialect, peer):
+def test_request_from_unlisted_proxy_is_rejected(app, dialect, peer):
     proxy = Proxy(Wire(app, "json"), dialect, peer=peer)
     with structlog.testing.capture_logs() as lines:
         answer = proxy.ask(f"{WIKI}/public/x", headers=PROGRAM)
@@ -28,12 +28,12 @@ def test_a_machine_that_is_no_listed_proxy_is_refused(app, dialect, peer):
     assert [(line["peer"], line["remedy"]) for line in said] == [(peer, "list it in LATCHKEY_FORWARD_AUTH_PROXIES")]
 
 
-def test_no_proxy_is_believed_by_default(make_app, apps_file):
+def test_no_proxy_is_trusted_by_default(make_app, apps_file):
     app = make_app(apps_file=str(apps_file))
     assert Proxy(Wire(app, "form"), peer="127.0.0.1").ask(f"{WIKI}/public/x").status_code == 403
 
 
-def test_a_proxy_that_comes_by_ipv6_as_ipv4_is_known(stranger):
+def test_ipv4_mapped_ipv6_proxy_address_is_trusted(stranger):
     stranger.peer = "::ffff:10.0.0.2"
     assert stranger.ask(f"{WIKI}/public/x").status_code == 200
 
@@ -41,13 +41,13 @@ def test_a_proxy_that_comes_by_ipv6_as_ipv4_is_known(stranger):
 @pytest.mark.parametrize(
     "host", ["evil.example", "wiki.example.com.evil.example", "xwiki.example.com", "wiki.example.com:8080"]
 )
-def test_a_host_that_is_no_app_is_refused(app, dialect, host):
+def test_unknown_app_host_is_rejected(app, dialect, host):
     answer = Proxy(Wire(app, "json"), dialect).ask(f"https://{host}/", headers=PROGRAM)
     assert (answer.status_code, codes(answer)) == (403, ["app_host_unknown"])
 
 
 @pytest.mark.parametrize("host", ["WIKI.example.com", "wiki.example.com:443"])
-def test_a_host_is_known_in_each_spelling(app, dialect, host):
+def test_app_host_matches_regardless_of_case_and_default_port(app, dialect, host):
     assert Proxy(Wire(app, "form"), dialect).ask(f"https://{host}/public/x").status_code == 200
 
 
@@ -76,13 +76,13 @@ BROKEN = {
         for value in values
     ],
 )
-def test_a_header_that_is_missing_doubled_or_no_such_thing_is_refused(app, dialect, header, value):
+def test_missing_repeated_or_malformed_proxy_header_is_rejected(app, dialect, header, value):
     proxy = Proxy(Wire(app, "json"), dialect)
     answer = proxy.ask(f"{WIKI}/public/x", headers=PROGRAM, replace={header: value})
     assert (answer.status_code, codes(answer)) == (403, ["app_request_unreadable"])
 
 
-def test_no_dialect_falls_back_to_headers_of_another(app, dialect):
+def test_proxy_dialect_ignores_headers_of_other_dialects(app, dialect):
     """What a visitor can send through each proxy says nothing where that dialect does not read it."""
     others = {
         "nginx": {"X-Forwarded-Host": "wiki.example.com", "X-Forwarded-Uri": "/public/x", "X-Forwarded-Method": "GET"},
@@ -97,7 +97,7 @@ def test_no_dialect_falls_back_to_headers_of_another(app, dialect):
     assert proxy.ask(f"{WIKI}/private", headers=NAVIGATION | spoofed).status_code in (302, 401)
 
 
-def test_what_comes_after_a_hash_is_not_cut_off(app):
+def test_fragment_in_path_is_not_stripped(app):
     """A browser never sends one; an app that gets one may read it as a part of the path."""
     for dialect in ("nginx", "forward"):
         proxy = Proxy(Wire(app, "form"), dialect)
@@ -105,7 +105,7 @@ def test_what_comes_after_a_hash_is_not_cut_off(app):
         assert proxy.ask(f"{WIKI}/public/x?a#/../../admin/x").status_code == 200
 
 
-def test_nothing_is_chosen_by_the_query(stranger):
+def test_query_parameters_do_not_affect_the_check(stranger):
     asked = {"X-Forwarded-Host": "wiki.example.com", "X-Forwarded-Uri": "/private", "X-Forwarded-Method": "GET"}
     for query in ("?rd=https://evil.example/", "?level=public", "?allowed_groups=x", "?X-Forwarded-Uri=/public/x"):
         answer = stranger.wire.client.get(
@@ -116,13 +116,13 @@ def test_nothing_is_chosen_by_the_query(stranger):
         assert answer.headers["Location"] == f"{WIKI}/.latchkey/start?to=%2Fprivate"
 
 
-def test_what_a_visitor_says_of_themselves_is_never_sent_on(app, dialect):
+def test_spoofed_identity_headers_are_not_forwarded(app, dialect):
     spoofed = dict.fromkeys(("Remote-User", "Remote-Email", "Remote-Name", "Remote-Groups"), "root")
     answer = Proxy(Wire(app, "form"), dialect).ask(f"{WIKI}/public/x", headers=NAVIGATION | spoofed)
     assert identity_of(answer) == ["", "", "", ""]
 
 
-def test_the_visitor_is_the_last_address_that_is_no_proxy(app, stranger):
+def test_visitor_address_is_the_last_non_proxy_in_x_forwarded_for(app, stranger):
     for forwarded, passes in (
         ("192.0.2.7", True),
         ("192.0.2.7, 10.0.0.3", True),
@@ -147,13 +147,13 @@ def test_the_visitor_is_the_last_address_that_is_no_proxy(app, stranger):
         ({}, 302),
     ],
 )
-def test_only_who_opens_a_page_is_sent_to_sign_in(stranger, headers, status):
+def test_only_page_navigation_is_redirected_to_sign_in(stranger, headers, status):
     answer = stranger.ask(f"{WIKI}/private", headers=headers)
     assert answer.status_code == status
     assert ("Location" in answer.headers) is (status == 302)
 
 
-def test_what_was_to_be_sent_is_not_lost_without_a_word(app, dialect):
+def test_signed_out_post_gets_401_saying_nothing_was_sent(app, dialect):
     proxy = Proxy(Wire(app, "form"), dialect)
     answer = proxy.ask(f"{WIKI}/notes", method="POST")
     assert answer.status_code == 401
@@ -181,7 +181,7 @@ SOCKET = [
 
 
 @pytest.mark.parametrize("headers", FOREIGN)
-def test_another_site_changes_nothing(proxy, headers):
+def test_cross_site_post_or_websocket_is_rejected(proxy, headers):
     proxy.enter(f"{WIKI}/")
     refused = proxy.ask(f"{WIKI}/notes", method="POST", headers=PROGRAM | headers)
     assert (refused.status_code, codes(refused)) == (403, ["app_cross_site"])
@@ -193,7 +193,7 @@ def test_another_site_changes_nothing(proxy, headers):
 
 
 @pytest.mark.parametrize("headers", FOREIGN)
-def test_what_another_site_sends_to_an_open_part_is_sent_by_nobody(proxy, headers):
+def test_cross_site_request_to_public_path_is_anonymous(proxy, headers):
     proxy.enter(f"{WIKI}/")
     sent = proxy.ask(f"{WIKI}/public/x", method="POST", headers=PROGRAM | headers)
     assert (sent.status_code, identity_of(sent)) == (200, [""] * 4)
@@ -206,13 +206,13 @@ def test_what_another_site_sends_to_an_open_part_is_sent_by_nobody(proxy, header
 @pytest.mark.parametrize(
     "headers", [{"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}, {"Origin": WIKI}, {}]
 )
-def test_the_app_itself_may(proxy, headers):
+def test_same_origin_post_and_websocket_are_allowed(proxy, headers):
     proxy.enter(f"{WIKI}/")
     assert proxy.ask(f"{WIKI}/notes", method="POST", headers=headers).status_code == 200
     assert proxy.ask(f"{WIKI}/socket", headers=headers | {"Upgrade": "websocket"}).status_code == 200
 
 
-def test_a_part_for_two_factors_leads_through_the_second_and_back(app, people):
+def test_aal2_path_requires_second_factor_and_returns_to_the_app(app, people):
     eve = people.open(email="eve@example.com", methods=["email", "authenticator"])
     wire = sign_in(Wire(app, "form"), eve, via="email")
     proxy = Proxy(wire)
@@ -228,7 +228,7 @@ def test_a_part_for_two_factors_leads_through_the_second_and_back(app, people):
     assert proxy.ask(f"{WIKI}/strong").status_code == 200
 
 
-def test_a_proof_gets_too_old_for_a_part(proxy, clock):
+def test_path_with_max_age_requires_reauthentication_when_exceeded(proxy, clock):
     proxy.enter(f"{WIKI}/")
     assert proxy.ask(f"{WIKI}/bank/x").status_code == 200
     clock.shift(301)
@@ -251,7 +251,7 @@ def token_of(app, person, *scopes) -> str:
     return token
 
 
-def test_a_program_gets_in_by_its_token(app, ada, stranger, dialect, statements):
+def test_api_token_with_apps_scope_is_accepted_with_one_query(app, ada, stranger, dialect, statements):
     stranger.dialect = dialect
     token = token_of(app, ada, "apps")
     with statements() as counted:
@@ -261,13 +261,13 @@ def test_a_program_gets_in_by_its_token(app, ada, stranger, dialect, statements)
     assert len([each for each in counted if each.startswith("SELECT")]) == 1
 
 
-def test_the_name_that_a_person_gave_comes_in_utf_8(app, ada, stranger):
+def test_remote_name_header_is_utf_8(app, ada, stranger):
     sign_in(Wire(app, "json"), ada).post("/identities/name", name="Zoë 愛")
     answer = stranger.ask(f"{WIKI}/notes", headers={"Authorization": f"Bearer {token_of(app, ada, 'apps')}"})
     assert answer.headers["Remote-Name"].encode("latin-1").decode() == "Zoë 愛"
 
 
-def test_a_token_is_for_what_it_was_made_for(app, ada, stranger):
+def test_api_token_is_limited_to_its_scope_and_rules(app, ada, stranger):
     put_in(app, ada, "admins")
     other, right = token_of(app, ada, "read"), token_of(app, ada, "apps")
     for token, path in ((other, "/notes"), (right, "/admin/x"), (right, "/bank/x"), (right[:-1] + "x", "/notes")):
@@ -281,7 +281,7 @@ def test_a_token_is_for_what_it_was_made_for(app, ada, stranger):
     assert identity_of(stranger.ask(f"{WIKI}/public/x", method="POST", headers=sent))[0] == "ada"
 
 
-def test_a_token_that_is_revoked_or_of_a_closed_account_is_worth_nothing(app, ada, stranger, clock):
+def test_api_token_that_is_revoked_or_of_disabled_account_is_rejected(app, ada, stranger, clock):
     from app.extensions import db
     from app.sessions import api_tokens
     from app.users import User
@@ -300,20 +300,20 @@ def test_a_token_that_is_revoked_or_of_a_closed_account_is_worth_nothing(app, ad
     assert stranger.ask(f"{WIKI}/notes", headers=headers).status_code == 401
 
 
-def test_a_token_for_apps_opens_nothing_of_ours(app, ada):
+def test_apps_scope_token_is_rejected_by_own_pages(app, ada):
     token = token_of(app, ada, "apps")
     answer = app.test_client().get("/sessions", headers=PROGRAM | {"Authorization": f"Bearer {token}"})
     assert answer.status_code == 403
 
 
-def test_a_cookie_of_the_sign_in_itself_opens_no_app(browser, proxy):
+def test_session_cookie_is_not_accepted_as_app_cookie(browser, proxy):
     [session] = [each for each in browser.client._cookies.values() if each.key == "latchkey_session"]
     browser.client.set_cookie("latchkey_gate", session.value, domain="wiki.example.com")
     browser.client.set_cookie("latchkey_session", session.value, domain="wiki.example.com")
     assert proxy.ask(f"{WIKI}/private").status_code == 302
 
 
-def test_names_of_every_script_stand_in_headers(app, stranger, make_app, file_of):
+def test_public_path_sends_empty_custom_identity_headers(app, stranger, make_app, file_of):
     file = file_of(
         '[apps.wiki]\nname = "Wiki"\nurl = "https://wiki.example.com"\nuser = "handle"\n'
         'headers = {"X-WebAuth-User" = "email", "X-WebAuth-Groups" = "groups"}\nlevel = "public"\n'
@@ -323,7 +323,7 @@ def test_names_of_every_script_stand_in_headers(app, stranger, make_app, file_of
     assert (answer.headers["X-WebAuth-User"], answer.headers["X-WebAuth-Groups"]) == ("", "")
 
 
-def test_the_database_away_closes_what_is_protected_and_nothing_else(app, proxy, monkeypatch):
+def test_unavailable_database_blocks_only_protected_paths(app, proxy, monkeypatch):
     from app.db import DatabaseUnavailable
     from app.forward_auth import app_sessions
 
@@ -339,13 +339,13 @@ def test_the_database_away_closes_what_is_protected_and_nothing_else(app, proxy,
     assert (public.status_code, identity_of(public)[0]) == (200, "")
 
 
-def test_a_method_of_webdav_is_asked_about_too(app, dialect):
+def test_webdav_and_options_methods_are_checked_too(app, dialect):
     proxy = Proxy(Wire(app, "form"), dialect)
     for method in ("PROPFIND", "MKCOL", "REPORT", "OPTIONS"):
         assert proxy.ask(f"{WIKI}/cal", method=method).status_code == 401
 
 
-def test_an_address_that_nobody_has_confirmed_is_told_to_no_app(app, people):
+def test_unconfirmed_email_is_not_sent_to_apps(app, people):
     bo = people.open(phone="+447700900123", methods=["sms"])
     people.give(bo, "email", "boss@example.com", confirmed=False, primary=True)
     proxy = Proxy(sign_in(Wire(app, "form"), bo, via="sms"))
@@ -357,12 +357,12 @@ def test_an_address_that_nobody_has_confirmed_is_told_to_no_app(app, people):
 
 
 @pytest.mark.parametrize("path", ["/gate/continue", "/gate/signed-out?app=wiki.example.com", "/gate/account"])
-def test_pages_for_people_answer_for_our_own_hosts_alone(stranger, path):
+def test_gate_pages_are_served_on_own_hosts_only(stranger, path):
     assert stranger.open(f"https://evil.example{path}").status_code == 400
 
 
 @pytest.mark.parametrize("path", ["/gate/env%6fy/metrics", "//gate/envoy/metrics", "/%67ate/envoy/metrics"])
-def test_our_own_address_in_other_letters_asks_for_nothing(app, path):
+def test_differently_encoded_gate_path_is_rejected(app, path):
     answer = app.test_client().get(
         "/gate/envoy/metrics",
         base_url=WIKI,
@@ -372,7 +372,7 @@ def test_our_own_address_in_other_letters_asks_for_nothing(app, path):
     assert (answer.status_code, codes(answer)) == (403, ["app_request_unreadable"])
 
 
-def test_who_may_pass_when_nginx_asks_again_tries_again_and_sees_no_empty_page(browser):
+def test_nginx_repeated_check_that_passes_redirects_back_to_the_page(browser):
     proxy = Proxy(browser, "nginx")
     proxy.enter(f"{WIKI}/notes?x=1")
     proxy.was_refused = True
@@ -383,7 +383,7 @@ def test_who_may_pass_when_nginx_asks_again_tries_again_and_sees_no_empty_page(b
     assert (sent.status_code, codes(sent)) == (401, ["app_nothing_sent"])
 
 
-def test_nginx_is_told_the_same_of_others_when_it_asks_again(stranger):
+def test_nginx_repeated_check_of_signed_out_visitor_gives_the_same_answer(stranger):
     stranger.dialect = "nginx"
     first = stranger.ask(f"{WIKI}/notes")
     stranger.was_refused = True

@@ -18,7 +18,7 @@ WIKI = "https://wiki.example.com"
 DEEP = f"{WIKI}/notes/a%20b?x=1&y=%C3%A9"
 
 
-def test_who_is_signed_in_comes_back_to_the_page_they_asked_for(browser, dialect):
+def test_signed_in_user_returns_to_the_requested_page(browser, dialect):
     proxy = Proxy(browser, dialect)
     answer = proxy.enter(DEEP)
     assert answer.headers["Location"] == DEEP.removeprefix(WIKI)
@@ -27,7 +27,7 @@ def test_who_is_signed_in_comes_back_to_the_page_they_asked_for(browser, dialect
     assert identity_of(passed) == ["ada", "ada@example.com", "ada", ""]
 
 
-def test_a_request_that_somebody_denied_stops_nobody_who_is_signed_in(app, proxy, stranger):
+def test_ip_address_penalty_does_not_block_signed_in_users(app, proxy, stranger):
     """Its address may be that of everybody at an office."""
     with app.app_context():
         throttling.penalize("127.0.0.1")
@@ -36,14 +36,14 @@ def test_a_request_that_somebody_denied_stops_nobody_who_is_signed_in(app, proxy
     assert proxy.enter(DEEP).headers["Location"] == DEEP.removeprefix(WIKI)
 
 
-def test_nginx_is_told_by_401_where_to_send_a_visitor_and_others_by_302(app, dialect):
+def test_sign_in_redirect_is_401_for_nginx_and_302_for_others(app, dialect):
     answer = Proxy(Wire(app, "form"), dialect).ask(DEEP)
     assert answer.status_code == (401 if dialect == "nginx" else 302)
     assert answer.headers["Location"].startswith(f"{WIKI}/.latchkey/start?to=")
     assert query_of(answer.headers["Location"]) == {"to": DEEP.removeprefix(WIKI)}
 
 
-def test_the_sign_in_page_names_the_app_and_leads_back(app, stranger, ada):
+def test_sign_in_page_names_the_app_and_returns_to_it(app, stranger, ada):
     page = stranger.open(DEEP.replace("notes", ".latchkey/start?to=/notes/1#", 1).partition("#")[0])
     page = stranger.follow(page)
     assert page.headers["Location"].startswith("/us-signin?next=")
@@ -56,7 +56,7 @@ def test_the_sign_in_page_names_the_app_and_leads_back(app, stranger, ada):
     assert stranger.ask(f"{WIKI}/notes/1").status_code == 200
 
 
-def test_a_cookie_is_worth_nothing_at_another_app(app, browser, proxy, people):
+def test_app_cookie_is_rejected_at_another_app(app, browser, proxy, people):
     proxy.enter(DEEP)
     [cookie] = [each for each in browser.client._cookies.values() if each.key == "latchkey_gate"]
     assert cookie.domain == "wiki.example.com"
@@ -65,7 +65,7 @@ def test_a_cookie_is_worth_nothing_at_another_app(app, browser, proxy, people):
     assert proxy.ask("https://board.example.org/").status_code == 302
 
 
-def test_one_sign_in_opens_apps_of_several_domains(app, proxy, ada):
+def test_one_session_grants_access_to_apps_on_several_domains(app, proxy, ada):
     put_in(app, ada, "staff")
     proxy.enter(f"{WIKI}/")
     proxy.enter("https://board.example.org/")
@@ -98,7 +98,7 @@ def start_at_once(proxy: Proxy, first: str, second: str) -> list[str]:
     return [location for location, _ in begun]
 
 
-def test_two_tabs_that_begin_at_once_both_arrive(proxy):
+def test_two_tabs_starting_at_once_both_reach_the_app(proxy):
     tabs = start_at_once(proxy, "/one", "/two")
     tickets = [proxy.open(each).headers["Location"] for each in tabs]
     entered = [proxy.open(each) for each in tickets]
@@ -107,13 +107,13 @@ def test_two_tabs_that_begin_at_once_both_arrive(proxy):
     assert not [each for each in proxy.wire.client._cookies.values() if each.key.startswith("latchkey_gate_entry")]
 
 
-def test_a_second_tab_begins_with_the_secret_of_the_first(proxy):
+def test_second_tab_reuses_the_entry_binding_of_the_first(proxy):
     for path in ("/one", "/two"):
         proxy.open(f"{WIKI}/.latchkey/start?to={path}")
     assert binding_of(proxy)
 
 
-def test_a_ticket_is_spent_once(proxy, rows):
+def test_entry_ticket_can_be_used_only_once(proxy, rows):
     url = ticket_of(proxy)
     assert proxy.open(url).status_code == 303
     proxy.wire.client.delete_cookie("latchkey_gate", domain="wiki.example.com")
@@ -124,7 +124,7 @@ def test_a_ticket_is_spent_once(proxy, rows):
     assert len(rows(AppSession)) == 1
 
 
-def test_who_opens_a_spent_ticket_again_goes_on(proxy, rows):
+def test_reopening_a_used_ticket_when_signed_in_continues_to_the_page(proxy, rows):
     url = ticket_of(proxy)
     proxy.open(url)
     again = proxy.open(url)
@@ -132,7 +132,7 @@ def test_who_opens_a_spent_ticket_again_goes_on(proxy, rows):
     assert len(rows(AppSession)) == 1
 
 
-def test_a_ticket_is_good_for_thirty_seconds(proxy, clock):
+def test_entry_ticket_expires_after_thirty_seconds(proxy, clock):
     url = ticket_of(proxy)
     clock.shift(31)
     late = proxy.open(url)
@@ -143,7 +143,7 @@ def test_a_ticket_is_good_for_thirty_seconds(proxy, clock):
     assert "/.latchkey/start?to=" in late.text
 
 
-def test_a_ticket_is_worth_nothing_in_another_browser(app, proxy, rows):
+def test_entry_ticket_is_rejected_in_another_browser_and_not_spent(app, proxy, rows):
     url = ticket_of(proxy)
     other = Proxy(Wire(app, "form"))
     other.follow(other.ask(DEEP))  # it has a secret of its own
@@ -152,7 +152,7 @@ def test_a_ticket_is_worth_nothing_in_another_browser(app, proxy, rows):
     assert proxy.open(url).status_code == 303  # and is not spent by that
 
 
-def test_a_browser_that_keeps_no_cookies_is_told_so(proxy):
+def test_entry_without_binding_cookie_asks_to_allow_cookies(proxy):
     url = ticket_of(proxy)
     proxy.wire.client.delete_cookie(binding_of(proxy).key, domain="wiki.example.com")
     answer = proxy.open(url)
@@ -160,35 +160,35 @@ def test_a_browser_that_keeps_no_cookies_is_told_so(proxy):
     assert "Allow cookies" in answer.text
 
 
-def test_a_ticket_is_worth_nothing_at_another_host(proxy):
+def test_entry_ticket_is_rejected_at_another_host(proxy):
     url = ticket_of(proxy)
     binding = binding_of(proxy)
     proxy.wire.client.set_cookie(binding.key, binding.value, domain="board.example.org")
     assert proxy.open(url.replace(WIKI, "https://board.example.org")).status_code == 400
 
 
-def test_a_look_ahead_spends_no_ticket(proxy, rows):
+def test_prefetch_does_not_spend_the_entry_ticket(proxy, rows):
     url = ticket_of(proxy)
     assert proxy.open(url, **{"Sec-Purpose": "prefetch"}).status_code == 204
     assert len(rows(EntryTicket)) == 1
     assert proxy.open(url).status_code == 303
 
 
-def test_the_end_of_a_session_closes_every_app_at_once(proxy, browser):
+def test_logout_ends_access_to_the_app_at_once(proxy, browser):
     proxy.enter(DEEP)
     assert proxy.ask(DEEP).status_code == 200
     browser.post("/logout")
     assert proxy.ask(DEEP).status_code == 302
 
 
-def test_a_ticket_of_an_ended_session_lets_nobody_in(proxy, browser, rows):
+def test_entry_ticket_of_an_ended_session_is_rejected(proxy, browser, rows):
     url = ticket_of(proxy)
     browser.post("/logout")
     assert proxy.open(url).status_code == 400
     assert rows(AppSession) == []
 
 
-def test_a_disabled_account_is_out_at_once(app, proxy, ada):
+def test_disabled_account_loses_app_access_at_once(app, proxy, ada):
     from app import clock
     from app.extensions import db
     from app.users import User
@@ -200,7 +200,7 @@ def test_a_disabled_account_is_out_at_once(app, proxy, ada):
     assert proxy.ask(DEEP).status_code == 302
 
 
-def test_an_unused_session_runs_out_behind_the_proxy_too_and_use_keeps_it(app, proxy, clock):
+def test_app_use_keeps_the_session_alive_until_idle_timeout(app, proxy, clock):
     from app.extensions import settings
 
     with app.app_context():
@@ -213,7 +213,7 @@ def test_an_unused_session_runs_out_behind_the_proxy_too_and_use_keeps_it(app, p
     assert proxy.ask(DEEP).status_code == 302
 
 
-def test_signing_out_at_one_app_leaves_the_others(app, proxy, ada, rows):
+def test_logout_at_one_app_keeps_access_to_others(app, proxy, ada, rows):
     put_in(app, ada, "staff")
     proxy.enter(DEEP)
     proxy.enter("https://board.example.org/")
@@ -227,7 +227,7 @@ def test_signing_out_at_one_app_leaves_the_others(app, proxy, ada, rows):
     assert len(rows(Event, name="app.signed_out")) == 1
 
 
-def test_a_link_of_another_site_signs_nobody_out_by_itself(proxy):
+def test_cross_site_app_logout_link_requires_confirmation(proxy):
     proxy.enter(DEEP)
     asked = proxy.open(f"{WIKI}/.latchkey/logout", **{"Sec-Fetch-Site": "cross-site"})
     assert asked.status_code == 200
@@ -235,7 +235,7 @@ def test_a_link_of_another_site_signs_nobody_out_by_itself(proxy):
     assert proxy.ask(DEEP).status_code == 200
 
 
-def test_who_is_in_no_group_of_an_app_is_told_and_may_use_another_account(app, proxy, people, rows):
+def test_user_outside_the_apps_groups_is_denied_and_can_switch_account(app, proxy, people, rows):
     url = "https://board.example.org/plan"
     page = proxy.follow(proxy.follow(proxy.ask(url)))
     assert page.status_code == 403
@@ -252,7 +252,7 @@ def test_who_is_in_no_group_of_an_app_is_told_and_may_use_another_account(app, p
     assert entered.headers["Location"] == "/plan"
 
 
-def test_who_leaves_a_group_is_out_at_once(app, proxy, ada):
+def test_leaving_the_group_ends_app_access_at_once(app, proxy, ada):
     put_in(app, ada, "staff")
     proxy.enter("https://board.example.org/")
     take_out(app, ada, "staff")
@@ -274,7 +274,7 @@ def test_who_leaves_a_group_is_out_at_once(app, proxy, ada):
         "/\x00",
     ],
 )
-def test_nobody_is_led_to_another_host(proxy, to):
+def test_return_path_cannot_leave_the_app_host(proxy, to):
     from urllib.parse import quote
 
     start = proxy.open(f"{WIKI}/.latchkey/start?to={quote(to)}")
@@ -283,7 +283,7 @@ def test_nobody_is_led_to_another_host(proxy, to):
     assert enter.headers["Location"] == "/"
 
 
-def test_a_long_way_back_is_shortened_not_refused(stranger):
+def test_overlong_return_path_is_shortened_not_rejected(stranger):
     long = stranger.ask(f"{WIKI}/page?q={'x' * 4000}")
     assert query_of(long.headers["Location"]) == {"to": "/page"}
     longer = stranger.ask(f"{WIKI}/{'x' * 4000}")
@@ -294,7 +294,7 @@ def test_a_long_way_back_is_shortened_not_refused(stranger):
     "target",
     ["/a" * 512, "/?" + "&a=1" * 255, "/" + "%22" * 341, "/" + "\u00c3\u00a9" * 300, "/x?" + '"' * 500, "/a" * 256],
 )
-def test_a_way_back_of_any_letters_outlasts_the_sign_in(stranger, ada, target):
+def test_return_path_with_special_characters_survives_sign_in(stranger, ada, target):
     page = stranger.follow(stranger.follow(stranger.ask(f"{WIKI}{target}")))
     assert 'href="https://wiki.example.com' not in page.text
     back = query_of(page.headers["Location"])["next"]
@@ -306,7 +306,7 @@ def test_a_way_back_of_any_letters_outlasts_the_sign_in(stranger, ada, target):
 
 
 @pytest.mark.parametrize("url", [DEEP, "https://board.example.org/"])
-def test_who_goes_in_again_and_again_is_stopped(proxy, url, monkeypatch):
+def test_repeated_app_entry_is_rate_limited(proxy, url, monkeypatch):
     from app import throttling
     from app.errors import Rejected
 
@@ -321,21 +321,21 @@ def test_who_goes_in_again_and_again_is_stopped(proxy, url, monkeypatch):
 
 @pytest.mark.parametrize("path", ["/gate/continue", "/gate/continue?app=evil.example&to=/&state=" + "0" * 64,
                                   "/gate/continue?app=wiki.example.com&to=/&state=x"])  # fmt: skip
-def test_an_app_that_is_not_known_gets_nobody(proxy, path):
+def test_entry_for_unknown_app_or_invalid_state_is_rejected(proxy, path):
     assert proxy.open(path).status_code == 400
 
 
 @pytest.mark.parametrize("path", ["start", "enter?ticket=x", "logout"])
-def test_paths_of_apps_are_nothing_at_our_own_host(proxy, path):
+def test_app_paths_return_404_on_own_host(proxy, path):
     assert proxy.open(f"/.latchkey/{path}").status_code == 404
 
 
-def test_a_host_that_is_no_app_gets_nothing_of_ours(stranger):
+def test_own_pages_are_not_served_on_foreign_hosts(stranger):
     assert stranger.open("https://evil.example/.latchkey/start").status_code == 400
     assert stranger.open("https://wiki.example.com/us-signin").status_code == 400
 
 
-def test_headers_stand_on_each_answer_that_passes(proxy, stranger):
+def test_identity_headers_are_sent_on_every_allowed_request(proxy, stranger):
     public = stranger.ask(f"{WIKI}/public/x")
     assert public.status_code == 200
     assert identity_of(public) == [""] * len(IDENTITY)
@@ -343,7 +343,7 @@ def test_headers_stand_on_each_answer_that_passes(proxy, stranger):
     assert identity_of(proxy.ask(f"{WIKI}/public/x"))[0] == "ada"
 
 
-def test_a_check_takes_one_statement_and_a_public_one_none(proxy, stranger, statements):
+def test_check_runs_one_query_when_signed_in_and_none_otherwise(proxy, stranger, statements):
     proxy.enter(DEEP)
     with statements() as counted:
         assert proxy.ask(DEEP).status_code == 200
@@ -355,7 +355,7 @@ def test_a_check_takes_one_statement_and_a_public_one_none(proxy, stranger, stat
     assert counted == []
 
 
-def test_an_app_stands_among_those_of_who_may_use_it(app, browser, ada):
+def test_apps_page_lists_protected_apps_the_user_may_access(app, browser, ada):
     program = sign_in(Wire(app, "json"), ada)
     assert [each["name"] for each in program.get("/apps").json["apps"]] == ["Wiki"]
     put_in(app, ada, "staff")
@@ -383,7 +383,7 @@ def sharing(make_app, file_of, clock, people):
     return Proxy(sign_in(Wire(app, "form"), people.open(email="ada@example.com", username="ada", methods=["email"])))
 
 
-def test_apps_of_one_domain_share_a_cookie_where_the_operator_wants_it(sharing):
+def test_apps_under_the_configured_cookie_domain_share_a_cookie(sharing):
     sharing.enter(f"{WIKI}/")
     [cookie] = [each for each in sharing.wire.client._cookies.values() if each.key == "latchkey_gate_shared"]
     assert (cookie.key, cookie.domain, cookie.origin_only) == ("latchkey_gate_shared", "example.com", False)
@@ -392,7 +392,7 @@ def test_apps_of_one_domain_share_a_cookie_where_the_operator_wants_it(sharing):
     assert sharing.ask(f"{WIKI}/").status_code == 302
 
 
-def test_a_domain_that_browsers_keep_no_cookie_for_is_told_and_no_circle(sharing):
+def test_cookie_domain_refused_by_browser_shows_an_error_not_a_redirect_loop(sharing):
     """As one does for co.uk: what is set for the domain is dropped, what is set for the host is kept."""
     begun = sharing.follow(sharing.ask(f"{WIKI}/"))
     sharing.wire.client.delete_cookie("latchkey_gate_domain", domain="example.com")
@@ -406,7 +406,7 @@ def test_a_domain_that_browsers_keep_no_cookie_for_is_told_and_no_circle(sharing
 
 
 @pytest.mark.one_database
-def test_a_domain_that_no_app_is_below_stops_the_start(make_app, apps_file):
+def test_startup_with_cookie_domain_matching_no_app_fails(make_app, apps_file):
     from config.problems import ConfigurationError
 
     with pytest.raises(ConfigurationError) as raised:
@@ -416,7 +416,7 @@ def test_a_domain_that_no_app_is_below_stops_the_start(make_app, apps_file):
 
 
 @pytest.mark.parametrize("host", ["board.example.org", "evilexample.com"])
-def test_an_app_of_another_domain_keeps_a_cookie_of_its_own_then(sharing, host):
+def test_app_outside_the_cookie_domain_keeps_its_own_cookie(sharing, host):
     sharing.enter(f"{WIKI}/")
     [shared] = [each for each in sharing.wire.client._cookies.values() if each.key == "latchkey_gate_shared"]
     sharing.wire.client.set_cookie("latchkey_gate_shared", shared.value, domain=host)
@@ -430,7 +430,7 @@ def test_an_app_of_another_domain_keeps_a_cookie_of_its_own_then(sharing, host):
     assert sharing.ask(f"{WIKI}/").status_code == 302
 
 
-def test_who_is_in_a_network_of_a_rule_comes_in_by_it(make_app, apps_file, ada):
+def test_network_rule_applies_to_the_visitor_address_on_entry(make_app, apps_file, ada):
     app = make_app(apps_file=str(apps_file), forward_auth_proxies=("10.0.0.0/29",), trusted_proxies=1)
     proxy = Proxy(sign_in(Wire(app, "form"), ada), visitor="192.0.2.7")
     begun = proxy.follow(proxy.ask(f"{WIKI}/internal/x")).headers["Location"]
@@ -440,7 +440,7 @@ def test_who_is_in_a_network_of_a_rule_comes_in_by_it(make_app, apps_file, ada):
     assert proxy.ask(f"{WIKI}/internal/x").status_code == 200
 
 
-def test_who_is_seen_at_two_addresses_is_led_through_a_step_and_not_in_circles(make_app, file_of, ada, clock):
+def test_visitor_seen_at_two_addresses_steps_up_without_redirect_loop(make_app, file_of, ada, clock):
     own = file_of(
         '[apps.wiki]\nname = "Wiki"\nurl = "https://wiki.example.com"\nlevel = "aal2"\nmax_age = "PT5M"\n'
         '[[apps.wiki.rules]]\nnetworks = ["127.0.0.0/8"]\nlevel = "signed_in"\nmax_age = "PT10H"\n'
@@ -461,13 +461,13 @@ def test_who_is_seen_at_two_addresses_is_led_through_a_step_and_not_in_circles(m
 
 @pytest.mark.parametrize("asked", ["level=deny", "level=public", "max_age=0", "max_age=-1", "max_age=x", "max_age=1e9",
                                    "max_age=9999999999", "max_age=%D9%A1", "level=aal2&level=x"])  # fmt: skip
-def test_a_step_that_nobody_asks_for_is_no_fault(proxy, asked):
+def test_invalid_step_up_parameters_are_ignored(proxy, asked):
     begun = proxy.open(f"{WIKI}/.latchkey/start?to=/x&{asked}")
     assert set(query_of(begun.headers["Location"])) <= {"app", "to", "state", "level"}
     assert proxy.follow(begun).status_code in (200, 303)
 
 
-def test_ending_the_other_sessions_closes_apps_in_other_browsers_alone(app, proxy, browser, ada):
+def test_ending_other_sessions_ends_app_access_in_other_browsers_only(app, proxy, browser, ada):
     other = Proxy(sign_in(Wire(app, "form"), ada))
     for each in (proxy, other):
         each.enter(DEEP)
@@ -475,7 +475,7 @@ def test_ending_the_other_sessions_closes_apps_in_other_browsers_alone(app, prox
     assert (proxy.ask(DEEP).status_code, other.ask(DEEP).status_code) == (200, 302)
 
 
-def test_a_person_who_signs_in_again_takes_over_the_app_in_that_browser(app, proxy, people, rows):
+def test_new_user_in_the_browser_replaces_the_app_session_on_entry(app, proxy, people, rows):
     proxy.enter(DEEP)
     bo = people.open(email="bo@example.com", username="bo", methods=["email"])
     sign_in(proxy.wire, bo)

@@ -34,7 +34,7 @@ def confirm(proxy: Proxy, eve, asked: str) -> str:
     return proxy.follow(ticket).headers["Location"]
 
 
-def test_the_second_factor_is_taken_and_leads_back(proxy, eve):
+def test_second_factor_step_up_returns_to_the_app(proxy, eve):
     proxy.enter(f"{WIKI}/")
     asked = proxy.follow(proxy.follow(proxy.ask(f"{WIKI}/strong")))
     [link] = [each for each in asked.text.split('"') if each.startswith("/us-verify?next=")]
@@ -42,7 +42,7 @@ def test_the_second_factor_is_taken_and_leads_back(proxy, eve):
     assert proxy.ask(f"{WIKI}/strong").status_code == 200
 
 
-def test_an_old_proof_is_given_again_and_leads_back(proxy, eve, clock):
+def test_reauthentication_returns_to_the_app(proxy, eve, clock):
     proxy.enter(f"{WIKI}/")
     clock.shift(301)
     asked = proxy.follow(proxy.follow(proxy.ask(f"{WIKI}/bank/x?y=1")))
@@ -50,21 +50,21 @@ def test_an_old_proof_is_given_again_and_leads_back(proxy, eve, clock):
     assert proxy.ask(f"{WIKI}/bank/x").status_code == 200
 
 
-def test_signing_out_on_another_device_closes_the_app(app, proxy, eve):
+def test_ending_sessions_from_another_device_ends_app_access(app, proxy, eve):
     proxy.enter(f"{WIKI}/")
     phone = sign_in(Wire(app, "json"), eve)
     assert phone.post("/sessions/end-others").ok
     assert proxy.ask(f"{WIKI}/").status_code == 302
 
 
-def test_asking_for_deletion_closes_the_app(proxy, eve):
+def test_requesting_account_deletion_ends_app_access(proxy, eve):
     sign_in(proxy.wire, eve, via="authenticator")
     proxy.enter(f"{WIKI}/")
     assert proxy.wire.post("/my-data/delete", sure=True).location == "/"
     assert proxy.ask(f"{WIKI}/").status_code == 302
 
 
-def test_erasing_an_account_leaves_nothing_of_it(app, proxy, eve, rows):
+def test_erasing_an_account_deletes_app_sessions_and_tickets(app, proxy, eve, rows):
     from app.extensions import db
     from app.forward_auth.models import AppSession, EntryTicket
     from app.users import User
@@ -78,7 +78,7 @@ def test_erasing_an_account_leaves_nothing_of_it(app, proxy, eve, rows):
     assert proxy.ask(f"{WIKI}/").status_code == 302
 
 
-def test_who_comes_in_again_is_signed_in_there_once(proxy, rows):
+def test_reentering_an_app_replaces_the_app_session(proxy, rows):
     from app.forward_auth.models import AppSession
 
     proxy.enter(f"{WIKI}/")

@@ -32,7 +32,7 @@ def asks(app):
     return lambda token: api.post("/oauth/introspect", token=token).json
 
 
-def test_userinfo_says_nothing_of_a_scope_that_the_app_lost(grafana, browser, lose):
+def test_userinfo_omits_claims_of_a_scope_the_client_lost(grafana, browser, lose):
     token = grafana.tokens(browser, scope=ALL)["access_token"]
     assert {"email", "name"} <= grafana.userinfo(token).json.keys()
     lose(grafana, "email")
@@ -43,14 +43,14 @@ def test_userinfo_says_nothing_of_a_scope_that_the_app_lost(grafana, browser, lo
     assert "email" in grafana.userinfo(token).json, "it has it again, and so has the token"
 
 
-def test_userinfo_is_refused_once_the_app_has_no_openid(grafana, browser, lose):
+def test_userinfo_returns_403_once_the_client_lost_openid(grafana, browser, lose):
     token = grafana.tokens(browser, scope=ALL)["access_token"]
     lose(grafana, "openid")
     refused = grafana.userinfo(token)
     assert (refused.status_code, refused.json["error"]) == (403, "insufficient_scope")
 
 
-def test_claims_that_were_named_one_by_one_go_with_their_scope(grafana, browser, lose):
+def test_individually_requested_claims_require_their_scope(grafana, browser, lose):
     named = '{"userinfo": {"email": null}, "id_token": {"email": null, "name": null}}'
     tokens = grafana.tokens(browser, scope="openid", claims=named)
     assert grafana.userinfo(tokens["access_token"]).json["email"] == "ada@example.com"
@@ -61,13 +61,13 @@ def test_claims_that_were_named_one_by_one_go_with_their_scope(grafana, browser,
     assert "email" not in claims
 
 
-def test_introspection_names_the_scopes_that_are_left(grafana, browser, lose, asks):
+def test_introspection_omits_scopes_the_client_lost(grafana, browser, lose, asks):
     token = grafana.tokens(browser, scope=ALL)["access_token"]
     lose(grafana, "email", "groups")
     assert asks(token)["scope"] == "openid profile offline_access"
 
 
-def test_a_refresh_gives_the_scopes_that_are_left(grafana, browser, lose, asks):
+def test_refresh_omits_scopes_the_client_lost(grafana, browser, lose, asks):
     tokens = grafana.tokens(browser, scope=ALL)
     lose(grafana, "email", "groups")
     again = grafana.refresh(tokens["refresh_token"], scope="openid email").json
@@ -78,7 +78,7 @@ def test_a_refresh_gives_the_scopes_that_are_left(grafana, browser, lose, asks):
     assert grafana.refresh(again["refresh_token"]).json["scope"] == ALL
 
 
-def test_a_refresh_with_no_scope_left_is_refused_and_spends_nothing(grafana, browser, lose):
+def test_refresh_without_remaining_scope_is_rejected_and_not_spent(grafana, browser, lose):
     refresh_token = grafana.tokens(browser, scope="openid email")["refresh_token"]
     lose(grafana, "openid", "email")
     for _ in range(2):
@@ -88,14 +88,14 @@ def test_a_refresh_with_no_scope_left_is_refused_and_spends_nothing(grafana, bro
     assert grafana.refresh(refresh_token).status_code == 200
 
 
-def test_a_code_gives_the_scopes_that_are_left(grafana, browser, lose):
+def test_code_exchange_omits_scopes_the_client_lost(grafana, browser, lose):
     code = grafana.code(browser, scope=ALL)
     lose(grafana, "email")
     assert grafana.exchange(code).json["scope"] == "openid profile groups offline_access"
 
 
 @pytest.mark.parametrize(("lost", "status"), [((), 200), (("offline_access",), 400)])
-def test_an_app_that_may_not_ask_to_go_on_ends_with_the_session(grafana, browser, lose, rows, lost, status):
+def test_client_that_lost_offline_access_cannot_refresh_after_logout(grafana, browser, lose, rows, lost, status):
     refresh_token = grafana.tokens(browser, scope=ALL)["refresh_token"]
     lose(grafana, *lost)
     refresh_token = grafana.refresh(refresh_token).json["refresh_token"]
@@ -104,14 +104,14 @@ def test_an_app_that_may_not_ask_to_go_on_ends_with_the_session(grafana, browser
     assert rows(Grant)[0].revoked_at is None, "nobody copied a token"
 
 
-def test_the_list_of_apps_shows_what_the_app_has_now(grafana, browser, lose):
+def test_apps_page_omits_scopes_the_client_lost(grafana, browser, lose):
     grafana.tokens(browser, scope=ALL)
     assert "See your email" in browser.get("/apps").text
     lose(grafana, "email")
     assert "See your email" not in browser.get("/apps").text
 
 
-def test_it_takes_no_statement_more(grafana, browser, lose, statements):
+def test_scope_check_adds_no_query(grafana, browser, lose, statements):
     tokens = grafana.tokens(browser, scope=ALL)
     counts = []
     for lost in ((), (), ("email",)):

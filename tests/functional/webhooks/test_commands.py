@@ -31,7 +31,7 @@ def created(operate, receiver):
     return found["id"], found["secret"]
 
 
-def test_create_shows_the_secret_once(operate, receiver, rows):
+def test_create_prints_the_secret_only_once(operate, receiver, rows):
     printed = operate("create", receiver.url, "--event", "session.*")
     secret = SECRET.search(printed)[0]
     assert len(base64.b64decode(secret.removeprefix("whsec_"))) == 32
@@ -42,7 +42,7 @@ def test_create_shows_the_secret_once(operate, receiver, rows):
     assert [event.facts for event in rows(Event, name="webhook.created")] == [{"endpoint": row.id, "by": "operator"}]
 
 
-def test_list_and_show(operate, created, receiver):
+def test_list_and_show_print_the_endpoint_without_its_url_query(operate, created, receiver):
     endpoint_id, _ = created
     listed = operate("list")
     assert endpoint_id in listed
@@ -75,35 +75,35 @@ def test_list_and_show(operate, created, receiver):
         ("https://example..com/", "https://"),
     ],
 )
-def test_an_address_that_cannot_be_is_refused_with_what_to_do(operate, rows, url, says):
+def test_invalid_endpoint_url_is_rejected_with_a_remedy(operate, rows, url, says):
     assert says in operate("create", url, "--event", "*", fails=1)
     assert rows(WebhookEndpoint) == []
 
 
 @pytest.mark.parametrize("event", ["session.*.x", "sesion.*", "session", "", "**", "SESSION.*", "webhook.test", ".*"])
-def test_an_event_that_there_is_not_is_refused(operate, receiver, rows, event):
+def test_unknown_event_pattern_is_rejected(operate, receiver, rows, event):
     assert "There's no event" in operate("create", receiver.url, "--event", event, fails=1)
     assert rows(WebhookEndpoint) == []
 
 
-def test_hosts_are_written_as_machines_write_them(operate, rows):
+def test_internationalized_host_is_stored_as_punycode(operate, rows):
     operate("create", "https://Bücher.example/Hooks", "--event", "*")
     assert rows(WebhookEndpoint)[0].url == "https://xn--bcher-kva.example/Hooks"
 
 
 @pytest.mark.parametrize("command", ["show", "rotate-secret", "disable", "enable", "test", "deliveries"])
-def test_an_unknown_id_is_said(operate, command):
+def test_unknown_endpoint_id_is_reported(operate, command):
     assert "There's no such endpoint." in operate(command, "nobody", fails=1)
 
 
-def test_unknown_ids_elsewhere(operate):
+def test_unknown_ids_are_reported_by_delete_change_and_retry(operate):
     assert "There's no such endpoint." in operate("delete", "nobody", "--yes", fails=1)
     assert "There's no such endpoint." in operate("change", "nobody", "--event", "*", fails=1)
     assert "There's no such endpoint." in operate("retry", "--failed", "nobody", fails=1)
     assert "0 deliveries" in operate("retry", "12", "msg_unknown", "99999999999999999999", "²", fails=1)
 
 
-def test_rotated_secrets_both_verify_for_a_while(app, operate, created, ada, receiver, posted, clock):
+def test_both_secrets_sign_during_the_rotation_overlap(app, operate, created, ada, receiver, posted, clock):
     endpoint_id, old = created
     new = SECRET.search(operate("rotate-secret", endpoint_id))[0]
     sign_in(Wire(app, "form"), ada)
@@ -127,7 +127,7 @@ def signs(secret, hook) -> bool:
     return made in hook.headers["webhook-signature"].split(" ")
 
 
-def test_without_an_overlap_the_old_secret_signs_no_more(app, operate, created, ada, receiver, posted):
+def test_rotation_without_overlap_drops_the_old_secret_at_once(app, operate, created, ada, receiver, posted):
     endpoint_id, old = created
     new = SECRET.search(operate("rotate-secret", endpoint_id, "--overlap", "0"))[0]
     sign_in(Wire(app, "form"), ada)
@@ -137,9 +137,7 @@ def test_without_an_overlap_the_old_secret_signs_no_more(app, operate, created, 
         Webhook(old).verify(hook.body, hook.headers)
 
 
-def test_secrets_are_sealed_and_go_with_the_key_of_the_service(
-    app, make_app, operate, created, ada, receiver, post_due
-):
+def test_endpoint_secrets_are_reencrypted_by_key_rotation(app, make_app, operate, created, ada, receiver, post_due):
     new_key = "for-tests-alone-too-9c2e5d71a8f04b36b7d0c3e1f6a59824"
     endpoint_id, old = created
     new = SECRET.search(operate("rotate-secret", endpoint_id))[0]
@@ -157,7 +155,9 @@ def test_secrets_are_sealed_and_go_with_the_key_of_the_service(
     assert found == [new, old]
 
 
-def test_disable_enable_change_and_delete(app, operate, created, ada, receiver, other_receiver, posted, rows):
+def test_endpoint_can_be_disabled_enabled_changed_and_deleted(
+    app, operate, created, ada, receiver, other_receiver, posted, rows
+):
     endpoint_id, _ = created
     assert "disabled." in operate("disable", endpoint_id)
     assert "disabled already" in operate("disable", endpoint_id)
@@ -195,11 +195,11 @@ def run_cleanups():
             pass
 
 
-def test_change_wants_something_to_change(operate, created):
+def test_change_without_options_is_rejected(operate, created):
     assert "--url or --event" in operate("change", created[0], fails=2)
 
 
-def test_a_sample_shows_how_the_endpoint_answers(operate, created, receiver, rows):
+def test_test_command_posts_a_sample_once_and_reports_the_response(operate, created, receiver, rows):
     endpoint_id, secret = created
     assert "answered 204." in operate("test", endpoint_id)
     (hook,) = receiver.hooks
@@ -211,7 +211,7 @@ def test_a_sample_shows_how_the_endpoint_answers(operate, created, receiver, row
     assert [row.state for row in rows(WebhookDelivery)] == ["sent", "abandoned", "abandoned"]  # a sample is tried once
 
 
-def test_deliveries_and_retry(app, operate, created, ada, receiver, posted, rows):
+def test_deliveries_are_listed_and_can_be_retried(app, operate, created, ada, receiver, posted, rows):
     assert "No deliveries." in operate("deliveries")
     receiver.answers = [400]
     sign_in(Wire(app, "form"), ada)
@@ -231,7 +231,7 @@ def test_deliveries_and_retry(app, operate, created, ada, receiver, posted, rows
     assert "by their ids" in operate("retry", fails=2)
 
 
-def test_all_that_failed_is_tried_again(app, operate, created, ada, receiver, posted, rows, clock):
+def test_retry_failed_resends_all_failed_deliveries(app, operate, created, ada, receiver, posted, rows, clock):
     receiver.answers = [500]
     sign_in(Wire(app, "form"), ada)
     posted()
@@ -244,7 +244,7 @@ def doctor(app):
     return [line for line in printed.splitlines() if " webhooks " in line]
 
 
-def test_doctor_says_what_is_wrong(app, operate, created, ada, receiver, posted):
+def test_doctor_reports_failing_and_disabled_endpoints(app, operate, created, ada, receiver, posted):
     assert [line.split()[0] for line in doctor(app)] == ["ok"]
     receiver.answers = [500, 410]
     sign_in(Wire(app, "form"), ada)
@@ -257,5 +257,5 @@ def test_doctor_says_what_is_wrong(app, operate, created, ada, receiver, posted)
     assert f"mend  webhooks    endpoint {created[0]} was disabled (answered 410)" in gone
 
 
-def test_doctor_says_that_there_are_none(app):
+def test_doctor_reports_webhooks_not_in_use(app):
     assert doctor(app) == ["ok    webhooks    not in use"]

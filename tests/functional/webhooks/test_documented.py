@@ -23,7 +23,7 @@ from tests.wire import Wire
 TEXT = (ROOT / "docs/webhooks.md").read_text()
 
 
-def test_the_table_of_types_is_that_of_the_code():
+def test_docs_table_matches_the_event_types():
     rows = re.findall(r"(?m)^\| `([a-z_]+\.[a-z_]+)` \| (.*?) \| (.*?) ?\|$", TEXT)
     assert [name for name, _, _ in rows] == [each.name for each in ALL]
     for (_, says, fields), each in zip(rows, ALL, strict=True):
@@ -34,7 +34,7 @@ def test_the_table_of_types_is_that_of_the_code():
     assert {name: " ".join(text.split()) for name, text in listed} == FIELDS
 
 
-def test_what_is_posted_is_what_openapi_says(app, people, add, receiver, posted):
+def test_posted_event_matches_the_openapi_schema(app, people, add, receiver, posted):
     operation = document()["webhooks"]["event"]["post"]
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
     assert schema["properties"]["type"]["enum"] == [each.name for each in ALL]
@@ -46,12 +46,12 @@ def test_what_is_posted_is_what_openapi_says(app, people, add, receiver, posted)
         assert re.fullmatch(header["schema"]["pattern"], hook.headers[header["name"]])
 
 
-def test_types_are_named_as_the_specification_recommends():
+def test_event_type_names_follow_the_specification():
     assert [each.name for each in ALL if not re.fullmatch(r"[a-z_]+\.[a-z_]+", each.name)] == []
     assert all(len(each.name) <= 48 for each in ALL)
 
 
-def test_every_source_is_an_event_that_is_recorded():
+def test_every_event_type_source_is_recorded_somewhere():
     sources = "".join(path.read_text() for path in (ROOT / "app").rglob("*.py") if path.name != "event_types.py")
     assert [each.source for each in ALL if each.source and f'"{each.source}"' not in sources] == []
 
@@ -85,7 +85,7 @@ def listens(port: int) -> bool:
 
 
 @pytest.mark.parametrize("language", ["Python", "JavaScript"])
-def test_the_receivers_take_what_is_posted_once_and_refuse_others(
+def test_documented_receivers_accept_events_once_and_reject_wrong_secrets(
     app, people, add, operate, post_due, rows, tmp_path, language
 ):
     from app.webhooks.models import WebhookDelivery
@@ -119,7 +119,7 @@ def test_the_receivers_take_what_is_posted_once_and_refuse_others(
     assert len(lines) == 2  # the one that came twice was dropped
 
 
-def test_it_can_be_verified_without_a_library(app, people, add, receiver, posted):
+def test_documented_verification_without_library_works(app, people, add, receiver, posted):
     endpoint = add(receiver, "sign_in.*")
     sign_in(Wire(app, "form"), people.open(email="ada@example.com", methods=["email"]))
     (hook,) = posted()

@@ -31,9 +31,7 @@ def handle(rows):
     return lambda: rows(User)[-1].handle
 
 
-def test_a_sign_in_is_posted_and_verified_by_the_specification_s_own_library(
-    wire, ada, add, receiver, posted, handle, mail_to
-):
+def test_sign_in_event_verifies_with_the_standard_webhooks_library(wire, ada, add, receiver, posted, handle, mail_to):
     endpoint = add(receiver, "sign_in.*")
     wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
     code = re.search(r"\b(\d{4}) ?(\d{4})\b", mail_to(ada.email).text)
@@ -49,7 +47,7 @@ def test_a_sign_in_is_posted_and_verified_by_the_specification_s_own_library(
 
 
 @pytest.mark.parametrize("part", ["webhook-id", "webhook-timestamp", "webhook-signature", "body", "secret"])
-def test_what_was_tampered_with_is_not_verified(app, people, add, receiver, posted, part):
+def test_tampered_webhook_fails_verification(app, people, add, receiver, posted, part):
     endpoint = add(receiver, "sign_in.*")
     sign_in(Wire(app, "form"), people.open(email="ada@example.com", methods=["email"]))
     (hook,) = posted()
@@ -69,7 +67,7 @@ def test_what_was_tampered_with_is_not_verified(app, people, add, receiver, post
         Webhook(secret).verify(body, headers)
 
 
-def test_a_subscription_is_for_a_type_a_group_or_everything(app, ada, add, receiver, other_receiver, posted):
+def test_subscription_matches_single_types_and_wildcards(app, ada, add, receiver, other_receiver, posted):
     add(receiver, "session.*")
     add(other_receiver, "sign_in.succeeded", "account.*")
     browser = sign_in(Wire(app, "form"), ada)
@@ -80,7 +78,7 @@ def test_a_subscription_is_for_a_type_a_group_or_everything(app, ada, add, recei
     assert other_receiver.types == ["sign_in.succeeded"]
 
 
-def test_one_event_has_one_id_at_every_endpoint(app, ada, add, receiver, other_receiver, posted):
+def test_event_has_the_same_id_at_every_endpoint(app, ada, add, receiver, other_receiver, posted):
     add(receiver)
     add(other_receiver)
     sign_in(Wire(app, "form"), ada)
@@ -91,7 +89,7 @@ def test_one_event_has_one_id_at_every_endpoint(app, ada, add, receiver, other_r
 
 
 @pytest.mark.settings(generic_responses=True)
-def test_a_stranger_s_text_and_nobody_s_address_are_not_posted(wire, ada, add, receiver, posted):
+def test_failed_sign_in_event_contains_no_untrusted_or_personal_text(wire, ada, add, receiver, posted):
     add(receiver)
     text = "Your account is locked http://evil.example"
     wire.post("/us-signin", identity="nobody@example.com", passcode="12345678", headers={"User-Agent": text})
@@ -104,7 +102,7 @@ def test_a_stranger_s_text_and_nobody_s_address_are_not_posted(wire, ada, add, r
         assert not re.search(rb"evil|example|12345678|127\.0\.0\.1", hook.body)
 
 
-def test_what_a_fact_may_be_is_checked():
+def test_thin_event_drops_untrusted_and_invalid_facts():
     """Of a document its host: the path is what a stranger has written."""
     app, group = event_types.BY_NAME["app.allowed"], event_types.BY_NAME["group.deleted"]
     facts = {"client": "https://agent.example.com/your-account-is-locked.json", "app": "Name", "scopes": "openid"}
@@ -112,7 +110,7 @@ def test_what_a_fact_may_be_is_checked():
     assert event_types.select_facts(group, {"group": "x" * 256, "members": 3, "by": ["a"]}) == {"members": 3}
 
 
-def test_an_event_that_was_rolled_back_is_never_posted(app, ada, add, receiver, posted, rows):
+def test_rolled_back_event_is_not_posted(app, ada, add, receiver, posted, rows):
     from app.audit import record
     from app.extensions import db
 
@@ -127,7 +125,7 @@ def test_an_event_that_was_rolled_back_is_never_posted(app, ada, add, receiver, 
     assert len(rows(WebhookDelivery)) == 1
 
 
-def test_a_commit_that_fails_posts_nothing_of_the_sign_in(wire, ada, add, rows, monkeypatch):
+def test_failed_commit_of_a_sign_in_posts_nothing(wire, ada, add, rows, monkeypatch):
     """Also of an event that would otherwise be a transaction of its own."""
     from app.extensions import db
 
@@ -145,7 +143,7 @@ def test_a_commit_that_fails_posts_nothing_of_the_sign_in(wire, ada, add, rows, 
     assert [event.name for event in rows(Event)[before:] if event.name == "sign_in.failed"] == []
 
 
-def test_what_an_operator_does_is_posted(app, ada, add, receiver, posted, handle):
+def test_operator_commands_are_posted(app, ada, add, receiver, posted, handle):
     add(receiver, "account.*", "group.*")
     run = app.test_cli_runner().invoke
     for words in (
@@ -168,7 +166,7 @@ def test_what_an_operator_does_is_posted(app, ada, add, receiver, posted, handle
     ]
 
 
-def test_each_account_of_an_import_is_posted(app, add, receiver, posted, rows):
+def test_import_posts_one_event_per_account(app, add, receiver, posted, rows):
     from app.users import User
 
     add(receiver, "account.created")
@@ -180,13 +178,13 @@ def test_each_account_of_an_import_is_posted(app, add, receiver, posted, rows):
     assert receiver.hooks[0].event["data"]["by"] == "operator"
 
 
-def test_one_account_that_an_operator_opens_is_posted_once(app, add, receiver, posted):
+def test_account_created_by_operator_is_posted_once(app, add, receiver, posted):
     add(receiver, "account.created")
     assert app.test_cli_runner().invoke(args=["users", "create", "eve@example.com"]).exit_code == 0
     assert [hook.event["data"]["by"] for hook in posted()] == ["operator"]
 
 
-def test_a_new_account_is_posted_and_then_that_it_is_confirmed(wire, add, receiver, posted, mail_to, handle):
+def test_registration_posts_account_created_then_address_confirmed(wire, add, receiver, posted, mail_to, handle):
     add(receiver, "account.*", "address.confirmed")
     wire.post("/register", email="new@example.com")
     assert [hook.type for hook in posted()] == ["account.created"]
@@ -196,7 +194,7 @@ def test_a_new_account_is_posted_and_then_that_it_is_confirmed(wire, add, receiv
     assert {hook.event["data"]["user"] for hook in receiver.hooks} == {handle()}
 
 
-def test_an_account_that_nobody_confirms_is_posted_as_deleted(app, wire, add, receiver, posted, clock):
+def test_expired_unconfirmed_account_posts_account_deleted(app, wire, add, receiver, posted, clock):
     from app.outbox import jobs
 
     add(receiver, "account.*")
@@ -221,7 +219,7 @@ def statements_of_a_sign_in(app, people, statements, name):
     return [each.split()[:3] for each in seen if "webhook" in each], len(seen)
 
 
-def test_a_sign_in_takes_no_statement_more_without_endpoints_and_one_with(app, people, statements, add, clock):
+def test_sign_in_runs_one_more_query_only_with_subscribed_endpoints(app, people, statements, add, clock):
     ours, plain = statements_of_a_sign_in(app, people, statements, "one")
     assert ours == []
     add("http://127.0.0.1:9/", "group.*")
@@ -236,7 +234,7 @@ def test_a_sign_in_takes_no_statement_more_without_endpoints_and_one_with(app, p
     assert subscribed == plain + 1
 
 
-def test_other_processes_see_a_new_endpoint_soon(app, ada, add, monkeypatch, rows):
+def test_other_processes_soon_notice_a_new_endpoint(app, ada, add, monkeypatch, rows):
     from app.extensions import db
     from app.webhooks import subscriptions
 
@@ -255,7 +253,7 @@ def test_other_processes_see_a_new_endpoint_soon(app, ada, add, monkeypatch, row
     assert len(rows(WebhookDelivery)) == 2
 
 
-def test_an_endpoint_that_is_gone_by_now_fails_no_sign_in(app, ada, add, rows, monkeypatch):
+def test_sign_in_succeeds_when_a_cached_endpoint_was_removed(app, ada, add, rows, monkeypatch):
     """A process may believe in one that was deleted or disabled a moment ago."""
     from app.extensions import db
     from app.webhooks import endpoints, subscriptions
@@ -275,7 +273,9 @@ def test_an_endpoint_that_is_gone_by_now_fails_no_sign_in(app, ada, add, rows, m
 # --- a person's rights --------------------------------------------------------------------------
 
 
-def test_erasing_an_account_is_posted_and_leaves_no_row(app, ada, add, receiver, posted, rows, handle, clock):
+def test_erasing_an_account_posts_the_event_and_deletes_its_deliveries(
+    app, ada, add, receiver, posted, rows, handle, clock
+):
     add(receiver, "sign_in.succeeded", "account.*")
     mine = handle()
     sign_in(Wire(app, "form"), ada)
@@ -293,7 +293,7 @@ def test_erasing_an_account_is_posted_and_leaves_no_row(app, ada, add, receiver,
     assert rows(WebhookDelivery) == []
 
 
-def test_an_export_holds_what_was_posted_about_a_person(app, ada, people, add, receiver, posted):
+def test_data_export_contains_the_users_webhook_deliveries(app, ada, people, add, receiver, posted):
     from app.db.export import read, registered_export
     from app.extensions import db
 
@@ -307,7 +307,7 @@ def test_an_export_holds_what_was_posted_about_a_person(app, ada, people, add, r
     assert [(row["type"], row["state"]) for row in given] == [("sign_in.succeeded", "sent")]
 
 
-def test_old_deliveries_are_deleted_and_what_waits_is_not(app, ada, add, receiver, posted, rows, clock):
+def test_old_deliveries_are_pruned_unless_still_waiting(app, ada, add, receiver, posted, rows, clock):
     from app.webhooks.cleanup import prune_deliveries, prune_overdue
 
     add(receiver, "sign_in.*")

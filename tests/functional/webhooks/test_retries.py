@@ -48,7 +48,7 @@ def due_in(clock, row) -> float:
     return (row.next_attempt_at - clock.now()).total_seconds()
 
 
-def test_it_is_tried_ten_times_over_three_days_with_one_id(app, add, receiver, posted, happen, rows, clock):
+def test_delivery_is_tried_ten_times_over_three_days_with_the_same_id(app, add, receiver, posted, happen, rows, clock):
     add(receiver)
     receiver.answers = [500] * 20
     happen()
@@ -72,7 +72,7 @@ def test_it_is_tried_ten_times_over_three_days_with_one_id(app, add, receiver, p
     assert timedelta(days=3) < sum(RETRY_DELAYS, timedelta()) < timedelta(days=4)
 
 
-def test_waits_differ(app, add, other_receiver, receiver, post_due, happen, rows, clock):
+def test_retry_delays_have_jitter(app, add, other_receiver, receiver, post_due, happen, rows, clock):
     for _ in range(4):
         add(receiver)
     receiver.answers = [400] * 4
@@ -81,7 +81,7 @@ def test_waits_differ(app, add, other_receiver, receiver, post_due, happen, rows
     assert len({row.next_attempt_at.microsecond for row in rows(WebhookDelivery)}) > 1
 
 
-def test_a_receiver_that_was_away_for_hours_gets_everything(app, add, receiver, posted, happen, rows, clock):
+def test_all_events_are_delivered_after_hours_of_downtime(app, add, receiver, posted, happen, rows, clock):
     add(receiver)
     receiver.answers = [None] * 40
     for _ in range(3):
@@ -99,7 +99,7 @@ def test_a_receiver_that_was_away_for_hours_gets_everything(app, add, receiver, 
     assert (endpoint.failures, endpoint.failing_since, endpoint.last_error) == (0, None, "")
 
 
-def test_an_endpoint_that_is_down_is_asked_by_one_event_at_a_time(app, add, receiver, post_due, happen, clock, rows):
+def test_failing_endpoint_is_probed_with_one_event_at_a_time(app, add, receiver, post_due, happen, clock, rows):
     """With a thousand events waiting, each rest costs one try."""
     add(receiver)
     receiver.answers = [503] * 3
@@ -117,7 +117,7 @@ def test_an_endpoint_that_is_down_is_asked_by_one_event_at_a_time(app, add, rece
     assert sorted({row.state for row in rows(WebhookDelivery)}) in (["sent"], ["sent", "waiting"])
 
 
-def test_one_event_that_is_refused_does_not_hold_up_others(app, add, receiver, posted, happen):
+def test_rejected_event_does_not_delay_others(app, add, receiver, posted, happen):
     add(receiver)
     receiver.answers = [400]
     happen()
@@ -125,7 +125,7 @@ def test_one_event_that_is_refused_does_not_hold_up_others(app, add, receiver, p
     assert len(posted()) == 2
 
 
-def test_gone_disables_the_endpoint_at_once(app, add, receiver, posted, happen, rows):
+def test_410_response_disables_the_endpoint_at_once(app, add, receiver, posted, happen, rows):
     endpoint = add(receiver)
     receiver.answers = [410]
     happen()
@@ -144,7 +144,7 @@ def test_gone_disables_the_endpoint_at_once(app, add, receiver, posted, happen, 
     assert len(rows(WebhookDelivery)) == 2  # the third was not even written
 
 
-def test_an_endpoint_that_fails_for_five_days_is_disabled(app, add, receiver, posted, happen, rows, clock):
+def test_endpoint_failing_for_five_days_is_disabled(app, add, receiver, posted, happen, rows, clock):
     add(receiver)
     receiver.answers = [500] * 200
     for hours in range(119):
@@ -161,7 +161,7 @@ def test_an_endpoint_that_fails_for_five_days_is_disabled(app, add, receiver, po
     assert [line["reason"] for line in logged if line["event"] == "webhook.endpoint_disabled"] == ["failing"]
 
 
-def test_two_failures_far_apart_disable_nothing(app, add, receiver, posted, happen, rows, clock):
+def test_two_failures_days_apart_do_not_disable_the_endpoint(app, add, receiver, posted, happen, rows, clock):
     add(receiver)
     receiver.answers = [500, 500]
     happen()
@@ -173,7 +173,7 @@ def test_two_failures_far_apart_disable_nothing(app, add, receiver, posted, happ
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("form", ["seconds", "date"])
-def test_retry_after_is_honoured(app, add, receiver, posted, happen, rows, clock, status, form):
+def test_retry_after_is_honored(app, add, receiver, posted, happen, rows, clock, status, form):
     add(receiver)
     until = clock.now() + timedelta(seconds=1000)
     receiver.answers = [status]
@@ -188,7 +188,7 @@ def test_retry_after_is_honoured(app, add, receiver, posted, happen, rows, clock
 
 
 @pytest.mark.parametrize("text", ["-1", "soon", "1e9", "99999999999999999999", "Mon, 99 Foo 2026 00:00:00 GMT", ""])
-def test_a_retry_after_that_cannot_be_read_is_ignored(app, add, receiver, posted, happen, rows, clock, text):
+def test_invalid_retry_after_is_ignored(app, add, receiver, posted, happen, rows, clock, text):
     add(receiver)
     receiver.answers, receiver.headers = [503], {"Retry-After": text}
     happen()
@@ -196,7 +196,7 @@ def test_a_retry_after_that_cannot_be_read_is_ignored(app, add, receiver, posted
     assert due_in(clock, rows(WebhookDelivery)[0]) < 7
 
 
-def test_a_day_of_retry_after_is_the_most(app, add, receiver, posted, happen, rows, clock):
+def test_retry_after_is_capped_at_one_day(app, add, receiver, posted, happen, rows, clock):
     add(receiver)
     receiver.answers, receiver.headers = [503], {"Retry-After": "999999999"}
     happen()
@@ -205,7 +205,7 @@ def test_a_day_of_retry_after_is_the_most(app, add, receiver, posted, happen, ro
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed(app, add, receiver, other_receiver, posted, happen, rows, status):
+def test_redirect_is_not_followed(app, add, receiver, other_receiver, posted, happen, rows, status):
     add(receiver)
     receiver.answers, receiver.headers = [status], {"Location": other_receiver.url}
     happen()
@@ -248,7 +248,7 @@ def no_http(handler, over):
     ],
     ids=["drip", "silence", "huge", "endless head", "no HTTP"],
 )
-def test_an_answer_that_has_no_end_is_cut_off(app, add, receiver, posted, happen, rows, at_most, answer, state, reason):
+def test_endless_response_is_cut_off(app, add, receiver, posted, happen, rows, at_most, answer, state, reason):
     at_most(0.4)
     add(receiver)
     receiver.answer = answer
@@ -260,7 +260,9 @@ def test_an_answer_that_has_no_end_is_cut_off(app, add, receiver, posted, happen
     assert (row.state, row.last_error) == (state, reason)
 
 
-def test_what_waits_at_a_disabled_endpoint_leaves_when_it_is_enabled(app, add, operate, receiver, posted, happen, rows):
+def test_deliveries_waiting_at_a_disabled_endpoint_are_sent_when_reenabled(
+    app, add, operate, receiver, posted, happen, rows
+):
     endpoint = add(receiver)
     happen()
     operate("disable", endpoint.id)
@@ -270,7 +272,9 @@ def test_what_waits_at_a_disabled_endpoint_leaves_when_it_is_enabled(app, add, o
     assert len(posted()) == 1
 
 
-def test_what_waits_for_too_long_at_a_disabled_endpoint_is_given_up(app, add, operate, receiver, happen, rows, clock):
+def test_deliveries_waiting_too_long_at_a_disabled_endpoint_are_abandoned(
+    app, add, operate, receiver, happen, rows, clock
+):
     from app.webhooks.cleanup import prune_overdue
 
     endpoint = add(receiver)
@@ -294,7 +298,7 @@ def test_what_waits_for_too_long_at_a_disabled_endpoint_is_given_up(app, add, op
 # --- workers ------------------------------------------------------------------------------------
 
 
-def test_the_commit_wakes_the_workers(app, add, receiver, happen, monkeypatch):
+def test_commit_wakes_the_workers_only_with_endpoints(app, add, receiver, happen, monkeypatch):
     from app.outbox import wakeups
 
     woken = []
@@ -306,7 +310,7 @@ def test_the_commit_wakes_the_workers(app, add, receiver, happen, monkeypatch):
     assert woken == [True]
 
 
-def test_a_wake_up_has_it_looked_at_at_once(app):
+def test_wake_triggers_an_immediate_poll(app):
     from app.webhooks.worker import Deliverer
 
     deliverer = Deliverer(app, threading.Event())
@@ -315,7 +319,7 @@ def test_a_wake_up_has_it_looked_at_at_once(app):
     assert deliverer._schedule._woken.is_set()
 
 
-def test_looking_and_taking_read_only_what_is_due(app, add, receiver, happen):
+def test_polling_and_claiming_use_the_due_index(app, add, receiver, happen):
     from app.webhooks.delivery import Queue
 
     add(receiver)
@@ -329,7 +333,7 @@ def test_looking_and_taking_read_only_what_is_due(app, add, receiver, happen):
         assert not plans.reads_whole(plan, "webhook_delivery")
 
 
-def test_what_the_console_lists_is_found_by_an_index(app, add, receiver):
+def test_console_queries_use_an_index(app, add, receiver):
     from app.webhooks import endpoints
 
     endpoint = add(receiver)
@@ -344,7 +348,7 @@ def test_what_the_console_lists_is_found_by_an_index(app, add, receiver):
     assert [plan for plan in found if re.search(r"(?m)SCAN webhook_delivery$|Seq Scan on webhook_delivery", plan)] == []
 
 
-def test_two_workers_at_once_post_each_event_once(app, add, receiver, happen, rows):
+def test_concurrent_workers_post_each_event_once(app, add, receiver, happen, rows):
     from app.webhooks.delivery import Queue, send
 
     endpoint = add(receiver)
@@ -370,9 +374,7 @@ def test_two_workers_at_once_post_each_event_once(app, add, receiver, happen, ro
     assert {row.state for row in rows(WebhookDelivery)} == {"sent"}
 
 
-def test_what_a_worker_held_when_it_died_is_posted_by_the_next_with_the_same_id(
-    app, add, happen, receiver, posted, clock, rows
-):
+def test_delivery_claimed_by_a_dead_worker_is_resent_with_the_same_id(app, add, happen, receiver, posted, clock, rows):
     from app.webhooks.delivery import Queue, send
 
     endpoint = add(receiver)
@@ -390,7 +392,9 @@ def test_what_a_worker_held_when_it_died_is_posted_by_the_next_with_the_same_id(
     assert rows(WebhookDelivery)[0].state == "sent"
 
 
-def test_slow_endpoints_delay_neither_others_nor_mail(app, add, receiver, other_receiver, happen, people, rows, smtp):
+def test_slow_endpoints_do_not_delay_other_endpoints_or_email(
+    app, add, receiver, other_receiver, happen, people, rows, smtp
+):
     from app.outbox.worker import run as run_worker
     from tests.wire import Wire
 
@@ -422,7 +426,7 @@ def test_slow_endpoints_delay_neither_others_nor_mail(app, add, receiver, other_
     assert {row.failures for row in rows(WebhookEndpoint)} == {0}  # that it stopped is no fault of theirs
 
 
-def test_a_worker_that_stops_gives_back_what_it_had_begun(app, add, receiver, happen, rows, monkeypatch):
+def test_stopping_worker_returns_its_claimed_deliveries(app, add, receiver, happen, rows, monkeypatch):
     from app.outbox.channels import attempt
     from app.webhooks.delivery import Queue, send
 
@@ -459,7 +463,7 @@ def resolves(monkeypatch):
         ("http://hooks.example/", ["10.1.0.1", "93.184.215.14"]),
     ],
 )
-def test_a_name_that_leads_elsewhere_is_not_connected_to(
+def test_host_resolving_to_a_forbidden_address_is_not_contacted(
     add, posted, happen, rows, resolves, monkeypatch, url, addresses
 ):
     connected = []
@@ -472,7 +476,7 @@ def test_a_name_that_leads_elsewhere_is_not_connected_to(
     assert rows(WebhookDelivery)[0].last_error == "address not allowed"
 
 
-def test_a_certificate_that_is_not_trusted_gets_nothing(add, posted, happen, rows, tmp_path):
+def test_endpoint_with_untrusted_certificate_is_not_posted_to(add, posted, happen, rows, tmp_path):
     from tests.document_site import DocumentSite
 
     untrusted = DocumentSite(tmp_path)
@@ -483,14 +487,14 @@ def test_a_certificate_that_is_not_trusted_gets_nothing(add, posted, happen, row
     assert rows(WebhookDelivery)[0].last_error == "certificate not trusted"
 
 
-def test_one_that_is_trusted_is_asked(add, posted, happen, rows, site):
+def test_endpoint_with_trusted_certificate_is_posted_to(add, posted, happen, rows, site):
     add(site.url("/hooks", "localhost"))
     happen()
     posted()
     assert rows(WebhookDelivery)[0].last_error == "answered 501"  # this site takes no POST
 
 
-def test_a_name_that_there_is_not(add, posted, happen, rows):
+def test_unresolvable_host_is_reported(add, posted, happen, rows):
     add("https://nowhere.invalid/")
     happen()
     posted()
@@ -500,7 +504,7 @@ def test_a_name_that_there_is_not(add, posted, happen, rows):
 # --- what two at once may not do ----------------------------------------------------------------
 
 
-def test_a_worker_that_was_too_slow_does_not_settle_what_another_has(app, add, receiver, happen, rows, clock):
+def test_slow_worker_does_not_complete_a_delivery_claimed_by_another(app, add, receiver, happen, rows, clock):
     from app.webhooks.delivery import Queue, send
 
     endpoint = add(receiver)
@@ -516,7 +520,7 @@ def test_a_worker_that_was_too_slow_does_not_settle_what_another_has(app, add, r
     assert rows(WebhookDelivery)[0].state == "sent"
 
 
-def test_an_endpoint_that_is_disabled_after_the_look_gets_nothing(app, add, operate, happen, receiver):
+def test_endpoint_disabled_after_polling_gets_no_delivery(app, add, operate, happen, receiver):
     from app.webhooks.delivery import Queue
 
     endpoint = add(receiver)
@@ -529,7 +533,7 @@ def test_an_endpoint_that_is_disabled_after_the_look_gets_nothing(app, add, oper
         assert queue.claim_from(due, 16) == []
 
 
-def test_what_is_being_posted_is_not_tried_again(app, add, operate, happen, receiver, rows):
+def test_delivery_in_progress_cannot_be_retried(app, add, operate, happen, receiver, rows):
     from app.webhooks.delivery import Queue
 
     add(receiver)
@@ -540,7 +544,7 @@ def test_what_is_being_posted_is_not_tried_again(app, add, operate, happen, rece
     assert "0 deliveries" in operate("retry", str(rows(WebhookDelivery)[0].id), fails=1)
 
 
-def test_what_was_given_up_and_is_tried_again_has_all_its_tries(
+def test_retried_abandoned_delivery_starts_with_fresh_attempts(
     app, add, operate, posted, happen, receiver, rows, clock
 ):
     endpoint = add(receiver)
@@ -556,7 +560,7 @@ def test_what_was_given_up_and_is_tried_again_has_all_its_tries(
     assert (row.state, row.attempts) == ("waiting", 1)
 
 
-def test_looking_costs_nothing_without_endpoints(app, statements):
+def test_polling_without_endpoints_runs_no_query(app, statements):
     from app.webhooks import subscriptions
     from app.webhooks.delivery import Queue
 
@@ -566,7 +570,7 @@ def test_looking_costs_nothing_without_endpoints(app, statements):
     assert seen == []
 
 
-def test_a_rest_doubles_up_to_five_minutes_or_what_is_asked_for():
+def test_endpoint_backoff_doubles_up_to_five_minutes_or_retry_after():
     from app.webhooks.delivery import _backoff
 
     rests = [_backoff(failures, sender.Answer(503, "answered 503")).total_seconds() for failures in (1, 2, 3, 7, 50)]
@@ -574,7 +578,7 @@ def test_a_rest_doubles_up_to_five_minutes_or_what_is_asked_for():
     assert _backoff(1, sender.Answer(503, "answered 503", 1000)).total_seconds() == 1000
 
 
-def test_a_delivery_waits_as_long_as_it_was_asked_to(add, receiver, posted, happen, rows, clock):
+def test_delivery_waits_for_retry_after(add, receiver, posted, happen, rows, clock):
     add(receiver)
     receiver.answers, receiver.headers = [503], {"Retry-After": "1000"}
     happen()
@@ -582,7 +586,7 @@ def test_a_delivery_waits_as_long_as_it_was_asked_to(add, receiver, posted, happ
     assert due_in(clock, rows(WebhookDelivery)[0]) > 990
 
 
-def test_a_wait_is_up_to_a_fifth_longer(add, receiver, posted, happen, rows, clock, monkeypatch):
+def test_retry_jitter_is_at_most_twenty_percent(add, receiver, posted, happen, rows, clock, monkeypatch):
     from app.webhooks import delivery
 
     monkeypatch.setattr(delivery.random, "randbelow", lambda most: most - 1)
@@ -593,7 +597,7 @@ def test_a_wait_is_up_to_a_fifth_longer(add, receiver, posted, happen, rows, clo
     assert 5.9 < due_in(clock, rows(WebhookDelivery)[0]) <= 6.0
 
 
-def test_a_slow_batch_gives_the_rest_back(add, receiver, post_due, happen, monkeypatch, app):
+def test_batch_over_its_time_limit_releases_the_rest(add, receiver, post_due, happen, monkeypatch, app):
     from app.webhooks import delivery
 
     monkeypatch.setattr(delivery, "BATCH_TIME_LIMIT", -1.0)

@@ -62,7 +62,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_named_with_its_line(tmp_path, name):
+def test_problem_names_its_line(tmp_path, name):
     text, said = FAULTS[name]
     path = tmp_path / "apps.toml"
     path.write_text(text)
@@ -70,7 +70,7 @@ def test_a_fault_is_named_with_its_line(tmp_path, name):
     assert said in "\n".join(map(str, problems))
 
 
-def test_a_file_without_fault_has_none(tmp_path):
+def test_valid_file_has_no_problems(tmp_path):
     path = tmp_path / "apps.toml"
     path.write_text(FILE)
     apps, problems = read_apps(str(path), needs_https=True)
@@ -87,14 +87,14 @@ def file(tmp_path, monkeypatch):
     return path, AppFile(str(path), needs_https=True)
 
 
-def test_a_changed_file_is_read_again(file):
+def test_changed_file_is_reloaded(file):
     path, read = file
     assert list(read.by_host()) == ["wiki.example.com"]
     path.write_text(APP.replace("wiki.example.com", "notes.example.com"))
     assert list(read.by_host()) == ["notes.example.com"]
 
 
-def test_a_broken_file_keeps_what_holds_and_says_so(file, capsys):
+def test_invalid_file_keeps_the_last_valid_apps_and_reports_problems(file, capsys):
     path, read = file
     path.write_text("[apps.wiki")
     assert list(read.by_host()) == ["wiki.example.com"]
@@ -107,13 +107,13 @@ def test_a_broken_file_keeps_what_holds_and_says_so(file, capsys):
     assert read.problems == []
 
 
-def test_a_file_that_is_no_other_is_not_read(file, monkeypatch):
+def test_unchanged_file_is_not_reloaded(file, monkeypatch):
     _, read = file
     monkeypatch.setattr(read, "_read", None)
     assert list(read.by_host()) == ["wiki.example.com"]
 
 
-def test_a_file_that_is_being_written_is_not_read_before_it_is_whole(file, monkeypatch):
+def test_file_being_written_is_not_read_until_complete(file, monkeypatch):
     path, read = file
     whole = APP + '[[apps.wiki.rules]]\npaths = ["/admin/*"]\nlevel = "deny"\n'
     path.write_text(APP.replace("Wiki", "Half"))
@@ -124,7 +124,7 @@ def test_a_file_that_is_being_written_is_not_read_before_it_is_whole(file, monke
     assert [len(app.rules) for app in read.by_host().values()] == [2]
 
 
-def test_what_was_written_a_second_ago_is_whole(file, monkeypatch):
+def test_file_is_reloaded_only_once_its_mtime_is_old_enough(file, monkeypatch):
     path, read = file
     monkeypatch.setattr(app_file, "CHECK_INTERVAL", 1.0)
     for age, names in ((0, ["Wiki"]), (5, ["Notes"])):
@@ -134,7 +134,7 @@ def test_what_was_written_a_second_ago_is_whole(file, monkeypatch):
         assert [app.name for app in read.by_host().values()] == names
 
 
-def test_a_file_that_may_be_read_again_is_read(file, monkeypatch):
+def test_file_is_reloaded_after_permissions_are_fixed(file, monkeypatch):
     path, read = file
     path.write_text(APP.replace("Wiki", "Notes"))
     reading = read._read
@@ -149,7 +149,7 @@ def test_a_file_that_may_be_read_again_is_read(file, monkeypatch):
     assert [app.name for app in read.by_host().values()] == ["Notes"]
 
 
-def test_a_folder_that_is_exchanged_as_a_whole_is_noticed(tmp_path, monkeypatch):
+def test_swapped_symlinked_directory_is_reloaded(tmp_path, monkeypatch):
     monkeypatch.setattr(app_file, "CHECK_INTERVAL", 0)
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

@@ -39,7 +39,7 @@ def wiki(tmp_path_factory):
         ("GET", "/caf%C3%A9", "signed_in", "the app wiki"),
     ],
 )
-def test_the_first_rule_that_matches_decides(wiki, method, path, level, decided_by):
+def test_first_matching_rule_decides(wiki, method, path, level, decided_by):
     requirements = wiki.requirements_for(method, path)
     assert (requirements.level, requirements.decided_by) == (level, decided_by)
 
@@ -58,12 +58,12 @@ def test_the_first_rule_that_matches_decides(wiki, method, path, level, decided_
         "/public/" + "x" * 8192,
     ],
 )  # fmt: skip
-def test_a_path_with_two_readings_gets_the_strictest(wiki, path):
+def test_ambiguous_path_gets_the_strictest_rule(wiki, path):
     assert decoded_path(path) is None
     assert wiki.requirements_for("GET", path).level == "deny"
 
 
-def test_a_rule_that_can_never_decide_makes_nothing_stricter(tmp_path):
+def test_unreachable_rule_does_not_affect_ambiguous_paths(tmp_path):
     path = tmp_path / "apps.toml"
     path.write_text(
         '[apps.a]\nname = "A"\nurl = "https://a.example.com"\n[[apps.a.rules]]\npaths = ["/*"]\nlevel = "public"\n'
@@ -76,22 +76,22 @@ def test_a_rule_that_can_never_decide_makes_nothing_stricter(tmp_path):
 @pytest.mark.parametrize(
     "path", ["/ADMIN/x", "/Admin/x", "/admIN", "/admin./x", "/admin%20/x", "/%EF%BD%81dmin/x", "/ADMIN.%20./x"]
 )
-def test_a_path_that_an_app_may_take_for_another_gets_the_stricter_of_both_readings(wiki, path):
+def test_path_variant_gets_the_stricter_of_both_readings(wiki, path):
     requirements = wiki.requirements_for("GET", path)
     assert (requirements.level, requirements.groups) == ("aal2", (frozenset({"admins"}),))
 
 
 @pytest.mark.parametrize("path", ["/metrics/", "/Metrics/", "/metrics.", "/metrics%20", "/metrics/.%20/"])
-def test_a_closed_page_is_closed_with_a_slash_at_its_end(wiki, path):
+def test_deny_rule_also_covers_trailing_slash_and_case_variants(wiki, path):
     assert wiki.requirements_for("GET", path).level == "deny"
 
 
 @pytest.mark.parametrize("path", ["/PUBLIC/x", "/health/", "/health.", "/Health"])
-def test_an_open_rule_opens_no_path_that_is_not_its_own(wiki, path):
+def test_public_rule_does_not_cover_path_variants(wiki, path):
     assert wiki.requirements_for("GET", path).level == "signed_in"
 
 
-def test_a_name_in_another_form_of_unicode_is_the_same_name(tmp_path):
+def test_rule_paths_match_across_unicode_normalization_forms(tmp_path):
     path = tmp_path / "apps.toml"
     path.write_text(
         '[apps.a]\nname = "A"\nurl = "https://a.example.com"\nlevel = "public"\n'
@@ -101,7 +101,7 @@ def test_a_name_in_another_form_of_unicode_is_the_same_name(tmp_path):
     assert [app.requirements_for("GET", each).level for each in ("/caf%C3%A9/x", "/cafe%CC%81/x")] == ["deny", "deny"]
 
 
-def test_a_rule_for_networks_is_for_no_other(wiki):
+def test_network_rule_applies_only_to_its_networks(wiki):
     assert wiki.requirements_for("GET", "/internal/x", ip_address("192.0.2.7")).level == "signed_in"
     assert wiki.requirements_for("GET", "/internal/x", ip_address("192.0.3.7")).level == "deny"
     assert wiki.requirements_for("GET", "/internal/x", None).level == "deny"
@@ -116,7 +116,7 @@ def test_head_counts_as_get(tmp_path):
     assert levels == ["public", "public", "signed_in"]
 
 
-def test_a_rule_inherits_what_it_leaves_out(tmp_path):
+def test_rule_inherits_unset_fields_from_the_app(tmp_path):
     path = tmp_path / "apps.toml"
     path.write_text(
         '[apps.a]\nname = "A"\nurl = "https://a.example.com"\ngroups = ["staff"]\nmax_age = "PT1H"\nlevel = "aal2"\n'
@@ -128,7 +128,7 @@ def test_a_rule_inherits_what_it_leaves_out(tmp_path):
     assert (y.level, y.groups) == ("signed_in", ())
 
 
-def test_the_strictest_wants_a_group_of_each_and_the_shortest_age(tmp_path):
+def test_strictest_rule_combines_all_groups_and_the_shortest_max_age(tmp_path):
     path = tmp_path / "apps.toml"
     path.write_text(
         '[apps.a]\nname = "A"\nurl = "https://a.example.com"\ngroups = ["staff"]\nmax_age = "PT1H"\ncross_site = true\n'

@@ -29,16 +29,16 @@ def said(field: str) -> str:
     return f"`{default}`" if default else "none"
 
 
-def test_every_field_is_in_the_table_with_its_default():
+def test_docs_table_lists_every_client_field_with_its_default():
     assert {field: default for field, default in ROWS.items() if field in FIELDS} == {f: said(f) for f in FIELDS}
 
 
-def test_every_command_is_in_the_table():
+def test_docs_table_lists_every_clients_command():
     documented = set(re.findall(r"^\| `flask clients ([\w-]+)", TEXT, re.MULTILINE)) | {"enable"}
     assert documented == set(client_check.clients.commands)
 
 
-def test_every_reason_of_a_failure_is_in_the_table():
+def test_docs_table_lists_every_authentication_failure_reason():
     raised = set(re.findall(r'InvalidAssertion\("(\w+)"\)', (ROOT / "app/oidc/client_assertions.py").read_text()))
     reasons = raised | {"unknown", "method", "secret"}
     table = TEXT.partition("## When an app can't authenticate")[2]

@@ -51,7 +51,7 @@ def faults(write):
     return read
 
 
-def test_a_client_is_read(write):
+def test_client_is_read_with_defaults(write):
     clients, problems = read_clients(write(GRAFANA))
     assert problems == []
     [client] = clients.values()
@@ -106,7 +106,7 @@ default_max_age = 3600
     assert named == set(FIELDS) - {"secret_file"}
 
 
-def test_a_secret_is_read_from_a_file_beside_it(write):
+def test_client_secret_is_read_from_secret_file(write):
     write(SECRET + "\n", "grafana.secret")
     text = GRAFANA.replace(f'secret_digest = "{DIGEST}"', 'secret_file = "grafana.secret"')
     clients, problems = read_clients(write(text))
@@ -115,7 +115,7 @@ def test_a_secret_is_read_from_a_file_beside_it(write):
     assert SECRET not in repr(clients)
 
 
-def test_a_public_client_and_one_with_a_key_need_no_secret(write):
+def test_public_and_private_key_jwt_clients_need_no_secret(write):
     public = '[clients.spa]\nname = "SPA"\nredirect_uris = ["https://spa.example.com/"]\nauth_method = "none"\n'
     [key] = Signer("EdDSA").jwks["keys"]
     keys = f'jwks = {{ keys = [{{ kty = "OKP", crv = "Ed25519", x = "{key["x"]}" }}] }}\n'
@@ -202,14 +202,14 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("text", "what", "remedy"), WRONG.values(), ids=WRONG)
-def test_each_fault_is_named_with_its_line_and_a_remedy(faults, text, what, remedy):
+def test_problem_names_line_and_remedy(faults, text, what, remedy):
     found = faults(text)
     assert any(what in each and remedy in each for each in found), found
     assert SECRET not in repr(found)
     assert all(len(each) < 300 for each in found)
 
 
-def test_all_faults_are_told_at_once_in_their_order(faults):
+def test_all_problems_are_reported_in_line_order(faults):
     text = with_line("zzz = 1", "name") + '[clients.b]\nname = 1\n[clients.c]\npkce = "x"\n'
     numbers = [int(re.match(r"line (\d+):", each)[1]) for each in faults(text)]
     assert numbers == sorted(numbers)
@@ -219,7 +219,7 @@ def test_all_faults_are_told_at_once_in_their_order(faults):
 @pytest.mark.parametrize(
     "secret", ["t0o-short", "with a new\nline in the middle of it", "ünïcode-0123456789-0123456789"]
 )
-def test_a_secret_that_is_none_is_refused(write, secret):
+def test_invalid_secret_in_secret_file_is_rejected(write, secret):
     write(secret, "grafana.secret")
     text = GRAFANA.replace(f'secret_digest = "{DIGEST}"', 'secret_file = "grafana.secret"')
     _, [problem] = read_clients(write(text))
@@ -227,21 +227,21 @@ def test_a_secret_that_is_none_is_refused(write, secret):
     assert secret not in str(problem)
 
 
-def test_a_file_that_is_not_there_or_too_large_is_refused(write, tmp_path):
+def test_missing_or_oversized_clients_file_is_rejected(write, tmp_path):
     _, [gone] = read_clients(str(tmp_path / "nowhere.toml"))
     assert str(gone).startswith(f"{SETTING} names a file that can't be read (No such file or directory).")
     _, [large] = read_clients(write("#" * 1_048_577))
     assert "is larger than 1 MiB" in str(large)
 
 
-def test_an_empty_file_has_no_clients(write):
+def test_empty_file_has_no_clients(write):
     assert read_clients(write("")) == ({}, [])
 
 
 # --- at start -----------------------------------------------------------------------------------
 
 
-def test_clients_of_the_file_are_found_without_a_statement(make_app, write, statements):
+def test_file_client_is_found_without_a_query(make_app, write, statements):
     from app.oidc.clients import find_client
 
     app = make_app(clients_file=write(GRAFANA))
@@ -251,14 +251,14 @@ def test_clients_of_the_file_are_found_without_a_statement(make_app, write, stat
 
 
 @pytest.mark.one_database
-def test_a_start_with_a_broken_file_is_refused(make_app, write):
+def test_startup_with_invalid_clients_file_fails(make_app, write):
     with pytest.raises(ConfigurationError) as refused:
         make_app(clients_file=write(with_line("zzz = 1")))
     assert str(refused.value).startswith("LATCHKEY_CLIENTS_FILE line 6: clients.grafana.zzz is no field of a client.")
 
 
 @pytest.mark.one_database
-def test_a_process_ends_with_78_and_no_traceback(write, tmp_path):
+def test_process_with_invalid_clients_file_exits_with_78_and_no_traceback(write, tmp_path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LATCHKEY_")}
     environment |= {
         "LATCHKEY_ENVIRONMENT": "development",

@@ -74,24 +74,24 @@ NO_REDIRECT_URIS = [
 
 
 @pytest.mark.parametrize("uri", REDIRECT_URIS)
-def test_a_redirect_uri_is_accepted(uri):
+def test_valid_redirect_uri_is_accepted(uri):
     check_redirect_uri(uri)
 
 
 @pytest.mark.parametrize("uri", NO_REDIRECT_URIS)
-def test_what_can_be_no_redirect_uri_is_refused(uri):
+def test_invalid_redirect_uri_is_rejected(uri):
     with pytest.raises(ValueError):
         check_redirect_uri(uri)
 
 
 @pytest.mark.parametrize("uri", [*NO_URLS, "com.example.app:/cb"])
-def test_what_is_no_web_address_is_refused(uri):
+def test_invalid_url_is_rejected(uri):
     with pytest.raises(ValueError):
         check_url(uri)
 
 
 @pytest.mark.parametrize("origin", ["https://app.example.com", "https://app.example.com:8443", "http://localhost:3000"])
-def test_an_origin_is_accepted(origin):
+def test_valid_origin_is_accepted(origin):
     check_origin(origin)
 
 
@@ -100,7 +100,7 @@ def test_an_origin_is_accepted(origin):
     "https://App.example.com", "https://app.example.com:443", "http://app.example.com:80", "https://*.example.com",
     "https://user@app.example.com", "com.example.app://x", "https://app.example.com?x", "https://app.example.com#",
 ])  # fmt: skip
-def test_what_no_browser_sends_as_an_origin_is_refused(origin):
+def test_invalid_origin_is_rejected(origin):
     with pytest.raises(ValueError):
         check_origin(origin)
 
@@ -109,7 +109,7 @@ def test_what_no_browser_sends_as_an_origin_is_refused(origin):
     ("https://api.example.com/v1", True), ("urn:example:api", True), ("api", False), ("/v1", False),
     ("https://api.example.com/#x", False), ("https://api.example.com/ x", False),
 ])  # fmt: skip
-def test_a_resource_is_an_absolute_uri(resource, is_one):
+def test_resource_must_be_an_absolute_uri(resource, is_one):
     if is_one:
         check_resource(resource)
         return
@@ -124,7 +124,7 @@ REGISTERED = ("https://app.example.com/cb", "http://127.0.0.1/cb?x=1", "http://[
 @pytest.mark.parametrize("uri", [
     *REGISTERED, "http://127.0.0.1:51004/cb?x=1", "http://[::1]/cb", "http://[::1]:65535/cb", "http://localhost/cb",
 ])  # fmt: skip
-def test_a_registered_address_is_allowed_and_the_port_of_a_loopback_one_may_vary(uri):
+def test_registered_redirect_uri_matches_with_any_loopback_port(uri):
     assert allows_redirect(REGISTERED, uri)
 
 
@@ -145,5 +145,5 @@ def test_a_registered_address_is_allowed_and_the_port_of_a_loopback_one_may_vary
     "http://localhost:1?/cb", "http://localhost:1\\/cb", "http://[::1]:1/cb#", "http://[0:0:0:0:0:0:0:1]:1/cb",
     "http://" + "1" * 100_000,
 ])  # fmt: skip
-def test_anything_else_is_not(uri):
+def test_unregistered_redirect_uri_does_not_match(uri):
     assert not allows_redirect(REGISTERED, uri)

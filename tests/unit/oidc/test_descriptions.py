@@ -27,7 +27,7 @@ def name_of(called: ast.expr) -> str:
     return called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
 
 
-def test_every_description_fits():
+def test_every_error_description_uses_only_allowed_characters():
     found = list(descriptions())
     assert len(found) > 40
     assert [(where, text) for where, text in found if not set(text) <= FITTING] == []

@@ -46,7 +46,7 @@ def with_header(token: str, **changed: object) -> str:
 
 
 @pytest.mark.parametrize("alg", ALGORITHMS)
-def test_a_client_verifies_a_token_by_what_is_published(alg):
+def test_token_is_verifiable_with_the_published_jwks(alg):
     token = keys.sign(CLAIMS, alg)
     published = KeySet.import_key_set(keys.public_set())
     with warnings.catch_warnings():
@@ -56,11 +56,11 @@ def test_a_client_verifies_a_token_by_what_is_published(alg):
 
 
 @pytest.mark.parametrize("alg", ALGORITHMS)
-def test_a_token_of_ours_is_verified_whatever_its_expiry(alg):
+def test_own_token_is_verified_regardless_of_expiry(alg):
     assert keys.verify(keys.sign(CLAIMS, alg)) == CLAIMS
 
 
-def test_a_token_of_another_kind_is_not_accepted():
+def test_token_of_another_typ_is_rejected():
     token = keys.sign(CLAIMS, "RS256", typ="at+jwt")
     assert header_of(token)["typ"] == "at+jwt"
     assert keys.verify(token, typ="at+jwt") == CLAIMS
@@ -68,24 +68,24 @@ def test_a_token_of_another_kind_is_not_accepted():
 
 
 @pytest.mark.parametrize("alg", ["none", "HS256", "RS512", "PS256", ""])
-def test_there_is_no_other_algorithm(alg):
+def test_signing_with_unsupported_algorithm_raises(alg):
     with pytest.raises(ValueError, match="no keys for"):
         keys.sign(CLAIMS, alg)
 
 
 @pytest.mark.parametrize("alg", ["none", "HS256", "RS512"])
-def test_joserfc_is_asked_for_no_other_algorithm(alg):
+def test_algorithm_registry_rejects_other_algorithms(alg):
     with pytest.raises(ValueError, match="not an algorithm of ours"):
         jose.OurAlgorithms().get_alg(alg)
 
 
-def test_signing_by_eddsa_warns_of_nothing():
+def test_signing_with_eddsa_emits_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert keys.verify(keys.sign(CLAIMS, "EdDSA")) == CLAIMS
 
 
-def test_of_each_algorithm_two_keys_are_published_and_nothing_private():
+def test_jwks_has_two_public_keys_per_algorithm():
     published = keys.public_set()["keys"]
     assert [key["alg"] for key in published] == ["RS256", "RS256", "ES256", "ES256", "EdDSA", "EdDSA"]
     assert len({key["kid"] for key in published}) == 6
@@ -99,7 +99,7 @@ def test_of_each_algorithm_two_keys_are_published_and_nothing_private():
     assert [key["crv"] for key in published[2::2]] == ["P-256", "Ed25519"]
 
 
-def test_a_key_is_named_by_its_thumbprint():
+def test_kid_is_the_key_thumbprint():
     for key in keys.public_set()["keys"]:
         kind = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}[key["kty"]]
         assert kind.import_key(key).thumbprint() == key["kid"]
@@ -108,14 +108,14 @@ def test_a_key_is_named_by_its_thumbprint():
 # --- what is no token of ours -------------------------------------------------------------------
 
 
-def test_a_token_without_a_signature_is_not_accepted():
+def test_unsigned_token_is_rejected():
     token = keys.sign(CLAIMS, "RS256")
     unsigned = with_header(token, alg="none").rpartition(".")[0] + "."
     assert keys.verify(unsigned) is None
     assert keys.verify(token.rpartition(".")[0] + ".") is None
 
 
-def test_a_token_that_is_signed_with_our_public_key_as_a_password_is_not_accepted():
+def test_token_hmac_signed_with_the_public_key_is_rejected():
     token = keys.sign(CLAIMS, "RS256")
     kid = header_of(token)["kid"]
     public = next(key for key in keys.public_set()["keys"] if key["kid"] == kid)
@@ -125,34 +125,34 @@ def test_a_token_that_is_signed_with_our_public_key_as_a_password_is_not_accepte
         assert keys.verify(f"{signed}.{mac}") is None
 
 
-def test_a_token_of_a_foreign_key_is_not_accepted():
+def test_token_signed_by_a_foreign_key_is_rejected():
     ours = keys.sign(CLAIMS, "RS256")
     foreign = RSAKey.generate_key(2048)
     for kid in (header_of(ours)["kid"], foreign.thumbprint()):
         assert keys.verify(jwt.encode({"alg": "RS256", "kid": kid, "typ": "JWT"}, CLAIMS, foreign)) is None
 
 
-def test_a_key_of_another_algorithm_does_not_sign():
+def test_token_with_mismatched_kid_and_alg_is_rejected():
     ours = keys.sign(CLAIMS, "ES256")
     other = header_of(keys.sign(CLAIMS, "EdDSA"))["kid"]
     assert keys.verify(with_header(ours, kid=other)) is None
     assert keys.verify(with_header(ours, alg="EdDSA")) is None
 
 
-def test_a_key_is_used_with_its_own_algorithm_alone():
+def test_own_key_used_with_another_algorithm_is_rejected():
     ours = key_store.find(header_of(keys.sign(CLAIMS, "RS256"))["kid"])
     header = {"alg": "RS512", "kid": ours.kid, "typ": "JWT"}
     assert keys.verify(jwt.encode(header, CLAIMS, key_store.private_key(ours), algorithms=["RS512"])) is None
 
 
-def test_what_another_algorithm_has_signed_is_not_even_verified(monkeypatch):
+def test_token_with_another_algorithm_is_rejected_before_decoding(monkeypatch):
     """RFC 8725, section 3.1: each key is used with one algorithm."""
     token = with_header(keys.sign(CLAIMS, "RS256"), alg="RS512")
     monkeypatch.setattr(jose.jwt, "decode", lambda *_, **__: pytest.fail("verified"))
     assert keys.verify(token) is None
 
 
-def test_a_changed_token_is_not_accepted():
+def test_tampered_token_is_rejected():
     header, payload, signature = keys.sign(CLAIMS, "RS256").split(".")
     changed = base64.urlsafe_b64encode(orjson.dumps(CLAIMS | {"sub": "eve"})).rstrip(b"=").decode()
     assert keys.verify(f"{header}.{payload}.{signature}") == CLAIMS
@@ -178,7 +178,7 @@ def test_a_changed_token_is_not_accepted():
         {"typ": 1},
     ],
 )
-def test_a_header_that_is_not_ours_is_not_accepted(header):
+def test_unexpected_token_header_is_rejected(header):
     assert keys.verify(with_header(keys.sign(CLAIMS, "ES256"), **header)) is None
 
 
@@ -187,16 +187,16 @@ def test_a_header_that_is_not_ours_is_not_accepted(header):
     ["", ".", "..", "a", "a.b.c", "e30.e30.", "W10.e30.", "bnVsbA.e30.", "ImFsZyI.e30.x", "\x00", "é.é.é", "\ud800..",
      "eyJhbGciOiJSUzI1NiJ9.e30.x", "[" * 500, "a" * 1_000_000, "." * 1_000_000, "e30." + "a" * 1_000_000 + ".a"],
 )  # fmt: skip
-def test_garbage_is_not_accepted(text):
+def test_malformed_token_is_rejected(text):
     assert keys.verify(text) is None
 
 
-def test_what_is_too_long_is_not_even_decoded(monkeypatch):
+def test_oversized_token_is_rejected_before_decoding(monkeypatch):
     monkeypatch.setattr(keys, "urlsafe_b64decode", lambda text: pytest.fail("decoded"))
     assert keys.verify("a" * 1_000_000) is None
 
 
-def test_what_can_be_no_id_of_a_key_takes_no_statement(statements):
+def test_malformed_kid_runs_no_query(statements):
     token = keys.sign(CLAIMS, "ES256")
     with statements() as seen:
         assert keys.verify(with_header(token, kid="a" * 42)) is None
@@ -210,7 +210,7 @@ def test_what_can_be_no_id_of_a_key_takes_no_statement(statements):
 # --- rows ---------------------------------------------------------------------------------------
 
 
-def test_a_private_part_is_sealed_to_its_row(rows):
+def test_private_key_is_encrypted_for_its_row(rows):
     key_rotation.make_missing()
     [row] = rows(SigningKey)
     assert row.sealed_private.startswith("v1.")
@@ -220,7 +220,7 @@ def test_a_private_part_is_sealed_to_its_row(rows):
         key_store.private_key(moved)
 
 
-def test_signing_and_verifying_reads_the_rows_once_in_ten_seconds(clock, statements):
+def test_key_rows_are_cached_for_ten_seconds(clock, statements):
     token = keys.sign(CLAIMS, "RS256")
     with statements() as seen:
         for _ in range(3):
@@ -233,7 +233,7 @@ def test_signing_and_verifying_reads_the_rows_once_in_ten_seconds(clock, stateme
     assert len(seen) == 1
 
 
-def test_a_first_key_of_a_transaction_that_fails_signs_nothing_afterwards(rows):
+def test_first_key_of_a_rolled_back_transaction_is_discarded(rows):
     db.session.add(SigningKey(alg="x", number=1, kid="x", public={}, sealed_private="", signs_from=keys.clock.now()))
     db.session.flush()
     lost = keys.sign(CLAIMS, "ES256")
@@ -244,13 +244,13 @@ def test_a_first_key_of_a_transaction_that_fails_signs_nothing_afterwards(rows):
     assert header_of(lost)["kid"] != header_of(token)["kid"]
 
 
-def test_the_first_key_signs_also_where_the_clock_is_behind(clock):
+def test_first_key_signs_even_if_the_clock_is_behind(clock):
     with clock.travel(60):
         token = keys.sign(CLAIMS, "ES256")
     assert header_of(keys.sign(CLAIMS, "ES256"))["kid"] == header_of(token)["kid"]
 
 
-def test_the_next_key_is_published_a_day_before_it_signs_at_least(rows):
+def test_next_key_is_published_at_least_a_day_before_it_signs(rows):
     keys.public_set()
     first, following = rows(SigningKey, alg="ES256")
     assert following.signs_from - first.signs_from == timedelta(days=90)

@@ -25,7 +25,7 @@ def text_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_the_client_of_a_recipe_is_accepted(path, tmp_path):
+def test_recipe_client_is_valid(path, tmp_path):
     (block,) = TOML.findall(text_of(path))
     file = tmp_path / "clients.toml"
     file.write_text(block)
@@ -35,7 +35,7 @@ def test_the_client_of_a_recipe_is_accepted(path, tmp_path):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_the_app_is_given_the_same_client_and_addresses_of_ours(path, app):
+def test_recipe_uses_the_same_client_id_and_existing_endpoints(path, app):
     recipe = text_of(path).partition("## In the app")[2]
     assert path.stem in recipe
     served = {rule.rule for rule in app.url_map.iter_rules()}
@@ -43,6 +43,6 @@ def test_the_app_is_given_the_same_client_and_addresses_of_ours(path, app):
     assert named <= served
 
 
-def test_every_recipe_stands_in_the_list():
+def test_readme_lists_every_recipe():
     listed = set(re.findall(r"\]\((\w+)\.md\)", (FOLDER / "README.md").read_text()))
     assert listed == {path.stem for path in FOLDER.glob("*.md")} - {"README"}

@@ -39,19 +39,19 @@ def names(app):
 
 
 @pytest.mark.one_database
-def test_a_public_subject_is_the_handle(app):
+def test_public_subject_is_the_user_handle(app):
     with app.app_context():
         assert subject_for(HANDLE, client()) == HANDLE
 
 
-def test_names_are_43_characters_and_show_nothing_of_what_they_name(names):
+def test_pairwise_sub_and_sid_are_opaque_43_character_strings(names):
     sub, sid = names()
     assert NAME.match(sub)
     assert NAME.match(sid)
     assert len({sub, sid, HANDLE}) == 3
 
 
-def test_they_stay_after_a_rotation_and_when_the_old_key_is_gone(app, make_app, names, rows):
+def test_sub_and_sid_survive_secret_key_rotation(app, make_app, names, rows):
     before = names()
     rotating, new = make_app(secret_keys=f"{NEW_KEY},{KEY}"), make_app(secret_keys=NEW_KEY)
     assert names(rotating) == before
@@ -61,7 +61,7 @@ def test_they_stay_after_a_rotation_and_when_the_old_key_is_gone(app, make_app, 
     assert names(new) == before
 
 
-def test_they_are_others_at_another_app_and_the_same_in_one_sector(names):
+def test_sub_and_sid_differ_by_client_but_sub_is_shared_in_a_sector(names):
     mine = names()
     wiki = names(of_client=client("blog", host="blog.example.com", subject="pairwise"))
     assert not set(mine) & set(wiki)
@@ -71,7 +71,7 @@ def test_they_are_others_at_another_app_and_the_same_in_one_sector(names):
     assert one[1] != two[1]
 
 
-def test_an_app_with_a_scheme_of_its_own_is_a_sector_of_its_own(names):
+def test_private_use_scheme_clients_have_separate_sectors(names):
     def native(client_id):
         uris = (f"com.example.{client_id}:/callback",)
         return Client(id=client_id, name="App", auth_method="none", redirect_uris=uris, subject="pairwise")
@@ -79,12 +79,12 @@ def test_an_app_with_a_scheme_of_its_own_is_a_sector_of_its_own(names):
     assert names(of_client=native("one"))[0] != names(of_client=native("two"))[0]
 
 
-def test_another_person_and_another_session_have_other_names(names):
+def test_sub_differs_by_user_and_sid_by_session(names):
     assert names()[0] != names(handle="i" * 43)[0]
     assert names()[1] != names(session_id="6" * 32)[1]
 
 
-def test_what_is_undone_is_not_kept_in_memory(app, names):
+def test_rolled_back_naming_secret_is_not_cached(app, names):
     with app.app_context():
         db.session.execute(db.delete(NamingSecret))  # a write came before
         undone = sid_for(SESSION, "wiki")
@@ -96,7 +96,7 @@ def test_what_is_undone_is_not_kept_in_memory(app, names):
     assert names() == kept
 
 
-def test_eight_that_come_first_agree(app, names, rows):
+def test_concurrent_first_uses_create_one_naming_secret(app, names, rows):
     made: list[tuple[str, str]] = []
     start = threading.Barrier(8)
 
@@ -116,14 +116,14 @@ def test_eight_that_come_first_agree(app, names, rows):
     assert len(rows(NamingSecret)) == 1
 
 
-def test_once_it_is_read_names_cost_no_statement(app, names, statements):
+def test_cached_naming_secret_needs_no_query(app, names, statements):
     names()
     with statements() as seen:
         names()
     assert seen == []
 
 
-def test_a_text_that_was_put_in_its_place_is_no_secret(app, names):
+def test_naming_secret_sealed_for_another_purpose_is_rejected(app, names):
     names()
     with app.app_context():
         db.session.execute(db.update(NamingSecret).values(secret=keyring.seal(b"0" * 32, "enrolled_method", "1")))
