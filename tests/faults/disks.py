@@ -52,9 +52,9 @@ class LimitedFiles:
 
 
 @contextmanager
-def small_disk(directory: Path) -> Iterator[SmallDisk | LimitedFiles]:
-    """Give a disk at ``directory`` that can be filled."""
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(directory)]
+def small_disk(directory: Path, size: int = SIZE) -> Iterator[SmallDisk | LimitedFiles]:
+    """Give a disk of ``size`` bytes at ``directory`` that can be filled."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
         yield LimitedFiles(directory)
         return
