@@ -23,7 +23,7 @@ ASKED = {"identity": "ada@example.com", "chosen_method": "email"}
 @pytest.fixture
 def database(databases):
     """A database in PostgreSQL, whichever kind this run is about: on SQLite each readiness check writes."""
-    database = databases.standing("postgresql")
+    database = databases.shared("postgresql")
     database.empty()
     return database
 
