@@ -12,6 +12,7 @@ from sqlalchemy.orm import configure_mappers
 from app.db.columns import Base, BrowserName, UtcDateTime, db, partial_index
 from app.db.engine import (
     attach,
+    began_at,
     engine_options,
     engine_url,
     has_written,
@@ -35,6 +36,7 @@ __all__ = [
     "ServiceReadOnly",
     "UtcDateTime",
     "attach",
+    "began_at",
     "engine_options",
     "engine_url",
     "has_written",

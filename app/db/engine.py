@@ -12,6 +12,7 @@ a passcode is compared, so that no later failure can undo the count. Such a stat
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -30,6 +31,7 @@ WROTE = "latchkey.transaction_wrote"
 ASYNC_COMMIT = "latchkey.light_transaction"
 SYNC_IS_NORMAL = "latchkey.unsynced"
 LOCK_NAMES = "latchkey.names_to_hold"
+QUEUED_AT = "latchkey.queued_at"
 
 
 def engine_url(url: str) -> str:
@@ -130,6 +132,15 @@ def is_committing_writes(conn: sa.Connection) -> bool:
     return bool(conn.info.get(WROTE))
 
 
+def began_at(conn: sa.Connection) -> float:
+    """Return when the statement that ``conn`` is about to run began to wait for SQLite's write lock, or else now.
+
+    By ``time.perf_counter``. For listeners that time statements: SQLAlchemy can't run them before ours.
+    """
+    queued_at: float | None = conn.info.pop(QUEUED_AT, None)
+    return time.perf_counter() if queued_at is None else queued_at
+
+
 def use_async_commit(conn: sa.Connection) -> None:
     """Let the next transaction on ``conn`` commit without waiting for the disk.
 
@@ -167,11 +178,12 @@ def _queue_writers(engine: sa.Engine, timeout: float) -> None:
         info = conn.info
         if info.get(LOCK_HELD) or not (info.get(LOCK_NAMES) or _writes(statement)):
             return
+        queued_at = time.perf_counter()
         background = context is not None and context.execution_options.get("in_background")
         cursor.connection.lock_wait = (
             write_queue.acquire_in_background() if background else max(write_queue.acquire(), 0.05)
         )
-        info[LOCK_HELD] = True
+        info[LOCK_HELD], info[QUEUED_AT] = True, queued_at
 
     @event.listens_for(engine, "after_cursor_execute")
     def release_after_single_statement(

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from app import metrics
-from app.db import is_committing_writes
+from app.db import began_at, is_committing_writes
 from app.extensions import db
 
 BEGAN = "latchkey.statement_began"
@@ -22,7 +22,7 @@ _commit = threading.local()
 def time_statements(engine: sa.Engine) -> None:
     """Time every statement of ``engine``, including the wait for SQLite's write lock, and every COMMIT of a write."""
     if not event.contains(engine, "before_cursor_execute", _before):
-        event.listen(engine, "before_cursor_execute", _before, insert=True)
+        event.listen(engine, "before_cursor_execute", _before)
         event.listen(engine, "after_cursor_execute", _after)
         event.listen(engine, "commit", _before_commit)
         event.listen(engine, "handle_error", _after_failure)
@@ -41,7 +41,7 @@ def stop_timing(engine: sa.Engine) -> None:
 
 
 def _before(conn: sa.Connection, *_rest: Any) -> None:
-    conn.info[BEGAN] = time.perf_counter()
+    conn.info[BEGAN] = began_at(conn)
 
 
 def _after(conn: sa.Connection, *_rest: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 import time
 
 import pytest
@@ -95,6 +97,46 @@ def test_statements_are_timed(people, wire, scrape):
     found = scrape()
     assert found[f"latchkey_database_statement_seconds_count{{{AT}}}"] > before
     assert 0 < found[f"latchkey_database_statement_seconds_sum{{{AT}}}"] < 60
+
+
+@pytest.fixture
+def locked(databases, make_app):
+    """An application on SQLite, and a writer beside it that lets go of the lock after 0.4 s."""
+    place = databases.shared("sqlite")
+    place.empty()
+    app = make_app(database_url=place.url)
+
+    def hold() -> None:
+        with sqlite3.connect(place.url.removeprefix("sqlite:///"), isolation_level=None) as other:
+            other.execute("BEGIN IMMEDIATE")
+            held.set()
+            time.sleep(0.4)
+            other.execute("ROLLBACK")
+        other.close()
+
+    held, holder = threading.Event(), threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    yield app
+    holder.join()
+
+
+@pytest.mark.one_database
+def test_the_wait_for_the_lock_of_sqlite_is_part_of_a_statement(locked, figures):
+    from prometheus_client import generate_latest
+
+    from app.extensions import db
+    from app.monitoring import count_statements, statements
+    from tests.functional.monitoring.conftest import read
+
+    count_statements(locked)
+    with locked.app_context():
+        try:
+            db.session.execute(sa.text("UPDATE alembic_version SET version_num = version_num"))
+            db.session.rollback()
+        finally:
+            statements.stop_timing(db.engine)
+    assert read(generate_latest(figures).decode())[f"latchkey_database_statement_seconds_sum{{{AT}}}"] > 0.25
 
 
 COMMITS = f'latchkey_database_commit_seconds_count{{{AT},kind="worker"}}'
