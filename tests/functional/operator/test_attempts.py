@@ -39,7 +39,7 @@ def reasons(lines: list[dict]) -> list[str]:
     return [line["reason"] for line in lines]
 
 
-def test_any_request_of_an_attempt_leads_to_the_whole_of_it(json_wire, ada, mail_to, explain):
+def test_any_support_id_of_an_attempt_shows_the_whole_attempt(json_wire, ada, mail_to, explain):
     sent = json_wire.post(SEND, identity=ADA, chosen_method="email")
     code = code_in(mail_to(ADA))
     failed = json_wire.post("/us-signin", identity=ADA, passcode=wrong(code))
@@ -50,14 +50,14 @@ def test_any_request_of_an_attempt_leads_to_the_whole_of_it(json_wire, ada, mail
     assert first[0]["since"] == 0.0
 
 
-def test_the_page_shows_the_mark_that_leads_there(browser_wire, ada, explain):
+def test_page_shows_the_support_id_of_the_attempt(browser_wire, ada, explain):
     answer = browser_wire.post(SEND, identity=ADA, chosen_method="email")
     assert reasons(explain(answer.page.support_id))[0] == "queued"
     refused = browser_wire.post("/us-signin", identity=ADA, passcode="00000000")
     assert "wrong_code" in reasons(explain(refused.page.support_id))
 
 
-def test_a_late_code_in_another_browser_is_explained(json_wire, ada, mail_to, explain, clock):
+def test_timeline_explains_expired_code_in_another_browser(json_wire, ada, mail_to, explain, clock):
     json_wire.post(SEND, identity=ADA, chosen_method="email")
     code = code_in(mail_to(ADA))
     elsewhere = json_wire.elsewhere().post("/us-signin", identity=ADA, passcode=code)
@@ -67,7 +67,7 @@ def test_a_late_code_in_another_browser_is_explained(json_wire, ada, mail_to, ex
     assert sorted(told) == ["expired", "expired", "other_browser", "queued", "sent"]
 
 
-def test_an_attempt_that_opened_an_account_is_shown_whole_from_either_end(json_wire, mail_to, explain):
+def test_timeline_of_a_registration_is_complete_from_any_support_id(json_wire, mail_to, explain):
     new = "grace@example.com"
     sent = json_wire.post(SEND, identity=new, chosen_method="email")
     failed = json_wire.post("/us-signin", identity=new, passcode="00000000")
@@ -79,7 +79,7 @@ def test_an_attempt_that_opened_an_account_is_shown_whole_from_either_end(json_w
     assert {"signed_in", "noted"} <= set(reasons(told)[3:])
 
 
-def test_a_timeline_reads_no_table_whole(app, json_wire, ada, mail_to):
+def test_timeline_needs_no_full_table_scan(app, json_wire, ada, mail_to):
     support_id = json_wire.post(SEND, identity=ADA, chosen_method="email").json["support_id"]
     json_wire.post("/us-signin", identity=ADA, passcode=code_in(mail_to(ADA)))
     with collected(app) as plans:
@@ -89,7 +89,7 @@ def test_a_timeline_reads_no_table_whole(app, json_wire, ada, mail_to):
 
 
 @pytest.mark.settings(registration=False)
-def test_who_is_unknown_is_told_to_the_operator_alone(json_wire, deliver, explain):
+def test_timeline_tells_operator_that_no_account_exists(json_wire, deliver, explain):
     answer = json_wire.post(SEND, identity="nobody@example.com", chosen_method="email")
     deliver()
     lines = explain(answer.json["support_id"])
@@ -97,7 +97,7 @@ def test_who_is_unknown_is_told_to_the_operator_alone(json_wire, deliver, explai
     assert "no account" in lines[0]["detail"]
 
 
-def test_a_mail_that_was_refused_is_explained(json_wire, ada, smtp, deliver, explain):
+def test_timeline_explains_rejected_email(json_wire, ada, smtp, deliver, explain):
     answer = json_wire.post(SEND, identity=ADA, chosen_method="email")
     smtp.mode = "refuse"
     deliver()
@@ -106,7 +106,9 @@ def test_a_mail_that_was_refused_is_explained(json_wire, ada, smtp, deliver, exp
     assert "refused" in lines[1]["detail"]
 
 
-def test_a_link_opened_elsewhere_is_told_with_its_seconds_since_delivery(json_wire, ada, app, mail_to, explain, clock):
+def test_timeline_shows_link_opened_without_cookie_and_seconds_since_delivery(
+    json_wire, ada, app, mail_to, explain, clock
+):
     answer = json_wire.post(SEND, identity=ADA, chosen_method="email")
     mail_to(ADA)
     clock.shift(9)
@@ -129,7 +131,7 @@ def record_of_a_scanner(app) -> None:
 
 
 @pytest.mark.parametrize("unknown", ["ABCD2345", "", "' OR 1=1"])
-def test_an_unknown_mark_is_said_to_be_unknown(operate, json_wire, ada, deliver, unknown):
+def test_unknown_support_id_is_reported_as_unknown(operate, json_wire, ada, deliver, unknown):
     json_wire.post(SEND, identity=ADA, chosen_method="email")
     deliver()
     result = operate("attempts", "show", unknown)
@@ -137,7 +139,7 @@ def test_an_unknown_mark_is_said_to_be_unknown(operate, json_wire, ada, deliver,
     assert "kept for 365 days" in result.stderr
 
 
-def test_for_people_it_is_a_table_that_shows_no_secret(operate, json_wire, ada, mail_to):
+def test_plain_timeline_is_a_table_without_secrets(operate, json_wire, ada, mail_to):
     answer = json_wire.post(SEND, identity=ADA, chosen_method="email")
     code = code_in(mail_to(ADA))
     json_wire.post("/us-signin", identity=ADA, passcode=wrong(code))
@@ -146,7 +148,7 @@ def test_for_people_it_is_a_table_that_shows_no_secret(operate, json_wire, ada, 
     assert not any(secret in result.stdout for secret in (code, wrong(code), ADA))
 
 
-def test_the_last_attempts_of_an_account_are_listed(operate, json_wire, ada):
+def test_list_shows_latest_attempts_of_an_account(operate, json_wire, ada):
     sent = json_wire.post(SEND, identity=ADA, chosen_method="email")
     failed = json_wire.post("/us-signin", identity=ADA, passcode="00000000")
     result = operate("attempts", "list", "--identity", "Ada@Example.com")

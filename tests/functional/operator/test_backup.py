@@ -101,7 +101,7 @@ def refused(result) -> str:
 
 @passwords
 @pytest.mark.parametrize("goal", KINDS)
-def test_people_sign_in_after_a_restore_on_either_database(
+def test_users_sign_in_after_a_restore_to_either_database(
     app, operate, people, backed_up, elsewhere, clock, goal, database
 ):
     ada = people.open("ada@example.com", password=PASSWORD, methods=METHODS, second="authenticator")
@@ -128,7 +128,7 @@ def test_people_sign_in_after_a_restore_on_either_database(
 
 
 @passwords
-def test_a_native_backup_restores_and_signs_in(operate, people, backed_up, elsewhere, database):
+def test_users_sign_in_after_a_native_restore(operate, people, backed_up, elsewhere, database):
     ada = people.open("ada@example.com", password=PASSWORD, methods=METHODS)
     file = backed_up("--native")
     assert manifest_of(file)["content"] == {"sqlite": "sqlite", "postgresql": "pg_dump"}[database.kind]
@@ -165,7 +165,7 @@ def read_every_type(app):
 
 
 @pytest.mark.parametrize("goal", KINDS)
-def test_every_type_and_awkward_values_are_the_same_afterwards(app, operate, people, backed_up, elsewhere, goal):
+def test_restore_preserves_every_type_and_awkward_values(app, operate, people, backed_up, elsewhere, goal):
     fill_with_every_type(app, people)
     there, first = elsewhere(goal), manifest_of(backed_up())
     result = operate("restore", str(backed_up("--force")), "--keep-sessions", on=there)
@@ -180,7 +180,7 @@ def test_every_type_and_awkward_values_are_the_same_afterwards(app, operate, peo
         assert second[name] == first["tables"][name] | {"columns": second[name]["columns"]}, name
 
 
-def test_a_number_that_was_an_accounts_is_never_given_again(app, operate, people, backed_up, elsewhere, database):
+def test_restore_never_reuses_user_ids(app, operate, people, backed_up, elsewhere, database):
     people.open()
     newest = people.open()
     with app.app_context():
@@ -197,7 +197,7 @@ def test_a_number_that_was_an_accounts_is_never_given_again(app, operate, people
 
 
 @pytest.mark.parametrize("option", ["", "--native"])
-def test_a_backup_shows_one_moment_while_others_write(
+def test_backup_is_a_consistent_snapshot_under_concurrent_writes(
     operate, people, backed_up, elsewhere, monkeypatch, database, option
 ):
     people.open("ada@example.com")
@@ -267,7 +267,7 @@ FAULTS = {
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_is_no_sound_backup_is_refused_by_name(operate, people, backed_up, fault, app):
+def test_damaged_or_foreign_backup_is_rejected_with_its_reason(operate, people, backed_up, fault, app):
     change, sentence = FAULTS[fault]
     file = backed_up()
     people.open("ada@example.com")
@@ -278,7 +278,7 @@ def test_what_is_no_sound_backup_is_refused_by_name(operate, people, backed_up, 
 
 
 @pytest.mark.one_database
-def test_its_key_must_be_there(operate, backed_up, new_key_app, rotating_app):
+def test_backup_sealed_under_a_missing_key_is_rejected(operate, backed_up, new_key_app, rotating_app):
     file = backed_up()
     assert f"is sealed under key {KeyRing([OLD_KEY]).kid}, which isn't in LATCHKEY_SECRET_KEYS" in refused(
         operate("backup", "check", str(file), on=new_key_app)
@@ -286,7 +286,9 @@ def test_its_key_must_be_there(operate, backed_up, new_key_app, rotating_app):
     assert operate("backup", "check", str(file), on=rotating_app).exit_code == 0
 
 
-def test_the_keys_of_its_rows_must_be_there(operate, people, backed_up, new_key_app, rotating_app, elsewhere, database):
+def test_backup_with_rows_sealed_under_a_missing_key_is_rejected(
+    operate, people, backed_up, new_key_app, rotating_app, elsewhere, database
+):
     people.open("ada@example.com")
     file = backed_up(on=rotating_app)  # sealed under the new key, its rows under the old one
     old = KeyRing([OLD_KEY]).kid
@@ -318,14 +320,16 @@ def sealed_anew(file: Path, app, **changes) -> None:
 @pytest.mark.parametrize(
     ("revision", "sentence"), [("9999", "The backup is of a newer release"), ("abc", "which no release of ours has")]
 )
-def test_a_backup_of_an_unknown_release_is_refused(operate, app, backed_up, revision, sentence):
+def test_backup_of_an_unknown_release_is_rejected(operate, app, backed_up, revision, sentence):
     file = backed_up()
     sealed_anew(file, app, revision=revision)
     assert sentence in refused(operate("restore", str(file)))
     assert sentence in refused(operate("backup", "check", str(file)))
 
 
-def test_rows_that_differ_from_the_manifest_change_nothing(operate, app, people, backed_up, elsewhere, database):
+def test_restore_with_rows_differing_from_the_manifest_changes_nothing(
+    operate, app, people, backed_up, elsewhere, database
+):
     people.open("ada@example.com")
     file = backed_up()
     tables = manifest_of(file)["tables"]
@@ -350,7 +354,7 @@ def assert_nothing_left(app) -> None:
 
 
 @pytest.mark.parametrize("step", ["load", "replace_target"])
-def test_a_restore_that_fails_changes_nothing(operate, app, people, backed_up, monkeypatch, step):
+def test_failed_restore_changes_nothing(operate, app, people, backed_up, monkeypatch, step):
     file = backed_up()
     ada = people.open("ada@example.com")
     before = read_in(app, sa.select(User.handle, User.created_at))
@@ -371,7 +375,7 @@ def test_a_restore_that_fails_changes_nothing(operate, app, people, backed_up, m
 
 
 @pytest.mark.one_database
-def test_the_file_is_its_owners_alone_and_not_replaced(operate, backed_up, file):
+def test_backup_file_is_private_and_not_overwritten_without_force(operate, backed_up, file):
     old = os.umask(0)
     try:
         backed_up()
@@ -390,7 +394,7 @@ def test_the_file_is_its_owners_alone_and_not_replaced(operate, backed_up, file)
 
 @pytest.mark.parametrize("option", ["", "--native"])
 @pytest.mark.parametrize("existing", [False, True])
-def test_a_full_disk_leaves_no_half_file(operate, people, file, option, existing):
+def test_full_disk_leaves_no_partial_backup_file(operate, people, file, option, existing):
     people.open("ada@example.com")
     if existing:
         file.write_bytes(b"what was there")
@@ -408,7 +412,7 @@ def test_a_full_disk_leaves_no_half_file(operate, people, file, option, existing
 
 
 @pytest.mark.one_database
-def test_through_standard_output_and_input(operate, people, elsewhere):
+def test_backup_and_restore_work_through_stdout_and_stdin(operate, people, elsewhere):
     people.open("ada@example.com")
     made = operate("backup", "-")
     assert made.exit_code == 0
@@ -420,7 +424,7 @@ def test_through_standard_output_and_input(operate, people, elsewhere):
     assert read_in(there, sa.select(Identity.value)) == [("ada@example.com",)]
 
 
-def test_it_says_what_it_is_without_a_key_and_nothing_else(people, backed_up, database):
+def test_manifest_is_readable_without_key_but_the_content_is_not(people, backed_up, database):
     people.open("ada@example.com", username="adalovelace")
     content = backed_up().read_bytes()
     manifest = manifest_of(backed_up("--force"))
@@ -437,7 +441,7 @@ def test_it_says_what_it_is_without_a_key_and_nothing_else(people, backed_up, da
 
 
 @pytest.mark.one_database
-def test_pg_dump_and_pg_restore_must_be_there_and_new_enough(operate, elsewhere, file, monkeypatch):
+def test_native_backup_requires_recent_pg_dump_and_pg_restore(operate, elsewhere, file, monkeypatch):
     there = elsewhere("postgresql")
     with monkeypatch.context() as patch:
         patch.setenv("PATH", "/nowhere")
@@ -458,7 +462,7 @@ def test_pg_dump_and_pg_restore_must_be_there_and_new_enough(operate, elsewhere,
 # --- over a living database ---------------------------------------------------------------------
 
 
-def test_a_living_database_is_not_replaced_without_a_flag(app, operate, people, backed_up):
+def test_restore_over_existing_accounts_requires_replace_and_yes(app, operate, people, backed_up):
     file = backed_up()
     people.open("ada@example.com")
     assert "The database has 1 account. Stop the service" in refused(operate("restore", str(file)))
@@ -471,7 +475,7 @@ def test_a_living_database_is_not_replaced_without_a_flag(app, operate, people, 
 
 
 @pytest.mark.one_database
-def test_a_service_that_was_only_started_is_no_obstacle(app, operate, backed_up):
+def test_restore_over_a_database_without_accounts_needs_no_flag(app, operate, backed_up):
     from app.admin.models import AdminLink
 
     file = backed_up()
@@ -484,7 +488,7 @@ def test_a_service_that_was_only_started_is_no_obstacle(app, operate, backed_up)
     assert read_in(app, sa.select(AdminLink.digest)) == []
 
 
-def test_nor_one_that_processes_use(app, operate, backed_up, clock):
+def test_restore_over_a_database_in_use_requires_replace_and_yes(app, operate, backed_up, clock):
     with app.app_context():
         db.session.add(KeyAnnouncement(id="p" * 32, kids="", seen_at=clock.now() - timedelta(seconds=20)))
         db.session.commit()
@@ -496,7 +500,7 @@ def test_nor_one_that_processes_use(app, operate, backed_up, clock):
 
 
 @pytest.mark.one_database
-def test_a_process_that_has_ended_is_no_obstacle(app, operate, backed_up, clock):
+def test_ended_process_does_not_block_a_restore(app, operate, backed_up, clock):
     file = backed_up()
     with app.app_context():
         db.session.add(KeyAnnouncement(id="p" * 32, kids="", seen_at=clock.now() - timedelta(seconds=30)))
@@ -504,7 +508,7 @@ def test_a_process_that_has_ended_is_no_obstacle(app, operate, backed_up, clock)
     assert operate("restore", str(file)).exit_code == 0
 
 
-def test_an_older_backup_is_brought_up_to_date(
+def test_backup_of_an_older_release_is_migrated_on_restore(
     operate, backed_up, elsewhere, databases, make_app, database, monkeypatch
 ):
     from alembic import command
@@ -537,7 +541,9 @@ def test_an_older_backup_is_brought_up_to_date(
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("command", [("backup",), ("restore",)])
-def test_a_database_behind_this_release_is_no_source(operate, databases, make_app, file, command, app):
+def test_backup_of_an_unmigrated_database_is_rejected_but_restore_into_it_works(
+    operate, databases, make_app, file, command, app
+):
     old = databases.fresh("postgresql", migrated=False)
     there = make_app(database_url=old.url)
     if command == ("restore",):
@@ -564,7 +570,7 @@ def restored(operate, backed_up, app):
     return run
 
 
-def test_messages_that_waited_do_not_leave(app, people, restored, smtp, deliver, rows, operate):
+def test_queued_messages_are_abandoned_by_a_restore(app, people, restored, smtp, deliver, rows, operate):
     ada = people.open("ada@example.com")
     assert Wire(app, "json").post("/us-signin/send-code", identity=ada.email, chosen_method="email").ok
     assert "1 message that was waiting isn't sent" in restored()
@@ -576,7 +582,7 @@ def test_messages_that_waited_do_not_leave(app, people, restored, smtp, deliver,
 
 
 @pytest.mark.one_database
-def test_a_sign_in_link_that_may_have_been_used_since_opens_nothing(app, people, restored, deliver):
+def test_sign_in_link_is_invalid_after_a_restore(app, people, restored, deliver):
     from app.signin import sent_links
 
     ada = people.open("ada@example.com")
@@ -591,7 +597,7 @@ def test_a_sign_in_link_that_may_have_been_used_since_opens_nothing(app, people,
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(("options", "status"), [([], 410), (["--keep-sessions"], 200)])
-def test_an_invitation_that_may_have_been_revoked_since_is_not_open(app, restored, options, status):
+def test_invitation_is_revoked_by_a_restore_unless_sessions_are_kept(app, restored, options, status):
     link = invite(app)
     said = restored(*options)
     assert Wire(app, "json").get(link).status == status
@@ -599,7 +605,7 @@ def test_an_invitation_that_may_have_been_revoked_since_is_not_open(app, restore
 
 
 @pytest.mark.one_database
-def test_a_code_that_may_have_been_used_since_is_not_right(app, people, restored, mail_to, rows):
+def test_sign_in_code_is_invalid_after_a_restore(app, people, restored, mail_to, rows):
     from tests.sinks import code_in
 
     ada, browser = people.open("ada@example.com"), Wire(app, "json")
@@ -622,7 +628,7 @@ KEPT = {
 
 
 @pytest.mark.one_database
-def test_of_every_table_it_was_thought_what_may_come_back(app):
+def test_every_table_is_either_kept_or_handled_after_a_restore(app):
     from app.backup import after_restore
 
     named = [found for found in vars(after_restore).values() if isinstance(found, type)]
@@ -632,7 +638,7 @@ def test_of_every_table_it_was_thought_what_may_come_back(app):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("option", ["", "--keep-sessions"])
-def test_sessions_end_unless_they_are_to_be_kept(app, people, restored, option):
+def test_restore_ends_sessions_unless_told_to_keep_them(app, people, restored, option):
     ada = people.open("ada@example.com")
     browser = sign_in(Wire(app, "json"), ada)
     assert browser.signed_in_as() == ada.email
@@ -642,7 +648,7 @@ def test_sessions_end_unless_they_are_to_be_kept(app, people, restored, option):
 
 
 @pytest.mark.one_database
-def test_tokens_end_with_sessions(app, people, restored, rows):
+def test_restore_revokes_access_tokens_with_their_sessions(app, people, restored, rows):
     from tests.signed_in import give_token
     from tests.wire import Program
 
@@ -653,7 +659,7 @@ def test_tokens_end_with_sessions(app, people, restored, rows):
     assert all(session.revoked_at for session in rows(AuthSession))
 
 
-def test_recoveries_are_cancelled_and_deletions_put_off(app, people, restored, rows, clock):
+def test_restore_cancels_recoveries_and_postpones_deletions(app, people, restored, rows, clock):
     ada, eve = people.open("ada@example.com"), people.open("eve@example.com")
     people.leave(ada)
     with app.app_context():
@@ -689,7 +695,7 @@ CATALOG = {
 }
 
 
-def test_a_restored_database_is_made_as_migrations_make_it(app, operate, backed_up, elsewhere, database):
+def test_restored_schema_equals_migrated_schema(app, operate, backed_up, elsewhere, database):
     there = elsewhere(database.kind)
     before = set(map(tuple, read_in(there, sa.text(CATALOG[database.kind]))))
     assert operate("restore", str(backed_up()), on=there).exit_code == 0

@@ -40,7 +40,7 @@ def events(rows) -> list[str]:
 # --- create -------------------------------------------------------------------------------------
 
 
-def test_create_prints_what_the_app_needs(operate, rows):
+def test_create_prints_the_settings_for_the_app(operate, rows):
     result = operate(*GRAFANA)
     assert (result.exit_code, result.stderr) == (0, "")
     [row] = rows(OAuthClient)
@@ -58,7 +58,7 @@ def test_create_prints_what_the_app_needs(operate, rows):
     assert secret not in repr([event.facts for event in rows(Event)])
 
 
-def test_create_speaks_json(operate, rows):
+def test_create_supports_json_output(operate, rows):
     found = json.loads(operate(*GRAFANA, "--json").stdout)
     secret = found.pop("client_secret")
     assert rows(OAuthClient)[0].secret_digest == secrets.digest(secret)
@@ -71,7 +71,7 @@ def test_create_speaks_json(operate, rows):
     }
 
 
-def test_every_field_has_an_option(operate, stored, tmp_path):
+def test_every_client_field_has_an_option(operate, stored, tmp_path):
     keys = tmp_path / "keys.json"
     keys.write_text(json.dumps(Signer("EdDSA").jwks))
     result = operate(
@@ -109,7 +109,7 @@ DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
         (["--grant", "device_code"], (DEVICE,)),
     ],
 )
-def test_an_app_for_devices_is_told_where_they_begin(operate, stored, options, grants):
+def test_device_client_output_includes_the_device_url(operate, stored, options, grants):
     result = operate("clients", "create", "TV", "--device", "--public", *options)
     assert result.exit_code == 0, result.output
     assert stored("tv").grant_types == grants
@@ -117,7 +117,7 @@ def test_an_app_for_devices_is_told_where_they_begin(operate, stored, options, g
     assert ("Redirect URIs" in result.stdout) is ("--redirect-uri" in options)
 
 
-def test_an_app_that_is_for_no_device_is_not_told_of_them(operate):
+def test_output_of_other_clients_does_not_mention_devices(operate):
     assert "Device" not in operate(*GRAFANA).stdout
 
 
@@ -129,13 +129,13 @@ def _parameters():
     return command.__click_params__
 
 
-def test_a_public_client_gets_no_secret(operate, rows):
+def test_public_client_gets_no_secret(operate, rows):
     result = operate(*GRAFANA, "--public")
     assert (result.exit_code, rows(OAuthClient)[0].secret_digest) == (0, None)
     assert "ecret" not in result.stdout
 
 
-def test_an_id_is_made_of_the_name(operate, rows):
+def test_client_id_is_derived_from_the_name(operate, rows):
     for name in ("Paperless NGX", "  Ö Home/Assistant! ", "日本"):
         assert operate("clients", "create", name.strip(), "--redirect-uri", URI).exit_code == 0
     home, paperless = sorted(row.id for row in rows(OAuthClient) if "-" in row.id)
@@ -157,7 +157,7 @@ def test_an_id_is_made_of_the_name(operate, rows):
     ((*GRAFANA, "--public", "--pkce", "optional"), "pkce can be optional for"),
     ((*GRAFANA, "--auth-method", "private_key_jwt"), "needs the client's public keys"),
 ])  # fmt: skip
-def test_what_can_be_no_client_is_refused(operate, rows, words, reason):
+def test_invalid_client_options_are_rejected(operate, rows, words, reason):
     result = operate(*words)
     assert result.exit_code == 1
     assert reason in result.stderr
@@ -165,13 +165,13 @@ def test_what_can_be_no_client_is_refused(operate, rows, words, reason):
 
 
 @pytest.mark.one_database
-def test_keys_that_are_no_json_are_refused(operate, tmp_path):
+def test_jwks_file_that_is_not_json_is_rejected(operate, tmp_path):
     broken = tmp_path / "keys.json"
     broken.write_text("{")
     assert "--jwks: the file is no JSON." in operate(*GRAFANA, "--jwks", str(broken)).stderr
 
 
-def test_an_id_that_is_taken_is_refused(operate, grafana, rows):
+def test_client_id_already_in_use_is_rejected(operate, grafana, rows):
     result = operate(*GRAFANA)
     assert (result.exit_code, result.stderr) == (
         1,
@@ -183,7 +183,7 @@ def test_an_id_that_is_taken_is_refused(operate, grafana, rows):
 # --- list and show ------------------------------------------------------------------------------
 
 
-def test_list_names_every_client(operate, grafana):
+def test_list_shows_every_client(operate, grafana):
     operate("clients", "create", "Gitea", "--redirect-uri", "https://git.example.com/cb")
     operate("clients", "disable", "gitea")
     result = operate("clients", "list")
@@ -201,7 +201,7 @@ def test_list_names_every_client(operate, grafana):
     )
 
 
-def test_list_goes_on_after_a_batch(operate, app, monkeypatch):
+def test_list_continues_past_a_batch(operate, app, monkeypatch):
     from app.oidc import client_store
     from tests.client_rows import register
 
@@ -213,11 +213,11 @@ def test_list_goes_on_after_a_batch(operate, app, monkeypatch):
     ]
 
 
-def test_list_of_none(operate):
+def test_list_without_clients_is_empty(operate):
     assert (operate("clients", "list").stdout, operate("clients", "list").stderr) == ("", "0 clients.\n")
 
 
-def test_show_has_every_field_and_no_secret(operate, grafana, rows):
+def test_show_prints_every_field_but_no_secret(operate, grafana, rows):
     result = operate("clients", "show", "grafana")
     assert result.exit_code == 0
     assert "Discovery URL   http://localhost/.well-known/openid-configuration" in result.stdout
@@ -231,7 +231,7 @@ def test_show_has_every_field_and_no_secret(operate, grafana, rows):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("command", ["show", "rotate-secret", "disable", "enable", "delete", "change"])
-def test_an_unknown_client_is_a_sentence(operate, command):
+def test_unknown_client_is_reported(operate, command):
     more = {"change": ("--ask",), "delete": ("--yes",)}.get(command, ())
     result = operate("clients", command, "nobody", *more)
     assert result.exit_code == 1
@@ -241,7 +241,7 @@ def test_an_unknown_client_is_a_sentence(operate, command):
 # --- change -------------------------------------------------------------------------------------
 
 
-def test_change_replaces_what_is_named_and_nothing_else(operate, grafana, stored, rows):
+def test_change_replaces_only_the_named_fields(operate, grafana, stored, rows):
     operate("groups", "create", "staff")
     before = stored()
     result = operate("clients", "change", "grafana", "--group", "staff", "--trusted", "--origin", "https://a.example.com",
@@ -257,7 +257,7 @@ def test_change_replaces_what_is_named_and_nothing_else(operate, grafana, stored
     assert events(rows) == ["client.created", "group.created", "client.changed", "client.changed"]
 
 
-def test_a_client_that_becomes_public_loses_its_secret_and_gets_one_again(operate, grafana, rows):
+def test_changing_client_type_removes_or_creates_its_secret(operate, grafana, rows):
     assert operate("clients", "change", "grafana", "--public").exit_code == 0
     assert rows(OAuthClient)[0].secret_digest is None
     result = operate("clients", "change", "grafana", "--auth-method", "secret")
@@ -265,7 +265,7 @@ def test_a_client_that_becomes_public_loses_its_secret_and_gets_one_again(operat
     assert rows(OAuthClient)[0].secret_digest == secrets.digest(secret) != secrets.digest(grafana)
 
 
-def test_a_change_that_makes_no_client_is_refused(operate, grafana, stored):
+def test_change_to_an_invalid_client_is_rejected(operate, grafana, stored):
     before = stored()
     for words in (("--redirect-uri", ""), ("--redirect-uri", "https://x/#"), ("--public", "--pkce", "optional")):
         assert operate("clients", "change", "grafana", *words).exit_code == 1
@@ -276,7 +276,7 @@ def test_a_change_that_makes_no_client_is_refused(operate, grafana, stored):
 # --- rotate-secret ------------------------------------------------------------------------------
 
 
-def test_the_old_secret_is_accepted_for_a_day(operate, grafana, stored, rows, clock):
+def test_old_secret_is_accepted_for_24_hours_after_rotation(operate, grafana, stored, rows, clock):
     result = operate("clients", "rotate-secret", "grafana", "--json")
     new = json.loads(result.stdout)["client_secret"]
     assert "accepted for 24 hours" in result.stderr
@@ -291,7 +291,7 @@ def test_the_old_secret_is_accepted_for_a_day(operate, grafana, stored, rows, cl
 @pytest.mark.parametrize(("overlap", "seconds"), [
     ("0", 0), ("90", 90), ("30m", 1800), ("24h", 86400), ("7d", 604800), ("2w", 1209600), ("PT1H", 3600), ("1D", 86400),
 ])  # fmt: skip
-def test_the_overlap_is_as_long_as_it_says(operate, grafana, stored, rows, overlap, seconds, clock):
+def test_old_secret_is_accepted_during_the_given_overlap(operate, grafana, stored, rows, overlap, seconds, clock):
     result = operate("clients", "rotate-secret", "grafana", "--overlap", overlap, "--json")
     assert result.exit_code == 0, result.output
     accepted = 1 if not seconds else 2
@@ -307,19 +307,19 @@ def test_the_overlap_is_as_long_as_it_says(operate, grafana, stored, rows, overl
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("overlap", ["", "soon", "-1h", "1y", "24 h", "9999999999d", "1h30m", "99999999w"])
-def test_an_overlap_that_is_none_is_refused(operate, grafana, rows, overlap):
+def test_invalid_overlap_is_rejected(operate, grafana, rows, overlap):
     result = operate("clients", "rotate-secret", "grafana", "--overlap", overlap)
     assert result.exit_code == 2, result.output
     assert rows(OAuthClient)[0].secret_digest == secrets.digest(grafana)
 
 
-def test_of_two_rotations_the_last_secret_but_one_is_kept(operate, grafana, stored):
+def test_second_rotation_keeps_only_the_previous_secret(operate, grafana, stored):
     first = json.loads(operate("clients", "rotate-secret", "grafana", "--json").stdout)["client_secret"]
     second = json.loads(operate("clients", "rotate-secret", "grafana", "--json").stdout)["client_secret"]
     assert stored().secret_digests == (secrets.digest(second), secrets.digest(first))
 
 
-def test_a_client_without_a_secret_has_none_to_rotate(operate, rows):
+def test_rotating_the_secret_of_a_public_client_is_rejected(operate, rows):
     operate(*GRAFANA, "--public")
     result = operate("clients", "rotate-secret", "grafana")
     assert (result.exit_code, rows(OAuthClient)[0].secret_digest) == (1, None)
@@ -329,7 +329,7 @@ def test_a_client_without_a_secret_has_none_to_rotate(operate, rows):
 # --- disable, enable, delete --------------------------------------------------------------------
 
 
-def test_a_client_is_disabled_and_enabled(operate, grafana, app, rows):
+def test_client_can_be_disabled_and_enabled(operate, grafana, app, rows):
     from app.oidc.clients import find_client
 
     def is_found() -> bool:
@@ -345,7 +345,7 @@ def test_a_client_is_disabled_and_enabled(operate, grafana, app, rows):
     assert events(rows) == ["client.created", "client.disabled", "client.enabled"]
 
 
-def test_a_disabled_client_can_do_nothing_until_it_is_enabled(operate, app, json_wire, people):
+def test_disabled_client_is_rejected_until_enabled(operate, app, json_wire, people):
     from tests.oidc import register
     from tests.signed_in import sign_in
 
@@ -361,7 +361,7 @@ def test_a_disabled_client_can_do_nothing_until_it_is_enabled(operate, app, json
     assert party.refresh(tokens["refresh_token"]).status_code == 200
 
 
-def test_both_secrets_of_a_rotation_get_tokens(operate, app, json_wire, people):
+def test_old_and_new_secret_both_get_tokens_during_overlap(operate, app, json_wire, people):
     from tests.oidc import register
     from tests.signed_in import sign_in
 
@@ -376,7 +376,7 @@ def test_both_secrets_of_a_rotation_get_tokens(operate, app, json_wire, people):
     assert party.exchange(party.code(wire)).json["error"] == "invalid_client"
 
 
-def test_delete_leaves_nothing_of_a_client(operate, app, json_wire, people, rows):
+def test_delete_removes_a_client_with_its_tokens_and_consents(operate, app, json_wire, people, rows):
     from app.oidc.models import AccessToken, Consent, Grant
     from tests.oidc import register, work
     from tests.signed_in import sign_in
@@ -398,7 +398,7 @@ def test_delete_leaves_nothing_of_a_client(operate, app, json_wire, people, rows
     assert other.userinfo(kept["access_token"]).status_code == 200
 
 
-def test_delete_asks_first(operate, grafana, rows):
+def test_delete_asks_for_confirmation(operate, grafana, rows):
     result = operate("clients", "delete", "grafana", stdin="n\n")
     assert (result.exit_code, len(rows(OAuthClient))) == (1, 1)
     assert "Delete grafana (Grafana), its tokens and consents?" in result.stdout
@@ -430,7 +430,7 @@ def filed_app(app, make_app, file_of):
     return make_app(clients_file=str(file_of(FILE)))
 
 
-def test_the_file_wins_over_the_database_and_the_commands_say_so(operate, grafana, filed_app):
+def test_clients_file_takes_precedence_over_the_database(operate, grafana, filed_app):
     assert operate("clients", "list", on=filed_app).stdout.splitlines()[1:] == [
         "grafana  Grafana of the file  file  enabled",
         "grafana  Grafana  command  hidden",
@@ -445,20 +445,20 @@ def test_the_file_wins_over_the_database_and_the_commands_say_so(operate, grafan
 
 
 @pytest.mark.parametrize("command", ["rotate-secret", "disable", "delete", "change"])
-def test_a_client_of_the_file_is_changed_there(operate, filed_app, rows, command):
+def test_client_of_the_file_cannot_be_changed_by_command(operate, filed_app, rows, command):
     more = {"change": ("--ask",), "delete": ("--yes",)}.get(command, ())
     result = operate("clients", command, "grafana", *more, on=filed_app)
     assert result.exit_code == 1
     assert "grafana stands in the clients file: change it there, and restart." in result.stderr
 
 
-def test_an_id_of_the_file_is_taken(operate, filed_app, rows):
+def test_client_id_used_in_the_file_is_rejected(operate, filed_app, rows):
     result = operate(*GRAFANA, on=filed_app)
     assert (result.exit_code, rows(OAuthClient)) == (1, [])
     assert "The clients file has a client 'grafana'. Choose another --id." in result.stderr
 
 
-def test_check_reads_another_file(operate, tmp_path, clients_file):
+def test_check_validates_the_given_file(operate, tmp_path, clients_file):
     good = operate("clients", "check", str(clients_file))
     assert (good.exit_code, good.stdout) == (0, "1 client in the file, 0 clients in the database, 0 to mend.\n")
     clients_file.write_text(FILE + f'secret = "{SECRET}"\n')
@@ -470,7 +470,7 @@ def test_check_reads_another_file(operate, tmp_path, clients_file):
     assert (gone.exit_code, "can't be read" in gone.stderr) == (1, True)
 
 
-def test_check_without_a_file_looks_at_the_database(operate, app, grafana):
+def test_check_without_a_file_validates_the_database(operate, app, grafana):
     from app.extensions import db
 
     assert operate("clients", "check").stdout == (
@@ -488,7 +488,7 @@ def test_check_without_a_file_looks_at_the_database(operate, app, grafana):
 
 
 @pytest.mark.one_database
-def test_digest_makes_a_secret_and_its_line(operate):
+def test_digest_generates_a_secret_and_its_file_line(operate):
     result = operate("clients", "digest")
     secret = result.stderr.split()[-1]
     assert secrets.has_prefix(secret, "lks_")
@@ -496,7 +496,7 @@ def test_digest_makes_a_secret_and_its_line(operate):
 
 
 @pytest.mark.one_database
-def test_digest_of_a_secret_that_is_there(operate):
+def test_digest_of_an_existing_secret_is_printed(operate):
     result = operate("clients", "digest", "--existing", stdin=SECRET + "\n")
     assert (result.stdout, result.stderr) == (f'secret_digest = "sha256:{secrets.digest(SECRET)}"\n', "")
     for wrong in ("", "t0o-short", "ünïcode-0123456789-0123456789"):
@@ -505,7 +505,7 @@ def test_digest_of_a_secret_that_is_there(operate):
         assert not wrong or wrong not in refused.stderr
 
 
-def test_a_registration_token_is_printed_once_and_stored_as_a_digest(operate, rows, clock):
+def test_registration_token_is_printed_once_and_stored_as_digest(operate, rows, clock):
     from app.oidc.models import RegistrationToken
 
     result = operate("clients", "registration-token", "--uses", "3", "--lasts", "2h", "--name", "CI")
@@ -520,7 +520,7 @@ def test_a_registration_token_is_printed_once_and_stored_as_a_digest(operate, ro
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("words", [("--uses", "0"), ("--lasts", "0"), ("--lasts", "x"), ("--name", "x" * 65)])
-def test_a_registration_token_that_can_not_be_is_refused(operate, rows, words):
+def test_invalid_registration_token_options_are_rejected(operate, rows, words):
     from app.oidc.models import RegistrationToken
 
     assert operate("clients", "registration-token", *words).exit_code in (1, 2)

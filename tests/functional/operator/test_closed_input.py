@@ -43,12 +43,12 @@ def run_closed(monkeypatch, people):
     ],
     ids=" ".join,
 )
-def test_what_reads_standard_input_says_that_it_is_closed(app, run_closed, words):
+def test_command_reading_stdin_reports_that_it_is_closed(app, run_closed, words):
     refused = run_closed(app, *words)
     assert (refused.message, refused.exit_code) == (SAID, 2)
 
 
-def test_a_mail_from_nowhere_is_refused_as_wrong_usage(tmp_path):
+def test_bounces_read_with_closed_stdin_is_a_usage_error(tmp_path):
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     kept |= {"LATCHKEY_SECRET_KEYS": KEY, "LATCHKEY_ENVIRONMENT": "development", "LANG": "C"}
     kept |= {"LATCHKEY_DATABASE_URL": f"sqlite:///{tmp_path}/none.db"}
@@ -61,7 +61,7 @@ def test_a_mail_from_nowhere_is_refused_as_wrong_usage(tmp_path):
     assert "flask bounces read [OPTIONS] RECIPIENT" in done.stderr
 
 
-def test_a_command_that_reads_nothing_goes_on(app, monkeypatch, capsys):
+def test_command_not_reading_stdin_works_when_it_is_closed(app, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", None)
     app.cli.main(args=["keys", "new"], obj=ScriptInfo(create_app=lambda: app), standalone_mode=False)
     assert len(capsys.readouterr().out) == 65

@@ -60,7 +60,7 @@ def ask(wire, email, **headers):
     return wire.post("/us-signin/send-code", identity=email, chosen_method="email", **headers)
 
 
-def test_reads_go_on_changes_wait_and_people_sign_in_afterwards(
+def test_move_serves_reads_rejects_writes_and_users_sign_in_afterwards(
     app, operate, people, target, meanwhile, make_app, wire, rows, clock
 ):
     ada = people.open("ada@example.com", methods=["email", "authenticator"])
@@ -98,7 +98,7 @@ def test_reads_go_on_changes_wait_and_people_sign_in_afterwards(
 
 
 @pytest.mark.one_database
-def test_sessions_and_codes_that_were_open_go_on(app, operate, people, target, make_app, mail_to):
+def test_sessions_and_pending_codes_survive_a_move(app, operate, people, target, make_app, mail_to):
     from tests.sinks import code_in
 
     ada, browser = people.open("ada@example.com"), Wire(app, "json")
@@ -116,7 +116,7 @@ def test_sessions_and_codes_that_were_open_go_on(app, operate, people, target, m
     assert browser.post("/us-signin", identity=ada.email, passcode=code).ok
 
 
-def test_a_worker_sends_nothing_meanwhile_and_what_waits_moves_along(
+def test_worker_sends_nothing_during_a_move_and_queued_messages_move_along(
     app, operate, people, target, meanwhile, make_app, smtp, rows
 ):
     ada = people.open("ada@example.com")
@@ -142,7 +142,7 @@ def test_a_worker_sends_nothing_meanwhile_and_what_waits_moves_along(
 @pytest.mark.parametrize(
     ("step", "fault"), [("load", BackupError("struck by lightning")), ("replace_target", KeyboardInterrupt())]
 )
-def test_when_it_fails_or_is_stopped_changes_go_on_and_it_can_be_repeated(
+def test_failed_or_interrupted_move_allows_writes_and_can_be_repeated(
     app, operate, people, target, monkeypatch, step, fault, make_app
 ):
     ada = people.open("ada@example.com")
@@ -168,7 +168,7 @@ def lapse(app):
         db.session.commit()
 
 
-def test_when_it_is_killed_changes_go_on_after_its_lease(app, operate, people, target, meanwhile):
+def test_killed_move_allows_writes_after_its_lease_expires(app, operate, people, target, meanwhile):
     ada = people.open("ada@example.com")
     with app.app_context():
         source = service.database_at(app.extensions["latchkey.settings"].database_url)
@@ -183,7 +183,7 @@ def test_when_it_is_killed_changes_go_on_after_its_lease(app, operate, people, t
     assert operate("db", "move", target.url).exit_code == 0
 
 
-def test_a_change_that_came_through_meanwhile_ends_it(app, operate, people, target, meanwhile, make_app):
+def test_move_fails_if_the_source_was_changed_meanwhile(app, operate, people, target, meanwhile, make_app):
     people.open("ada@example.com")
 
     def held_up():
@@ -197,7 +197,7 @@ def test_a_change_that_came_through_meanwhile_ends_it(app, operate, people, targ
     assert restore.database_usage(service.database_at(target.url)).description == ""
 
 
-def test_back_to_the_old_one(app, operate, people, target):
+def test_read_write_command_reopens_the_source_after_a_move(app, operate, people, target):
     ada = people.open("ada@example.com")
     assert operate("db", "move", target.url).exit_code == 0
     assert ask(Wire(app, "json"), ada.email).status == 503
@@ -208,7 +208,7 @@ def test_back_to_the_old_one(app, operate, people, target):
     assert "takes no changes" not in operate("doctor").output
 
 
-def test_it_wants_an_empty_database_that_is_another(app, operate, people, target, database):
+def test_move_requires_a_different_empty_database(app, operate, people, target, database):
     people.open("ada@example.com")
     assert "That is the database that the service uses" in operate("db", "move", database.url).output
     assert operate("db", "move", target.url).exit_code == 0
@@ -222,14 +222,14 @@ def test_it_wants_an_empty_database_that_is_another(app, operate, people, target
 @pytest.mark.parametrize(
     "url", ["sqlite://", "sqlite:///:memory:", "postgresql://nobody@127.0.0.1:1/x", "mysql://x", ""]
 )
-def test_an_url_that_leads_nowhere_is_a_sentence(operate, url, people, app):
+def test_unusable_database_url_is_reported(operate, url, people, app):
     result = operate("db", "move", url)
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
     assert result.output.startswith("Error: ")
 
 
-def test_a_backup_of_a_database_that_was_moved_away_can_be_restored(app, operate, people, target, tmp_path, database):
+def test_backup_of_a_moved_database_can_be_restored(app, operate, people, target, tmp_path, database):
     ada = people.open("ada@example.com")
     assert operate("db", "move", target.url).exit_code == 0
     options = ["--native"] if database.kind == "sqlite" else []
@@ -238,7 +238,7 @@ def test_a_backup_of_a_database_that_was_moved_away_can_be_restored(app, operate
     assert ask(Wire(app, "json"), ada.email).ok
 
 
-def test_nothing_reaches_a_read_only_database(app, operate, people, target, rows):
+def test_read_only_database_rejects_all_writes(app, operate, people, target, rows):
     ada = people.open("ada@example.com")
     assert operate("db", "move", target.url).exit_code == 0
     with app.app_context():

@@ -38,7 +38,7 @@ def post(app, row: Message) -> None:
         db.session.commit()
 
 
-def test_a_sound_house_is_called_sound(operate, people, database):
+def test_healthy_service_passes_all_checks(operate, people, database):
     people.open()
     result = operate("doctor")
     assert result.exit_code == 0, result.stdout
@@ -48,7 +48,7 @@ def test_a_sound_house_is_called_sound(operate, people, database):
         assert all(line.startswith("ok") for line in lines_on(result, subject)), result.stdout
 
 
-def test_a_mail_server_that_is_down_is_found(operate, smtp):
+def test_mail_server_down_is_reported(operate, smtp):
     smtp.down()
     result = operate("doctor")
     assert result.exit_code == 1
@@ -56,24 +56,24 @@ def test_a_mail_server_that_is_down_is_found(operate, smtp):
     assert "LATCHKEY_MAIL_URL" in lines_on(result, "mail")[0]
 
 
-def test_in_development_no_mail_server_is_wanted(operate, make_app):
+def test_mail_server_is_not_required_in_development(operate, make_app):
     result = operate("doctor", on=make_app(mail_url=""))
     assert result.exit_code == 0, result.stdout
     assert lines_on(result, "mail")[0].startswith("ok")
     assert "/dev/inbox" in lines_on(result, "mail")[0]
 
 
-def test_looking_at_mail_and_sms_sends_nothing(operate, smtp, sms):
+def test_checking_mail_and_sms_sends_nothing(operate, smtp, sms):
     operate("doctor")
     assert (smtp.mails, sms.texts) == ([], [])
 
 
-def test_an_sms_provider_that_is_down_is_found(operate, sms):
+def test_sms_provider_down_is_reported(operate, sms):
     sms.down()
     assert lines_on(operate("doctor"), "sms")[0].startswith("mend")
 
 
-def test_a_provider_that_refuses_us_is_found_until_it_takes_a_message(operate, app, clock, sms):
+def test_sms_provider_rejecting_credentials_is_reported_until_it_accepts(operate, app, clock, sms):
     post(app, message(clock, channel="sms", to="+16502530000", last_error="provider refuses us (401)"))
     refused = operate("doctor")
     assert refused.exit_code == 1
@@ -84,7 +84,7 @@ def test_a_provider_that_refuses_us_is_found_until_it_takes_a_message(operate, a
     assert [line.split()[0] for line in lines_on(operate("doctor"), "sms")] == ["ok"]
 
 
-def test_tables_of_another_release_are_found(operate, app, database):
+def test_schema_of_another_release_is_reported(operate, app, database):
     [(revision,)] = database.query("SELECT version_num FROM alembic_version")
     try:
         change(app, sa.text("DELETE FROM alembic_version"))
@@ -103,21 +103,21 @@ def test_tables_of_another_release_are_found(operate, app, database):
     assert "newer release (revision 9999" in lines_on(newer, "migrations")[0]
 
 
-def test_a_key_that_was_dropped_too_early_is_found(operate, people, new_key_app):
+def test_missing_key_still_in_use_is_reported(operate, people, new_key_app):
     people.open()
     result = operate("doctor", on=new_key_app)
     assert result.exit_code == 1
     assert "1 row is sealed under key" in lines_on(result, "keys")[0]
 
 
-def test_an_older_key_in_use_is_a_note(operate, people, rotating_app):
+def test_older_key_in_use_is_a_note(operate, people, rotating_app):
     people.open()
     result = operate("doctor", on=rotating_app)
     assert result.exit_code == 0
     assert any(line.startswith("note") and "flask keys rotate" in line for line in lines_on(result, "keys"))
 
 
-def test_a_sealed_text_that_was_moved_is_found(operate, people, app, rows):
+def test_tampered_sealed_text_is_reported(operate, people, app, rows):
     people.open()
     ring = app.extensions["latchkey.keyring"]
     change(app, sa.update(Enrollment).values(secret=ring.seal(b"x", "elsewhere")))
@@ -126,7 +126,7 @@ def test_a_sealed_text_that_was_moved_is_found(operate, people, app, rows):
     assert "was changed or moved" in lines_on(result, "keys")[0]
 
 
-def test_messages_that_nobody_sends_are_found(operate, app, clock):
+def test_overdue_messages_are_reported(operate, app, clock):
     post(app, message(clock))
     assert operate("doctor").exit_code == 0
     clock.shift(150)
@@ -135,14 +135,14 @@ def test_messages_that_nobody_sends_are_found(operate, app, clock):
     assert "due for 2 min -> Start a worker: flask worker" in lines_on(result, "outbox")[0]
 
 
-def test_messages_that_were_given_up_are_a_note(operate, app, clock):
+def test_abandoned_messages_are_a_note(operate, app, clock):
     post(app, message(clock, state=ABANDONED, next_attempt_at=None))
     result = operate("doctor")
     assert result.exit_code == 0
     assert "1 message was given up" in lines_on(result, "outbox")[0]
 
 
-def test_backups_that_are_made_no_more_are_a_note(operate, clock, tmp_path):
+def test_outdated_backup_is_a_note(operate, clock, tmp_path):
     assert "none is known of" in lines_on(operate("doctor"), "backups")[0]
     assert operate("backup", str(tmp_path / "monday")).exit_code == 0
     assert lines_on(operate("doctor"), "backups")[0].startswith("ok")
@@ -150,14 +150,14 @@ def test_backups_that_are_made_no_more_are_a_note(operate, clock, tmp_path):
     assert lines_on(operate("doctor"), "backups")[0].startswith("note")
 
 
-def test_a_queue_that_is_down_is_found(operate, make_app):
+def test_queue_and_redis_down_are_reported(operate, make_app):
     result = operate("doctor", on=make_app(queue_url="redis://127.0.0.1:1/0", redis_url="redis://127.0.0.1:1/0"))
     assert result.exit_code == 1
     assert lines_on(result, "queue")[0].startswith("mend")
     assert lines_on(result, "redis")[0].startswith("mend")
 
 
-def test_a_database_that_is_down_is_found_and_nothing_else_is_blamed_for_it(operate, make_app):
+def test_database_down_is_reported_as_the_only_problem(operate, make_app):
     result = operate("doctor", on=make_app(database_url="postgresql://ada:s3same@127.0.0.1:1/latchkey"))
     assert result.exit_code == 1
     assert lines_on(result, "database")[0].startswith("mend")
@@ -166,26 +166,26 @@ def test_a_database_that_is_down_is_found_and_nothing_else_is_blamed_for_it(oper
     assert "s3same" not in result.output
 
 
-def test_commands_say_so_when_the_database_is_down(operate, make_app):
+def test_command_reports_that_the_database_is_down(operate, make_app):
     result = operate("users", "list", on=make_app(database_url="postgresql://ada:s3same@127.0.0.1:1/latchkey"))
     assert result.exit_code == 1
     assert result.stderr == "Error: The database doesn't answer. Look what is wrong with it: flask doctor\n"
 
 
-def test_commands_say_so_when_tables_are_missing(operate, make_app, tmp_path):
+def test_command_reports_missing_tables(operate, make_app, tmp_path):
     result = operate("users", "list", on=make_app(database_url=f"sqlite:///{tmp_path}/empty.db"))
     assert result.exit_code == 1
     assert "flask db upgrade" in result.stderr
 
 
-def test_a_misspelt_setting_is_a_note(operate, monkeypatch):
+def test_unknown_setting_is_a_note(operate, monkeypatch):
     monkeypatch.setenv("LATCHKEY_BRAND_NAMES", "Latchkey")
     result = operate("doctor")
     assert result.exit_code == 0
     assert "LATCHKEY_BRAND_NAMES is set, but there is no such setting" in lines_on(result, "settings")[0]
 
 
-def test_no_secret_is_shown(operate, make_app):
+def test_doctor_shows_no_secrets(operate, make_app):
     app = make_app(mail_url="smtp://ada:s3same-open@127.0.0.1:1")
     shown = operate("doctor", on=app).output
     assert "s3same" not in shown

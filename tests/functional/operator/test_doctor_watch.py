@@ -46,7 +46,7 @@ def states(output: str, subject: str) -> list[str]:
     return [words[1] for line in output.splitlines() if (words := line.split())[2:3] == [subject]]
 
 
-def test_only_changes_are_said_after_the_first_look(operate, smtp, between):
+def test_watch_prints_only_changes_after_the_first_round(operate, smtp, between):
     between(smtp.down, lambda: None, smtp.up)
     result = operate("doctor", "--watch", "--rounds", "4")
     assert states(result.stdout, "mail") == ["ok", "mend", "over", "ok"]
@@ -54,18 +54,18 @@ def test_only_changes_are_said_after_the_first_look(operate, smtp, between):
     assert result.exit_code == 0, result.stdout
 
 
-def test_it_ends_with_1_while_something_is_to_be_mended(operate, smtp, between):
+def test_watch_exits_with_1_if_a_problem_remains(operate, smtp, between):
     between(smtp.down)
     result = operate("doctor", "--watch", "--rounds", "2")
     assert (result.exit_code, result.stdout.splitlines()[-1]) == (1, "1 to mend.")
 
 
-def test_it_ends_when_it_is_told_to(operate, stop, between):
+def test_watch_exits_on_signal(operate, stop, between):
     between(lambda: None, stop.set)
     assert operate("doctor", "--watch", "--every", "3600").exit_code == 0
 
 
-def test_each_line_of_json_is_whole(operate, smtp, between):
+def test_watch_prints_complete_json_lines(operate, smtp, between):
     between(smtp.down)
     result = operate("doctor", "--watch", "--rounds", "2", "--json")
     lines = [json.loads(line) for line in result.stdout.splitlines()]
@@ -74,13 +74,13 @@ def test_each_line_of_json_is_whole(operate, smtp, between):
     assert lines[-1]["remedy"]
 
 
-def test_json_without_watching_is_one_look(operate):
+def test_json_without_watch_runs_once(operate):
     result = operate("doctor", "--json")
     assert result.exit_code == 0
     assert {json.loads(line)["subject"] for line in result.stdout.splitlines()} >= {"database", "outbox", "budgets"}
 
 
-def test_a_figure_that_changes_is_no_news(operate, app, database, clock, between):
+def test_watch_ignores_changed_figures(operate, app, database, clock, between):
     from app.outbox import jobs
 
     with app.app_context():
@@ -90,13 +90,13 @@ def test_a_figure_that_changes_is_no_news(operate, app, database, clock, between
     assert sum("web-1" in line for line in result.stdout.splitlines()) == 1
 
 
-def test_rounds_are_of_a_watch(operate):
+def test_rounds_option_requires_watch(operate):
     result = operate("doctor", "--rounds", "2")
     assert result.exit_code == 2
     assert "--watch" in result.output
 
 
-def test_it_says_which_workers_run_and_which_one_hangs(operate, app, clock):
+def test_doctor_lists_workers_and_reports_the_stalled_one(operate, app, clock):
     from app.outbox import jobs
     from app.version import VERSION
 
@@ -114,7 +114,7 @@ def test_it_says_which_workers_run_and_which_one_hangs(operate, app, clock):
     assert result.exit_code == 1
 
 
-def test_a_worker_of_the_release_before_counts_too(operate, app, database, clock):
+def test_worker_of_a_previous_release_is_listed(operate, app, database, clock):
     from app.outbox import jobs
 
     with app.app_context():

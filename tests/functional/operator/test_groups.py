@@ -36,7 +36,7 @@ def members(rows) -> list[int]:
     return sorted(row.user_id for row in rows(GroupMembership))
 
 
-def test_create_makes_a_group_and_says_what_comes_next(operate, rows):
+def test_create_adds_a_group_and_prints_the_next_command(operate, rows):
     result = operate("groups", "create", "media", "--title", " Films and music ")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == "Created the group media. Add accounts to it: flask groups add media IDENTITY\n"
@@ -44,12 +44,12 @@ def test_create_makes_a_group_and_says_what_comes_next(operate, rows):
     assert [row.facts for row in rows(Event, name="group.created")] == [{"group": "media", "by": "operator"}]
 
 
-def test_without_a_title_people_read_the_name(operate, rows):
+def test_group_title_defaults_to_its_name(operate, rows):
     operate("groups", "create", "media")
     assert rows(Group)[0].title == "media"
 
 
-def test_a_group_that_is_there_stays_as_it_is(operate, media, rows):
+def test_creating_an_existing_group_is_rejected(operate, media, rows):
     result = operate("groups", "create", "media", "--title", "Others")
     assert (result.exit_code, result.stderr) == (1, "Error: There is a group media already.\n")
     assert [row.title for row in rows(Group)] == ["Films and music"]
@@ -68,7 +68,7 @@ def test_a_group_that_is_there_stays_as_it_is(operate, media, rows):
         ("", "begins with a letter or digit.\n"),
     ],
 )
-def test_a_name_that_no_group_can_have_is_refused_with_one_that_it_can(operate, rows, name, instead):
+def test_invalid_group_name_is_rejected_with_a_suggestion(operate, rows, name, instead):
     result = operate("groups", "create", "--", name)
     assert result.exit_code == 1
     assert "can't be the name of a group: it has lower-case letters, digits, . _ and -, at most 63" in result.stderr
@@ -78,14 +78,14 @@ def test_a_name_that_no_group_can_have_is_refused_with_one_that_it_can(operate, 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("title", ["x" * (TITLE_LENGTH + 1), "two\nlines", "\x1b[31mred", "\u202egnp"])
-def test_a_title_is_one_line_of_plain_text(operate, rows, title):
+def test_invalid_group_title_is_rejected(operate, rows, title):
     result = operate("groups", "create", "media", "--title", title)
     assert result.exit_code == 1
     assert "--title: give one line of at most 120 characters." in result.stderr
     assert rows(Group) == []
 
 
-def test_add_takes_any_identity_and_names_who_is_not_there(operate, media, ada, bob, rows):
+def test_add_accepts_any_identity_and_reports_unknown_ones(operate, media, ada, bob, rows):
     result = operate("groups", "add", "media", "(650) 555-1234", "nobody@example.com", "???", "BOB@example.com", "ada")
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
@@ -98,13 +98,13 @@ def test_add_takes_any_identity_and_names_who_is_not_there(operate, media, ada, 
     assert members(rows) == [ada.id, bob.id]
 
 
-def test_adding_again_is_no_fault_and_no_event(operate, media, ada, rows):
+def test_adding_a_member_twice_is_idempotent(operate, media, ada, rows):
     codes = [operate("groups", "add", "media", ada.email).exit_code for _ in range(2)]
     assert codes == [0, 0]
     assert [row.user_id for row in rows(Event, name="group.member_added")] == [ada.id]
 
 
-def test_remove_takes_out_who_is_in_it(operate, media, ada, bob, rows):
+def test_remove_takes_members_out_of_a_group(operate, media, ada, bob, rows):
     operate("groups", "add", "media", ada.email, bob.email)
     result = operate("groups", "remove", "media", "ada", ada.email)
     assert (result.exit_code, result.stderr) == (0, "")
@@ -114,7 +114,7 @@ def test_remove_takes_out_who_is_in_it(operate, media, ada, bob, rows):
 
 
 @pytest.mark.parametrize("words", [("add", "medai", "ada"), ("remove", "medai", "ada"), ("delete", "medai", "--yes")])
-def test_a_wrong_name_is_refused_with_the_right_ones(operate, ada, rows, words):
+def test_unknown_group_is_rejected_listing_existing_ones(operate, ada, rows, words):
     none = operate("groups", *words)
     assert (none.exit_code, none.stdout) == (1, "")
     assert none.stderr == "Error: There is no group 'medai', nor any other. Create one: flask groups create NAME\n"
@@ -127,7 +127,7 @@ def test_a_wrong_name_is_refused_with_the_right_ones(operate, ada, rows, words):
 
 
 @pytest.mark.one_database
-def test_of_many_groups_some_are_named(operate, monkeypatch):
+def test_unknown_group_error_lists_only_some_of_many_groups(operate, monkeypatch):
     monkeypatch.setattr(commands, "SHOWN", 2)
     for name in ("c", "b", "a"):
         operate("groups", "create", name)
@@ -136,7 +136,7 @@ def test_of_many_groups_some_are_named(operate, monkeypatch):
     )
 
 
-def test_delete_asks_first_and_says_how_many_members(operate, media, ada, bob, rows):
+def test_delete_asks_for_confirmation_with_member_count(operate, media, ada, bob, rows):
     operate("groups", "add", "media", ada.email, bob.email)
     result = operate("groups", "delete", "media", stdin="n\n")
     assert result.exit_code == 1
@@ -149,7 +149,7 @@ def test_delete_asks_first_and_says_how_many_members(operate, media, ada, bob, r
     assert sorted(row.user_id for row in rows(Event, name="group.member_removed")) == [ada.id, bob.id]
 
 
-def test_delete_asks_nothing_when_told(operate, media, ada, rows):
+def test_delete_with_yes_asks_nothing(operate, media, ada, rows):
     operate("groups", "add", "media", ada.email)
     result = operate("groups", "delete", "media", "--yes")
     assert (result.exit_code, result.stdout) == (0, "Deleted the group media, which had 1 member.\n")
@@ -157,7 +157,7 @@ def test_delete_asks_nothing_when_told(operate, media, ada, rows):
 
 
 @pytest.mark.parametrize("words", [("delete", "media", "--yes"), ("add", "media", "ada"), ("remove", "media", "ada")])
-def test_a_group_that_somebody_deletes_meanwhile_is_not_there(operate, media, ada, monkeypatch, words):
+def test_group_deleted_concurrently_is_reported_as_missing(operate, media, ada, monkeypatch, words):
     """Between the look at it and the change."""
     real = commands.group_named
 
@@ -184,13 +184,13 @@ def test_list_counts_members(operate, media, ada, bob):
     assert told == {"name": "media", "title": "Films and music", "members": 2}
 
 
-def test_list_of_nothing_is_nothing(operate):
+def test_list_without_groups_is_empty(operate):
     result = operate("groups", "list")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "0 groups.\n")
     assert operate("groups", "list", "--json").output == ""
 
 
-def test_users_are_shown_with_their_groups(operate, media, ada, bob):
+def test_users_list_and_show_include_groups(operate, media, ada, bob):
     operate("groups", "create", "admins")
     for group in ("media", "admins"):
         operate("groups", "add", group, ada.email)
@@ -210,7 +210,7 @@ def names_of(result) -> list[str]:
     return [line.split()[0] for line in result.stdout.splitlines()[1:]]
 
 
-def test_users_of_one_group_are_listed(operate, media, people, monkeypatch):
+def test_users_list_can_be_filtered_by_group(operate, media, people, monkeypatch):
     monkeypatch.setattr("app.admin.people.BATCH", 2)
     emails = [people.open(f"a{number}@example.com", disabled=number == 3).email for number in range(6)]
     operate("groups", "create", "admins")
@@ -225,7 +225,7 @@ def test_users_of_one_group_are_listed(operate, media, people, monkeypatch):
     assert "There is no group 'medai'. There are: admins, media." in wrong.stderr
 
 
-def test_an_account_is_opened_in_groups(operate, media, rows):
+def test_user_can_be_created_in_groups(operate, media, rows):
     operate("groups", "create", "admins")
     result = operate("users", "create", "ada@example.com", "--group", "media", "--group", "admins", "--group", "media")
     assert result.exit_code == 0, result.output
@@ -237,7 +237,7 @@ def test_an_account_is_opened_in_groups(operate, media, rows):
     assert operate("users", "show", "eve@example.com").exit_code == 1
 
 
-def test_its_owner_reads_of_it(operate, media, ada, wire):
+def test_user_sees_group_changes_in_activity(operate, media, ada, wire):
     operate("groups", "add", "media", "ada")
     operate("groups", "remove", "media", "ada")
     text = sign_in(wire, ada).get("/activity").text
@@ -245,7 +245,7 @@ def test_its_owner_reads_of_it(operate, media, ada, wire):
     assert "Removed from the group media by an administrator" in text
 
 
-def test_who_is_erased_is_in_no_group_and_the_group_stays(operate, media, ada, bob, rows):
+def test_erased_user_leaves_the_group_and_the_group_remains(operate, media, ada, bob, rows):
     operate("groups", "add", "media", ada.email, bob.email)
     assert operate("users", "delete", ada.email, "--now", "--yes").exit_code == 0
     assert members(rows) == [bob.id]

@@ -10,14 +10,14 @@ OTHERS = ["doctor", "worker", "serve"]
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_no_command_of_a_group_is_cut_short(operate, group):
+def test_command_help_in_group_lists_is_not_truncated(operate, group):
     listed = operate(*group.split(), "--help").stdout.partition("Commands:")[2]
     assert listed
     assert "..." not in listed
 
 
 @pytest.mark.parametrize("name", [*OTHERS, *(group for group in GROUPS if " " not in group)])
-def test_no_command_of_ours_is_cut_short(app, name):
+def test_command_help_in_the_top_level_list_is_not_truncated(app, name):
     command = app.cli.get_command(click.Context(app.cli), name)
     room = 80 - 2 - len("selftest") - 2 - 2
     assert not command.get_short_help_str(room).endswith("..."), command.get_short_help_str(room)

@@ -29,7 +29,7 @@ def emails(rows) -> list[str]:
     return [row.value for row in rows(Identity, kind="email")]
 
 
-def test_import_opens_an_account_for_each_line(operate, rows):
+def test_import_creates_an_account_per_line(operate, rows):
     accounts = lines(
         {"email": "Ada@example.com", "phone": "+16505551234", "methods": ["email", "sms"]},
         {"phone": "+442079460958", "username": "bea", "confirmed": False},
@@ -46,7 +46,7 @@ def test_import_opens_an_account_for_each_line(operate, rows):
     assert methods == [(0, "email"), (0, "sms"), (1, "sms"), (2, "authenticator"), (2, "email")]
 
 
-def test_a_name_comes_along_and_one_that_cannot_be_shown_is_refused(operate, rows):
+def test_import_takes_display_names_and_rejects_invalid_ones(operate, rows):
     people = [{"email": f"person{number}@example.com", "name": name} for number, name in enumerate(NAMES)]
     result = operate(*IMPORT, stdin=lines(*people))
     assert result.stdout == "2 opened, 0 there already, 2 refused.\n"
@@ -59,7 +59,7 @@ def test_a_name_comes_along_and_one_that_cannot_be_shown_is_refused(operate, row
 NAMES = (" Ada\u202e  Lovelace", "boss@example.com", "x" * 65, None)
 
 
-def test_importing_again_changes_nothing(operate, rows):
+def test_repeated_import_changes_no_existing_accounts(operate, rows):
     operate(*IMPORT, stdin=many(7))
     before = [(row.id, row.secret) for row in rows(Enrollment)]
     result = operate(*IMPORT, stdin=many(9))
@@ -148,7 +148,7 @@ BAD = {
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(("line", "reason"), BAD.items(), ids=BAD.values())
-def test_a_bad_line_is_named_with_its_reason_and_the_others_are_imported(operate, rows, line, reason):
+def test_invalid_line_is_reported_and_the_others_are_imported(operate, rows, line, reason):
     result = operate(*IMPORT, stdin=lines({"email": "ada@example.com"}, b"", line, {"email": "bea@example.com"}))
     assert result.exit_code == 1
     assert result.stderr.startswith(f"line 3: {reason}")
@@ -157,7 +157,7 @@ def test_a_bad_line_is_named_with_its_reason_and_the_others_are_imported(operate
     assert "hunter2" not in result.output
 
 
-def test_a_line_with_an_address_that_is_taken_is_refused_and_the_others_are_imported(operate, rows):
+def test_line_with_a_taken_email_is_rejected_and_the_others_are_imported(operate, rows):
     taken = {"email": "ada@example.com", "username": "xenia"}
     result = operate(*IMPORT, stdin=lines({"email": "ada@example.com"}, taken, {"email": "bea@example.com"}))
     assert result.exit_code == 1
@@ -166,7 +166,7 @@ def test_a_line_with_an_address_that_is_taken_is_refused_and_the_others_are_impo
     assert emails(rows) == ["ada@example.com", "bea@example.com"]
 
 
-def test_refused_lines_can_be_kept_mended_and_imported(operate, tmp_path):
+def test_rejected_lines_can_be_saved_fixed_and_imported(operate, tmp_path):
     refused = tmp_path / "refused.jsonl"
     operate(*IMPORT, "--refused", str(refused), stdin=lines(b"oops", {"email": "ada@example.com"}, b'{"email": "x"}'))
     kept = [json.loads(line) for line in refused.read_bytes().splitlines()]
@@ -182,7 +182,7 @@ def test_refused_lines_can_be_kept_mended_and_imported(operate, tmp_path):
     assert (result.exit_code, result.output) == (0, "2 opened, 0 there already, 0 refused.\n")
 
 
-def test_the_same_account_twice_in_a_file_is_opened_once_and_the_second_refused(operate, rows, monkeypatch):
+def test_duplicate_account_in_a_file_is_rejected_regardless_of_batch(operate, rows, monkeypatch):
     """Also where the two are in different batches, and when it is run again."""
     ada = {"email": "ada@example.com"}
     told = "line 2: email: line 1 has it too\nline 3: email: line 1 has it too\n"
@@ -195,14 +195,14 @@ def test_the_same_account_twice_in_a_file_is_opened_once_and_the_second_refused(
 
 
 @pytest.mark.one_database
-def test_a_file_without_line_end_with_a_mark_at_its_beginning_is_read(operate, rows, tmp_path):
+def test_file_with_bom_and_without_final_newline_is_imported(operate, rows, tmp_path):
     file = tmp_path / "people.jsonl"
     file.write_bytes(b"\xef\xbb\xbf" + b'{"email": "ada@example.com"}\r\n{"email": "bea@example.com"}')
     assert operate("users", "import", str(file)).exit_code == 0
     assert emails(rows) == ["ada@example.com", "bea@example.com"]
 
 
-def test_an_import_that_was_stopped_is_finished_by_running_it_again(app, operate, rows, monkeypatch):
+def test_interrupted_import_can_be_resumed(app, operate, rows, monkeypatch):
     monkeypatch.setattr(account_creation, "BATCH", 10)
 
     def stop(_count: int) -> None:
@@ -215,7 +215,7 @@ def test_an_import_that_was_stopped_is_finished_by_running_it_again(app, operate
     assert len(rows(User)) == len(rows(Enrollment)) == 35
 
 
-def test_an_address_that_somebody_takes_meanwhile_costs_no_other_line(operate, people, rows, monkeypatch):
+def test_email_taken_concurrently_does_not_affect_other_lines(operate, people, rows, monkeypatch):
     people.open("person1@example.com")
     looks = []
 
@@ -230,7 +230,7 @@ def test_an_address_that_somebody_takes_meanwhile_costs_no_other_line(operate, p
     assert len(rows(User)) == len(rows(Enrollment)) == 3
 
 
-def test_passwords_are_hashed_and_hashes_kept(operate, app, rows):
+def test_plain_passwords_are_hashed_and_hashes_are_kept(operate, app, rows):
     with app.app_context():
         from app.authenticators.password import hash_password
 
@@ -247,7 +247,7 @@ def test_passwords_are_hashed_and_hashes_kept(operate, app, rows):
         assert accept(second, "mind the old stairs")
 
 
-def test_several_addresses_and_apps_come_along(operate, rows):
+def test_import_takes_several_emails_and_authenticator_apps(operate, rows):
     """The first address is the primary one; apps of one account have different names."""
     result = operate(*IMPORT, stdin=lines({
         "email": "ada@example.com", "more_emails": ["Ada@work.example", "ada@EXAMPLE.com"],
@@ -265,7 +265,7 @@ def test_several_addresses_and_apps_come_along(operate, rows):
     assert (mail.name, mail.is_second, mail.signs_in) == ("", False, None)
 
 
-def test_several_files_are_one_import(operate, tmp_path):
+def test_several_files_are_imported_as_one(operate, tmp_path):
     first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     first.write_bytes(many(2))
     second.write_bytes(many(3))
@@ -274,7 +274,7 @@ def test_several_files_are_one_import(operate, tmp_path):
     assert result.stderr.startswith(f"{second}: line 1: email: {first}: line 1 has it too\n")
 
 
-def test_progress_is_shown_on_a_terminal_alone(operate, monkeypatch, tmp_path):
+def test_progress_is_shown_only_on_a_terminal(operate, monkeypatch, tmp_path):
     file = tmp_path / "people.jsonl"
     file.write_bytes(many(3))
     assert operate("users", "import", str(file)).stderr == ""

@@ -37,7 +37,7 @@ def two_groups(operate):
 
 
 @pytest.mark.usefixtures("two_groups")
-def test_accounts_come_with_their_groups(operate, groups_of, rows):
+def test_import_adds_accounts_to_their_groups(operate, groups_of, rows):
     result = operate(*IMPORT, stdin=lines(ADA, BEA, CLEO, {"email": "dee@example.com", "groups": None}))
     assert (result.exit_code, result.output) == (0, "4 opened, 0 there already, 0 refused.\n")
     told = {"ada@example.com": ["admins", "media"], "bea@example.com": ["media"]}
@@ -46,12 +46,12 @@ def test_accounts_come_with_their_groups(operate, groups_of, rows):
 
 
 @pytest.mark.usefixtures("two_groups")
-def test_a_group_that_is_named_twice_is_one(operate, groups_of):
+def test_group_named_twice_is_added_once(operate, groups_of):
     operate(*IMPORT, stdin=lines({"email": "ada@example.com", "groups": ["media", "media"]}))
     assert groups_of() == {"ada@example.com": ["media"]}
 
 
-def test_unknown_groups_are_refused_and_listed(operate, groups_of, rows, tmp_path):
+def test_unknown_groups_are_rejected_and_listed(operate, groups_of, rows, tmp_path):
     operate("groups", "create", "media")
     refused = tmp_path / "refused.jsonl"
     more = {"email": "dee@example.com", "groups": ["zoo", "media", "family"]}
@@ -68,7 +68,7 @@ def test_unknown_groups_are_refused_and_listed(operate, groups_of, rows, tmp_pat
     assert [row.name for row in rows(Group)] == ["media"]
 
 
-def test_unknown_groups_are_created_when_told(operate, groups_of, rows):
+def test_unknown_groups_are_created_with_create_groups(operate, groups_of, rows):
     operate("groups", "create", "media")
     result = operate(*IMPORT, "--create-groups", stdin=lines(ADA, BEA, CLEO))
     assert (result.exit_code, result.stderr) == (0, "")
@@ -77,7 +77,7 @@ def test_unknown_groups_are_created_when_told(operate, groups_of, rows):
     assert [row.facts["group"] for row in rows(Event, name="group.created")] == ["media", "admins"]
 
 
-def test_no_group_is_created_for_a_line_that_opens_no_account(operate, people, rows):
+def test_no_group_is_created_for_a_line_that_creates_no_account(operate, people, rows):
     people.open("ada@example.com")
     weak = BEA | {"groups": ["zoo"], "password": "hunter2"}
     result = operate(*IMPORT, "--create-groups", stdin=lines(ADA, weak))
@@ -86,13 +86,13 @@ def test_no_group_is_created_for_a_line_that_opens_no_account(operate, people, r
 
 
 @pytest.mark.usefixtures("two_groups")
-def test_who_is_there_already_keeps_the_groups_they_have(operate, groups_of, people):
+def test_existing_account_keeps_its_groups(operate, groups_of, people):
     people.open("ada@example.com")
     assert operate(*IMPORT, stdin=lines(ADA, BEA)).stdout == "1 opened, 1 there already, 0 refused.\n"
     assert groups_of() == {"ada@example.com": [], "bea@example.com": ["media"]}
 
 
-def test_who_is_there_already_is_no_fault_when_a_group_of_theirs_is_gone(operate, rows):
+def test_existing_account_with_a_deleted_group_is_not_rejected(operate, rows):
     """As in an import that is run again."""
     operate(*IMPORT, "--create-groups", stdin=lines(ADA))
     operate("groups", "delete", "admins", "--yes")
@@ -101,7 +101,7 @@ def test_who_is_there_already_is_no_fault_when_a_group_of_theirs_is_gone(operate
     assert [row.name for row in rows(Group)] == ["media"]
 
 
-def test_a_line_that_was_refused_takes_no_address(operate, groups_of):
+def test_rejected_line_does_not_reserve_its_email(operate, groups_of):
     """The second of them opens the account."""
     result = operate(*IMPORT, stdin=lines(ADA, {"email": "ada@example.com"}))
     assert result.stdout == "1 opened, 0 there already, 1 refused.\n"
@@ -120,7 +120,7 @@ def test_a_line_that_was_refused_takes_no_address(operate, groups_of):
         ([""], "groups: '' can't be the name of a group"),
     ],
 )
-def test_what_names_no_group_is_refused(operate, rows, given, reason):
+def test_invalid_groups_field_is_rejected(operate, rows, given, reason):
     result = operate(*IMPORT, "--create-groups", stdin=lines({"email": "ada@example.com", "groups": given}))
     assert result.exit_code == 1
     assert reason in result.stderr
@@ -128,7 +128,7 @@ def test_what_names_no_group_is_refused(operate, rows, given, reason):
 
 
 @pytest.mark.usefixtures("two_groups")
-def test_a_group_that_somebody_deletes_meanwhile_costs_no_other_line(operate, groups_of, rows, monkeypatch):
+def test_group_deleted_concurrently_does_not_affect_other_lines(operate, groups_of, rows, monkeypatch):
     real = account_creation._insert
 
     def insert(*given):
@@ -144,7 +144,7 @@ def test_a_group_that_somebody_deletes_meanwhile_costs_no_other_line(operate, gr
     assert [row.name for row in rows(Group)] == ["media"]
 
 
-def test_an_import_that_was_stopped_leaves_nobody_without_groups(app, operate, groups_of, monkeypatch):
+def test_interrupted_import_leaves_no_account_without_its_groups(app, operate, groups_of, monkeypatch):
     monkeypatch.setattr(account_creation, "BATCH", 1)
 
     def stop(_count: int) -> None:
@@ -162,7 +162,7 @@ CARRIED = ("email", "phone", "username", "confirmed", "disabled", "groups")
 
 
 @pytest.mark.usefixtures("two_groups")
-def test_accounts_move_to_another_latchkey_with_their_groups(operate, make_app, databases, database, ada_bea_cleo):
+def test_exported_accounts_can_be_imported_with_their_groups(operate, make_app, databases, database, ada_bea_cleo):
     listed = [json.loads(line) for line in operate("users", "list", "--json").stdout.splitlines()]
     moved = [
         {name: account[name] for name in CARRIED}

@@ -111,7 +111,7 @@ def try_in(wire, password: str) -> int:
 @pytest.mark.one_database
 @pytest.mark.slow_hashes
 @pytest.mark.parametrize("name", ALL)
-def test_its_owner_signs_in_and_the_hash_becomes_ours(wire, arrive, kept, name):
+def test_imported_hash_is_upgraded_on_first_sign_in(wire, arrive, kept, name):
     arrive(ALL[name], password_hmac=name in OF_HMAC)
     assert ALL[name] in kept()
     assert try_in(wire, PASSWORD + "s") == 400
@@ -154,21 +154,21 @@ def test_its_owner_signs_in_and_the_hash_becomes_ours(wire, arrive, kept, name):
         "four digits",
     ],
 )
-def test_a_password_that_we_would_read_or_judge_otherwise_works_all_the_same(json_wire, arrive, text, typed, of_hmac):
+def test_imported_password_outside_our_own_rules_still_works(json_wire, arrive, text, typed, of_hmac):
     arrive(text, password_hmac=of_hmac)
     assert [try_in(json_wire, typed), try_in(json_wire, typed)] == [200, 200]
 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("form", FIREBASE.values(), ids=FIREBASE)
-def test_hashes_of_firebase_work(json_wire, arrive, form):
+def test_firebase_hashes_work(json_wire, arrive, form):
     arrive(form.format(**OF_FIREBASE))
     assert try_in(json_wire, "mytestpassword1") == 400
     assert try_in(json_wire, "mytestpassword") == 200
 
 
 @pytest.mark.one_database
-def test_parts_of_a_keycloak_export_put_together_work(json_wire, arrive):
+def test_hash_assembled_from_a_keycloak_export_works(json_wire, arrive):
     derived = hashlib.pbkdf2_hmac("sha256", PASSWORD.encode(), b"\xfb\xff" * 8, 1000, 64)
     salt, value = (base64.b64encode(part).decode() for part in (b"\xfb\xff" * 8, derived))
     arrive(f"$pbkdf2-sha256$1000${salt}${value}")
@@ -176,7 +176,7 @@ def test_parts_of_a_keycloak_export_put_together_work(json_wire, arrive):
 
 
 @pytest.mark.parametrize("name", ["bcrypt 2b", "Django PBKDF2", "Werkzeug scrypt"])
-def test_a_wrong_password_is_answered_as_to_a_stranger(json_wire, arrive, name):
+def test_wrong_imported_password_is_indistinguishable_from_unknown_user(json_wire, arrive, name):
     arrive(HASHES[name])
     answers = [
         json_wire.elsewhere().post("/us-signin", identity=email, passcode="not the password")
@@ -190,14 +190,14 @@ def test_a_wrong_password_is_answered_as_to_a_stranger(json_wire, arrive, name):
 
 @pytest.mark.one_database
 @pytest.mark.settings(failures_per_hour=3)
-def test_guesses_at_an_imported_password_are_counted(json_wire, arrive, kept):
+def test_guesses_at_an_imported_password_are_rate_limited(json_wire, arrive, kept):
     arrive(HASHES["Django PBKDF2"])
     assert [try_in(json_wire, f"guess number {n}") for n in range(3)] == [400] * 3
     assert try_in(json_wire, PASSWORD) == 400
     assert imported_hashes.is_imported(kept())
 
 
-def test_a_password_that_was_changed_meanwhile_is_left_alone(app, arrive, rows, kept):
+def test_rehash_does_not_overwrite_a_concurrently_changed_password(app, arrive, rows, kept):
     from app.authenticators import password
     from app.authenticators.enrollments import replace
     from app.extensions import db
@@ -215,7 +215,7 @@ def test_a_password_that_was_changed_meanwhile_is_left_alone(app, arrive, rows, 
     assert kept() == ours
 
 
-def test_a_sealed_text_that_was_renewed_meanwhile_is_left_alone(app, arrive, rows, kept):
+def test_rehash_does_not_overwrite_a_concurrent_rehash(app, arrive, rows, kept):
     from app.authenticators import password
     from app.extensions import db
 
@@ -231,14 +231,14 @@ def test_a_sealed_text_that_was_renewed_meanwhile_is_left_alone(app, arrive, row
 
 
 @pytest.mark.settings(imported_password_salt="")
-def test_hashes_of_an_hmac_are_refused_without_its_salt(operate):
+def test_hmac_hash_is_rejected_without_the_configured_salt(operate):
     line = json.dumps({"email": EMAIL, "password_hash": OF_HMAC["Flask-Security bcrypt"], "password_hmac": True})
     result = operate("users", "import", "-", stdin=line)
     assert "password_hash: is of an HMAC, and LATCHKEY_IMPORTED_PASSWORD_SALT is not set" in result.stderr
 
 
 @pytest.mark.one_database
-def test_a_service_without_the_salt_says_so_in_its_log(make_app, arrive):
+def test_sign_in_with_hmac_hash_and_no_salt_logs_a_warning(make_app, arrive):
     from tests.wire import Wire
 
     arrive(OF_HMAC["Flask-Security bcrypt"], password_hmac=True)
@@ -249,7 +249,7 @@ def test_a_service_without_the_salt_says_so_in_its_log(make_app, arrive):
 
 
 @pytest.mark.one_database
-def test_with_another_salt_hashes_of_an_hmac_match_nothing(app, make_app, arrive):
+def test_hmac_hash_does_not_match_under_another_salt(app, make_app, arrive):
     from tests.wire import Wire
 
     arrive(OF_HMAC["Flask-Security argon2"], password_hmac=True)
@@ -258,7 +258,7 @@ def test_with_another_salt_hashes_of_an_hmac_match_nothing(app, make_app, arrive
     assert try_in(Wire(app, "json"), PASSWORD) == 200
 
 
-def test_an_imported_password_that_looks_like_a_code_is_never_compared(json_wire, arrive, kept):
+def test_imported_password_that_looks_like_a_code_is_never_compared(json_wire, arrive, kept):
     arrive(generate_password_hash("20041987", "pbkdf2:sha256:1000"))
     assert try_in(json_wire, "20041987") == 400
     assert imported_hashes.is_imported(kept())

@@ -28,7 +28,7 @@ def under(rows) -> list[str]:
     return [kid_of(row.secret) for row in rows(Enrollment)]
 
 
-def test_new_prints_a_key_that_is_accepted(operate):
+def test_new_prints_a_random_hex_key(operate):
     result = operate("keys", "new")
     assert re.fullmatch(r"[0-9a-f]{64}\n", result.stdout)
     assert result.stdout != operate("keys", "new").stdout
@@ -42,7 +42,7 @@ def test_rotate_moves_everything_to_the_current_key(operate, people, rows, rotat
     assert rows(Event, name="key.rotated")[0].facts["moved"] == 2
 
 
-def test_people_sign_in_before_during_and_after(
+def test_users_sign_in_before_during_and_after_rotation(
     operate, people, clock, app, rotating_app, new_key_app, rows, monkeypatch
 ):
     ada = people.open("ada@example.com", methods=["authenticator"])
@@ -70,7 +70,7 @@ def test_people_sign_in_before_during_and_after(
     assert rows(Enrollment)[0].last_step == int(clock.unix()) // 30
 
 
-def test_rotating_again_finds_nothing_to_do(operate, people, rows, rotating_app):
+def test_rotating_twice_is_idempotent(operate, people, rows, rotating_app):
     people.open()
     operate("keys", "rotate", on=rotating_app)
     before = [row.secret for row in rows(Enrollment)]
@@ -78,7 +78,7 @@ def test_rotating_again_finds_nothing_to_do(operate, people, rows, rotating_app)
     assert [row.secret for row in rows(Enrollment)] == before
 
 
-def test_a_rotation_that_was_stopped_is_finished_by_running_it_again(operate, people, rows, rotating_app, monkeypatch):
+def test_interrupted_rotation_can_be_resumed(operate, people, rows, rotating_app, monkeypatch):
     monkeypatch.setattr(keys, "BATCH", 2)
     for _ in range(5):
         people.open()
@@ -92,7 +92,7 @@ def test_a_rotation_that_was_stopped_is_finished_by_running_it_again(operate, pe
     assert operate("keys", "rotate", on=rotating_app).stdout.startswith("3 rows are now")
 
 
-def test_a_change_made_meanwhile_is_kept(people, rows, app, rotating_app, monkeypatch):
+def test_rotation_does_not_overwrite_a_concurrent_change(people, rows, app, rotating_app, monkeypatch):
     people.open()
     [row] = rows(Enrollment)
     theirs = app.extensions["latchkey.keyring"].seal(b"another", "elsewhere")
@@ -109,7 +109,7 @@ def test_a_change_made_meanwhile_is_kept(people, rows, app, rotating_app, monkey
     assert [row.secret for row in rows(Enrollment)] == [theirs]
 
 
-def test_rotate_says_which_rows_do_not_open_and_moves_the_others(operate, people, rows, app, rotating_app):
+def test_rotate_reports_unreadable_rows_and_moves_the_others(operate, people, rows, app, rotating_app):
     people.open("ada@example.com")
     people.open("eve@example.com")
     ada, eve = rows(Enrollment)
@@ -123,7 +123,7 @@ def test_rotate_says_which_rows_do_not_open_and_moves_the_others(operate, people
     assert {row.id: kid_of(row.secret) for row in rows(Enrollment)} == {ada.id: NEW, eve.id: OLD}
 
 
-def test_rotate_names_the_key_that_is_missing(operate, people, rows, new_key_app):
+def test_rotate_reports_the_missing_key(operate, people, rows, new_key_app):
     people.open()
     result = operate("keys", "rotate", on=new_key_app)
     assert result.exit_code == 1
@@ -131,7 +131,7 @@ def test_rotate_names_the_key_that_is_missing(operate, people, rows, new_key_app
     assert under(rows) == [OLD]
 
 
-def test_list_tells_which_key_is_still_needed(operate, people, app, rotating_app, new_key_app):
+def test_list_shows_which_keys_are_still_needed(operate, people, app, rotating_app, new_key_app):
     people.open()
     assert operate("keys", "list").stdout == f"{OLD}           1 row  current\n"
     assert "still needed: flask keys rotate" in operate("keys", "list", on=rotating_app).stdout
@@ -142,7 +142,7 @@ def test_list_tells_which_key_is_still_needed(operate, people, app, rotating_app
     assert f"{OLD}          0 rows  seals nothing" in operate("keys", "list", on=rotating_app).stdout
 
 
-def test_no_key_is_ever_shown(operate, people, rotating_app):
+def test_commands_never_print_keys(operate, people, rotating_app):
     people.open()
     shown = "".join(operate("keys", word, on=rotating_app).output for word in ("list", "rotate"))
     assert OLD_KEY not in shown
@@ -165,7 +165,7 @@ def announced(app, rows, monkeypatch):
     return announce
 
 
-def test_nothing_is_sealed_under_a_key_that_a_running_process_lacks(operate, people, announced, rotating_app, rows):
+def test_rotate_is_rejected_while_a_running_process_lacks_the_new_key(operate, people, announced, rotating_app, rows):
     people.open("ada@example.com")
     announced(age=-60)
     refused = operate("keys", "rotate", on=rotating_app)
@@ -174,14 +174,14 @@ def test_nothing_is_sealed_under_a_key_that_a_running_process_lacks(operate, peo
     assert under(rows) == [OLD]
 
 
-def test_a_process_that_ended_without_a_word_is_forgotten(operate, people, announced, rotating_app, rows):
+def test_rotate_ignores_processes_that_have_ended(operate, people, announced, rotating_app, rows):
     people.open("ada@example.com")
     announced(age=0)
     assert operate("keys", "rotate", on=rotating_app).exit_code == 0
     assert under(rows) == [NEW]
 
 
-def test_a_process_announces_itself_now_and_then_and_takes_the_long_dead_away(announced, rotating_app, rows):
+def test_process_announcement_is_throttled_and_prunes_dead_processes(announced, rotating_app, rows):
     announced(age=60)
     with rotating_app.app_context():
         key_announcements.announce()

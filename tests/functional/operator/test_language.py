@@ -50,14 +50,14 @@ def typed(*words: str, **locale: str) -> subprocess.CompletedProcess[str]:
     ],
     ids=["de", "C", "unknown", "none"],
 )
-def test_a_command_answers_in_the_language_of_the_terminal(locale, said):
+def test_command_uses_the_terminal_language(locale, said):
     done = typed("keys", "new", **locale)
     assert done.returncode == 0
     assert re.fullmatch(r"[0-9a-f]{64}\n", done.stdout)
     assert said in done.stderr
 
 
-def test_a_help_page_is_translated_with_what_click_says():
+def test_help_page_is_translated_including_click_texts():
     page = typed("users", "create", "--help", LANG="de_AT.UTF-8").stdout
     assert page.startswith("Aufruf: python -m flask users create [OPTIONS] EMAIL\n")
     assert "\n  Ein Konto für EMAIL anlegen. Ohne --method erfolgt die Anmeldung per E-Mail.\n" in page
@@ -66,7 +66,7 @@ def test_a_help_page_is_translated_with_what_click_says():
     assert "Diese Hilfe anzeigen und beenden." in page
 
 
-def test_an_error_is_translated_with_what_click_says():
+def test_errors_are_translated_including_click_texts():
     done = typed("users", "sessions", "end", "ada@example.com", "--every", LANG="de_DE.UTF-8")
     assert done.returncode == 2
     assert "Hilfe: 'python -m flask users sessions end --help'." in done.stderr
@@ -75,26 +75,26 @@ def test_an_error_is_translated_with_what_click_says():
     assert "Fehler: Nennen Sie die Sitzungen oder geben Sie --all an." in done.stderr
 
 
-def test_letters_that_a_terminal_lacks_stop_no_command():
+def test_unencodable_characters_do_not_break_a_command():
     done = typed("keys", "new", "--help", LC_ALL="ja_JP.UTF-8", PYTHONUTF8="0", PYTHONIOENCODING="latin-1")
     assert (done.returncode, "LATCHKEY_SECRET_KEYS" in done.stdout) == (0, True)
 
 
-def test_a_number_has_the_form_that_its_language_asks_for(operate, speak):
+def test_plural_forms_follow_the_language(operate, speak):
     speak("pl_PL.UTF-8")
     for count, said in ((1, "1 grupa."), (2, "2 grupy."), (3, "3 grupy."), (4, "4 grupy."), (5, "5 grup.")):
         operate("groups", "create", f"group-{count}")
         assert operate("groups", "list").stderr == f"{said}\n"
 
 
-def test_a_command_list_is_translated_and_not_cut_short(operate, speak):
+def test_command_list_is_translated_and_not_truncated(operate, speak):
     speak("ja_JP.UTF-8")
     listed = operate("groups", "--help").stdout.partition("コマンド:")[2]
     assert "create  グループを作成します\n" in listed
     assert "..." not in listed
 
 
-def test_json_is_the_same_in_every_language(operate, people, speak):
+def test_json_output_is_not_translated(operate, people, speak):
     people.open("ada@example.com")
     words = (("users", "show", "ada@example.com", "--json"), ("doctor", "--json"), ("clients", "list", "--json"))
     before = [operate(*each).stdout for each in words]
@@ -109,21 +109,21 @@ def _without_times(text: str) -> list[dict[str, object]]:
     return [json.loads(line) | {"at": ""} for line in text.splitlines()]
 
 
-def test_what_a_command_stores_is_in_the_services_language(app, speak):
+def test_stored_texts_use_the_service_language(app, speak):
     group = OperatorGroup("shown")
     group.command("languages")(lambda: click.echo(f"{command_language()}, {i18n.language()}"))
     speak("de_DE.UTF-8")
     assert app.test_cli_runner().invoke(group, ["languages"]).stdout == "de, en\n"
 
 
-def test_a_command_in_english_reads_no_catalog(operate, speak, monkeypatch):
+def test_english_command_reads_no_catalog(operate, speak, monkeypatch):
     speak("en_GB.UTF-8")
     i18n.catalog("en")
     monkeypatch.setattr(gettext, "translation", lambda *_words: pytest.fail("a catalog was read"))
     assert operate("groups", "list").stderr == "0 groups.\n"
 
 
-def test_every_help_text_of_ours_is_in_the_catalogs(app):
+def test_every_help_text_is_in_the_catalogs(app):
     texts = {text for message in messages.extract() for text in _both(message.id)}
     context = click.Context(app.cli)
     missing = []
@@ -134,7 +134,7 @@ def test_every_help_text_of_ours_is_in_the_catalogs(app):
     assert missing == []
 
 
-def test_every_command_of_ours_is_translated(app):
+def test_every_command_is_translated(app):
     context = click.Context(app.cli)
     found = [
         each for name in app.cli.list_commands(context) for each in _all(app.cli.get_command(context, name), False)
@@ -159,7 +159,7 @@ def _both(text: str | tuple[str, ...]) -> tuple[str, ...]:
     return text if isinstance(text, tuple) else (text,)
 
 
-def test_what_click_says_is_what_we_have_of_it():
+def test_translated_click_texts_match_those_of_click():
     source = "\n".join(path.read_text() for path in Path(click.__file__).parent.glob("*.py"))
     said = " ".join(re.sub(r'"\s*\n\s*"', "", source).split())
     quoted = {json.dumps(text)[1:-1] for text in (*OF_CLICK, *(each for pair in PLURALS_OF_CLICK for each in pair))}
@@ -167,7 +167,7 @@ def test_what_click_says_is_what_we_have_of_it():
 
 
 @pytest.mark.parametrize("locale", ["de_DE", "fr_FR", "es_ES", "pt_BR", "ja_JP", "ar_EG", "pl_PL"])
-def test_no_title_is_written_into_its_value(app, people, speak, locale):
+def test_translated_labels_are_separated_from_their_values(app, people, speak, locale):
     """A secret is copied from here, and an address by a double click."""
     people.open(email="ada@example.com")
     speak(locale)

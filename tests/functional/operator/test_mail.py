@@ -18,7 +18,7 @@ def written(folder) -> set[str]:
 
 
 @pytest.mark.settings(languages=("en", "ar"), brand_name="Acme & Co", brand_color="#7a1fa2")
-def test_a_preview_has_every_message_in_every_language_and_an_index(operate, tmp_path):
+def test_preview_contains_every_message_in_every_language_and_an_index(operate, tmp_path):
     done = operate("mail", "preview", str(tmp_path / "new" / "folder"))
     assert done.exit_code == 0, done.output
     folder = tmp_path / "new" / "folder"
@@ -36,7 +36,7 @@ def test_a_preview_has_every_message_in_every_language_and_an_index(operate, tmp
 
 
 @pytest.mark.settings(languages=("en", "ar"))
-def test_the_halves_of_a_code_keep_their_order_where_text_runs_from_right_to_left(operate, tmp_path):
+def test_halves_of_a_code_keep_their_order_in_right_to_left_text(operate, tmp_path):
     operate("mail", "preview", str(tmp_path))
     for ending in ("html", "txt"):
         arabic, english = ((tmp_path / tag / f"sign_in.{ending}").read_text() for tag in ("ar", "en"))
@@ -45,7 +45,7 @@ def test_the_halves_of_a_code_keep_their_order_where_text_runs_from_right_to_lef
         assert "1961 6785" in english
 
 
-def test_a_preview_has_a_sample_of_every_kind_that_is_sent(operate, app, tmp_path):
+def test_preview_contains_every_registered_kind_of_message(operate, app, tmp_path):
     operate("mail", "preview", str(tmp_path))
     files = written(tmp_path)
     ours = [kind for kind, (render, _) in app.extensions[_REGISTERED].items() if render.__module__.startswith("app.")]
@@ -54,7 +54,7 @@ def test_a_preview_has_a_sample_of_every_kind_that_is_sent(operate, app, tmp_pat
     assert [kind for kind in to_people if not any(name.startswith(f"en/{kind}") for name in files)] == []
 
 
-def test_a_preview_that_cannot_be_written_says_so(operate, tmp_path):
+def test_preview_into_an_unwritable_folder_is_reported(operate, tmp_path):
     (tmp_path / "file").write_text("")
     done = operate("mail", "preview", str(tmp_path / "file" / "below"))
     assert done.exit_code == 1
@@ -62,7 +62,7 @@ def test_a_preview_that_cannot_be_written_says_so(operate, tmp_path):
 
 
 @pytest.mark.settings(brand_name="Acme")
-def test_a_test_email_is_sent_now_and_the_answer_printed(operate, smtp):
+def test_test_email_is_sent_immediately_and_prints_the_server_answer(operate, smtp):
     done = operate("mail", "test", "Ada@Example.com")
     assert done.exit_code == 0, done.output
     assert [mail.to for mail in smtp.mails] == [["ada@example.com"]]
@@ -73,7 +73,7 @@ def test_a_test_email_is_sent_now_and_the_answer_printed(operate, smtp):
 
 
 @pytest.mark.parametrize(("mode", "said"), [("refuse", "550"), ("busy", "451")])
-def test_a_test_email_that_is_refused_says_what_the_server_said(operate, smtp, mode, said):
+def test_rejected_test_email_prints_the_server_answer(operate, smtp, mode, said):
     smtp.mode = mode
     done = operate("mail", "test", "ada@example.com")
     assert done.exit_code == 1
@@ -81,19 +81,19 @@ def test_a_test_email_that_is_refused_says_what_the_server_said(operate, smtp, m
 
 
 @pytest.mark.settings(mail_url="")
-def test_without_a_mail_server_the_setting_is_named(operate):
+def test_test_email_without_mail_server_names_the_setting(operate):
     done = operate("mail", "test", "ada@example.com")
     assert done.exit_code == 1
     assert "Set LATCHKEY_MAIL_URL." in done.output
 
 
 @pytest.mark.parametrize("address", ["ada", "ada@example.com, eve@example.com", "ada@example.com\nBcc: e@example.com"])
-def test_what_is_no_address_is_refused(operate, smtp, address):
+def test_invalid_address_is_rejected(operate, smtp, address):
     assert operate("mail", "test", address).exit_code == 2
     assert smtp.mails == []
 
 
-def test_a_language_that_is_not_offered_is_refused(operate, smtp):
+def test_unavailable_language_is_rejected(operate, smtp):
     done = operate("mail", "test", "ada@example.com", "--language", "tlh")
     assert done.exit_code == 2
     assert "Choose a language from en, de, fr, es, pt-BR, ja, ar, pl." in done.output

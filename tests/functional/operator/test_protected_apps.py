@@ -24,14 +24,14 @@ def eve(people):
     return people.open(email="eve@example.com", methods=["email"])
 
 
-def test_a_good_file_has_nothing_to_mend(operate, eve, app):
+def test_valid_apps_file_passes_the_check(operate, eve, app):
     put_in(app, eve, "admins")
     done = operate("apps", "check")
     assert (done.exit_code, done.stdout) == (0, "2 apps, 0 to mend.\n")
     assert done.stderr == "Note: apps.board: there is no group staff yet; flask groups create staff\n"
 
 
-def test_another_file_is_checked_as_at_start(operate, tmp_path):
+def test_check_validates_the_given_file(operate, tmp_path):
     path = tmp_path / "other.toml"
     path.write_text(FILE + '\n[apps.x]\nname = "X"\n')
     done = operate("apps", "check", str(path))
@@ -41,7 +41,7 @@ def test_another_file_is_checked_as_at_start(operate, tmp_path):
     assert done.stdout == "2 apps, 1 to mend.\n"
 
 
-def test_no_app_is_at_our_own_host(operate, tmp_path):
+def test_app_at_the_services_own_address_is_rejected(operate, tmp_path):
     path = tmp_path / "own.toml"
     path.write_text('[apps.x]\nname = "X"\nurl = "http://localhost"\n')
     done = operate("apps", "check", str(path))
@@ -49,7 +49,7 @@ def test_no_app_is_at_our_own_host(operate, tmp_path):
     assert "line 3: apps.x.url is this service's own address" in done.stderr
 
 
-def test_apps_are_listed(operate):
+def test_list_shows_apps(operate):
     done = operate("apps", "list")
     assert done.output.splitlines() == [
         "board  https://board.example.org  for who is signed in, in the group staff, 0 rules for its parts",
@@ -108,7 +108,7 @@ def test_apps_are_listed(operate):
           "eve@example.com may pass once signed in at wiki.example.com."]),
     ],
 )  # fmt: skip
-def test_a_request_is_tried(operate, eve, arguments, said):
+def test_try_shows_the_deciding_rule_and_outcome(operate, eve, arguments, said):
     done = operate("apps", "try", *arguments)
     assert done.output.splitlines() == said
     assert done.exit_code == 0
@@ -123,7 +123,7 @@ def test_a_request_is_tried(operate, eve, arguments, said):
         ([WIKI, "--as", "nobody@example.com"], "nobody@example.com: no one has that."),
     ],
 )
-def test_what_can_not_be_tried_is_said(operate, arguments, said):
+def test_try_reports_invalid_arguments(operate, arguments, said):
     done = operate("apps", "try", *arguments)
     assert said in done.output
     assert done.exit_code == 1

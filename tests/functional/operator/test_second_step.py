@@ -25,7 +25,7 @@ def bob(people):
     return people.open(email="bob@example.com", methods=["email", "authenticator"], second="authenticator")
 
 
-def test_it_is_told_and_switched_off(flask, bob, json_wire, mail_to, rows):
+def test_second_step_is_shown_and_can_be_turned_off(flask, bob, json_wire, mail_to, rows):
     sign_in(json_wire, bob)
     assert flask("second-step", bob.email) == ("bob@example.com: Authenticator app.\n", 0)
     printed, status = flask("second-step", bob.email, "--off")
@@ -36,12 +36,12 @@ def test_it_is_told_and_switched_off(flask, bob, json_wire, mail_to, rows):
     assert flask("second-step", bob.email, "--off")[0] == "bob@example.com: no second step is set up.\n"
 
 
-def test_nobody_has_none(flask):
+def test_unknown_user_is_reported(flask):
     printed, status = flask("second-step", "nobody@example.com")
     assert ("no one has that" in printed, status) == (True, 1)
 
 
-def test_unlocking_lets_an_app_that_had_stopped_go_on(app, flask, bob, rows):
+def test_unlock_resets_the_failed_attempts_of_an_authenticator_app(app, flask, bob, rows):
     import sqlalchemy as sa
 
     from app.extensions import db

@@ -32,7 +32,7 @@ def es256(rows):
     return [row.kid for row in rows(SigningKey, alg="ES256")]
 
 
-def test_list_says_which_key_signs_and_which_is_next(operate, es256):
+def test_list_shows_the_signing_key_and_the_next_one(operate, es256):
     listed = operate("keys", "list")
     assert listed.exit_code == 0
     lines = [line.split(maxsplit=2) for line in listed.stdout.splitlines() if line.startswith("ES256")]
@@ -41,7 +41,7 @@ def test_list_says_which_key_signs_and_which_is_next(operate, es256):
     assert lines[1][2].startswith("next, signs from 20")
 
 
-def test_list_says_until_when_an_old_key_is_published(operate, app, clock, es256):
+def test_list_shows_until_when_an_old_key_is_published(operate, app, clock, es256):
     clock.shift(90 * DAY)
     with app.app_context():
         jobs.run_periodic_tasks(threading.Event())
@@ -49,7 +49,7 @@ def test_list_says_until_when_an_old_key_is_published(operate, app, clock, es256
     assert "published until 20" in line
 
 
-def test_rotate_seals_private_parts_anew_and_they_sign_on(operate, app, rotating_app, new_key_app, rows):
+def test_rotate_reseals_private_keys_and_they_keep_signing(operate, app, rotating_app, new_key_app, rows):
     with app.app_context():
         token = keys.sign({"sub": "ada"}, "ES256")
     assert operate("keys", "rotate", on=rotating_app).stdout.startswith("6 rows are now under key")
@@ -59,7 +59,7 @@ def test_rotate_seals_private_parts_anew_and_they_sign_on(operate, app, rotating
         assert keys.verify(keys.sign({"sub": "bob"}, "ES256")) == {"sub": "bob"}
 
 
-def test_rotate_lets_the_next_key_of_each_algorithm_sign(operate, app, clock, es256):
+def test_rotate_activates_the_next_key_of_each_algorithm(operate, app, clock, es256):
     clock.shift(2 * DAY)
     done = operate("keys", "rotate")
     assert done.exit_code == 0
@@ -69,18 +69,18 @@ def test_rotate_lets_the_next_key_of_each_algorithm_sign(operate, app, clock, es
     assert f"{es256[1]}  signs since" in listed
 
 
-def test_rotate_says_from_when_a_young_key_signs(operate, es256):
+def test_rotate_shows_when_a_recently_published_key_will_sign(operate, es256):
     done = operate("keys", "rotate", "--alg", "ES256")
     assert done.stdout.splitlines()[0].startswith(f"ES256  {es256[1]}  next, signs from 20")
     assert len(done.stdout.splitlines()) == 1
 
 
-def test_rotate_of_one_algorithm_seals_nothing(operate, rotating_app, rows):
+def test_rotate_of_one_algorithm_does_not_reseal(operate, rotating_app, rows):
     operate("keys", "rotate", "--alg", "RS256", on=rotating_app)
     assert {kid_of(row.sealed_private) for row in rows(SigningKey)} == {OLD}
 
 
-def test_rotate_now_drops_what_has_signed_and_says_what_that_costs(operate, rows, es256):
+def test_rotate_now_drops_the_signing_key_and_explains_the_consequences(operate, rows, es256):
     done = operate("keys", "rotate", "--alg", "ES256", "--now")
     assert done.exit_code == 0
     assert done.stdout.splitlines()[0] == f"ES256  {es256[0]}  dropped"
@@ -93,20 +93,20 @@ def test_rotate_now_drops_what_has_signed_and_says_what_that_costs(operate, rows
     assert len(rows(SigningKey, alg="RS256")) == 2
 
 
-def test_an_unknown_algorithm_is_refused(operate):
+def test_unknown_algorithm_is_rejected(operate):
     refused = operate("keys", "rotate", "--alg", "HS256")
     assert refused.exit_code == 2
     assert "RS256" in refused.stderr
 
 
-def test_a_missing_encryption_key_is_found_by_what_it_seals(operate, new_key_app):
+def test_missing_encryption_key_of_signing_keys_is_reported(operate, new_key_app):
     assert f"{OLD}          6 rows  MISSING" in operate("keys", "list", on=new_key_app).stdout
     assert "rows are sealed under key" in operate("doctor", on=new_key_app).stdout
     with new_key_app.app_context(), pytest.raises(SystemExit):
         refuse_missing_keys()
 
 
-def test_a_private_part_that_was_moved_is_found(operate, app, rows):
+def test_tampered_private_key_is_reported(operate, app, rows):
     first, following = rows(SigningKey, alg="ES256")
     with app.app_context():
         moved = sa.update(SigningKey).where(SigningKey.alg == "ES256", SigningKey.number == following.number)
@@ -117,7 +117,7 @@ def test_a_private_part_that_was_moved_is_found(operate, app, rows):
     assert "was changed or moved" in operate("doctor").stdout
 
 
-def test_no_private_part_is_ever_shown(operate, rows):
+def test_private_keys_are_never_shown(operate, rows):
     sealed = [row.sealed_private for row in rows(SigningKey)]
     shown = "".join(operate("keys", *words).output for words in (["list"], ["rotate"], ["rotate", "--now"]))
     assert not [text for text in sealed if text in shown]

@@ -27,7 +27,7 @@ def opened(app, row):
         return app.extensions["latchkey.keyring"].open(row.secret, *enrolled_context(row)).decode()
 
 
-def test_create_opens_an_account_that_signs_in_by_mail(operate, app, rows):
+def test_create_adds_an_account_with_email_sign_in(operate, app, rows):
     result = operate("users", "create", "Ada@Example.com")
     assert (result.exit_code, result.stdout) == (0, "Opened an account for ada@example.com: email.\n")
     [identity], [method] = rows(Identity), rows(Enrollment)
@@ -37,7 +37,7 @@ def test_create_opens_an_account_that_signs_in_by_mail(operate, app, rows):
     assert [event.name for event in rows(Event)] == ["account.created"]
 
 
-def test_create_takes_every_identity_and_method(operate, app, rows):
+def test_create_accepts_every_identity_and_method(operate, app, rows):
     more = ("--phone", "(650) 555-1234", "--username", "Ada", "--method", "email", "--method", "sms")
     result = operate(
         *ADA, *more, "--authenticator", "jbsw y3dp-ehpk 3pxp JBSWY3DPEHPK3PXP", "--password", "mind the old stairs"
@@ -53,14 +53,14 @@ def test_create_takes_every_identity_and_method(operate, app, rows):
         assert accept(methods["password"], "mind the old stairs")
 
 
-def test_who_was_opened_an_account_signs_in(operate, wire, clock):
+def test_created_user_signs_in(operate, wire, clock):
     operate(*ADA, "--authenticator", SECRET)
     code = pyotp.TOTP(SECRET).at(int(clock.unix()))
     assert wire.post("/us-signin", identity="ada@example.com", passcode=code).ok
     assert wire.signed_in_as() == "ada@example.com"
 
 
-def test_create_can_leave_the_address_to_be_proved_and_the_account_shut(operate, rows):
+def test_create_supports_unconfirmed_and_disabled_accounts(operate, rows):
     operate(*ADA, "--unconfirmed", "--disabled")
     assert rows(Identity)[0].confirmed_at is None
     assert rows(User)[0].disabled_at is not None
@@ -79,21 +79,21 @@ def test_create_can_leave_the_address_to_be_proved_and_the_account_shut(operate,
     ((*ADA, "--password", "short"), "at least 15"),
     ((*ADA, "--password", "p" * 200), "at most 128"),
 ], ids=lambda value: value if isinstance(value, str) else "")  # fmt: skip
-def test_what_cannot_work_is_refused_and_nothing_is_stored(operate, rows, words, reason):
+def test_invalid_create_arguments_are_rejected_and_nothing_is_stored(operate, rows, words, reason):
     result = operate(*words)
     assert result.exit_code == 1
     assert reason in result.stderr
     assert rows(User) == []
 
 
-def test_a_password_is_never_repeated(operate):
+def test_password_is_never_printed(operate):
     result = operate("users", "create", "nonsense", "--password", "mind the old stairs")
     assert result.exit_code == 1
     assert "stairs" not in result.output
 
 
 @pytest.mark.parametrize("words", [ADA, ("users", "create", "eve@example.com", "--phone", "+16505551234")])
-def test_an_identity_that_finds_somebody_is_refused(operate, rows, words):
+def test_identity_already_in_use_is_rejected(operate, rows, words):
     operate(*ADA, "--phone", "+16505551234")
     result = operate(*words)
     assert result.exit_code == 1
@@ -101,7 +101,7 @@ def test_an_identity_that_finds_somebody_is_refused(operate, rows, words):
     assert len(rows(User)) == 1
 
 
-def test_disable_shuts_the_account_and_ends_its_sessions(operate, people, wire, rows):
+def test_disable_ends_all_sessions_of_the_account(operate, people, wire, rows):
     ada = people.open("ada@example.com", methods=["authenticator"])
     wire.post("/us-signin", identity=ada.email, passcode=ada.app_code())
     assert wire.signed_in_as() == ada.email
@@ -111,7 +111,7 @@ def test_disable_shuts_the_account_and_ends_its_sessions(operate, people, wire, 
     assert [event.user_id for event in rows(Event, name="account.disabled")] == [ada.id]
 
 
-def test_enable_lets_in_again_but_brings_no_session_back(operate, people, wire, clock):
+def test_enable_allows_sign_in_but_restores_no_session(operate, people, wire, clock):
     ada = people.open("ada@example.com", methods=["authenticator"])
     wire.post("/us-signin", identity=ada.email, passcode=ada.app_code())
     operate("users", "disable", ada.email)
@@ -121,7 +121,7 @@ def test_enable_lets_in_again_but_brings_no_session_back(operate, people, wire, 
     assert wire.post("/us-signin", identity=ada.email, passcode=ada.app_code()).ok
 
 
-def test_what_was_sent_before_an_account_was_disabled_is_dead_when_it_is_enabled(operate, people, wire, mail_to):
+def test_code_and_link_sent_before_disabling_are_invalid_after_enabling(operate, people, wire, mail_to):
     ada = people.open("ada@example.com")
     wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
     mail = mail_to(ada.email)
@@ -134,7 +134,7 @@ def test_what_was_sent_before_an_account_was_disabled_is_dead_when_it_is_enabled
     assert wire.post("/us-signin", identity=ada.email, passcode=code_in(mail_to(ada.email))).ok
 
 
-def test_any_identity_finds_the_account_to_disable_and_unknown_ones_are_named(operate, people, rows):
+def test_disable_accepts_any_identity_and_reports_unknown_ones(operate, people, rows):
     people.open("ada@example.com", phone="+16505551234", username="ada")
     result = operate("users", "disable", "(650) 555-1234", "nobody@example.com", "ada")
     assert result.exit_code == 1
@@ -142,7 +142,7 @@ def test_any_identity_finds_the_account_to_disable_and_unknown_ones_are_named(op
     assert result.stderr == "nobody@example.com: no one has that.\n"
 
 
-def test_list_shows_everybody_in_order(operate, people):
+def test_list_shows_all_users_in_order(operate, people):
     people.open("ada@example.com", phone="+16505551234", username="ada")
     people.open("eve@example.com", confirmed=False, disabled=True)
     assert operate("users", "list").stdout.splitlines() == [
@@ -153,7 +153,7 @@ def test_list_shows_everybody_in_order(operate, people):
     assert operate("users", "list", "--disabled").stdout.splitlines()[1].startswith("eve@")
 
 
-def test_list_in_json_holds_no_secret(operate, people):
+def test_json_list_contains_no_secrets(operate, people):
     people.open("ada@example.com", methods=["email", "authenticator"])
     [account] = [json.loads(line) for line in operate("users", "list", "--json").stdout.splitlines()]
     assert account.keys() == {
@@ -168,7 +168,7 @@ def test_list_in_json_holds_no_secret(operate, people):
 
 
 @pytest.mark.one_database
-def test_list_goes_on_past_a_page(operate, people, monkeypatch):
+def test_list_continues_past_a_batch(operate, people, monkeypatch):
     monkeypatch.setattr("app.admin.people.BATCH", 2)
     emails = [people.open().email for _ in range(5)]
     assert names_of(operate("users", "list")) == emails
@@ -208,7 +208,7 @@ def test_list_finds_accounts_by_a_prefix_of_any_identity(operate, search, found)
 
 
 @pytest.mark.usefixtures("several")
-def test_list_stops_where_it_is_told_to(operate):
+def test_list_respects_the_limit(operate):
     result = operate("users", "list", "ada", "--limit", "3")
     assert names_of(result) == ["ada.b@example.com", "ada@example.com", "adam@example.com"]
     assert result.stderr == "3 accounts. There may be more.\n"
@@ -216,7 +216,7 @@ def test_list_stops_where_it_is_told_to(operate):
 
 
 @pytest.mark.usefixtures("several")
-def test_show_tells_of_one_account(operate):
+def test_show_prints_one_account(operate):
     shown = dict(line.split(None, 1) for line in operate("users", "show", "(650) 555-1234").stdout.splitlines())
     assert (shown["email"], shown["disabled"]) == ("ada@example.com", "no")
     assert shown["identities"] == "ada@example.com, +16505551234, adalovelace"
@@ -224,7 +224,7 @@ def test_show_tells_of_one_account(operate):
     assert operate("users", "show", "nobody@example.com").exit_code == 1
 
 
-def test_show_names_authenticator_apps(operate, people, app):
+def test_show_lists_authenticator_apps(operate, people, app):
     from app.authenticators.enrollments import enroll
     from app.extensions import db
 
@@ -241,7 +241,7 @@ def test_show_names_authenticator_apps(operate, people, app):
     assert operate("users", "second-step", eve.email).stdout == "eve@example.com: Authenticator app.\n"
 
 
-def test_what_is_searched_for_is_read_from_an_index(operate, people, database, app):
+def test_search_uses_the_prefix_index(operate, people, database, app):
     people.open("ada@example.com")
     collated = 'value COLLATE "C"' if database.kind == "postgresql" else "value"
     explain = "EXPLAIN" if database.kind == "postgresql" else "EXPLAIN QUERY PLAN"
@@ -255,7 +255,7 @@ def test_what_is_searched_for_is_read_from_an_index(operate, people, database, a
     assert "TEMP B-TREE" not in plan
 
 
-def test_recovery_tells_how_many_codes_are_left_and_never_which(operate, people, json_wire):
+def test_recovery_shows_how_many_codes_are_left_but_not_which(operate, people, json_wire):
     ada = people.open("ada@example.com")
     assert operate("users", "recovery", ada.email).stdout == "ada@example.com: no recovery codes.\n"
     codes = sign_in(json_wire, ada).post("/mf-recovery-codes").json["recovery_codes"]
@@ -267,13 +267,13 @@ def test_recovery_tells_how_many_codes_are_left_and_never_which(operate, people,
 
 
 @pytest.mark.settings(languages=("es", "en"))
-def test_a_command_speaks_english_where_the_service_has_another_language(operate):
+def test_command_output_is_english_if_the_service_language_is_another(operate):
     assert "isn't an email address" in operate("users", "disable", "???").stderr
     weak = b'{"email": "ada@example.com", "password": "correct"}'
     assert "password: Use at least" in operate("users", "import", "-", stdin=weak).stderr
 
 
-def test_an_account_is_found_by_the_handle_that_programs_know(operate, people, rows):
+def test_account_is_found_by_its_handle(operate, people, rows):
     from app.users import User
 
     people.open(email="ada@example.com")
