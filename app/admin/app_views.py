@@ -20,7 +20,7 @@ from app.forward_auth.app_file import apps_by_host
 from app.groups import service as groups
 from app.oidc import client_store
 from app.oidc.client_secrets import new_secret
-from app.oidc.client_store import described, fields_of, id_for, notes_on, recipe, state_of
+from app.oidc.client_store import app_settings, describe, fields_of, id_for, state_of, warnings_for
 from app.oidc.clients import DEVICE_CODE, Client, client_of, clients_in_memory, is_client_id
 from app.oidc.models import OAuthClient
 from app.web.commit import view_commit
@@ -96,7 +96,7 @@ def disable_client() -> Response:
     form = ClientForm()
     if form.validate():
         row = _editable_row(str(form.client.data))
-        changed = client_store.switch(row.id, off=True, by=actor())
+        changed = client_store.set_disabled(row.id, disabled=True, by=actor())
         if changed:
             record_action("client_disabled", row.id)
         flash_message("client_disabled", client=row.id)
@@ -111,7 +111,7 @@ def enable_client() -> Response:
     form = ClientForm()
     if form.validate():
         row = _editable_row(str(form.client.data))
-        changed = client_store.switch(row.id, off=False, by=actor())
+        changed = client_store.set_disabled(row.id, disabled=False, by=actor())
         if changed:
             record_action("client_enabled", row.id)
         flash_message("client_enabled", client=row.id)
@@ -172,7 +172,7 @@ def _editable_row(client_id: str) -> OAuthClient:
     """
     if client_id in clients_in_memory():
         raise Rejected("client_of_file", status=409)
-    row = client_store.row_of(client_id) if is_client_id(client_id) else None
+    row = client_store.get_row(client_id) if is_client_id(client_id) else None
     if row is None:
         raise Rejected("not_found", status=404)
     return row
@@ -188,10 +188,10 @@ def _client_page(client_id: str, form: BaseForm | None = None, *, secret: str = 
         facts, found = fields_of(of_file) | {"state": "enabled"}, of_file
     else:
         row = _editable_row(client_id)
-        facts, found = described(row), client_of(row)
+        facts, found = describe(row), client_of(row)
     known = set(found.groups) - groups.unknown_names(found.groups)
     context = page_facts() | {"overlaps": {hours: span.total_seconds() for hours, span in OVERLAPS.items()}}
-    data: dict[str, Any] = {"client": facts, "recipe": recipe(found, secret), "notes": notes_on(found, known)}
+    data: dict[str, Any] = {"client": facts, "recipe": app_settings(found, secret), "notes": warnings_for(found, known)}
     return respond(PAGE, form, context=context, **data)
 
 

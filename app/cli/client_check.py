@@ -17,7 +17,7 @@ from app.extensions import db, settings
 from app.oidc import client_store
 from app.oidc.client_file import read_clients
 from app.oidc.client_secrets import MIN_SECRET_LENGTH, check_secret, digest_text, new_secret
-from app.oidc.client_store import notes_on
+from app.oidc.client_store import warnings_for
 from app.oidc.clients import Client, client_of
 from config.problems import variable
 
@@ -42,7 +42,7 @@ def check(file: str | None) -> None:
     notes = [f"{client_id}: {twice}" for client_id in found if client_id in stored or client_id in broken]
     groups = known_groups()
     for client in (*found.values(), *(client for name, client in stored.items() if name not in found)):
-        notes += [f"{client.id}: {note}" for note in notes_on(client, groups)]
+        notes += [f"{client.id}: {note}" for note in warnings_for(client, groups)]
     for note in notes:
         click.echo(gettext("Note: {note}", note=note), err=True)
     for client_id in broken:
@@ -85,10 +85,12 @@ def registration_token(uses: int, lasts: timedelta, name: str, as_json: bool) ->
 
     It goes as a bearer token to /oauth/register (RFC 7591), and is shown once.
     """
-    if len(name) > client_store.TOKEN_NAME or not name.isprintable():
+    if len(name) > client_store.MAX_TOKEN_NAME_LENGTH or not name.isprintable():
         raise click.ClickException(
             gettext(
-                "{option}: give one line of at most {count} characters.", option="--name", count=client_store.TOKEN_NAME
+                "{option}: give one line of at most {count} characters.",
+                option="--name",
+                count=client_store.MAX_TOKEN_NAME_LENGTH,
             )
         )
     token = client_store.issue_registration_token(name, uses, lasts, by=BY)

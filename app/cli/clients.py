@@ -20,7 +20,7 @@ from app.extensions import db
 from app.groups.models import Group
 from app.oidc import client_store
 from app.oidc.client_secrets import new_secret
-from app.oidc.client_store import described, fields_of, id_for, notes_on, recipe, state_of
+from app.oidc.client_store import app_settings, describe, fields_of, id_for, state_of, warnings_for
 from app.oidc.clients import REGISTERED, Client, client_of, clients_in_memory
 from app.oidc.models import OAuthClient
 
@@ -128,15 +128,15 @@ def show(client_id: str, as_json: bool) -> None:
     No secret is shown: there is none to show. See rotate-secret.
     """
     of_file = clients_in_memory().get(client_id)
-    facts = fields_of(of_file) | {"state": "enabled"} if of_file else described(_row_named(client_id))
+    facts = fields_of(of_file) | {"state": "enabled"} if of_file else describe(_row_named(client_id))
     client = of_file or client_of(_row_named(client_id))
     if as_json:
-        click.echo(orjson.dumps(facts | {"recipe": recipe(client)}))
+        click.echo(orjson.dumps(facts | {"recipe": app_settings(client)}))
         return
     print_fields(facts)
     click.echo(gettext("The app needs:"))
     print_recipe(client, "", as_json=False)
-    if of_file and client_store.row_of(client_id) is not None:
+    if of_file and client_store.get_row(client_id) is not None:
         click.echo(gettext("Note: the database has a client of this id as well, which isn't used."), err=True)
 
 
@@ -207,7 +207,7 @@ def _switch(client_ids: tuple[str, ...], *, off: bool) -> None:
             missing += 1
             click.echo(unknown.message, err=True)
             continue
-        done = client_store.switch(client_id, off=off, by=BY)
+        done = client_store.set_disabled(client_id, disabled=off, by=BY)
         db.session.commit()
         click.echo(switched(client_id, off=off, done=done))
     sys.exit(1 if missing else 0)
@@ -222,7 +222,7 @@ def _row_named(client_id: str) -> OAuthClient:
         raise click.ClickException(
             gettext("{client} stands in the clients file: change it there, and restart.", client=client_id)
         )
-    row = client_store.row_of(client_id)
+    row = client_store.get_row(client_id)
     if row is None:
         raise _unknown(client_id)
     return row
@@ -237,7 +237,7 @@ def _listed(row: OAuthClient) -> dict[str, Any]:
 
 
 def _print_notes(client: Client) -> None:
-    for note in notes_on(client, known_groups()):
+    for note in warnings_for(client, known_groups()):
         click.echo(gettext("Note: {note}", note=note), err=True)
 
 
@@ -248,7 +248,7 @@ def known_groups() -> set[str]:
 
 def print_recipe(client: Client, secret: str, *, as_json: bool) -> None:
     """Print the settings that the app needs, including the secret if it was just generated."""
-    found = recipe(client, secret)
+    found = app_settings(client, secret)
     if as_json:
         click.echo(orjson.dumps(found))
         return

@@ -23,7 +23,7 @@ from app.crypto.encryption import DecryptionError
 from app.extensions import db, keyring
 from app.oidc import key_rotation, key_store
 from app.oidc.clients import ALGORITHMS
-from app.oidc.discovery_views import JWKS_KEPT
+from app.oidc.discovery_views import JWKS_MAX_AGE
 from app.oidc.models import SigningKey
 from app.terminal import padded, status
 
@@ -227,7 +227,7 @@ def _write(column: SealedColumn, texts: list[dict[str, str]]) -> int:
 
 def list_signing_keys() -> None:
     """Print the published signing keys, each with its current use."""
-    rows, now = key_store.published(anew=True), clock.now()
+    rows, now = key_store.published(refresh=True), clock.now()
     for row in rows:
         click.echo(f"{row.alg:<5}  {row.kid}  {_use(row, key_store.current(rows, row.alg, now))}")
 
@@ -254,8 +254,8 @@ def rotate_signing_keys(alg: str | None = None, *, now: bool = False) -> None:
         since = N_("signs since {time}") if signs else N_("next, signs from {time}")
         click.echo(f"{rotation.alg:<5}  {rotation.kid}  {gettext(since, time=_time(rotation.signs_from))}")
     if any(rotation.dropped for rotation in rotations):
-        minutes = round(JWKS_KEPT.total_seconds() / 60)
-        click.echo(gettext(COST, seconds=round(key_store.READ_EVERY), minutes=minutes), err=True)
+        minutes = round(JWKS_MAX_AGE.total_seconds() / 60)
+        click.echo(gettext(COST, seconds=round(key_store.CACHE_LIFETIME), minutes=minutes), err=True)
 
 
 def _time(at: datetime) -> str:

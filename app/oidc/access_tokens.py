@@ -32,7 +32,7 @@ _KINDS = ("email", "phone", "username")
 _identities = {kind: Identity.__table__.alias(kind) for kind in _KINDS}
 
 
-def _with_identities(joined: Any) -> Any:
+def _join_identities(joined: Any) -> Any:
     for kind, each in _identities.items():
         its_own = sa.and_(each.c.user_id == _user.c.id, each.c.kind == kind, each.c.is_primary)
         joined = joined.outerjoin(each, its_own)
@@ -58,13 +58,13 @@ _columns = [column for each in _identities.values() for column in (each.c.value,
 _FIND_WITH_CLAIMS = CompiledStatement(
     _ROWS.select()
     .add_columns(*_columns, group_names(_user.c.id))
-    .select_from(_with_identities(_joined))
+    .select_from(_join_identities(_joined))
     .where(*_is_current)
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Issued:
+class IssuedToken:
     """An access token that was just issued. Only its digest is stored.
 
     :ivar expires_in: lifetime in seconds
@@ -77,7 +77,7 @@ class Issued:
 
 
 @dataclass(frozen=True, slots=True)
-class Presented:
+class PresentedToken:
     """A valid access token that was presented, with its grant, account and client.
 
     :ivar identities: by kind, the primary identity and whether it is confirmed
@@ -99,10 +99,10 @@ class Presented:
 
 def issue(
     grant: Grant, handle: str, client: Client, scopes: Sequence[str], resource: str, jkt: str | None = None
-) -> Issued:
+) -> IssuedToken:
     """Issue an access token for a grant. One INSERT."""
     is_jwt = client.access_token == "jwt"  # noqa: S105 - a format
-    life = settings.oauth_jwt_lifetime if is_jwt else settings.oauth_access_token_lifetime
+    lifetime = settings.oauth_jwt_lifetime if is_jwt else settings.oauth_access_token_lifetime
     now = clock.now()
     if is_jwt:
         token = _jwt(grant, handle, client, scopes, resource, jkt)
@@ -110,9 +110,9 @@ def issue(
         token = secrets.prefixed_token(secrets.ACCESS_PREFIX)
     _INSERT.run(
         digest=secrets.digest(token), grant_id=grant.id, scopes=" ".join(scopes), resource=resource, created_at=now,
-        expires_at=now + life, jkt=jkt,
+        expires_at=now + lifetime, jkt=jkt,
     )  # fmt: skip
-    return Issued(token, int(life.total_seconds()), jkt)
+    return IssuedToken(token, int(lifetime.total_seconds()), jkt)
 
 
 def _jwt(grant: Grant, handle: str, client: Client, scopes: Sequence[str], resource: str, jkt: str | None) -> str:
@@ -131,16 +131,16 @@ def _jwt(grant: Grant, handle: str, client: Client, scopes: Sequence[str], resou
     return keys.sign(claims, client.id_token_alg, typ="at+jwt")
 
 
-def find(token: str) -> Presented | None:
+def find(token: str) -> PresentedToken | None:
     """Return a valid access token, or None. One statement.
 
     A token is not valid if its client is gone or disabled, or is restricted to groups the account isn't in.
     """
     found = _FIND.first(digest=secrets.digest(token), now=clock.now())
-    return _presented(found, {}) if found is not None else None
+    return _read_presented(found, {}) if found is not None else None
 
 
-def find_with_claims(token: str) -> Presented | None:
+def find_with_claims(token: str) -> PresentedToken | None:
     """Like ``find``, but also load the identities that the account's claims are made of. One statement."""
     found = _FIND_WITH_CLAIMS.first(digest=secrets.digest(token), now=clock.now())
     if found is None:
@@ -148,16 +148,16 @@ def find_with_claims(token: str) -> Presented | None:
     more = found[-2 * len(_KINDS) - 1 :]
     values = zip(_KINDS, more[0:-1:2], more[1:-1:2], strict=True)
     identities = {kind: (value, confirmed_at is not None) for kind, value, confirmed_at in values if value is not None}
-    return _presented(found, identities)
+    return _read_presented(found, identities)
 
 
-def _presented(found: Sequence[Any], identities: dict[str, tuple[str, bool]]) -> Presented | None:
+def _read_presented(found: Sequence[Any], identities: dict[str, tuple[str, bool]]) -> PresentedToken | None:
     token, grant, user, row = _ROWS.read(found)
     groups = tuple(names_in(found[-1] or ""))
     client = clients_in_memory().get(grant.client_id) or (row and enabled_client_of(row))
     if client is None or not client.admits(groups):
         return None
-    return Presented(token, grant, user, client, identities, groups)
+    return PresentedToken(token, grant, user, client, identities, groups)
 
 
 def revoke(token: str, client: Client) -> int:

@@ -26,7 +26,7 @@ MAX_LISTED = 200
 """Maximum number of apps in each list."""
 
 _user, _consent, _g = User.__table__, Consent.__table__, Grant.__table__.c
-_ALLOWED = CompiledStatement(
+_CONSENTED = CompiledStatement(
     sa.select(group_names(_user.c.id), _consent.c.client_id, _consent.c.scopes, _consent.c.created_at)
     .select_from(_user.outerjoin(_consent, sa.and_(_consent.c.user_id == _user.c.id, consents.is_given)))
     .where(_user.c.id == sa.bindparam("user"))
@@ -84,16 +84,16 @@ def apps_of(user_id: int) -> tuple[list[LauncherEntry], list[AppAccess]]:
     The first list has apps with a home page that were added by an administrator. Apps that registered themselves are
     not listed, since they would show up for everyone.
     """
-    consented = _ALLOWED.all(user=user_id)
+    consented = _CONSENTED.all(user=user_id)
     groups = frozenset(names_in(consented[0][0] or "")) if consented else frozenset[str]()
-    having = _access(consented, _USED.all(user=user_id, now=clock.now()))
-    clients = _clients(having, or_if=_can_be_opened)
-    for app_id, access in having.items():
-        _see_what_counts(access, clients.get(app_id), groups)
-    to_open = [_entry(client) for client in clients.values() if _opens(client, groups)]
+    access_by_id = _access_by_client(consented, _USED.all(user=user_id, now=clock.now()))
+    clients = _clients(access_by_id, or_if=_can_be_opened)
+    for app_id, access in access_by_id.items():
+        _apply_current_access(access, clients.get(app_id), groups)
+    to_open = [_entry(client) for client in clients.values() if _can_open(client, groups)]
     to_open += registered_entries(groups)
     return sorted(to_open, key=_by_name)[:MAX_LISTED], sorted(
-        having.values(), key=lambda each: (not each.has_access, _by_name(each))
+        access_by_id.values(), key=lambda each: (not each.has_access, _by_name(each))
     )
 
 
@@ -105,7 +105,7 @@ def remove(user_id: int, client_id: str) -> str | None:
     if not is_client_id(client_id):
         return None
     withdrawn = consents.withdraw(user_id, client_id)
-    ended = grant_ends.end_app(user_id, client_id)
+    ended = grant_ends.end_grants_of_app(user_id, client_id)
     lasting = grants.revoke(Grant.user_id == user_id, Grant.client_id == client_id)
     if not (withdrawn or ended or lasting):
         return None
@@ -115,7 +115,7 @@ def remove(user_id: int, client_id: str) -> str | None:
     return name
 
 
-def _access(allowed: Iterable[Sequence[Any]], used: Iterable[Sequence[Any]]) -> dict[str, AppAccess]:
+def _access_by_client(allowed: Iterable[Sequence[Any]], used: Iterable[Sequence[Any]]) -> dict[str, AppAccess]:
     """Return access by client id: apps the user consented to, and apps they are signed in to without being asked."""
     found = {
         app_id: AppAccess(app_id, since, allowed=frozenset(scopes.split()))
@@ -136,7 +136,7 @@ def _access(allowed: Iterable[Sequence[Any]], used: Iterable[Sequence[Any]]) -> 
     return found
 
 
-def _see_what_counts(access: AppAccess, client: Client | None, groups: frozenset[str]) -> None:
+def _apply_current_access(access: AppAccess, client: Client | None, groups: frozenset[str]) -> None:
     """Reduce an app's access to what it has now. Users outside the app's groups get no tokens and can't use any."""
     access.client = client
     if client is None or not client.admits(groups):
@@ -157,7 +157,7 @@ def _clients(ids: Collection[str], *, or_if: sa.ColumnElement[bool] | None = Non
     return {app_id: client for app_id, client in found.items() if client is not None} | clients_in_memory()
 
 
-def _opens(client: Client, groups: frozenset[str]) -> bool:
+def _can_open(client: Client, groups: frozenset[str]) -> bool:
     """Return whether a member of these groups sees the app among those they can open."""
     return bool(client.home_url) and client.is_vetted and client.admits(groups)
 

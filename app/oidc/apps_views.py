@@ -11,7 +11,7 @@ from app.login.presenters import label_of
 from app.oidc import apps, bp
 from app.oidc.client_file import LOGOS, find_logo
 from app.oidc.forms import AppForm
-from app.oidc.presenters import access_facts, app_to_open, in_words, look_of
+from app.oidc.presenters import access_facts, app_to_open, describe_scopes, look_of
 from app.users import identities_of
 from app.web.access import login_required
 from app.web.commit import view_commit
@@ -34,7 +34,7 @@ def apps_page() -> Response:
         shown = {
             "looks": of_access,
             "to_open": to_open,
-            "can": {each.id: [text for _, text in in_words(each.scopes)] for each in having},
+            "can": {each.id: [text for _, text in describe_scopes(each.scopes)] for each in having},
             "user_label": label_of(identities_of(current_user.id)),
         }
     return respond("oidc/apps.html", context=shown, **facts)

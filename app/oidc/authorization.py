@@ -20,7 +20,7 @@ from app.oidc.claims import SCOPE_OF
 from app.oidc.client_uris import allows_redirect
 from app.oidc.clients import Client, find_client
 from app.oidc.errors import OAuthError
-from app.oidc.parameters import OF_AUTHORIZATION, single_values, sole_value, words
+from app.oidc.parameters import AUTHORIZATION_PARAMETERS, single_value, single_values, words
 from app.oidc.resources import resource_of as resource_of
 from app.oidc.resources import resources_of
 
@@ -34,7 +34,7 @@ _SECONDS = re.compile(r"[0-9]{1,9}\Z", re.ASCII)
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 
 
-class PageRefusal(Exception):
+class PageError(Exception):
     """A request that can't be answered by redirect, because its client or redirect URI is not verified.
 
     :ivar code: code of the message to show
@@ -98,7 +98,7 @@ class Authorization:
         """Whether no page may be shown (``prompt=none``)."""
         return "none" in self.prompts
 
-    def refusal(self, code: str, description: str) -> AuthorizationError:
+    def error(self, code: str, description: str) -> AuthorizationError:
         """Return an error to send back to this request's client."""
         return AuthorizationError(code, description, self.redirect_uri, self.state)
 
@@ -114,14 +114,14 @@ def read_authorization(given: MultiDict[str, str], *, pushed_by: Client | None =
     """Validate an authorization request.
 
     :param pushed_by: authenticated client that pushed it (RFC 9126)
-    :raises PageRefusal: if the client or redirect URI is invalid
+    :raises PageError: if the client or redirect URI is invalid
     :raises AuthorizationError: for any other error
     """
     client = pushed_by or _client_of(given)
     redirect_uri = _redirect_uri_of(given, client)
-    state = sole_value(given, "state")
+    state = single_value(given, "state")
     try:
-        fields = single_values(given, OF_AUTHORIZATION)
+        fields = single_values(given, AUTHORIZATION_PARAMETERS)
         return _validated(fields, client, redirect_uri, state)
     except OAuthError as error:
         raise AuthorizationError(error.code, error.description, redirect_uri, state) from None
@@ -131,19 +131,19 @@ def _client_of(given: MultiDict[str, str]) -> Client:
     ids = given.getlist("client_id")
     client = find_client(ids[0]) if len(ids) == 1 else None
     if client is None:
-        raise PageRefusal("oauth_client_unknown")
+        raise PageError("oauth_client_unknown")
     return client
 
 
 def _redirect_uri_of(given: MultiDict[str, str], client: Client) -> str:
     uris = given.getlist("redirect_uri")
     if len(uris) != 1 or not allows_redirect(client.redirect_uris, uris[0]):
-        raise PageRefusal("oauth_redirect_unknown")
+        raise PageError("oauth_redirect_unknown")
     return uris[0]
 
 
 def _validated(fields: dict[str, str], client: Client, redirect_uri: str, state: str | None) -> Authorization:
-    _refuse_what_is_not_supported(fields, client)
+    _reject_unsupported(fields, client)
     claims = _claims_of(fields, client)
     levels = [LEVELS[name] for name in words(fields, "acr_values") if name in LEVELS]
     essential = _essential_level(claims)
@@ -154,7 +154,7 @@ def _validated(fields: dict[str, str], client: Client, redirect_uri: str, state:
         redirect_uri,
         scopes=scopes_of(fields, client),
         state=state,
-        nonce=_bounded(fields, "nonce", MAX_NONCE_LENGTH),
+        nonce=_limited(fields, "nonce", MAX_NONCE_LENGTH),
         code_challenge=_challenge_of(fields, client),
         prompts=_prompts_of(fields),
         max_age=_max_age_of(fields, client),
@@ -163,14 +163,14 @@ def _validated(fields: dict[str, str], client: Client, redirect_uri: str, state:
         login_hint=fields.get("login_hint", "")[:254],
         subject=_subject_of(fields, claims),
         ui_locales=tuple(words(fields, "ui_locales")[:8]),
-        claims={place: list(members) for place, members in claims.items()},
+        claims={location: list(members) for location, members in claims.items()},
         resource=resource,
         served_by=served_by,
         jkt=thumbprint_of(fields),
     )
 
 
-def _refuse_what_is_not_supported(fields: dict[str, str], client: Client) -> None:
+def _reject_unsupported(fields: dict[str, str], client: Client) -> None:
     if "request" in fields:
         raise OAuthError("request_not_supported", "Request objects are not supported.")
     if "request_uri" in fields:
@@ -225,7 +225,7 @@ def _max_age_of(fields: dict[str, str], client: Client) -> int | None:
     return int(fields["max_age"])
 
 
-def _bounded(fields: dict[str, str], name: str, longest: int) -> str | None:
+def _limited(fields: dict[str, str], name: str, longest: int) -> str | None:
     if len(fields.get(name, "")) > longest:
         raise OAuthError("invalid_request", f"{name} is too long.")
     return fields.get(name)
@@ -241,13 +241,16 @@ def _claims_of(fields: dict[str, str], client: Client) -> dict[str, Any]:
         claims = None
     if not isinstance(claims, dict):
         raise OAuthError("invalid_request", "claims must be a JSON object.")
-    found = {place: claims[place] for place in ("userinfo", "id_token") if claims.get(place) is not None}
+    found = {location: claims[location] for location in ("userinfo", "id_token") if claims.get(location) is not None}
     for members in found.values():
         is_map = isinstance(members, dict) and len(members) <= MAX_CLAIMS
         if not is_map or not all(each is None or isinstance(each, dict) for each in members.values()):
             raise OAuthError("invalid_request", "claims must name each claim with null or an object.")
     theirs = {claim for claim, scope in SCOPE_OF.items() if scope in client.scopes} | {"sub", "acr", "auth_time"}
-    return {place: {name: each for name, each in members.items() if name in theirs} for place, members in found.items()}
+    return {
+        location: {name: each for name, each in members.items() if name in theirs}
+        for location, members in found.items()
+    }
 
 
 def _essential_level(claims: dict[str, Any]) -> int:
@@ -264,18 +267,18 @@ def _essential_level(claims: dict[str, Any]) -> int:
 
 def _subject_of(fields: dict[str, str], claims: dict[str, Any]) -> str:
     """Return the required ``sub``, from an ID token hint that we signed or from ``claims`` (Core, 3.1.2.2)."""
-    wanted = (claims.get("id_token", {}).get("sub") or {}).get("value")
-    if wanted is not None and not isinstance(wanted, str):
+    requested = (claims.get("id_token", {}).get("sub") or {}).get("value")
+    if requested is not None and not isinstance(requested, str):
         raise OAuthError("invalid_request", "claims asks for a sub that is no text.")
     hint = fields.get("id_token_hint")
     if hint is None:
-        return wanted or ""
-    told = keys.verify(hint, typ="JWT")  # ID tokens only: other tokens we sign have another typ
-    if told is None or not isinstance(told.get("sub"), str):
+        return requested or ""
+    hint_claims = keys.verify(hint, typ="JWT")  # ID tokens only: other tokens we sign have another typ
+    if hint_claims is None or not isinstance(hint_claims.get("sub"), str):
         raise OAuthError("invalid_request", "id_token_hint was not issued here.")
-    if wanted is not None and wanted != told["sub"]:
+    if requested is not None and requested != hint_claims["sub"]:
         raise OAuthError("invalid_request", "id_token_hint and claims name two people.")
-    return str(told["sub"])
+    return str(hint_claims["sub"])
 
 
 def thumbprint_of(fields: dict[str, str]) -> str | None:

@@ -18,7 +18,7 @@ from app.oidc import bp, client_documents, consents, dpop, grants, requests
 from app.oidc.authorization import (
     Authorization,
     AuthorizationError,
-    PageRefusal,
+    PageError,
     read_authorization,
     response_url,
     thumbprint_of,
@@ -29,7 +29,7 @@ from app.oidc.errors import json_response
 from app.oidc.forms import ConsentForm
 from app.oidc.interaction import ERRORS, Situation, Step, next_step, scopes_to_allow
 from app.oidc.models import AuthorizationRequest
-from app.oidc.parameters import form_fields, of_form, of_query
+from app.oidc.parameters import form_fields, form_parameters, query_parameters
 from app.oidc.presenters import consent_facts
 from app.oidc.requests import claim_pushed, is_pushed
 from app.sessions.store import current_session, revoke_current_session
@@ -53,12 +53,12 @@ def authorize() -> Response:
     after_this_request(view_commit)
     if request.method == "HEAD":
         return Response()
-    row, given = None, of_query()
+    row, given = None, query_parameters()
     if is_pushed(given):
         row = claim_pushed(given)
         if row is None:
-            return refused("oauth_request_over")
-    return _answer(row)
+            return request_error_page("oauth_request_over")
+    return _respond_to(row)
 
 
 @bp.post("/oauth/authorize")
@@ -69,7 +69,7 @@ def authorize_by_form() -> Response:
     token is needed. The request is validated when the browser comes back.
     """
     after_this_request(view_commit)
-    given = of_form()
+    given = form_parameters()
     if is_pushed(given):
         named = {name: given[name] for name in ("client_id", "request_uri") if name in given}
         return redirect(with_query("/oauth/authorize", **named), 303)  # type: ignore[return-value]
@@ -86,7 +86,7 @@ def continue_request() -> Response:
         return Response()
     request_id = request.args.get("request", "")
     row = requests.find(request_id)
-    return _answer_again(request_id) if row is None else _answer(row)
+    return _repeat_response(request_id) if row is None else _respond_to(row)
 
 
 @bp.post("/oauth/consent")
@@ -98,29 +98,35 @@ def consent() -> Response:
         return respond("errors/form.html", form)
     session, row = current_session(), requests.find(form.request.data)
     if row is None or session is None:
-        return _answer_again(form.request.data, allows=form.allow.data == "yes")
+        return _repeat_response(form.request.data, allows=form.allow.data == "yes")
     try:
-        asked = read_authorization(requests.parameters_of(row))
-        found = _situation(asked, row)
-        if next_step(asked, found) != "consent":  # signed out or removed from the group in the meantime
-            return _go_on(asked, row)
+        authorization = read_authorization(requests.parameters_of(row))
+        situation = _situation(authorization, row)
+        if next_step(authorization, situation) != "consent":  # signed out or removed from the group in the meantime
+            return _take_next_step(authorization, row)
         if form.allow.data != "yes":
-            record("app.refused", session.user_id, client=asked.client.id, app=asked.client.name)
-            requests.note_refusal(row, session)
-            raise asked.refusal(*DENIED)
-        scopes = scopes_to_allow(asked)
-        if not asked.client.is_vetted and not requests.has_shown(row, scopes):
-            return _go_on(asked, row)  # the app changed its registration after the page was shown
-        assert found is not None
-        consents.allow_more(session.user_id, asked.client, scopes, found.relation)
-        record("app.allowed", session.user_id, client=asked.client.id, app=asked.client.name, scopes=" ".join(scopes))
-        requests.settle_prompt(row, "consent")
-        requests.note_consent(row)
-        return _go_on(read_authorization(requests.parameters_of(row)), row)
-    except PageRefusal as refusal:
-        return refused(refusal.code)
+            record("app.refused", session.user_id, client=authorization.client.id, app=authorization.client.name)
+            requests.record_refusal(row, session)
+            raise authorization.error(*DENIED)
+        scopes = scopes_to_allow(authorization)
+        if not authorization.client.is_vetted and not requests.has_shown_scopes(row, scopes):
+            return _take_next_step(authorization, row)  # the app changed its registration after the page was shown
+        assert situation is not None
+        consents.allow_more(session.user_id, authorization.client, scopes, situation.relation)
+        record(
+            "app.allowed",
+            session.user_id,
+            client=authorization.client.id,
+            app=authorization.client.name,
+            scopes=" ".join(scopes),
+        )
+        requests.complete_prompt(row, "consent")
+        requests.record_consent(row)
+        return _take_next_step(read_authorization(requests.parameters_of(row)), row)
+    except PageError as error:
+        return request_error_page(error.code)
     except AuthorizationError as error:
-        return _send_back(error, row)
+        return _return_error(error, row)
 
 
 @bp.post("/oauth/account")
@@ -132,108 +138,118 @@ def choose_account() -> Response:
         return respond("errors/form.html", form)
     row = requests.find(form.request.data)
     if row is None:
-        return refused("oauth_request_over")
-    requests.settle_prompt(row, "select_account")
+        return request_error_page("oauth_request_over")
+    requests.complete_prompt(row, "select_account")
     if form.allow.data != "yes" and (session := revoke_current_session()) is not None:
         record("session.ended", session.user_id, reason="signed_out")
     return redirect(with_query(CONTINUE, request=row.id), 303)  # type: ignore[return-value]
 
 
-def refused(code: str, status: int = 400) -> Response:
+def request_error_page(code: str, status: int = 400) -> Response:
     """Return the error page for a request that can't be answered by redirect."""
     return error_answer(status, message(code))
 
 
-def _answer(row: AuthorizationRequest | None) -> Response:
+def _respond_to(row: AuthorizationRequest | None) -> Response:
     """Handle a request, stored or new."""
     try:
-        given = of_query() if row is None else requests.parameters_of(row)
-        return page_until_read(given, row, CONTINUE) or _go_on(read_authorization(given), row)
-    except PageRefusal as refusal:
-        return refused(refusal.code)
+        given = query_parameters() if row is None else requests.parameters_of(row)
+        return page_until_read(given, row, CONTINUE) or _take_next_step(read_authorization(given), row)
+    except PageError as error:
+        return request_error_page(error.code)
     except AuthorizationError as error:
-        return _send_back(error, row)
+        return _return_error(error, row)
 
 
-def _answer_again(request_id: str, *, allows: bool = True) -> Response:
+def _repeat_response(request_id: str, *, allows: bool = True) -> Response:
     """Repeat the response that this session just got, if the decision is the same: a double click.
 
     Without JavaScript, a browser submits a form every time its button is clicked, and only shows the last response.
     """
     session, row = current_session(), requests.find(request_id, answered=True)
     if session is None or row is None:
-        return refused("oauth_request_over")
+        return request_error_page("oauth_request_over")
     try:
-        asked = read_authorization(requests.parameters_of(row))
-    except (PageRefusal, AuthorizationError):
-        return refused("oauth_request_over")
+        authorization = read_authorization(requests.parameters_of(row))
+    except (PageError, AuthorizationError):
+        return request_error_page("oauth_request_over")
     if not allows and requests.has_refused(row, session):
-        return redirect_to_app(asked.refusal(*DENIED).url, after_form=True)
-    code = grants.code_again(row.id, session) if allows else None
+        return redirect_to_app(authorization.error(*DENIED).url, after_form=True)
+    code = grants.repeated_code(row.id, session) if allows else None
     if code is None:
-        return refused("oauth_request_over")
-    return redirect_to_app(response_url(asked.redirect_uri, asked.state, code=code), after_form=True)
+        return request_error_page("oauth_request_over")
+    return redirect_to_app(response_url(authorization.redirect_uri, authorization.state, code=code), after_form=True)
 
 
-def _send_back(error: AuthorizationError, row: AuthorizationRequest | None) -> Response:
+def _return_error(error: AuthorizationError, row: AuthorizationRequest | None) -> Response:
     if row is not None:
-        requests.answer(row)
+        requests.mark_answered(row)
     return redirect_to_app(error.url, after_form=row is not None)
 
 
-def _situation(asked: Authorization, row: AuthorizationRequest | None) -> Situation | None:
+def _situation(authorization: Authorization, row: AuthorizationRequest | None) -> Situation | None:
     """Return the user's situation; None without a browser session."""
     session = current_session()
     if session is None or session.kind != "browser":
         return None
-    relation = consents.relation_of(session.user_id, asked.client.id, session.session_id)
+    relation = consents.relation_of(session.user_id, authorization.client.id, session.session_id)
     if row is None:
         return Situation(session, relation, clock.now())
     return Situation(session, relation, row.created_at, requests.has_consent(row))
 
 
-def _go_on(asked: Authorization, row: AuthorizationRequest | None) -> Response:
+def _take_next_step(authorization: Authorization, row: AuthorizationRequest | None) -> Response:
     """Take the next step: answer the app, or show the user a page."""
-    found = _situation(asked, row)
-    step = next_step(asked, found)
+    situation = _situation(authorization, row)
+    step = next_step(authorization, situation)
     if step == "answer":
-        assert found is not None
-        return _give_code(asked, found, row)
-    if asked.is_silent:
-        raise asked.refusal(*ERRORS[step])
-    if asked.client.require_pushed and not (row is not None and row.pushed):
-        raise asked.refusal("invalid_request", "This client has to push its requests.")
+        assert situation is not None
+        return _issue_code(authorization, situation, row)
+    if authorization.is_silent:
+        raise authorization.error(*ERRORS[step])
+    if authorization.client.require_pushed and not (row is not None and row.pushed):
+        raise authorization.error("invalid_request", "This client has to push its requests.")
     if row is None:
         throttling.take("requests", present_client().ip_address)
-        row = requests.store(of_query())
-    return _show(step, asked, row, found)
+        row = requests.store(query_parameters())
+    return _show_step(step, authorization, row, situation)
 
 
-def _give_code(asked: Authorization, found: Situation, row: AuthorizationRequest | None) -> Response:
-    if asked.client.require_pushed and not (row is not None and row.pushed):
-        raise asked.refusal("invalid_request", "This client has to push its requests.")
-    if row is not None and not requests.answer(row):
-        return _answer_again(row.id)
-    code = grants.issue_code(asked, asked.scopes, found.session, request_id=row.id if row is not None else "")
-    if not found.relation.has_signed_in:
-        record("app.signed_in", found.session.user_id, client=asked.client.id, app=asked.client.name)
-    return redirect_to_app(response_url(asked.redirect_uri, asked.state, code=code), after_form=row is not None)
+def _issue_code(authorization: Authorization, situation: Situation, row: AuthorizationRequest | None) -> Response:
+    if authorization.client.require_pushed and not (row is not None and row.pushed):
+        raise authorization.error("invalid_request", "This client has to push its requests.")
+    if row is not None and not requests.mark_answered(row):
+        return _repeat_response(row.id)
+    code = grants.issue_code(
+        authorization, authorization.scopes, situation.session, request_id=row.id if row is not None else ""
+    )
+    if not situation.relation.has_signed_in:
+        record(
+            "app.signed_in", situation.session.user_id, client=authorization.client.id, app=authorization.client.name
+        )
+    return redirect_to_app(
+        response_url(authorization.redirect_uri, authorization.state, code=code), after_form=row is not None
+    )
 
 
-def _show(step: Step, asked: Authorization, row: AuthorizationRequest, found: Situation | None) -> Response:
+def _show_step(
+    step: Step, authorization: Authorization, row: AuthorizationRequest, situation: Situation | None
+) -> Response:
     """Show the page for a step, or redirect to the page that handles it."""
     back = with_query(CONTINUE, request=row.id)
     if step == "sign_in":
-        return _sign_in(asked, back)
+        return _sign_in(authorization, back)
     if step == "confirm":
         return redirect(with_query("/us-verify", next=back))  # type: ignore[return-value]
-    assert found is not None
-    scopes = scopes_to_allow(asked)
-    facts: dict[str, Any] = consent_facts(asked, found.relation, scopes)
-    facts |= {"user_label": label_of(identities_of(found.session.user_id)), "back": back, "request_id": row.id}
+    assert situation is not None
+    scopes = scopes_to_allow(authorization)
+    facts: dict[str, Any] = consent_facts(authorization, situation.relation, scopes)
+    facts |= {"user_label": label_of(identities_of(situation.session.user_id)), "back": back, "request_id": row.id}
     if step == "not_allowed":
-        record("app.not_allowed", found.session.user_id, client=asked.client.id, app=asked.client.name)
-        requests.answer(row)
+        record(
+            "app.not_allowed", situation.session.user_id, client=authorization.client.id, app=authorization.client.name
+        )
+        requests.mark_answered(row)
         throttling.take("requests", present_client().ip_address)
         again = requests.store(requests.parameters_of(row), pushed=row.pushed)  # to continue with another account
         again.begun_at = row.begun_at
@@ -243,17 +259,17 @@ def _show(step: Step, asked: Authorization, row: AuthorizationRequest, found: Si
     if step == "second_factor":
         return _page("second_factor.html", facts)
     if step == "choose_account":
-        return _page("oidc/account.html", facts | {"is_other": bool(asked.subject)})
-    if not asked.client.is_vetted:
-        requests.note_shown(row, scopes)
+        return _page("oidc/account.html", facts | {"is_other": bool(authorization.subject)})
+    if not authorization.client.is_vetted:
+        requests.record_shown_scopes(row, scopes)
     return _page("oidc/consent.html", facts)
 
 
-def _sign_in(asked: Authorization, back: str) -> Response:
+def _sign_in(authorization: Authorization, back: str) -> Response:
     """Redirect to the sign-in page, in the language that the app requests if we have it."""
-    hint = {"login_hint": asked.login_hint} if asked.login_hint else {}
+    hint = {"login_hint": authorization.login_hint} if authorization.login_hint else {}
     answer: Response = redirect(with_query("/us-signin", next=back, **hint))  # type: ignore[assignment]
-    if language := i18n.first_offered(asked.ui_locales):
+    if language := i18n.first_offered(authorization.ui_locales):
         set_cookie(answer, i18n.ASKED, language, int(requests.LIFETIME.total_seconds()))
     elif settings.cookie_prefix + i18n.ASKED in request.cookies:
         set_cookie(answer, i18n.ASKED, "", 0)  # set for another app
@@ -265,11 +281,11 @@ def push() -> Response:
     """Validate an authorization request and store it for a minute (RFC 9126, section 2)."""
     after_this_request(view_commit)
     fields = form_fields()
-    client_documents.require(named_client(fields), g.client_address)
+    client_documents.require_ready(named_client(fields), g.client_address)
     client = authenticate(fields)
     limit_public(client)
-    request_uri = requests.push(of_form(), client, dpop.key_asked_for(thumbprint_of(fields)))
-    return json_response({"request_uri": request_uri, "expires_in": int(requests.PUSHED_FOR.total_seconds())}, 201)
+    request_uri = requests.push(form_parameters(), client, dpop.requested_key(thumbprint_of(fields)))
+    return json_response({"request_uri": request_uri, "expires_in": int(requests.PUSHED_LIFETIME.total_seconds())}, 201)
 
 
 def _page(template: str, facts: dict[str, Any], status: int = 200) -> Response:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from app.enrollments.catalog import method_behind, method_of
 
 if TYPE_CHECKING:
-    from app.oidc.access_tokens import Presented
+    from app.oidc.access_tokens import PresentedToken
 
-OF_SCOPES = {
+CLAIMS_OF_SCOPE = {
     "profile": ("name", "preferred_username", "locale"),
     "email": ("email", "email_verified"),
     "phone": ("phone_number", "phone_number_verified"),
@@ -18,26 +18,26 @@ OF_SCOPES = {
 }
 """Claims granted by each scope."""
 
-SCOPE_OF = {claim: scope for scope, claims in OF_SCOPES.items() for claim in claims}
+SCOPE_OF = {claim: scope for scope, claims in CLAIMS_OF_SCOPE.items() for claim in claims}
 """Scope that the user consents to when a request names the claim."""
 
 
-def scopes_behind(claims: Mapping[str, Iterable[str]]) -> set[str]:
+def scopes_for_claims(claims: Mapping[str, Iterable[str]]) -> set[str]:
     """Return the scopes that cover the claims named in the ``claims`` parameter."""
     return {SCOPE_OF[name] for members in claims.values() for name in members if name in SCOPE_OF}
 
 
-def claims_of(presented: Presented, place: str = "userinfo") -> dict[str, Any]:
+def claims_of(presented: PresentedToken, place: str = "userinfo") -> dict[str, Any]:
     """Return the claims that the request named for ``place`` and, for userinfo, those granted by the token's scopes.
 
     Neither includes claims of scopes that the client may no longer ask for.
     """
-    by_scope = {claim for scope in presented.scopes for claim in OF_SCOPES.get(scope, ())}
+    by_scope = {claim for scope in presented.scopes for claim in CLAIMS_OF_SCOPE.get(scope, ())}
     named = {name for name in presented.grant.claims.get(place, ()) if SCOPE_OF.get(name) in presented.client.scopes}
     return _values(presented, (by_scope if place == "userinfo" else set()) | named)
 
 
-def _values(presented: Presented, wanted: Iterable[str]) -> dict[str, Any]:
+def _values(presented: PresentedToken, wanted: Iterable[str]) -> dict[str, Any]:
     """Return the claims that have a value; the rest are omitted (section 5.3.2)."""
     email, is_email_verified = presented.identities.get("email", ("", False))
     phone, is_phone_verified = presented.identities.get("phone", ("", False))

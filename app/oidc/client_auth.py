@@ -51,19 +51,19 @@ def authenticate(fields: Mapping[str, str]) -> Client:
     :raises OAuthError: ``invalid_client`` (401); ``invalid_request`` if the request uses more than one method;
         ``temporarily_unavailable`` (429) after too many failures
     """
-    given = _credentials(fields)
-    about = _counted(given.client_id)
+    credentials = _credentials(fields)
+    about = _throttle_key(credentials.client_id)
     try:
         throttling.allow(LIMIT, g.client_address, about=about)
-        client = find_client(given.client_id)
-        if client is not None and not (reason := _fault(client, given)):
-            cors.note_client(client)
+        client = find_client(credentials.client_id)
+        if client is not None and not (reason := _rejection_reason(client, credentials)):
+            cors.set_request_client(client)
             return client
         throttling.take(LIMIT, g.client_address, about=about)
-    except Rejected as full:
-        raise _unavailable(full) from None
-    _record_failure(client, given, reason if client is not None else "unknown")
-    raise _invalid_client(given.method)
+    except Rejected as rejected:
+        raise _unavailable(rejected) from None
+    _record_failure(client, credentials, reason if client is not None else "unknown")
+    raise _invalid_client(credentials.method)
 
 
 def named_client(fields: Mapping[str, str]) -> str:
@@ -138,22 +138,22 @@ def _basic() -> Credentials | None:
     return Credentials("client_secret_basic", decoded[0], tuple(dict.fromkeys((decoded[1], secret))))
 
 
-def _fault(client: Client, given: Credentials) -> str:
+def _rejection_reason(client: Client, credentials: Credentials) -> str:
     """Return why the credentials don't authenticate ``client``, or "".
 
     Many programs also send a public client's id by HTTP Basic, with an empty secret (RFC 6749, section 2.3.1).
     """
-    if client.is_public and given.method == "client_secret_basic":
-        return "" if given.secrets == ("",) else "method"
+    if client.is_public and credentials.method == "client_secret_basic":
+        return "" if credentials.secrets == ("",) else "method"
     allowed = ("client_secret_basic", "client_secret_post") if client.auth_method == "secret" else (client.auth_method,)
-    if given.method not in allowed:
+    if credentials.method not in allowed:
         return "method"
-    if given.method == "private_key_jwt":
+    if credentials.method == "private_key_jwt":
         try:
-            verify_assertion(given.assertion, client)
+            verify_assertion(credentials.assertion, client)
         except InvalidAssertion as fault:
             return str(fault)
-    elif given.method != "none" and not _has_secret(client, given.secrets):
+    elif credentials.method != "none" and not _has_secret(client, credentials.secrets):
         return "secret"
     return ""
 
@@ -164,7 +164,7 @@ def _has_secret(client: Client, candidates: tuple[str, ...]) -> bool:
     return any(secrets.same(digest, each) for digest in client.secret_digests for each in given)
 
 
-def _counted(client_id: str) -> str:
+def _throttle_key(client_id: str) -> str:
     """Return the key to count failures under: the client id, or "" for anything that can't be one."""
     return client_id if is_client_id(client_id) else ""
 
@@ -174,17 +174,17 @@ def _invalid_client(method: Method) -> OAuthError:
     return OAuthError("invalid_client", "Client authentication failed.", status=401, challenge=challenge)
 
 
-def _unavailable(full: Rejected) -> OAuthError:
+def _unavailable(rejected: Rejected) -> OAuthError:
     text = "Client authentication failed too often from this network address."
-    return OAuthError("temporarily_unavailable", text, status=429, retry_after=full.facts["retry_after"])
+    return OAuthError("temporarily_unavailable", text, status=429, retry_after=rejected.facts["retry_after"])
 
 
-def _record_failure(client: Client | None, given: Credentials, reason: str) -> None:
+def _record_failure(client: Client | None, credentials: Credentials, reason: str) -> None:
     """Record the failure, at most once in a while, for an operator wondering why an app can't sign anyone in.
 
     Unknown client ids can be made up endlessly, so they are treated as one.
     """
     about = client.id if client is not None else ""
     if throttling.first_in_window("client.rejected", f"{about} {reason}", g.client_address):
-        name = given.client_id if is_client_id(given.client_id) else ""
-        record("client.rejected", autocommit=True, client=name, method=given.method, reason=reason)
+        name = credentials.client_id if is_client_id(credentials.client_id) else ""
+        record("client.rejected", autocommit=True, client=name, method=credentials.method, reason=reason)

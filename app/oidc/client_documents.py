@@ -50,7 +50,7 @@ _c = _table.c
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class FetchStatus:
     """State of reading a document.
 
     :ivar fault: what is wrong with it, in English; "" unless the state is ``failed``
@@ -60,7 +60,7 @@ class Reading:
     fault: str = ""
 
 
-READY = Reading("ready")
+READY = FetchStatus("ready")
 
 
 def is_document(client_id: str) -> bool:
@@ -68,7 +68,7 @@ def is_document(client_id: str) -> bool:
     return admits(client_id) and client_id not in clients_in_memory()
 
 
-def reading_of(client_id: str, since: datetime, address: str) -> Reading:
+def fetch_status(client_id: str, since: datetime, address: str) -> FetchStatus:
     """Return the state of a client's document, and schedule a fetch if needed. At most five statements.
 
     :param since: when the app made its request; a document that was fresh then is good enough
@@ -81,48 +81,48 @@ def reading_of(client_id: str, since: datetime, address: str) -> Reading:
         if row is not None and row.source != "document":
             return READY  # added by an operator
     if found is None:
-        return _order(client_id, address)
+        return _schedule_fetch(client_id, address)
     if found.fresh_until is not None and found.fresh_until > since:
         return READY
     if found.fetched_at is None or found.asked_at > found.fetched_at:
-        return Reading("late" if found.asked_at < now - LATE_AFTER else "checking")
+        return FetchStatus("late" if found.asked_at < now - LATE_AFTER else "checking")
     if found.fault and found.fetched_at > now - RETRY_INTERVAL:
-        return Reading("failed", found.fault)
-    return _order(client_id, address, was_good=found.fresh_until is not None)
+        return FetchStatus("failed", found.fault)
+    return _schedule_fetch(client_id, address, was_valid=found.fresh_until is not None)
 
 
-def require(client_id: str, address: str) -> None:
+def require_ready(client_id: str, address: str) -> None:
     """Reject a program's request until the document of its client has been read.
 
     :raises OAuthError: ``temporarily_unavailable`` (503), or ``invalid_client`` with the reason (401)
     """
     if not is_document(client_id):
         return
-    reading = reading_of(client_id, clock.now(), address)
-    if reading.state == "failed":
-        raise OAuthError("invalid_client", f"The metadata document is refused: {reading.fault}", status=401)
-    if reading.state != "ready":
+    status = fetch_status(client_id, clock.now(), address)
+    if status.state == "failed":
+        raise OAuthError("invalid_client", f"The metadata document is refused: {status.fault}", status=401)
+    if status.state != "ready":
         text = "The metadata document is being read. Send the same request again."
         raise OAuthError("temporarily_unavailable", text, status=503, retry_after=RETRY_AFTER)
 
 
-def _order(client_id: str, address: str, *, was_good: bool = False) -> Reading:
+def _schedule_fetch(client_id: str, address: str, *, was_valid: bool = False) -> FetchStatus:
     """Schedule a fetch by a worker, in a transaction of its own.
 
     Counts toward the rate limit, since the requester chooses the URL.
 
-    :param was_good: whether the document was valid before; it is then fetched even if the limits are reached
+    :param was_valid: whether the document was valid before; it is then fetched even if the limits are reached
     """
     throttling.take(LIMIT, address)
-    if not was_good and _is_full(client_id):
-        return Reading("full")
+    if not was_valid and _is_full(client_id):
+        return FetchStatus("full")
     now = clock.now()
     row = insert(ClientDocument).values(
         client_id=client_id, host=host_of_id(client_id), asked_at=now, due_at=now, fault=""
     )
     ordered = row.on_conflict_do_update(index_elements=[_c.client_id], set_={"asked_at": now, "due_at": now})
     changed(ordered.execution_options(autocommit=True))  # even if the response only tells the caller to retry
-    return Reading("checking")
+    return FetchStatus("checking")
 
 
 def _is_full(client_id: str) -> bool:
@@ -132,17 +132,17 @@ def _is_full(client_id: str) -> bool:
     use up the quota of valid ones.
     """
     now, on_host = clock.now(), _c.host == host_of_id(client_id)
-    is_good = _c.fresh_until.is_not(None)
+    is_valid = _c.fresh_until.is_not(None)
     is_tried = sa.and_(_c.fresh_until.is_(None), _c.asked_at > now - FAILED_FOR)
     counted = sa.select(
-        _number_of(sa.or_(is_good, is_tried)),
-        _number_of(sa.and_(on_host, is_good)),
-        _number_of(sa.and_(on_host, is_tried)),
-        _number_of(_c.due_at <= now),
+        _count_where(sa.or_(is_valid, is_tried)),
+        _count_where(sa.and_(on_host, is_valid)),
+        _count_where(sa.and_(on_host, is_tried)),
+        _count_where(_c.due_at <= now),
     ).where(_c.client_id != client_id)
     most = (MAX_DOCUMENTS, MAX_PER_HOST, MAX_INVALID_PER_HOST, MAX_WAITING)
     return any(found >= bound for found, bound in zip(db.session.execute(counted).one(), most, strict=True))
 
 
-def _number_of(which: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+def _count_where(which: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
     return sa.func.coalesce(sa.func.sum(sa.case((which, 1), else_=0)), 0)

@@ -36,7 +36,7 @@ from app.oidc.models import (
 )
 from app.outbox.leases import claim_rows, claiming
 
-LEFT_BEHIND: tuple[tuple[Any, Any], ...] = (
+MODELS_WITHOUT_FK: tuple[tuple[Any, Any], ...] = (
     (Grant, Grant.created_at),
     (Consent, Consent.updated_at),
     (AuthorizationRequest, AuthorizationRequest.created_at),
@@ -50,7 +50,7 @@ _CLAIM = claiming(_e.id, _e.due_at)
 _IS_DUE = sa.select(sa.exists().where(_e.due_at <= sa.bindparam("now")))
 
 
-def plan(kind: str, client_id: str, source: str, registered: Mapping[str, Any]) -> None:
+def schedule(kind: str, client_id: str, source: str, registered: Mapping[str, Any]) -> None:
     """Schedule the end of everything that a client has been granted until now. One INSERT.
 
     :param kind: as in ``ClientEnd.kind``
@@ -80,12 +80,12 @@ def end_due(stop: threading.Event) -> bool:
 
 def _end_batch(row: Any) -> bool:
     """End a batch of grants for this ``ClientEnd`` row; return whether there may be more."""
-    client = _registered(row)
+    client = _stored_client(row)
     if row.kind == "narrowed":
         return client is not None and end_batch_of_outsiders(client, row.until) >= BATCH
     if end_batch_of_client(row.client_id, client, row.until) >= BATCH:
         return True
-    return row.kind == "deleted" and any(_delete_batch(model, at, row) for model, at in LEFT_BEHIND)
+    return row.kind == "deleted" and any(_delete_batch(model, at, row) for model, at in MODELS_WITHOUT_FK)
 
 
 def _delete_batch(model: Any, at: Any, row: Any) -> bool:
@@ -101,7 +101,7 @@ def end_batch_of(client_id: str) -> int:
     Does nothing while the clients file has a client with the same id, since the grants belong to that client.
     """
     row = None if client_id in clients_in_memory() else db.session.get(OAuthClient, client_id)
-    return end_batch_of_client(client_id, _readable(row), clock.now()) if row is not None else 0
+    return end_batch_of_client(client_id, _client_or_none(row), clock.now()) if row is not None else 0
 
 
 def prune_unusable_clients() -> int:
@@ -111,7 +111,7 @@ def prune_unusable_clients() -> int:
     started before the app was disabled may have added a grant afterwards.
     """
     is_signed_in_to = sa.exists().where(_c.client_id == OAuthClient.id, _c.ended_at.is_(None))
-    is_left_alone = sa.not_(
+    has_no_pending_end = sa.not_(
         sa.exists().where(_e.client_id == OAuthClient.id)
     )  # end_due handles these, maybe in another thread
     unusable = [OAuthClient.disabled_at]
@@ -119,7 +119,7 @@ def prune_unusable_clients() -> int:
         unusable.append(OAuthClient.fetched_at)  # set for clients with a metadata document
     for at in unusable:
         for row in db.session.scalars(
-            sa.select(OAuthClient).where(at.is_not(None), is_signed_in_to, is_left_alone)
+            sa.select(OAuthClient).where(at.is_not(None), is_signed_in_to, has_no_pending_end)
         ).all():
             is_accepted = row.disabled_at is None and client_uris.admits(row.id)
             if not is_accepted and (ended := end_batch_of(row.id)):
@@ -136,18 +136,18 @@ def prune_file_clients() -> int:
     if not settings.clients_file:
         return 0
     known, read_at = clients_in_memory(), clients_read_at()
-    noted = {row.id: row for row in db.session.scalars(sa.select(FileClient)) if row.read_at >= read_at}
-    _note([client for client in known.values() if client.id not in noted])
+    recorded = {row.id: row for row in db.session.scalars(sa.select(FileClient)) if row.read_at >= read_at}
+    _record_file_clients([client for client in known.values() if client.id not in recorded])
     older = sa.select(FileClient).where(FileClient.read_at < read_at)
     for row in db.session.scalars(older).all():
-        if find_client(row.id) is None and (ended := end_batch_of_client(row.id, _registered(row), clock.now())):
+        if find_client(row.id) is None and (ended := end_batch_of_client(row.id, _stored_client(row), clock.now())):
             return ended
     has_grants = sa.exists().where(_c.client_id == FileClient.id)
     changed(sa.delete(FileClient).where(FileClient.read_at < read_at, sa.not_(has_grants)))
     return 0
 
 
-def _note(clients: Sequence[Client]) -> None:
+def _record_file_clients(clients: Sequence[Client]) -> None:
     if not clients:
         return
     values = [{"id": each.id, "registered": registered_fields(each), "read_at": clients_read_at()} for each in clients]
@@ -156,14 +156,14 @@ def _note(clients: Sequence[Client]) -> None:
     db.session.execute(row.on_conflict_do_update(index_elements=["id"], set_=newer), values)
 
 
-def _readable(row: OAuthClient) -> Client | None:
+def _client_or_none(row: OAuthClient) -> Client | None:
     try:
         return client_of(row)
     except ValidationError:
         return None
 
 
-def _registered(row: Any) -> Client | None:
+def _stored_client(row: Any) -> Client | None:
     """Return the client stored in a ``ClientEnd`` or ``FileClient`` row; None if it is no longer valid."""
     fields = {name: value for name, value in row.registered.items() if name in Client.model_fields}
     is_stored = isinstance(row, FileClient)

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from app.crypto import secrets
 from app.extensions import this_app
 from app.oidc.client_secrets import MARK, check_secret
-from app.oidc.clients import Client, keep_in_memory
+from app.oidc.clients import Client, store_in_memory
 from config.environment import read_file
 from config.images import Image, image_at
 from config.problems import ConfigurationError, Problem, variable
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 SETTING = variable("clients_file")
 KIND = "clients"
-OF_SECRETS = ("secret_digest", "secret_file")
+SECRET_FIELDS = ("secret_digest", "secret_file")
 LOGO = "logo"
 NOT_IN_FILE = ("id", "source", "secret_digests", "logo_url")
-FIELDS = (*(name for name in Client.model_fields if name not in NOT_IN_FILE), *OF_SECRETS, LOGO)
+FIELDS = (*(name for name in Client.model_fields if name not in NOT_IN_FILE), *SECRET_FIELDS, LOGO)
 """Keys allowed in a client's table."""
 
 REMEDY = "Mend it; docs/apps.md says what it takes."
@@ -62,8 +62,8 @@ def load(app: Flask) -> None:
     clients, problems, images = _read(path, SETTING)
     if problems:
         raise ConfigurationError(problems)
-    keep_in_memory(app, clients)
-    keep_logos(app, images)
+    store_in_memory(app, clients)
+    store_logos(app, images)
 
 
 def read_clients(path: str, name: str = SETTING) -> tuple[dict[str, Client], list[Problem]]:
@@ -75,7 +75,7 @@ def read_clients(path: str, name: str = SETTING) -> tuple[dict[str, Client], lis
     return clients, problems
 
 
-def keep_logos(app: Flask, logos: Mapping[str, Image]) -> None:
+def store_logos(app: Flask, logos: Mapping[str, Image]) -> None:
     """Keep the logos of the clients file in memory, by client id."""
     names = {client_id: _logo_name(image) for client_id, image in logos.items()}
     app.extensions[_LOGOS_IN_MEMORY] = names, {names[client_id]: image for client_id, image in logos.items()}
@@ -83,16 +83,16 @@ def keep_logos(app: Flask, logos: Mapping[str, Image]) -> None:
 
 def logo_path(client_id: str) -> str:
     """Return the path where a client's logo is served; "" if it has none."""
-    name = _kept_logos()[0].get(client_id)
+    name = _stored_logos()[0].get(client_id)
     return f"{LOGOS}/{name}" if name else ""
 
 
 def find_logo(name: str) -> Image | None:
     """Return the logo served under this name."""
-    return _kept_logos()[1].get(name)
+    return _stored_logos()[1].get(name)
 
 
-def _kept_logos() -> tuple[Mapping[str, str], Mapping[str, Image]]:
+def _stored_logos() -> tuple[Mapping[str, str], Mapping[str, Image]]:
     found: tuple[Mapping[str, str], Mapping[str, Image]] = this_app().extensions.get(_LOGOS_IN_MEMORY, ({}, {}))
     return found
 
@@ -136,7 +136,7 @@ class _Reader:
             client = Client(**fields, id=client_id, secret_digests=digests, source="file")
         except ValidationError as error:
             for fault in error.errors(include_url=False, include_input=False):
-                self._add(client_id, *_said(fault), REMEDY)
+                self._add(client_id, *_describe_error(fault), REMEDY)
             return None
         if client.auth_method not in ("none", "private_key_jwt") and not digests and not self._has_fault:
             what = ' has no secret: set secret_digest or secret_file, or auth_method = "none"'
@@ -198,7 +198,7 @@ class _Reader:
         self.file.add(KIND, client_id, what, remedy, field)
 
 
-def _said(fault: ErrorDetails) -> tuple[str, str]:
+def _describe_error(fault: ErrorDetails) -> tuple[str, str]:
     """Return the field an error is about, and what is wrong with it, without its value."""
     field = str(fault["loc"][0]) if fault["loc"] else ""
     text = WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, ").replace("Input should", "must"))

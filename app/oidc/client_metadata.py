@@ -37,9 +37,9 @@ FIELDS = {
 }
 """Metadata fields that a program can set, and the ``Client`` field each one maps to."""
 
-NAME = 80
-ADDRESSES = ("redirect_uris", "post_logout_redirect_uris")
-PAGES = ("client_uri", "logo_uri", "policy_uri", "tos_uri", "backchannel_logout_uri")
+MAX_NAME_LENGTH = 80
+REDIRECT_FIELDS = ("redirect_uris", "post_logout_redirect_uris")
+URL_FIELDS = ("client_uri", "logo_uri", "policy_uri", "tos_uri", "backchannel_logout_uri")
 WORDS = {
     "string_type": "must be text",
     "list_type": "must be a list",
@@ -91,15 +91,15 @@ def read_metadata(given: dict[str, Any]) -> dict[str, Any]:
     try:
         metadata = Metadata.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        raise _refusal(error, {}) from None
+        raise _error_for(error, {}) from None
     if "authorization_code" in metadata.grant_types and not metadata.redirect_uris:
         raise OAuthError("invalid_redirect_uri", "redirect_uris is missing.")
     for uri in metadata.redirect_uris:
-        _refuse_address(uri, metadata)
-    for name in PAGES:
+        _check_registrable_uri(uri, metadata)
+    for name in URL_FIELDS:
         if (url := getattr(metadata, name)) and not url.startswith("https://"):
             raise _invalid(f"{name} must begin with https://.")
-    _refuse_unsupported(metadata)
+    _reject_unsupported(metadata)
     fields = {FIELDS[name]: value for name, value in metadata.model_dump().items() if name in FIELDS}
     fields["name"] = metadata.client_name or _host(metadata.redirect_uris) or "App"
     fields["auth_method"] = metadata.token_endpoint_auth_method or "secret"
@@ -118,13 +118,15 @@ def registered_client(
     try:
         return Client(**fields, id=client_id, secret_digests=secret_digests, source=source)
     except ValidationError as error:
-        raise _refusal(error, {field: name for name, field in FIELDS.items()}) from None
+        raise _error_for(error, {field: name for name, field in FIELDS.items()}) from None
 
 
 def metadata_of(client: Client) -> dict[str, Any]:
     """Return a client's registration as metadata, without empty values."""
-    held = client.model_dump(mode="json")
-    facts: dict[str, Any] = {name: held[field] for name, field in FIELDS.items() if held[field] not in ("", [], None)}
+    fields = client.model_dump(mode="json")
+    facts: dict[str, Any] = {
+        name: fields[field] for name, field in FIELDS.items() if fields[field] not in ("", [], None)
+    }
     native = any(is_loopback(uri) or urlsplit(uri).scheme not in ("https", "http") for uri in client.redirect_uris)
     if client.auth_method == "secret":
         facts["token_endpoint_auth_method"] = "client_secret_basic"  # noqa: S105 - a method
@@ -151,14 +153,14 @@ def read_document(client_id: str, body: bytes) -> Client:
         raise _invalid("A document can't have a client_secret.")
     if given.setdefault("token_endpoint_auth_method", "none") not in DOCUMENT_METHODS:
         raise _invalid(f"token_endpoint_auth_method must be {' or '.join(DOCUMENT_METHODS)}.")
-    client = registered_client(client_id, (), read_metadata(_of_ours(given)), source="document")
-    for name in ADDRESSES:
+    client = registered_client(client_id, (), read_metadata(_relevant_metadata(given)), source="document")
+    for name in REDIRECT_FIELDS:
         for uri in getattr(client, name):
-            _check_address(name, uri, client_id)
+            _check_same_site(name, uri, client_id)
     return client
 
 
-def _of_ours(given: dict[str, Any]) -> dict[str, Any]:
+def _relevant_metadata(given: dict[str, Any]) -> dict[str, Any]:
     """Return metadata without values meant for other servers, since all of them read the same document."""
     found = dict(given)
     if isinstance(given.get("grant_types"), list):
@@ -172,7 +174,7 @@ def _of_ours(given: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _check_address(name: str, uri: str, client_id: str) -> None:
+def _check_same_site(name: str, uri: str, client_id: str) -> None:
     """Reject a URI on another site, since its owner hasn't confirmed that the app is theirs (section 8.1)."""
     if is_loopback(uri):
         return
@@ -186,7 +188,7 @@ def _check_address(name: str, uri: str, client_id: str) -> None:
         raise OAuthError("invalid_redirect_uri", f"{name} has a scheme that is not of the document's domain.")
 
 
-def _refuse_unsupported(metadata: Metadata) -> None:
+def _reject_unsupported(metadata: Metadata) -> None:
     if not metadata.grant_types:
         raise _invalid("grant_types is empty.")
     if metadata.jwks_uri:
@@ -202,7 +204,7 @@ def _refuse_unsupported(metadata: Metadata) -> None:
         raise _invalid('response_types can be ["code"] alone.')
 
 
-def _refuse_address(uri: str, metadata: Metadata) -> None:
+def _check_registrable_uri(uri: str, metadata: Metadata) -> None:
     """Reject a redirect URI that a program may not register itself, even if an operator could."""
     scheme = uri.partition(":")[0]
     try:
@@ -232,14 +234,14 @@ def _origins(uris: list[str]) -> list[str]:
 
 
 def _host(uris: list[str]) -> str:
-    return (urlsplit(uris[0]).hostname or "")[:NAME] if uris else ""
+    return (urlsplit(uris[0]).hostname or "")[:MAX_NAME_LENGTH] if uris else ""
 
 
 def _invalid(description: str) -> OAuthError:
     return OAuthError("invalid_client_metadata", description)
 
 
-def _refusal(error: ValidationError, names: dict[str, str]) -> OAuthError:
+def _error_for(error: ValidationError, names: dict[str, str]) -> OAuthError:
     """Return an error for the first invalid metadata field, without its value.
 
     :param names: maps ``Client`` fields to metadata fields, if the error is about the former
@@ -250,7 +252,7 @@ def _refusal(error: ValidationError, names: dict[str, str]) -> OAuthError:
     what = WORDS.get(
         fault["type"], "" if fault["type"] == "value_error" else fault["msg"].replace("Input should", "must")
     )
-    code = "invalid_redirect_uri" if name in ADDRESSES else "invalid_client_metadata"
+    code = "invalid_redirect_uri" if name in REDIRECT_FIELDS else "invalid_client_metadata"
     if not name:
         return OAuthError(code, fault["msg"].removeprefix("Value error, ") + ".")
     return OAuthError(code, f"{name} {what or 'has a value that it can not have'}.")

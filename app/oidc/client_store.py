@@ -24,14 +24,14 @@ from app.oidc.clients import DEVICE_CODE, REGISTERED, Client, client_of, clients
 from app.oidc.models import ClientDocument, OAuthClient, OAuthClientOrigin, OAuthClientResource, RegistrationToken
 
 BATCH = 500
-TOKEN_NAME = 64
+MAX_TOKEN_NAME_LENGTH = 64
 """Maximum length of an initial access token's name."""
 
 _table = OAuthClient.__table__
 _c = _table.c
 
 
-def row_of(client_id: str) -> OAuthClient | None:
+def get_row(client_id: str) -> OAuthClient | None:
     """Return a client's row, disabled or not."""
     return db.session.get(OAuthClient, client_id)
 
@@ -41,11 +41,11 @@ def rows() -> Iterator[OAuthClient]:
     last = ""
     while True:
         found = sa.select(OAuthClient).where(OAuthClient.id > last).order_by(OAuthClient.id).limit(BATCH)
-        some = list(db.session.scalars(found))
-        yield from some
-        if len(some) < BATCH:
+        batch = list(db.session.scalars(found))
+        yield from batch
+        if len(batch) < BATCH:
             return
-        last = some[-1].id
+        last = batch[-1].id
         db.session.expunge_all()
 
 
@@ -65,10 +65,10 @@ def create(client: Client, *, by: str, secret: str = "", registration_token: str
         "created_at": clock.now(),
         "updated_at": clock.now(),
     }
-    made = insert(_table).values(row).on_conflict_do_nothing().returning(_c.id)
-    if db.session.scalar(made) is None:
+    inserted = insert(_table).values(row).on_conflict_do_nothing().returning(_c.id)
+    if db.session.scalar(inserted) is None:
         return False
-    _store_what_is_looked_up(client, replace=False)
+    _store_lookup_rows(client, replace=False)
     record("client.created", client=client.id, by=by)
     return True
 
@@ -83,9 +83,9 @@ def change(client: Client, *, by: str, secret: str | None = None) -> bool:
         values |= {"secret_digest": _digest(secret), "old_secret_digest": None, "old_secret_until": None}
     if changed(sa.update(_table).where(_c.id == client.id).values(values)) != 1:
         return False
-    _store_what_is_looked_up(client, replace=True)
+    _store_lookup_rows(client, replace=True)
     if client.groups:
-        client_ends.plan("narrowed", client.id, client.source, values["registered"])
+        client_ends.schedule("narrowed", client.id, client.source, values["registered"])
     record("client.changed", client=client.id, by=by)
     return True
 
@@ -96,30 +96,30 @@ def rotate_secret(client_id: str, overlap: timedelta, *, by: str) -> str | None:
     :param overlap: how long the current secret stays valid too; one replaced earlier stops working
     """
     secret, now = new_secret(), clock.now()
-    kept = {"old_secret_digest": _c.secret_digest if overlap else None, "old_secret_until": now + overlap}
+    old_secret = {"old_secret_digest": _c.secret_digest if overlap else None, "old_secret_until": now + overlap}
     rotated = sa.update(_table).where(_c.id == client_id, _c.secret_digest.is_not(None))
-    if changed(rotated.values(kept | {"secret_digest": _digest(secret), "updated_at": now})) != 1:
+    if changed(rotated.values(old_secret | {"secret_digest": _digest(secret), "updated_at": now})) != 1:
         return None
     record("client.secret_rotated", client=client_id, overlap=int(overlap.total_seconds()), by=by)
     return secret
 
 
-def switch(client_id: str, *, off: bool, by: str) -> bool:
+def set_disabled(client_id: str, *, disabled: bool, by: str) -> bool:
     """Disable or enable a client; return False if it already is, or doesn't exist.
 
     While it is disabled, no one can sign in to it and none of its tokens are valid. A worker signs out the users who
     are signed in to it, even if it is enabled again before the worker has finished.
     """
     switched = sa.update(_table).where(
-        _c.id == client_id, _c.disabled_at.is_(None) if off else _c.disabled_at.is_not(None)
+        _c.id == client_id, _c.disabled_at.is_(None) if disabled else _c.disabled_at.is_not(None)
     )
-    values = {"disabled_at": clock.now() if off else None, "updated_at": clock.now()}
+    values = {"disabled_at": clock.now() if disabled else None, "updated_at": clock.now()}
     row = db.session.execute(switched.values(values).returning(_c.source, _c.registered)).first()
     if row is None:
         return False
-    if off:
-        client_ends.plan("disabled", client_id, row.source, row.registered)
-    record("client.disabled" if off else "client.enabled", client=client_id, by=by)
+    if disabled:
+        client_ends.schedule("disabled", client_id, row.source, row.registered)
+    record("client.disabled" if disabled else "client.enabled", client=client_id, by=by)
     return True
 
 
@@ -134,21 +134,21 @@ def delete(client_id: str, *, by: str) -> bool:
     if row is None:
         return False
     changed(sa.delete(ClientDocument).where(ClientDocument.client_id == client_id))
-    client_ends.plan("deleted", client_id, row.source, row.registered)
+    client_ends.schedule("deleted", client_id, row.source, row.registered)
     record("client.deleted", client=client_id, by=by)
     return True
 
 
-def issue_registration_token(name: str, uses: int, lasts: timedelta, *, by: str) -> str:
+def issue_registration_token(name: str, uses: int, lifetime: timedelta, *, by: str) -> str:
     """Return a token that can register ``uses`` clients (RFC 7591, section 3). Only its digest is stored."""
     token = secrets.prefixed_token(INITIAL_PREFIX)
-    row = {"digest": secrets.digest(token), "name": name, "uses_left": uses, "expires_at": clock.now() + lasts}
+    row = {"digest": secrets.digest(token), "name": name, "uses_left": uses, "expires_at": clock.now() + lifetime}
     db.session.execute(sa.insert(RegistrationToken).values(row | {"created_at": clock.now()}))
     record("client.registration_token_issued", token=name, uses=uses, by=by)
     return token
 
 
-def recipe(client: Client, secret: str = "") -> dict[str, Any]:
+def app_settings(client: Client, secret: str = "") -> dict[str, Any]:
     """Return the settings an app needs to sign users in here."""
     origin = settings.public_url
     return {
@@ -162,7 +162,7 @@ def recipe(client: Client, secret: str = "") -> dict[str, Any]:
     }
 
 
-def described(row: OAuthClient) -> dict[str, Any]:
+def describe(row: OAuthClient) -> dict[str, Any]:
     """Return all fields of a client in the database, and its state."""
     client = client_of(row)
     replaced = bool(row.old_secret_digest) and len(client.secret_digests) > 1
@@ -195,7 +195,7 @@ def id_for(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def notes_on(client: Client, groups: Collection[str]) -> list[str]:
+def warnings_for(client: Client, groups: Collection[str]) -> list[str]:
     """Return warnings about settings that are allowed but may not be intended."""
     found = [f"there is no group {name}: flask groups create {name}" for name in client.groups if name not in groups]
     addresses = (*client.redirect_uris, *client.post_logout_redirect_uris, client.backchannel_logout_uri)
@@ -203,7 +203,7 @@ def notes_on(client: Client, groups: Collection[str]) -> list[str]:
     return found
 
 
-def _store_what_is_looked_up(client: Client, *, replace: bool) -> None:
+def _store_lookup_rows(client: Client, *, replace: bool) -> None:
     """Store a client's origins, and what it serves for any app, in tables that an index lookup can search."""
     open_to_all = client.serves if client.serves_all else ()
     for model, column, values in (

@@ -46,7 +46,7 @@ MAX_DEFAULT_MAX_AGE = 999_999_999
 _CLIENT_ID = re.compile(r"[\x21-\x7e]+\Z")
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _SECTOR = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?\Z")
-_UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
+_INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
 """Unicode categories of characters that are invisible or change the direction of the text around them."""
 
 _JOINERS = "\u180b\u180c\u180d\u200c\u200d"
@@ -141,7 +141,7 @@ class Client(BaseModel):
     def _check_name(cls, value: str) -> str:
         """Reject names that would look like another name, or like none, on the consent page."""
         is_seen = shows_all(value, keep=_JOINERS + SELECTORS)
-        if value != value.strip() or not is_seen or any(map(_is_unseen, value)):
+        if value != value.strip() or not is_seen or any(map(_is_invisible, value)):
             raise ValueError("must be one line, without blanks around it and without invisible characters")
         return value
 
@@ -237,8 +237,8 @@ def registered_fields(client: Client) -> dict[str, Any]:
     return client.model_dump(mode="json", include=set(REGISTERED))
 
 
-def _is_unseen(character: str) -> bool:
-    return unicodedata.category(character) in _UNSEEN and character not in _JOINERS
+def _is_invisible(character: str) -> bool:
+    return unicodedata.category(character) in _INVISIBLE and character not in _JOINERS
 
 
 def _checked(values: tuple[str, ...], check: Callable[[str], None]) -> tuple[str, ...]:
@@ -267,7 +267,7 @@ _ROWS = Detached(OAuthClient)
 _BY_ID = CompiledStatement(_ROWS.select().where(OAuthClient.__table__.c.id == sa.bindparam("id")))
 
 
-def keep_in_memory(app: Flask, clients: dict[str, Client]) -> None:
+def store_in_memory(app: Flask, clients: dict[str, Client]) -> None:
     """Keep the clients of the clients file in memory, and the time they were read."""
     app.extensions[_IN_MEMORY] = clients
     app.extensions[_READ_AT] = clock.now()

@@ -23,19 +23,19 @@ METHODS = {
 """Endpoints that browser clients call, and the methods they use."""
 
 REQUEST_HEADERS = "Authorization, Content-Type, DPoP"
-ANSWER_HEADERS = "DPoP-Nonce, Retry-After, WWW-Authenticate"
-PREFLIGHT_HOLDS = 600
+EXPOSED_HEADERS = "DPoP-Nonce, Retry-After, WWW-Authenticate"
+PREFLIGHT_MAX_AGE = 600
 """Seconds that browsers may cache a preflight. An origin that was removed can still send requests that long."""
 
 _origin, _client = OAuthClientOrigin.__table__.c, OAuthClient.__table__.c
-_OWNERS = CompiledStatement(
+_CLIENTS_OF_ORIGIN = CompiledStatement(
     sa.select(_origin.client_id)
     .join_from(OAuthClientOrigin.__table__, OAuthClient.__table__, _client.id == _origin.client_id)
     .where(_origin.origin == sa.bindparam("origin"), _client.disabled_at.is_(None))
 )
 
 
-def note_client(client: Client) -> None:
+def set_request_client(client: Client) -> None:
     """Remember the client of the current request."""
     g.oauth_client = client
 
@@ -47,11 +47,11 @@ def answer_preflight() -> Response | None:
         return None
     answer = Response(status=204)
     origin = request.headers.get("Origin", "")
-    if "Access-Control-Request-Method" in request.headers and _is_anyones(origin):
+    if "Access-Control-Request-Method" in request.headers and _is_registered_by_any_client(origin):
         answer.headers["Access-Control-Allow-Origin"] = origin
         answer.headers["Access-Control-Allow-Methods"] = METHODS[request.path]
         answer.headers["Access-Control-Allow-Headers"] = REQUEST_HEADERS
-        answer.headers["Access-Control-Max-Age"] = str(PREFLIGHT_HOLDS)
+        answer.headers["Access-Control-Max-Age"] = str(PREFLIGHT_MAX_AGE)
     return answer
 
 
@@ -61,20 +61,20 @@ def allow_origin(answer: Response) -> Response:
     origin = request.headers.get("Origin", "")
     if request.method != "OPTIONS" and request.path in METHODS and answer.status_code < 500 and _is_allowed(origin):
         answer.headers["Access-Control-Allow-Origin"] = origin
-        answer.headers["Access-Control-Expose-Headers"] = ANSWER_HEADERS
+        answer.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
     return answer
 
 
 def _is_allowed(origin: str) -> bool:
     client: Client | None = g.get("oauth_client")
-    return origin in client.origins if client is not None else _is_anyones(origin)
+    return origin in client.origins if client is not None else _is_registered_by_any_client(origin)
 
 
-def _is_anyones(origin: str) -> bool:
+def _is_registered_by_any_client(origin: str) -> bool:
     """Return whether any enabled client has registered this origin. One statement, or none if the file has one."""
     if not origin or origin == settings.origin or len(origin) > ORIGIN or "\x00" in origin:
         return False
     in_file = clients_in_memory()
     if any(origin in client.origins for client in in_file.values()):
         return True
-    return any(client_id not in in_file for (client_id,) in _OWNERS.all(origin=origin))
+    return any(client_id not in in_file for (client_id,) in _CLIENTS_OF_ORIGIN.all(origin=origin))

@@ -24,7 +24,7 @@ FIELD = "user_code"
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class PendingDevice:
     """A device that waits for a user's decision, and that user.
 
     :ivar user_code: the code it shows, formatted for people
@@ -32,21 +32,21 @@ class Asking:
 
     user_code: str
     row: DeviceRequest
-    asked: Authorization
-    found: Situation
+    authorization: Authorization
+    situation: Situation
 
     @property
     def step(self) -> Step:
         """Next step for the user. ``consent`` and ``answer`` are the same here: every device needs a decision."""
-        return next_step(self.asked, self.found)
+        return next_step(self.authorization, self.situation)
 
     @property
     def scopes(self) -> list[str]:
         """Scopes the user decides about."""
-        return scopes_to_allow(self.asked)
+        return scopes_to_allow(self.authorization)
 
 
-def look_up(typed: str, session: AuthSession, address: str, *, decides: bool | None = None) -> Asking:
+def look_up(typed: str, session: AuthSession, address: str, *, decides: bool | None = None) -> PendingDevice:
     """Return the device that shows the entered code. A wrong code counts against the account and the network address.
 
     The attempt is counted before the lookup (RFC 8628, section 5.1). Text that can't be a code doesn't count, and
@@ -74,18 +74,20 @@ def look_up(typed: str, session: AuthSession, address: str, *, decides: bool | N
         raise Rejected("device_code_over", field=FIELD)
     if devices.state_of(row) != "waiting" and not _is_decided(row, decides, session):
         raise Rejected("device_code_over", field=FIELD)
-    asked = _asked(client, row)
+    authorization = _authorization_of(client, row)
     relation = consents.relation_of(session.user_id, client.id, session.session_id)
-    return Asking(devices.grouped(user_code), row, asked, Situation(session, relation, row.created_at))
+    return PendingDevice(
+        devices.format_user_code(user_code), row, authorization, Situation(session, relation, row.created_at)
+    )
 
 
-def _asked(client: Client, row: DeviceRequest) -> Authorization:
+def _authorization_of(client: Client, row: DeviceRequest) -> Authorization:
     """Return a device's request, limited to what its client may have now.
 
     :raises Rejected: ``device_code_over`` if nothing is left of it, or a service its tokens would be for is gone
     """
-    asked = row.scopes.split()
-    scopes = tuple(scope for scope in client.scopes if scope in asked)
+    requested = row.scopes.split()
+    scopes = tuple(scope for scope in client.scopes if scope in requested)
     if not scopes:
         raise Rejected("device_code_over", field=FIELD)
     try:
@@ -110,32 +112,34 @@ def _is_decided(row: DeviceRequest, decides: bool | None, session: AuthSession) 
     """
     if decides is None:
         return False
-    return devices.was_allowed_in(row, session) if decides else devices.was_refused(row)
+    return devices.was_allowed_in(row, session) if decides else devices.was_denied(row)
 
 
-def decide(asking: Asking, *, allows: bool) -> None:
+def decide(device: PendingDevice, *, allows: bool) -> None:
     """Record the user's decision, once. Repeating it in the same session has no effect.
 
     :raises Rejected: ``device_code_over`` if it was decided differently in the meantime
     """
-    client, session = asking.asked.client, asking.found.session
-    if _is_decided(asking.row, allows, session):
+    client, session = device.authorization.client, device.situation.session
+    if _is_decided(device.row, allows, session):
         return
     facts: dict[str, Any] = {"client": client.id, "app": client.name}
-    facts |= {"device": asking.row.agent, "device_address": asking.row.address}
-    decided = devices.allow(asking.row, client, asking.asked.scopes, session) if allows else devices.refuse(asking.row)
+    facts |= {"device": device.row.agent, "device_address": device.row.address}
+    decided = (
+        devices.allow(device.row, client, device.authorization.scopes, session) if allows else devices.deny(device.row)
+    )
     if not decided:
-        _reject_unless_decided(asking, allows)
+        _reject_unless_decided(device, allows)
     elif not allows:
         record("app.device_refused", session.user_id, **facts)
     else:
         if client.consent == "ask":
-            consents.allow_more(session.user_id, client, asking.scopes, asking.found.relation)
-        record("app.device_allowed", session.user_id, scopes=" ".join(asking.scopes), **facts)
+            consents.allow_more(session.user_id, client, device.scopes, device.situation.relation)
+        record("app.device_allowed", session.user_id, scopes=" ".join(device.scopes), **facts)
 
 
-def _reject_unless_decided(asking: Asking, allows: bool) -> None:
+def _reject_unless_decided(device: PendingDevice, allows: bool) -> None:
     """Accept the second of two concurrent clicks if the first one made the same decision."""
-    db.session.refresh(asking.row)
-    if not _is_decided(asking.row, allows, asking.found.session):
+    db.session.refresh(device.row)
+    if not _is_decided(device.row, allows, device.situation.session):
         raise Rejected("device_code_over", field=FIELD)

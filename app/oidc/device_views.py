@@ -14,7 +14,7 @@ from app.oidc import bp, client_documents, device_approval, devices, dpop
 from app.oidc.authorization import scopes_of, thumbprint_of
 from app.oidc.client_auth import authenticate, limit_public, named_client
 from app.oidc.clients import DEVICE_CODE
-from app.oidc.device_approval import Asking
+from app.oidc.device_approval import PendingDevice
 from app.oidc.errors import OAuthError, json_response
 from app.oidc.forms import DeviceDecisionForm, DeviceForm
 from app.oidc.parameters import form_fields
@@ -31,11 +31,11 @@ from app.web.messages import message
 from app.web.redirects import with_query
 from app.web.respond import respond, wants_json
 
-VERIFICATION = "/device"
+VERIFICATION_PATH = "/device"
 """Page where users enter the code."""
 
 PAGE = "/device"
-TYPE_CODE = "oidc/device.html"
+CODE_PAGE = "oidc/device.html"
 
 
 @bp.post("/oauth/device")
@@ -43,17 +43,17 @@ def authorize_device() -> Response:
     """Issue a code for the device to show, and one to poll for its tokens with (sections 3.1 and 3.2)."""
     after_this_request(view_commit)
     fields = form_fields()
-    client_documents.require(named_client(fields), g.client_address)
+    client_documents.require_ready(named_client(fields), g.client_address)
     client = authenticate(fields)
     if DEVICE_CODE not in client.grant_types:
         raise OAuthError("unauthorized_client", "The client is not registered for the device code.")
     limit_public(client)
     scopes, (resource, _) = scopes_of(fields, client), resources_of(fields, client)
-    jkt = dpop.key_asked_for(thumbprint_of(fields))
-    begun = devices.begin(client, scopes, resource, jkt, present_client())
-    page, shown = settings.public_url + VERIFICATION, devices.grouped(begun.user_code)
+    jkt = dpop.requested_key(thumbprint_of(fields))
+    codes = devices.start(client, scopes, resource, jkt, present_client())
+    page, shown = settings.public_url + VERIFICATION_PATH, devices.format_user_code(codes.user_code)
     facts: dict[str, object] = {
-        "device_code": begun.device_code,
+        "device_code": codes.device_code,
         "user_code": shown,
         "verification_uri": page,
         "verification_uri_complete": with_query(page, user_code=shown),
@@ -68,7 +68,9 @@ def authorize_device() -> Response:
 def device_page() -> Response:
     """Ask for the code that a device shows, prefilled if it is in the URL."""
     user_code = devices.read_user_code(request.args.get("user_code", "")) or ""
-    return respond(TYPE_CODE, DeviceForm(), context=_typed(devices.grouped(user_code) if user_code else ""))
+    return respond(
+        CODE_PAGE, DeviceForm(), context=_code_context(devices.format_user_code(user_code) if user_code else "")
+    )
 
 
 @bp.post("/device")
@@ -79,9 +81,9 @@ def look_at_device() -> Response:
     form = DeviceForm()
     if form.validate():
         with form.collecting_errors():
-            asking = _asking(form)
-            return _instead(asking) or _ask(asking)
-    return respond(TYPE_CODE, form, context=_typed(form.user_code.data or ""))
+            device = _pending_device(form)
+            return _blocking_response(device) or _consent_response(device)
+    return respond(CODE_PAGE, form, context=_code_context(form.user_code.data or ""))
 
 
 @bp.post("/device/consent")
@@ -93,13 +95,13 @@ def decide_about_device() -> Response:
     if form.validate():
         with form.collecting_errors():
             allows = form.allow.data == "yes"
-            asking = _asking(form, decides=allows)
-            if allows and (instead := _instead(asking)) is not None:
-                return instead
-            device_approval.decide(asking, allows=allows)
-            shown = consent_facts(asking.asked, asking.found.relation, asking.scopes) | _typed("")
+            device = _pending_device(form, decides=allows)
+            if allows and (blocking := _blocking_response(device)) is not None:
+                return blocking
+            device_approval.decide(device, allows=allows)
+            shown = consent_facts(device.authorization, device.situation.relation, device.scopes) | _code_context("")
             return respond("oidc/device_done.html", context=shown, allowed=allows)
-    return respond(TYPE_CODE, form, context=_typed(form.user_code.data or ""))
+    return respond(CODE_PAGE, form, context=_code_context(form.user_code.data or ""))
 
 
 @bp.post("/device/account")
@@ -109,14 +111,14 @@ def use_another_account() -> Response:
     after_this_request(view_commit)
     form = DeviceForm()
     if not form.validate():
-        return respond(TYPE_CODE, form, context=_typed(form.user_code.data or ""))
+        return respond(CODE_PAGE, form, context=_code_context(form.user_code.data or ""))
     user_code = devices.read_user_code(form.user_code.data) or ""
     if (session := revoke_current_session()) is not None:
         record("session.ended", session.user_id, reason="signed_out")
-    return respond(see_other=with_query(PAGE, user_code=devices.grouped(user_code)) if user_code else PAGE)
+    return respond(see_other=with_query(PAGE, user_code=devices.format_user_code(user_code)) if user_code else PAGE)
 
 
-def _asking(form: DeviceForm, *, decides: bool | None = None) -> Asking:
+def _pending_device(form: DeviceForm, *, decides: bool | None = None) -> PendingDevice:
     """Return the device whose code was sent, like ``device_approval.look_up``. Raises Rejected for API tokens too."""
     session = current_session()
     if session is None or session.kind != "browser":
@@ -124,52 +126,52 @@ def _asking(form: DeviceForm, *, decides: bool | None = None) -> Asking:
     return device_approval.look_up(form.user_code.data, session, present_client().ip_address, decides=decides)
 
 
-def _instead(asking: Asking) -> Response | None:
+def _blocking_response(device: PendingDevice) -> Response | None:
     """Return the page for what the user has to do first, or saying that they may not use the app.
 
     None if they can decide now.
 
     :raises ReauthenticationRequired: if they have to reauthenticate, or a JSON request needs a second factor
     """
-    step, back = asking.step, with_query(PAGE, user_code=asking.user_code)
+    step, back = device.step, with_query(PAGE, user_code=device.user_code)
     if step == "confirm" or (step == "second_factor" and wants_json()):
         raise ReauthenticationRequired(too_weak=step == "second_factor", back=back)
-    client, session = asking.asked.client, asking.found.session
+    client, session = device.authorization.client, device.situation.session
     if step == "second_factor":
-        return respond("second_factor.html", context=_shown(asking))
+        return respond("second_factor.html", context=_page_context(device))
     if step == "not_allowed":
         record("app.not_allowed", session.user_id, client=client.id, app=client.name)
         if wants_json():
             return error_answer(403, message("app_not_allowed", app=client.name))
-        answer = respond("oidc/not_allowed.html", context=_shown(asking))
+        answer = respond("oidc/not_allowed.html", context=_page_context(device))
         answer.status_code = 403
         return answer
     return None
 
 
-def _ask(asking: Asking) -> Response:
+def _consent_response(device: PendingDevice) -> Response:
     """Ask whether the device may sign in."""
-    shown, facts = _shown(asking), device_facts(asking.row)
-    app: dict[str, Any] = {"id": asking.asked.client.id} | {
+    shown, facts = _page_context(device), device_facts(device.row)
+    app: dict[str, Any] = {"id": device.authorization.client.id} | {
         name: shown["app"][name] for name in ("name", "host", "is_vetted")
     }
     if wants_json():
         return respond(
-            app=app, scopes=asking.scopes, services=shown["services"], device=facts, user_code=asking.user_code
+            app=app, scopes=device.scopes, services=shown["services"], device=facts, user_code=device.user_code
         )
     return respond("oidc/device_consent.html", context=shown | {"device": facts})
 
 
-def _shown(asking: Asking) -> dict[str, Any]:
+def _page_context(device: PendingDevice) -> dict[str, Any]:
     """Return what every page shows about a device's app, and the links back to that page."""
-    facts = consent_facts(asking.asked, asking.found.relation, asking.scopes)
-    return facts | _typed(asking.user_code) | {
-        "back": with_query(PAGE, user_code=asking.user_code),
-        "account_form": {"action": "/device/account", "field": "user_code", "value": asking.user_code},
+    facts = consent_facts(device.authorization, device.situation.relation, device.scopes)
+    return facts | _code_context(device.user_code) | {
+        "back": with_query(PAGE, user_code=device.user_code),
+        "account_form": {"action": "/device/account", "field": "user_code", "value": device.user_code},
     }  # fmt: skip
 
 
-def _typed(user_code: str) -> dict[str, Any]:
+def _code_context(user_code: str) -> dict[str, Any]:
     session: AuthSession | None = current_session()
     label = label_of(identities_of(session.user_id)) if session is not None and not wants_json() else ""
     return {"user_code": user_code, "user_label": label}

@@ -35,11 +35,11 @@ CODE_LENGTH = 8
 """Letters in a user code: 34.5 bits of entropy. An account may try 25 codes a day."""
 
 INTERVAL = 5
-SLOWER = 5
+INTERVAL_STEP = 5
 """Seconds added to the interval of a device that polls too fast (RFC 8628, section 3.5)."""
 
-SLOWEST = 60
-EARLY = timedelta(seconds=1)
+MAX_INTERVAL = 60
+EARLY_TOLERANCE = timedelta(seconds=1)
 """How much too early a poll may arrive, since the previous one may have taken longer to reach us."""
 
 State = Literal["waiting", "allowed", "refused", "expired"]
@@ -52,8 +52,8 @@ _INSERT = CompiledStatement(
     .values({column.key: sa.bindparam(column.key, type_=column.type) for column in _table.columns})
     .on_conflict_do_nothing(index_elements=[_d.user_code_digest])
 )
-_its_own = (_d.device_digest == sa.bindparam("code"), _d.client_id == sa.bindparam("client"))
-_INTERVALS = range(INTERVAL, SLOWEST + SLOWER, SLOWER)
+_is_own = (_d.device_digest == sa.bindparam("code"), _d.client_id == sa.bindparam("client"))
+_INTERVALS = range(INTERVAL, MAX_INTERVAL + INTERVAL_STEP, INTERVAL_STEP)
 _last_allowed = sa.case(
     {seconds: sa.bindparam(f"ago_{seconds}", type_=_d.polled_at.type) for seconds in _INTERVALS}, value=_d.interval
 )
@@ -61,16 +61,16 @@ _last_allowed = sa.case(
 
 _POLL_IN_TIME = CompiledStatement(
     sa.update(_table)
-    .where(*_its_own, sa.or_(_d.polled_at.is_(None), _d.polled_at <= _last_allowed))
+    .where(*_is_own, sa.or_(_d.polled_at.is_(None), _d.polled_at <= _last_allowed))
     .values(polled_at=sa.bindparam("now"))
     .returning(*_table.columns)
 )
 _POLL_TOO_EARLY = CompiledStatement(
     sa.update(_table)
-    .where(*_its_own)
+    .where(*_is_own)
     .values(
         polled_at=sa.bindparam("now"),
-        interval=sa.case((_d.interval < SLOWEST, _d.interval + SLOWER), else_=_d.interval),
+        interval=sa.case((_d.interval < MAX_INTERVAL, _d.interval + INTERVAL_STEP), else_=_d.interval),
     )
     .returning(*_table.columns)
 )
@@ -83,14 +83,14 @@ _FETCH = CompiledStatement(
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class DeviceCodes:
     """Codes issued to a device. Only their digests are stored."""
 
     device_code: str
     user_code: str
 
 
-def begin(client: Client, scopes: Sequence[str], resource: str, jkt: str | None, who: ClientContext) -> Begun:
+def start(client: Client, scopes: Sequence[str], resource: str, jkt: str | None, sender: ClientContext) -> DeviceCodes:
     """Store a device's request and return its codes. One INSERT, plus one for each collision of the user code.
 
     :param jkt: thumbprint of the key that its tokens will be bound to, or None
@@ -98,13 +98,13 @@ def begin(client: Client, scopes: Sequence[str], resource: str, jkt: str | None,
     device_code, now = secrets.token(), clock.now()
     row: dict[str, Any] = dict.fromkeys(column.key for column in _table.columns) | {
         "id": secrets.row_id(), "device_digest": secrets.digest(device_code), "client_id": client.id,
-        "scopes": " ".join(scopes), "resource": resource, "agent": who.user_agent, "address": who.ip_address,
+        "scopes": " ".join(scopes), "resource": resource, "agent": sender.user_agent, "address": sender.ip_address,
         "created_at": now, "expires_at": now + LIFETIME, "interval": INTERVAL, "jkt": jkt,
     }  # fmt: skip
     while True:
         user_code = secrets.consonants(CODE_LENGTH)
         if _INSERT.run(**row | {"user_code_digest": _digest(user_code)}):
-            return Begun(device_code, user_code)
+            return DeviceCodes(device_code, user_code)
 
 
 def read_user_code(typed: str) -> str | None:
@@ -114,7 +114,7 @@ def read_user_code(typed: str) -> str | None:
     return tidy if len(tidy) == CODE_LENGTH and set(tidy) <= set(secrets.CONSONANTS) else None
 
 
-def grouped(user_code: str) -> str:
+def format_user_code(user_code: str) -> str:
     """Format a code for people: ``WDJB-MJHT``."""
     return f"{user_code[:4]}-{user_code[4:]}"
 
@@ -144,21 +144,23 @@ def was_allowed_in(row: DeviceRequest, session: AuthSession) -> bool:
     return row.grant_id is not None and bool(db.session.scalar(sa.select(its_grant)))
 
 
-def was_refused(row: DeviceRequest) -> bool:
+def was_denied(row: DeviceRequest) -> bool:
     """Return whether a request was just refused."""
     return row.denied_at is not None and row.denied_at > clock.now() - NONCE_HOLDS
 
 
 def allow(row: DeviceRequest, client: Client, scopes: Sequence[str], session: AuthSession) -> bool:
     """Issue a grant to a device; return False if the request was already decided or has expired."""
-    grant_id = grants.issue_to_device(client, scopes, session, resource=row.resource, life=row.expires_at - clock.now())
+    grant_id = grants.issue_to_device(
+        client, scopes, session, resource=row.resource, lifetime=row.expires_at - clock.now()
+    )
     if _decide(row, grant_id=grant_id):
         return True
     changed(sa.delete(Grant).where(Grant.id == grant_id))
     return False
 
 
-def refuse(row: DeviceRequest) -> bool:
+def deny(row: DeviceRequest) -> bool:
     """Refuse a device; return False like ``allow``."""
     return _decide(row, denied_at=clock.now())
 
@@ -187,7 +189,7 @@ def redeem(device_code: str, client: Client, jkt: str | None) -> Redeemed:
         raise OAuthError("authorization_pending", "The person hasn't decided yet.")
     if not _FETCH.run(device=row.id, now=clock.now(), key=jkt or ""):
         raise refused
-    redeemed = grants.redeem_of_device(row.grant_id, client, jkt)
+    redeemed = grants.redeem_device_grant(row.grant_id, client, jkt)
     record("app.signed_in", redeemed.grant.user_id, client=client.id, app=client.name)
     return redeemed
 
@@ -196,7 +198,7 @@ def _poll(device_code: str, client: Client) -> tuple[DeviceRequest | None, bool]
     """Record a poll; return the device's request, and whether it polled too early. One statement if it didn't."""
     now = clock.now()
     which = {"code": secrets.digest(device_code), "client": client.id, "now": now}
-    times = {f"ago_{seconds}": now - timedelta(seconds=seconds) + EARLY for seconds in _INTERVALS}
+    times = {f"ago_{seconds}": now - timedelta(seconds=seconds) + EARLY_TOLERANCE for seconds in _INTERVALS}
     if found := _POLL_IN_TIME.first(**which, **times):
         return _row_of(found), False
     found = _POLL_TOO_EARLY.first(**which)

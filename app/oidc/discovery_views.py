@@ -22,8 +22,8 @@ from app.oidc.client_keys import KINDS
 from app.oidc.clients import ALGORITHMS, SCOPES
 from app.oidc.token_views import EXCHANGES
 
-METADATA_KEPT = timedelta(hours=1)
-JWKS_KEPT = timedelta(minutes=15)
+METADATA_MAX_AGE = timedelta(hours=1)
+JWKS_MAX_AGE = timedelta(minutes=15)
 """How long the keys may be cached. A new key is published a day before it signs; a dropped one is gone after this."""
 
 ENDPOINTS = {
@@ -47,23 +47,23 @@ CLAIMS = ("sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr",
 @bp.route("/.well-known/openid-configuration", methods=["GET", "OPTIONS"])
 def openid_configuration() -> Response:
     """Describe this provider (OpenID Connect Discovery, section 4)."""
-    return _public(_described(), METADATA_KEPT)
+    return _public(_current_metadata(), METADATA_MAX_AGE)
 
 
 @bp.route("/.well-known/oauth-authorization-server", methods=["GET", "OPTIONS"])
 def server_metadata() -> Response:
     """Describe this authorization server, with the same document (RFC 8414, section 3)."""
-    return _public(_described(), METADATA_KEPT)
+    return _public(_current_metadata(), METADATA_MAX_AGE)
 
 
 @bp.route("/oauth/jwks", methods=["GET", "OPTIONS"])
 def jwks() -> Response:
     """List the public keys: current, next and previous ones (RFC 7517, section 5)."""
-    return _public(b"" if request.method == "OPTIONS" else orjson.dumps(keys.public_set()), JWKS_KEPT)
+    return _public(b"" if request.method == "OPTIONS" else orjson.dumps(keys.public_set()), JWKS_MAX_AGE)
 
 
-def _public(body: bytes, kept: timedelta) -> Response:
-    """Return JSON that anyone may read, and cache for ``kept``; for OPTIONS, only say so."""
+def _public(body: bytes, max_age: timedelta) -> Response:
+    """Return JSON that anyone may read, and cache for ``max_age``; for OPTIONS, only say so."""
     answer = Response(body, mimetype="application/json")
     answer.headers["Access-Control-Allow-Origin"] = "*"
     if request.method == "OPTIONS":
@@ -72,7 +72,7 @@ def _public(body: bytes, kept: timedelta) -> Response:
         answer.headers["Access-Control-Allow-Headers"] = "*"
         answer.headers["Access-Control-Max-Age"] = "86400"
         return answer
-    answer.headers["Cache-Control"] = f"public, max-age={kept.total_seconds():.0f}"
+    answer.headers["Cache-Control"] = f"public, max-age={max_age.total_seconds():.0f}"
     answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     answer.headers["Vary"] = "Accept-Encoding"  # not Cookie: the response is the same for everyone
     answer.set_etag(hashlib.sha256(body).hexdigest()[:32])
@@ -80,7 +80,7 @@ def _public(body: bytes, kept: timedelta) -> Response:
     return answer
 
 
-def _described() -> bytes:
+def _current_metadata() -> bytes:
     return _metadata(settings.public_url, tuple(settings.languages), bool(settings.client_documents))
 
 

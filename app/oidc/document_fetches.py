@@ -35,11 +35,11 @@ log = structlog.get_logger()
 
 BY = "document"
 MAX_BYTES = 5 * 1024
-WITHIN = 3.0
+TIMEOUT = 3.0
 """Total timeout in seconds: name resolution, connecting, and reading."""
 
 BATCH = 8
-REFUSED = "The host of the document is not accepted here."
+NOT_ALLOWED = "The host of the document is not accepted here."
 """Result for a document that was scheduled before the settings changed."""
 
 FRESH_FOR = timedelta(hours=1)
@@ -63,25 +63,25 @@ def fetch_due(stop: threading.Event) -> bool:
         return False
     claimed = [row.client_id for row in claim_rows(_CLAIM)]
     db.session.close()  # don't hold a connection while other servers respond
-    found = dict.fromkeys(claimed, REFUSED) | _fetched_together([each for each in claimed if admits(each)])
+    found = dict.fromkeys(claimed, NOT_ALLOWED) | _fetch_all([each for each in claimed if admits(each)])
     for client_id, answer in found.items():
-        _settle(client_id, answer)
+        _record_result(client_id, answer)
     return len(claimed) == BATCH
 
 
-def _fetched_together(ids: list[str]) -> dict[str, Fetched | str | None]:
+def _fetch_all(ids: list[str]) -> dict[str, Fetched | str | None]:
     """Fetch these documents concurrently and return the results."""
     if not ids:
         return {}
     allows = is_public_or_loopback if settings.client_documents_loopback else is_public
     with ThreadPoolExecutor(len(ids)) as pool:
-        return dict(zip(ids, pool.map(lambda client_id: _fetched(client_id, allows), ids), strict=True))
+        return dict(zip(ids, pool.map(lambda client_id: _fetch(client_id, allows), ids), strict=True))
 
 
-def _fetched(client_id: str, allows: Callable[[str], bool]) -> Fetched | str | None:
+def _fetch(client_id: str, allows: Callable[[str], bool]) -> Fetched | str | None:
     """Return the document at this URL, or what is wrong; None if the worker is stopping."""
     try:
-        return fetch_json(client_id, most=MAX_BYTES, within=WITHIN, allows=allows)
+        return fetch_json(client_id, most=MAX_BYTES, within=TIMEOUT, allows=allows)
     except NotFetched as fault:
         log.info("client.document_not_fetched", client=client_id, reason=fault.reason)
         return f"The document can't be read: {REASONS[fault.reason]}."
@@ -89,30 +89,32 @@ def _fetched(client_id: str, allows: Callable[[str], bool]) -> Fetched | str | N
         return None
 
 
-def _settle(client_id: str, answer: Fetched | str | None) -> None:
+def _record_result(client_id: str, answer: Fetched | str | None) -> None:
     """Record the result of fetching a document. After a failure, the last valid document stays in effect."""
     now = clock.now()
     if answer is None:
-        _note(client_id, due_at=now)
-    elif fault := answer if isinstance(answer, str) else _stored(client_id, answer):
+        _update_document(client_id, due_at=now)
+    elif fault := answer if isinstance(answer, str) else _store_client(client_id, answer):
         log.info("client.document_refused", client=client_id, reason=fault)
-        _note(client_id, fault=fault[:FAULT], fetched_at=now, due_at=now + DAILY)
+        _update_document(client_id, fault=fault[:FAULT], fetched_at=now, due_at=now + DAILY)
     elif isinstance(answer, Fetched):
-        _note(client_id, fault="", fetched_at=now, due_at=now + DAILY, fresh_until=now + _fresh_for(answer.max_age))
+        _update_document(
+            client_id, fault="", fetched_at=now, due_at=now + DAILY, fresh_until=now + _fresh_for(answer.max_age)
+        )
 
 
 def _fresh_for(max_age: int | None) -> timedelta:
-    told = FRESH_FOR if max_age is None else timedelta(seconds=max_age)
-    return min(max(told, MIN_FRESH), MAX_FRESH)
+    lifetime = FRESH_FOR if max_age is None else timedelta(seconds=max_age)
+    return min(max(lifetime, MIN_FRESH), MAX_FRESH)
 
 
-def _stored(client_id: str, answer: Fetched) -> str:
+def _store_client(client_id: str, answer: Fetched) -> str:
     """Store the client that a document describes, or return what is wrong. An operator's client stays as it is."""
     try:
         client = read_document(client_id, answer.body)
     except OAuthError as error:
         return error.description
-    row = client_store.row_of(client_id)
+    row = client_store.get_row(client_id)
     if row is None:
         client_store.create(client, by=BY)
     elif row.source == "document" and row.registered != registered_fields(client):
@@ -121,7 +123,7 @@ def _stored(client_id: str, answer: Fetched) -> str:
     return ""
 
 
-def _note(client_id: str, **values: object) -> None:
+def _update_document(client_id: str, **values: object) -> None:
     changed(sa.update(ClientDocument).where(ClientDocument.client_id == client_id).values(**values))
 
 
@@ -148,7 +150,7 @@ def prune_unused_apps() -> int:
     now = clock.now()
     ids = db.session.scalars(_UNUSED, {"long_ago": now - UNUSED_FOR, "a_day_ago": now - NEVER_ALLOWED_FOR}).all()
     for client_id in ids:
-        row = client_store.row_of(client_id)
+        row = client_store.get_row(client_id)
         if row is not None and row.source == "document":
             client_store.delete(client_id, by=BY)
         changed(sa.delete(ClientDocument).where(ClientDocument.client_id == client_id))
@@ -158,7 +160,7 @@ def prune_unused_apps() -> int:
 def prune_documents() -> int:
     """Delete a batch of documents that were never valid; return how many."""
     now = clock.now()
-    never_good = sa.or_(_c.fetched_at < now - FAILED_FOR, _c.asked_at < now - DAILY)
+    never_valid = sa.or_(_c.fetched_at < now - FAILED_FOR, _c.asked_at < now - DAILY)
     return delete_batch(
-        db.session, ClientDocument, sa.and_(_c.asked_at < now - FAILED_FOR, _c.fresh_until.is_(None), never_good)
+        db.session, ClientDocument, sa.and_(_c.asked_at < now - FAILED_FOR, _c.fresh_until.is_(None), never_valid)
     )

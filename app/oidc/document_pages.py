@@ -13,8 +13,8 @@ from werkzeug.datastructures import MultiDict
 from app import clock, throttling
 from app.errors import Rejected
 from app.oidc import client_documents, requests
-from app.oidc.authorization import PageRefusal, read_authorization
-from app.oidc.client_documents import RETRY_AFTER, Reading
+from app.oidc.authorization import PageError, read_authorization
+from app.oidc.client_documents import RETRY_AFTER, FetchStatus
 from app.oidc.client_uris import host_of_id
 from app.oidc.models import AuthorizationRequest
 from app.web.client import present_client
@@ -41,7 +41,7 @@ def page_until_read(given: MultiDict[str, str], row: AuthorizationRequest | None
     since = clock.now() if row is None else row.created_at
     is_silent = "none" in given.get("prompt", "").split()
     try:
-        reading = client_documents.reading_of(ids[0], since, address)
+        reading = client_documents.fetch_status(ids[0], since, address)
     except Rejected:
         if not is_silent:
             raise
@@ -59,13 +59,13 @@ def page_until_read(given: MultiDict[str, str], row: AuthorizationRequest | None
 def _no_page(given: MultiDict[str, str]) -> Response:
     """Answer a request for which no page may be shown, by redirect if an earlier document has the redirect URI."""
     try:
-        asked = read_authorization(given)
-    except PageRefusal:
+        authorization = read_authorization(given)
+    except PageError:
         return error_answer(503, message("oauth_client_checking"), retry_after=RETRY_AFTER)
-    raise asked.refusal("temporarily_unavailable", "The metadata document of the client is being read.")
+    raise authorization.error("temporarily_unavailable", "The metadata document of the client is being read.")
 
 
-def _page(reading: Reading, host: str, back: str) -> Response:
+def _page(reading: FetchStatus, host: str, back: str) -> Response:
     shown: dict[str, Any] = {"host": host, "back": back, "again": RELOAD_SECONDS, "reading": reading}
     answer = respond("oidc/checking.html", context=shown, state=reading.state, fault=reading.fault or None)
     answer.status_code = {"failed": 400, "full": 429}.get(reading.state, 200)

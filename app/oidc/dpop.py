@@ -23,7 +23,7 @@ from app.oidc.errors import OAuthError
 HEADER = "DPoP"
 TYPE = "dpop+jwt"
 MAX_LENGTH = 4096
-WITHIN = timedelta(seconds=60)
+TIME_TOLERANCE = timedelta(seconds=60)
 """Maximum difference between the time of a proof and ours, including clock skew."""
 
 _PORTS = {"https": 443, "http": 80}
@@ -43,26 +43,26 @@ def thumbprint(client: Client) -> str | None:
             raise OAuthError("invalid_dpop_proof", "This client has to send a DPoP proof.")
         return None
     try:
-        return _proved_key()
+        return _verify_proof()
     except InvalidProof as fault:
-        raise _refusal(fault) from None
+        raise _proof_error(fault) from None
 
 
-def key_asked_for(named: str | None) -> str | None:
+def requested_key(dpop_jkt: str | None) -> str | None:
     """Return the thumbprint of the key to bind to, from ``dpop_jkt`` or from a proof (section 10.1).
 
-    :param named: value of ``dpop_jkt``
+    :param dpop_jkt: value of ``dpop_jkt``
     :raises OAuthError: ``invalid_dpop_proof``; ``invalid_request`` if the two are different keys
     """
     if HEADER not in request.headers:
-        return named
+        return dpop_jkt
     try:
-        proved = _proved_key()
+        proof_jkt = _verify_proof()
     except InvalidProof as fault:
-        raise _refusal(fault) from None
-    if named is not None and named != proved:
+        raise _proof_error(fault) from None
+    if dpop_jkt is not None and dpop_jkt != proof_jkt:
         raise OAuthError("invalid_request", "dpop_jkt is not the key of the DPoP proof.")
-    return proved
+    return proof_jkt
 
 
 def check_token(token: str, jkt: str) -> None:
@@ -71,11 +71,11 @@ def check_token(token: str, jkt: str) -> None:
     :raises OAuthError: ``invalid_dpop_proof``, or ``invalid_token`` for a proof by another key (401)
     """
     try:
-        proved = _proved_key(token)
+        proof_jkt = _verify_proof(token)
     except InvalidProof as fault:
-        error = _refusal(fault)
+        error = _proof_error(fault)
     else:
-        if proved == jkt:
+        if proof_jkt == jkt:
             return
         error = OAuthError("invalid_token", "The token is bound to another key.")
     raise OAuthError(error.code, error.description, status=401, challenge=challenge(error.code))
@@ -83,41 +83,41 @@ def check_token(token: str, jkt: str) -> None:
 
 def challenge(error: str = "") -> str:
     """Return the WWW-Authenticate value of a resource that accepts bound tokens."""
-    said = f'error="{error}", ' if error else ""
-    return f'{HEADER} {said}algs="{" ".join(KINDS)}"'
+    error_part = f'error="{error}", ' if error else ""
+    return f'{HEADER} {error_part}algs="{" ".join(KINDS)}"'
 
 
-def _refusal(fault: InvalidProof) -> OAuthError:
+def _proof_error(fault: InvalidProof) -> OAuthError:
     return OAuthError("invalid_dpop_proof", f"The DPoP proof is refused: {fault}.")
 
 
-def _proved_key(token: str | None = None) -> str:
+def _verify_proof(token: str | None = None) -> str:
     """Return the thumbprint of the key that signed this request's proof. One statement, if it is otherwise valid.
 
     :param token: the access token that the proof must be for
     :raises InvalidProof: if it is no proof for this request, or was used before
     """
-    sent = ",".join(request.headers.getlist(HEADER))  # joined the way servers do it: a proof has no comma
-    if not sent:
+    proof = ",".join(request.headers.getlist(HEADER))  # joined the way servers do it: a proof has no comma
+    if not proof:
         raise InvalidProof("it is missing")
-    if len(sent) > MAX_LENGTH:
+    if len(proof) > MAX_LENGTH:
         raise InvalidProof("it is too long")
     try:
-        header, claims = read_unverified(sent)
+        header, claims = read_unverified(proof)
     except ValueError:
         raise InvalidProof("it is no JWT, or there are several") from None
-    jkt = _signer(sent, header)
+    jkt = _verify_signature(proof, header)
     _check_request(claims, token)
     issued = _check_time(claims.get("iat"))
     jti = claims.get("jti")
     if not isinstance(jti, str) or not jti:
         raise InvalidProof("jti is missing")
-    if not spend_proof("dpop", jkt, jti, issued + WITHIN):
+    if not spend_proof("dpop", jkt, jti, issued + TIME_TOLERANCE):
         raise InvalidProof("it was used before")
     return jkt
 
 
-def _signer(proof: str, header: dict[str, Any]) -> str:
+def _verify_signature(proof: str, header: dict[str, Any]) -> str:
     """Verify a proof with the key in its header; return the key's thumbprint (section 4.3, points 4 to 7)."""
     alg, key = header.get("alg"), header.get("jwk")
     if header.get("typ") != TYPE:
@@ -137,13 +137,13 @@ def _check_request(claims: dict[str, Any], token: str | None) -> None:
     """Reject a proof for another request (points 8, 9 and 12)."""
     if claims.get("htm") != request.method:
         raise InvalidProof("htm is not the method of this request")
-    if not _is_here(claims.get("htu")):
+    if not _is_request_url(claims.get("htu")):
         raise InvalidProof("htu is not the address of this request")
     if token is not None and claims.get("ath") != _hash(token):
         raise InvalidProof("ath is not the hash of the access token")
 
 
-def _is_here(htu: object) -> bool:
+def _is_request_url(htu: object) -> bool:
     """Return whether a URI is this request's, without query and fragment, and normalized (RFC 3986, 6.2.3)."""
     if not isinstance(htu, str):
         return False
@@ -163,7 +163,7 @@ def _check_time(iat: object) -> datetime:
     """Return when a proof was made. Raises InvalidProof if that is too far in the past or the future."""
     if not isinstance(iat, (int, float)):  # true counts as 1, which is too far from now
         raise InvalidProof("iat is no number of seconds")
-    now, most = clock.unix(), WITHIN.total_seconds()
+    now, most = clock.unix(), TIME_TOLERANCE.total_seconds()
     if not now - most <= iat <= now + most:
         raise InvalidProof("iat is too far from now")
     return datetime.fromtimestamp(iat, UTC)

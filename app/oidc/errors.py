@@ -9,7 +9,7 @@ from flask import Flask, Response
 
 from app.web.errors import register_error_format
 
-FOR_PROGRAMS = (
+CLIENT_ENDPOINTS = (
     "/oauth/token", "/oauth/userinfo", "/oauth/revoke", "/oauth/introspect", "/oauth/par", "/oauth/device",
     "/oauth/register", "/oauth/jwks", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server",
 )  # fmt: skip
@@ -49,7 +49,7 @@ class OAuthError(Exception):
 def init_app(app: Flask) -> None:
     """Register error handlers, so that clients get OAuth errors whatever goes wrong."""
     app.register_error_handler(OAuthError, error_response)
-    register_error_format(app, FOR_PROGRAMS, _error_by_status)
+    register_error_format(app, CLIENT_ENDPOINTS, _error_by_status)
 
 
 def error_response(error: OAuthError) -> Response:

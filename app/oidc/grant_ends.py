@@ -39,7 +39,7 @@ from app.sessions.end_hooks import EndedSessions
 from app.users import User
 
 KIND = "app_logout"
-TRIED_FOR = timedelta(hours=2)
+RETRY_PERIOD = timedelta(hours=2)
 """How long delivery is retried. An app that is down for longer has to notice the sign-out on its own."""
 
 _table, _user = Grant.__table__, User.__table__
@@ -47,10 +47,10 @@ _c = _table.c
 _handle = sa.select(_user.c.handle).where(_user.c.id == _c.user_id).scalar_subquery()
 _is_open = sa.or_(_c.ended_at.is_(None), _c.revoked_at.is_(None))
 
-OF_GRANT = (
+GRANT_COLUMNS = (
     _c.client_id, _c.session_id, _c.user_id, _handle.label("handle"), _c.code_used_at, _c.revoked_at
 )  # fmt: skip
-"""Columns of a grant that ``tell`` needs, and when it was revoked."""
+"""Columns of a grant that ``enqueue_logout_tokens`` needs, and when it was revoked."""
 
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 LOGOUT_TOKEN_LIFETIME = timedelta(minutes=2)
@@ -59,29 +59,29 @@ BATCH = 500
 """Number of grants that one statement ends, plus the others of the same sessions, so that each is notified once."""
 
 
-def _ending(*which: sa.ColumnElement[bool]) -> CompiledStatement:
-    """Return a statement that ends grants that haven't ended yet, and returns their rows for ``tell``."""
+def _ending_statement(*which: sa.ColumnElement[bool]) -> CompiledStatement:
+    """Return a statement that ends grants that haven't ended yet, and returns their ``GRANT_COLUMNS``."""
     revoked_at = sa.case((_c.offline, _c.revoked_at), else_=sa.func.coalesce(_c.revoked_at, sa.bindparam("now")))
     return CompiledStatement(
         sa.update(_table)
         .where(*which, _c.ended_at.is_(None))
         .values(ended_at=sa.bindparam("now"), revoked_at=revoked_at)
-        .returning(*OF_GRANT)
+        .returning(*GRANT_COLUMNS)
     )
 
 
-_END_OF_ONE = _ending(_c.session_id == sa.bindparam("session"))
-_END_OF_USER = _ending(_c.user_id == sa.bindparam("user"), _c.session_id != sa.bindparam("except_id"))
-_REMOVAL = CompiledStatement(
+_END_OF_SESSION = _ending_statement(_c.session_id == sa.bindparam("session"))
+_END_OF_USER = _ending_statement(_c.user_id == sa.bindparam("user"), _c.session_id != sa.bindparam("except_id"))
+_END_OF_APP = CompiledStatement(
     sa.update(_table)
     .where(_c.user_id == sa.bindparam("user"), _c.client_id == sa.bindparam("client"), _c.ended_at.is_(None))
     .values(ended_at=sa.bindparam("now"), revoked_at=sa.func.coalesce(_c.revoked_at, sa.bindparam("now")))
-    .returning(*OF_GRANT)
+    .returning(*GRANT_COLUMNS)
 )
 _of_client = (_c.client_id == sa.bindparam("client"), _c.created_at <= sa.bindparam("until"))
 _sessions = sa.select(_c.session_id).where(*_of_client, _c.ended_at.is_(None)).limit(BATCH)
-_END_OF_CLIENT = _ending(*_of_client, _c.session_id.in_(_sessions))
-_REVOKE_LASTING = CompiledStatement(
+_END_OF_CLIENT = _ending_statement(*_of_client, _c.session_id.in_(_sessions))
+_REVOKE_OFFLINE = CompiledStatement(
     sa.update(_table)
     .where(_c.user_id == sa.bindparam("user"), _c.offline, _c.revoked_at.is_(None))
     .values(revoked_at=sa.bindparam("now"))
@@ -92,20 +92,20 @@ def end_grants(which: EndedSessions) -> None:
     """End the grants of these sessions and notify the apps. One statement if there are none."""
     now = clock.now()
     if which.session_id:
-        rows = _END_OF_ONE.all(session=which.session_id, now=now)
+        rows = _END_OF_SESSION.all(session=which.session_id, now=now)
     else:
         rows = _END_OF_USER.all(user=which.user_id, except_id=which.except_id, now=now)
-    tell(rows)
+    enqueue_logout_tokens(rows)
 
 
-def end_app(user_id: int, client_id: str) -> int:
+def end_grants_of_app(user_id: int, client_id: str) -> int:
     """End the grants that an account's sessions issued to one app, and notify it; return how many were valid.
 
     Grants of sessions that have already ended continue.
     """
     now = clock.now()
-    rows = _REMOVAL.all(user=user_id, client=client_id, now=now)
-    tell(rows)
+    rows = _END_OF_APP.all(user=user_id, client=client_id, now=now)
+    enqueue_logout_tokens(rows)
     return sum(row[5] == now for row in rows)
 
 
@@ -119,7 +119,7 @@ def end_batch_of_client(client_id: str, client: Client | None, until: datetime) 
     :param until: grants created later are not ended
     """
     rows = _END_OF_CLIENT.all(client=client_id, until=until, now=clock.now())
-    tell(rows, {client_id: client} if client is not None else {})
+    enqueue_logout_tokens(rows, {client_id: client} if client is not None else {})
     return len(rows)
 
 
@@ -134,12 +134,12 @@ def end_batch_of_outsiders(client: Client, until: datetime) -> int:
     return _end_batch(client.groups, _c.client_id == client.id, _c.created_at <= until)
 
 
-def revoke_lasting(user_id: int) -> None:
+def revoke_offline_grants(user_id: int) -> None:
     """Revoke an account's grants with ``offline_access``. One statement."""
-    _REVOKE_LASTING.run(user=user_id, now=clock.now())
+    _REVOKE_OFFLINE.run(user=user_id, now=clock.now())
 
 
-def end_of_people(user_ids: Sequence[int]) -> None:
+def end_lost_grants_of_users(user_ids: Sequence[int]) -> None:
     """End accounts' grants for apps that they may no longer use.
 
     One statement for each batch of accounts without grants. Otherwise at most two for each batch, and one or two for
@@ -147,8 +147,8 @@ def end_of_people(user_ids: Sequence[int]) -> None:
     """
     for begin in range(0, len(user_ids), BATCH):
         theirs = _c.user_id.in_(user_ids[begin : begin + BATCH])
-        given = db.session.scalars(sa.select(_c.client_id).where(theirs, _is_open).distinct()).all()
-        for client in find_clients(given).values():
+        client_ids = db.session.scalars(sa.select(_c.client_id).where(theirs, _is_open).distinct()).all()
+        for client in find_clients(client_ids).values():
             _end_all(client, theirs)
 
 
@@ -180,14 +180,17 @@ def _end_batch(groups: Sequence[str], *which: sa.ColumnElement[bool]) -> int:
     at = sa.literal(now, _c.ended_at.type)
     values = {"ended_at": sa.func.coalesce(_c.ended_at, at), "revoked_at": sa.func.coalesce(_c.revoked_at, at)}
     ending = (
-        sa.update(_table).where(*lost, _c.session_id.in_(sessions)).values(values).returning(*OF_GRANT, _c.ended_at)
+        sa.update(_table)
+        .where(*lost, _c.session_id.in_(sessions))
+        .values(values)
+        .returning(*GRANT_COLUMNS, _c.ended_at)
     )
     rows = db.session.execute(ending).all()
-    tell([row for row in rows if row.ended_at == now])
+    enqueue_logout_tokens([row for row in rows if row.ended_at == now])
     return len(rows)
 
 
-def tell(ended: Sequence[Sequence[Any]], clients: Mapping[str, Client] | None = None) -> None:
+def enqueue_logout_tokens(ended: Sequence[Sequence[Any]], clients: Mapping[str, Client] | None = None) -> None:
     """Queue a logout token for each app and session, with the ids the app knows: the rows may be gone when it is sent.
 
     At most one INSERT, and a statement to look clients up.
@@ -195,20 +198,20 @@ def tell(ended: Sequence[Sequence[Any]], clients: Mapping[str, Client] | None = 
     :param ended: rows of grants; nobody was signed in by one whose code was never exchanged
     :param clients: by id, those that are not to be found any more; None where all are to be looked up
     """
-    reached = sorted({tuple(row[:4]) for row in ended if row[4] is not None})
-    if not reached:
+    signed_in = sorted({tuple(row[:4]) for row in ended if row[4] is not None})
+    if not signed_in:
         return
-    clients = find_clients({row[0] for row in reached}) if clients is None else clients
+    clients = find_clients({row[0] for row in signed_in}) if clients is None else clients
     messages: list[tuple[int | None, str, dict[str, Any]]] = []
-    for client_id, session_id, user_id, handle in reached:
+    for client_id, session_id, user_id, handle in signed_in:
         client = clients.get(client_id)
         if client is not None and client.backchannel_logout_uri:
             names = {"sub": subject_for(handle, client), "sid": sid_for(session_id, client_id)}
-            messages.append((user_id, client_id, names | {"client": client_id} | where_told(client)))
-    enqueue_all(KIND, LOGOUT, messages, expires_at=clock.now() + TRIED_FOR)
+            messages.append((user_id, client_id, names | {"client": client_id} | logout_target(client)))
+    enqueue_all(KIND, LOGOUT, messages, expires_at=clock.now() + RETRY_PERIOD)
 
 
-def where_told(client: Client) -> dict[str, Any]:
+def logout_target(client: Client) -> dict[str, Any]:
     """Return what is needed to notify an app, for a message that may be sent after it is no longer registered.
 
     The URL of an app that registered itself is untrusted, so it may not lead into a private network.
@@ -249,10 +252,10 @@ def read(messages: Sequence[Message]) -> dict[str, Recipient]:
     of = {message.id: str(message.facts["client"]) for message in messages}
     clients = find_clients(set(of.values()))
     theirs = (_c.user_id.in_({each.user_id for each in messages if each.user_id}), _c.client_id.in_(set(of.values())))
-    going_on = sa.select(_c.client_id, _c.session_id).where(
+    open_grants = sa.select(_c.client_id, _c.session_id).where(
         *theirs, _c.ended_at.is_(None), _c.code_used_at.is_not(None)
     )
-    open_now = {(row.client_id, sid_for(row.session_id, row.client_id)) for row in db.session.execute(going_on)}
+    open_now = {(row.client_id, sid_for(row.session_id, row.client_id)) for row in db.session.execute(open_grants)}
     return {
         message.id: Recipient(clients.get(of[message.id]), (of[message.id], message.facts["sid"]) in open_now)
         for message in messages
@@ -267,7 +270,7 @@ def render(message: Message, to: Recipient) -> LogoutMessage | None:
     if to.is_signed_in:
         return None
     facts = message.facts
-    where = facts if to.client is None else where_told(to.client)
+    where = facts if to.client is None else logout_target(to.client)
     if not where.get("uri"):
         return None
     token = logout_token(facts["client"], where["alg"], facts["sub"], facts["sid"])

@@ -34,7 +34,7 @@ from app.sessions.models import AuthSession
 from app.users import User
 
 CODE_LIFETIME = timedelta(seconds=60)
-REPEATED_WITHIN = timedelta(seconds=30)
+REPEAT_GRACE_PERIOD = timedelta(seconds=30)
 """Grace period during which repeating the exchange of a refresh token returns the same new token.
 
 The client may never have received the first response.
@@ -43,7 +43,7 @@ The client may never have received the first response.
 MAX_REPEATS = 3
 _ID = 32
 
-_table, _head, _user, _end = Grant.__table__, AuthSession.__table__, User.__table__, ClientEnd.__table__
+_table, _session, _user, _end = Grant.__table__, AuthSession.__table__, User.__table__, ClientEnd.__table__
 _c = _table.c
 _INSERT = CompiledStatement.into(_table)
 _GRANTS = Detached(Grant)
@@ -52,10 +52,10 @@ is_active = sa.exists().where(_user.c.id == _c.user_id, _user.c.disabled_at.is_(
 """The grant's account is active."""
 
 session_is_open = sa.exists().where(
-    _head.c.session_id == _c.session_id,
-    _head.c.kind == "browser",
-    _head.c.revoked_at.is_(None),
-    _head.c.expires_at > sa.bindparam("now"),
+    _session.c.session_id == _c.session_id,
+    _session.c.kind == "browser",
+    _session.c.revoked_at.is_(None),
+    _session.c.expires_at > sa.bindparam("now"),
 )
 """The session that issued the grant is open."""
 
@@ -71,25 +71,25 @@ outlasts_client = sa.not_(
 is_valid = sa.and_(_c.revoked_at.is_(None), is_active, outlasts_client, sa.or_(_c.offline, session_is_open))
 
 
-class _ForMembers:
+class _MemberStatement:
     """A grant query restricted to one client, and to accounts allowed to use that client."""
 
     def __init__(self, statement: sa.Update) -> None:
         self._statement = statement
-        self._by_number: dict[int, CompiledStatement] = {}
+        self._compiled: dict[int, CompiledStatement] = {}
 
     def first(self, client: Client, **values: Any) -> Sequence[Any] | None:
         """Return its row, or None."""
         named = {f"group_{place}": name for place, name in enumerate(client.groups)}
-        ready = self._by_number.get(len(named))
-        if ready is None:
+        compiled = self._compiled.get(len(named))
+        if compiled is None:
             parameters = [sa.bindparam(name, type_=sa.String) for name in named]
             condition = [is_member_of_any(_c.user_id, parameters)] if named else []
-            ready = self._by_number[len(named)] = CompiledStatement(self._statement.where(*condition))
-        return ready.first(client=client.id, **named, **values)
+            compiled = self._compiled[len(named)] = CompiledStatement(self._statement.where(*condition))
+        return compiled.first(client=client.id, **named, **values)
 
 
-_REDEEM = _ForMembers(
+_REDEEM = _MemberStatement(
     sa.update(_table)
     .where(_c.code_digest == sa.bindparam("code"), _c.client_id == sa.bindparam("client"))
     .where(_c.redirect_uri == sa.bindparam("uri"), _c.code_used_at.is_(None))
@@ -106,10 +106,10 @@ _REDEEM = _ForMembers(
     )
     .returning(*_table.columns)
 )
-_own = (_c.id == sa.bindparam("grant"), _c.client_id == sa.bindparam("client"))
-_REDEEM_OF_DEVICE = _ForMembers(
+_is_own = (_c.id == sa.bindparam("grant"), _c.client_id == sa.bindparam("client"))
+_REDEEM_DEVICE_GRANT = _MemberStatement(
     sa.update(_table)
-    .where(*_own, _c.revoked_at.is_(None), is_active, session_is_open, outlasts_client)
+    .where(*_is_own, _c.revoked_at.is_(None), is_active, session_is_open, outlasts_client)
     .values(
         code_used_at=sa.bindparam("now"),
         jkt=sa.bindparam("bound", type_=sa.String),
@@ -120,7 +120,7 @@ _REDEEM_OF_DEVICE = _ForMembers(
     .returning(*_table.columns)
 )
 _outlasts_session = sa.and_(_c.offline, sa.bindparam("lasts", type_=sa.Boolean))
-_goes_on = (
+_is_usable = (
     _c.expires_at > sa.bindparam("now"),
     _c.revoked_at.is_(None),
     is_active,
@@ -129,10 +129,10 @@ _goes_on = (
 )
 """As ``is_valid``, for a client that may still ask for ``offline_access`` (``lasts``), or may not."""
 
-_bound = sa.or_(_c.jkt.is_(None), _c.jkt == sa.bindparam("key"))
-_EXCHANGE = _ForMembers(
+_is_bound = sa.or_(_c.jkt.is_(None), _c.jkt == sa.bindparam("key"))
+_EXCHANGE = _MemberStatement(
     sa.update(_table)
-    .where(*_own, *_goes_on, _bound, _c.refresh_digest == sa.bindparam("old"))
+    .where(*_is_own, *_is_usable, _is_bound, _c.refresh_digest == sa.bindparam("old"))
     .where(_c.refreshed_at > sa.bindparam("unused"))
     .values(
         previous_digest=_c.refresh_digest,
@@ -142,9 +142,9 @@ _EXCHANGE = _ForMembers(
     )
     .returning(*_table.columns)
 )
-_REPEAT = _ForMembers(
+_REPEAT = _MemberStatement(
     sa.update(_table)
-    .where(*_own, *_goes_on, _bound, _c.previous_digest == sa.bindparam("old"))
+    .where(*_is_own, *_is_usable, _is_bound, _c.previous_digest == sa.bindparam("old"))
     .where(_c.refresh_digest == sa.bindparam("new"), _c.refreshed_at > sa.bindparam("lately"))
     .where(_c.repeats < MAX_REPEATS)
     .values(repeats=_c.repeats + 1)
@@ -166,43 +166,53 @@ class Redeemed:
     refresh_token: str | None
 
 
-def issue_code(asked: Authorization, scopes: Sequence[str], session: AuthSession, *, request_id: str = "") -> str:
+def issue_code(
+    authorization: Authorization, scopes: Sequence[str], session: AuthSession, *, request_id: str = ""
+) -> str:
     """Issue a code to the user of ``session``. Only its digest is stored. One INSERT.
 
-    :param request_id: id of the stored request that it answers, for ``code_again``; "" for none
+    :param request_id: id of the stored request that it answers, for ``repeated_code``; "" for none
     """
-    code, now = _code_of(request_id, session) if request_id else secrets.token(), clock.now()
-    row = _row(asked.client, scopes, session, now, resource=asked.resource, claims=asked.claims, jkt=asked.jkt) | {
-        "id": _named_by(code),
+    code, now = _derive_code(request_id, session) if request_id else secrets.token(), clock.now()
+    row = _row(
+        authorization.client,
+        scopes,
+        session,
+        now,
+        resource=authorization.resource,
+        claims=authorization.claims,
+        jkt=authorization.jkt,
+    ) | {
+        "id": _grant_id_for_code(code),
         "code_digest": secrets.digest(code),
         "code_expires_at": now + CODE_LIFETIME,
         "expires_at": now + CODE_LIFETIME,
-        "redirect_uri": asked.redirect_uri,
-        "code_challenge": asked.code_challenge,
-        "nonce": asked.nonce,
+        "redirect_uri": authorization.redirect_uri,
+        "code_challenge": authorization.code_challenge,
+        "nonce": authorization.nonce,
     }
     _INSERT.run(**row)
     return code
 
 
-def code_again(request_id: str, session: AuthSession) -> str | None:
+def repeated_code(request_id: str, session: AuthSession) -> str | None:
     """Return the code that answered a stored request in this session, while it can be exchanged; else None.
 
     Nothing is issued: if a button is clicked twice, both responses have the same code, and the browser shows the
     second.
     """
-    codes = {secrets.digest(code): code for code in (_code_of(request_id, session, kid) for kid in keyring.kids)}
+    codes = {secrets.digest(code): code for code in (_derive_code(request_id, session, kid) for kid in keyring.kids)}
     waits = (_c.code_used_at.is_(None), _c.code_expires_at > clock.now(), _c.revoked_at.is_(None))
     found = db.session.scalar(sa.select(_c.code_digest).where(_c.code_digest.in_(list(codes)), *waits))
     return codes[found] if found is not None else None
 
 
 def issue_to_device(
-    client: Client, scopes: Sequence[str], session: AuthSession, *, resource: str, life: timedelta
+    client: Client, scopes: Sequence[str], session: AuthSession, *, resource: str, lifetime: timedelta
 ) -> str:
-    """Issue a grant whose tokens a device has to fetch within ``life``; return its id. One INSERT."""
+    """Issue a grant whose tokens a device has to fetch within ``lifetime``; return its id. One INSERT."""
     now = clock.now()
-    row = _row(client, scopes, session, now, resource=resource, claims={}, jkt=None) | {"expires_at": now + life}
+    row = _row(client, scopes, session, now, resource=resource, claims={}, jkt=None) | {"expires_at": now + lifetime}
     _INSERT.run(**row)
     return str(row["id"])
 
@@ -247,20 +257,20 @@ def redeem(code: str, client: Client, redirect_uri: str, verifier: str, jkt: str
     :raises OAuthError: ``invalid_grant``
     """
     now = clock.now()
-    refresh_token = first_refresh_token(_named_by(code), client)
+    refresh_token = first_refresh_token(_grant_id_for_code(code), client)
     row = _REDEEM.first(
         client, code=secrets.digest(code), uri=redirect_uri, now=now,
-        challenge=_challenge(verifier) if verifier else "", key=jkt or "", bound=_binds(client, jkt),
+        challenge=_challenge(verifier) if verifier else "", key=jkt or "", bound=_key_to_bind(client, jkt),
         refresh=secrets.digest(refresh_token) if refresh_token else None,
         until=now + settings.oauth_refresh_absolute,
     )  # fmt: skip
     if row is None:
-        _punish_reuse(_c.code_digest == secrets.digest(code), client, _c.code_used_at.is_not(None))
+        _revoke_reused_grant(_c.code_digest == secrets.digest(code), client, _c.code_used_at.is_not(None))
         raise OAuthError("invalid_grant", "The code is invalid, has expired or was used before.")
     return _redeemed(row, refresh_token)
 
 
-def redeem_of_device(grant_id: str, client: Client, jkt: str | None) -> Redeemed:
+def redeem_device_grant(grant_id: str, client: Client, jkt: str | None) -> Redeemed:
     """Activate the grant of a device that has just used its code. Two statements.
 
     :param jkt: thumbprint of the key that the request proves, or None (RFC 9449)
@@ -268,8 +278,8 @@ def redeem_of_device(grant_id: str, client: Client, jkt: str | None) -> Redeemed
     """
     now = clock.now()
     refresh_token = first_refresh_token(grant_id, client)
-    row = _REDEEM_OF_DEVICE.first(
-        client, grant=grant_id, now=now, bound=_binds(client, jkt),
+    row = _REDEEM_DEVICE_GRANT.first(
+        client, grant=grant_id, now=now, bound=_key_to_bind(client, jkt),
         refresh=secrets.digest(refresh_token) if refresh_token else None,
         until=now + settings.oauth_refresh_absolute,
     )  # fmt: skip
@@ -298,11 +308,11 @@ def refresh(token: str, client: Client, jkt: str | None) -> Redeemed:
     row = _EXCHANGE.first(client, **same, new=secrets.digest(new), unused=now - settings.oauth_refresh_idle)
     for each in successors if row is None else ():
         new = each
-        if row := _REPEAT.first(client, **same, new=secrets.digest(new), lately=now - REPEATED_WITHIN):
+        if row := _REPEAT.first(client, **same, new=secrets.digest(new), lately=now - REPEAT_GRACE_PERIOD):
             break
     if row is None:
         used = sa.and_(_c.refresh_digest.is_not(None), _c.refresh_digest != secrets.digest(token))
-        if (user_id := _punish_reuse(_c.id == grant_id, client, used)) is not None:
+        if (user_id := _revoke_reused_grant(_c.id == grant_id, client, used)) is not None:
             notify_of_reuse(user_id, client)
         raise refused
     return _redeemed(row, new)
@@ -334,7 +344,7 @@ def grant_id_of(refresh_token: str) -> str | None:
     return refresh_token[len(secrets.GRANT_PREFIX) :][:_ID]
 
 
-def _binds(client: Client, jkt: str | None) -> str | None:
+def _key_to_bind(client: Client, jkt: str | None) -> str | None:
     """Return the key to bind refresh tokens to; None for clients that authenticate (RFC 9449, section 5)."""
     return jkt if client.is_public else None
 
@@ -347,7 +357,7 @@ def _redeemed(row: Sequence[Any], refresh_token: str | None) -> Redeemed:
     return Redeemed(grant, owner[0], refresh_token)
 
 
-def _punish_reuse(named: sa.ColumnElement[bool], client: Client, used: sa.ColumnElement[bool]) -> int | None:
+def _revoke_reused_grant(named: sa.ColumnElement[bool], client: Client, used: sa.ColumnElement[bool]) -> int | None:
     """Revoke a grant whose code or refresh token was reused; return its user id, or None if it wasn't valid."""
     whose = sa.select(Grant.user_id, Grant.id).where(named, _c.client_id == client.id, used)
     found = db.session.execute(whose).first()
@@ -357,7 +367,7 @@ def _punish_reuse(named: sa.ColumnElement[bool], client: Client, used: sa.Column
     return int(found.user_id)
 
 
-def _code_of(request_id: str, session: AuthSession, kid: str | None = None) -> str:
+def _derive_code(request_id: str, session: AuthSession, kid: str | None = None) -> str:
     """Return the code for a stored request in one session. It is a MAC, so it is the same each time.
 
     :param kid: id of the key; None for the current one
@@ -367,7 +377,7 @@ def _code_of(request_id: str, session: AuthSession, kid: str | None = None) -> s
     return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
 
 
-def _named_by(code: str) -> str:
+def _grant_id_for_code(code: str) -> str:
     """Derive the id of a grant from its code, so that a refresh token can be made before the grant is looked up."""
     return secrets.digest(f"grant:{code}")[:_ID]
 

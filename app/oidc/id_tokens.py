@@ -10,7 +10,7 @@ from typing import Any
 from app import clock
 from app.extensions import settings
 from app.oidc import access_tokens, keys
-from app.oidc.access_tokens import Issued
+from app.oidc.access_tokens import IssuedToken
 from app.oidc.claims import amr_of, claims_of
 from app.oidc.clients import Client
 from app.oidc.models import Grant
@@ -22,7 +22,7 @@ LIFETIME = timedelta(minutes=10)
 _HASHES = {"RS256": hashlib.sha256, "ES256": hashlib.sha256, "EdDSA": hashlib.sha512}
 
 
-def id_token(grant: Grant, handle: str, client: Client, access: Issued, *, refreshed: bool = False) -> str:
+def id_token(grant: Grant, handle: str, client: Client, access: IssuedToken, *, refreshed: bool = False) -> str:
     """Return a signed ID token for the user of a grant.
 
     No statement, or one if the request named claims to include.

@@ -8,7 +8,7 @@ from typing import Literal
 
 from app import clock
 from app.oidc.authorization import Authorization
-from app.oidc.claims import scopes_behind
+from app.oidc.claims import scopes_for_claims
 from app.oidc.consents import Relation
 from app.oidc.subjects import subject_for
 from app.sessions import assurance
@@ -41,50 +41,54 @@ class Situation:
     has_consented: bool = False
 
 
-def next_step(asked: Authorization, found: Situation | None) -> Step:
+def next_step(authorization: Authorization, situation: Situation | None) -> Step:
     """Return the next step; ``answer`` if nothing is left to do."""
-    if found is None:
+    if situation is None:
         return "sign_in"
-    if "select_account" in asked.prompts:
+    if "select_account" in authorization.prompts:
         return "choose_account"
-    if asked.subject and asked.subject != subject_for(found.relation.handle, asked.client):
-        return "sign_in" if asked.is_silent else "choose_account"
-    if _must_confirm(asked, found):
+    if authorization.subject and authorization.subject != subject_for(situation.relation.handle, authorization.client):
+        return "sign_in" if authorization.is_silent else "choose_account"
+    if _must_confirm(authorization, situation):
         return "confirm"
-    if asked.level > assurance.level(found.session, clock.now()) and (asked.must_have_level or not asked.is_silent):
+    if authorization.level > assurance.level(situation.session, clock.now()) and (
+        authorization.must_have_level or not authorization.is_silent
+    ):
         return "second_factor"
-    if not all(each.admits(found.relation.groups) for each in (asked.client, *asked.served_by)):
+    if not all(each.admits(situation.relation.groups) for each in (authorization.client, *authorization.served_by)):
         return "not_allowed"
-    return "consent" if _must_consent(asked, found) else "answer"
+    return "consent" if _must_consent(authorization, situation) else "answer"
 
 
-def scopes_to_allow(asked: Authorization) -> list[str]:
+def scopes_to_allow(authorization: Authorization) -> list[str]:
     """Return the scopes the user decides about, including those behind individual claims."""
-    behind = scopes_behind(asked.claims)
-    return [scope for scope in asked.client.scopes if scope in asked.scopes or scope in behind]
+    behind = scopes_for_claims(authorization.claims)
+    return [scope for scope in authorization.client.scopes if scope in authorization.scopes or scope in behind]
 
 
-def _must_confirm(asked: Authorization, found: Situation) -> bool:
+def _must_confirm(authorization: Authorization, situation: Situation) -> bool:
     """Return whether the user has to reauthenticate, and hasn't since the app made its request."""
-    authenticated_at = found.session.authenticated_at
-    if authenticated_at >= found.since:
+    authenticated_at = situation.session.authenticated_at
+    if authenticated_at >= situation.since:
         return False
-    if "login" in asked.prompts:
+    if "login" in authorization.prompts:
         return True
-    return asked.max_age is not None and authenticated_at + timedelta(seconds=asked.max_age) < clock.now()
+    return (
+        authorization.max_age is not None and authenticated_at + timedelta(seconds=authorization.max_age) < clock.now()
+    )
 
 
-def _must_consent(asked: Authorization, found: Situation) -> bool:
+def _must_consent(authorization: Authorization, situation: Situation) -> bool:
     """Return whether the user has to consent.
 
     An app identified by its metadata document needs consent each time: the document may have changed, and another
     program on the same device can use its name (RFC 8252, section 8.6). So does a request for a service that isn't
     listed for the app, since consent is only remembered by scope.
     """
-    if "consent" in asked.prompts:
+    if "consent" in authorization.prompts:
         return True
-    if asked.client.consent == "trusted":
+    if authorization.client.consent == "trusted":
         return False
-    if asked.client.source == "document" or asked.served_by:
-        return not found.has_consented
-    return not found.relation.allowed.issuperset(scopes_to_allow(asked))
+    if authorization.client.source == "document" or authorization.served_by:
+        return not situation.has_consented
+    return not situation.relation.allowed.issuperset(scopes_to_allow(authorization))

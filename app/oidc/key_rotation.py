@@ -27,7 +27,7 @@ from app.outbox import register_periodic_task
 
 log = structlog.get_logger()
 
-PUBLISHED_BEFORE = timedelta(hours=24)
+PUBLICATION_LEAD = timedelta(hours=24)
 """How long a key is published before it signs.
 
 The first key of an algorithm signs immediately, since no one has cached an older one.
@@ -39,12 +39,14 @@ KEPT_FOR = timedelta(days=1)
 AUTOCOMMIT = {"autocommit": True}
 
 _key = SigningKey.__table__
-_this = sa.and_(_key.c.alg == sa.bindparam("of"), _key.c.number == sa.bindparam("which"))
+_is_key = sa.and_(_key.c.alg == sa.bindparam("of"), _key.c.number == sa.bindparam("which"))
 _SIGN_EARLIER = (
-    sa.update(_key).where(_this, _key.c.signs_from > sa.bindparam("earlier")).values(signs_from=sa.bindparam("earlier"))
+    sa.update(_key)
+    .where(_is_key, _key.c.signs_from > sa.bindparam("earlier"))
+    .values(signs_from=sa.bindparam("earlier"))
 )
-_TAKE_OUT = sa.update(_key).where(_this, _key.c.published_until.is_(None)).values(published_until=sa.bindparam("until"))
-_DROP = sa.delete(_key).where(_key.c.alg == sa.bindparam("of"), _key.c.number <= sa.bindparam("which"))
+_RETIRE = sa.update(_key).where(_is_key, _key.c.published_until.is_(None)).values(published_until=sa.bindparam("until"))
+_DELETE_UP_TO = sa.delete(_key).where(_key.c.alg == sa.bindparam("of"), _key.c.number <= sa.bindparam("which"))
 
 
 def init_app(app: Flask) -> None:
@@ -78,50 +80,50 @@ def rotate(alg: str | None = None, *, now: bool = False) -> list[Rotation]:
     :param now: sign immediately, and drop every earlier key, because it may be compromised. Nothing they signed is
         accepted any longer, neither here nor by apps that have fetched the JWKS since
     """
-    rows, begun = key_store.published(anew=True), clock.now()
+    rows, begun = key_store.published(refresh=True), clock.now()
     signing = [key_store.current(rows, each, begun) for each in ([alg] if alg else ALGORITHMS)]
     following = [(row, _prepare(row, now)) for row in signing if row is not None]
     return [_rotate(row, successor, now) for row, successor in following]
 
 
-def _prepare(signing: SigningKey, at_once: bool) -> SigningKey:
+def _prepare(signing: SigningKey, immediately: bool) -> SigningKey:
     """Return the key that follows the current one. Creates any missing keys first, before anything is written."""
-    following = key_store.following(key_store.published(anew=True), signing)
+    following = key_store.following(key_store.published(refresh=True), signing)
     if following is None:
-        key_store.make(signing.alg, signing.number + 1, _planned(signing))
-        following = key_store.following(key_store.published(anew=True), signing)
+        key_store.create_key(signing.alg, signing.number + 1, _planned_start(signing))
+        following = key_store.following(key_store.published(refresh=True), signing)
     assert following is not None
-    if _begin(following, at_once) <= clock.now():
-        key_store.make(following.alg, following.number + 1, clock.now() + _interval())
+    if _start_time(following, immediately) <= clock.now():
+        key_store.create_key(following.alg, following.number + 1, clock.now() + _interval())
     return following
 
 
-def _begin(following: SigningKey, at_once: bool) -> datetime:
-    return clock.now() if at_once else max(clock.now(), following.created_at + PUBLISHED_BEFORE)
+def _start_time(following: SigningKey, immediately: bool) -> datetime:
+    return clock.now() if immediately else max(clock.now(), following.created_at + PUBLICATION_LEAD)
 
 
-def _rotate(signing: SigningKey, following: SigningKey, at_once: bool) -> Rotation:
-    begin = min(_begin(following, at_once), following.signs_from)
+def _rotate(signing: SigningKey, following: SigningKey, immediately: bool) -> Rotation:
+    begin = min(_start_time(following, immediately), following.signs_from)
     changed(_SIGN_EARLIER, {"of": following.alg, "which": following.number, "earlier": begin})
     dropped: list[str] = []
-    if at_once:
-        older = [row for row in key_store.published(anew=True) if row.alg == signing.alg]
+    if immediately:
+        older = [row for row in key_store.published(refresh=True) if row.alg == signing.alg]
         dropped = [row.kid for row in older if row.number < following.number]
-        changed(_DROP, {"of": signing.alg, "which": signing.number})
+        changed(_DELETE_UP_TO, {"of": signing.alg, "which": signing.number})
     record("signing_key.rotated", alg=signing.alg, kid=following.kid, signs_from=begin.isoformat(), dropped=dropped)
     return Rotation(signing.alg, following.kid, begin, tuple(dropped))
 
 
 def _interval() -> timedelta:
-    return max(PUBLISHED_BEFORE, settings.oauth_key_rotation)
+    return max(PUBLICATION_LEAD, settings.oauth_key_rotation)
 
 
-def _planned(signing: SigningKey) -> datetime:
+def _planned_start(signing: SigningKey) -> datetime:
     """Return when a key that is created now would take over."""
-    return max(clock.now() + PUBLISHED_BEFORE, signing.signs_from + _interval())
+    return max(clock.now() + PUBLICATION_LEAD, signing.signs_from + _interval())
 
 
-def make_missing() -> bool:
+def create_missing_key() -> bool:
     """Create one missing key, if any: each algorithm needs a current key and a next one.
 
     :return: whether a key was created
@@ -130,13 +132,13 @@ def make_missing() -> bool:
     for alg in ALGORITHMS:
         signing = key_store.current(rows, alg, now)
         if signing is None:
-            key_store.make(alg, 1, now)
+            key_store.create_key(alg, 1, now)
         elif key_store.following(rows, signing) is None:
-            key_store.make(alg, signing.number + 1, _planned(signing))
+            key_store.create_key(alg, signing.number + 1, _planned_start(signing))
         else:
             continue
         log.info("signing_key.made", alg=alg)
-        key_store.published(anew=True)
+        key_store.published(refresh=True)
         return True
     return False
 
@@ -146,7 +148,7 @@ def keep_keys() -> bool:
 
     Costs one statement every ten seconds if there is nothing to do. Each change is a transaction of its own.
     """
-    if make_missing():
+    if create_missing_key():
         return True
     done = [
         changed(statement.execution_options(**AUTOCOMMIT), parameters)
@@ -154,7 +156,7 @@ def keep_keys() -> bool:
         for statement, parameters in _due(alg)
     ]
     if done:
-        key_store.published(anew=True)
+        key_store.published(refresh=True)
     return False
 
 
@@ -166,9 +168,9 @@ def _due(alg: str) -> Iterator[tuple[sa.Update, dict[str, object]]]:
     for row, successor in pairwise(mine):
         which = {"of": alg, "which": row.number}
         if successor.signs_from <= now and row.published_until is None:
-            yield _TAKE_OUT, which | {"until": successor.signs_from + last_over}
+            yield _RETIRE, which | {"until": successor.signs_from + last_over}
         elif successor.signs_from > now:
-            planned = _planned(row)
+            planned = _planned_start(row)
             if successor.signs_from > planned:  # the interval was longer when it was created
                 yield _SIGN_EARLIER, {"of": alg, "which": successor.number, "earlier": planned}
 

@@ -24,17 +24,17 @@ from app.oidc.models import SigningKey
 if TYPE_CHECKING:
     from app.oidc.jose import Key
 
-READ_EVERY = 10.0
+CACHE_LIFETIME = 10.0
 """Seconds for which a process caches the rows."""
 
-KID = 43
+KID_LENGTH = 43
 """Length of a key id: the SHA-256 of the public key (RFC 7638)."""
 
 _IN_MEMORY = "latchkey.oidc.keys"
 
 
 @dataclass(slots=True)
-class _Read:
+class _Cache:
     """What this process has cached.
 
     :ivar rows: keys that sign, will sign, or have signed what may still be valid; by algorithm, oldest first
@@ -59,43 +59,43 @@ _PUBLISHED = CompiledStatement(
 _BY_KID = CompiledStatement(_ROWS.select().where(_key.c.kid == sa.bindparam("kid")))
 
 
-def _inserting(insert: Any) -> Any:
+def _insert_for(insert: Any) -> Any:
     return insert(_key).values({column.key: sa.bindparam(column.key) for column in _key.c}).on_conflict_do_nothing()
 
 
-_INSERT = {"sqlite": _inserting(sqlite.insert), "postgresql": _inserting(postgresql.insert)}
+_INSERT = {"sqlite": _insert_for(sqlite.insert), "postgresql": _insert_for(postgresql.insert)}
 
 
-def published(*, anew: bool = False) -> Sequence[SigningKey]:
+def published(*, refresh: bool = False) -> Sequence[SigningKey]:
     """Return the keys that sign, will sign, or have signed what may still be valid: by algorithm, oldest first.
 
     One statement, or none if they were read within the last ten seconds.
 
-    :param anew: read them now
+    :param refresh: read them now
     """
-    known = _in_memory()
-    last, now = known.at, clock.unix()
-    if not anew and 0 <= now - last < READ_EVERY:
-        return known.rows
-    if anew and has_written(db.session.connection()):
+    cache = _cache()
+    last, now = cache.at, clock.unix()
+    if not refresh and 0 <= now - last < CACHE_LIFETIME:
+        return cache.rows
+    if refresh and has_written(db.session.connection()):
         return _read()  # not cached: this transaction may have created a key, and may roll back
-    if known.rows:
-        known.at = now  # other threads use the cached rows in the meantime
+    if cache.rows:
+        cache.at = now  # other threads use the cached rows in the meantime
     try:
         rows = _read()
     except Exception:
-        known.at = last
+        cache.at = last
         raise
     kept = {row.kid for row in rows}
-    known.private = {kid: key for kid, key in known.private.items() if kid in kept}
-    known.public = {kid: key for kid, key in known.public.items() if kid in kept}
-    known.older, known.rows, known.at = {}, rows, now
+    cache.private = {kid: key for kid, key in cache.private.items() if kid in kept}
+    cache.public = {kid: key for kid, key in cache.public.items() if kid in kept}
+    cache.older, cache.rows, cache.at = {}, rows, now
     return rows
 
 
 def last_read() -> Sequence[SigningKey]:
     """Return the keys as last read, however long ago; empty if they were never read."""
-    return _in_memory().rows
+    return _cache().rows
 
 
 def _read() -> list[SigningKey]:
@@ -105,9 +105,9 @@ def _read() -> list[SigningKey]:
 def find(kid: str) -> SigningKey | None:
     """Return the key with this id, even if it is no longer published. At most two statements, usually none."""
     row = next((row for row in published() if row.kid == kid), None)
-    if row is not None or len(kid) != KID:
+    if row is not None or len(kid) != KID_LENGTH:
         return row
-    older = _in_memory().older
+    older = _cache().older
     if kid not in older:
         found = _BY_KID.first(kid=kid)
         if found is None:
@@ -131,7 +131,7 @@ def following(rows: Sequence[SigningKey], row: SigningKey) -> SigningKey | None:
     return next((each for each in rows if each.alg == row.alg and each.number == row.number + 1), None)
 
 
-def make(alg: str, number: int, signs_from: datetime) -> None:
+def create_key(alg: str, number: int, signs_from: datetime) -> None:
     """Create the key with this number, unless another process has. If two try, one succeeds and both use that key.
 
     A transaction of its own, unless the current one has written: then it is part of that. An RSA key takes about 100
@@ -185,25 +185,25 @@ def private_key(row: SigningKey) -> Key:
     """
     from app.oidc import jose
 
-    known = _in_memory().private
-    if row.kid not in known:
+    cache = _cache().private
+    if row.kid not in cache:
         opened = keyring.open(row.sealed_private, *sealing_context(row.alg, row.number))
-        known[row.kid] = jose.private_key(row.alg, opened)
-    return known[row.kid]
+        cache[row.kid] = jose.private_key(row.alg, opened)
+    return cache[row.kid]
 
 
 def public_key(row: SigningKey) -> Key:
     """Return the key to verify with."""
     from app.oidc import jose
 
-    known = _in_memory().public
-    if row.kid not in known:
-        known[row.kid] = jose.public_key(row.alg, row.public)
-    return known[row.kid]
+    cache = _cache().public
+    if row.kid not in cache:
+        cache[row.kid] = jose.public_key(row.alg, row.public)
+    return cache[row.kid]
 
 
-def _in_memory() -> _Read:
-    known: _Read | None = this_app().extensions.get(_IN_MEMORY)
-    if known is None:
-        known = this_app().extensions.setdefault(_IN_MEMORY, _Read())
-    return known
+def _cache() -> _Cache:
+    cache: _Cache | None = this_app().extensions.get(_IN_MEMORY)
+    if cache is None:
+        cache = this_app().extensions.setdefault(_IN_MEMORY, _Cache())
+    return cache

@@ -43,10 +43,10 @@ def sign(claims: dict[str, Any], alg: str, *, typ: str = "JWT") -> str:
 def _signing_key(alg: str) -> SigningKey:
     now = clock.now()
     row = key_store.current(key_store.published(), alg, now)
-    row = row or key_store.current(key_store.published(anew=True), alg, now)
+    row = row or key_store.current(key_store.published(refresh=True), alg, now)
     if row is None:
-        key_store.make(alg, 1, now)
-        row = key_store.current(key_store.published(anew=True), alg, now)
+        key_store.create_key(alg, 1, now)
+        row = key_store.current(key_store.published(refresh=True), alg, now)
     assert row is not None
     return row
 
@@ -88,7 +88,7 @@ def public_set() -> dict[str, list[dict[str, Any]]]:
     is unavailable, the keys that were last read are returned.
     """
     try:
-        _complete()
+        _create_missing_keys()
         rows = key_store.published()
     except Exception as error:
         rows = key_store.last_read()
@@ -99,8 +99,8 @@ def public_set() -> dict[str, list[dict[str, Any]]]:
     return {"keys": [row.public for row in sorted(live, key=lambda row: ALGORITHMS.index(row.alg))]}
 
 
-def _complete() -> None:
+def _create_missing_keys() -> None:
     """Create missing keys, as the worker does."""
     for _ in range(2 * len(ALGORITHMS)):
-        if not key_rotation.make_missing():
+        if not key_rotation.create_missing_key():
             return

@@ -11,10 +11,10 @@ from werkzeug.datastructures import MultiDict
 from app.crypto.secrets import same
 from app.extensions import settings
 from app.oidc import keys
-from app.oidc.authorization import PageRefusal
+from app.oidc.authorization import PageError
 from app.oidc.clients import Client, find_client
 from app.oidc.errors import OAuthError
-from app.oidc.parameters import OF_LOGOUT, single_values, words
+from app.oidc.parameters import LOGOUT_PARAMETERS, single_values, words
 from app.oidc.subjects import sid_for, subject_for
 
 MAX_LOCALES = 8
@@ -56,18 +56,18 @@ class LogoutRequest:
 def read_logout(given: MultiDict[str, str]) -> LogoutRequest:
     """Validate a logout request. Errors are shown to the user, since no redirect URI is verified yet.
 
-    :raises PageRefusal: for a parameter that is repeated or too long, a hint that we did not issue or that belongs to
+    :raises PageError: for a parameter that is repeated or too long, a hint that we did not issue or that belongs to
         another client, an unknown client, or a redirect URI that is not registered
     """
     try:
-        fields = single_values(given, OF_LOGOUT)
+        fields = single_values(given, LOGOUT_PARAMETERS)
     except OAuthError:
-        raise PageRefusal("oauth_logout_invalid") from None
+        raise PageError("oauth_logout_invalid") from None
     hint = _hint_of(fields)
     client = _client_of(fields, hint)
     redirect_uri = fields.get("post_logout_redirect_uri", "")
     if redirect_uri and (client is None or redirect_uri not in client.post_logout_redirect_uris):
-        raise PageRefusal("oauth_redirect_unknown")
+        raise PageError("oauth_redirect_unknown")
     return LogoutRequest(
         client,
         redirect_uri,
@@ -84,7 +84,7 @@ def _hint_of(fields: dict[str, str]) -> dict[str, Any]:
         return {}
     claims = keys.verify(fields["id_token_hint"], typ="JWT")
     if claims is None or claims.get("iss") != settings.public_url:
-        raise PageRefusal("oauth_logout_invalid")
+        raise PageError("oauth_logout_invalid")
     return claims
 
 
@@ -93,11 +93,11 @@ def _client_of(fields: dict[str, str], hint: dict[str, Any]) -> Client | None:
     named, audience = fields.get("client_id", ""), hint.get("aud", [])
     audiences = [audience] if isinstance(audience, str) else list(audience)
     if hint and named and named not in audiences:
-        raise PageRefusal("oauth_logout_invalid")
+        raise PageError("oauth_logout_invalid")
     client_id = named or (audiences[0] if audiences else "")
     if not client_id:
         return None
     client = find_client(client_id)
     if client is None:
-        raise PageRefusal("oauth_client_unknown")
+        raise PageError("oauth_client_unknown")
     return client

@@ -14,12 +14,12 @@ from app.audit import record
 from app.i18n import first_offered
 from app.login.presenters import label_of
 from app.oidc import bp, requests
-from app.oidc.authorization import PageRefusal
-from app.oidc.authorize_views import refused
+from app.oidc.authorization import PageError
+from app.oidc.authorize_views import request_error_page
 from app.oidc.forms import LogoutForm
 from app.oidc.logout_requests import LogoutRequest, read_logout
-from app.oidc.parameters import of_form, of_query
-from app.oidc.presenters import asker_facts
+from app.oidc.parameters import form_parameters, query_parameters
+from app.oidc.presenters import requesting_app_facts
 from app.sessions.store import current_session, is_signed_out_already, revoke_current_session
 from app.users import identities_of
 from app.web.client import is_click, present_client
@@ -29,30 +29,30 @@ from app.web.headers import clear_site
 from app.web.redirects import with_query
 from app.web.respond import respond, wants_json
 
-HERE = "/oauth/logout"
+PATH = "/oauth/logout"
 KEPT_FOR = timedelta(minutes=10)
 
 
-@bp.get(HERE)
+@bp.get(PATH)
 def logout_page() -> Response:
     """Sign out the user that the app's hint is about; ask anyone else. Without a session, go straight back."""
     after_this_request(view_commit)
     try:
-        asked = read_logout(_given())
-    except PageRefusal as refusal:
-        return refused(refusal.code)
-    g.asked_language = first_offered(asked.ui_locales)
+        logout = read_logout(_parameters())
+    except PageError as error:
+        return request_error_page(error.code)
+    g.asked_language = first_offered(logout.ui_locales)
     session = current_session()
     if session is None or session.kind != "browser":
-        return _back(asked)
-    if asked.is_about(session.session_id, current_user.handle) and is_click():
-        _sign_out(asked)
-        return clear_site(_back(asked))
-    shown = _shown(asked) | {"user_label": label_of(identities_of(session.user_id))}
-    return respond("oidc/logout.html", context=shown, state="confirm", app=_name(asked))
+        return _return_to_app(logout)
+    if logout.is_about(session.session_id, current_user.handle) and is_click():
+        _sign_out(logout)
+        return clear_site(_return_to_app(logout))
+    shown = _page_context(logout) | {"user_label": label_of(identities_of(session.user_id))}
+    return respond("oidc/logout.html", context=shown, state="confirm", app=_name(logout))
 
 
-@bp.post(HERE)
+@bp.post(PATH)
 def logout_by_form() -> Response:
     """Store a logout request that was POSTed, and redirect so that the browser comes back with its cookies.
 
@@ -61,11 +61,11 @@ def logout_by_form() -> Response:
     """
     after_this_request(view_commit)
     throttling.take("requests", present_client().ip_address)
-    row = requests.store(of_form(), lifetime=KEPT_FOR)
-    return redirect(with_query(HERE, request=row.id), 303)  # type: ignore[return-value]
+    row = requests.store(form_parameters(), lifetime=KEPT_FOR)
+    return redirect(with_query(PATH, request=row.id), 303)  # type: ignore[return-value]
 
 
-@bp.post(f"{HERE}/confirm")
+@bp.post(f"{PATH}/confirm")
 def confirm_logout() -> Response:
     """Sign out, as the user has confirmed, then return to the app."""
     after_this_request(view_commit)
@@ -73,47 +73,49 @@ def confirm_logout() -> Response:
     if not form.validate() and not is_signed_out_already():
         return respond("errors/form.html", form)
     try:
-        asked = read_logout(MultiDict({name: value for name, value in form.data.items() if isinstance(value, str)}))
-    except PageRefusal as refusal:
-        return refused(refusal.code)
-    _sign_out(asked)
+        logout = read_logout(MultiDict({name: value for name, value in form.data.items() if isinstance(value, str)}))
+    except PageError as error:
+        return request_error_page(error.code)
+    _sign_out(logout)
     if wants_json():
-        return clear_site(respond(without_csrf=True, redirect_to=asked.url or None))
-    if asked.url:
-        return clear_site(redirect_to_app(asked.url))
-    named = {"client_id": asked.client.id} if asked.client is not None else {}
-    return clear_site(redirect(with_query(HERE, **named), 303))  # type: ignore[arg-type]
+        return clear_site(respond(without_csrf=True, redirect_to=logout.url or None))
+    if logout.url:
+        return clear_site(redirect_to_app(logout.url))
+    named = {"client_id": logout.client.id} if logout.client is not None else {}
+    return clear_site(redirect(with_query(PATH, **named), 303))  # type: ignore[arg-type]
 
 
-def _given() -> MultiDict[str, str]:
-    """Return the parameters of this request, or of the stored one that it names. Raises PageRefusal."""
-    given = of_query()
+def _parameters() -> MultiDict[str, str]:
+    """Return the parameters of this request, or of the stored one that it names. Raises PageError."""
+    given = query_parameters()
     if "request" not in given:
         return given
     row = requests.find(given["request"])
     if row is None:
-        raise PageRefusal("oauth_request_over")
+        raise PageError("oauth_request_over")
     return requests.parameters_of(row)
 
 
-def _sign_out(asked: LogoutRequest) -> None:
+def _sign_out(logout: LogoutRequest) -> None:
     session = revoke_current_session()
     if session is not None:
-        by: dict[str, Any] = {"client": asked.client.id, "app": asked.client.name} if asked.client is not None else {}
+        by: dict[str, Any] = (
+            {"client": logout.client.id, "app": logout.client.name} if logout.client is not None else {}
+        )
         record("session.ended", session.user_id, reason="signed_out", **by)
 
 
-def _back(asked: LogoutRequest) -> Response:
+def _return_to_app(logout: LogoutRequest) -> Response:
     """Return to the app, or show that no one is signed in."""
-    if asked.url:
-        return redirect_to_app(asked.url)
-    return respond("oidc/signed_out.html", context=_shown(asked), state="signed_out", app=_name(asked))
+    if logout.url:
+        return redirect_to_app(logout.url)
+    return respond("oidc/signed_out.html", context=_page_context(logout), state="signed_out", app=_name(logout))
 
 
-def _shown(asked: LogoutRequest) -> dict[str, Any]:
+def _page_context(logout: LogoutRequest) -> dict[str, Any]:
     """Return what a page shows about the requesting app, if the request names one."""
-    return {"asked": asked, "asker": None} | (asker_facts(asked.client) if asked.client is not None else {})
+    return {"asked": logout, "asker": None} | (requesting_app_facts(logout.client) if logout.client is not None else {})
 
 
-def _name(asked: LogoutRequest) -> str | None:
-    return asked.client.name if asked.client is not None else None
+def _name(logout: LogoutRequest) -> str | None:
+    return logout.client.name if logout.client is not None else None

@@ -295,7 +295,7 @@ class SigningKey(db.Model):
     """When the last token it signed has expired; None while it is the newest key or the one that signs."""
 
 
-class NamingSecret(db.Model):
+class IdentifierSecret(db.Model):
     """The secret behind the identifiers by which a single client knows a user or a session. One row.
 
     It is created once and never changes, whatever happens to the keys that seal it: with another secret, every app

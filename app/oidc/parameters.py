@@ -20,31 +20,33 @@ REPEATABLE = frozenset(("resource",))
 
 MAX_VALUES = 8
 
-OF_AUTHORIZATION = frozenset((
+AUTHORIZATION_PARAMETERS = frozenset((
     "response_type", "response_mode", "client_id", "redirect_uri", "scope", "state", "nonce", "prompt", "max_age",
     "acr_values", "login_hint", "id_token_hint", "ui_locales", "claims_locales", "display", "claims", "request",
     "request_uri", "registration", "code_challenge", "code_challenge_method", "resource", "dpop_jkt",
 ))  # fmt: skip
 """Parameters of an authorization request; any others are ignored (RFC 6749, section 3.1)."""
 
-OF_LOGOUT = frozenset(("client_id", "id_token_hint", "logout_hint", "post_logout_redirect_uri", "state", "ui_locales"))
+LOGOUT_PARAMETERS = frozenset(
+    ("client_id", "id_token_hint", "logout_hint", "post_logout_redirect_uri", "state", "ui_locales")
+)
 """Parameters of a logout request (RP-Initiated Logout 1.0, section 2)."""
 
 UNREADABLE = "\ufffd"
 """Replaces invalid UTF-8 and, in a stored request, NUL."""
 
-_IMPOSSIBLE = re.compile(f"[\0{UNREADABLE}]")
+_FORBIDDEN = re.compile(f"[\0{UNREADABLE}]")
 
 
 FORM = "application/x-www-form-urlencoded"
 
 
-def of_query() -> MultiDict[str, str]:
+def query_parameters() -> MultiDict[str, str]:
     """Return the query parameters of this request."""
     return _read(request.query_string)
 
 
-def of_form() -> MultiDict[str, str]:
+def form_parameters() -> MultiDict[str, str]:
     """Return the form parameters of this request; none if the body is not a form."""
     return _read(request.get_data()) if request.mimetype == FORM else MultiDict()
 
@@ -69,32 +71,32 @@ def single_values(given: MultiDict[str, str], names: Container[str] | None = Non
     for name, values in given.lists():
         if names is not None and name not in names:
             continue
-        if fault := _fault(name, values):
+        if fault := _problem_with(name, values):
             raise OAuthError("invalid_request", fault)
         if values[0]:
             found[name] = " ".join(values)
     return found
 
 
-def _fault(name: str, values: Sequence[str]) -> str:
+def _problem_with(name: str, values: Sequence[str]) -> str:
     """Return what is wrong with a parameter, or ""."""
-    shown = name if name.isascii() and name.replace("_", "").isalnum() and len(name) <= 40 else "A parameter"
+    label = name if name.isascii() and name.replace("_", "").isalnum() and len(name) <= 40 else "A parameter"
     if len(values) > (MAX_VALUES if name in REPEATABLE else 1):
-        return f"{shown} is sent more than once."
+        return f"{label} is sent more than once."
     if any(len(value) > max_length_of(name) for value in values):
-        return f"{shown} is too long."
-    if any(_IMPOSSIBLE.search(value) or (name in REPEATABLE and " " in value) for value in values):
-        return f"{shown} has a character that it can't have."
+        return f"{label} is too long."
+    if any(_FORBIDDEN.search(value) or (name in REPEATABLE and " " in value) for value in values):
+        return f"{label} has a character that it can't have."
     return ""
 
 
-def sole_value(given: MultiDict[str, str], name: str) -> str | None:
+def single_value(given: MultiDict[str, str], name: str) -> str | None:
     """Return a valid parameter, whatever is wrong with others; None if it is missing or invalid.
 
     An empty parameter counts as missing (RFC 6749, section 3.1).
     """
     values = given.getlist(name)
-    return values[0] if values and values[0] and not _fault(name, values) else None
+    return values[0] if values and values[0] and not _problem_with(name, values) else None
 
 
 def form_fields() -> dict[str, str]:
@@ -104,7 +106,7 @@ def form_fields() -> dict[str, str]:
     """
     if request.mimetype != FORM:
         raise OAuthError("invalid_request", f"Send the parameters as {FORM}.")
-    return single_values(of_form())
+    return single_values(form_parameters())
 
 
 def required(fields: Mapping[str, str], name: str) -> str:

@@ -11,7 +11,7 @@ from app.extensions import settings
 from app.i18n import N_
 from app.oidc import requests
 from app.oidc.apps import AppAccess
-from app.oidc.authorization import Authorization, AuthorizationError, PageRefusal, read_authorization
+from app.oidc.authorization import Authorization, AuthorizationError, PageError, read_authorization
 from app.oidc.client_file import logo_path
 from app.oidc.client_uris import is_native
 from app.oidc.clients import Client
@@ -20,7 +20,7 @@ from app.oidc.models import DeviceRequest
 from app.web.destinations import Destination, LauncherEntry, letter_of, tint_of
 from app.web.external_redirect import shown_target
 
-SCOPES_IN_WORDS = {
+SCOPE_DESCRIPTIONS = {
     "openid": N_("Sign you in without seeing your email or other details"),
     "profile": N_("See your username and language"),
     "email": N_("See your email"),
@@ -50,7 +50,7 @@ def access_facts(access: AppAccess) -> dict[str, Any]:
         "host": host_of(access.client) if access.client is not None else None,
         "logo_url": settings.public_url + path if path else None,
         "has_access": access.has_access,
-        "scopes": [scope for scope in SCOPES_IN_WORDS if scope in access.scopes],
+        "scopes": [scope for scope in SCOPE_DESCRIPTIONS if scope in access.scopes],
         "since": access.since,
         "last_used_at": access.used_at,
         "signed_in": access.is_signed_in,
@@ -64,16 +64,16 @@ def host_of(client: Client) -> str:
     return urlsplit(address).hostname or client.host
 
 
-def in_words(scopes: Collection[str]) -> list[tuple[str, str]]:
+def describe_scopes(scopes: Collection[str]) -> list[tuple[str, str]]:
     """Return scopes with a description of what each lets an app do, for a page to translate.
 
     ``openid`` is in every sign-in request, so it is only shown if it is the only scope.
     """
     shown = [scope for scope in scopes if scope != "openid"] or list(scopes)
-    return [(scope, SCOPES_IN_WORDS[scope]) for scope in SCOPES_IN_WORDS if scope in shown]
+    return [(scope, SCOPE_DESCRIPTIONS[scope]) for scope in SCOPE_DESCRIPTIONS if scope in shown]
 
 
-def asker_facts(client: Client) -> dict[str, Any]:
+def requesting_app_facts(client: Client) -> dict[str, Any]:
     """Return what a page shows about the app that makes a request, and its logo or letter."""
     return {
         "asker": {
@@ -86,9 +86,9 @@ def asker_facts(client: Client) -> dict[str, Any]:
     }
 
 
-def consent_facts(asked: Authorization, relation: Relation, scopes: Sequence[str]) -> dict[str, Any]:
+def consent_facts(authorization: Authorization, relation: Relation, scopes: Sequence[str]) -> dict[str, Any]:
     """Return what the pages show about an app and its request."""
-    client = asked.client
+    client = authorization.client
     return {
         "app": {
             "name": client.name,
@@ -98,11 +98,12 @@ def consent_facts(asked: Authorization, relation: Relation, scopes: Sequence[str
             "is_vetted": client.is_vetted,
         },
         "look": look_of(client.id, client.name),
-        "goes_to": "" if is_native(asked.redirect_uri) else shown_target(asked.redirect_uri),
+        "goes_to": "" if is_native(authorization.redirect_uri) else shown_target(authorization.redirect_uri),
         "scopes": [
-            {"name": scope, "text": text, "is_new": scope not in relation.allowed} for scope, text in in_words(scopes)
+            {"name": scope, "text": text, "is_new": scope not in relation.allowed}
+            for scope, text in describe_scopes(scopes)
         ],
-        "services": [each.name for each in asked.served_by],
+        "services": [each.name for each in authorization.served_by],
         "had_before": bool(relation.allowed),
     }
 
@@ -122,7 +123,7 @@ def destination_of_request(query: Mapping[str, str]) -> Destination | None:
         return None
     try:
         client = read_authorization(requests.parameters_of(row)).client
-    except (PageRefusal, AuthorizationError):
+    except (PageError, AuthorizationError):
         return None
     name = client.name if client.is_vetted else host_of(client) or client.id
     return Destination(name, logo_path(client.id), letter_of(name), tint_of(client.id))

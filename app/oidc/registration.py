@@ -22,7 +22,7 @@ from app.oidc.clients import REGISTERED, Client, client_of, clients_in_memory, i
 from app.oidc.models import OAuthClient, RegistrationToken
 
 BY = "registration"
-SECRETLESS = ("none", "private_key_jwt")
+METHODS_WITHOUT_SECRET = ("none", "private_key_jwt")
 
 _token = RegistrationToken.__table__.c
 _USE = (
@@ -33,7 +33,7 @@ _USE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
+class RegistrationResult:
     """A client that was registered or changed, and the values that are returned only once.
 
     :ivar secret: a new one, or ""
@@ -56,19 +56,19 @@ def may_register(token: str) -> bool:
     return db.session.scalar(found) is not None
 
 
-def register(token: str, metadata: dict[str, Any]) -> Registered | None:
+def register(token: str, metadata: dict[str, Any]) -> RegistrationResult | None:
     """Register a client; return None if a concurrent request has just used up the token.
 
     :raises OAuthError: like ``read_metadata``
     """
     fields = read_metadata(metadata)
-    secret = "" if fields["auth_method"] in SECRETLESS else new_secret()
+    secret = "" if fields["auth_method"] in METHODS_WITHOUT_SECRET else new_secret()
     client = registered_client(secrets.letters(16), _digests(secret), fields)
     if changed(_USE, {"used": secrets.digest(token), "now": clock.now()}) != 1:
         return None
     own = secrets.prefixed_token(REGISTRATION_PREFIX)
     client_store.create(client, by=BY, secret=secret, registration_token=own)
-    return Registered(client, secret, own)
+    return RegistrationResult(client, secret, own)
 
 
 def find_registered(client_id: str, token: str) -> OAuthClient | None:
@@ -88,19 +88,19 @@ def has_secret(row: OAuthClient, given: object) -> bool:
     return secrets.same(row.secret_digest, secrets.digest(given))
 
 
-def replace(row: OAuthClient, metadata: dict[str, Any]) -> Registered:
+def replace(row: OAuthClient, metadata: dict[str, Any]) -> RegistrationResult:
     """Replace a client's registration. What an operator decides, such as its groups, is kept; trust is not.
 
     :raises OAuthError: like ``read_metadata``
     """
     before = client_of(row)
     fields = before.model_dump(include=set(REGISTERED)) | read_metadata(metadata) | {"consent": "ask"}
-    had, has = (method not in SECRETLESS for method in (before.auth_method, fields["auth_method"]))
+    had, has = (method not in METHODS_WITHOUT_SECRET for method in (before.auth_method, fields["auth_method"]))
     secret = new_secret() if has and not had else ""
     digests = _digests(secret) if secret else before.secret_digests if has else ()
     client = registered_client(row.id, digests, fields)
     client_store.change(client, by=BY, secret=None if has and had else secret)
-    return Registered(client, secret)
+    return RegistrationResult(client, secret)
 
 
 def remove(client_id: str) -> None:

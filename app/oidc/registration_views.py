@@ -32,19 +32,19 @@ def register_client() -> Response:
     after_this_request(view_commit)
     token = _token()
     if not registration.may_register(token):
-        raise _refused_token()
-    made = registration.register(token, _metadata())
-    if made is None:
-        raise _refused_token()
-    issued = {"client_id_issued_at": int(made.issued_at.timestamp())}
-    return json_response(_facts(made, made.token) | issued, 201)
+        raise _token_error()
+    result = registration.register(token, _metadata())
+    if result is None:
+        raise _token_error()
+    issued = {"client_id_issued_at": int(result.issued_at.timestamp())}
+    return json_response(_facts(result, result.token) | issued, 201)
 
 
 @bp.get(f"{PATH}/<client_id>")
 def show_registered_client(client_id: str) -> Response:
     """Return a client's registration (RFC 7592, section 2.1)."""
     token = _token()
-    return json_response(_facts(registration.Registered(client_of(_found(client_id, token))), token))
+    return json_response(_facts(registration.RegistrationResult(client_of(_find_client(client_id, token))), token))
 
 
 @bp.put(f"{PATH}/<client_id>")
@@ -52,7 +52,7 @@ def replace_registered_client(client_id: str) -> Response:
     """Replace a client's registration (RFC 7592, section 2.2)."""
     after_this_request(view_commit)
     token = _token()
-    row = _found(client_id, token)
+    row = _find_client(client_id, token)
     metadata = _metadata()
     if metadata.get("client_id") != client_id:
         raise OAuthError("invalid_client_metadata", "client_id must be that of the client.")
@@ -65,15 +65,15 @@ def replace_registered_client(client_id: str) -> Response:
 def delete_registered_client(client_id: str) -> Response:
     """Delete a client, its tokens and users' consent to it (RFC 7592, section 2.3)."""
     after_this_request(view_commit)
-    registration.remove(_found(client_id, _token()).id)
+    registration.remove(_find_client(client_id, _token()).id)
     return Response(status=204)
 
 
-def _found(client_id: str, token: str) -> OAuthClient:
+def _find_client(client_id: str, token: str) -> OAuthClient:
     """Return the row of the client that this token manages. An unknown client fails in the same way as a bad token."""
     row = registration.find_registered(client_id, token)
     if row is None:
-        raise _refused_token()
+        raise _token_error()
     return row
 
 
@@ -87,24 +87,24 @@ def _token() -> str:
         raise OAuthError("invalid_token", "Send a token as Authorization: Bearer.", status=401, challenge=REALM)
     try:
         throttling.allow(LIMIT, g.client_address, about=PATH)
-    except Rejected as full:
-        raise _unavailable(full) from None
+    except Rejected as rejected:
+        raise _unavailable(rejected) from None
     return token.strip()
 
 
-def _refused_token() -> OAuthError:
+def _token_error() -> OAuthError:
     """Return the error for an invalid token, and count the failure."""
     try:
         throttling.take(LIMIT, g.client_address, about=PATH)
-    except Rejected as full:
-        return _unavailable(full)
+    except Rejected as rejected:
+        return _unavailable(rejected)
     challenge = f'{REALM}, error="invalid_token"'
     return OAuthError("invalid_token", "The token is invalid or has expired.", status=401, challenge=challenge)
 
 
-def _unavailable(full: Rejected) -> OAuthError:
+def _unavailable(rejected: Rejected) -> OAuthError:
     text = "Too many invalid tokens came from this network address."
-    return OAuthError("temporarily_unavailable", text, status=429, retry_after=full.facts["retry_after"])
+    return OAuthError("temporarily_unavailable", text, status=429, retry_after=rejected.facts["retry_after"])
 
 
 def _metadata() -> dict[str, Any]:
@@ -120,12 +120,12 @@ def _metadata() -> dict[str, Any]:
         raise OAuthError("invalid_client_metadata", "The body is not one JSON object.") from None
 
 
-def _facts(made: registration.Registered, token: str) -> dict[str, Any]:
+def _facts(result: registration.RegistrationResult, token: str) -> dict[str, Any]:
     """Return the registration response (RFC 7591, section 3.2.1; RFC 7592, section 3)."""
-    client = made.client
+    client = result.client
     facts: dict[str, Any] = {"client_id": client.id}
-    if made.secret:
-        facts |= {"client_secret": made.secret, "client_secret_expires_at": 0}
+    if result.secret:
+        facts |= {"client_secret": result.secret, "client_secret_expires_at": 0}
     facts |= metadata_of(client)
     return facts | {
         "registration_access_token": token,

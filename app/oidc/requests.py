@@ -14,11 +14,18 @@ from werkzeug.datastructures import MultiDict
 from app import clock
 from app.crypto import secrets
 from app.extensions import changed, db
-from app.oidc.authorization import AuthorizationError, PageRefusal, read_authorization
+from app.oidc.authorization import AuthorizationError, PageError, read_authorization
 from app.oidc.clients import Client, is_client_id
 from app.oidc.errors import OAuthError
 from app.oidc.models import AuthorizationRequest
-from app.oidc.parameters import MAX_VALUES, OF_AUTHORIZATION, OF_LOGOUT, REPEATABLE, UNREADABLE, max_length_of
+from app.oidc.parameters import (
+    AUTHORIZATION_PARAMETERS,
+    LOGOUT_PARAMETERS,
+    MAX_VALUES,
+    REPEATABLE,
+    UNREADABLE,
+    max_length_of,
+)
 from app.sessions.models import AuthSession
 from app.web.idempotency import NONCE_HOLDS
 
@@ -35,13 +42,17 @@ REFUSED = "consent.refused"
 """Likewise: the session in which the user refused."""
 
 URN = "urn:ietf:params:oauth:request_uri:"
-PUSHED_FOR = timedelta(seconds=60)
+PUSHED_LIFETIME = timedelta(seconds=60)
 """How long a pushed request can be started (RFC 9126, section 2.2)."""
 
 
 def store(given: MultiDict[str, str], *, lifetime: timedelta = LIFETIME, pushed: bool = False) -> AuthorizationRequest:
     """Store the parameters of a request, including invalid ones: they are validated when it is read."""
-    kept = {name: _kept(name, values) for name, values in given.lists() if name in OF_AUTHORIZATION | OF_LOGOUT}
+    kept = {
+        name: _truncated(name, values)
+        for name, values in given.lists()
+        if name in AUTHORIZATION_PARAMETERS | LOGOUT_PARAMETERS
+    }
     now = clock.now()
     row = AuthorizationRequest(
         id=secrets.row_id(), client_id=(kept.get("client_id") or [""])[0][:255], pushed=pushed, created_at=now,
@@ -52,7 +63,7 @@ def store(given: MultiDict[str, str], *, lifetime: timedelta = LIFETIME, pushed:
     return row
 
 
-def _kept(name: str, values: list[str]) -> list[str]:
+def _truncated(name: str, values: list[str]) -> list[str]:
     """Return what to store of a parameter: just enough to show that it exceeds a limit, and no NUL (PostgreSQL)."""
     most, longest = (MAX_VALUES if name in REPEATABLE else 1) + 1, max_length_of(name) + 1
     return [value[:longest].replace("\0", UNREADABLE) for value in values[:most]]
@@ -67,9 +78,9 @@ def find(request_id: str, *, answered: bool = False) -> AuthorizationRequest | N
         return None
     lately = AuthorizationRequest.done_at > clock.now() - NONCE_HOLDS
     state = lately if answered else AuthorizationRequest.done_at.is_(None)
-    waits = (state, AuthorizationRequest.expires_at > clock.now())
+    is_pending = (state, AuthorizationRequest.expires_at > clock.now())
     begun = sa.or_(AuthorizationRequest.pushed.is_(False), AuthorizationRequest.begun_at.is_not(None))
-    found = sa.select(AuthorizationRequest).where(AuthorizationRequest.id == request_id, *waits, begun)
+    found = sa.select(AuthorizationRequest).where(AuthorizationRequest.id == request_id, *is_pending, begun)
     return db.session.scalar(found)
 
 
@@ -78,13 +89,13 @@ def parameters_of(row: AuthorizationRequest) -> MultiDict[str, str]:
     return MultiDict([(name, value) for name, values in row.parameters.items() for value in values])
 
 
-def answer(row: AuthorizationRequest) -> bool:
+def mark_answered(row: AuthorizationRequest) -> bool:
     """Mark a request as answered; return False if it already was, or is gone."""
-    waits = (AuthorizationRequest.id == row.id, AuthorizationRequest.done_at.is_(None))
-    return changed(sa.update(AuthorizationRequest).where(*waits).values(done_at=clock.now())) == 1
+    is_pending = (AuthorizationRequest.id == row.id, AuthorizationRequest.done_at.is_(None))
+    return changed(sa.update(AuthorizationRequest).where(*is_pending).values(done_at=clock.now())) == 1
 
 
-def note_consent(row: AuthorizationRequest) -> None:
+def record_consent(row: AuthorizationRequest) -> None:
     """Record that the user has consented to this request. No parameter that is sent can do so."""
     row.parameters = row.parameters | {CONSENT: ["yes"]}
 
@@ -94,7 +105,7 @@ def has_consent(row: AuthorizationRequest) -> bool:
     return CONSENT in row.parameters
 
 
-def note_refusal(row: AuthorizationRequest, session: AuthSession) -> None:
+def record_refusal(row: AuthorizationRequest, session: AuthSession) -> None:
     """Record the session in which the user refused."""
     row.parameters = row.parameters | {REFUSED: [session.session_id]}
 
@@ -104,17 +115,17 @@ def has_refused(row: AuthorizationRequest, session: AuthSession) -> bool:
     return session.session_id in row.parameters.get(REFUSED, ())
 
 
-def note_shown(row: AuthorizationRequest, scopes: Sequence[str]) -> None:
+def record_shown_scopes(row: AuthorizationRequest, scopes: Sequence[str]) -> None:
     """Record which scopes the user is asked about."""
     row.parameters = row.parameters | {SHOWN: list(scopes)}
 
 
-def has_shown(row: AuthorizationRequest, scopes: Sequence[str]) -> bool:
+def has_shown_scopes(row: AuthorizationRequest, scopes: Sequence[str]) -> bool:
     """Return whether the user was asked about all of these scopes."""
     return set(scopes) <= set(row.parameters.get(SHOWN, ()))
 
 
-def settle_prompt(row: AuthorizationRequest, prompt: str) -> None:
+def complete_prompt(row: AuthorizationRequest, prompt: str) -> None:
     """Record that the user has done what ``prompt`` requires."""
     left = " ".join(word for word in " ".join(row.parameters.get("prompt", [])).split() if word != prompt)
     parameters = {name: values for name, values in row.parameters.items() if name != "prompt"}
@@ -135,11 +146,11 @@ def push(given: MultiDict[str, str], client: Client, jkt: str | None) -> str:
         asked["dpop_jkt"] = jkt
     try:
         read_authorization(asked, pushed_by=client)
-    except PageRefusal:
+    except PageError:
         raise OAuthError("invalid_request", "redirect_uri is not registered for this client.") from None
     except AuthorizationError as error:
         raise OAuthError(error.code, error.description) from None
-    return URN + store(asked, lifetime=PUSHED_FOR, pushed=True).id
+    return URN + store(asked, lifetime=PUSHED_LIFETIME, pushed=True).id
 
 
 def is_pushed(given: MultiDict[str, str]) -> bool:
@@ -159,6 +170,6 @@ def claim_pushed(given: MultiDict[str, str]) -> AuthorizationRequest | None:
         return None
     now, row = clock.now(), AuthorizationRequest
     its = (row.id == request_id, row.client_id == clients[0])
-    waits = (row.pushed, row.begun_at.is_(None), row.expires_at > now)
-    begin = sa.update(row).where(*its, *waits).values(begun_at=now, created_at=now, expires_at=now + LIFETIME)
+    is_pending = (row.pushed, row.begun_at.is_(None), row.expires_at > now)
+    begin = sa.update(row).where(*its, *is_pending).values(begun_at=now, created_at=now, expires_at=now + LIFETIME)
     return find(request_id) if changed(begin) else None

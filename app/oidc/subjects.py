@@ -22,7 +22,7 @@ from app.db import has_written
 from app.extensions import db, keyring, this_app
 from app.oidc.client_uris import host_of_id
 from app.oidc.clients import Client
-from app.oidc.models import NamingSecret
+from app.oidc.models import IdentifierSecret
 
 _ROW = "names"
 _IN_MEMORY = "latchkey.oidc.naming"
@@ -34,7 +34,7 @@ def subject_for(handle: str, client: Client) -> str:
 
     :param handle: the account's handle, which is itself the identifier for clients with public subjects
     """
-    return handle if client.subject == "public" else _name("sub", _sector_of(client), handle)
+    return handle if client.subject == "public" else _identifier("sub", _sector_of(client), handle)
 
 
 def _sector_of(client: Client) -> str:
@@ -49,10 +49,10 @@ def _sector_of(client: Client) -> str:
 
 def sid_for(session_id: str, client_id: str) -> str:
     """Return the ``sid`` claim, by which a client knows a session: 43 characters, unchanged while the session lives."""
-    return _name("sid", client_id, session_id)
+    return _identifier("sid", client_id, session_id)
 
 
-def _name(kind: str, audience: str, of: str) -> str:
+def _identifier(kind: str, audience: str, of: str) -> str:
     """Return an identifier for an audience. Parts can't run into each other, since none contains a NUL."""
     mac = hmac.digest(_secret(), "\0".join((kind, audience, of)).encode(), "sha256")
     return urlsafe_b64encode(mac).rstrip(b"=").decode()
@@ -60,21 +60,21 @@ def _name(kind: str, audience: str, of: str) -> str:
 
 def _secret() -> bytes:
     """Return the secret of this installation, created when it is first needed. Read once per process."""
-    kept: bytes | None = this_app().extensions.get(_IN_MEMORY)
-    if kept is not None:
-        return kept
-    sealed = _read() or _make()
+    cached: bytes | None = this_app().extensions.get(_IN_MEMORY)
+    if cached is not None:
+        return cached
+    sealed = _read_secret() or _create_secret()
     secret = keyring.open(sealed, *_context_of(_ROW))
     if not db.session().info.get(_UNCOMMITTED):
         this_app().extensions[_IN_MEMORY] = secret
     return secret
 
 
-def _read() -> str | None:
-    return db.session.execute(sa.select(NamingSecret.secret).where(NamingSecret.id == _ROW)).scalar()
+def _read_secret() -> str | None:
+    return db.session.execute(sa.select(IdentifierSecret.secret).where(IdentifierSecret.id == _ROW)).scalar()
 
 
-def _make() -> str:
+def _create_secret() -> str:
     """Create the secret, in a transaction of its own if nothing was written before.
 
     Otherwise it belongs to the current transaction, which may be rolled back, so the secret is not cached.
@@ -83,20 +83,20 @@ def _make() -> str:
     if not autocommit:
         db.session().info[_UNCOMMITTED] = True
     row = {"id": _ROW, "secret": keyring.seal(random.token_bytes(32), *_context_of(_ROW)), "created_at": clock.now()}
-    first = insert(NamingSecret).values(row).on_conflict_do_nothing()
+    first = insert(IdentifierSecret).values(row).on_conflict_do_nothing()
     db.session.execute(first, execution_options={"autocommit": autocommit})
-    sealed = _read()
+    sealed = _read_secret()
     assert sealed is not None
     return sealed
 
 
 def _context_of(row_id: str) -> tuple[str, ...]:
-    return NamingSecret.__tablename__, row_id
+    return IdentifierSecret.__tablename__, row_id
 
 
 def _context(row: Any) -> tuple[str, ...]:
     return _context_of(row.id)
 
 
-SEALED = SealedColumn(NamingSecret, _context)
+SEALED = SealedColumn(IdentifierSecret, _context)
 """Keeps its master key from being removed, and lets rotation reseal it."""

@@ -10,7 +10,7 @@ from flask import Response, after_this_request
 from app.extensions import db, settings
 from app.groups.service import groups_of
 from app.oidc import access_tokens, bp, devices, dpop, grants
-from app.oidc.access_tokens import Presented
+from app.oidc.access_tokens import PresentedToken
 from app.oidc.client_auth import authenticate
 from app.oidc.clients import DEVICE_CODE, Client
 from app.oidc.errors import OAuthError, json_response
@@ -64,7 +64,11 @@ def introspect() -> Response:
     if client.is_public:
         raise OAuthError("unauthorized_client", "A client without a secret can't ask about tokens.", status=403)
     found = access_tokens.find(required(fields, "token"))
-    if found is None or not _may_ask(client, found.grant, found.row.resource) or not _is_served(client, found):
+    if (
+        found is None
+        or not _may_introspect(client, found.grant, found.row.resource)
+        or not _may_use_service(client, found)
+    ):
         return json_response({"active": False})
     facts: dict[str, Any] = {
         "active": True,
@@ -83,12 +87,12 @@ def introspect() -> Response:
     return json_response(facts | ({"cnf": {"jkt": found.row.jkt}} if found.row.jkt else {}))
 
 
-def _may_ask(client: Client, grant: Grant, resource: str) -> bool:
+def _may_introspect(client: Client, grant: Grant, resource: str) -> bool:
     """Return whether a client may introspect a token: its own, one for its service, or any if registered to do so."""
     return client.introspects or grant.client_id == client.id or bool(set(resource.split()) & set(client.serves))
 
 
-def _is_served(client: Client, found: Presented) -> bool:
+def _may_use_service(client: Client, found: PresentedToken) -> bool:
     """Return whether the user may use what ``client`` serves for any app, if the token is for that."""
     open_to_all = set(found.row.resource.split()) - set(found.client.resources)
     return open_to_all.isdisjoint(client.serves) or client.admits(found.groups)
@@ -105,10 +109,10 @@ def _exchange_refresh_token(fields: Fields, client: Client) -> dict[str, object]
     refresh_token, jkt = required(fields, "refresh_token"), dpop.thumbprint(client)
     redeemed = grants.refresh(refresh_token, client, jkt)
     granted = redeemed.grant.scopes.split()
-    asked = words(fields, "scope") or granted
-    if not set(asked) <= set(granted):
-        raise _unspent(OAuthError("invalid_scope", "scope names more than was granted."))
-    narrowed = " ".join(scope for scope in granted if scope in asked)
+    requested = words(fields, "scope") or granted
+    if not set(requested) <= set(granted):
+        raise _undo_exchange(OAuthError("invalid_scope", "scope names more than was granted."))
+    narrowed = " ".join(scope for scope in granted if scope in requested)
     return token_response(redeemed, client, narrowed, _resource(fields, redeemed.grant, client), jkt, refreshed=True)
 
 
@@ -125,20 +129,20 @@ def _resource(fields: Fields, grant: Grant, client: Client) -> str:
 
     :raises OAuthError: ``invalid_target`` for others, and for those no longer available to this app or this user
     """
-    asked, granted = words(fields, "resource"), grant.resource.split()
-    if not set(asked) <= set(granted):
-        raise _unspent(OAuthError("invalid_target", "resource names more than was granted."))
+    requested, granted = words(fields, "resource"), grant.resource.split()
+    if not set(requested) <= set(granted):
+        raise _undo_exchange(OAuthError("invalid_target", "resource names more than was granted."))
     try:
-        resource, served_by = resources_of({"resource": " ".join(asked or granted)}, client)
+        resource, served_by = resources_of({"resource": " ".join(requested or granted)}, client)
     except OAuthError as error:
-        raise _unspent(error) from None
+        raise _undo_exchange(error) from None
     groups = groups_of(grant.user_id) if any(each.groups for each in served_by) else ()
     if not all(each.admits(groups) for each in served_by):
-        raise _unspent(OAuthError("invalid_target", "The person may no longer use one of the resources."))
+        raise _undo_exchange(OAuthError("invalid_target", "The person may no longer use one of the resources."))
     return resource
 
 
-def _unspent(error: OAuthError) -> OAuthError:
+def _undo_exchange(error: OAuthError) -> OAuthError:
     """Undo the exchange, so that what was presented can still be exchanged by a narrower request."""
     db.session.rollback()
     return error
@@ -157,7 +161,7 @@ def token_response(
     """
     grant, scopes = redeemed.grant, client.still_allowed(granted)
     if not scopes:
-        raise _unspent(OAuthError("invalid_scope", "The client may no longer ask for any of the scopes."))
+        raise _undo_exchange(OAuthError("invalid_scope", "The client may no longer ask for any of the scopes."))
     access = access_tokens.issue(grant, redeemed.handle, client, scopes, resource, jkt)
     facts: dict[str, object] = {
         "access_token": access.token,

@@ -9,7 +9,7 @@ from flask import Response, after_this_request, request
 from app.oidc import access_tokens, bp, cors, dpop
 from app.oidc.claims import claims_of
 from app.oidc.errors import OAuthError, json_response
-from app.oidc.parameters import of_form, single_values
+from app.oidc.parameters import form_parameters, single_values
 from app.oidc.subjects import subject_for
 from app.web.commit import view_commit
 
@@ -25,7 +25,7 @@ def userinfo() -> Response:
 def userinfo_by_form() -> Response:
     """Return the same claims for a token sent in a form (RFC 6750, section 2.2)."""
     after_this_request(view_commit)
-    in_body = single_values(of_form(), ("access_token",)).get("access_token")
+    in_body = single_values(form_parameters(), ("access_token",)).get("access_token")
     in_header, scheme = _token_of_header()
     if in_body and in_header:
         raise OAuthError(
@@ -48,7 +48,7 @@ def _answer(token: str | None, scheme: str) -> Response:
     found = access_tokens.find_with_claims(token) if token.isascii() and len(token) <= 8192 else None
     if found is None:
         raise _invalid_token("The token is invalid or has expired.", scheme)
-    cors.note_client(found.client)
+    cors.set_request_client(found.client)
     if found.row.jkt is None and scheme == "dpop":
         raise _invalid_token("The token is bound to no key.", "bearer")
     if found.row.jkt is not None:

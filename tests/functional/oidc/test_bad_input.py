@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 
 from app.oidc.models import AuthorizationRequest
-from app.oidc.parameters import OF_AUTHORIZATION
+from app.oidc.parameters import AUTHORIZATION_PARAMETERS
 from tests.oidc import ISSUER, REDIRECT, RelyingParty, register
 
 PAGE = "a page"
@@ -199,7 +199,7 @@ def test_stored_authorization_request_keeps_only_known_truncated_parameters(app,
     stored = [row.parameters for row in rows(AuthorizationRequest)]
     assert len(stored) == 2
     for parameters in stored:
-        assert parameters.keys() <= OF_AUTHORIZATION
+        assert parameters.keys() <= AUTHORIZATION_PARAMETERS
         assert max(len(value) for values in parameters.values() for value in values) <= 2049
 
 

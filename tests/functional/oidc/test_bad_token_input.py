@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from app.oidc.errors import FOR_PROGRAMS
+from app.oidc.errors import CLIENT_ENDPOINTS
 from tests.oidc import RelyingParty, register
 from tests.openapi import check_answer
 
@@ -199,7 +199,7 @@ def test_token_endpoint_errors_are_json_for_any_accept_header(rp, path, accept):
         check_shape(response)
 
 
-@pytest.mark.parametrize("path", FOR_PROGRAMS)
+@pytest.mark.parametrize("path", CLIENT_ENDPOINTS)
 def test_internal_error_of_oauth_endpoints_is_json(app, rp, path, monkeypatch):
     def fails(*_given, **_more):
         raise RuntimeError("a fault")

@@ -186,7 +186,7 @@ def test_jwks_is_served_when_the_next_key_cannot_be_created(app, client, clock, 
     def refuse(*_):
         raise sa.exc.OperationalError("INSERT", {}, Exception("read-only"))
 
-    monkeypatch.setattr(key_store, "make", refuse)
+    monkeypatch.setattr(key_store, "create_key", refuse)
     assert client.get(JWKS).json["keys"] == before
 
 

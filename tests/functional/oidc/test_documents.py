@@ -248,7 +248,7 @@ def test_disabled_client_document_app_stays_disabled_after_refetch(app, known, b
 
     tokens = allowed(known, browser)
     with app.app_context():
-        client_store.switch(known.id, off=True, by="operator")
+        client_store.set_disabled(known.id, disabled=True, by="operator")
         db.session.commit()
     assert known.userinfo(tokens["access_token"]).status_code == 401
     clock.shift(2 * 86400)
@@ -445,7 +445,7 @@ def test_private_use_scheme_of_the_documents_domain_is_accepted(app, site, brows
 
 
 def test_document_fetch_from_a_hanging_server_times_out(monkeypatch, agent, site, browser, work):
-    monkeypatch.setattr(document_fetches, "WITHIN", 0.3)
+    monkeypatch.setattr(document_fetches, "TIMEOUT", 0.3)
     site.answer = lambda handler, over: over.wait(10)
     began = time.monotonic()
     assert fault_of(browser, agent, work) == "The document can't be read: its server takes too long."
@@ -453,7 +453,7 @@ def test_document_fetch_from_a_hanging_server_times_out(monkeypatch, agent, site
 
 
 def test_client_documents_are_fetched_concurrently(monkeypatch, app, site, browser, work):
-    monkeypatch.setattr(document_fetches, "WITHIN", 0.5)
+    monkeypatch.setattr(document_fetches, "TIMEOUT", 0.5)
     site.answer = lambda handler, over: over.wait(10)
     for number in range(8):
         browser.get(RelyingParty(app, site.publish(f"/{number}.json")).request())
@@ -807,7 +807,7 @@ def test_disabled_client_document_is_not_pruned(app, known, browser, work, clock
     from app.oidc import client_store
 
     with app.app_context():
-        client_store.switch(known.id, off=True, by="operator")
+        client_store.set_disabled(known.id, disabled=True, by="operator")
         db.session.commit()
     clock.shift(31 * 86400)
     prune(app)
@@ -881,7 +881,7 @@ def test_pairwise_sub_is_derived_from_the_document_host(app, site, browser, work
 
 
 def test_document_fetch_limits_match_the_documentation():
-    assert document_fetches.WITHIN == 3.0
+    assert document_fetches.TIMEOUT == 3.0
     assert document_fetches.MAX_BYTES == 5 * 1024
     assert timedelta(minutes=5) == document_fetches.MIN_FRESH
     assert timedelta(days=1) == document_fetches.MAX_FRESH

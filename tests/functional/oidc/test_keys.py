@@ -137,7 +137,7 @@ def test_expired_key_is_not_published_from_a_stale_cache(here, clock, monkeypatc
     first = kid_of(here.sign())
     clock.shift(90 * DAY)
     here.work()
-    monkeypatch.setattr(key_store, "READ_EVERY", 100 * DAY)
+    monkeypatch.setattr(key_store, "CACHE_LIFETIME", 100 * DAY)
     assert first in here.jwks()
     clock.shift(2 * DAY)
     assert first not in here.jwks()

@@ -61,11 +61,11 @@ def test_device_may_request_an_open_resource_subject_to_its_requirements(app, ad
 
 def test_device_approval_fails_when_its_resource_was_disabled(app, api, browser):
     from app.extensions import db
-    from app.oidc.client_store import switch
+    from app.oidc.client_store import set_disabled
 
     device = Device(tv(app), resource=API)
     with app.app_context():
-        switch("api", off=True, by="test")
+        set_disabled("api", disabled=True, by="test")
         db.session.commit()
     answer = browser.post("/device/consent", user_code=device.user_code, allow="yes")
     assert answer.codes == ["device_code_over"]
@@ -158,7 +158,7 @@ def test_disabled_resource_is_rejected_as_invalid_target(app, api, stranger, bro
     from app.oidc import client_store
 
     with app.app_context():
-        client_store.switch("api", off=True, by="operator")
+        client_store.set_disabled("api", disabled=True, by="operator")
         db.session.commit()
     assert error_of(stranger, browser, resource=API) == "invalid_target"
 

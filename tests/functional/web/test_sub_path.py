@@ -254,7 +254,7 @@ def test_dpop_names_the_whole_address(app):
 
     for path in ("/auth/oauth/token", "/oauth/token"):
         with app.test_request_context("/oauth/token", method="POST"):
-            assert dpop._is_here("http://localhost" + path) is path.startswith(PREFIX)
+            assert dpop._is_request_url("http://localhost" + path) is path.startswith(PREFIX)
 
 
 def test_passkeys_belong_to_the_origin(app, client):

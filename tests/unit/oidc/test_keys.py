@@ -211,7 +211,7 @@ def test_malformed_kid_runs_no_query(statements):
 
 
 def test_private_key_is_encrypted_for_its_row(rows):
-    key_rotation.make_missing()
+    key_rotation.create_missing_key()
     [row] = rows(SigningKey)
     assert row.sealed_private.startswith("v1.")
     assert key_store.private_key(row).thumbprint() == row.kid
@@ -254,4 +254,4 @@ def test_next_key_is_published_at_least_a_day_before_it_signs(rows):
     keys.public_set()
     first, following = rows(SigningKey, alg="ES256")
     assert following.signs_from - first.signs_from == timedelta(days=90)
-    assert following.signs_from - following.created_at >= key_rotation.PUBLISHED_BEFORE
+    assert following.signs_from - following.created_at >= key_rotation.PUBLICATION_LEAD

@@ -11,7 +11,7 @@ from app.cli.keys import reseal
 from app.crypto.encryption import DecryptionError, KeyRing, kid_of
 from app.extensions import db, keyring
 from app.oidc.clients import Client
-from app.oidc.models import NamingSecret
+from app.oidc.models import IdentifierSecret
 from app.oidc.subjects import sid_for, subject_for
 from tests.databases import KEY
 from tests.functional.operator.conftest import NEW_KEY
@@ -57,7 +57,7 @@ def test_sub_and_sid_survive_secret_key_rotation(app, make_app, names, rows):
     assert names(rotating) == before
     with rotating.app_context():
         reseal()
-    assert [kid_of(row.secret) for row in rows(NamingSecret)] == [KeyRing([NEW_KEY]).kid]
+    assert [kid_of(row.secret) for row in rows(IdentifierSecret)] == [KeyRing([NEW_KEY]).kid]
     assert names(new) == before
 
 
@@ -86,7 +86,7 @@ def test_sub_differs_by_user_and_sid_by_session(names):
 
 def test_rolled_back_naming_secret_is_not_cached(app, names):
     with app.app_context():
-        db.session.execute(db.delete(NamingSecret))  # a write came before
+        db.session.execute(db.delete(IdentifierSecret))  # a write came before
         undone = sid_for(SESSION, "wiki")
         assert sid_for(SESSION, "wiki") == undone
         db.session.rollback()
@@ -113,7 +113,7 @@ def test_concurrent_first_uses_create_one_naming_secret(app, names, rows):
         thread.join()
     assert len(made) == 8
     assert len(set(made)) == 1
-    assert len(rows(NamingSecret)) == 1
+    assert len(rows(IdentifierSecret)) == 1
 
 
 def test_cached_naming_secret_needs_no_query(app, names, statements):
@@ -126,7 +126,7 @@ def test_cached_naming_secret_needs_no_query(app, names, statements):
 def test_naming_secret_sealed_for_another_purpose_is_rejected(app, names):
     names()
     with app.app_context():
-        db.session.execute(db.update(NamingSecret).values(secret=keyring.seal(b"0" * 32, "enrolled_method", "1")))
+        db.session.execute(db.update(IdentifierSecret).values(secret=keyring.seal(b"0" * 32, "enrolled_method", "1")))
         db.session.commit()
     app.extensions.pop("latchkey.oidc.naming")
     with pytest.raises(DecryptionError):
