@@ -304,14 +304,14 @@ def _describe_error(fault: ErrorDetails) -> tuple[str, str, str]:
 
 
 def _build_app(app_id: str, entry: AppEntry) -> ProtectedApp:
-    whole = Rule(_build_requirements(entry, entry, f"the app {app_id}"))
+    default_rule = Rule(_build_requirements(entry, entry, f"the app {app_id}"))
     rules = [_build_rule(entry, each, number) for number, each in enumerate(entry.rules, 1)]
     return ProtectedApp(
         id=app_id,
         name=entry.name,
         origin=entry.url,
         host=entry.url.partition("://")[2],
-        rules=(*rules, whole),
+        rules=(*rules, default_rule),
         user_is=entry.user,
         headers=dict(entry.headers),
         is_listed=entry.listed,

@@ -62,8 +62,8 @@ def check(access: AccessRequest, app: ProtectedApp, credentials: Credentials, he
     if requirements.level == "deny":
         return Outcome("closed", requirements)
     if requirements.level == "public":
-        known = bool(credentials.token) or requirements.cross_site or not _is_cross_site(access, app, headers)
-        return Outcome("pass", requirements, _optional_visitor(access, app, credentials) if known else None)
+        may_identify = bool(credentials.token) or requirements.cross_site or not _is_cross_site(access, app, headers)
+        return Outcome("pass", requirements, _optional_visitor(access, app, credentials) if may_identify else None)
     visitor = _find_visitor(access, app, credentials)
     if visitor is None:
         return Outcome("token_refused" if credentials.token else "sign_in", requirements)

@@ -54,8 +54,8 @@ class Requirements:
 
     def admits(self, groups: Iterable[str]) -> bool:
         """Return whether a member of these groups may pass."""
-        mine = frozenset(groups)
-        return all(not mine.isdisjoint(each) for each in self.groups)
+        user_groups = frozenset(groups)
+        return all(not user_groups.isdisjoint(each) for each in self.groups)
 
 
 @dataclass(frozen=True, slots=True)

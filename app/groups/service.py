@@ -101,8 +101,8 @@ def delete(name: str, *, by: str) -> int:
     :raises UnknownGroup: if there is no group with this name
     """
     _lock(name)
-    mine = _membership.c.group_id == _id_of(name)
-    members = db.session.scalars(sa.delete(_membership).where(mine).returning(_membership.c.user_id)).all()
+    is_membership = _membership.c.group_id == _id_of(name)
+    members = db.session.scalars(sa.delete(_membership).where(is_membership).returning(_membership.c.user_id)).all()
     changed(sa.delete(_group).where(_group.c.name == name))
     _record_each("group.member_removed", [(user_id, name) for user_id in members], by)
     record("group.deleted", group=name, members=len(members), by=by)
@@ -133,8 +133,8 @@ def remove_member(name: str, user_id: int, *, by: str) -> bool:
     """
     if not is_name(name):  # PostgreSQL rejects NUL
         raise UnknownGroup(name)
-    mine = (_membership.c.group_id == _id_of(name), _membership.c.user_id == user_id)
-    if changed(sa.delete(_membership).where(*mine)) != 1:
+    is_membership = (_membership.c.group_id == _id_of(name), _membership.c.user_id == user_id)
+    if changed(sa.delete(_membership).where(*is_membership)) != 1:
         _check_exists(name)
         return False
     record("group.member_removed", user_id, group=name, by=by)
@@ -208,8 +208,8 @@ def summary_of(name: str) -> GroupSummary | None:
 
 def groups_of(user_id: int) -> list[str]:
     """Return the names of an account's groups, sorted. One statement."""
-    mine = sa.select(_group.c.name).join(_membership, _membership.c.group_id == _group.c.id)
-    return list(db.session.scalars(mine.where(_membership.c.user_id == user_id).order_by(_group.c.name)))
+    query = sa.select(_group.c.name).join(_membership, _membership.c.group_id == _group.c.id)
+    return list(db.session.scalars(query.where(_membership.c.user_id == user_id).order_by(_group.c.name)))
 
 
 def is_member(user_id: sa.SQLColumnExpression[int], name: str) -> sa.ColumnElement[bool]:
@@ -230,8 +230,8 @@ def is_member_of_any(
     """
     group, membership = _group.alias(), _membership.alias()
     joined = group.join(membership, membership.c.group_id == group.c.id)
-    mine = sa.exists().select_from(joined).where(group.c.name.in_(names), membership.c.user_id == user_id)
-    return mine.correlate_except(group, membership)
+    exists = sa.exists().select_from(joined).where(group.c.name.in_(names), membership.c.user_id == user_id)
+    return exists.correlate_except(group, membership)
 
 
 def group_names(user_id: sa.SQLColumnExpression[int]) -> sa.ColumnElement[str]:
@@ -242,9 +242,9 @@ def group_names(user_id: sa.SQLColumnExpression[int]) -> sa.ColumnElement[str]:
     :param user_id: a column of the enclosing statement
     """
     group, membership = _group.alias(), _membership.alias()
-    mine = sa.select(group.c.name).join(membership, membership.c.group_id == group.c.id)
-    mine = mine.where(membership.c.user_id == user_id).order_by(group.c.name)
-    ordered = mine.correlate_except(group, membership).subquery()  # SQLite before 3.44 can't sort in an aggregate
+    query = sa.select(group.c.name).join(membership, membership.c.group_id == group.c.id)
+    query = query.where(membership.c.user_id == user_id).order_by(group.c.name)
+    ordered = query.correlate_except(group, membership).subquery()  # SQLite before 3.44 can't sort in an aggregate
     separator: Any = sa.literal_column(f"'{SEPARATOR}'")  # a literal, so that it works in a CompiledStatement
     joined = sa.func.aggregate_strings(ordered.c.name, separator)
     return sa.func.coalesce(sa.select(joined).scalar_subquery(), "").label("group_names")

@@ -111,8 +111,8 @@ def check_open(invitation: Invitation) -> None:
 
 def revoke(invitation: Invitation, *, by: str) -> bool:
     """Revoke an invitation; return False if it already was."""
-    mine = (Invitation.id == invitation.id, Invitation.revoked_at.is_(None))
-    if changed(sa.update(Invitation).where(*mine).values(revoked_at=clock.now())) != 1:
+    is_unrevoked = (Invitation.id == invitation.id, Invitation.revoked_at.is_(None))
+    if changed(sa.update(Invitation).where(*is_unrevoked).values(revoked_at=clock.now())) != 1:
         return False
     record("invitation.revoked", invitation=invitation.id, by=by)
     return True
@@ -186,14 +186,14 @@ def accept_pending(user_id: int, verified: TypedIdentity) -> None:
 
 def has_accepted(invitation: Invitation, user_id: int) -> bool:
     """Return whether an account has accepted an invitation."""
-    mine = (InvitationUse.invitation_id == invitation.id, InvitationUse.user_id == user_id)
-    found = sa.select(InvitationUse.user_id).where(*mine, InvitationUse.accepted_at.is_not(None))
+    is_use = (InvitationUse.invitation_id == invitation.id, InvitationUse.user_id == user_id)
+    found = sa.select(InvitationUse.user_id).where(*is_use, InvitationUse.accepted_at.is_not(None))
     return db.session.scalar(found) is not None
 
 
 def _pending_of(user_id: int) -> list[Invitation]:
-    mine = (InvitationUse.user_id == user_id, InvitationUse.accepted_at.is_(None))
-    found = sa.select(Invitation).join(InvitationUse, InvitationUse.invitation_id == Invitation.id).where(*mine)
+    is_pending = (InvitationUse.user_id == user_id, InvitationUse.accepted_at.is_(None))
+    found = sa.select(Invitation).join(InvitationUse, InvitationUse.invitation_id == Invitation.id).where(*is_pending)
     return list(db.session.scalars(found.order_by(InvitationUse.created_at)))
 
 

@@ -123,16 +123,16 @@ def _access_by_client(allowed: Iterable[Sequence[Any]], used: Iterable[Sequence[
         if app_id is not None
     }
     for app_id, scopes, since, used_at, is_valid in used:
-        named = frozenset(scopes.split())
+        granted = frozenset(scopes.split())
         if app_id not in found and is_valid:
             found[app_id] = AppAccess(app_id, since)
         if (access := found.get(app_id)) is None:
             continue
         access.used_at = max(used_at, access.used_at or used_at)
         if is_valid:
-            access.scopes |= named
+            access.scopes |= granted
             access.is_signed_in = True
-            access.stays_signed_in |= "offline_access" in named
+            access.stays_signed_in |= "offline_access" in granted
     return found
 
 
@@ -150,9 +150,9 @@ def _apply_current_access(access: AppAccess, client: Client | None, groups: froz
 
 def _clients(ids: Collection[str], *, or_if: sa.ColumnElement[bool] | None = None) -> dict[str, Client]:
     """Return the clients of the clients file, and database clients that match ``ids`` or ``or_if``. One statement."""
-    wanted = OAuthClient.id.in_(ids)
-    which = wanted if or_if is None else sa.or_(wanted, or_if)
-    rows = sa.select(OAuthClient).where(which).order_by(sa.case((wanted, 0), else_=1), OAuthClient.id)
+    is_named = OAuthClient.id.in_(ids)
+    which = is_named if or_if is None else sa.or_(is_named, or_if)
+    rows = sa.select(OAuthClient).where(which).order_by(sa.case((is_named, 0), else_=1), OAuthClient.id)
     found = {row.id: enabled_client_of(row) for row in db.session.scalars(rows.limit(MAX_LISTED + len(ids)))}
     return {app_id: client for app_id, client in found.items() if client is not None} | clients_in_memory()
 

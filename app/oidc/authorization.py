@@ -110,33 +110,33 @@ def response_url(redirect_uri: str, state: str | None, **answer: str) -> str:
     return f"{redirect_uri}{joint}{urlencode(parameters)}"
 
 
-def read_authorization(given: MultiDict[str, str], *, pushed_by: Client | None = None) -> Authorization:
+def read_authorization(parameters: MultiDict[str, str], *, pushed_by: Client | None = None) -> Authorization:
     """Validate an authorization request.
 
     :param pushed_by: authenticated client that pushed it (RFC 9126)
     :raises PageError: if the client or redirect URI is invalid
     :raises AuthorizationError: for any other error
     """
-    client = pushed_by or _client_of(given)
-    redirect_uri = _redirect_uri_of(given, client)
-    state = single_value(given, "state")
+    client = pushed_by or _client_of(parameters)
+    redirect_uri = _redirect_uri_of(parameters, client)
+    state = single_value(parameters, "state")
     try:
-        fields = single_values(given, AUTHORIZATION_PARAMETERS)
+        fields = single_values(parameters, AUTHORIZATION_PARAMETERS)
         return _validated(fields, client, redirect_uri, state)
     except OAuthError as error:
         raise AuthorizationError(error.code, error.description, redirect_uri, state) from None
 
 
-def _client_of(given: MultiDict[str, str]) -> Client:
-    ids = given.getlist("client_id")
+def _client_of(parameters: MultiDict[str, str]) -> Client:
+    ids = parameters.getlist("client_id")
     client = find_client(ids[0]) if len(ids) == 1 else None
     if client is None:
         raise PageError("oauth_client_unknown")
     return client
 
 
-def _redirect_uri_of(given: MultiDict[str, str], client: Client) -> str:
-    uris = given.getlist("redirect_uri")
+def _redirect_uri_of(parameters: MultiDict[str, str], client: Client) -> str:
+    uris = parameters.getlist("redirect_uri")
     if len(uris) != 1 or not allows_redirect(client.redirect_uris, uris[0]):
         raise PageError("oauth_redirect_unknown")
     return uris[0]
@@ -189,8 +189,8 @@ def _reject_unsupported(fields: dict[str, str], client: Client) -> None:
 
 def scopes_of(fields: dict[str, str], client: Client) -> tuple[str, ...]:
     """Return the requested scopes that the client may have; unknown ones are ignored (Core, section 3.1.2.1)."""
-    asked = words(fields, "scope")
-    found = tuple(scope for scope in client.scopes if scope in asked)
+    requested = words(fields, "scope")
+    found = tuple(scope for scope in client.scopes if scope in requested)
     if not found:
         raise OAuthError("invalid_scope", "scope names nothing that this client may have.")
     return found
@@ -246,9 +246,9 @@ def _claims_of(fields: dict[str, str], client: Client) -> dict[str, Any]:
         is_map = isinstance(members, dict) and len(members) <= MAX_CLAIMS
         if not is_map or not all(each is None or isinstance(each, dict) for each in members.values()):
             raise OAuthError("invalid_request", "claims must name each claim with null or an object.")
-    theirs = {claim for claim, scope in SCOPE_OF.items() if scope in client.scopes} | {"sub", "acr", "auth_time"}
+    available = {claim for claim, scope in SCOPE_OF.items() if scope in client.scopes} | {"sub", "acr", "auth_time"}
     return {
-        location: {name: each for name, each in members.items() if name in theirs}
+        location: {name: each for name, each in members.items() if name in available}
         for location, members in found.items()
     }
 

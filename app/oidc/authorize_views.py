@@ -53,9 +53,9 @@ def authorize() -> Response:
     after_this_request(view_commit)
     if request.method == "HEAD":
         return Response()
-    row, given = None, query_parameters()
-    if is_pushed(given):
-        row = claim_pushed(given)
+    row, parameters = None, query_parameters()
+    if is_pushed(parameters):
+        row = claim_pushed(parameters)
         if row is None:
             return request_error_page("oauth_request_over")
     return _respond_to(row)
@@ -69,12 +69,12 @@ def authorize_by_form() -> Response:
     token is needed. The request is validated when the browser comes back.
     """
     after_this_request(view_commit)
-    given = form_parameters()
-    if is_pushed(given):
-        named = {name: given[name] for name in ("client_id", "request_uri") if name in given}
-        return redirect(with_query("/oauth/authorize", **named), 303)  # type: ignore[return-value]
+    parameters = form_parameters()
+    if is_pushed(parameters):
+        query = {name: parameters[name] for name in ("client_id", "request_uri") if name in parameters}
+        return redirect(with_query("/oauth/authorize", **query), 303)  # type: ignore[return-value]
     throttling.take("requests", present_client().ip_address)
-    row = requests.store(given)
+    row = requests.store(parameters)
     return redirect(with_query(CONTINUE, request=row.id), 303)  # type: ignore[return-value]
 
 
@@ -153,8 +153,8 @@ def request_error_page(code: str, status: int = 400) -> Response:
 def _respond_to(row: AuthorizationRequest | None) -> Response:
     """Handle a request, stored or new."""
     try:
-        given = query_parameters() if row is None else requests.parameters_of(row)
-        return page_until_read(given, row, CONTINUE) or _take_next_step(read_authorization(given), row)
+        parameters = query_parameters() if row is None else requests.parameters_of(row)
+        return page_until_read(parameters, row, CONTINUE) or _take_next_step(read_authorization(parameters), row)
     except PageError as error:
         return request_error_page(error.code)
     except AuthorizationError as error:

@@ -83,13 +83,13 @@ class Metadata(BaseModel):
     dpop_bound_access_tokens: bool = False
 
 
-def read_metadata(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the client fields for ``given`` metadata; null counts as omitted (RFC 7592, section 2.2).
+def read_metadata(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the client fields for metadata; null counts as omitted (RFC 7592, section 2.2).
 
     :raises OAuthError: ``invalid_redirect_uri``, ``invalid_client_metadata``
     """
     try:
-        metadata = Metadata.model_validate({name: value for name, value in given.items() if value is not None})
+        metadata = Metadata.model_validate({name: value for name, value in values.items() if value is not None})
     except ValidationError as error:
         raise _error_for(error, {}) from None
     if "authorization_code" in metadata.grant_types and not metadata.redirect_uris:
@@ -144,32 +144,32 @@ def read_document(client_id: str, body: bytes) -> Client:
     :raises OAuthError: with the reason, for its developer
     """
     try:
-        given = read_object(body)
+        document = read_object(body)
     except ValueError:
         raise _invalid("The document is not one JSON object.") from None
-    if given.get("client_id") != client_id:
+    if document.get("client_id") != client_id:
         raise _invalid("client_id is not the address of the document, to the letter.")
-    if not given.keys().isdisjoint(("client_secret", "client_secret_expires_at")):
+    if not document.keys().isdisjoint(("client_secret", "client_secret_expires_at")):
         raise _invalid("A document can't have a client_secret.")
-    if given.setdefault("token_endpoint_auth_method", "none") not in DOCUMENT_METHODS:
+    if document.setdefault("token_endpoint_auth_method", "none") not in DOCUMENT_METHODS:
         raise _invalid(f"token_endpoint_auth_method must be {' or '.join(DOCUMENT_METHODS)}.")
-    client = registered_client(client_id, (), read_metadata(_relevant_metadata(given)), source="document")
+    client = registered_client(client_id, (), read_metadata(_relevant_metadata(document)), source="document")
     for name in REDIRECT_FIELDS:
         for uri in getattr(client, name):
             _check_same_site(name, uri, client_id)
     return client
 
 
-def _relevant_metadata(given: dict[str, Any]) -> dict[str, Any]:
+def _relevant_metadata(document: dict[str, Any]) -> dict[str, Any]:
     """Return metadata without values meant for other servers, since all of them read the same document."""
-    found = dict(given)
-    if isinstance(given.get("grant_types"), list):
-        found["grant_types"] = [each for each in given["grant_types"] if each in GRANT_TYPES]
-    if isinstance(given.get("response_types"), list) and "code" in given["response_types"]:
+    found = dict(document)
+    if isinstance(document.get("grant_types"), list):
+        found["grant_types"] = [each for each in document["grant_types"] if each in GRANT_TYPES]
+    if isinstance(document.get("response_types"), list) and "code" in document["response_types"]:
         found["response_types"] = ["code"]
-    if isinstance(given.get("scope"), str):
-        found["scope"] = " ".join(each for each in given["scope"].split() if each in SCOPES) or "openid"
-    if given["token_endpoint_auth_method"] == "none":  # noqa: S105 - a method
+    if isinstance(document.get("scope"), str):
+        found["scope"] = " ".join(each for each in document["scope"].split() if each in SCOPES) or "openid"
+    if document["token_endpoint_auth_method"] == "none":  # noqa: S105 - a method
         found.pop("jwks_uri", None)
     return found
 
@@ -219,9 +219,9 @@ def _check_registrable_uri(uri: str, metadata: Metadata) -> None:
 
 def _scopes(scope: str) -> list[str]:
     """Return the known scopes; all of them if none were named."""
-    asked = scope.split()
-    known = [name for name in dict.fromkeys(asked) if name in SCOPES]
-    if asked and not known:
+    requested = scope.split()
+    known = [name for name in dict.fromkeys(requested) if name in SCOPES]
+    if requested and not known:
         raise _invalid(f"scope has no known name; there are {' '.join(SCOPES)}.")
     return known or list(SCOPES)
 

@@ -107,9 +107,9 @@ def start(client: Client, scopes: Sequence[str], resource: str, jkt: str | None,
             return DeviceCodes(device_code, user_code)
 
 
-def read_user_code(typed: str) -> str | None:
+def read_user_code(entered: str) -> str | None:
     """Return an entered code in capitals and without its dash; None if it can't be the code of a device."""
-    text = user_input.compact(typed)
+    text = user_input.compact(entered)
     tidy = text.upper() if text.isascii() else ""
     return tidy if len(tidy) == CODE_LENGTH and set(tidy) <= set(secrets.CONSONANTS) else None
 
@@ -139,8 +139,8 @@ def state_of(row: DeviceRequest) -> State:
 
 def was_allowed_in(row: DeviceRequest, session: AuthSession) -> bool:
     """Return whether a request was just allowed in this session. One statement if it was allowed at all."""
-    lately = Grant.created_at > clock.now() - NONCE_HOLDS
-    its_grant = sa.exists().where(Grant.id == row.grant_id, Grant.session_id == session.session_id, lately)
+    is_recent = Grant.created_at > clock.now() - NONCE_HOLDS
+    its_grant = sa.exists().where(Grant.id == row.grant_id, Grant.session_id == session.session_id, is_recent)
     return row.grant_id is not None and bool(db.session.scalar(sa.select(its_grant)))
 
 
@@ -212,8 +212,8 @@ def _row_of(found: Sequence[Any]) -> DeviceRequest:
 
 def _decide(row: DeviceRequest, **values: object) -> bool:
     undecided = (DeviceRequest.denied_at.is_(None), DeviceRequest.grant_id.is_(None))
-    waits = (DeviceRequest.id == row.id, *undecided, DeviceRequest.expires_at > clock.now())
-    return changed(sa.update(DeviceRequest).where(*waits).values(**values)) == 1
+    is_pending = (DeviceRequest.id == row.id, *undecided, DeviceRequest.expires_at > clock.now())
+    return changed(sa.update(DeviceRequest).where(*is_pending).values(**values)) == 1
 
 
 def _digest(user_code: str, kid: str | None = None) -> str:

@@ -27,39 +27,39 @@ RELOAD_SECONDS = 1
 """Seconds after which the page checks again."""
 
 
-def page_until_read(given: MultiDict[str, str], row: AuthorizationRequest | None, path: str) -> Response | None:
+def page_until_read(parameters: MultiDict[str, str], row: AuthorizationRequest | None, path: str) -> Response | None:
     """Return the page for a request whose client's document hasn't been read; None if there is nothing to wait for.
 
     :param row: the stored request; a new request is stored, so that the page can come back to it
     :param path: where a stored request continues
     :raises AuthorizationError: ``temporarily_unavailable`` if no page may be shown and the client was known before
     """
-    ids = given.getlist("client_id")
+    ids = parameters.getlist("client_id")
     if len(ids) != 1 or not client_documents.is_document(ids[0]):
         return None
     address = present_client().ip_address
     since = clock.now() if row is None else row.created_at
-    is_silent = "none" in given.get("prompt", "").split()
+    is_silent = "none" in parameters.get("prompt", "").split()
     try:
         reading = client_documents.fetch_status(ids[0], since, address)
     except Rejected:
         if not is_silent:
             raise
-        return _no_page(given)
+        return _no_page(parameters)
     if reading.state == "ready":
         return None
     if is_silent:
-        return _no_page(given)
+        return _no_page(parameters)
     if row is None:
         throttling.take("requests", address)
-        row = requests.store(given)
+        row = requests.store(parameters)
     return _page(reading, host_of_id(ids[0]), with_query(path, request=row.id))
 
 
-def _no_page(given: MultiDict[str, str]) -> Response:
+def _no_page(parameters: MultiDict[str, str]) -> Response:
     """Answer a request for which no page may be shown, by redirect if an earlier document has the redirect URI."""
     try:
-        authorization = read_authorization(given)
+        authorization = read_authorization(parameters)
     except PageError:
         return error_answer(503, message("oauth_client_checking"), retry_after=RETRY_AFTER)
     raise authorization.error("temporarily_unavailable", "The metadata document of the client is being read.")

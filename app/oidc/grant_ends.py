@@ -146,10 +146,10 @@ def end_lost_grants_of_users(user_ids: Sequence[int]) -> None:
     each app that is restricted to groups.
     """
     for begin in range(0, len(user_ids), BATCH):
-        theirs = _c.user_id.in_(user_ids[begin : begin + BATCH])
-        client_ids = db.session.scalars(sa.select(_c.client_id).where(theirs, _is_open).distinct()).all()
+        is_of_users = _c.user_id.in_(user_ids[begin : begin + BATCH])
+        client_ids = db.session.scalars(sa.select(_c.client_id).where(is_of_users, _is_open).distinct()).all()
         for client in find_clients(client_ids).values():
-            _end_all(client, theirs)
+            _end_all(client, is_of_users)
 
 
 def prune_lost_access() -> int:
@@ -251,9 +251,10 @@ def read(messages: Sequence[Message]) -> dict[str, Recipient]:
     """Return the recipient of each message, by message id. Two statements."""
     of = {message.id: str(message.facts["client"]) for message in messages}
     clients = find_clients(set(of.values()))
-    theirs = (_c.user_id.in_({each.user_id for each in messages if each.user_id}), _c.client_id.in_(set(of.values())))
+    user_ids = {each.user_id for each in messages if each.user_id}
+    is_candidate = (_c.user_id.in_(user_ids), _c.client_id.in_(set(of.values())))
     open_grants = sa.select(_c.client_id, _c.session_id).where(
-        *theirs, _c.ended_at.is_(None), _c.code_used_at.is_not(None)
+        *is_candidate, _c.ended_at.is_(None), _c.code_used_at.is_not(None)
     )
     open_now = {(row.client_id, sid_for(row.session_id, row.client_id)) for row in db.session.execute(open_grants)}
     return {

@@ -202,8 +202,8 @@ def repeated_code(request_id: str, session: AuthSession) -> str | None:
     second.
     """
     codes = {secrets.digest(code): code for code in (_derive_code(request_id, session, kid) for kid in keyring.kids)}
-    waits = (_c.code_used_at.is_(None), _c.code_expires_at > clock.now(), _c.revoked_at.is_(None))
-    found = db.session.scalar(sa.select(_c.code_digest).where(_c.code_digest.in_(list(codes)), *waits))
+    is_pending = (_c.code_used_at.is_(None), _c.code_expires_at > clock.now(), _c.revoked_at.is_(None))
+    found = db.session.scalar(sa.select(_c.code_digest).where(_c.code_digest.in_(list(codes)), *is_pending))
     return codes[found] if found is not None else None
 
 
@@ -359,8 +359,8 @@ def _redeemed(row: Sequence[Any], refresh_token: str | None) -> Redeemed:
 
 def _revoke_reused_grant(named: sa.ColumnElement[bool], client: Client, used: sa.ColumnElement[bool]) -> int | None:
     """Revoke a grant whose code or refresh token was reused; return its user id, or None if it wasn't valid."""
-    whose = sa.select(Grant.user_id, Grant.id).where(named, _c.client_id == client.id, used)
-    found = db.session.execute(whose).first()
+    query = sa.select(Grant.user_id, Grant.id).where(named, _c.client_id == client.id, used)
+    found = db.session.execute(query).first()
     if found is None or not revoke(Grant.id == found.id):
         return None
     record("app.token_reused", found.user_id, client=client.id, app=client.name)

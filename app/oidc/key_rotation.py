@@ -163,9 +163,9 @@ def keep_keys() -> bool:
 def _due(alg: str) -> Iterator[tuple[sa.Update, dict[str, object]]]:
     """Yield the updates that an algorithm's keys need."""
     now = clock.now()
-    mine = [row for row in key_store.published() if row.alg == alg]
+    of_alg = [row for row in key_store.published() if row.alg == alg]
     last_over = max(KEPT_FOR, settings.oauth_jwt_lifetime, settings.oauth_access_token_lifetime)
-    for row, successor in pairwise(mine):
+    for row, successor in pairwise(of_alg):
         which = {"of": alg, "which": row.number}
         if successor.signs_from <= now and row.published_until is None:
             yield _RETIRE, which | {"until": successor.signs_from + last_over}

@@ -121,9 +121,9 @@ def current(rows: Sequence[SigningKey], alg: str, now: datetime) -> SigningKey |
 
     The first key also signs before its time, in case it was created by a server whose clock is ahead of ours.
     """
-    mine = [row for row in rows if row.alg == alg]
-    begun = [row for row in mine if row.signs_from <= now]
-    return begun[-1] if begun else mine[0] if mine else None
+    of_alg = [row for row in rows if row.alg == alg]
+    begun = [row for row in of_alg if row.signs_from <= now]
+    return begun[-1] if begun else of_alg[0] if of_alg else None
 
 
 def following(rows: Sequence[SigningKey], row: SigningKey) -> SigningKey | None:

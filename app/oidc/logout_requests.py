@@ -53,14 +53,14 @@ class LogoutRequest:
         return same(self.sid, sid_for(session_id, self.client.id)) or same(self.sub, subject_for(handle, self.client))
 
 
-def read_logout(given: MultiDict[str, str]) -> LogoutRequest:
+def read_logout(parameters: MultiDict[str, str]) -> LogoutRequest:
     """Validate a logout request. Errors are shown to the user, since no redirect URI is verified yet.
 
     :raises PageError: for a parameter that is repeated or too long, a hint that we did not issue or that belongs to
         another client, an unknown client, or a redirect URI that is not registered
     """
     try:
-        fields = single_values(given, LOGOUT_PARAMETERS)
+        fields = single_values(parameters, LOGOUT_PARAMETERS)
     except OAuthError:
         raise PageError("oauth_logout_invalid") from None
     hint = _hint_of(fields)

@@ -81,16 +81,16 @@ def confirm_logout() -> Response:
         return clear_site(respond(without_csrf=True, redirect_to=logout.url or None))
     if logout.url:
         return clear_site(redirect_to_app(logout.url))
-    named = {"client_id": logout.client.id} if logout.client is not None else {}
-    return clear_site(redirect(with_query(PATH, **named), 303))  # type: ignore[arg-type]
+    query = {"client_id": logout.client.id} if logout.client is not None else {}
+    return clear_site(redirect(with_query(PATH, **query), 303))  # type: ignore[arg-type]
 
 
 def _parameters() -> MultiDict[str, str]:
     """Return the parameters of this request, or of the stored one that it names. Raises PageError."""
-    given = query_parameters()
-    if "request" not in given:
-        return given
-    row = requests.find(given["request"])
+    parameters = query_parameters()
+    if "request" not in parameters:
+        return parameters
+    row = requests.find(parameters["request"])
     if row is None:
         raise PageError("oauth_request_over")
     return requests.parameters_of(row)

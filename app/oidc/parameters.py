@@ -61,14 +61,14 @@ def max_length_of(name: str) -> int:
     return _MAX_LENGTHS.get(name, MAX_LENGTH)
 
 
-def single_values(given: MultiDict[str, str], names: Container[str] | None = None) -> dict[str, str]:
+def single_values(parameters: MultiDict[str, str], names: Container[str] | None = None) -> dict[str, str]:
     """Return each parameter's value, without empty ones; parameters that may be repeated are joined by spaces.
 
     :param names: parameters to read; None for all
     :raises OAuthError: ``invalid_request`` for one that is repeated, too long, contains a NUL or is invalid UTF-8
     """
     found: dict[str, str] = {}
-    for name, values in given.lists():
+    for name, values in parameters.lists():
         if names is not None and name not in names:
             continue
         if fault := _problem_with(name, values):
@@ -90,12 +90,12 @@ def _problem_with(name: str, values: Sequence[str]) -> str:
     return ""
 
 
-def single_value(given: MultiDict[str, str], name: str) -> str | None:
+def single_value(parameters: MultiDict[str, str], name: str) -> str | None:
     """Return a valid parameter, whatever is wrong with others; None if it is missing or invalid.
 
     An empty parameter counts as missing (RFC 6749, section 3.1).
     """
-    values = given.getlist(name)
+    values = parameters.getlist(name)
     return values[0] if values and values[0] and not _problem_with(name, values) else None
 
 

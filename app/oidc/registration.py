@@ -81,11 +81,11 @@ def find_registered(client_id: str, token: str) -> OAuthClient | None:
     return row if secrets.same(row.registration_digest, secrets.digest(token)) else None
 
 
-def has_secret(row: OAuthClient, given: object) -> bool:
+def has_secret(row: OAuthClient, sent_secret: object) -> bool:
     """Return whether this is the client's newest secret: it may be sent back but not chosen (RFC 7592, section 2.2)."""
-    if not isinstance(given, str) or row.secret_digest is None:
+    if not isinstance(sent_secret, str) or row.secret_digest is None:
         return False
-    return secrets.same(row.secret_digest, secrets.digest(given))
+    return secrets.same(row.secret_digest, secrets.digest(sent_secret))
 
 
 def replace(row: OAuthClient, metadata: dict[str, Any]) -> RegistrationResult:

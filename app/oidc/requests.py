@@ -46,17 +46,19 @@ PUSHED_LIFETIME = timedelta(seconds=60)
 """How long a pushed request can be started (RFC 9126, section 2.2)."""
 
 
-def store(given: MultiDict[str, str], *, lifetime: timedelta = LIFETIME, pushed: bool = False) -> AuthorizationRequest:
+def store(
+    parameters: MultiDict[str, str], *, lifetime: timedelta = LIFETIME, pushed: bool = False
+) -> AuthorizationRequest:
     """Store the parameters of a request, including invalid ones: they are validated when it is read."""
-    kept = {
+    stored = {
         name: _truncated(name, values)
-        for name, values in given.lists()
+        for name, values in parameters.lists()
         if name in AUTHORIZATION_PARAMETERS | LOGOUT_PARAMETERS
     }
     now = clock.now()
     row = AuthorizationRequest(
-        id=secrets.row_id(), client_id=(kept.get("client_id") or [""])[0][:255], pushed=pushed, created_at=now,
-        parameters=kept, expires_at=now + lifetime,
+        id=secrets.row_id(), client_id=(stored.get("client_id") or [""])[0][:255], pushed=pushed, created_at=now,
+        parameters=stored, expires_at=now + lifetime,
     )  # fmt: skip
     db.session.add(row)
     db.session.flush()
@@ -76,8 +78,8 @@ def find(request_id: str, *, answered: bool = False) -> AuthorizationRequest | N
     """
     if not secrets.is_row_id(request_id):
         return None
-    lately = AuthorizationRequest.done_at > clock.now() - NONCE_HOLDS
-    state = lately if answered else AuthorizationRequest.done_at.is_(None)
+    is_recent = AuthorizationRequest.done_at > clock.now() - NONCE_HOLDS
+    state = is_recent if answered else AuthorizationRequest.done_at.is_(None)
     is_pending = (state, AuthorizationRequest.expires_at > clock.now())
     begun = sa.or_(AuthorizationRequest.pushed.is_(False), AuthorizationRequest.begun_at.is_not(None))
     found = sa.select(AuthorizationRequest).where(AuthorizationRequest.id == request_id, *is_pending, begun)
@@ -132,44 +134,44 @@ def complete_prompt(row: AuthorizationRequest, prompt: str) -> None:
     row.parameters = parameters | ({"prompt": [left]} if left else {})
 
 
-def push(given: MultiDict[str, str], client: Client, jkt: str | None) -> str:
+def push(parameters: MultiDict[str, str], client: Client, jkt: str | None) -> str:
     """Store a request of an authenticated client; return the ``request_uri`` that refers to it.
 
     :param jkt: thumbprint of the key that its code will be bound to, or None (RFC 9449, section 10.1)
     :raises OAuthError: if the authorization endpoint would reject it
     """
-    if "request_uri" in given:
+    if "request_uri" in parameters:
         raise OAuthError("invalid_request", "request_uri can't be pushed.")
-    asked = MultiDict(given)
-    asked["client_id"] = client.id
+    pushed_parameters = MultiDict(parameters)
+    pushed_parameters["client_id"] = client.id
     if jkt is not None:
-        asked["dpop_jkt"] = jkt
+        pushed_parameters["dpop_jkt"] = jkt
     try:
-        read_authorization(asked, pushed_by=client)
+        read_authorization(pushed_parameters, pushed_by=client)
     except PageError:
         raise OAuthError("invalid_request", "redirect_uri is not registered for this client.") from None
     except AuthorizationError as error:
         raise OAuthError(error.code, error.description) from None
-    return URN + store(asked, lifetime=PUSHED_LIFETIME, pushed=True).id
+    return URN + store(pushed_parameters, lifetime=PUSHED_LIFETIME, pushed=True).id
 
 
-def is_pushed(given: MultiDict[str, str]) -> bool:
+def is_pushed(parameters: MultiDict[str, str]) -> bool:
     """Return whether a request refers to a pushed one."""
-    return given.get("request_uri", "").startswith(URN)
+    return parameters.get("request_uri", "").startswith(URN)
 
 
-def claim_pushed(given: MultiDict[str, str]) -> AuthorizationRequest | None:
+def claim_pushed(parameters: MultiDict[str, str]) -> AuthorizationRequest | None:
     """Claim the pushed request that its client names, which works once; None if there is none.
 
     From then on it waits for the user like any other. All parameters except ``request_uri`` and ``client_id`` are
     ignored.
     """
-    uris, clients = given.getlist("request_uri"), given.getlist("client_id")
+    uris, clients = parameters.getlist("request_uri"), parameters.getlist("client_id")
     request_id = uris[0].removeprefix(URN)
     if len(uris) != 1 or len(clients) != 1 or not secrets.is_row_id(request_id) or not is_client_id(clients[0]):
         return None
     now, row = clock.now(), AuthorizationRequest
-    its = (row.id == request_id, row.client_id == clients[0])
+    is_this = (row.id == request_id, row.client_id == clients[0])
     is_pending = (row.pushed, row.begun_at.is_(None), row.expires_at > now)
-    begin = sa.update(row).where(*its, *is_pending).values(begun_at=now, created_at=now, expires_at=now + LIFETIME)
+    begin = sa.update(row).where(*is_this, *is_pending).values(begun_at=now, created_at=now, expires_at=now + LIFETIME)
     return find(request_id) if changed(begin) else None

@@ -29,11 +29,11 @@ def resources_of(fields: dict[str, str], client: Client) -> tuple[str, tuple[Cli
 
     :raises OAuthError: ``invalid_target`` (RFC 8707, section 2)
     """
-    asked = words(fields, "resource")
-    joined = " ".join(asked)
+    requested = words(fields, "resource")
+    joined = " ".join(requested)
     if len(joined) > MAX_LENGTH:
         raise OAuthError("invalid_target", "The resources are too long together.")
-    open_ones = [each for each in asked if each not in client.resources]
+    open_ones = [each for each in requested if each not in client.resources]
     serving = _serving_all(open_ones) if open_ones else {}
     if unknown := [each for each in open_ones if each not in serving]:
         raise OAuthError("invalid_target", f"{len(unknown)} of the resources are not known, or not for this client.")
@@ -53,12 +53,12 @@ def resource_of(fields: dict[str, str], client: Client) -> str:
 
 def _serving_all(resources: Iterable[str]) -> dict[str, Client]:
     """Return the enabled operator's client that serves each resource for any app, by resource."""
-    wanted, in_file = list(resources), clients_in_memory()
+    requested, in_file = list(resources), clients_in_memory()
     rows = sa.select(_r.resource, OAuthClient).join(OAuthClient, OAuthClient.id == _r.client_id)
     found: dict[str, Client] = {}
-    for resource, row in db.session.execute(rows.where(_r.resource.in_(wanted)).order_by(_r.client_id)):
+    for resource, row in db.session.execute(rows.where(_r.resource.in_(requested)).order_by(_r.client_id)):
         if row.id not in in_file and (client := enabled_client_of(row)) is not None and client.is_vetted:
             found.setdefault(resource, client)
     for client in in_file.values():
-        found |= {each: client for each in client.serves if client.serves_all and each in wanted}
+        found |= {each: client for each in client.serves if client.serves_all and each in requested}
     return found

@@ -46,12 +46,12 @@ def revoke() -> Response:
     after_this_request(view_commit)
     fields = form_fields()
     client = authenticate(fields)
-    given = required(fields, "token")
-    grant_id = grants.grant_id_of(given)
+    presented_token = required(fields, "token")
+    grant_id = grants.grant_id_of(presented_token)
     if grant_id is not None:
-        grants.revoke_by_token(grant_id, given, client)
+        grants.revoke_by_token(grant_id, presented_token, client)
     else:
-        access_tokens.revoke(given, client)
+        access_tokens.revoke(presented_token, client)
     return json_response({})
 
 

@@ -38,8 +38,8 @@ def prune_deliveries() -> int:
 
 def prune_deliveries_to_deleted() -> int:
     """Delete a batch of deliveries to deleted endpoints; return how many."""
-    theirs = WebhookDelivery.endpoint_id.in_(sa.select(WebhookEndpoint.id).where(_deleted))
-    return delete_batch(db.session, WebhookDelivery, theirs)
+    is_to_deleted = WebhookDelivery.endpoint_id.in_(sa.select(WebhookEndpoint.id).where(_deleted))
+    return delete_batch(db.session, WebhookDelivery, is_to_deleted)
 
 
 def prune_deleted_endpoints() -> int:

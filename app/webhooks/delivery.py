@@ -246,17 +246,17 @@ def _record_outcomes(endpoint: WebhookEndpoint, outcomes: Sequence[Outcome]) -> 
 def _update_endpoint(endpoint: WebhookEndpoint, answers: Sequence[Answer]) -> None:
     """Record how the endpoint answered: back off if it is down, disable it if it is gone or has failed for too long."""
     now, last = clock.now(), answers[-1]
-    mine = sa.update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint.id)
+    update = sa.update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint.id)
     if any(answer.is_accepted for answer in answers):
         healthy = {"failures": 0, "failing_since": None, "rests_until": None, "last_error": "", "last_sent_at": now}
-        changed(mine.values(healthy))
+        changed(update.values(healthy))
     if last.is_accepted:
         return
     failed = len(answers) - max((number for number, each in enumerate(answers, 1) if each.is_accepted), default=0)
     failing = {"failures": WebhookEndpoint.failures + failed, "last_error": last.reason[:80]}
     since = sa.func.coalesce(WebhookEndpoint.failing_since, now)
     backoff = {"rests_until": now + _backoff(endpoint.failures + failed, last)} if last.is_down else {}
-    changed(mine.values(failing_since=since, **failing, **backoff))
+    changed(update.values(failing_since=since, **failing, **backoff))
     if last.status == sender.GONE:
         _auto_disable(endpoint.id, GONE)
     else:

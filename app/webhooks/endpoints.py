@@ -192,9 +192,10 @@ def retry_failed(endpoint_id: str) -> int:
     :raises Rejected: like ``get_endpoint``
     """
     get_endpoint(endpoint_id)
-    mine, waits = WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.next_attempt_at.is_not(None)
-    waiting = _retry(mine, waits, WebhookDelivery.attempts > 0)
-    return len(waiting) + len(_retry(mine, _IS_ABANDONED))
+    is_of_endpoint = WebhookDelivery.endpoint_id == endpoint_id
+    is_waiting = WebhookDelivery.next_attempt_at.is_not(None)
+    waiting = _retry(is_of_endpoint, is_waiting, WebhookDelivery.attempts > 0)
+    return len(waiting) + len(_retry(is_of_endpoint, _IS_ABANDONED))
 
 
 def _retry(*which: sa.ColumnElement[bool]) -> list[int]:
