@@ -29,10 +29,10 @@ from app.serving.thread_pool import Busy, ThreadPool
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-BARE: Final = frozenset(("CONTENT_TYPE", "CONTENT_LENGTH"))
+UNPREFIXED: Final = frozenset(("CONTENT_TYPE", "CONTENT_LENGTH"))
 """CGI variables (RFC 3875, 4.1) without the ``HTTP_`` prefix."""
 
-NO_LIST: Final = frozenset((b"host", b"content-length", b"content-type"))
+SINGLE_VALUE_HEADERS: Final = frozenset((b"host", b"content-length", b"content-type"))
 """Headers that may occur only once. A second, different value would make the request ambiguous (RFC 9112, 3.2)."""
 
 
@@ -80,17 +80,17 @@ def add_headers(environ: WSGIEnvironment, headers: Iterable[tuple[bytes, bytes]]
         if b"_" in raw or raw == b"connection":  # connection is hop-by-hop (RFC 9110, 7.6.1)
             continue
         name = raw.decode("latin-1").upper().replace("-", "_")
-        if name not in BARE:
+        if name not in UNPREFIXED:
             name = f"HTTP_{name}"
         text = value.decode("latin-1")
-        before = environ.get(name)
-        if before is None:
+        existing = environ.get(name)
+        if existing is None:
             environ[name] = text
-        elif raw in NO_LIST:
-            if before != text or raw == b"host":
+        elif raw in SINGLE_VALUE_HEADERS:
+            if existing != text or raw == b"host":
                 raise AmbiguousRequest(name)
         else:  # only cookies are joined with semicolons (RFC 9113, 8.2.3)
-            environ[name] = f"{before}{'; ' if raw == b'cookie' else ', '}{text}"
+            environ[name] = f"{existing}{'; ' if raw == b'cookie' else ', '}{text}"
 
 
 log = structlog.get_logger()
@@ -100,15 +100,15 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = Sequence[tuple[str, str]]
 
-BODY_WITHIN: Final = 15.0
+BODY_TIMEOUT: Final = 15.0
 """Seconds to receive a body."""
 
 RETRY_AFTER: Final = "2"
 
-ALIVE: Final = "/healthz"
+LIVENESS_PATH: Final = "/healthz"
 """Liveness check. It has its own thread, so that a process isn't killed because its database is unavailable."""
 
-REFUSALS: Final = {
+REJECTIONS: Final = {
     400: ("body_incomplete", "The request ended before its body was whole."),
     408: ("body_late", "The request's body did not arrive in time."),
     411: ("length_required", "A body must be announced by its length (Content-Length)."),
@@ -120,17 +120,17 @@ AMBIGUOUS: Final = ("bad_request", "A header stands in the request twice that ma
 
 BUSY_REMEDY: Final = "Look whether the database is slow (flask doctor). Else serve with more --workers or --threads."
 
-REPORT_AFTER: Final = 5.0
+BUSY_REPORT_DELAY: Final = 5.0
 """Seconds after a rejected request during which further ones are counted into the same log line."""
 
 
-class Refusal(Exception):
+class RequestRejected(Exception):
     """A request rejected without calling the application."""
 
     def __init__(self, status: int, code: str = "", text: str = "") -> None:
         super().__init__(code)
         self.status = status
-        self.code, self.text = (code, text) if code else REFUSALS[status]
+        self.code, self.text = (code, text) if code else REJECTIONS[status]
 
 
 class WsgiAdapter:
@@ -141,83 +141,85 @@ class WsgiAdapter:
         application: WSGIApplication,
         *,
         pool: ThreadPool,
-        largest_body: int,
+        max_body: int,
         headers: Headers = (),
-        larger: Mapping[str, int] | None = None,
+        path_limits: Mapping[str, int] | None = None,
         sub_path: str = "",
     ) -> None:
         """Wrap ``application``.
 
         :param headers: sent with responses generated here
-        :param larger: maximum body sizes for everything below certain paths
+        :param path_limits: maximum body sizes for everything below certain paths
         :param sub_path: prefix that the application's paths may have
         """
         self.application = application
-        self.largest_body = largest_body
-        self._larger = {start + path: most for start in {"", sub_path} for path, most in (larger or {}).items()}
+        self.max_body = max_body
+        self._path_limits = {
+            start + path: most for start in {"", sub_path} for path, most in (path_limits or {}).items()
+        }
         self.headers = headers
         self._pool = pool
-        self._alive = ThreadPool(1, 1)
-        self._asks_if_alive = frozenset((ALIVE, sub_path + ALIVE))
-        self._turned_away = 0
+        self._liveness_pool = ThreadPool(1, 1)
+        self._liveness_paths = frozenset((LIVENESS_PATH, sub_path + LIVENESS_PATH))
+        self._rejected_count = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            status, headers, body = await self._answer(scope, receive)
-        except Refusal as refusal:
-            metrics.TURNED_AWAY.count(str(refusal.status))
-            status, headers, body = refused(refusal, scope, self.headers)
+            status, headers, body = await self._respond(scope, receive)
+        except RequestRejected as rejection:
+            metrics.TURNED_AWAY.count(str(rejection.status))
+            status, headers, body = error_response(rejection, scope, self.headers)
         except Exception:  # not the application's, which handles its own errors
             log.exception("server.request_failed")
-            status, headers, body = refused(Refusal(500), scope, self.headers)
+            status, headers, body = error_response(RequestRejected(500), scope, self.headers)
         lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         await send({"type": "http.response.start", "status": status, "headers": lines})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, Headers, bytes]:
+    async def _respond(self, scope: Scope, receive: Receive) -> tuple[int, Headers, bytes]:
         try:
             environ = environ_of(scope)
         except AmbiguousRequest:
-            raise Refusal(400, *AMBIGUOUS) from None
+            raise RequestRejected(400, *AMBIGUOUS) from None
         if "HTTP_TRANSFER_ENCODING" in environ:
-            raise Refusal(411)
-        announced = int(environ.get("CONTENT_LENGTH") or 0)
+            raise RequestRejected(411)
+        content_length = int(environ.get("CONTENT_LENGTH") or 0)
         if (
-            0 < announced <= self._most_at(environ["PATH_INFO"])
+            0 < content_length <= self._max_body_at(environ["PATH_INFO"])
         ):  # the application rejects larger ones without reading them
-            environ["wsgi.input"] = io.BytesIO(await read(receive, announced))
-        pool = self._alive if environ["PATH_INFO"] in self._asks_if_alive else self._pool
+            environ["wsgi.input"] = io.BytesIO(await receive_body(receive, content_length))
+        pool = self._liveness_pool if environ["PATH_INFO"] in self._liveness_paths else self._pool
         try:
-            return await pool.run(partial(run, self.application, environ))
+            return await pool.run(partial(call_application, self.application, environ))
         except Busy:
-            self._note_busy()
-            raise Refusal(503) from None
+            self._count_busy()
+            raise RequestRejected(503) from None
 
-    def _most_at(self, path: str) -> int:
+    def _max_body_at(self, path: str) -> int:
         """Return the maximum body size at a path."""
-        below = (most for place, most in self._larger.items() if path.startswith(f"{place}/"))
-        return max(below, default=self.largest_body)
+        below = (most for prefix, most in self._path_limits.items() if path.startswith(f"{prefix}/"))
+        return max(below, default=self.max_body)
 
-    def _note_busy(self) -> None:
+    def _count_busy(self) -> None:
         """Count rejected requests for the log, since the application, which logs requests, never sees them."""
-        self._turned_away += 1
-        if self._turned_away == 1:
-            asyncio.get_running_loop().call_later(REPORT_AFTER, self._report_busy)
+        self._rejected_count += 1
+        if self._rejected_count == 1:
+            asyncio.get_running_loop().call_later(BUSY_REPORT_DELAY, self._report_busy)
 
     def _report_busy(self) -> None:
-        log.warning("server.busy", turned_away=self._turned_away, remedy=BUSY_REMEDY)
-        self._turned_away = 0
+        log.warning("server.busy", turned_away=self._rejected_count, remedy=BUSY_REMEDY)
+        self._rejected_count = 0
 
 
-async def read(receive: Receive, announced: int) -> bytes:
+async def receive_body(receive: Receive, content_length: int) -> bytes:
     """Read and return a body of the announced length.
 
-    :raises Refusal: 400 if the connection ended first, 408 if the body didn't arrive in time
+    :raises RequestRejected: 400 if the connection ended first, 408 if the body didn't arrive in time
     """
     body = b""
     try:
-        async with asyncio.timeout(BODY_WITHIN):
-            while len(body) < announced:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            while len(body) < content_length:
                 message = await receive()
                 if message["type"] != "http.request":
                     break
@@ -225,13 +227,13 @@ async def read(receive: Receive, announced: int) -> bytes:
                 if not message.get("more_body", False):
                     break
     except TimeoutError:
-        raise Refusal(408) from None
-    if len(body) != announced:
-        raise Refusal(400)
+        raise RequestRejected(408) from None
+    if len(body) != content_length:
+        raise RequestRejected(400)
     return body
 
 
-def run(application: WSGIApplication, environ: WSGIEnvironment) -> tuple[int, Headers, bytes]:
+def call_application(application: WSGIApplication, environ: WSGIEnvironment) -> tuple[int, Headers, bytes]:
     """Call the application; return status, headers and the whole body."""
     started: list[tuple[str, Headers]] = []
     written: list[bytes] = []
@@ -240,30 +242,30 @@ def run(application: WSGIApplication, environ: WSGIEnvironment) -> tuple[int, He
         started[:] = [(status, headers)]
         return written.append
 
-    body = whole(application(environ, start_response))
+    body = read_body(application(environ, start_response))
     status, headers = started[0]
     return int(status[:3]), headers, b"".join([*written, body])
 
 
-def whole(answer: Iterable[bytes]) -> bytes:
+def read_body(chunks: Iterable[bytes]) -> bytes:
     """Return the whole body of a response, and close it as WSGI (PEP 3333) requires."""
     try:
-        return b"".join(answer)
+        return b"".join(chunks)
     finally:
-        close: Callable[[], None] | None = getattr(answer, "close", None)
+        close: Callable[[], None] | None = getattr(chunks, "close", None)
         if close is not None:
             close()
 
 
-def refused(refusal: Refusal, scope: Scope, more: Headers) -> tuple[int, Headers, bytes]:
+def error_response(rejection: RequestRejected, scope: Scope, more: Headers) -> tuple[int, Headers, bytes]:
     """Return the response to a rejected request, as JSON if the client sent or accepts it, and close the connection."""
-    said = b" ".join(value for name, value in scope["headers"] if name in (b"content-type", b"accept"))
-    if b"application/json" in said or b"+json" in said:
-        response = {"error_codes": [refusal.code], "errors": [refusal.text]}
-        kind, body = "application/json", orjson.dumps({"meta": {"code": refusal.status}, "response": response})
+    client_types = b" ".join(value for name, value in scope["headers"] if name in (b"content-type", b"accept"))
+    if b"application/json" in client_types or b"+json" in client_types:
+        response = {"error_codes": [rejection.code], "errors": [rejection.text]}
+        kind, body = "application/json", orjson.dumps({"meta": {"code": rejection.status}, "response": response})
     else:
-        kind, body = "text/plain; charset=utf-8", refusal.text.encode()
+        kind, body = "text/plain; charset=utf-8", rejection.text.encode()
     headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Connection", "close"), *more]
-    if refusal.status == 503:
+    if rejection.status == 503:
         headers.append(("Retry-After", RETRY_AFTER))
-    return refusal.status, headers, body
+    return rejection.status, headers, body

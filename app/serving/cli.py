@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from app.command_language import N_, TranslatedCommand, gettext
 from app.serving import startup
-from app.serving.startup import METRICS, Place
+from app.serving.startup import METRICS, ListenAddress
 from config import types
 
 
@@ -58,7 +58,7 @@ def serve_command(
     LATCHKEY_TRUSTED_PROXIES alone.
     """
     refuse_both(unix)
-    place: Place = unix or (host, port)
+    listen_address: ListenAddress = unix or (host, port)
     app = info.load_app()
     startup.allow_many_connections()
     settings = app.extensions["latchkey.settings"]
@@ -67,20 +67,20 @@ def serve_command(
     else:
         startup.refuse_other_machines(settings, host)
         startup.claim_port(host, port)
-    sink = startup.prepare(app, place)
+    sink = startup.prepare(app, listen_address)
 
     from app.serving.supervisor import Supervisor  # after the checks, so that they fail fast
 
-    supervisor = Supervisor(app, place, workers=workers, threads=threads)
-    counted_in = startup.prepare_metrics(app, place)
+    supervisor = Supervisor(app, listen_address, workers=workers, threads=threads)
+    counted_in = startup.prepare_metrics(app, listen_address)
     if counted_in:
-        supervisor.keep(METRICS, startup.metrics(app))
-    if console := startup.console(app, place):
-        supervisor.keep("console", console)
+        supervisor.add_child(METRICS, startup.metrics(app))
+    if console := startup.console(app, listen_address):
+        supervisor.add_child("console", console)
     if sink:
-        supervisor.keep("sink", sink)
+        supervisor.add_child("sink", sink)
     if not no_worker:
-        supervisor.keep("delivery", startup.delivery(app))
+        supervisor.add_child("delivery", startup.delivery(app))
     if first := startup.invite_first_administrator(app):
         click.echo(first, err=True)
     if not settings.is_production:

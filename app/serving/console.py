@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 CONNECTIONS = 200
 THREADS = 4
-LOOK_EVERY = 0.2
+CHECK_INTERVAL = 0.2
 """Seconds between checks of the stop event."""
 
 
@@ -37,15 +37,15 @@ def serve(app: Flask, stop: threading.Event) -> None:
 
 def _server(app: Flask) -> Any:
     listen: str = app.extensions["latchkey.settings"].admin_listen
-    where = types.listener(listen)
-    assert where is not None
+    address = types.listener(listen)
+    assert address is not None
     log.info("console.started", listen=listen)
-    return Server(adapter(app, ThreadPool(1, THREADS)), **server_options(where), backpressure=CONNECTIONS)
+    return Server(adapter(app, ThreadPool(1, THREADS)), **server_options(address), backpressure=CONNECTIONS)
 
 
 async def _serve(server: Any, stop: threading.Event) -> None:
     serving = asyncio.ensure_future(server.serve())
     while not stop.is_set() and not serving.done():
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(CHECK_INTERVAL)
     server.stop()
     await serving

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 ChildFunction = Callable[[threading.Event], None]
 """Function that a child process runs. It returns soon after the event is set."""
 
-Place = tuple[str, int] | str
+ListenAddress = tuple[str, int] | str
 """Address of the public server: host and port, or the path of a Unix socket."""
 
 METRICS = "metrics"
@@ -44,7 +44,7 @@ UNAVAILABLE = 69
 
 MAX_CONNECTIONS = 20_000
 LAST_PORT = 65535
-USUAL_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 """Addresses that ``localhost`` stands for."""
 
 SOCKET_MODE = 0o660
@@ -60,9 +60,9 @@ def refuse(status: int, what: str, remedy: str) -> NoReturn:
 def allow_many_connections() -> None:
     """Raise the open file limit of this process and its children, since each connection is a file descriptor."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, MAX_CONNECTIONS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    limit = MAX_CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, MAX_CONNECTIONS)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def claim_port(host: str, port: int) -> None:
@@ -104,14 +104,14 @@ def claim_socket(settings: Settings, path: str) -> None:
         refuse(UNAVAILABLE, f"it can't listen at {path} ({error.strerror}).", remedy)
 
 
-def shared_place(one: Place, other: Place) -> tuple[str, str] | None:
+def shared_listener(one: ListenAddress, other: ListenAddress) -> tuple[str, str] | None:
     """Return what two listeners would share, as kind and name: a port, on any address, or a socket. None if nothing."""
     if isinstance(one, str) or isinstance(other, str):
         return ("socket", one) if one == other and isinstance(one, str) else None
     return ("port", str(one[1])) if one[1] == other[1] else None
 
 
-def prepare_metrics(app: Flask, place: Place) -> Path | None:
+def prepare_metrics(app: Flask, listen_address: ListenAddress) -> Path | None:
     """Create and return the directory in which all processes store metrics; None if metrics are not configured.
 
     Exits if the metrics address is in use, including by the public port.
@@ -121,7 +121,7 @@ def prepare_metrics(app: Flask, place: Place) -> Path | None:
         return None
     from app.monitoring import listener, shared_files
 
-    if shared := shared_place(listener.listening(settings.metrics_listen), place):
+    if shared := shared_listener(listener.listening(settings.metrics_listen), listen_address):
         remedy = f"Give LATCHKEY_METRICS_LISTEN a {shared[0]} of its own, which your proxy leads nobody to."
         refuse(NOT_CONFIGURED, f"metrics and people would share {' '.join(shared)}.", remedy)
     listener.check_bindable(settings.metrics_listen)
@@ -131,7 +131,7 @@ def prepare_metrics(app: Flask, place: Place) -> Path | None:
         refuse(UNAVAILABLE, f"there is no room to count in ({error.strerror}).", "Make room in /dev/shm.")
 
 
-def console(app: Flask, place: Place) -> ChildFunction | None:
+def console(app: Flask, listen_address: ListenAddress) -> ChildFunction | None:
     """Return the function for the console's process; None if the console has no address of its own.
 
     Exits if its address is in use, including by the public port.
@@ -141,12 +141,12 @@ def console(app: Flask, place: Place) -> ChildFunction | None:
         return None
     from app.monitoring import listener
 
-    where = listener.listening(settings.admin_listen)
-    if shared := shared_place(where, place):
+    console_address = listener.listening(settings.admin_listen)
+    if shared := shared_listener(console_address, listen_address):
         remedy = f"Give LATCHKEY_ADMIN_LISTEN a {shared[0]} of its own, which your proxy leads administrators to."
         refuse(NOT_CONFIGURED, f"the console and people would share {' '.join(shared)}.", remedy)
     try:
-        listener.Listener(where, None).server_close()
+        listener.Listener(console_address, None).server_close()
     except OSError as error:
         what = f"it can't listen at {settings.admin_listen} ({error.strerror})."
         refuse(UNAVAILABLE, what, "Choose another LATCHKEY_ADMIN_LISTEN, or stop what uses it.")
@@ -187,11 +187,11 @@ def refuse_other_machines(settings: Settings, host: str) -> None:
 
 def local_url(host: str, port: int) -> str:
     """Return the URL to open on this machine. Uses ``localhost``: browsers create no passkeys for IP addresses."""
-    name = "localhost" if host in USUAL_LOOPBACK else f"[{host}]" if ":" in host else host
+    name = "localhost" if host in LOOPBACK_HOSTS else f"[{host}]" if ":" in host else host
     return f"http://{name}:{port}"
 
 
-def prepare(app: Flask, place: Place) -> ChildFunction | None:
+def prepare(app: Flask, listen_address: ListenAddress) -> ChildFunction | None:
     """Check the database, in development migrate it first; return the function for the mail catcher if one is needed.
 
     Leaves no database connection open, because child processes would share it.
@@ -201,7 +201,7 @@ def prepare(app: Flask, place: Place) -> ChildFunction | None:
     with app.app_context():
         try:
             if not settings.is_production:
-                catcher = prepare_development(app, settings, place)
+                catcher = prepare_development(app, settings, listen_address)
             with db.engine.connect() as connection:
                 readiness.require_fit(connection)
             refuse_missing_keys()
@@ -228,7 +228,7 @@ def refuse_missing_keys() -> None:
         refuse(NOT_CONFIGURED, what, "Put the key back at the end of LATCHKEY_SECRET_KEYS, then: flask keys rotate")
 
 
-def prepare_development(app: Flask, settings: Settings, place: Place) -> ChildFunction | None:
+def prepare_development(app: Flask, settings: Settings, listen_address: ListenAddress) -> ChildFunction | None:
     """Migrate, default the public URL to the server's address, and set up the mail catcher if it is needed."""
     make_directory_of(settings.database_url)
     with db.engine.connect() as connection:
@@ -236,16 +236,16 @@ def prepare_development(app: Flask, settings: Settings, place: Place) -> ChildFu
     if missing:
         migrations.upgrade(app)
     changes: dict[str, str] = {}
-    if "public_url" not in settings.model_fields_set and not isinstance(place, str):
-        changes["public_url"] = local_url(*place)
+    if "public_url" not in settings.model_fields_set and not isinstance(listen_address, str):
+        changes["public_url"] = local_url(*listen_address)
     catcher = None
     if not (settings.mail_url and settings.sms_url):
         from app.dev_inbox import mail_catcher
 
-        served = mail_catcher.MailCatcher()
-        changes["mail_url"] = settings.mail_url or served.mail_url
-        changes["sms_url"] = settings.sms_url or served.sms_url
-        catcher = served.run
+        mail_catcher_server = mail_catcher.MailCatcher()
+        changes["mail_url"] = settings.mail_url or mail_catcher_server.mail_url
+        changes["sms_url"] = settings.sms_url or mail_catcher_server.sms_url
+        catcher = mail_catcher_server.run
     app.extensions["latchkey.settings"] = settings.model_copy(update=changes)
     return catcher
 

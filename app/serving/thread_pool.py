@@ -26,10 +26,10 @@ T = TypeVar("T")
 WAIT_LIMIT: Final = 5.0
 """Seconds a request waits for a thread before it is rejected."""
 
-STALLED: Final = 1.0
+STALL_LIMIT: Final = 1.0
 """Seconds without any completed request after which waiting ones are rejected: what they all need is unavailable."""
 
-LINGERS: Final = 0.02
+SLOW_CALL: Final = 0.02
 """Seconds after which a request isn't expected to finish soon. A sign-in takes a few milliseconds."""
 
 
@@ -37,19 +37,19 @@ class Busy(Exception):
     """No thread became free in time."""
 
 
-class Broken(Exception):
+class CallFailed(Exception):
     """A call raised what an event loop can't propagate: SystemExit would end the loop, StopIteration would get lost."""
 
 
 class _Call:
     """A call waiting for a thread. Acquiring ``claim`` gives the right to settle it: with a result, or with Busy."""
 
-    __slots__ = ("answer", "came", "claim", "work")
+    __slots__ = ("claim", "future", "queued_at", "work")
 
-    def __init__(self, work: Callable[[], Any], answer: asyncio.Future[Any]) -> None:
+    def __init__(self, work: Callable[[], Any], future: asyncio.Future[Any]) -> None:
         self.work = work
-        self.answer = answer
-        self.came = time.monotonic()
+        self.future = future
+        self.queued_at = time.monotonic()
         self.claim = Lock()
 
 
@@ -70,10 +70,10 @@ class ThreadPool:
         self._threads = 0
         self._done = 0
         """Number of completed calls. Incremented without a lock, since the watch only checks whether it changed."""
-        self._seen = 0
-        self._still = 0.0
+        self._last_done = 0
+        self._stalled_seconds = 0.0
         """Seconds without a change of ``_done``, counted per watch, so a delayed event loop doesn't inflate them."""
-        self._watched = False
+        self._is_watching = False
         self._short_of_threads = False
         for _ in range(self.size):
             self._start_thread()
@@ -82,24 +82,24 @@ class ThreadPool:
         """Run ``work`` in one of the threads and return its result.
 
         :raises Busy: when no thread became free in time
-        :raises Broken: when ``work`` raised what an event loop can't propagate
+        :raises CallFailed: when ``work`` raised what an event loop can't propagate
         """
         loop = asyncio.get_running_loop()
         call = _Call(work, loop.create_future())
         self._waiting.append(call)
         self._queue.put(call)
-        if not self._watched:
-            self._watched = True
-            loop.call_later(LINGERS, self._watch, loop)
-        result: T = await call.answer
+        if not self._is_watching:
+            self._is_watching = True
+            loop.call_later(SLOW_CALL, self._watch, loop)
+        result: T = await call.future
         return result
 
     def _start_thread(self) -> None:
         with self._lock:
-            Thread(target=self._serve, name="request", daemon=True).start()
+            Thread(target=self._run_calls, name="request", daemon=True).start()
             self._threads += 1
 
-    def _grow(self) -> bool:
+    def _add_thread(self) -> bool:
         """Start another thread unless there are ``max_size``; return whether it started. The OS may refuse, too."""
         if self._threads >= self.max_size:
             return False
@@ -113,25 +113,25 @@ class ThreadPool:
         self._short_of_threads = False
         return True
 
-    def _serve(self) -> None:
+    def _run_calls(self) -> None:
         """Run calls. After a call that lingered, the thread ends if there are more than ``size``."""
         while True:
             call = self._queue.get()
-            if not call.claim.acquire(blocking=False) or call.answer.cancelled():
+            if not call.claim.acquire(blocking=False) or call.future.cancelled():
                 continue
             began = time.monotonic()
             try:
-                settle: tuple[Any, Any] = (asyncio.Future.set_result, call.work())
+                resolution: tuple[Any, Any] = (asyncio.Future.set_result, call.work())
             except BaseException as error:  # hand any exception to the caller
-                settle = (asyncio.Future.set_exception, _for_the_loop(error))
+                resolution = (asyncio.Future.set_exception, _propagatable(error))
             self._done += 1
             with suppress(RuntimeError):  # the loop is closed: the process is stopping
-                call.answer.get_loop().call_soon_threadsafe(_settle, call.answer, *settle)
-            del call, settle  # don't keep the last call alive while waiting for the next
-            if time.monotonic() - began >= LINGERS and self._closes():
+                call.future.get_loop().call_soon_threadsafe(_resolve, call.future, *resolution)
+            del call, resolution  # don't keep the last call alive while waiting for the next
+            if time.monotonic() - began >= SLOW_CALL and self._should_exit():
                 return
 
-    def _closes(self) -> bool:
+    def _should_exit(self) -> bool:
         """Return whether this thread should end because there are more than ``size``; if so, stop counting it."""
         with self._lock:
             extra = self._threads > self.size
@@ -142,38 +142,40 @@ class ThreadPool:
         """Start a thread if calls are waiting behind lingering ones, and reject calls that have waited too long."""
         while self._waiting and self._waiting[0].claim.locked():
             self._waiting.popleft()
-        if self._done != self._seen or not self._waiting:
-            self._seen, self._still = self._done, 0.0
+        if self._done != self._last_done or not self._waiting:
+            self._last_done, self._stalled_seconds = self._done, 0.0
         else:
-            self._still += LINGERS
-        if self._still >= 2 * LINGERS and self._grow():  # the first watch may come right after a change
-            self._still = 0.0
-        elif self._still >= STALLED:
-            self._turn_away(len(self._waiting))
+            self._stalled_seconds += SLOW_CALL
+        if (
+            self._stalled_seconds >= 2 * SLOW_CALL and self._add_thread()
+        ):  # the first watch may come right after a change
+            self._stalled_seconds = 0.0
+        elif self._stalled_seconds >= STALL_LIMIT:
+            self._reject_oldest(len(self._waiting))
         now = time.monotonic()
-        self._turn_away(sum(now - call.came >= WAIT_LIMIT for call in self._waiting))
-        self._watched = bool(self._waiting)
-        if self._watched:
-            loop.call_later(LINGERS, self._watch, loop)
+        self._reject_oldest(sum(now - call.queued_at >= WAIT_LIMIT for call in self._waiting))
+        self._is_watching = bool(self._waiting)
+        if self._is_watching:
+            loop.call_later(SLOW_CALL, self._watch, loop)
 
-    def _turn_away(self, count: int) -> None:
+    def _reject_oldest(self, count: int) -> None:
         """Fail the oldest calls with Busy, unless a thread has already claimed them."""
         for _ in range(count):
             call = self._waiting.popleft()
             if call.claim.acquire(blocking=False):
-                _settle(call.answer, asyncio.Future.set_exception, Busy())
+                _resolve(call.future, asyncio.Future.set_exception, Busy())
 
 
-def _for_the_loop(error: BaseException) -> Exception:
-    """Return ``error``, or Broken caused by it if an event loop can't propagate it."""
+def _propagatable(error: BaseException) -> Exception:
+    """Return ``error``, or CallFailed caused by it if an event loop can't propagate it."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
-    broken = Broken(repr(error))
-    broken.__cause__ = error
-    return broken
+    failure = CallFailed(repr(error))
+    failure.__cause__ = error
+    return failure
 
 
-def _settle(answer: asyncio.Future[Any], how: Callable[[asyncio.Future[Any], Any], None], what: Any) -> None:
+def _resolve(future: asyncio.Future[Any], setter: Callable[[asyncio.Future[Any], Any], None], value: Any) -> None:
     """Settle a call unless its caller has gone away."""
-    if not answer.done():
-        how(answer, what)
+    if not future.done():
+        setter(future, value)

@@ -80,7 +80,7 @@ def test_without_its_supervisor_no_process_stays(fresh_database, start, smtp):
 def test_a_web_process_that_dies_is_replaced(fresh_database, start):
     server = start(fresh_database)
     before = server.processes()
-    time.sleep(5 * supervisor.LOOK_EVERY)
+    time.sleep(5 * supervisor.CHECK_INTERVAL)
     for pid in before[1:]:
         os.kill(pid, signal.SIGKILL)
 

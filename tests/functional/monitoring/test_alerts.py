@@ -427,7 +427,7 @@ def test_requests_that_are_turned_away(scrape, fires):
         async def run(self, _work):
             raise Busy
 
-    adapter = WsgiAdapter(lambda *_: [], pool=NoThread(), largest_body=0)
+    adapter = WsgiAdapter(lambda *_: [], pool=NoThread(), max_body=0)
     scope = {"method": "GET", "path": "/us-signin", "raw_path": b"/us-signin", "query_string": b"", "headers": [],
              "server": ("localhost", 80), "client": ("127.0.0.1", 1), "scheme": "http",
              "http_version": "1.1"}  # fmt: skip

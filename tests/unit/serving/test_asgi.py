@@ -120,9 +120,7 @@ async def hold_all_threads(answering: WsgiAdapter, count: int) -> list[asyncio.T
 
 def test_a_whole_body_reaches_the_application(application):
     async def scene() -> None:
-        answer = await ask(
-            WsgiAdapter(application, pool=ThreadPool(1, 1), largest_body=100), pieces=[b"wh", b"", b"ole"]
-        )
+        answer = await ask(WsgiAdapter(application, pool=ThreadPool(1, 1), max_body=100), pieces=[b"wh", b"", b"ole"])
         assert (answer.status, answer.body, answer.headers) == (200, b"whole", {"X-Answers": "yes"})
 
     play(scene())
@@ -130,7 +128,7 @@ def test_a_whole_body_reaches_the_application(application):
 
 def test_half_a_body_does_not_reach_the_application(application):
     async def scene() -> None:
-        answering = WsgiAdapter(application, pool=ThreadPool(1, 1), largest_body=100)
+        answering = WsgiAdapter(application, pool=ThreadPool(1, 1), max_body=100)
         assert (await ask(answering, pieces=[b"half"], announced=8)).status == 400
         assert (await ask(answering, headers=[(b"transfer-encoding", b"chunked")])).status == 411
 
@@ -138,10 +136,10 @@ def test_half_a_body_does_not_reach_the_application(application):
 
 
 def test_a_body_that_does_not_come_is_refused_and_holds_no_thread(application, monkeypatch):
-    monkeypatch.setattr(asgi, "BODY_WITHIN", 0.3)
+    monkeypatch.setattr(asgi, "BODY_TIMEOUT", 0.3)
 
     async def scene() -> None:
-        answering = WsgiAdapter(application, pool=ThreadPool(1, 1), largest_body=100)
+        answering = WsgiAdapter(application, pool=ThreadPool(1, 1), max_body=100)
         slow = [asyncio.create_task(ask(answering, pieces=[b"h"], announced=8, stays=True)) for _ in range(50)]
         await asyncio.sleep(0.05)
         began = time.monotonic()
@@ -154,9 +152,7 @@ def test_a_body_that_does_not_come_is_refused_and_holds_no_thread(application, m
 
 def test_a_body_that_is_too_large_is_not_read(application):
     async def scene() -> None:
-        answer = await ask(
-            WsgiAdapter(application, pool=ThreadPool(1, 1), largest_body=4), pieces=[b"large"], stays=True
-        )
+        answer = await ask(WsgiAdapter(application, pool=ThreadPool(1, 1), max_body=4), pieces=[b"large"], stays=True)
         assert (answer.status, answer.body) == (200, b""), "the application sees its length, and says no"
 
     play(scene())
@@ -169,7 +165,7 @@ def test_a_body_that_is_too_large_is_not_read(application):
 )
 def test_a_request_that_means_two_things_is_refused(application, headers):
     async def scene() -> None:
-        answer = await ask(WsgiAdapter(application, pool=ThreadPool(1, 1), largest_body=4), headers=headers)
+        answer = await ask(WsgiAdapter(application, pool=ThreadPool(1, 1), max_body=4), headers=headers)
         assert answer.status == 400
 
     play(scene())
@@ -178,7 +174,7 @@ def test_a_request_that_means_two_things_is_refused(application, headers):
 def test_what_is_answered_here_carries_the_headers_that_were_given(application):
     async def scene() -> None:
         headers = [("Content-Security-Policy", "default-src 'none'")]
-        answering = WsgiAdapter(application, pool=ThreadPool(1, 1), largest_body=100, headers=headers)
+        answering = WsgiAdapter(application, pool=ThreadPool(1, 1), max_body=100, headers=headers)
         answer = await ask(answering, pieces=[b"{"], announced=8, headers=JSON)
         assert answer.headers.items() >= {*headers, ("Connection", "close"), ("Content-Type", "application/json")}
         assert json.loads(answer.body)["response"]["error_codes"] == ["body_incomplete"]
@@ -187,10 +183,10 @@ def test_what_is_answered_here_carries_the_headers_that_were_given(application):
 
 
 def test_nobody_waits_for_threads_that_do_not_come_back(application, monkeypatch):
-    monkeypatch.setattr(thread_pool, "STALLED", 0.4)
+    monkeypatch.setattr(thread_pool, "STALL_LIMIT", 0.4)
 
     async def scene() -> None:
-        answering = WsgiAdapter(application, pool=ThreadPool(2, 2), largest_body=100)
+        answering = WsgiAdapter(application, pool=ThreadPool(2, 2), max_body=100)
         await hold_all_threads(answering, 2)
         began = time.monotonic()
         answer = await ask(answering)
@@ -206,7 +202,7 @@ def test_nobody_waits_for_threads_that_do_not_come_back(application, monkeypatch
 
 def test_a_thread_that_comes_back_is_taken(application):
     async def scene() -> None:
-        answering = WsgiAdapter(application, pool=ThreadPool(1, 1), largest_body=100)
+        answering = WsgiAdapter(application, pool=ThreadPool(1, 1), max_body=100)
         await hold_all_threads(answering, 1)
         threading.Timer(0.3, application.let_go.set).start()
         assert (await ask(answering)).status == 200
@@ -215,10 +211,10 @@ def test_a_thread_that_comes_back_is_taken(application):
 
 
 def test_after_a_standstill_it_goes_on(application, monkeypatch):
-    monkeypatch.setattr(thread_pool, "STALLED", 0.1)
+    monkeypatch.setattr(thread_pool, "STALL_LIMIT", 0.1)
 
     async def scene() -> None:
-        answering = WsgiAdapter(application, pool=ThreadPool(1, 1), largest_body=100)
+        answering = WsgiAdapter(application, pool=ThreadPool(1, 1), max_body=100)
         held = await hold_all_threads(answering, 1)
         assert (await ask(answering)).status == 503
         application.let_go.set()
@@ -230,12 +226,12 @@ def test_after_a_standstill_it_goes_on(application, monkeypatch):
 
 def test_a_loop_that_is_late_does_not_take_threads_for_lost(application):
     async def scene() -> None:
-        answering = WsgiAdapter(application, pool=ThreadPool(1, 1), largest_body=100)
+        answering = WsgiAdapter(application, pool=ThreadPool(1, 1), max_body=100)
         await hold_all_threads(answering, 1)
         waiting = asyncio.create_task(ask(answering))
         await asyncio.sleep(0.05)
         threading.Timer(0.1, application.let_go.set).start()
-        time.sleep(thread_pool.STALLED + 0.3)
+        time.sleep(thread_pool.STALL_LIMIT + 0.3)
         assert (await waiting).status == 200
 
     play(scene())
@@ -243,7 +239,7 @@ def test_a_loop_that_is_late_does_not_take_threads_for_lost(application):
 
 def test_a_process_that_waits_for_its_database_says_that_it_lives(application):
     async def scene() -> None:
-        answering = WsgiAdapter(application, pool=ThreadPool(1, 1), largest_body=100)
+        answering = WsgiAdapter(application, pool=ThreadPool(1, 1), max_body=100)
         await hold_all_threads(answering, 1)
         assert (await ask(answering, "/healthz")).status == 200
         application.let_go.set()
@@ -254,7 +250,7 @@ def test_a_process_that_waits_for_its_database_says_that_it_lives(application):
 @pytest.mark.parametrize(("path", "answers"), [("/auth/healthz", True), ("/healthz", True), ("/other/healthz", False)])
 def test_below_a_path_it_says_so_too(application, path, answers):
     async def scene() -> None:
-        answering = WsgiAdapter(application, pool=ThreadPool(1, 1), largest_body=100, sub_path="/auth")
+        answering = WsgiAdapter(application, pool=ThreadPool(1, 1), max_body=100, sub_path="/auth")
         await hold_all_threads(answering, 1)
         asked = asyncio.create_task(ask(answering, path))
         await asyncio.sleep(0.05)
@@ -267,7 +263,7 @@ def test_below_a_path_it_says_so_too(application, path, answers):
 
 def test_one_at_a_time_is_worked_on_while_each_is_quick():
     async def scene() -> None:
-        answering = WsgiAdapter(Counting(), pool=ThreadPool(1, 4), largest_body=100)
+        answering = WsgiAdapter(Counting(), pool=ThreadPool(1, 4), max_body=100)
         await asyncio.gather(*(ask(answering) for _ in range(8)))
         assert answering.application.most == 1
 
@@ -276,7 +272,7 @@ def test_one_at_a_time_is_worked_on_while_each_is_quick():
 
 def test_who_lingers_keeps_nobody_waiting_for_long(application):
     async def scene() -> None:
-        answering = WsgiAdapter(application, pool=ThreadPool(1, 4), largest_body=100)
+        answering = WsgiAdapter(application, pool=ThreadPool(1, 4), max_body=100)
         await hold_all_threads(answering, 3)
         began = time.monotonic()
         assert (await ask(answering)).status == 200
@@ -292,7 +288,7 @@ def test_an_application_that_fails_is_a_500_and_gives_its_thread_back():
         raise RuntimeError("on purpose")
 
     async def scene() -> None:
-        answering = WsgiAdapter(fails, pool=ThreadPool(1, 1), largest_body=100)
+        answering = WsgiAdapter(fails, pool=ThreadPool(1, 1), max_body=100)
         for _ in range(2):
             assert (await ask(answering)).status == 500
 
@@ -301,10 +297,10 @@ def test_an_application_that_fails_is_a_500_and_gives_its_thread_back():
 
 def test_how_many_were_turned_away_stands_in_the_log(application, monkeypatch):
     monkeypatch.setattr(thread_pool, "WAIT_LIMIT", 0.05)
-    monkeypatch.setattr(asgi, "REPORT_AFTER", 0.5)
+    monkeypatch.setattr(asgi, "BUSY_REPORT_DELAY", 0.5)
 
     async def scene() -> None:
-        answering = WsgiAdapter(application, pool=ThreadPool(1, 1), largest_body=1000)
+        answering = WsgiAdapter(application, pool=ThreadPool(1, 1), max_body=1000)
         held = await hold_all_threads(answering, 1)
         for _ in range(2):
             assert {(await each).status for each in [asyncio.create_task(ask(answering)) for _ in range(3)]} == {503}

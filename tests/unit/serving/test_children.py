@@ -63,7 +63,7 @@ def test_who_waits_second_does_not_take_an_ended_child_for_one_that_must_be_kill
 
 
 def test_one_that_does_not_end_is_killed(started, monkeypatch):
-    monkeypatch.setattr(supervisor, "STOP_WITHIN", 0.2)
+    monkeypatch.setattr(supervisor, "STOP_TIMEOUT", 0.2)
     it = started(deaf)
     time.sleep(0.2)
     it.child.stop()
@@ -71,7 +71,7 @@ def test_one_that_does_not_end_is_killed(started, monkeypatch):
 
 
 def test_one_that_dies_is_begun_again_and_its_status_logged(started, monkeypatch):
-    monkeypatch.setattr(supervisor, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(supervisor, "MIN_BACKOFF", 0.01)
     it = started(obedient)
     it.process.kill()
     until(lambda: it.child._process is not it.process and it.child._process.is_alive())
@@ -81,9 +81,9 @@ def test_one_that_dies_is_begun_again_and_its_status_logged(started, monkeypatch
 def test_a_signal_to_all_processes_is_a_stop_and_no_death(started):
     it = started(obedient)
     os.kill(it.process.pid, signal.SIGTERM)
-    time.sleep(supervisor.SETTLE / 4)
+    time.sleep(supervisor.DEATH_REPORT_DELAY / 4)
     it.child.expect_end()
-    time.sleep(supervisor.SETTLE * 2)
+    time.sleep(supervisor.DEATH_REPORT_DELAY * 2)
     it.child.stop()
     assert events(it) == []
     assert it.child._process is it.process
@@ -94,5 +94,5 @@ def test_one_that_waits_to_be_begun_again_is_not_after_a_stop(started):
     it.process.kill()
     until(lambda: "server.child_died" in events(it))
     it.child.stop()
-    time.sleep(supervisor.FIRST_WAIT * 3)
+    time.sleep(supervisor.MIN_BACKOFF * 3)
     assert it.child._process is it.process

@@ -9,7 +9,7 @@ from multiprocessing.synchronize import Event
 from types import SimpleNamespace
 
 from app.serving import supervisor
-from app.serving.supervisor import stopping_here, tell_to_stop
+from app.serving.supervisor import stop_workers, stopping_here
 
 
 def test_a_process_that_is_told_to_stop_before_it_listens_for_that_ends():
@@ -37,7 +37,7 @@ def test_a_worker_that_forgets_the_first_signal_is_told_again(monkeypatch):
     forgetful.start()
     assert listens.wait(10)
     server = SimpleNamespace(wrks=[SimpleNamespace(inner=forgetful, terminate=forgetful.terminate)])
-    threading.Thread(target=tell_to_stop, args=(server, lambda: None), daemon=True).start()
+    threading.Thread(target=stop_workers, args=(server, lambda: None), daemon=True).start()
     forgetful.join(10)
     server.wrks.clear()
     assert forgetful.exitcode == 0

@@ -9,7 +9,7 @@ from threading import Event, Lock, Thread
 import pytest
 
 from app.serving import thread_pool
-from app.serving.thread_pool import Broken, Busy, ThreadPool
+from app.serving.thread_pool import Busy, CallFailed, ThreadPool
 
 
 class Inside:
@@ -80,7 +80,7 @@ def test_first_come_first_served():
 
 
 def test_no_thread_is_lost_or_too_many_while_calls_come_and_go(monkeypatch):
-    monkeypatch.setattr(thread_pool, "LINGERS", 0.001)
+    monkeypatch.setattr(thread_pool, "SLOW_CALL", 0.001)
     inside = Inside()
 
     async def come(threads: ThreadPool) -> None:
@@ -115,7 +115,7 @@ def test_a_call_whose_caller_is_gone_does_not_stop_the_others():
 
 
 def test_a_long_queue_that_moves_is_not_stalled(monkeypatch):
-    monkeypatch.setattr(thread_pool, "STALLED", 0.1)
+    monkeypatch.setattr(thread_pool, "STALL_LIMIT", 0.1)
 
     async def scene() -> list[tuple[str, float]]:
         threads = ThreadPool(1, 1)
@@ -137,7 +137,7 @@ def test_no_call_waits_longer_than_the_limit(monkeypatch):
 
 
 def test_a_call_that_was_turned_away_is_not_run_later(monkeypatch):
-    monkeypatch.setattr(thread_pool, "STALLED", 0.06)
+    monkeypatch.setattr(thread_pool, "STALL_LIMIT", 0.06)
     ran: list[int] = []
 
     async def scene() -> None:
@@ -161,7 +161,7 @@ def test_what_no_event_loop_can_hand_on_ends_one_call_and_not_the_loop(ending):
 
     async def scene() -> None:
         threads = ThreadPool(1, 1)
-        with pytest.raises(Broken) as raised:
+        with pytest.raises(CallFailed) as raised:
             await asyncio.wait_for(threads.run(end), 2)
         assert raised.value.__cause__ is ending
         assert await asyncio.wait_for(threads.run(lambda: 7), 2) == 7
@@ -170,7 +170,7 @@ def test_what_no_event_loop_can_hand_on_ends_one_call_and_not_the_loop(ending):
 
 
 def test_a_system_that_has_no_more_threads_makes_calls_wait_but_not_for_ever(monkeypatch):
-    monkeypatch.setattr(thread_pool, "STALLED", 0.2)
+    monkeypatch.setattr(thread_pool, "STALL_LIMIT", 0.2)
 
     def refused(thread: Thread) -> None:
         raise RuntimeError("can't start new thread")

@@ -106,4 +106,4 @@ def test_what_cannot_be_meant_is_a_wrong_use(app, words, said, monkeypatch):
     ],
 )
 def test_two_listeners_share_a_port_or_a_socket(one, other, shared):
-    assert startup.shared_place(one, other) == shared
+    assert startup.shared_listener(one, other) == shared
