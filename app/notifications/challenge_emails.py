@@ -21,7 +21,7 @@ from app.challenges.service_budget import may_leave
 from app.db.compiled import Detached
 from app.enrollments.models import Enrollment
 from app.extensions import db, settings
-from app.notifications.notices import NoticeFacts, notices_leaving, text_of
+from app.notifications.notices import NoticeFacts, sendable_notices, text_of
 from app.outbox import EmailMessage, Expired, Message, TextMessage, register_renderers
 from app.users import registration
 from config.colors import palettes
@@ -38,81 +38,83 @@ LINK_PATHS = {
 }
 """Path of the link by kind of email. Other kinds have no link."""
 
-TYPED_WITHIN = timedelta(seconds=15)
+MIN_TYPING_TIME = timedelta(seconds=15)
 """A passcode with less time left than this when it is sent would expire before anyone could enter it."""
 
 _ROWS = Detached(Challenge, Enrollment)
 _challenge, _enrolled = Challenge.__table__, Enrollment.__table__
-_BY_IDS = (
+_FIND_CHALLENGES = (
     _ROWS.select()
     .select_from(_challenge.outerjoin(_enrolled, _enrolled.c.id == _challenge.c.enrolled_id))
     .where(_challenge.c.id.in_(sa.bindparam("ids", expanding=True)))
 )
 
-Told = tuple[Challenge, Enrollment | None]
+MessageData = tuple[Challenge, Enrollment | None]
 """Data for a message: a challenge, and the enrollment it belongs to, if any."""
 
 
-def challenges_of(messages: Sequence[Message]) -> dict[str, Told]:
+def challenges_of(messages: Sequence[Message]) -> dict[str, MessageData]:
     """Return the challenges of messages that may be sent, by message id; those deleted or closed are left out.
 
     One statement, and one for the service's send budget.
     """
-    wanted = {message.id: message.challenge_id for message in messages if message.challenge_id}
-    rows = (_ROWS.read(row) for row in db.session.execute(_BY_IDS, {"ids": list(set(wanted.values()))}))
-    found = {challenge.id: (challenge, enrolled) for challenge, enrolled in rows}
-    told = {message_id: found[challenge_id] for message_id, challenge_id in wanted.items() if challenge_id in found}
+    challenge_ids = {message.id: message.challenge_id for message in messages if message.challenge_id}
+    rows = (_ROWS.read(row) for row in db.session.execute(_FIND_CHALLENGES, {"ids": list(set(challenge_ids.values()))}))
+    found = {challenge.id: (challenge, enrollment) for challenge, enrollment in rows}
+    data = {
+        message_id: found[challenge_id] for message_id, challenge_id in challenge_ids.items() if challenge_id in found
+    }
     now = clock.now()
-    leaving = may_leave([each for each in messages if each.id in told and told[each.id][0].is_open(now)])
-    return {message_id: each for message_id, each in told.items() if message_id in leaving}
+    sendable = may_leave([each for each in messages if each.id in data and data[each.id][0].is_open(now)])
+    return {message_id: each for message_id, each in data.items() if message_id in sendable}
 
 
-def passcode_email(message: Message, told: Told | None) -> EmailMessage | TextMessage | None:
+def passcode_email(message: Message, data: MessageData | None) -> EmailMessage | TextMessage | None:
     """Render the passcode, its expiry, and the link if there is one; return None once the challenge is over.
 
     A delayed email whose passcode has expired only contains the link.
 
     :raises Expired: when the passcode has expired and there is no link
     """
-    if told is None or not told[0].is_open(clock.now()):
+    if data is None or not data[0].is_open(clock.now()):
         return None
-    challenge, enrolled = told
-    if enrolled is None and not challenge.secret and not registers_account(challenge):
+    challenge, enrollment = data
+    if enrollment is None and not challenge.secret and not registers_account(challenge):
         return None  # no answer would be accepted, so there is nothing to send
-    root = root_of(challenge, enrolled)
+    root = root_of(challenge, enrollment)
     link = None
     if message.kind in LINK_PATHS and message.channel == "mail":
         link = settings.public_url + LINK_PATHS[message.kind] + quote(link_token(challenge, root), safe="")
     facts = {"link": link, "asked": asked(challenge), "denial": _denial_of(challenge)}
-    if clock.now() + TYPED_WITHIN < challenge.passcode_expires_at:
+    if clock.now() + MIN_TYPING_TIME < challenge.passcode_expires_at:
         return write(message, code=passcode_of(challenge, root), until=challenge.passcode_expires_at, **facts)
     if link is None:
         raise Expired
     return write(message, late=True, until=challenge.expires_at, **facts)
 
 
-def already_registered(message: Message, told: Told | None) -> EmailMessage | TextMessage | None:
+def already_registered(message: Message, data: MessageData | None) -> EmailMessage | TextMessage | None:
     """Tell the owner of an address that someone tried to sign up with it, or to add it to another account."""
-    if told is None:
+    if data is None:
         return None
     link = settings.public_url + "/us-signin"
-    return write(message, link=link, asked=asked(told[0]), denial=_denial_of(told[0]))
+    return write(message, link=link, asked=asked(data[0]), denial=_denial_of(data[0]))
 
 
-def no_account(message: Message, told: Told | None) -> EmailMessage | TextMessage | None:
+def no_account(message: Message, data: MessageData | None) -> EmailMessage | TextMessage | None:
     """Tell the owner of an email address that it has no account, and how to create one if that is allowed."""
-    if told is None:
+    if data is None:
         return None
     link = settings.public_url + "/register" if registration.may_email_register(message.to) else None
-    return write(message, link=link, asked=asked(told[0]))
+    return write(message, link=link, asked=asked(data[0]))
 
 
-def changed(message: Message, leaving: NoticeFacts | None) -> EmailMessage | TextMessage | None:
+def changed(message: Message, notice: NoticeFacts | None) -> EmailMessage | TextMessage | None:
     """Tell an account's owner what was changed, and how to undo it or report the session that made the change."""
-    if leaving is None:
+    if notice is None:
         return None
     facts: dict[str, Any] = {"what": text_of(message.facts), "browser": user_agents.label(message.facts["browser"])}
-    session_id, change = message.facts.get("family"), leaving.change
+    session_id, change = message.facts.get("family"), notice.change
     if change and message.to != change.new:
         facts |= {"undo": undo_link(change), "hours": int(settings.change_undo_within.total_seconds() // 3600)}
     elif session_id:
@@ -123,8 +125,8 @@ def changed(message: Message, leaving: NoticeFacts | None) -> EmailMessage | Tex
 def new_device(message: Message) -> EmailMessage | TextMessage:
     """Tell an account's owner about a sign-in from an unknown browser, and how to end that session."""
     session_id, agent, address = (message.facts[name] for name in ("family", "agent", "address"))
-    seen = {"browser": user_agents.label(agent), "at": message.created_at, "address": address}
-    return write(message, asked=seen, link=report_link("session", session_id, message.created_at))
+    sign_in = {"browser": user_agents.label(agent), "at": message.created_at, "address": address}
+    return write(message, asked=sign_in, link=report_link("session", session_id, message.created_at))
 
 
 def help_asked(message: Message) -> EmailMessage | TextMessage:
@@ -148,16 +150,16 @@ def write(message: Message, **facts: Any) -> EmailMessage | TextMessage:
 
 def write_email(message: Message, facts: Mapping[str, Any]) -> EmailMessage:
     """Render the templates for an email's kind with these facts."""
-    context, stem = context_of(message, facts), f"mail/{message.kind}"
-    subject = _render(f"{stem}.subject.txt", context)
-    return EmailMessage(subject, _render(f"{stem}.txt", context), _render(f"{stem}.html", context))
+    context, template = context_of(message, facts), f"mail/{message.kind}"
+    subject = _render(f"{template}.subject.txt", context)
+    return EmailMessage(subject, _render(f"{template}.txt", context), _render(f"{template}.html", context))
 
 
 def context_of(message: Message, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return the template context of a message: values common to all messages, and its own facts."""
     language = i18n.language()
     colors, dark_colors = palettes(settings.brand_color, settings.brand_color_dark)
-    every = {
+    common = {
         "brand": settings.brand_name,
         "public_url": settings.public_url,
         "host": urlsplit(settings.public_url).hostname,
@@ -168,7 +170,7 @@ def context_of(message: Message, facts: Mapping[str, Any]) -> dict[str, Any]:
         "dark_colors": dark_colors,
         "tag": message.tag,
     }
-    return every | dict(facts)
+    return common | dict(facts)
 
 
 def _render(template: str, context: dict[str, Any]) -> str:
@@ -188,9 +190,9 @@ def register(app: Flask) -> None:
     """Register the renderer of each kind of message, and the template filter they use."""
     app.jinja_env.filters["wrapped"] = wrapped
     sign_ins, changes = ("sign_in", "verify", "second", "recovery"), ("setup", "change_email", "add_email")
-    sent = (*sign_ins, *changes, "create_account", "confirm")
-    register_renderers(app, dict.fromkeys(sent, passcode_email), reads=challenges_of)
-    taken = dict.fromkeys(("already_registered", "address_taken"), already_registered)
-    register_renderers(app, taken | {"no_account": no_account}, reads=challenges_of)
-    register_renderers(app, {"changed": changed}, reads=notices_leaving)
+    passcode_kinds = (*sign_ins, *changes, "create_account", "confirm")
+    register_renderers(app, dict.fromkeys(passcode_kinds, passcode_email), reads=challenges_of)
+    address_in_use = dict.fromkeys(("already_registered", "address_taken"), already_registered)
+    register_renderers(app, address_in_use | {"no_account": no_account}, reads=challenges_of)
+    register_renderers(app, {"changed": changed}, reads=sendable_notices)
     register_renderers(app, {"new_device": new_device, "help_asked": help_asked})

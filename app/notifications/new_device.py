@@ -25,7 +25,7 @@ _earlier = _session.alias("earlier")
 _seen_before = sa.exists().where(_earlier.c.user_id == _session.c.user_id, _earlier.c.id < _session.c.id)
 """The account has an earlier session that hasn't been pruned yet."""
 
-_NEWS = (
+_UNREPORTED = (
     _ROWS.select()
     .add_columns(_user.c.created_at, _seen_before)
     .select_from(_session.join(_user, _user.c.id == _session.c.user_id))
@@ -33,7 +33,7 @@ _NEWS = (
     .order_by(_session.c.id)
     .limit(BATCH)
 )
-_TAKE = (
+_MARK_REPORTED = (
     sa.update(_session)
     .where(_session.c.id.in_(sa.bindparam("ids", expanding=True)), _session.c.untold)
     .values(untold=False)
@@ -52,21 +52,21 @@ def notify_of_new_devices() -> bool:
     For an account older than the retention of sessions, the first known session is reported as well, since there may
     have been earlier ones. Each session is reported by only one worker, even if it has ended in the meantime.
     """
-    news = [(*_ROWS.read(row), *row[-2:]) for row in db.session.execute(_NEWS)]
-    if not news:
+    unreported = [(*_ROWS.read(row), *row[-2:]) for row in db.session.execute(_UNREPORTED)]
+    if not unreported:
         return False
-    taken = set(db.session.scalars(_TAKE, {"ids": [session.id for session, *_ in news]}))
-    told = [
+    marked = set(db.session.scalars(_MARK_REPORTED, {"ids": [session.id for session, *_ in unreported]}))
+    to_notify = [
         session
-        for session, opened_at, seen_before in news
-        if session.id in taken and (seen_before or session.created_at - opened_at > KEPT_FOR)
+        for session, opened_at, seen_before in unreported
+        if session.id in marked and (seen_before or session.created_at - opened_at > KEPT_FOR)
     ]
-    addresses = _addresses_of({session.user_id for session in told})
-    for session in told:
+    addresses = _addresses_of({session.user_id for session in to_notify})
+    for session in to_notify:
         facts: dict[str, Any] = {"family": session.session_id, "agent": session.agent, "address": session.address}
-        where_to = addresses.get(session.user_id, [])
-        outbox.enqueue_each("new_device", "mail", where_to, user_id=session.user_id, **facts)
-    return len(news) == BATCH
+        recipients = addresses.get(session.user_id, [])
+        outbox.enqueue_each("new_device", "mail", recipients, user_id=session.user_id, **facts)
+    return len(unreported) == BATCH
 
 
 def _addresses_of(ids: set[int]) -> dict[int, list[str]]:

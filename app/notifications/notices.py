@@ -22,9 +22,9 @@ from app.extensions import db, settings
 from app.outbox import Message
 from app.users import AddressChange, Identity
 
-AN_HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
-_REACHED = (
+_RECIPIENTS = (
     sa.select(Identity.kind, Identity.value)
     .where(Identity.user_id == sa.bindparam("user_id"), Identity.confirmed_at.is_not(None))
     .where(Identity.kind.in_(("email", "phone")))
@@ -34,7 +34,7 @@ _CHANGES = sa.select(AddressChange).where(
     AddressChange.id.in_(sa.bindparam("ids", expanding=True)), AddressChange.undone_at.is_(None)
 )
 _this_hour = sa.func.sum(sa.case((Message.sent_at > sa.bindparam("hour_ago"), 1), else_=0))
-_TEXTED = (
+_TEXT_COUNTS = (
     sa.select(Message.to, _this_hour, sa.func.count())
     .where(Message.channel == "sms", Message.sent_at > sa.bindparam("day_ago"))
     .where(Message.to.in_(sa.bindparam("numbers", expanding=True)))
@@ -52,7 +52,7 @@ class Sentence:
 
     def translated(self) -> str:
         """Return it in the reader's language."""
-        facts = {name: _shown(value) for name, value in self.facts.items()}
+        facts = {name: _localized(value) for name, value in self.facts.items()}
         return i18n.ngettext(self.text, self.many, **facts) if self.many else i18n.gettext(self.text, **facts)
 
     def stored(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def joined(sentences: Iterable[Sentence]) -> str:
     return " ".join(each.translated() for each in sentences)
 
 
-def _shown(value: Any) -> Any:
+def _localized(value: Any) -> Any:
     if isinstance(value, Sentence):
         return value.translated()
     return i18n.datetime_text(value) if isinstance(value, datetime) else value
@@ -132,22 +132,24 @@ def notify(
     :param by_text: also notify every verified phone number
     :param own: sentence to send instead of ``what``, by email address
     """
-    found = db.session.execute(_REACHED, {"user_id": user_id}).all()
+    found = db.session.execute(_RECIPIENTS, {"user_id": user_id}).all()
     mails = [value for kind, value in found if kind == "email"] + [one for one in also if "@" in one]
-    before = set(mails) - {change.new if change else ""}
-    texted = by_text or not before
-    numbers = [value for kind, value in found if kind == "phone" and texted] + [one for one in also if "@" not in one]
-    facts: dict[str, Any] = _told([what] if isinstance(what, Sentence) else what) | {
+    other_mailboxes = set(mails) - {change.new if change else ""}
+    sends_texts = by_text or not other_mailboxes
+    numbers = [value for kind, value in found if kind == "phone" and sends_texts] + [
+        one for one in also if "@" not in one
+    ]
+    facts: dict[str, Any] = _stored_sentences([what] if isinstance(what, Sentence) else what) | {
         "browser": user_agents.label(client.user_agent),
         "family": session_id,
     }
     facts["change"] = change.id if change else ""
-    apart = {address: _told([one]) for address, one in (own or {}).items()}
-    outbox.enqueue_each("changed", "mail", list(dict.fromkeys(mails)), user_id=user_id, own=apart, **facts)
+    own_facts = {address: _stored_sentences([one]) for address, one in (own or {}).items()}
+    outbox.enqueue_each("changed", "mail", list(dict.fromkeys(mails)), user_id=user_id, own=own_facts, **facts)
     outbox.enqueue_each("changed", "sms", list(dict.fromkeys(numbers)), user_id=user_id, **facts)
 
 
-def _told(sentences: Sequence[Sentence]) -> dict[str, Any]:
+def _stored_sentences(sentences: Sequence[Sentence]) -> dict[str, Any]:
     """Return a notice's sentences, to be translated when it is sent. ``what`` is for releases that can't do that."""
     with i18n.in_english():
         return {"what": joined(sentences), "sentences": [each.stored() for each in sentences]}
@@ -158,26 +160,26 @@ def text_of(facts: Mapping[str, Any]) -> str:
     return joined(map(read, facts["sentences"])) if "sentences" in facts else str(facts["what"])
 
 
-def notices_leaving(messages: Sequence[Message]) -> dict[str, NoticeFacts]:
+def sendable_notices(messages: Sequence[Message]) -> dict[str, NoticeFacts]:
     """Return the notices that may be sent now, by message id: all emails, and text messages within the send budgets.
 
     A phone number gets at most as many text messages per hour and day as the limits allow for codes. Takes one
     statement if there are text messages, plus those of the service's budget, and one if there are address changes.
     """
     texts = [message for message in messages if message.channel == "sms"]
-    leaving = {message.id for message in messages if message.channel != "sms"}
+    sendable = {message.id for message in messages if message.channel != "sms"}
     if texts:
         now = clock.now()
-        given = {"numbers": [text.to for text in texts], "hour_ago": now - AN_HOUR, "day_ago": now - A_DAY}
-        sent = {to: (hour, day) for to, hour, day in db.session.execute(_TEXTED, given)}
-        leaving |= may_leave([text for text in texts if not settings.limits or _has_room(*sent.get(text.to, (0, 0)))])
+        parameters = {"numbers": [text.to for text in texts], "hour_ago": now - HOUR, "day_ago": now - DAY}
+        sent = {to: (hour, day) for to, hour, day in db.session.execute(_TEXT_COUNTS, parameters)}
+        sendable |= may_leave([text for text in texts if not settings.limits or _has_room(*sent.get(text.to, (0, 0)))])
     ids = {str(message.facts.get("change", "")) for message in messages} - {""}
     found = db.session.scalars(_CHANGES, {"ids": list(ids)}).all() if ids else ()
     changes = {change.id: change for change in found}
     return {
         message.id: NoticeFacts(changes.get(str(message.facts.get("change"))))
         for message in messages
-        if message.id in leaving
+        if message.id in sendable
     }
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from app import outbox
 from app.extensions import db, settings
 from app.notifications.challenge_emails import write
-from app.notifications.notices import NoticeFacts, notices_leaving
+from app.notifications.notices import NoticeFacts, sendable_notices
 from app.oidc.clients import Client
 from app.outbox import EmailMessage, Message, TextMessage
 from app.users import Identity
@@ -44,4 +44,4 @@ def token_reused(message: Message, leaving: NoticeFacts | None) -> EmailMessage 
 
 
 RENDERERS = {KIND: token_reused}
-READS = notices_leaving
+READS = sendable_notices

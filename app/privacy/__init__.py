@@ -13,7 +13,7 @@ def init_app(app: Flask) -> None:
     """Register this feature's URLs."""
     from app.db.export import register_export
     from app.db.retention import register_cleanups
-    from app.notifications.notices import notices_leaving
+    from app.notifications.notices import sendable_notices
     from app.outbox import register_job, register_periodic_task, register_renderers
     from app.privacy import deletion, emails, erasure, export, export_requests, views  # noqa: F401 - views registers itself
 
@@ -25,5 +25,5 @@ def init_app(app: Flask) -> None:
     register_export(app, export.PARTS)
     register_renderers(app, {"export_ready": emails.export_ready})
     about_deletion = dict.fromkeys(("deletion_requested", "deletion_reminder"), emails.deletion)
-    register_renderers(app, about_deletion, reads=notices_leaving)
+    register_renderers(app, about_deletion, reads=sendable_notices)
     register_renderers(app, {"account_closed": emails.account_closed}, reads=emails.closed_accounts_of)

@@ -11,7 +11,7 @@ from app import outbox, user_agents
 from app.audit import record
 from app.extensions import db
 from app.notifications.challenge_emails import write
-from app.notifications.notices import notices_leaving
+from app.notifications.notices import sendable_notices
 from app.outbox import EmailMessage, Message, TextMessage
 from app.recovery import requests
 from app.recovery.models import Recovery
@@ -35,7 +35,7 @@ def notify(recovery: Recovery, news: Notice) -> None:
 
 def recoveries_of(messages: Sequence[Message]) -> dict[str, Recovery]:
     """Return recoveries by message ID, for messages that may be sent. Send limits take more SQL statements."""
-    leaving = notices_leaving(messages)
+    leaving = sendable_notices(messages)
     ids = {message.id: message.facts["recovery"] for message in messages if message.id in leaving}
     rows = db.session.scalars(sa.select(Recovery).where(Recovery.id.in_(set(ids.values()))))
     found = {row.id: row for row in rows}

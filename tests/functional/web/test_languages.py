@@ -191,7 +191,7 @@ def test_a_notice_is_translated_when_it_is_sent(app, monkeypatch):
     ]
     with app.app_context(), monkeypatch.context() as patch:
         patch.setattr(i18n, "_catalog", lambda tag: Shouting() if tag == "de" else NullTranslations())
-        facts = notices._told(told)
+        facts = notices._stored_sentences(told)
         assert facts["what"] == "Passkey removed. 2 left"
         with i18n.speaking("de"):
             assert notices.text_of(json.loads(json.dumps(facts))) == "PASSKEY REMOVED. 2 LEFT"
