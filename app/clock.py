@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-_ahead = 0.0  # seconds added to this process's clock; only tests change it
+_shift = 0.0  # seconds added to this process's clock; only tests change it
 
 
 _correction = 0.0  # seconds by which the machine's clock is behind the clock shared by all processes
@@ -13,7 +13,7 @@ _correction = 0.0  # seconds by which the machine's clock is behind the clock sh
 
 def unix() -> float:
     """Return the Unix time in seconds, with fractions."""
-    return time.time() + _correction + _ahead
+    return time.time() + _correction + _shift
 
 
 def follow(seconds: float) -> None:
@@ -39,14 +39,14 @@ def shift(seconds: float) -> None:
 
     :param seconds: forward, or backward if negative
     """
-    global _ahead
-    _ahead += seconds
+    global _shift
+    _shift += seconds
 
 
 def reset() -> None:
     """Undo all shifts."""
-    global _ahead
-    _ahead = 0.0
+    global _shift
+    _shift = 0.0
 
 
 @contextmanager
@@ -55,10 +55,10 @@ def travel(seconds: float) -> Iterator[None]:
 
     For tests. Blocks can be nested, and shifts made inside a block end with it.
     """
-    global _ahead
-    departed_from = _ahead
-    _ahead += seconds
+    global _shift
+    shift_before = _shift
+    _shift += seconds
     try:
         yield
     finally:
-        _ahead = departed_from
+        _shift = shift_before

@@ -56,7 +56,7 @@ PLURALS_OF_CLICK = (
 _SENTENCE = re.compile(r"\.(?=\s|\Z)|。|\n\n")
 """End of the first sentence of a help text."""
 
-_spoken: ContextVar[str] = ContextVar("command_language", default="")
+_forced_language: ContextVar[str] = ContextVar("command_language", default="")
 
 
 def command_language() -> str:
@@ -65,13 +65,13 @@ def command_language() -> str:
     The locale comes from the first of LC_ALL, LC_MESSAGES and LANG that is set (POSIX, 8.2). Unless it is C or POSIX,
     the languages listed in LANGUAGE take precedence (GNU gettext, 2.3).
     """
-    if spoken := _spoken.get():
-        return spoken
+    if language := _forced_language.get():
+        return language
     locale = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "C")
     if locale.partition(".")[0] in ("C", "POSIX"):
         return "en"
-    listed = os.environ.get("LANGUAGE", "").split(":")
-    return next((known for name in (*listed, locale) if (known := _known(name))), "en")
+    names = os.environ.get("LANGUAGE", "").split(":")
+    return next((known for name in (*names, locale) if (known := _known(name))), "en")
 
 
 def _known(name: str) -> str:
@@ -84,12 +84,12 @@ def _known(name: str) -> str:
 @contextmanager
 def in_english() -> Iterator[None]:
     """Use English in this block, for programs and for texts that are stored."""
-    token = _spoken.set("en")
+    token = _forced_language.set("en")
     try:
         with i18n.in_english():
             yield
     finally:
-        _spoken.reset(token)
+        _forced_language.reset(token)
 
 
 @contextmanager
@@ -104,13 +104,13 @@ def speaking() -> Iterator[None]:
 
 def gettext(text: str, /, **facts: Any) -> str:
     """Return ``text`` in the command's language, formatted with ``facts``: integers grouped, times in UTC."""
-    return _filled(i18n.catalog(command_language()).gettext(text), facts)
+    return _format(i18n.catalog(command_language()).gettext(text), facts)
 
 
 def ngettext(one: str, many: str, count: int, /, **facts: Any) -> str:
     """Return the singular or plural form for ``count``, translated; ``{count}`` in it is the number."""
     form = i18n.catalog(command_language()).ngettext(one, many, count)
-    return _filled(form, {"count": count} | facts)
+    return _format(form, {"count": count} | facts)
 
 
 def number_text(count: int) -> str:
@@ -119,19 +119,19 @@ def number_text(count: int) -> str:
     return f"{count:,}" if tag == "en" else i18n.number_text(count, tag)
 
 
-def _in_words(value: Any) -> Any:
+def _formatted_value(value: Any) -> Any:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M} UTC"
     return number_text(value) if type(value) is int else value
 
 
-def _filled(text: str, facts: Mapping[str, Any]) -> str:
-    return text.format(**{name: _in_words(value) for name, value in facts.items()})
+def _format(text: str, facts: Mapping[str, Any]) -> str:
+    return text.format(**{name: _formatted_value(value) for name, value in facts.items()})
 
 
-def table(heads: Iterable[str], rooms: Iterable[int]) -> terminal.Table:
+def table(headings: Iterable[str], widths: Iterable[int]) -> terminal.Table:
     """Return a table with translated headings; see ``terminal.Table``."""
-    return terminal.Table([gettext(head) for head in heads], list(rooms))
+    return terminal.Table([gettext(head) for head in headings], list(widths))
 
 
 def paragraphs(text: str) -> list[str]:
@@ -196,9 +196,9 @@ class ColumnFormatter(click.HelpFormatter):
 
     def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         """Write a definition list like click."""
-        listed = list(rows)
-        first = min(max(terminal.columns(name) for name, _ in listed), col_max) + col_spacing
-        for name, text in listed:
+        definitions = list(rows)
+        first = min(max(terminal.columns(name) for name, _ in definitions), col_max) + col_spacing
+        for name, text in definitions:
             indent = " " * (self.current_indent + first)
             lines = list(terminal.wrapped(text, max(self.width - len(indent), 10)))
             if lines and terminal.columns(name) <= first - col_spacing:

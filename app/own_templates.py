@@ -29,8 +29,8 @@ _FALLBACK = "latchkey.builtin_templates"
 def init_app(app: Flask) -> None:
     """Look up templates in ``LATCHKEY_TEMPLATES_FOLDER`` first, if it is set."""
     if folder := folder_of(app):
-        ours = FileSystemLoader(str(Path(app.root_path) / "templates"))
-        app.jinja_loader = ChoiceLoader([_OwnLoader(folder), ours, PrefixLoader({PREFIX: ours})])
+        built_in_loader = FileSystemLoader(str(Path(app.root_path) / "templates"))
+        app.jinja_loader = ChoiceLoader([_OwnLoader(folder), built_in_loader, PrefixLoader({PREFIX: built_in_loader})])
 
 
 class _OwnLoader(FileSystemLoader):
@@ -63,9 +63,9 @@ def render(name: str, context: dict[str, Any]) -> str:
         file, line = place_of(error, folder) if folder else ("", 0)
         if not file:
             raise
-        said = _built_in(app).get_template(name).render(context)
+        rendered = _built_in(app).get_template(name).render(context)
         log.error("template.failed", template=name, file=file, line=line, error=describe(error))
-        return said
+        return rendered
 
 
 def place_of(error: Exception, folder: str) -> tuple[str, int]:
@@ -86,7 +86,7 @@ def describe(error: Exception) -> str:
 def _built_in(app: Flask) -> Environment:
     """Return an environment with only our templates, created when a custom one first fails."""
     if _FALLBACK not in app.extensions:
-        ours = FileSystemLoader(str(Path(app.root_path) / "templates"))
-        app.extensions[_FALLBACK] = app.jinja_env.overlay(loader=ours)
+        built_in_loader = FileSystemLoader(str(Path(app.root_path) / "templates"))
+        app.extensions[_FALLBACK] = app.jinja_env.overlay(loader=built_in_loader)
     environment: Environment = app.extensions[_FALLBACK]
     return environment

@@ -18,21 +18,21 @@ def event_set_by(*signals: signal.Signals) -> threading.Event:
     return stop
 
 
-def handler_that(act: Callable[[], object]) -> Handler:
-    """Return a signal handler that has a separate thread call ``act`` on the first signal.
+def handler_that(action: Callable[[], object]) -> Handler:
+    """Return a signal handler that has a separate thread call ``action`` on the first signal.
 
     The handler doesn't call it directly because it interrupts the main thread at any point. If that is just entering or
-    leaving a wait for an event that ``act`` sets, setting it would deadlock on a lock its own thread holds.
+    leaving a wait for an event that ``action`` sets, setting it would deadlock on a lock its own thread holds.
     ``SimpleQueue.put`` is reentrant and safe to call there.
     """
-    asked: SimpleQueue[int] = SimpleQueue()
+    received_signals: SimpleQueue[int] = SimpleQueue()
 
-    def note(number: int, _frame: FrameType | None) -> None:
-        asked.put(number)
+    def handle(number: int, _frame: FrameType | None) -> None:
+        received_signals.put(number)
 
-    def pass_on() -> None:
-        asked.get()
-        act()
+    def run_action() -> None:
+        received_signals.get()
+        action()
 
-    threading.Thread(target=pass_on, name="stop-signals", daemon=True).start()
-    return note
+    threading.Thread(target=run_action, name="stop-signals", daemon=True).start()
+    return handle

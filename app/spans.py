@@ -14,7 +14,7 @@ Value = str | int | bool
 
 _make: Callable[[], Any] | None = None
 _tracer: Any = None
-_making = Lock()
+_tracer_lock = Lock()
 
 
 def enable(make: Callable[[], Any]) -> None:
@@ -33,7 +33,7 @@ def tracer() -> Any:
     """Return this process's tracer; None if spans are not recorded."""
     global _tracer
     if _tracer is None and _make is not None:
-        with _making:
+        with _tracer_lock:
             if _tracer is None:
                 _tracer = _make()
     return _tracer
@@ -45,13 +45,13 @@ def span(name: str, **attributes: Value) -> Iterator[Callable[[str, Value], obje
 
     Keyword names use "__" for a dot. Of an exception, only the type is recorded.
     """
-    found = tracer()
-    if found is None:
+    current_tracer = tracer()
+    if current_tracer is None:
         yield _add_nothing
         return
-    given = {key.replace("__", "."): value for key, value in attributes.items()}
-    quietly = {"record_exception": False, "set_status_on_exception": False}
-    with found.start_as_current_span(name, attributes=given, **quietly) as recorded:
+    span_attributes = {key.replace("__", "."): value for key, value in attributes.items()}
+    options = {"record_exception": False, "set_status_on_exception": False}
+    with current_tracer.start_as_current_span(name, attributes=span_attributes, **options) as recorded:
         try:
             yield recorded.set_attribute
         except BaseException as error:

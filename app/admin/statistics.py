@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT
 from app import clock
 from app.admin.models import StatHour
 from app.audit import Event
-from app.audit.recorder import OF_SIGN_INS
+from app.audit.recorder import SIGN_IN_PURPOSES
 from app.db.retention import BATCH
 from app.errors import Rejected
 from app.extensions import changed, db, settings, this_app
@@ -119,7 +119,7 @@ def _save(hour: datetime, *, is_final: bool) -> None:
 def _counted(hour: datetime) -> dict[str, int]:
     """Count an hour. Events and messages are found by an index on their time. Two statements."""
     name, purpose, how_many = _event.c.name, Event.facts["purpose"].as_string(), sa.func.count()
-    to_sign_in = sa.or_(purpose.is_(None), purpose.in_([each for each in OF_SIGN_INS if each]))
+    to_sign_in = sa.or_(purpose.is_(None), purpose.in_([each for each in SIGN_IN_PURPOSES if each]))
     failed = sa.or_(name == _SECOND_FAILED, sa.and_(name == _FAILED, to_sign_in))
     of_events = sa.select(
         how_many.filter(name == _SIGNED_IN), how_many.filter(failed), how_many.filter(name == _GIVEN_UP)

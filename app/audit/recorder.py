@@ -37,7 +37,7 @@ def set_listener(app: Flask, listener: Listener) -> None:
     app.extensions[_LISTENER] = listener
 
 
-OF_SIGN_INS = (None, "sign_in", "confirm")
+SIGN_IN_PURPOSES = (None, "sign_in", "confirm")
 """Purposes of verifications that open a session. Others reauthenticate the user."""
 
 _INSERT = CompiledStatement.into(Event.__table__)
@@ -57,10 +57,10 @@ def record(
     """
     listener = _listener_to(name)
     row = {"at": clock.now(), "name": name, "user_id": user_id, "challenge_id": challenge_id, "facts": facts}
-    row |= _who_asked()
+    row |= _client_fields()
     # The listener writes alongside the event, so both need the same transaction.
-    alone = autocommit and listener is None and not has_written(session_connection())
-    (_INSERT_AUTOCOMMIT if alone else _INSERT).run(**row)
+    commits_alone = autocommit and listener is None and not has_written(session_connection())
+    (_INSERT_AUTOCOMMIT if commits_alone else _INSERT).run(**row)
     if listener is not None:
         listener.recorded([row])
     _count(name, facts)
@@ -72,8 +72,8 @@ def record_each(name: str, events: Sequence[dict[str, Any]]) -> None:
     :param events: ``user_id``, ``challenge_id`` and ``facts`` of each, as in ``record``
     """
     if events:
-        same = {"at": clock.now(), "name": name} | _who_asked()
-        rows = [same | event for event in events]
+        shared = {"at": clock.now(), "name": name} | _client_fields()
+        rows = [shared | event for event in events]
         listener = _listener_to(name)
         db.session.execute(sa.insert(Event.__table__), rows)
         if listener is not None:
@@ -95,14 +95,14 @@ def _count(name: str, facts: dict[str, Any]) -> None:
     metrics.EVENTS.count_when_kept(name)
     if name == "sign_in.succeeded":
         metrics.SIGN_INS.count_when_kept(facts.get("method", ""), facts.get("second", ""), "succeeded", "")
-    elif name == "sign_in.failed" and facts.get("purpose") in OF_SIGN_INS:
+    elif name == "sign_in.failed" and facts.get("purpose") in SIGN_IN_PURPOSES:
         method, reason = facts.get("method") or "typed", facts.get("reason") or "refused"
         metrics.SIGN_INS.count_when_kept(method, "", "failed", reason)
     elif name == "second_step.failed":
         metrics.SIGN_INS.count_when_kept("", facts.get("method") or "typed", "failed", facts.get("reason") or "refused")
 
 
-def _who_asked() -> dict[str, str]:
+def _client_fields() -> dict[str, str]:
     if not has_request_context():
         return {"support_id": "", "request_id": "", "address": "", "agent": ""}
     return {

@@ -14,7 +14,7 @@ from app.authenticators import enrollments, imported_hashes
 from app.authenticators.base import Authenticator, EnrollmentAttempt, PasscodeAttempt, VerifiedFactor
 from app.authenticators.common_passwords import is_common
 from app.challenges.passcodes import enrolled_context, tidy
-from app.crypto.secrets import is_hash_of, nobodys_hash, slow_hash
+from app.crypto.secrets import dummy_hash, is_hash_of, slow_hash
 from app.enrollments.catalog import WEAK
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
@@ -60,7 +60,7 @@ def _like_a_code(text: str) -> bool:
 
 def accept(enrolled: Enrollment | None, password: str) -> bool:
     """Return whether ``password`` is right. Takes the same time for users without a password."""
-    kept = _kept(enrolled) if enrolled else nobodys_hash()
+    kept = _kept(enrolled) if enrolled else dummy_hash()
     if imported_hashes.is_imported(kept):
         return imported_hashes.is_hash_of(kept, password)
     right = is_hash_of(kept, _as_compared(password))

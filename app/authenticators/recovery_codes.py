@@ -18,7 +18,7 @@ from app.authenticators.base import Authenticator, Credential, PasscodeAttempt, 
 from app.authenticators.models import RecoveryCode
 from app.challenges.diagnosis import VerificationFailure
 from app.crypto import secrets
-from app.crypto.secrets import is_hash_of, nobodys_hash, slow_hash
+from app.crypto.secrets import dummy_hash, is_hash_of, slow_hash
 from app.enrollments.catalog import STRONGEST
 from app.enrollments.models import Enrollment
 from app.extensions import changed, db
@@ -133,7 +133,7 @@ def find(user_id: int, typed: str | int) -> Found | VerificationFailure:
         return VerificationFailure("budget_spent")
     mine = (RecoveryCode.user_id == user_id, RecoveryCode.selector == code[:SELECTOR])
     row = db.session.execute(sa.select(RecoveryCode.id, RecoveryCode.hash).where(*mine)).first()
-    right = is_hash_of(row.hash if row else nobodys_hash(), code[SELECTOR:])
+    right = is_hash_of(row.hash if row else dummy_hash(), code[SELECTOR:])
     if row is None or not right:
         return VerificationFailure()
     return Found(row.id, login_attempt)

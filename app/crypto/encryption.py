@@ -45,7 +45,7 @@ class KeyRing:
         """Create a ring of ``keys``, the current one first. Raises ``ValueError`` if there are none or ids collide."""
         if not keys or not all(keys):
             raise ValueError("A key ring needs at least one key, and none of them empty.")
-        self._keys = {_kid(key): key.encode() for key in keys}
+        self._keys = {_key_id(key): key.encode() for key in keys}
         if len(self._keys) != len(set(keys)):
             raise ValueError("Two keys of the ring have the same id. Replace the newer one.")
         self.kid = next(iter(self._keys))
@@ -68,8 +68,8 @@ class KeyRing:
         :param context: what it belongs to; ``open`` needs the same values in the same order
         """
         nonce = os.urandom(NONCE_BYTES)
-        ciphertext = self._cipher(self.kid).encrypt(nonce, plain, _bound(self.kid, context))
-        return f"{VERSION}.{self.kid}.{_text(nonce)}.{_text(ciphertext)}"
+        ciphertext = self._cipher(self.kid).encrypt(nonce, plain, _associated_data(self.kid, context))
+        return f"{VERSION}.{self.kid}.{_encode(nonce)}.{_encode(ciphertext)}"
 
     def open(self, sealed: str, *context: str) -> bytes:
         """Return the decrypted bytes. Raises ``DecryptionError`` for an unknown key, or if anything was changed."""
@@ -79,7 +79,7 @@ class KeyRing:
         kid, nonce, ciphertext = parts.groups()
         cipher = self._cipher(kid)
         try:
-            return cipher.decrypt(_bytes(nonce), _bytes(ciphertext), _bound(kid, context))
+            return cipher.decrypt(_decode(nonce), _decode(ciphertext), _associated_data(kid, context))
         except (ValueError, InvalidTag):
             raise DecryptionError(kid, key_is_unknown=False) from None
 
@@ -111,25 +111,25 @@ def kid_of(sealed: str) -> str:
     return parts[1] if parts else ""
 
 
-def _kid(key: str) -> str:
+def _key_id(key: str) -> str:
     return hashlib.sha256(b"latchkey key id\0" + key.encode()).hexdigest()[:8]
 
 
-def _bound(kid: str, context: tuple[str, ...]) -> bytes:
+def _associated_data(kid: str, context: tuple[str, ...]) -> bytes:
     """Join version, key id and context, each prefixed with its length, so that different lists give different bytes."""
     return "".join([f"{len(part)}:{part}" for part in (VERSION, kid, *context)]).encode()
 
 
-def _text(data: bytes) -> str:
+def _encode(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _bytes(text: str) -> bytes:
+def _decode(text: str) -> bytes:
     """Decode base64url. Raises ``ValueError`` unless ``text`` is the canonical encoding.
 
     The last character has bits that decoding ignores (RFC 4648, section 3.5). Changing them must fail as well.
     """
     data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    if _text(data) != text:
+    if _encode(data) != text:
         raise ValueError("not canonical base64url")
     return data

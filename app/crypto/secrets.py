@@ -44,8 +44,8 @@ GRANT_PREFIX = "lkg_"
 """Prefix of an app's refresh token. It is followed by 32 characters that identify its grant."""
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_CHECK = 6
-_LETTER = re.compile(r"[0-9A-Za-z]+\Z")
+_CHECKSUM_LENGTH = 6
+_ALPHANUMERIC = re.compile(r"[0-9A-Za-z]+\Z")
 _BYTES = 32
 
 
@@ -96,11 +96,11 @@ def spelled(data: bytes, length: int) -> str:
     With uniformly random data of ``length`` + 8 bytes, the bias of any character is at most 2^-64.
     """
     number = int.from_bytes(data, "big")
-    mark = ""
+    text = ""
     for _ in range(length):
-        number, place = divmod(number, len(UNAMBIGUOUS))
-        mark += UNAMBIGUOUS[place]
-    return mark
+        number, index = divmod(number, len(UNAMBIGUOUS))
+        text += UNAMBIGUOUS[index]
+    return text
 
 
 def crockford(length: int) -> str:
@@ -120,7 +120,7 @@ def same(one: str, other: str) -> bool:
 
 def letters(size: int = _BYTES) -> str:
     """Return ``size`` random bytes as letters and digits of fixed length: 43 for 32 bytes, 22 for 16."""
-    return _base62(int.from_bytes(secrets.token_bytes(size), "big"), _length(size))
+    return _base62(int.from_bytes(secrets.token_bytes(size), "big"), _base62_length(size))
 
 
 def prefixed_token(prefix: str) -> str:
@@ -130,13 +130,13 @@ def prefixed_token(prefix: str) -> str:
     random bits are twice what ASVS 7.2.3 requires of a session token.
     """
     body = prefix + letters()
-    return body + _check(body)
+    return body + _checksum(body)
 
 
 def derived_token(prefix: str, data: bytes) -> str:
     """Return the token with this prefix that encodes 32 bytes of ``data``; the same data gives the same token."""
-    body = prefix + _base62(int.from_bytes(data, "big"), _length(_BYTES))
-    return body + _check(body)
+    body = prefix + _base62(int.from_bytes(data, "big"), _base62_length(_BYTES))
+    return body + _checksum(body)
 
 
 def has_prefix(text: str, prefix: str, more: int = 0) -> bool:
@@ -144,25 +144,25 @@ def has_prefix(text: str, prefix: str, more: int = 0) -> bool:
 
     :param more: number of variable characters between ``prefix`` and the random part
     """
-    body, check = text[:-_CHECK], text[-_CHECK:]
-    if len(text) != len(prefix) + more + _length(_BYTES) + _CHECK or not text.startswith(prefix):
+    body, check = text[:-_CHECKSUM_LENGTH], text[-_CHECKSUM_LENGTH:]
+    if len(text) != len(prefix) + more + _base62_length(_BYTES) + _CHECKSUM_LENGTH or not text.startswith(prefix):
         return False
-    return _LETTER.match(text, len(prefix)) is not None and _check(body) == check
+    return _ALPHANUMERIC.match(text, len(prefix)) is not None and _checksum(body) == check
 
 
-def _check(body: str) -> str:
-    return _base62(zlib.crc32(body.encode("ascii")), _CHECK)
+def _checksum(body: str) -> str:
+    return _base62(zlib.crc32(body.encode("ascii")), _CHECKSUM_LENGTH)
 
 
 def _base62(number: int, length: int) -> str:
     text = ""
     for _ in range(length):
-        number, place = divmod(number, len(_DIGITS))
-        text = _DIGITS[place] + text
+        number, index = divmod(number, len(_DIGITS))
+        text = _DIGITS[index] + text
     return text
 
 
-def _length(size: int) -> int:
+def _base62_length(size: int) -> int:
     """Return the number of base-62 characters needed for ``size`` bytes."""
     length, most = 0, 256**size - 1
     while most:
@@ -177,7 +177,7 @@ def _hasher() -> PasswordHasher:
 
 
 @lru_cache(maxsize=1)
-def nobodys_hash() -> str:
+def dummy_hash() -> str:
     """Return a dummy hash to compare with if there is no real one, so that it takes the same time."""
     return slow_hash("a password that nobody has")
 
@@ -187,10 +187,10 @@ def slow_hash(text: str) -> str:
     return _hasher().hash(text)
 
 
-def is_hash_of(kept: str, text: str | bytes) -> bool:
-    """Return whether ``kept`` is a hash of ``text``; False if it isn't a hash at all."""
+def is_hash_of(stored_hash: str, text: str | bytes) -> bool:
+    """Return whether ``stored_hash`` is a hash of ``text``; False if it isn't a hash at all."""
     try:
-        _hasher().verify(kept, text)
+        _hasher().verify(stored_hash, text)
     except (Argon2Error, InvalidHashError):
         return False
     return True

@@ -85,8 +85,8 @@ class SignedToken:
         return Claims(match["id"], int(match["expiry"]), match["secret"] or "")
 
     def _mac(self, ring: KeyRing, kid: str, scope: str, origin: str, fields: list[str]) -> str:
-        about = [part for part in (self.purpose, self.mark, scope) if part]
-        message = "|".join([*about, origin, *fields]).encode()
+        context = [part for part in (self.purpose, self.mark, scope) if part]
+        message = "|".join([*context, origin, *fields]).encode()
         raw = hmac.digest(ring.derive(self.purpose, kid), message, hashlib.sha256)
         return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 

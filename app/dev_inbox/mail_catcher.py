@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
 
-KEPT = 200
+MAX_MESSAGES = 200
 """Maximum number of messages. The oldest are deleted first."""
 
 
@@ -49,7 +49,7 @@ class StoredMessage:
     html: str
     at: float
 
-    def shown(self) -> dict[str, Any]:
+    def public_fields(self) -> dict[str, Any]:
         """Return the fields for pages and API clients. ``html`` only tells whether there is any."""
         return asdict(self) | {"html": bool(self.html), "at": datetime.fromtimestamp(self.at, UTC)}
 
@@ -61,18 +61,18 @@ class Store:
         self.folder = folder
 
     def put(self, channel: str, to: str, text: str, *, subject: str = "", html: str = "") -> StoredMessage:
-        """Store a message, and delete the oldest ones beyond KEPT. Raises OSError if it can't be written."""
+        """Store a message, and delete the oldest ones beyond MAX_MESSAGES. Raises OSError if it can't be written."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        kept = StoredMessage(
+        stored = StoredMessage(
             f"{time.time_ns():019d}-{secrets.row_id()[:8]}", channel, to, subject, text, html, clock.unix()
         )
-        draft = self.folder / f"{kept.id}.draft"
-        draft.write_text(json.dumps(asdict(kept)), encoding="utf-8")
-        os.replace(draft, self._path(kept.id))
-        for old in self._ids()[KEPT:]:
+        temporary_file = self.folder / f"{stored.id}.draft"
+        temporary_file.write_text(json.dumps(asdict(stored)), encoding="utf-8")
+        os.replace(temporary_file, self._path(stored.id))
+        for old in self._ids()[MAX_MESSAGES:]:
             with suppress(FileNotFoundError):  # another process deleted it first
                 self._path(old).unlink()
-        return kept
+        return stored
 
     def get(self, message_id: str) -> StoredMessage | None:
         """Return a message, or None if it doesn't exist (anymore)."""
@@ -99,7 +99,7 @@ class Store:
         return self.folder / f"{message_id}.json"
 
 
-@lru_cache(maxsize=2 * KEPT)
+@lru_cache(maxsize=2 * MAX_MESSAGES)
 def _read(path: Path) -> StoredMessage:
     return StoredMessage(**json.loads(path.read_text(encoding="utf-8")))
 
@@ -144,9 +144,9 @@ class MailCatcher:
         """Listen in threads of this process. Raises OSError if a port is in use."""
         from aiosmtpd.controller import Controller  # loads asyncio, which the service doesn't need otherwise
 
-        self._mail = Controller(MailTaker(self.store), hostname=HOST, port=self.mail_port, ready_timeout=10)
+        self._mail = Controller(MailHandler(self.store), hostname=HOST, port=self.mail_port, ready_timeout=10)
         self._mail.start()
-        self._sms = ThreadingHTTPServer((HOST, self.sms_port), _sms_taker(self.store))
+        self._sms = ThreadingHTTPServer((HOST, self.sms_port), _sms_handler(self.store))
         self._sms.daemon_threads = True
         threading.Thread(target=self._sms.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
 
@@ -172,7 +172,7 @@ class MailCatcher:
         self.stop()
 
 
-class MailTaker:
+class MailHandler:
     """Receives mail: aiosmtpd calls ``handle_DATA``."""
 
     def __init__(self, store: Store) -> None:
@@ -182,10 +182,10 @@ class MailTaker:
         """Store one mail."""
         mail = message_from_bytes(cast("bytes", envelope.content or b""), policy=policy.default)
         assert isinstance(mail, EmailMessage)
-        words = {kind: _part(mail, kind) for kind in ("plain", "html")}
+        parts = {kind: _part(mail, kind) for kind in ("plain", "html")}
         try:
             to = ", ".join(envelope.rcpt_tos)
-            self.store.put("mail", to, words["plain"], subject=str(mail["Subject"] or ""), html=words["html"])
+            self.store.put("mail", to, parts["plain"], subject=str(mail["Subject"] or ""), html=parts["html"])
         except OSError as error:
             log.warning("dev_inbox.cannot_keep", error=type(error).__name__)
             return "452 4.3.1 The mailbox takes nothing now"
@@ -197,14 +197,14 @@ def _part(mail: EmailMessage, kind: str) -> str:
     return str(part.get_content()).replace("\r\n", "\n") if part is not None else ""
 
 
-def _sms_taker(store: Store) -> type[BaseHTTPRequestHandler]:
-    class Taker(BaseHTTPRequestHandler):
+def _sms_handler(store: Store) -> type[BaseHTTPRequestHandler]:
+    class SmsHandler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self.send_response(self._take())
+            self.send_response(self._store())
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def _take(self) -> int:
+        def _store(self) -> int:
             """Store one text message; return the response status."""
             size = int(self.headers.get("Content-Length") or 0)
             if size > MAX_SMS_BYTES:
@@ -221,7 +221,7 @@ def _sms_taker(store: Store) -> type[BaseHTTPRequestHandler]:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named so by http.server
             """Log nothing, because messages contain passcodes."""
 
-    return Taker
+    return SmsHandler
 
 
 def _free_port() -> int:

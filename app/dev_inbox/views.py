@@ -12,7 +12,7 @@ from app.extensions import settings
 from app.web.respond import respond
 from config.types import is_loopback
 
-LETTER_POLICY = (
+EMAIL_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; frame-ancestors 'self'; "
     "sandbox allow-popups allow-popups-to-escape-sandbox"
 )
@@ -37,27 +37,27 @@ def refuse_other_machines() -> None:
 @bp.get("")
 def inbox() -> Response:
     """List the messages, newest first."""
-    return respond("dev_inbox/inbox.html", messages=[kept.shown() for kept in store_of(settings)])
+    return respond("dev_inbox/inbox.html", messages=[stored.public_fields() for stored in store_of(settings)])
 
 
 @bp.get("/<message_id>")
 def message(message_id: str) -> Response:
     """Show one message."""
-    kept = _get(message_id)
-    return respond("dev_inbox/message.html", context={"code": code_in(kept.text)}, message=kept.shown())
+    stored = _get(message_id)
+    return respond("dev_inbox/message.html", context={"code": code_in(stored.text)}, message=stored.public_fields())
 
 
 @bp.get("/<message_id>/html")
 def letter(message_id: str) -> Response:
     """Show the HTML of an email, unchanged except that its links open in a new tab."""
     html = _get(message_id).html or abort(404)
-    begins = HEAD.search(html)
-    at = begins.end() if begins else 0
-    answer = Response(f'{html[:at]}<base target="_blank">{html[at:]}', mimetype="text/html")
-    answer.headers["Content-Security-Policy"] = LETTER_POLICY
-    answer.headers["Cross-Origin-Opener-Policy"] = "unsafe-none"  # browsers block sandboxed pages otherwise
-    answer.headers["Referrer-Policy"] = "no-referrer"
-    return answer
+    head = HEAD.search(html)
+    position = head.end() if head else 0
+    response = Response(f'{html[:position]}<base target="_blank">{html[position:]}', mimetype="text/html")
+    response.headers["Content-Security-Policy"] = EMAIL_POLICY
+    response.headers["Cross-Origin-Opener-Policy"] = "unsafe-none"  # browsers block sandboxed pages otherwise
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
 
 
 def code_in(text: str) -> str:
