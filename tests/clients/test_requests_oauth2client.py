@@ -45,7 +45,7 @@ def ask(client, page, landing):
 
 
 @pytest.mark.parametrize("pushed", [False, True], ids=["sent", "pushed"])
-def test_offline_access_works_after_the_user_signed_out(client, ask, enter_code, allow, ada, page, pushed):
+def test_offline_access_works_after_the_browser_session_is_gone(client, ask, enter_code, allow, ada, page, pushed):
     token = client.authorization_code(ask(enter_code, allow, pushed=pushed))
     assert client.userinfo(token)["email"] == ada.email
     page.context.clear_cookies()

@@ -153,7 +153,7 @@ def test_client_with_unreadable_registration_can_be_disabled(app, operate, wiki,
     assert rows(Grant)[0].ended_at is not None
 
 
-def test_cleanup_revokes_grants_of_a_disabled_client_that_were_missed(app, operate, wiki, browser, told):
+def test_cleanup_sends_logout_token_for_grants_missed_when_client_was_disabled(app, operate, wiki, browser, told):
     tokens = wiki.tokens(browser)
     with app.app_context():
         db.session.get(OAuthClient, "wiki").disabled_at = now()

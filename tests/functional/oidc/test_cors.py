@@ -87,7 +87,7 @@ def test_preflight_runs_at_most_one_query(app, spa, statements):
 
 
 @pytest.mark.parametrize("path", ["/oauth/register", "/oauth/introspect", "/oauth/authorize", "/us-signin", "/"])
-def test_endpoints_not_meant_for_browsers_send_no_cors_headers(app, spa, path):
+def test_other_endpoints_send_no_cors_headers(app, spa, path):
     assert forms(preflight(app, path)) == {}
     assert forms(app.test_client().post(path, json={}, headers={"Origin": ORIGIN})) == {}
     assert forms(app.test_client().get(path, headers={"Origin": ORIGIN})) == {}
@@ -164,7 +164,7 @@ def test_origin_of_one_client_cannot_read_responses_to_another(app, spa, people)
     assert (claims.status_code, forms(claims)) == (200, {})
 
 
-def test_cors_never_allows_credentials_or_any_origin(app, spa, people):
+def test_cors_never_allows_credentials_or_a_wildcard_origin(app, spa, people):
     wire = sign_in(Wire(app, "form"), people.open())
     for path in served(app):
         for answer in (

@@ -509,6 +509,6 @@ def test_device_that_never_fetched_tokens_causes_no_logout_token(app, ada):
             assert len([row for row in db.session.query(Message) if row.kind == "app_logout"]) == fetches
 
 
-def test_unissued_user_code_is_rejected_with_a_code_flow_client(app, browser):
+def test_unknown_user_code_is_rejected_when_only_code_flow_clients_exist(app, browser):
     register(app)
     assert browser.post("/device", user_code="BCDF-GHJK").codes == ["device_code_wrong"]

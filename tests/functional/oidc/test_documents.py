@@ -751,9 +751,7 @@ def test_document_fault_is_html_escaped(agent, site, browser, work):
 
 
 @pytest.mark.parametrize("bound", ["MAX_DOCUMENTS", "MAX_PER_HOST", "MAX_INVALID_PER_HOST", "MAX_WAITING"])
-def test_unresolvable_documents_do_not_crowd_out_known_clients(
-    monkeypatch, app, known, browser, site, work, clock, bound
-):
+def test_missing_documents_do_not_crowd_out_known_clients(monkeypatch, app, known, browser, site, work, clock, bound):
     clock.shift(3601)
     browser.get(RelyingParty(app, site.url("/nothing.json")).request())
     monkeypatch.setattr(client_documents, bound, 1)
