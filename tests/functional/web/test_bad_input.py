@@ -169,7 +169,7 @@ def send(json_wire, people):
 
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
 @pytest.mark.one_database
-def test_a_body_that_is_no_json_is_refused_everywhere(app, send, unchanged, body):
+def test_invalid_json_body_is_rejected_everywhere(app, send, unchanged, body):
     with unchanged():
         for path in addresses(app, "POST"):
             assert refused_as_json(send(path, body), 400, "json_invalid"), path
@@ -177,7 +177,7 @@ def test_a_body_that_is_no_json_is_refused_everywhere(app, send, unchanged, body
 
 @pytest.mark.parametrize("body", NO_OBJECT.values(), ids=NO_OBJECT)
 @pytest.mark.one_database
-def test_json_that_is_no_object_is_refused_everywhere(app, send, unchanged, body):
+def test_json_other_than_an_object_is_rejected_everywhere(app, send, unchanged, body):
     with unchanged():
         for path in addresses(app, "POST"):
             assert refused_as_json(send(path, body), 400, "json_not_an_object"), path
@@ -185,14 +185,14 @@ def test_json_that_is_no_object_is_refused_everywhere(app, send, unchanged, body
 
 @pytest.mark.parametrize("body", [b"", b"{}", b" \n", b'{"unknown": {"a": [1, {}]}}'])
 @pytest.mark.one_database
-def test_a_body_with_nothing_of_ours_is_an_empty_form(app, send, body):
+def test_body_without_known_fields_is_treated_as_empty_form(app, send, body):
     for path in addresses(app, "POST"):
         answer = send(path, body)
         assert answer.status_code == (200 if path in BUTTONS else 404 if is_of_nothing(path) else 400), path
         assert answer.get_json()["meta"]["code"] == answer.status_code
 
 
-def test_a_value_of_any_type_is_answered_everywhere(app, send):
+def test_json_values_of_any_type_cause_no_server_error(app, send):
     for path in addresses(app, "POST"):
         for value in ODD:
             answer = send(path, json.dumps(dict.fromkeys(FIELDS, value)).encode())
@@ -202,7 +202,7 @@ def test_a_value_of_any_type_is_answered_everywhere(app, send):
 
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.one_database
-def test_one_value_of_another_type_is_answered_everywhere(app, send, field):
+def test_single_json_value_of_the_wrong_type_causes_no_server_error(app, send, field):
     for path in addresses(app, "POST"):
         for value in (5, True, {"a": 1}, ["a", 1], "x" * 3000, "\r\n"):
             answer = send(path, json.dumps(TYPED | {field: value}).encode())
@@ -210,7 +210,7 @@ def test_one_value_of_another_type_is_answered_everywhere(app, send, field):
 
 
 @pytest.mark.long
-def test_a_form_field_of_any_kind_is_answered_everywhere(app, people, browser_wire):
+def test_odd_form_values_cause_no_server_error(app, people, browser_wire):
     sign_in(browser_wire, people.open(email="ada@example.com"))
     other = browser_wire.elsewhere()
     for path in addresses(app, "POST"):
@@ -221,7 +221,7 @@ def test_a_form_field_of_any_kind_is_answered_everywhere(app, people, browser_wi
 
 
 @pytest.mark.one_database
-def test_bytes_that_are_no_text_are_answered_everywhere(app, visitor):
+def test_undecodable_form_bodies_are_rejected_everywhere(app, visitor):
     for path in addresses(app, "POST"):
         client = visitor(path).client
         for body in (b"identity=%ff%fe&email=%ed%a0%80", b"identity=\xff\x00", b"=&=&&==", b"%" * 500, b"\x00" * 50):
@@ -231,7 +231,7 @@ def test_bytes_that_are_no_text_are_answered_everywhere(app, visitor):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded", "text/plain", ""])
-def test_a_megabyte_is_too_much_everywhere(app, send, unchanged, kind):
+def test_oversized_body_is_rejected_everywhere(app, send, unchanged, kind):
     body = b'{"identity": "' + b"x" * 1_000_000 + b'"}'
     with unchanged():
         for path in addresses(app, "POST"):
@@ -243,7 +243,7 @@ def test_a_megabyte_is_too_much_everywhere(app, send, unchanged, kind):
 
 
 @pytest.mark.one_database
-def test_many_parts_and_huge_fields_are_too_much(browser_wire):
+def test_too_many_or_too_large_form_fields_are_rejected(browser_wire):
     browser_wire.fetch_csrf()
     part = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'
     for body in (part * 500 + b"--x--\r\n", part.replace(b"1\r\n", b"1" * 65_000 + b"\r\n") * 2 + b"--x--\r\n"):
@@ -254,7 +254,7 @@ def test_many_parts_and_huge_fields_are_too_much(browser_wire):
 
 
 @pytest.mark.one_database
-def test_a_file_is_no_text(browser_wire):
+def test_file_upload_is_rejected_as_a_text_field(browser_wire):
     from io import BytesIO
 
     fields = {"identity": (BytesIO(b"ada@example.com"), "a.txt"), "csrf_token": browser_wire.fetch_csrf()}
@@ -282,7 +282,7 @@ KINDS = [
 
 
 @pytest.mark.one_database
-def test_any_content_type_is_answered(app, send):
+def test_odd_content_types_cause_no_server_error(app, send):
     bodies = (b"", b"{}", b'{"identity": "ada@example.com"}', b"identity=ada", b"\xff")
     for path in addresses(app, "POST"):
         for kind, body in itertools.product(KINDS, bodies):
@@ -293,7 +293,7 @@ def test_any_content_type_is_answered(app, send):
 @pytest.mark.parametrize(
     "header", ["Accept", "User-Agent", "Cookie", "Referer", "Content-Language", "Range", "If-None-Match"]
 )
-def test_any_header_is_answered(app, header):
+def test_odd_headers_cause_no_server_error(app, header):
     for value in (
         "",
         " ",
@@ -314,7 +314,7 @@ def test_any_header_is_answered(app, header):
 
 
 @pytest.mark.one_database
-def test_any_query_is_answered_everywhere(app, visitor):
+def test_odd_queries_cause_no_server_error(app, visitor):
     for path in addresses(app, "GET"):
         client = visitor(path).client
         for query in (
@@ -334,7 +334,7 @@ def test_any_query_is_answered_everywhere(app, visitor):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("query", ["\xff\xfe", "next=/%41\xed\xa0\x80"])
-def test_a_query_that_is_no_text_is_refused_everywhere(app, visitor, unchanged, query):
+def test_undecodable_query_is_rejected_everywhere(app, visitor, unchanged, query):
     with unchanged():
         for method in ("GET", "POST"):
             for path in addresses(app, method):
@@ -359,7 +359,7 @@ def test_a_query_that_is_no_text_is_refused_everywhere(app, visitor, unchanged, 
         "/" + "a" * 9000,
     ],
 )
-def test_any_path_and_method_is_answered(app, path):
+def test_odd_paths_and_methods_cause_no_server_error(app, path):
     for method in ("GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"):
         assert app.test_client().open(path, method=method).status_code < 500, method
 
@@ -385,7 +385,7 @@ def test_any_path_and_method_is_answered(app, path):
         "127.0.0.1.evil.example",
     ],
 )
-def test_a_foreign_host_is_refused(client, host, unchanged):
+def test_unknown_host_is_rejected(client, host, unchanged):
     with unchanged():
         for path in ("/", "/us-signin", "/static/app.css", "/nothing"):
             answer = client.get(path, environ_overrides={"HTTP_HOST": host})
@@ -396,7 +396,7 @@ def test_a_foreign_host_is_refused(client, host, unchanged):
 
 
 @pytest.mark.one_database
-def test_a_foreign_host_is_told_to_a_program_in_its_envelope(client):
+def test_unknown_host_error_is_json_for_api_clients(client):
     answer = client.get("/us-signin", headers={"Accept": "application/json", "Host": "evil.example"})
     assert refused_as_json(answer, 400, "host_unknown")
 
@@ -416,7 +416,7 @@ def test_a_foreign_host_is_told_to_a_program_in_its_envelope(client):
         "X-HTTP-Method-Override",
     ],
 )
-def test_what_a_request_claims_of_its_way_changes_nothing(browser_wire, people, mail_to, header):
+def test_forwarding_headers_of_untrusted_clients_are_ignored(browser_wire, people, mail_to, header):
     ada = people.open(email="ada@example.com")
     claimed = {header: "host=evil.example;proto=https" if header == "Forwarded" else "evil.example"}
     token = browser_wire.fetch_csrf()
@@ -428,7 +428,7 @@ def test_what_a_request_claims_of_its_way_changes_nothing(browser_wire, people, 
 
 
 @pytest.mark.one_database
-def test_the_port_that_everybody_leaves_out_may_be_named(make_app, client):
+def test_default_port_in_host_header_is_accepted(make_app, client):
     production = make_app(**PRODUCTION, allowed_hosts=["other.example.com", "third.example.com:8443"]).test_client()
     for host, status in (
         ("id.example.com:443", 200),
@@ -442,14 +442,14 @@ def test_the_port_that_everybody_leaves_out_may_be_named(make_app, client):
 
 
 @pytest.mark.one_database
-def test_a_service_whose_name_has_an_umlaut_is_reached_as_browsers_write_it(make_app):
+def test_internationalized_host_name_is_accepted_in_punycode(make_app):
     production = make_app(**PRODUCTION | {"public_url": "https://Zürich.example."}).test_client()
     for host, status in (("xn--zrich-kva.example", 200), ("zrich.example", 400)):
         assert production.get("/us-signin", headers={"Host": host}).status_code == status, host
 
 
 @pytest.mark.one_database
-def test_a_port_beside_our_name_is_another_origin_in_production(make_app, client):
+def test_other_port_of_our_host_is_rejected_in_production(make_app, client):
     production = make_app(**PRODUCTION).test_client()
     for host, status in (
         ("id.example.com", 200),
@@ -478,7 +478,7 @@ PRODUCTION = {
     ],
 )
 @pytest.mark.settings(personal_tokens=5)
-def test_a_list_has_a_few_values_each_once(wire, people, statements, path, fields):
+def test_overlong_list_is_rejected_at_constant_query_cost(wire, people, statements, path, fields):
     from tests.signed_in import sign_in
 
     here = wire if path.startswith("/recover") else sign_in(wire, people.open(email="ada@example.com"))

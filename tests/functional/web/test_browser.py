@@ -23,13 +23,13 @@ def registered(wire, mail_to):
 
 
 @pytest.mark.one_database
-def test_a_page_shows_nothing_of_who_sends_the_same_junk_token(browser_wire):
+def test_shared_junk_token_does_not_reveal_another_browsers_email(browser_wire):
     browser_wire.post("/register", csrf=None, headers=JUNK, email=ADA)
     assert ADA in browser_wire.get("/confirm").text
     assert ADA not in browser_wire.elsewhere().get("/confirm", headers=JUNK).text
 
 
-def test_a_link_signs_in_nobody_who_sends_the_same_junk_token(wire, registered, rows):
+def test_confirmation_link_does_not_sign_in_another_browser_with_same_junk_token(wire, registered, rows):
     other = wire.elsewhere()
     link = link_in(registered, "/confirm/").removeprefix("http://localhost")
     assert other.get(link, headers=JUNK).status == 200
@@ -38,21 +38,21 @@ def test_a_link_signs_in_nobody_who_sends_the_same_junk_token(wire, registered, 
     assert wire.signed_in_as() == ADA
 
 
-def test_a_code_signs_in_nobody_who_sends_the_same_junk_token(wire, registered, rows):
+def test_confirmation_code_does_not_work_in_another_browser_with_same_junk_token(wire, registered, rows):
     fields = {"email": ADA, "passcode": code_in(registered)}
     assert not wire.elsewhere().post("/confirm", csrf=None, headers=JUNK, **fields).ok
     assert rows(Challenge)[0].tries == 0
     assert wire.post("/confirm", **fields).ok
 
 
-def test_two_with_the_same_junk_token_have_challenges_of_their_own(wire, people, rows):
+def test_browsers_sharing_a_junk_token_have_separate_challenges(wire, people, rows):
     people.open(email=ADA)
     for browser in (wire, wire.elsewhere()):
         browser.post("/us-signin/send-code", csrf=None, headers=JUNK, identity=ADA, chosen_method="email")
     assert len({row.binding for row in rows(Challenge)}) == 2
 
 
-def test_a_program_that_is_signed_in_needs_no_cookie_and_no_challenge(program, people, mail_to):
+def test_authenticated_api_client_verifies_without_cookie_or_challenge_id(program, people, mail_to):
     ada = people.open(email=ADA)
     asked = give_token(program, ada).post("/us-verify/send-code", chosen_method="email")
     done = program.post("/us-verify", passcode=code_in(mail_to(ADA)))
@@ -62,7 +62,7 @@ def test_a_program_that_is_signed_in_needs_no_cookie_and_no_challenge(program, p
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(("fault", "status"), FAULTS, ids=["500", "503"])
-def test_a_fault_hands_out_no_browser_cookie(wire, monkeypatch, fault, status):
+def test_server_error_sets_no_browser_cookie(wire, monkeypatch, fault, status):
     def fail():
         raise fault
 

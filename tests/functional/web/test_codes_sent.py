@@ -30,7 +30,7 @@ def types_of(told):
         ("/recover", {"identity": "ada@example.com"}, {"identity": "new@example.com"}),
     ],
 )
-def test_known_and_unknown_people_are_told_alike(json_wire, ada, path, known, unknown):
+def test_responses_for_known_and_unknown_users_are_alike(json_wire, ada, path, known, unknown):
     told = json_wire.post(path, **known).json
     others = json_wire.elsewhere().post(path, **unknown).json
     assert types_of(told) == types_of(others)
@@ -48,12 +48,12 @@ def test_known_and_unknown_people_are_told_alike(json_wire, ada, path, known, un
         ("/us-setup", {"chosen_method": "sms", "phone": "+16502530000"}),
     ],
 )
-def test_who_adds_an_address_or_number_is_told_as_the_page_shows(json_wire, ada, path, fields):
+def test_adding_an_email_or_phone_returns_challenge_details(json_wire, ada, path, fields):
     told = sign_in(json_wire, ada).post(path, **fields).json
     assert types_of(told) == dict(zip(SHOWN, (str, str, int, int), strict=True))
     assert min(told["resend_after"], told["expires_in"]) > 0
 
 
-def test_an_app_is_sent_nothing(json_wire, ada):
+def test_authenticator_setup_has_no_resend_delay(json_wire, ada):
     told = sign_in(json_wire, ada).post("/us-setup", chosen_method="authenticator").json
     assert "resend_after" not in told

@@ -68,13 +68,13 @@ def post(app: Flask, what: str, **headers: str):
     return app.test_client().post(f"/trial/{what}", headers=headers)
 
 
-def test_an_answer_below_500_keeps_what_was_done(trial, stored):
+def test_responses_below_500_are_committed(trial, stored):
     for number, what in enumerate(("done", "400", "404", "429", "refused"), start=1):
         assert post(trial, what).status_code < 500
         assert stored() == number, what
 
 
-def test_a_fault_keeps_nothing_and_hands_out_no_cookie(trial, stored):
+def test_server_error_rolls_back_and_sets_no_cookie(trial, stored):
     for what in ("exception", "500", "503"):
         answer = post(trial, what)
         assert answer.status_code >= 500
@@ -82,27 +82,27 @@ def test_a_fault_keeps_nothing_and_hands_out_no_cookie(trial, stored):
         assert stored() == 0, what
 
 
-def test_a_forged_request_keeps_nothing(trial, stored):
+def test_csrf_rejected_request_is_rolled_back(trial, stored):
     assert post(trial, "forged").status_code == 400
     assert stored() == 0
     assert post(trial, "400").status_code == 400
     assert stored() == 1
 
 
-def test_a_database_that_went_away_is_a_503(trial, stored):
+def test_lost_database_connection_returns_503(trial, stored):
     answer = post(trial, "unavailable", Accept="application/json")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
     assert answer.get_json()["response"]["error_codes"] == ["service_unavailable"]
     assert stored() == 0
 
 
-def test_without_view_commit_nothing_is_kept(trial, stored):
+def test_view_without_view_commit_stores_nothing(trial, stored):
     assert trial.test_client().post("/trial-without").status_code == 302
     assert stored() == 0
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/html"])
-def test_a_commit_that_fails_is_a_503_with_no_cookie_and_nothing_stored(trial, stored, failing_commits, accept):
+def test_failed_commit_returns_503_without_cookie_and_stores_nothing(trial, stored, failing_commits, accept):
     with failing_commits() as calls:
         answer = post(trial, "done", Accept=accept)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
@@ -114,7 +114,7 @@ def test_a_commit_that_fails_is_a_503_with_no_cookie_and_nothing_stored(trial, s
         assert answer.get_json()["response"]["error_codes"] == ["service_unavailable"]
 
 
-def test_the_next_request_is_well_after_a_commit_that_failed(trial, stored, failing_commits):
+def test_request_after_a_failed_commit_succeeds(trial, stored, failing_commits):
     client = trial.test_client()
     with failing_commits():
         assert client.post("/trial/done").status_code == 503
@@ -122,7 +122,7 @@ def test_the_next_request_is_well_after_a_commit_that_failed(trial, stored, fail
     assert stored() == 1
 
 
-def test_a_sign_in_whose_commit_fails_signs_nobody_in(wire, people, rows, failing_commits):
+def test_sign_in_with_failed_commit_does_not_sign_in(wire, people, rows, failing_commits):
     from app.sessions.models import AuthSession
 
     ada = people.open(email="ada@example.com", methods=["authenticator"])
@@ -136,7 +136,7 @@ def test_a_sign_in_whose_commit_fails_signs_nobody_in(wire, people, rows, failin
     assert wire.post("/us-signin", identity=ada.email, passcode=ada.app_code()).ok, "the code was not used up"
 
 
-def test_a_refused_attempt_is_counted_and_recorded(wire, people, mail_to, rows):
+def test_rejected_attempt_is_counted_and_recorded(wire, people, mail_to, rows):
     from app.audit import Event
     from app.challenges.models import Challenge
 
@@ -147,7 +147,7 @@ def test_a_refused_attempt_is_counted_and_recorded(wire, people, mail_to, rows):
     assert len(rows(Event, name="sign_in.failed")) == 1
 
 
-def test_a_try_counts_though_the_rest_of_the_request_fails(wire, people, rows, monkeypatch):
+def test_attempt_is_counted_even_if_the_request_fails(wire, people, rows, monkeypatch):
     from app.challenges.models import Challenge
 
     ada = people.open(email="ada@example.com")
@@ -157,7 +157,7 @@ def test_a_try_counts_though_the_rest_of_the_request_fails(wire, people, rows, m
     assert rows(Challenge)[0].tries == 1
 
 
-def test_head_changes_nothing(app, visitor, unchanged):
+def test_head_requests_change_nothing(app, visitor, unchanged):
     from tests.functional.web.conftest import addresses
 
     for path in addresses(app, "GET"):
@@ -167,7 +167,7 @@ def test_head_changes_nothing(app, visitor, unchanged):
         assert answer.get_data() == b"", path
 
 
-def test_get_changes_nothing_where_no_link_is_opened(app, visitor, unchanged):
+def test_get_requests_change_nothing(app, visitor, unchanged):
     from tests.functional.web.conftest import addresses
 
     for path in addresses(app, "GET"):
@@ -178,7 +178,7 @@ def test_get_changes_nothing_where_no_link_is_opened(app, visitor, unchanged):
             assert client.get(path).status < 500, path
 
 
-def test_faults_are_not_passed_on_to_the_server(trial):
+def test_exceptions_are_not_propagated_to_the_server(trial):
     assert trial.config["PROPAGATE_EXCEPTIONS"] is False
     assert not trial.testing
     assert post(trial, "exception").status_code == 500

@@ -74,7 +74,7 @@ def hers(wire, people):
     return sign_in(wire, people.open(email="ada@example.com"))
 
 
-def test_every_unsafe_address_wants_a_token(app, visitor, unchanged):
+def test_every_unsafe_request_requires_a_csrf_token(app, visitor, unchanged):
     for path in addresses(app, "POST"):
         client = visitor(path)
         if not asks_for_one(client, path):
@@ -86,7 +86,7 @@ def test_every_unsafe_address_wants_a_token(app, visitor, unchanged):
 
 
 @pytest.mark.one_database
-def test_no_unsafe_address_takes_a_token_of_another_visit(app, visitor, people, unchanged):
+def test_csrf_token_of_another_visitor_is_rejected_everywhere(app, visitor, people, unchanged):
     for path in addresses(app, "POST"):
         client, other = visitor(path), visitor(path).elsewhere()
         if not asks_for_one(client, path):
@@ -117,7 +117,7 @@ FOREIGN = (
 
 
 @pytest.mark.one_database
-def test_no_unsafe_address_takes_a_form_of_another_site(app, visitor, unchanged):
+def test_cross_site_request_is_rejected_everywhere(app, visitor, unchanged):
     for path in addresses(app, "POST"):
         client = visitor(path)
         token = client.fetch_csrf()
@@ -141,12 +141,12 @@ def test_no_unsafe_address_takes_a_form_of_another_site(app, visitor, unchanged)
     ],
     ids=str,
 )
-def test_our_own_forms_are_taken(wire, headers):
+def test_same_origin_request_is_accepted(wire, headers):
     assert wire.post("/logout", headers=headers).ok
 
 
 @pytest.mark.one_database
-def test_an_origin_that_is_null_leaves_it_to_the_token(app, visitor, unchanged):
+def test_null_origin_is_accepted_only_with_a_csrf_token(app, visitor, unchanged):
     for path in addresses(app, "POST"):
         client = visitor(path)
         if not asks_for_one(client, path):
@@ -161,14 +161,14 @@ def test_an_origin_that_is_null_leaves_it_to_the_token(app, visitor, unchanged):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("given", ["", "x", "é", "\ud83d\ude00", "A" * 60, "-_" * 30, "=" * 60, "A" * 5000, "1.2.3"])
-def test_a_token_of_nobodys_making_is_refused(hers, given):
+def test_malformed_csrf_token_is_rejected(hers, given):
     hers.fetch_csrf()
     answer = hers.post("/logout", csrf=given.encode("utf-16", "surrogatepass").decode("utf-16"))
     assert refuses(answer, "csrf_token_invalid" if given else "csrf_token_missing")
 
 
 @pytest.mark.one_database
-def test_a_token_with_any_character_changed_is_refused(hers):
+def test_altered_csrf_token_is_rejected(hers):
     token = hers.fetch_csrf()
     for at in range(0, len(token) - 4, 7):
         changed = token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :]
@@ -176,7 +176,7 @@ def test_a_token_with_any_character_changed_is_refused(hers):
 
 
 @pytest.mark.one_database
-def test_a_token_is_good_for_24_hours(hers, clock):
+def test_csrf_token_expires_after_24_hours(hers, clock):
     token = hers.fetch_csrf()
     clock.shift(24 * 3600 - 2)
     assert is_taken(hers.post("/us-verify", csrf=token, passcode="123456"))
@@ -185,7 +185,7 @@ def test_a_token_is_good_for_24_hours(hers, clock):
 
 
 @pytest.mark.one_database
-def test_a_token_from_before_signing_in_is_no_good_after_it(wire, people):
+def test_csrf_token_from_before_sign_in_is_rejected_afterwards(wire, people):
     ada = people.open(email="ada@example.com", methods=["authenticator"])
     token = wire.fetch_csrf()
     assert wire.post("/us-signin", csrf=token, identity=ada.email, passcode=ada.app_code()).ok
@@ -193,7 +193,7 @@ def test_a_token_from_before_signing_in_is_no_good_after_it(wire, people):
 
 
 @pytest.mark.one_database
-def test_a_token_from_before_signing_out_is_no_good_after_it(browser_wire, people):
+def test_csrf_token_from_before_sign_out_is_rejected_afterwards(browser_wire, people):
     ada = people.open(email="ada@example.com", methods=["authenticator"])
     assert browser_wire.post("/us-signin", identity=ada.email, passcode=ada.app_code()).ok
     token = browser_wire.fetch_csrf()
@@ -202,7 +202,7 @@ def test_a_token_from_before_signing_out_is_no_good_after_it(browser_wire, peopl
 
 
 @pytest.mark.one_database
-def test_proving_again_and_setting_up_leave_the_tokens_of_a_session(wire, people, clock):
+def test_csrf_token_survives_reauthentication_and_setup_changes(wire, people, clock):
     ada = people.open(email="ada@example.com", methods=["email", "authenticator"])
     token = sign_in(wire, ada).fetch_csrf()
     before = wire.cookies["latchkey_session"]
@@ -213,7 +213,7 @@ def test_proving_again_and_setting_up_leave_the_tokens_of_a_session(wire, people
 
 
 @pytest.mark.one_database
-def test_all_tokens_of_one_session_hold(hers):
+def test_all_csrf_tokens_of_a_session_are_valid(hers):
     first, second = hers.fetch_csrf(), hers.fetch_csrf()
     assert first != second
     for token in (first, second, first):
@@ -222,33 +222,33 @@ def test_all_tokens_of_one_session_hold(hers):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("header", ["X-CSRFToken", "X-CSRF-Token", "X-XSRF-Token"])
-def test_a_token_may_come_in_a_header(hers, header):
+def test_csrf_token_is_accepted_in_a_header(hers, header):
     assert hers.post("/logout", csrf=None, headers={header: hers.fetch_csrf()}).ok
 
 
 @pytest.mark.one_database
-def test_a_token_in_the_query_is_not_one(hers):
+def test_csrf_token_in_the_query_is_ignored(hers):
     answer = hers.post(f"/logout?csrf_token={hers.fetch_csrf()}", csrf=None)
     assert refuses(answer, "csrf_token_missing")
 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("given", [5, True, {"a": 1}, ["x", "y"], 1.5])
-def test_a_token_that_is_no_text_is_refused(json_wire, people, given):
+def test_csrf_token_that_is_not_a_string_is_rejected(json_wire, people, given):
     sign_in(json_wire, people.open(email="ada@example.com")).fetch_csrf()
     answer = json_wire.post("/logout", csrf=given)
     assert answer.status == 400
     assert list(answer.errors) == ["csrf_token"]
 
 
-def test_a_program_with_a_token_and_no_cookie_needs_none(program, people):
+def test_access_token_without_cookie_requires_no_csrf_token(program, people):
     give_token(program, people.open(email="ada@example.com"))
     assert program.post("/us-setup", chosen_method="authenticator").ok
 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("header", HEADERS)
-def test_a_programs_token_beside_cookies_needs_none(hers, program, people, rows, header):
+def test_access_token_takes_precedence_over_cookies_and_requires_no_csrf_token(hers, program, people, rows, header):
     eve = people.open(email="eve@example.com")
     headers = {header: HEADERS[header].format(give_token(program, eve).token)}
     assert hers.post("/us-setup", csrf=None, headers=headers, chosen_method="authenticator").ok
@@ -259,7 +259,7 @@ def test_a_programs_token_beside_cookies_needs_none(hers, program, people, rows,
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("header", HEADERS)
-def test_a_programs_token_that_is_worth_nothing_does_not_let_a_cookie_in(hers, unchanged, header):
+def test_invalid_access_token_does_not_fall_back_to_the_cookie(hers, unchanged, header):
     headers = {header: HEADERS[header].format("x" * 43)}
     with unchanged():
         answer = hers.post("/us-setup", csrf=None, headers=headers, chosen_method="authenticator")
@@ -270,7 +270,7 @@ def test_a_programs_token_that_is_worth_nothing_does_not_let_a_cookie_in(hers, u
 @pytest.mark.parametrize(
     "value", ["Basic YWRhOngxMjM0NTY=", "Bearer", "Bearer eyJh.eyJz.c2ln", "Bearer x", "Digest a=b", "é"]
 )
-def test_what_a_proxy_puts_there_changes_nothing(hers, value):
+def test_unrelated_authorization_header_does_not_waive_the_csrf_token(hers, value):
     """A browser sends Basic by itself, and a proxy may add a bearer token of its own to each request."""
     answer = hers.post("/us-setup", csrf=None, headers={"Authorization": value}, chosen_method="authenticator")
     assert refuses(answer, "csrf_token_missing")
@@ -281,7 +281,7 @@ def test_what_a_proxy_puts_there_changes_nothing(hers, value):
 @pytest.mark.parametrize(
     "content_type", ["application/json", "application/json; charset=utf-8", "application/vnd.api+json"]
 )
-def test_json_without_a_session_needs_none(json_wire, people, mail_to, content_type):
+def test_json_request_without_session_requires_no_csrf_token(json_wire, people, mail_to, content_type):
     ada = people.open(email="ada@example.com")
     json_wire.get("/us-signin")
     assert "latchkey_browser" in json_wire.cookies
@@ -297,7 +297,7 @@ def test_json_without_a_session_needs_none(json_wire, people, mail_to, content_t
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("given", [None, "x"])
-def test_each_refusal_brings_a_token_that_is_taken(json_wire, people, given):
+def test_csrf_error_returns_a_valid_csrf_token(json_wire, people, given):
     ada = people.open(email="ada@example.com")
     sign_in(json_wire, ada)
     refused = json_wire.post("/us-setup", csrf=given, chosen_method="authenticator")
@@ -309,7 +309,7 @@ def test_each_refusal_brings_a_token_that_is_taken(json_wire, people, given):
 
 
 @pytest.mark.one_database
-def test_a_form_without_any_cookie_is_refused(app, browser_wire):
+def test_form_without_cookie_is_rejected(app, browser_wire):
     for path in addresses(app, "POST"):
         if not wants_signed_in(path):
             answer = browser_wire.elsewhere().post(path, csrf=None, **TYPED)
@@ -317,7 +317,7 @@ def test_a_form_without_any_cookie_is_refused(app, browser_wire):
 
 
 @pytest.mark.one_database
-def test_a_token_without_its_cookie_says_so(browser_wire):
+def test_csrf_token_without_its_cookie_is_rejected_with_its_own_error(browser_wire):
     token = browser_wire.fetch_csrf()
     answer = browser_wire.elsewhere().post("/us-signin/send-code", csrf=token, **TYPED)
     assert refuses(answer, "csrf_session_token_missing")
@@ -325,7 +325,7 @@ def test_a_token_without_its_cookie_says_so(browser_wire):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("content_type", ["text/plain", "text/plain;charset=utf-8", "", "application/jsonx"])
-def test_json_in_disguise_is_no_json(browser_wire, unchanged, content_type):
+def test_json_body_with_a_simple_content_type_is_rejected(browser_wire, unchanged, content_type):
     """A foreign page can send these without asking first; JSON it cannot."""
     body = '{"identity": "ada@example.com", "chosen_method": "email"}'
     with unchanged():
@@ -338,7 +338,7 @@ def test_json_in_disguise_is_no_json(browser_wire, unchanged, content_type):
     ("path", "field"),
     [("/us-signin", "identity"), ("/us-signin/send-code", "identity"), ("/register", "email"), ("/confirm", "email")],
 )
-def test_the_form_comes_again_with_what_was_typed(browser_wire, path, field):
+def test_form_is_shown_again_with_typed_values_after_csrf_error(browser_wire, path, field):
     browser_wire.fetch_csrf()
     answer = browser_wire.post(path, csrf="x", **TYPED)
     assert answer.codes == ["csrf_token_invalid"]
@@ -348,14 +348,14 @@ def test_the_form_comes_again_with_what_was_typed(browser_wire, path, field):
 
 
 @pytest.mark.one_database
-def test_the_number_typed_comes_again(browser_wire, people):
+def test_typed_phone_number_is_kept_after_csrf_error(browser_wire, people):
     sign_in(browser_wire, people.open(email="ada@example.com"))
     answer = browser_wire.post("/us-setup", csrf="x", chosen_method="sms", phone="+16502530000")
     assert answer.page.value("phone") == "+16502530000"
 
 
 @pytest.mark.one_database
-def test_safe_requests_need_none(app, visitor):
+def test_safe_requests_require_no_csrf_token(app, visitor):
     for path in addresses(app, "GET"):
         headers = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
         answer = visitor(path).get(path, headers=headers)

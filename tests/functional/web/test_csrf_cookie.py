@@ -34,7 +34,7 @@ def set_by(answer) -> str:
     return next((line for line in answer.headers.getlist("Set-Cookie") if line.startswith(NAME)), "")
 
 
-def test_a_front_end_reads_its_token_there(wire, ada):
+def test_csrf_token_from_the_cookie_is_accepted_in_a_header(wire, ada):
     sign_in(wire, ada)
     for _ in range(2):
         assert wire.post("/us-setup", csrf=None, headers=from_cookie(wire), delete_method="email").status in (
@@ -46,7 +46,7 @@ def test_a_front_end_reads_its_token_there(wire, ada):
     assert NAME not in wire.cookies, "it goes with signing out"
 
 
-def test_a_script_can_read_it_and_no_other_site_sends_it(wire):
+def test_cookie_is_readable_by_scripts_and_same_site_strict(wire):
     attributes = set_by(wire.get("/us-signin"))
     assert "HttpOnly" not in attributes
     assert "SameSite=Strict" in attributes
@@ -54,11 +54,11 @@ def test_a_script_can_read_it_and_no_other_site_sends_it(wire):
 
 
 @pytest.mark.settings(csrf_cookie_name=NAME, public_url="https://localhost")
-def test_by_https_it_is_secure(wire):
+def test_cookie_is_secure_over_https(wire):
     assert "; Secure" in set_by(wire.get("/us-signin"))
 
 
-def test_it_is_set_anew_with_signing_in_and_when_half_its_life_is_over(wire, ada, clock):
+def test_cookie_is_renewed_on_sign_in_and_after_half_its_lifetime(wire, ada, clock):
     assert set_by(wire.get("/us-signin"))
     before = wire.cookies[NAME]
     assert set_by(wire.get("/us-signin")) == "", "what will do for a while is left"
@@ -70,16 +70,16 @@ def test_it_is_set_anew_with_signing_in_and_when_half_its_life_is_over(wire, ada
     assert wire.post("/logout", csrf=None, headers=from_cookie(wire)).ok
 
 
-def test_one_that_is_not_ours_is_replaced(wire):
+def test_invalid_cookie_is_replaced(wire):
     wire.client.set_cookie(NAME, "x")
     assert set_by(wire.get("/us-signin"))
 
 
-def test_the_cookie_alone_is_no_token(wire, ada):
+def test_cookie_alone_does_not_count_as_csrf_token(wire, ada):
     sign_in(wire, ada)
     assert wire.post("/us-setup", csrf=None, delete_method="email").codes == ["csrf_token_missing"]
 
 
 @pytest.mark.settings(csrf_cookie_name="")
-def test_by_default_there_is_none(wire):
+def test_cookie_is_not_set_by_default(wire):
     assert [line for line in wire.get("/us-signin").headers.getlist("Set-Cookie") if "HttpOnly" not in line] == []

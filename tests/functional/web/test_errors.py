@@ -53,7 +53,7 @@ def broken(monkeypatch):
         ("TRACE", "/us-signin", 405, "method_not_allowed"),
     ],
 )
-def test_an_error_is_told_in_the_language_of_who_asks(wire, method, path, status, code):
+def test_errors_are_html_or_json_as_requested(wire, method, path, status, code):
     answer = wire.send(method, path)
     assert answer.status == status
     if wire.language == "json":
@@ -65,14 +65,14 @@ def test_an_error_is_told_in_the_language_of_who_asks(wire, method, path, status
         assert re.search(r"<b class=\"tag\">[2-9A-Z]{8}</b>", answer.text)
 
 
-def test_trace_is_refused_everywhere(app, client):
+def test_trace_is_rejected_everywhere(app, client):
     for path in {*addresses(app, "GET"), *addresses(app, "POST"), "/static/app.css"}:
         answer = client.open(path, method="TRACE", headers={"X-Secret": "s3cr3t"})
         assert answer.status_code == 405, path
         assert "s3cr3t" not in answer.text
 
 
-def test_a_405_says_what_is_allowed(client):
+def test_405_lists_allowed_methods(client):
     answer = client.get("/logout", headers={"Accept": "application/json"})
     assert set(answer.headers["Allow"].split(", ")) == {"OPTIONS", "POST"}
 
@@ -88,7 +88,7 @@ def test_a_405_says_what_is_allowed(client):
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
-def test_a_fault_says_nothing_of_the_inside(wire, broken, fault, status, code):
+def test_server_error_reveals_no_internals(wire, broken, fault, status, code):
     broken(fault)
     answer = wire.get("/")
     assert answer.status == status
@@ -97,18 +97,18 @@ def test_a_fault_says_nothing_of_the_inside(wire, broken, fault, status, code):
     assert answer.headers.get("Retry-After") == ("2" if status == 503 else None)
 
 
-def test_a_page_that_failed_is_offered_again(browser_wire, broken):
+def test_error_page_links_back_to_the_failed_page(browser_wire, broken):
     broken(ValueError("a fault of ours"))
     assert browser_wire.get("/?page=2").page.links[-2:] == ["/?page=2", "/"]
 
 
-def test_no_page_says_what_it_is_made_with(app, client):
+def test_pages_reveal_no_implementation_details(app, client):
     for path in [*addresses(app, "GET"), "/nothing", "/static/nothing"]:
         if path != "/openapi.json":
             assert [word for word in INSIDES if word in client.get(path).text] == [], path
 
 
-def test_a_database_that_is_away_is_a_503_also_for_pages_that_show_who_is_signed_in(wire, people, monkeypatch):
+def test_unavailable_database_returns_503_on_every_page(wire, people, monkeypatch):
     from sqlalchemy.orm import Session
 
     from tests.signed_in import sign_in
@@ -136,7 +136,7 @@ def log(monkeypatch):
     return lines
 
 
-def test_the_log_has_the_request_id_of_the_header(client, log):
+def test_log_contains_the_request_id_of_the_response(client, log):
     answer = client.get("/us-signin")
     (line,) = log
     assert len(line["support_id"]) == 8
@@ -149,7 +149,7 @@ def test_the_log_has_the_request_id_of_the_header(client, log):
 @pytest.mark.parametrize(
     "given", ["0123456789abcdef" * 2, "5e0a5b1e-7d5c-4a44-9d0c-7bb3ad0b1f10", "a.b_c-d9", "x" * 64]
 )
-def test_the_request_id_of_a_trusted_proxy_is_taken(client, log, given):
+def test_request_id_of_a_trusted_proxy_is_adopted(client, log, given):
     answer = client.get("/us-signin", headers={"X-Request-ID": given})
     assert answer.headers["X-Request-Id"] == given
     assert log[0]["request_id"] == given
@@ -159,18 +159,18 @@ def test_the_request_id_of_a_trusted_proxy_is_taken(client, log, given):
 @pytest.mark.parametrize(
     "given", ["", "short", "x" * 65, "twelve chars", "12345678,12345678", "12345678\xfc", "<script>1"]
 )
-def test_a_request_id_that_has_not_the_shape_of_one_is_not_taken(client, given):
+def test_malformed_request_id_is_replaced(client, given):
     answer = client.get("/us-signin", headers={"X-Request-ID": given})
     assert len(answer.headers["X-Request-Id"]) == 32
 
 
-def test_request_ids_differ_and_are_never_the_clients(client):
+def test_request_ids_are_unique_and_never_taken_from_clients(client):
     given = client.get("/", headers={"X-Request-Id": "0" * 32}).headers["X-Request-Id"]
     assert given != "0" * 32
     assert given != client.get("/").headers["X-Request-Id"]
 
 
-def test_the_log_has_route_templates_and_no_tokens(client, log):
+def test_log_contains_route_templates_but_no_tokens(client, log):
     for path in ("/confirm/s3cr3t-token", "/us-verify-link?token=s3cr3t-token", "/nothing/s3cr3t-token"):
         client.get(path)
     client.post("/us-signin", json={"identity": "ada@example.com", "passcode": "s3cr3t-token"})
@@ -179,12 +179,12 @@ def test_the_log_has_route_templates_and_no_tokens(client, log):
     assert "ada@" not in json.dumps(log)
 
 
-def test_machines_are_told_how_it_is(client):
+def test_health_and_readiness_endpoints_report_status(client):
     assert (client.get("/healthz").text, client.get("/readyz").text) == ("ok\n", "ready\n")
     assert client.get("/healthz", headers={"Host": "10.0.0.7:8000"}).status_code == 200
 
 
-def test_readiness_is_a_503_while_the_database_is_away_and_health_is_not(client, monkeypatch):
+def test_readiness_returns_503_without_database_but_health_stays_ok(client, monkeypatch):
     from app.extensions import db
 
     def gone(*_args, **_kwargs):
@@ -204,7 +204,7 @@ def fresh(app):
     app.extensions.pop("latchkey.fits_until", None)
 
 
-def test_readiness_wants_our_migrations_and_minds_no_newer_ones(fresh, client, database):
+def test_readiness_requires_our_migrations_but_accepts_newer_ones(fresh, client, database):
     [(revision,)] = database.query("SELECT version_num FROM alembic_version")
     try:
         assert [ready_at(fresh, client, each) for each in ("0001", "0000_of_others", "9999", revision)] == [
@@ -226,7 +226,7 @@ def ready_at(app, client, revision: str) -> tuple[int, str]:
     return answer.status_code, answer.text
 
 
-def test_readiness_wants_every_key_that_is_in_use(fresh, people, make_app):
+def test_readiness_requires_every_key_in_use(fresh, people, make_app):
     people.open(methods=["email"])
     other = make_app(secret_keys="for-tests-alone-too-9c2e5d71a8f04b36b7d0c3e1f6a59824")
     other.extensions.pop("latchkey.fits_until", None)
@@ -234,7 +234,7 @@ def test_readiness_wants_every_key_that_is_in_use(fresh, people, make_app):
     assert other.test_client().get("/readyz").status_code == 503
 
 
-def test_tables_that_fit_are_not_looked_at_with_each_question(fresh, client, statements):
+def test_successful_schema_check_is_cached(fresh, client, statements):
     client.get("/readyz")
     with statements() as seen:
         client.get("/readyz")

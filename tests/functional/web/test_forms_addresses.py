@@ -58,7 +58,7 @@ def hers(browser_wire, people):
 
 
 @pytest.mark.one_database
-def test_every_form_leads_to_a_page_that_opens(hers, app):
+def test_get_on_any_form_address_leads_to_a_working_page(hers, app):
     dead = {}
     for path in sorted(forms_of(app) - FOR_PROGRAMS - of_nothing(app)):
         answer = hers.get(path)
@@ -71,25 +71,25 @@ def test_every_form_leads_to_a_page_that_opens(hers, app):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(("path", "page"), PAGES.items())
-def test_it_leads_to_the_page_with_the_form(browser_wire, path, page):
+def test_get_on_a_form_address_redirects_to_its_page(browser_wire, path, page):
     answer = browser_wire.get(path)
     assert (answer.status, answer.location) == (302, page)
 
 
 @pytest.mark.one_database
-def test_it_keeps_where_one_was_going_and_nothing_that_leads_away(browser_wire):
+def test_redirect_keeps_local_next_and_drops_external_next(browser_wire):
     assert browser_wire.get("/us-signin/send-code?next=/sessions").location == "/us-signin?next=%2Fsessions"
     assert browser_wire.get("/us-signin/send-code?next=https://evil.example/").location == "/us-signin"
 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("path", [path for path in PAGES if path != "/change-email/confirm"])
-def test_a_program_is_told_that_it_takes_post(json_wire, path):
+def test_json_get_on_a_form_address_returns_405(json_wire, path):
     answer = json_wire.get(path)
     assert (answer.status, answer.codes, "POST" in answer.headers["Allow"]) == (405, ["method_not_allowed"], True)
 
 
 @pytest.mark.one_database
-def test_other_methods_are_refused_as_before(browser_wire):
+def test_other_methods_return_405(browser_wire):
     assert browser_wire.send("PUT", "/us-signin/send-code").status == 405
     assert browser_wire.send("DELETE", "/us-signin").status == 405

@@ -55,7 +55,7 @@ def is_for_everybody(answer: TestResponse) -> bool:
     return answer.request.method == "GET" and answer.request.path in FOR_EVERYBODY
 
 
-def test_every_answer_has_them(production):
+def test_every_response_has_security_headers(production):
     seen = set()
     for answer in answers(production, "id.example.com"):
         headers, what = answer.headers, (answer.request.path, answer.status_code)
@@ -77,7 +77,7 @@ def test_every_answer_has_them(production):
     assert seen >= {200, 302, 400, 401, 404, 405, 413, 416}
 
 
-def test_nothing_but_static_files_may_be_kept(production):
+def test_only_static_and_public_responses_are_cacheable(production):
     for answer in answers(production, "id.example.com"):
         path = answer.request.path
         if path.startswith("/static/") and answer.status_code < 400:
@@ -88,7 +88,7 @@ def test_nothing_but_static_files_may_be_kept(production):
             assert answer.headers["Cache-Control"] == "no-store", (path, answer.status_code)
 
 
-def test_a_500_and_a_503_have_them_too(app, monkeypatch):
+def test_server_errors_have_security_headers(app, monkeypatch):
     import sqlalchemy as sa
 
     for fault, status in ((ValueError("x"), 500), (sa.exc.OperationalError("", {}, Exception()), 503)):
@@ -110,7 +110,7 @@ def raising(fault: Exception):
     return fail
 
 
-def test_a_page_has_its_own_nonce(client):
+def test_each_page_has_its_own_csp_nonce(client):
     first, second = client.get("/us-signin"), client.get("/us-signin")
     nonces = [answer.headers["Content-Security-Policy"].split("'nonce-")[1].split("'")[0] for answer in (first, second)]
     assert nonces[0] != nonces[1]
@@ -120,16 +120,16 @@ def test_a_page_has_its_own_nonce(client):
 
 
 @pytest.mark.settings(post_login_url="https://app.example.com/in?x=1", post_logout_url="/bye")
-def test_a_form_may_lead_to_the_front_ends_of_the_settings_and_nowhere_else(client):
+def test_csp_form_action_allows_only_configured_front_ends(client):
     policy = client.get("/us-signin").headers["Content-Security-Policy"]
     assert "; form-action 'self' https://app.example.com; " in policy
 
 
-def test_no_answer_in_plain_http_asks_for_https(client):
+def test_plain_http_response_has_no_hsts_header(client):
     assert "Strict-Transport-Security" not in client.get("/").headers
 
 
-def test_every_cookie_in_production_is_locked_to_this_host(production, people, make_app):
+def test_production_cookies_are_secure_and_host_only(production, people, make_app):
     host = {"Host": "id.example.com", "X-CSRFToken": ""}
     client = production.test_client()
     token = client.get("/us-signin", headers=host | {"Accept": "application/json"}, base_url="https://id.example.com")
@@ -153,21 +153,21 @@ def test_every_cookie_in_production_is_locked_to_this_host(production, people, m
         assert len(line) <= 4096
 
 
-def test_a_cookie_says_nothing(people, wire):
+def test_session_cookie_is_opaque(people, wire):
     ada = people.open(email="ada@example.com", methods=["authenticator"])
     wire.post("/us-signin", identity=ada.email, passcode=ada.app_code())
     assert len(wire.cookies["latchkey_session"]) == 43
     assert ada.email not in str(wire.cookies)
 
 
-def test_reading_pages_sets_one_cookie_once(browser_wire: Wire):
+def test_viewing_pages_sets_the_browser_cookie_once(browser_wire: Wire):
     assert len(browser_wire.get("/us-signin").headers.getlist("Set-Cookie")) == 1
     assert browser_wire.get("/us-signin").headers.getlist("Set-Cookie") == []
     assert browser_wire.elsewhere().get("/static/app.css").headers.getlist("Set-Cookie") == []
     assert browser_wire.elsewhere().get("/nothing").headers.getlist("Set-Cookie") == []
 
 
-def test_a_signed_in_reader_gets_no_new_cookie(people, browser_wire):
+def test_viewing_a_page_while_signed_in_sets_no_cookie(people, browser_wire):
     sign_in(browser_wire, people.open(email="ada@example.com"))
     assert browser_wire.get("/").headers.getlist("Set-Cookie") == []
 
@@ -175,7 +175,7 @@ def test_a_signed_in_reader_gets_no_new_cookie(people, browser_wire):
 @pytest.mark.parametrize(
     "origin", ["https://evil.example", "null", "http://localhost.evil.example", "http://localhost"]
 )
-def test_no_origin_is_let_in_from_afar(client, origin):
+def test_responses_have_no_cors_headers(client, origin):
     for method in ("GET", "OPTIONS"):
         asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
         answer = client.open("/us-signin", method=method, headers=asked)

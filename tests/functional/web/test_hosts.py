@@ -12,7 +12,7 @@ def at(client, host, path="/us-signin?next=/sessions", **headers):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "[::1]:8000"])
-def test_a_page_opened_by_number_goes_on_by_name(client, host):
+def test_page_opened_by_ip_address_redirects_to_host_name(client, host):
     answer = at(client, host, **OPENED)
     assert (answer.status_code, answer.location) == (302, "http://localhost:8000/us-signin?next=/sessions")
     assert at(client, host, "/us-signin", **OPENED).location == "http://localhost:8000/us-signin"
@@ -27,10 +27,10 @@ def test_a_page_opened_by_number_goes_on_by_name(client, host):
         ("127.0.0.1:5173", OPENED),  # a front end's own server, which passes pages on
     ],
 )
-def test_what_is_there_already_and_programs_stay(client, host, headers):
+def test_host_name_and_api_requests_are_not_redirected(client, host, headers):
     assert at(client, host, **headers).status_code == 200
 
 
 @pytest.mark.settings(public_url="http://127.0.0.1:8000")
-def test_a_number_that_was_asked_for_is_kept(client):
+def test_configured_ip_address_is_not_redirected(client):
     assert at(client, "127.0.0.1:8000", **OPENED).status_code == 200

@@ -74,29 +74,27 @@ def speaks(app):
         ("de", "../../etc", "de", "ltr"),
     ],
 )
-def test_a_page_is_in_the_chosen_language_else_in_the_first_accepted_one(
-    browser_wire, header, cookie, language, direction
-):
+def test_page_language_comes_from_the_cookie_or_accept_language(browser_wire, header, cookie, language, direction):
     if cookie:
         browser_wire.client.set_cookie(i18n.COOKIE, cookie, domain="localhost")
     answer = browser_wire.get("/us-signin", headers={"Accept-Language": header})
     assert f'<html lang="{language}" dir="{direction}">' in answer.text
 
 
-def test_a_page_is_in_the_language_of_the_account_once_it_is_signed_in_to(browser_wire, ada, speaks):
+def test_page_uses_the_account_language_after_sign_in(browser_wire, ada, speaks):
     speaks(ada.id, "ar")
     sign_in(browser_wire, ada)
     assert '<html lang="ar" dir="rtl">' in browser_wire.get("/", headers=GERMAN).text
 
 
-def test_an_error_is_translated_and_its_code_stays(wire, ada):
+def test_error_is_translated_but_its_code_is_not(wire, ada):
     wire.post(SEND, identity=ada.email, chosen_method="email")
     answer = wire.post("/us-signin", headers=GERMAN, identity=ada.email, passcode="00000000")
     assert (answer.status, answer.errors) == (400, {"": ["Das hat nicht geklappt."]})
     assert answer.codes in ([], ["generic_authn_failed"])  # a page shows no code
 
 
-def test_a_known_and_an_unknown_person_get_the_same_bytes_in_the_language_of_the_request(json_wire, ada, speaks):
+def test_known_and_unknown_users_get_the_same_error_in_the_request_language(json_wire, ada, speaks):
     speaks(ada.id, "ar")
     told = [
         json_wire.elsewhere().post("/us-signin", headers=GERMAN, identity=identity, passcode="00000000").errors
@@ -105,7 +103,7 @@ def test_a_known_and_an_unknown_person_get_the_same_bytes_in_the_language_of_the
     assert told == [{"": ["Das hat nicht geklappt."]}] * 2
 
 
-def test_a_message_is_in_the_language_of_the_account_and_for_a_stranger_in_that_of_the_request(wire, ada, rows, speaks):
+def test_messages_use_account_language_or_request_language_for_strangers(wire, ada, rows, speaks):
     speaks(ada.id, "ar")
     wire.post(SEND, headers=GERMAN, identity=ada.email, chosen_method="email")
     wire.post(SEND, headers=GERMAN, identity="nobody@example.com", chosen_method="email")
@@ -115,7 +113,7 @@ def test_a_message_is_in_the_language_of_the_account_and_for_a_stranger_in_that_
     }
 
 
-def test_a_notice_of_a_change_is_in_the_language_of_the_account(wire, ada, rows, speaks):
+def test_change_notice_uses_the_account_language(wire, ada, rows, speaks):
     speaks(ada.id, "ar")
     sign_in(wire, ada).post("/identities/username", headers=GERMAN, username="ada.lovelace")
     assert [message.language for message in rows(Message, kind="changed")] == ["ar"]
@@ -131,26 +129,26 @@ def test_a_notice_of_a_change_is_in_the_language_of_the_account(wire, ada, rows,
         ("curl", "curl"),
     ],
 )
-def test_a_browser_is_called_what_the_language_calls_it(app, monkeypatch, label, text):
+def test_browser_names_are_translated(app, monkeypatch, label, text):
     with app.app_context(), monkeypatch.context() as patch:
         patch.setattr(i18n, "_catalog", lambda tag: Shouting())
         assert i18n.browser_text(label) == text
 
 
-def test_an_account_is_created_in_the_language_of_the_request(wire, rows):
+def test_new_account_gets_the_request_language(wire, rows):
     wire.post("/register", headers=GERMAN, email="new@example.com")
     assert [user.language for user in rows(User)] == ["de"]
 
 
 @pytest.mark.one_database
-def test_a_language_that_is_offered_no_more_becomes_the_first(app):
+def test_removed_language_falls_back_to_the_first(app):
     with app.app_context(), i18n.speaking("ja"):
         assert i18n.language() == "en"
     with app.app_context(), i18n.speaking("de"):
         assert i18n.gettext(WRONG) == "Das hat nicht geklappt."
 
 
-def test_a_language_is_chosen_for_the_browser_and_for_the_account(wire, ada, rows):
+def test_chosen_language_is_stored_in_browser_and_account(wire, ada, rows):
     answer = wire.post("/language", language="ar", next="/us-signin")
     assert answer.ok
     assert answer.location == ("/us-signin" if wire.language == "form" else None)
@@ -161,7 +159,7 @@ def test_a_language_is_chosen_for_the_browser_and_for_the_account(wire, ada, row
 
 
 @pytest.mark.parametrize("tag", ["ja", "xx", "", "EN"])
-def test_a_language_that_is_not_offered_is_refused(wire, tag):
+def test_unavailable_language_is_rejected(wire, tag):
     answer = wire.post("/language", language=tag)
     assert answer.status == 400
     assert answer.codes == ["invalid_choice"]
@@ -169,19 +167,19 @@ def test_a_language_that_is_not_offered_is_refused(wire, tag):
 
 
 @pytest.mark.one_database
-def test_the_switcher_is_on_the_sign_in_page_and_in_the_account(browser_wire, ada):
+def test_language_switcher_is_on_sign_in_and_account_pages(browser_wire, ada):
     assert '<option value="pt-BR" lang="pt-BR">Português (Brasil)</option>' in browser_wire.get("/us-signin").text
     assert 'action="/language"' in sign_in(browser_wire, ada).get("/").text
 
 
 @pytest.mark.one_database
 @pytest.mark.settings(languages=("en",))
-def test_where_one_language_is_offered_there_is_no_switcher(browser_wire):
+def test_language_switcher_is_hidden_with_a_single_language(browser_wire):
     assert "/language" not in browser_wire.get("/us-signin").text
 
 
 @pytest.mark.one_database
-def test_a_notice_is_translated_when_it_is_sent(app, monkeypatch):
+def test_notice_is_translated_when_it_is_sent(app, monkeypatch):
     from app.notifications import notices
     from app.notifications.notices import plural_sentence, sentence
 
@@ -198,7 +196,7 @@ def test_a_notice_is_translated_when_it_is_sent(app, monkeypatch):
             assert notices.text_of({"what": "Written by an earlier release."}) == "Written by an earlier release."
 
 
-def test_a_phone_number_in_a_list_keeps_its_sign_where_text_runs_from_right_to_left(app):
+def test_phone_number_is_isolated_in_right_to_left_text(app):
     with app.app_context():
         assert i18n.isolated("+16505550100") == "+16505550100"
         with i18n.speaking("ar"):
@@ -216,7 +214,7 @@ class Shouting(NullTranslations):
 
 
 @pytest.mark.one_database
-def test_switcher_comes_back_to_the_page_but_never_leads_away(browser_wire):
+def test_language_switcher_returns_to_the_page_but_never_to_another_site(browser_wire):
     page = browser_wire.get("/us-signin?new=1&next=/sessions").page
     assert page.value("page") == "/us-signin?new=1&next=%2Fsessions"
     answer = browser_wire.post("/language", language="de", page=page.value("page"))

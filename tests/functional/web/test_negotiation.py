@@ -34,7 +34,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;
         ("text/html;q=0.8, application/json;q=0.9", JSON),
     ],
 )
-def test_what_is_liked_best_is_spoken(client, accept, language):
+def test_response_format_follows_the_accept_header(client, accept, language):
     headers = {} if accept is None else {"Accept": accept}
     for path in ("/us-signin", "/nothing"):
         assert client.get(path, headers=headers).mimetype == language, path
@@ -57,13 +57,13 @@ def test_what_is_liked_best_is_spoken(client, accept, language):
         ("text/plain", None, PAGE),
     ],
 )
-def test_who_sends_json_gets_json(client, kind, accept, language):
+def test_response_format_of_posts_follows_content_type_then_accept(client, kind, accept, language):
     headers = {} if accept is None else {"Accept": accept}
     for path in ("/us-signin", "/register", "/logout", "/nothing"):
         assert client.post(path, data=b"", content_type=kind, headers=headers).mimetype == language, path
 
 
-def test_a_body_of_any_other_type_is_an_empty_form(browser_wire):
+def test_body_of_unknown_type_is_treated_as_empty_form(browser_wire):
     browser_wire.fetch_csrf()
     body = f"csrf_token={browser_wire._csrf}&identity=ada@example.com"
     answer = browser_wire.send("POST", "/us-signin", data=body, content_type="text/plain")
@@ -71,7 +71,7 @@ def test_a_body_of_any_other_type_is_an_empty_form(browser_wire):
     assert answer.page.value("csrf_token")
 
 
-def test_a_type_built_on_json_is_read_as_json(browser_wire):
+def test_json_suffix_content_type_is_read_as_json(browser_wire):
     browser_wire.fetch_csrf()
     body = f'{{"csrf_token": "{browser_wire._csrf}", "identity": "ada@example.com", "chosen_method": "email"}}'
     kind = "application/vnd.api+json"
@@ -79,7 +79,7 @@ def test_a_type_built_on_json_is_read_as_json(browser_wire):
     assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
 
 
-def test_a_form_that_wants_json_is_read_as_a_form(browser_wire):
+def test_form_accepting_json_gets_a_json_response(browser_wire):
     fields = {"csrf_token": browser_wire.fetch_csrf(), "identity": "ada@example.com", "chosen_method": "email"}
     answer = browser_wire.send("POST", "/us-signin/send-code", data=fields, headers={"Accept": "application/json"})
     assert answer.status == 200
@@ -88,7 +88,7 @@ def test_a_form_that_wants_json_is_read_as_a_form(browser_wire):
     }  # fmt: skip
 
 
-def test_the_envelope_says_its_status_and_sorts_its_names(client):
+def test_json_envelope_contains_status_and_sorted_keys(client):
     for path in ("/us-signin", "/register", "/nothing", "/us-setup"):
         answer = client.get(path, headers={"Accept": "application/json"})
         body = answer.get_json()
@@ -98,7 +98,7 @@ def test_the_envelope_says_its_status_and_sorts_its_names(client):
         assert answer.content_type == "application/json"
 
 
-def test_every_success_has_a_token_and_no_refusal_has(json_wire, people):
+def test_successful_json_responses_have_a_csrf_token_and_errors_do_not(json_wire, people):
     assert json_wire.get("/us-signin").json["csrf_token"]
     assert "csrf_token" not in json_wire.post("/us-signin", identity="nobody@example.com", passcode="1").json
     sign_in(json_wire, people.open(email="ada@example.com"))
@@ -117,17 +117,17 @@ def test_every_success_has_a_token_and_no_refusal_has(json_wire, people):
         ({"identity": 5, "chosen_method": "email"}, 400),
     ],
 )
-def test_members_are_read_as_a_form_would_be(json_wire, body, first):
+def test_json_members_are_read_like_form_fields(json_wire, body, first):
     assert json_wire.post("/us-signin/send-code", **body).status == first
 
 
-def test_a_value_of_another_type_is_said_on_its_field(json_wire):
+def test_wrong_type_is_reported_on_its_field(json_wire):
     answer = json_wire.post("/us-signin", identity=5, passcode=1.5, next={})
     assert set(answer.json["field_errors"]) == {"identity", "next", "passcode"}
     assert answer.codes == ["api_error"] * 3
 
 
-def test_errors_and_their_codes_are_parallel(json_wire):
+def test_errors_and_error_codes_correspond(json_wire):
     answer = json_wire.post("/us-signin/send-code", chosen_method="pigeon")
     told = answer.json
     assert len(told["errors"]) == len(told["error_codes"]) == 2
@@ -136,14 +136,14 @@ def test_errors_and_their_codes_are_parallel(json_wire):
 
 
 @pytest.mark.parametrize("ticked", [True, "y", "on", "true", 1])
-def test_remember_is_yes_for_any_text_but_false(json_wire, people, ticked):
+def test_remember_is_true_for_truthy_values(json_wire, people, ticked):
     ada = people.open(email="ada@example.com", methods=["authenticator"])
     answer = json_wire.post("/us-signin", identity=ada.email, passcode=ada.app_code(), remember=ticked)
     assert "Max-Age=259" in "".join(answer.headers.getlist("Set-Cookie"))
 
 
 @pytest.mark.parametrize("ticked", [False, "false", "", None])
-def test_remember_is_no_for_false_and_nothing(json_wire, people, ticked):
+def test_remember_is_false_for_false_and_empty_values(json_wire, people, ticked):
     ada = people.open(email="ada@example.com", methods=["authenticator"])
     answer = json_wire.post("/us-signin", identity=ada.email, passcode=ada.app_code(), remember=ticked)
     assert answer.ok

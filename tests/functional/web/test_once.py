@@ -27,7 +27,7 @@ def tags(answer) -> set[str]:
 
 
 @pytest.mark.settings(mail_resend_wait=0)
-def test_a_key_sends_one_mail_and_has_one_answer(wire, ada, deliver, rows):
+def test_repeated_idempotency_key_sends_one_email_with_the_same_response(wire, ada, deliver, rows):
     answers = [wire.post(SEND, headers=KEY, **ASKED) for _ in range(3)]
     assert [answer.status for answer in answers] == [200 if wire.language == "json" else 303] * 3
     assert len({answer.json.get("challenge") for answer in answers}) == 1
@@ -36,7 +36,7 @@ def test_a_key_sends_one_mail_and_has_one_answer(wire, ada, deliver, rows):
 
 
 @pytest.mark.settings(mail_resend_wait=0)
-def test_another_key_or_none_is_another_request(wire, ada, deliver):
+def test_different_or_missing_idempotency_key_is_a_new_request(wire, ada, deliver):
     wire.post(SEND, headers=KEY, **ASKED)
     wire.post(SEND, headers={"Idempotency-Key": "another key"}, **ASKED)
     wire.post(SEND, **ASKED)
@@ -44,7 +44,7 @@ def test_another_key_or_none_is_another_request(wire, ada, deliver):
 
 
 @pytest.mark.parametrize("identity", ["bob@example.com", "nobody@example.com"])
-def test_a_key_with_another_body_is_refused(wire, ada, people, deliver, identity):
+def test_idempotency_key_reused_with_another_body_is_rejected(wire, ada, people, deliver, identity):
     people.open(email="bob@example.com")
     wire.post(SEND, headers=KEY, **ASKED)
     answer = wire.post(SEND, headers=KEY, **(ASKED | {"identity": identity}))
@@ -54,19 +54,19 @@ def test_a_key_with_another_body_is_refused(wire, ada, people, deliver, identity
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("key", ["", "short", "x" * 201])
-def test_a_key_that_could_be_guessed_or_is_too_long_is_refused(wire, ada, deliver, key):
+def test_too_short_or_too_long_idempotency_key_is_rejected(wire, ada, deliver, key):
     answer = wire.post(SEND, headers={"Idempotency-Key": key}, **ASKED)
     assert (answer.status, answer.codes) == (400, ["idempotency_key_invalid"])
     assert deliver() == []
 
 
-def test_a_key_alone_must_be_hard_to_guess(program, ada, deliver):
+def test_idempotency_key_without_cookie_must_have_22_characters(program, ada, deliver):
     for key, status in (("x" * 21, 400), ("x" * 22, 200)):
         assert program.post(SEND, headers={"Idempotency-Key": key}, **ASKED).status == status
     assert len(deliver()) == 1
 
 
-def test_nothing_is_kept_of_what_a_reused_key_asked_for(wire, rows):
+def test_rejected_key_reuse_stores_nothing(wire, rows):
     wire.fetch_csrf()
     wire.post("/register", headers=KEY, email="first@example.com")
     assert wire.post("/register", headers=KEY, email="second@example.com").status == 409
@@ -74,7 +74,7 @@ def test_nothing_is_kept_of_what_a_reused_key_asked_for(wire, rows):
 
 
 @pytest.mark.settings(mail_resend_wait=0)
-def test_a_key_belongs_to_its_browser_and_path(wire, ada, deliver):
+def test_idempotency_key_is_scoped_to_browser_and_path(wire, ada, deliver):
     wire.post(SEND, headers=KEY, **ASKED)
     assert wire.elsewhere().post(SEND, headers=KEY, **(ASKED | {"chosen_method": "sms"})).ok
     assert wire.post("/register", headers=KEY, email="new@example.com").ok
@@ -82,7 +82,7 @@ def test_a_key_belongs_to_its_browser_and_path(wire, ada, deliver):
 
 
 @pytest.mark.settings(mail_resend_wait=0)
-def test_a_key_is_kept_for_a_day(wire, ada, deliver, clock):
+def test_idempotency_key_is_kept_for_a_day(wire, ada, deliver, clock):
     wire.post(SEND, headers=KEY, **ASKED)
     for seconds, mails in ((500, 1), (86_390 - 500, 0), (20, 0)):
         assert len(deliver()) == mails
@@ -91,14 +91,14 @@ def test_a_key_is_kept_for_a_day(wire, ada, deliver, clock):
     assert len(deliver()) == 1
 
 
-def test_a_program_without_cookies_is_known_by_its_key(program, ada, mail_to, rows):
+def test_api_client_without_cookies_is_identified_by_its_idempotency_key(program, ada, mail_to, rows):
     answers = [program.post(SEND, headers=KEY, **ASKED) for _ in range(3)]
     assert len({answer.json["challenge"] for answer in answers}) == len(rows(Challenge)) == 1
     code, challenge = code_in(mail_to(ADA)), answers[2].json["challenge"]
     assert program.post("/us-signin", identity=ADA, passcode=code, challenge=challenge).ok
 
 
-def test_somebody_unknown_is_answered_alike(wire, rows):
+def test_idempotency_key_works_the_same_for_unknown_users(wire, rows):
     answers = [wire.post(SEND, headers=KEY, **(ASKED | {"identity": "nobody@example.com"})) for _ in range(2)]
     assert answers[0].json.get("challenge") == answers[1].json.get("challenge")
     assert len(rows(Challenge)) == 1
@@ -115,7 +115,7 @@ def test_somebody_unknown_is_answered_alike(wire, rows):
         ("/us-setup", {"chosen_method": "sms", "phone": "+16502530000"}),
     ],
 )
-def test_whatever_sends_sends_once(wire, people, deliver, rows, path, fields):
+def test_every_sending_endpoint_honors_the_idempotency_key(wire, people, deliver, rows, path, fields):
     people.open(email="waits@example.com", confirmed=False)
     if path.startswith("/us-"):
         sign_in(wire, people.open(email=ADA))
@@ -126,7 +126,7 @@ def test_whatever_sends_sends_once(wire, people, deliver, rows, path, fields):
 
 
 @pytest.mark.settings(mail_resend_wait=0)
-def test_a_double_click_sends_one_mail_and_a_click_later_another(browser_wire, ada, deliver, clock):
+def test_double_click_sends_one_email_and_a_later_click_another(browser_wire, ada, deliver, clock):
     nonce = browser_wire.get("/us-signin").page.value("nonce")
     for seconds, mails in ((0, 1), (5, 0), (40, 1)):
         with clock.travel(seconds):
@@ -134,7 +134,7 @@ def test_a_double_click_sends_one_mail_and_a_click_later_another(browser_wire, a
             assert len(deliver()) == mails
 
 
-def test_a_form_filled_in_anew_is_another_request(browser_wire, ada, people, deliver):
+def test_changed_form_with_the_same_nonce_is_a_new_request(browser_wire, ada, people, deliver):
     people.open(email="bob@example.com")
     nonce = browser_wire.get("/us-signin").page.value("nonce")
     browser_wire.post(SEND, nonce=nonce, identity="+16502530000", chosen_method="sms")
@@ -142,7 +142,7 @@ def test_a_form_filled_in_anew_is_another_request(browser_wire, ada, people, del
     assert len(deliver()) == 1
 
 
-def test_every_form_that_sends_has_a_nonce_of_its_own(browser_wire, ada):
+def test_every_sending_form_has_its_own_nonce(browser_wire, ada):
     pages = [browser_wire.get("/us-signin"), browser_wire.follow(browser_wire.post(SEND, **ASKED))]
     pages += [browser_wire.get("/register"), browser_wire.get("/confirm")]
     sign_in(browser_wire, ada)
@@ -151,7 +151,7 @@ def test_every_form_that_sends_has_a_nonce_of_its_own(browser_wire, ada):
     assert len(set(nonces) - {None}) == len(pages)
 
 
-def test_it_costs_one_statement_and_nothing_without(wire, ada, people, statements):
+def test_idempotency_key_costs_one_query(wire, ada, people, statements):
     counts = []
     for number, headers in enumerate(({}, KEY)):
         person = people.open(email=f"person-{number}@example.com")
@@ -161,7 +161,7 @@ def test_it_costs_one_statement_and_nothing_without(wire, ada, people, statement
     assert counts[1] == counts[0] + 1 <= 6
 
 
-def test_neither_key_nor_body_is_stored(wire, ada, rows, database):
+def test_neither_idempotency_key_nor_body_is_stored_in_clear(wire, ada, rows, database):
     wire.post(SEND, headers=KEY, passcode="00001234", **ASKED)
     [row] = rows(StoredResponse)
     assert (len(row.id), len(row.body)) == (64, 64)
@@ -169,7 +169,7 @@ def test_neither_key_nor_body_is_stored(wire, ada, rows, database):
 
 
 @pytest.mark.one_database
-def test_old_keys_are_forgotten(wire, ada, app, rows, clock):
+def test_expired_idempotency_keys_are_pruned(wire, ada, app, rows, clock):
     from app.challenges.cleanup import prune_stored_responses
 
     wire.post(SEND, headers=KEY, **ASKED)

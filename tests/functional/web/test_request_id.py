@@ -8,7 +8,7 @@ from app.audit import Event
 
 
 @pytest.mark.settings(trusted_proxies=1)
-def test_an_event_has_the_request_id_of_the_proxy(wire, rows):
+def test_audit_event_has_the_request_id_of_the_proxy(wire, rows):
     wire.fetch_csrf()
     headers = {"X-Request-ID": "x" * 64, "X-Forwarded-For": "192.0.2.7"}
     wire.post("/us-signin", headers=headers, identity="ada@example.com", passcode="12345678")

@@ -54,7 +54,7 @@ def told(messages) -> list[str]:
 
 @pytest.mark.settings(mail_unknown=True)
 @pytest.mark.parametrize(("path", "fields"), ASKING)
-def test_no_message_carries_what_a_stranger_sends(wire, ada, deliver, path, fields):
+def test_messages_contain_no_text_supplied_by_a_stranger(wire, ada, deliver, path, fields):
     answer = wire.post(path, headers=HEADERS, **FIELDS | fields)
     assert answer.status < 400, answer
     messages = told(deliver())
@@ -75,7 +75,7 @@ def test_no_message_carries_what_a_stranger_sends(wire, ada, deliver, path, fiel
     ],
 )
 @pytest.mark.settings(personal_tokens=5)
-def test_a_strangers_session_writes_nobody_a_mail_of_its_own(app, wire, ada, deliver, path, fields):
+def test_notices_contain_no_text_supplied_in_a_session(app, wire, ada, deliver, path, fields):
     here = sign_in(wire, ada)
     answer = here.post(path, headers=HEADERS, **FIELDS | fields)
     assert answer.status < 400, answer
@@ -84,7 +84,7 @@ def test_a_strangers_session_writes_nobody_a_mail_of_its_own(app, wire, ada, del
     assert not [said for said in messages if "evil" in said or "locked" in said]
 
 
-def test_an_app_is_told_of_without_its_name(wire, ada, deliver, rows):
+def test_authenticator_notice_omits_the_app_name(wire, ada, deliver, rows):
     from app.enrollments.models import Enrollment
 
     here = sign_in(wire, ada)
@@ -109,7 +109,7 @@ def sweep(app, deliver):
     return run
 
 
-def test_a_sign_in_from_a_new_browser_is_told_without_it(wire, ada, sweep):
+def test_new_browser_notice_omits_the_user_agent(wire, ada, sweep):
     sign_in(wire.elsewhere(), ada)
     here = wire.elsewhere(agent=LURE)
     assert here.post("/us-signin", identity=ada.email, passcode=ada.app_code()).ok
@@ -119,7 +119,7 @@ def test_a_sign_in_from_a_new_browser_is_told_without_it(wire, ada, sweep):
     assert not [each for each in said if "evil" in each]
 
 
-def test_nothing_of_the_header_is_stored(wire, ada, database, deliver):
+def test_raw_user_agent_is_not_stored(wire, ada, database, deliver):
     wire.post("/us-signin/send-code", headers=HEADERS, identity=ada.email, chosen_method="email")
     wire.post("/us-signin", headers=HEADERS, identity=ada.email, passcode="00000000")
     sign_in(wire.elsewhere(agent=LURE), ada)
@@ -140,14 +140,14 @@ def old_rows(wire, ada, database, deliver):
 
 
 @pytest.mark.parametrize(("path", "names_it"), [("/", False), ("/sessions", True), ("/activity", True)])
-def test_what_was_stored_before_is_shown_on_no_page(old_rows, path, names_it):
+def test_previously_stored_user_agent_is_not_shown_on_pages(old_rows, path, names_it):
     answer = old_rows.get(path)
     assert answer.ok
     assert "Unknown browser" in answer.text or not names_it
     assert "evil" not in answer.text
 
 
-def test_what_was_stored_before_is_in_no_export(app, old_rows, rows):
+def test_previously_stored_user_agent_is_not_exported(app, old_rows, rows):
     assert old_rows.post("/my-data/export").ok
     with app.app_context():
         jobs.run_jobs(threading.Event())
@@ -158,7 +158,7 @@ def test_what_was_stored_before_is_in_no_export(app, old_rows, rows):
     assert not [text for text in texts if "evil" in text]
 
 
-def test_what_was_stored_before_is_at_no_operators_terminal(app, old_rows, ada, rows):
+def test_previously_stored_user_agent_is_not_printed_by_commands(app, old_rows, ada, rows):
     def typed(*words: str) -> str:
         return app.test_cli_runner().invoke(args=words).output
 
@@ -168,7 +168,7 @@ def test_what_was_stored_before_is_at_no_operators_terminal(app, old_rows, ada, 
     assert not [output for output in outputs if "evil" in output]
 
 
-def test_what_was_stored_before_is_in_no_mail(old_rows, database, clock, sweep):
+def test_previously_stored_user_agent_is_not_sent_by_email(old_rows, database, clock, sweep):
     clock.shift(3600)
     database.query("UPDATE auth_session SET untold = true WHERE agent != '' RETURNING id")
     messages = sweep()
@@ -177,7 +177,7 @@ def test_what_was_stored_before_is_in_no_mail(old_rows, database, clock, sweep):
 
 
 @pytest.mark.parametrize("kind", ["changed", "new_device", "help_asked"])
-def test_what_was_queued_before_leaves_without_it(app, ada, deliver, kind):
+def test_previously_queued_message_is_sent_without_the_user_agent(app, ada, deliver, kind):
     facts = {"what": "It changed.", "browser": LURE, "agent": LURE, "address": "", "family": "f" * 32, "whose": "ada"}
     with app.app_context():
         outbox.enqueue(kind, "mail", ada.email, user_id=ada.id, **facts)
@@ -188,11 +188,11 @@ def test_what_was_queued_before_leaves_without_it(app, ada, deliver, kind):
 
 
 @pytest.mark.parametrize(("username", "said"), [("evil.example", "evil dot example"), ("ada_l", "ada_l")])
-def test_a_username_is_no_link_in_a_mail(username, said):
+def test_username_is_not_a_link_in_email(username, said):
     assert _without_links({"email": "ada@example.com", "username": username}) == ["ada@example.com", said]
 
 
-def test_every_column_that_names_a_browser_is_read_and_written_through_the_list(app):
+def test_every_agent_column_uses_the_browser_name_type(app):
     columns = [table.c.agent for table in db.metadata.tables.values() if "agent" in table.c]
     assert len(columns) >= 7
     assert [str(column) for column in columns if not isinstance(column.type, BrowserName)] == []

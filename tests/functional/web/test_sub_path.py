@@ -65,7 +65,7 @@ def leads_somewhere(app, path: str) -> bool:
     return True
 
 
-def test_every_address_in_every_page_leads_below_the_path(app, browser):
+def test_every_link_in_every_page_has_the_path_prefix(app, browser):
     stranger, seen = app.test_client(), 0
     for path in addresses(app, "GET"):
         if path == "/logout" or path.startswith("/.latchkey"):  # it ends the session; at hosts of apps
@@ -86,7 +86,7 @@ def test_every_address_in_every_page_leads_below_the_path(app, browser):
 
 
 @pytest.mark.parametrize("sent", [PREFIX, ""], ids=["passed on", "taken away"])
-def test_one_signs_in_by_code(app, people, mail_to, sent):
+def test_sign_in_by_code_works_below_a_sub_path(app, people, mail_to, sent):
     people.open(email="ada@example.com", methods=["email"])
     client = app.test_client()
     page = Wire(app, "form")
@@ -112,7 +112,7 @@ def page_token(answer) -> str:
     return re.search(r'name="csrf_token" value="([^"]+)"', answer.text)[1]
 
 
-def test_a_mailed_link_leads_to_its_page(app, people, mail_to):
+def test_emailed_link_works_below_a_sub_path(app, people, mail_to):
     people.open(email="ada@example.com", methods=["email"])
     client = app.test_client()
     token = page_token(client.get(f"{PREFIX}/us-signin"))
@@ -138,7 +138,7 @@ def test_a_mailed_link_leads_to_its_page(app, people, mail_to):
         ("http://localhost.evil.example/auth/x", "/auth/"),
     ],
 )
-def test_next_is_below_the_path(app, browser, asked_for, leads_to):
+def test_next_is_confined_to_the_sub_path(app, browser, asked_for, leads_to):
     with app.test_request_context("/", query_string={"next": asked_for}):
         from app.web.redirects import next_or
 
@@ -159,7 +159,7 @@ def test_next_is_below_the_path(app, browser, asked_for, leads_to):
         ("https://app.example.com/callback", "https://app.example.com/callback"),
     ],
 )
-def test_a_redirect_gets_the_path_once(app, target, leads_to):
+def test_redirect_is_prefixed_once(app, target, leads_to):
     with app.test_request_context("/"):
         assert app.process_response(Response("", 302, {"Location": target})).headers["Location"] == leads_to
 
@@ -178,13 +178,13 @@ def test_a_redirect_gets_the_path_once(app, target, leads_to):
         ('<source\nsrcset="/brand/logo">', '<source\nsrcset="/auth/brand/logo">'),
     ],
 )
-def test_an_address_in_a_page_gets_the_path_once(app, markup, sent):
+def test_link_in_a_page_is_prefixed_once(app, markup, sent):
     with app.test_request_context("/"):
         assert app.process_response(Response(markup, mimetype="text/html")).get_data(as_text=True) == sent
         assert app.process_response(Response(markup, mimetype="text/plain")).get_data(as_text=True) == markup
 
 
-def test_envoy_asks_with_or_without_the_path():
+def test_envoy_request_works_with_and_without_prefix():
     for raw in ("/gate/envoy/a%2Fb?x=/auth", "/auth/gate/envoy/a%2Fb?x=/auth"):
         environ = {"PATH_INFO": raw.partition("?")[0], "RAW_URI": raw}
         WithoutPrefix(lambda _environ, _start: [], PREFIX)(environ, lambda *_rest: None)
@@ -192,7 +192,7 @@ def test_envoy_asks_with_or_without_the_path():
 
 
 @pytest.mark.settings(public_url=PUBLIC, post_login_url="http://localhost/dashboard")
-def test_a_neighbour_on_the_host_is_a_front_end_when_the_settings_name_it(app):
+def test_configured_front_end_on_the_same_host_is_a_valid_next(app):
     from app.web.redirects import safe_next
 
     with app.test_request_context("/"):
@@ -201,13 +201,13 @@ def test_a_neighbour_on_the_host_is_a_front_end_when_the_settings_name_it(app):
         assert safe_next("/auth/sessions") == "/sessions"  # so that features know their own paths in it
 
 
-def test_a_neighbour_keeps_what_it_has_stored(app, browser):
+def test_sign_out_below_a_sub_path_does_not_clear_site_data(app, browser):
     answer = browser.client.post(f"{PREFIX}/logout", data={"csrf_token": page_token(browser.client.get(PREFIX))})
     assert (answer.status_code, answer.headers["Location"]) == (302, f"{PREFIX}/")
     assert "Clear-Site-Data" not in answer.headers
 
 
-def test_paths_in_json_stay_below_the_public_address(client):
+def test_json_paths_are_relative_to_the_public_url(client):
     answer = client.get(f"{PREFIX}/us-signin", headers={"Accept": "application/json"})
     assert answer.status_code == 200
     assert f'"{PREFIX}' not in answer.text
@@ -223,7 +223,7 @@ def test_paths_in_json_stay_below_the_public_address(client):
         "/.well-known/oauth-authorization-server/auth",
     ],
 )
-def test_apps_find_the_provider_at_either_place(client, path):
+def test_discovery_works_at_both_well_known_locations(client, path):
     found = client.get(path).json
     assert found["issuer"] == PUBLIC
     ours = {name: value for name, value in found.items() if name.endswith(("_endpoint", "_uri"))}
@@ -232,7 +232,7 @@ def test_apps_find_the_provider_at_either_place(client, path):
     assert client.get(urlsplit(found["jwks_uri"]).path).json["keys"]
 
 
-def test_an_app_signs_somebody_in(app, browser):
+def test_oidc_sign_in_works_below_a_sub_path(app, browser):
     client = register(app)
     answer = browser.client.get(PREFIX + client.request())
     given = parse_qs(urlsplit(answer.headers["Location"]).query)
@@ -249,7 +249,7 @@ def test_an_app_signs_somebody_in(app, browser):
     assert stranger.headers["Location"].startswith(f"{PREFIX}/us-signin?next=%2Foauth%2Fcontinue")
 
 
-def test_dpop_names_the_whole_address(app):
+def test_dpop_htu_includes_the_sub_path(app):
     from app.oidc import dpop
 
     for path in ("/auth/oauth/token", "/oauth/token"):
@@ -257,7 +257,7 @@ def test_dpop_names_the_whole_address(app):
             assert dpop._is_request_url("http://localhost" + path) is path.startswith(PREFIX)
 
 
-def test_passkeys_belong_to_the_origin(app, client):
+def test_passkey_origin_excludes_the_sub_path(app, client):
     with app.app_context():
         from app.extensions import settings
 
@@ -266,7 +266,7 @@ def test_passkeys_belong_to_the_origin(app, client):
     assert client.get("/.well-known/passkey-endpoints").json["enroll"] == f"{PUBLIC}/wan-register"
 
 
-def test_the_host_of_an_app_has_its_own_paths(make_app, clock, tmp_path):
+def test_protected_app_host_paths_have_no_prefix(make_app, clock, tmp_path):
     (tmp_path / "apps.toml").write_text(FILE)
     app = make_app(public_url=PUBLIC, apps_file=str(tmp_path / "apps.toml"))
     client = app.test_client()
@@ -279,7 +279,7 @@ def test_the_host_of_an_app_has_its_own_paths(make_app, clock, tmp_path):
     assert f"{PREFIX}/.latchkey" not in notice.text
 
 
-def test_a_path_that_could_be_the_apps_own_is_refused(settings_values):
+def test_public_url_path_clashing_with_our_routes_is_rejected(settings_values):
     from app import create_app
     from config.settings import Settings
 
@@ -295,18 +295,18 @@ ORIGIN_ALONE = {
 """Where the origin is meant: to compare with what browsers send, and for the name of the host."""
 
 
-def test_addresses_begin_with_the_public_one():
+def test_only_listed_modules_use_the_bare_origin():
     sources = (path for path in (ROOT / "app").rglob("*.py") if "settings.origin" in path.read_text())
     assert {str(path.relative_to(ROOT)) for path in sources} == ORIGIN_ALONE
 
 
-def test_scripts_know_no_path_of_the_host(app):
+def test_scripts_contain_no_absolute_paths(app):
     for script in Path(app.static_folder).glob("*.js"):
         assert re.findall(r"""(?<![$]=)["'`(]/[a-z][^"'`)]*""", script.read_text()) == [], script.name
 
 
 @pytest.mark.settings(public_url="http://localhost")
-def test_a_host_of_its_own_costs_nothing(app):
+def test_prefix_handling_is_absent_without_a_sub_path(app):
     from app.web import sub_path
 
     assert "wsgi_app" not in vars(app)
