@@ -83,7 +83,7 @@ def assurance_levels_of(enrolled: Iterable[Enrollment], *, always: bool = False)
     )
 
 
-def ends_at(session: AuthSession, enrolled: Sequence[Enrollment]) -> datetime | None:
+def cooldown_end(session: AuthSession, enrolled: Sequence[Enrollment]) -> datetime | None:
     """Return the end of the cooldown of a method that ``session`` adds now; None if it has none.
 
     It has a cooldown if the session's last verification is weaker than the owner's strongest method, regardless of

@@ -12,5 +12,5 @@ from app.extensions import db
 def prune_webauthn_challenges() -> int:
     """Delete a batch of expired WebAuthn challenges; return how many."""
     return delete_batch(
-        db.session, WebauthnChallenge, WebauthnChallenge.expires_at < clock.now() - webauthn_challenges.LIFE
+        db.session, WebauthnChallenge, WebauthnChallenge.expires_at < clock.now() - webauthn_challenges.LIFETIME
     )

@@ -34,7 +34,7 @@ def enroll(
 
     :param secret: base32 TOTP secret or password hash; a new TOTP secret if None
     :param session_id: the session that sets it up, if any
-    :param weak_until: end of its cooldown (``assurance.ends_at``); None if it has none
+    :param weak_until: end of its cooldown (``assurance.cooldown_end``); None if it has none
     :param signs_in: for an authenticator app, see ``Enrollment.signs_in``
     :param is_second: whether it is required as a second factor
     """
@@ -63,7 +63,7 @@ def replace(
     return row
 
 
-def note_session(user_id: int, method: str, session_id: str) -> None:
+def set_session(user_id: int, method: str, session_id: str) -> None:
     """Record the session opened by a sign-in as the one that set up this method during that sign-in."""
     mine = (Enrollment.user_id == user_id, Enrollment.method == method, Enrollment.session_id.is_(None))
     changed(sa.update(Enrollment).where(*mine).values(session_id=session_id))

@@ -43,7 +43,7 @@ MAX_LENGTH, MIN_DIGEST_LENGTH = 512, 16
 """Maximum length of an encoded hash in characters, and minimum length of its digest in bytes."""
 
 
-class NotReadable(ValueError):
+class UnsupportedHash(ValueError):
     """An unsupported hash. The message gives the reason, but doesn't contain the hash."""
 
 
@@ -51,10 +51,10 @@ def read(text: str, *, of_hmac: bool = False) -> str:
     """Return the hash ``text`` in the form in which it is stored.
 
     :param of_hmac: it is a hash of an HMAC of the password, as in Flask-Security
-    :raises NotReadable: if its format is unknown, or verifying it would cost too much
+    :raises UnsupportedHash: if its format is unknown, or verifying it would cost too much
     """
     if of_hmac and not settings.imported_password_salt.get_secret_value():
-        raise NotReadable("is of an HMAC, and LATCHKEY_IMPORTED_PASSWORD_SALT is not set")
+        raise UnsupportedHash("is of an HMAC, and LATCHKEY_IMPORTED_PASSWORD_SALT is not set")
     _check_of(text)
     return (HMAC_MARK if of_hmac else MARK) + text
 
@@ -92,23 +92,23 @@ def _check_of(text: str) -> Check:
         for pattern, read_parts in FORMS:
             if found := re.fullmatch(pattern, text, re.ASCII):
                 return read_parts(*found.groups())
-    raise NotReadable("has no form that is known here")
+    raise UnsupportedHash("has no form that is known here")
 
 
 def _argon2(text: str) -> Check:
     try:
         cost = extract_parameters(text)
     except InvalidHashError:
-        raise NotReadable("is not an encoded argon2 hash") from None
+        raise UnsupportedHash("is not an encoded argon2 hash") from None
     if cost.memory_cost > MAX_MEMORY or cost.memory_cost * cost.time_cost > MAX_WORK or cost.parallelism > MAX_LANES:
-        raise NotReadable("costs more than 256 MiB, 768 MiB in all its passes, or 16 lanes")
+        raise UnsupportedHash("costs more than 256 MiB, 768 MiB in all its passes, or 16 lanes")
     return lambda password: secrets.is_hash_of(text, password)
 
 
 def _bcrypt(text: str, cost: str) -> Check:
     """Check a bcrypt hash. bcrypt uses only 72 bytes, and is ambiguous after a NUL byte, so passwords with NUL fail."""
     if not 4 <= int(cost) <= MAX_COST:
-        raise NotReadable(f"has a cost of bcrypt outside 4 to {MAX_COST}")
+        raise UnsupportedHash(f"has a cost of bcrypt outside 4 to {MAX_COST}")
     return lambda password: b"\0" not in password and bcrypt.checkpw(password[:72], text.encode())
 
 
@@ -120,7 +120,7 @@ def _bcrypt_of_sha256(text: str, cost: str) -> Check:
 def _pbkdf2(digest: str, rounds: str, salt: bytes, wanted: bytes) -> Check:
     blocks = -(-len(wanted) // hashlib.new(digest).digest_size)
     if int(rounds) * blocks > MAX_ROUNDS:
-        raise NotReadable(f"costs more than {MAX_ROUNDS:,} rounds of PBKDF2")
+        raise UnsupportedHash(f"costs more than {MAX_ROUNDS:,} rounds of PBKDF2")
     return lambda password: hmac.compare_digest(
         hashlib.pbkdf2_hmac(digest, password, salt, int(rounds), len(wanted)), wanted
     )
@@ -130,9 +130,9 @@ def _scrypt(n: int, r: str, p: str, salt: bytes, wanted: bytes) -> Check:
     block, lanes = int(r), int(p)
     memory = 128 * block * (n + lanes + 2)
     if memory > MAX_MEMORY * 1024 or 128 * block * n * lanes > MAX_WORK * 1024 or lanes > MAX_LANES:
-        raise NotReadable("costs more than 256 MiB, 768 MiB in all its lanes, or 16 lanes")
+        raise UnsupportedHash("costs more than 256 MiB, 768 MiB in all its lanes, or 16 lanes")
     if n < 2 or n & (n - 1):
-        raise NotReadable("has a cost of scrypt that is no power of two")
+        raise UnsupportedHash("has a cost of scrypt that is no power of two")
     return lambda password: hmac.compare_digest(
         hashlib.scrypt(password, salt=salt, n=n, r=block, p=lanes, maxmem=2 * memory, dklen=len(wanted)), wanted
     )
@@ -168,7 +168,7 @@ def _base64(text: str, shortest: int = MIN_DIGEST_LENGTH) -> bytes:
     try:
         data = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
     except binascii.Error:
-        raise NotReadable("does not end in base64") from None
+        raise UnsupportedHash("does not end in base64") from None
     return _long_enough(data, shortest)
 
 
@@ -178,7 +178,7 @@ def _hex(text: str) -> bytes:
 
 def _long_enough(data: bytes, shortest: int) -> bytes:
     if not shortest <= len(data) <= MAX_LENGTH:
-        raise NotReadable("is cut off")
+        raise UnsupportedHash("is cut off")
     return data
 
 

@@ -71,7 +71,7 @@ def announce() -> bool:
     return False
 
 
-def without(kid: str) -> int:
+def count_without(kid: str) -> int:
     """Return the number of running processes that don't have the key ``kid``."""
     running = db.session.scalars(
         sa.select(KeyAnnouncement.kids).where(KeyAnnouncement.seen_at >= clock.now() - DEAD_AFTER)

@@ -60,7 +60,7 @@ def _like_a_code(text: str) -> bool:
 
 def accept(enrolled: Enrollment | None, password: str) -> bool:
     """Return whether ``password`` is right. Takes the same time for users without a password."""
-    kept = _kept(enrolled) if enrolled else dummy_hash()
+    kept = _stored_hash(enrolled) if enrolled else dummy_hash()
     if imported_hashes.is_imported(kept):
         return imported_hashes.is_hash_of(kept, password)
     right = is_hash_of(kept, _as_compared(password))
@@ -73,7 +73,7 @@ def renew(enrolled: Enrollment, password: str) -> None:
     The password may be shorter or more common than our rules allow, since its owner chose it elsewhere. A password that
     was changed in the meantime is left alone.
     """
-    if not imported_hashes.is_imported(_kept(enrolled)):
+    if not imported_hashes.is_imported(_stored_hash(enrolled)):
         return
     sealed = keyring.seal(slow_hash(_as_compared(password)).encode(), *enrolled_context(enrolled))
     unchanged = (Enrollment.id == enrolled.id, Enrollment.secret == enrolled.secret)
@@ -83,7 +83,7 @@ def renew(enrolled: Enrollment, password: str) -> None:
     )
 
 
-def _kept(enrolled: Enrollment) -> str:
+def _stored_hash(enrolled: Enrollment) -> str:
     return keyring.open(enrolled.secret, *enrolled_context(enrolled)).decode()
 
 
@@ -91,7 +91,7 @@ def _as_compared(password: str) -> str:
     return unicodedata.normalize("NFKC", password[: 4 * MAX_LENGTH])
 
 
-def keep_pending(user_id: int, hashed: str, binding: str, others: Sequence[str]) -> None:
+def store_pending(user_id: int, hashed: str, binding: str, others: Sequence[str]) -> None:
     """Store a password that can't be used until the browser with this binding has verified the account's address.
 
     :param others: other bindings of that browser, whose earlier passwords are removed

@@ -100,7 +100,7 @@ def _phrase_of(name: str) -> str:
     return next((each.phrase for each in authenticators() if each.name == name), name)
 
 
-def means_text(names: Iterable[str]) -> str:
+def methods_text(names: Iterable[str]) -> str:
     """Return the methods as part of a sentence: ``your passkey or a recovery code``."""
     return any_of([gettext(_phrase_of(name)) for name in names])
 
@@ -126,7 +126,7 @@ def needed_of(names: Sequence[str], codes_left: int) -> Needed | None:
     if not names:
         return None
     where = "" if any(method_of(name).is_typed for name in names) else gettext("Use a device that has your passkey.")
-    return Needed(means_text([*names, "recovery_code"] if codes_left else names), where)
+    return Needed(methods_text([*names, "recovery_code"] if codes_left else names), where)
 
 
 def sign_in_methods(enrolled: Sequence[Enrollment], identities: dict[str, str]) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ AUTHENTICATORS: list[Authenticator] = [
 ]
 
 
-def nameable() -> list[str]:
+def configurable_methods() -> list[str]:
     """Return the method names accepted by ``LATCHKEY_METHODS`` and ``flask users create --method``."""
     return [each.name for each in AUTHENTICATORS if not each.has_own_pages]
 
@@ -41,7 +41,7 @@ def register_authenticators(app: Flask) -> None:
     """
     register_methods(app, AUTHENTICATORS)
     settings = cast("Settings", app.extensions["latchkey.settings"])
-    known = nameable()
+    known = configurable_methods()
     named = {"methods": settings.methods, "second_factor_for": settings.second_factor_for}
     wrong = [
         Problem(variable(field), "names what is no sign-in method", f"Use {', '.join(known)}.")

@@ -235,7 +235,7 @@ def enroll_email_code(user_id: int, session_id: str | None = None) -> bool:
     return True
 
 
-def note_mismatch(row: Enrollment | Challenge, mismatch: DecryptionError) -> bool:
+def record_mismatch(row: Enrollment | Challenge, mismatch: DecryptionError) -> bool:
     """Record that a secret can't be decrypted; return False, since verification fails then."""
     challenge_id = row.id if isinstance(row, Challenge) else None
     record("crypto.mismatch", row.user_id, challenge_id=challenge_id, method=row.method, kid=mismatch.kid)
@@ -247,7 +247,7 @@ def _answers(challenge: Challenge, enrolled: Enrollment | None, passcode: str | 
     try:
         right = passcodes.answers(challenge, passcodes.root_of(challenge, enrolled), passcode)
     except DecryptionError as mismatch:
-        return note_mismatch(challenge, mismatch)
+        return record_mismatch(challenge, mismatch)
     if challenge.user_id is None:
         return right and registers_account(challenge)
     return right and (enrolled is not None or challenge.secret != "")
@@ -257,4 +257,4 @@ def _is_code_of(challenge: Challenge, enrolled: Enrollment, code: str | int) -> 
     try:
         return passcodes.answers(challenge, passcodes.root_of(challenge, enrolled), code)
     except DecryptionError as mismatch:
-        return note_mismatch(enrolled, mismatch)
+        return record_mismatch(enrolled, mismatch)

@@ -20,7 +20,7 @@ from app.authenticators.base import (
     VerificationError,
     VerifiedFactor,
 )
-from app.authenticators.sent_codes import note_mismatch
+from app.authenticators.sent_codes import record_mismatch
 from app.challenges.diagnosis import VerificationFailure
 from app.challenges.models import Challenge
 from app.challenges.passcodes import enrolled_context, tidy
@@ -60,7 +60,7 @@ def matching_step(secret: str, passcode: str | int, last_step: int) -> int | Non
     return step if step > last_step else None
 
 
-def is_of_another_time(secret: str, passcode: str | int) -> bool:
+def matches_other_time(secret: str, passcode: str | int) -> bool:
     """Return whether a passcode would be valid a few minutes ago or ahead, which indicates a wrong clock.
 
     Use it only during setup, for someone who has just seen the key. Don't reveal it to anyone else.
@@ -82,7 +82,7 @@ def accept(enrolled: Enrollment, passcode: str | int) -> bool:
     return changed(burn) == 1
 
 
-def has_stopped(enrolled: Enrollment) -> bool:
+def is_blocked(enrolled: Enrollment) -> bool:
     """Return whether this app is blocked after too many consecutive wrong codes, until another factor succeeds.
 
     Only wrong codes as a second factor count, but a blocked app isn't accepted as a first factor either (NIST SP
@@ -222,7 +222,7 @@ class Totp(Authenticator):
         if not attempt.is_allowed:
             return None
         for row in apps_among(attempt.enrolled):
-            if not has_stopped(row) and _accepted(row, attempt.passcode):
+            if not is_blocked(row) and _accepted(row, attempt.passcode):
                 return VerifiedFactor(self.name, in_cooldown=row.in_cooldown(clock.now()))
         return None
 
@@ -254,7 +254,7 @@ class Totp(Authenticator):
         """See ``Authenticator``. A code of another time gets an error that says a clock is wrong."""
         step = matching_step(attempt.secret, attempt.passcode, 0)
         if not step:
-            is_off = is_of_another_time(attempt.secret, attempt.passcode)
+            is_off = matches_other_time(attempt.secret, attempt.passcode)
             raise VerificationError(code="totp_clock_off" if is_off else "invalid_password_code")
         return attempt.secret, step
 
@@ -290,8 +290,8 @@ def _count_miss(user_id: int) -> set[str]:
     Committed immediately, and exact under concurrency. One statement.
     """
     apps = (Enrollment.user_id == user_id, Enrollment.method == METHOD)
-    goes_on = Enrollment.misses < settings.failures_in_a_row if settings.limits else sa.true()
-    counted = sa.update(Enrollment).where(*apps, goes_on).values(misses=Enrollment.misses + 1)
+    not_blocked = Enrollment.misses < settings.failures_in_a_row if settings.limits else sa.true()
+    counted = sa.update(Enrollment).where(*apps, not_blocked).values(misses=Enrollment.misses + 1)
     counted = counted.returning(Enrollment.id).execution_options(autocommit=True, synchronize_session=False)
     return set(db.session.scalars(counted))
 
@@ -300,4 +300,4 @@ def _accepted(row: Enrollment, passcode: str | int) -> bool:
     try:
         return accept(row, passcode)
     except DecryptionError as mismatch:
-        return note_mismatch(row, mismatch)
+        return record_mismatch(row, mismatch)

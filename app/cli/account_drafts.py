@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.authenticators import imported_hashes
-from app.authenticators.registry import nameable
+from app.authenticators.registry import configurable_methods
 from app.authenticators.totp import MAX_APPS
 from app.cli import otpauth
 from app.enrollments.catalog import method_of
@@ -124,8 +124,8 @@ def _checked_shape(described: Any) -> dict[str, Any]:
         kind = str if name in TEXTS else bool if name in FLAGS else list
         if not isinstance(value, kind):
             raise NotUsable(f"{name}: should be a {kind.__name__}")
-    if not all(isinstance(name, str) and name in nameable() for name in given.get("methods", ())):
-        raise NotUsable(f"methods: there are only {', '.join(nameable())}")
+    if not all(isinstance(name, str) and name in configurable_methods() for name in given.get("methods", ())):
+        raise NotUsable(f"methods: there are only {', '.join(configurable_methods())}")
     if {"password", "password_hash"} <= given.keys():
         raise NotUsable("has a password and a password_hash; one of them, please")
     if given.get("password_hmac") and "password_hash" not in given:
@@ -205,7 +205,7 @@ def _imported(text: str, of_hmac: bool) -> str:
         return text
     try:
         return imported_hashes.read(text, of_hmac=of_hmac)
-    except imported_hashes.NotReadable as error:
+    except imported_hashes.UnsupportedHash as error:
         name = hash_name(text)
         raise NotUsable(
             f"password_hash: is {name}, which is not read; without it the account signs in by e-mail"

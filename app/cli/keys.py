@@ -136,7 +136,7 @@ def _await_readers() -> None:
     :raises click.ClickException: when some still haven't
     """
     until = time.monotonic() + 1.2 * key_announcements.DEAD_AFTER.total_seconds()
-    while lacking := key_announcements.without(keyring.kid):
+    while lacking := key_announcements.count_without(keyring.kid):
         if time.monotonic() > until:
             text = ngettext(
                 "{count} running process doesn't have key {key}. Restart every server and worker with it in "

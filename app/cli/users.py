@@ -13,7 +13,7 @@ from app.admin import account_changes
 from app.admin.people import AccountFilter, accounts, described
 from app.authenticators import enrollments, recovery_codes
 from app.authenticators.presenters import title_of
-from app.authenticators.registry import nameable
+from app.authenticators.registry import configurable_methods
 from app.cli.account_creation import open_accounts
 from app.cli.account_drafts import NotUsable, read_draft
 from app.cli.group import OperatorGroup, for_each, switched, user_named
@@ -49,7 +49,7 @@ TITLES = {
 @click.option("--name", help=N_("What pages and apps call its owner."))
 @click.option("--password", help=N_("A password. Others on this machine may see it here; import takes hashes."))
 @click.option("--authenticator", metavar="BASE32", help=N_("The secret of an authenticator app."))
-@click.option("--method", "methods", multiple=True, metavar=f"[{'|'.join(nameable())}]",
+@click.option("--method", "methods", multiple=True, metavar=f"[{'|'.join(configurable_methods())}]",
               help=N_("A sign-in method; may be repeated."))  # fmt: skip
 @click.option("--group", "groups", multiple=True, metavar="G", help=N_("Put it in this group; may be repeated."))
 @click.option("--disabled", is_flag=True, help=N_("Open it, but let no one in yet."))

@@ -9,7 +9,7 @@ from app import throttling
 from app.audit import record, signals
 from app.authenticators import enrollments
 from app.authenticators.presenters import asked
-from app.authenticators.registry import nameable
+from app.authenticators.registry import configurable_methods
 from app.challenges import service as challenges
 from app.challenges.notice_links import open_undo
 from app.client import ClientContext
@@ -99,7 +99,7 @@ def remove_phone(user: User, session: AuthSession, client: ClientContext) -> Non
     if number is None:
         raise Rejected("not_yours", field="phone")
     _require_other_address(user, "email", "phone")
-    methods = [name for name in nameable() if method_of(name).reaches == "phone"]
+    methods = [name for name in configurable_methods() if method_of(name).reaches == "phone"]
     check_removal(user, methods, "phone")
     removed = [name for name in methods if enrollments.remove(user.id, name)]
     remove_identities(user, "phone")

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from app import clock
 from app.authenticators.assurance import AssuranceLevels, assurance_levels_of
 from app.authenticators.enrollments import enrolled_of
-from app.authenticators.presenters import means_text
+from app.authenticators.presenters import methods_text
 from app.db.compiled import note
 from app.enrollments.catalog import WEAK, method_of
 from app.errors import ReauthenticationRequired
@@ -87,7 +87,7 @@ def _require_verification(session: AuthSession, now: datetime) -> None:
     else:
         is_verified = lately and strengths.wanted <= WEAK and not strengths.asked
     if not is_verified:
-        raise _required(strengths.enough, too_weak=lately, said_as=means_text(strengths.enough))
+        raise _required(strengths.enough, too_weak=lately, said_as=methods_text(strengths.enough))
 
 
 def _required(names: Sequence[str], *, too_weak: bool = False, said_as: str = "") -> ReauthenticationRequired:

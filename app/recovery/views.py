@@ -134,7 +134,7 @@ def recover_stop() -> Response:
 @bp.get("/recover/cancel/<token>")
 def recover_cancel_page(token: str) -> Response:
     """Show the recovery that the email is about, and a button that cancels it. Changes nothing."""
-    recovery = _named(token)
+    recovery = _recovery_of(token)
     return no_referrer(respond(CANCEL_PAGE, CancelForm(), context={"token": token}, **_cancel_facts(recovery)))
 
 
@@ -145,12 +145,12 @@ def recover_cancel(token: str) -> Response:
     form = CancelForm()
     recovery = None
     if form.validate():
-        recovery = _named(token)
+        recovery = _recovery_of(token)
         with form.collecting_errors():
             if not form.sure.data:
                 raise Rejected("denial_unsure", field="sure")
             recovery_service.cancel(recovery, "link")
-            recovery = _named(token)
+            recovery = _recovery_of(token)
             return no_referrer(respond(CANCEL_PAGE, form, context={"token": token}, **_cancel_facts(recovery)))
     shown = _cancel_facts(recovery) if recovery else {"state": "open", "recovery": None}
     return no_referrer(respond(CANCEL_PAGE, form, context={"token": token} | shown))
@@ -198,7 +198,7 @@ def _shown() -> dict[str, Any]:
     }
 
 
-def _named(token: str) -> Recovery:
+def _recovery_of(token: str) -> Recovery:
     """Return the recovery that ``token`` cancels.
 
     :raises Rejected: ``denial_invalid`` (404) if the token isn't ours

@@ -234,7 +234,7 @@ def _store_password(destination: Destination, hashed: str, binding: str, client:
     :param binding: binding of the confirmation that was requested with it
     """
     with _savepoint(keep=destination.user.confirmed_at is None):
-        password.keep_pending(destination.user.id, hashed, binding, client.bindings)
+        password.store_pending(destination.user.id, hashed, binding, client.bindings)
 
 
 @contextmanager

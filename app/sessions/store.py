@@ -211,7 +211,7 @@ def sessions_of(user_id: int, *, first: str = "") -> tuple[list[SessionSummary],
     :param first: id of the session to list first, usually that of the request
     """
     now = clock.now()
-    goes_on = sa.and_(
+    is_refreshable = sa.and_(
         _given.session_id == _c.session_id,
         _c.kind == "browser",
         _given.expires_at > now,
@@ -226,7 +226,7 @@ def sessions_of(user_id: int, *, first: str = "") -> tuple[list[SessionSummary],
     )
     order = (sa.case((_c.session_id == first, 0), else_=1), _c.seen_at.desc(), _c.id.desc())
     joined = _SESSIONS.select().add_columns(_given.used_at, _given.expires_at)
-    joined = joined.select_from(_c.id.table.outerjoin(RefreshToken.__table__, goes_on))
+    joined = joined.select_from(_c.id.table.outerjoin(RefreshToken.__table__, is_refreshable))
     found = db.session.execute(joined.where(*alive).order_by(*order).limit(MAX_LISTED + 1)).all()
     by_session: dict[str, list[AuthSession]] = {}
     times: dict[str, tuple[datetime, datetime]] = {}

@@ -61,8 +61,8 @@ def finish(
     ceremony = webauthn_challenges.spend(state, "create", session.session_id)
     if ceremony.user_id != user.id:
         raise Rejected("api_error")
-    answer = webauthn_verification.read(credential)
-    made = webauthn_verification.check_made(answer, ceremony, verified=_must_verify(ceremony))
+    answer = webauthn_verification.parse(credential)
+    made = webauthn_verification.verify_registration(answer, ceremony, verified=_must_verify(ceremony))
     lock_credentials(user, session)
     weak_until = cooldown(user, session, passkeys.METHOD, is_second=ceremony.usage != "first")
     passkey = passkeys.add(user.id, made, ceremony, session.session_id, weak_until)

@@ -177,7 +177,7 @@ def _verify_and_store(
 ) -> bool:
     """Verify ``code`` and store a new app or phone; return whether the method is in its cooldown."""
     if challenge.secret:
-        weak_until = assurance.ends_at(session, enrolled)
+        weak_until = assurance.cooldown_end(session, enrolled)
         try:
             enrollment_service.store(
                 user, challenge, code, session.session_id, "code", weak_until=weak_until, as_second=True, name=name

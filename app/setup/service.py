@@ -11,7 +11,7 @@ from app.authenticators import assurance, enrollment_service, enrollments, totp
 from app.authenticators.assurance import assurance_levels_of
 from app.authenticators.enrollment_service import PendingEnrollment, checked_name
 from app.authenticators.presenters import titles
-from app.authenticators.registry import authenticator_of, methods_verifiable_by, nameable
+from app.authenticators.registry import authenticator_of, configurable_methods, methods_verifiable_by
 from app.challenges import service as challenges
 from app.challenges.models import Challenge, challenge_id_in
 from app.client import ClientContext
@@ -112,7 +112,7 @@ def cooldown(user: User, session: AuthSession, method: str, *, is_second: bool =
         a method added meanwhile, and the session's reauthentication wasn't strong enough for that
     """
     enrolled = enrollments.enrolled_of(user.id)
-    until = assurance.ends_at(session, enrolled)
+    until = assurance.cooldown_end(session, enrolled)
     changes = is_second or _is_affected_by(method, enrolled)
     if until and changes and not assurance_levels_of(enrolled).satisfied_by(session.proved_amr or ""):
         raise Rejected("api_error")
@@ -150,7 +150,7 @@ def check_removal(user: User, session: AuthSession, names: Sequence[str]) -> Non
     :raises Rejected: ``us_method_not_available``, ``last_method`` or ``last_second_factor`` on ``delete_method``;
         ``api_error`` if the session has ended meanwhile
     """
-    if any(name not in nameable() for name in names):
+    if any(name not in configurable_methods() for name in names):
         raise Rejected("us_method_not_available", field="delete_method")
     lock_credentials(user, session)
     credential_changes.check_removal(user, names, "delete_method")

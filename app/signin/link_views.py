@@ -22,7 +22,7 @@ from app.login.presenters import second_step, user_facts
 from app.signin import bp, links, reports, sent_links
 from app.signin.forms import ContinueForm, LinkForm, NotMeForm
 from app.signin.presenters import PAGE as SIGN_IN_PAGE
-from app.signin.presenters import note_method, page_again, welcome
+from app.signin.presenters import remember_method, page_again, welcome
 from app.users import User, identifiers, identities_of
 from app.web.access import already_signed_in, anonymous_only
 from app.web.client import client_context, is_click, present_client
@@ -68,12 +68,12 @@ def us_verify_link() -> Response:
             return no_referrer(respond(PAGE, form, context=shown, state="elsewhere"))
         if current_user.is_authenticated:
             return no_referrer(already_signed_in())
-        arrived = links.follow(opened, client)
+        result = links.follow(opened, client)
     except Rejected as refused:
         return no_referrer(already_signed_in() if current_user.is_authenticated else _went_wrong(refused))
-    if isinstance(arrived, PendingState):
-        return no_referrer(_half_way(arrived))
-    return no_referrer(note_method(_signed_in(opened), arrived))
+    if isinstance(result, PendingState):
+        return no_referrer(_half_way(result))
+    return no_referrer(remember_method(_signed_in(opened), result))
 
 
 @bp.post("/us-verify-link")
@@ -109,10 +109,8 @@ def us_signin_continue() -> Response:
     form = ContinueForm()
     if form.validate():
         with form.collecting_errors():
-            arrived, challenge = links.continue_sign_in(
-                client_context(form.challenge.data), remember=form.remember.data
-            )
-            return welcome(arrived, next_or(challenge.next or settings.post_login_url, form.next.data))
+            result, challenge = links.continue_sign_in(client_context(form.challenge.data), remember=form.remember.data)
+            return welcome(result, next_or(challenge.next or settings.post_login_url, form.next.data))
     return respond(SIGN_IN_PAGE, form, context=page_again(form))
 
 
@@ -170,11 +168,11 @@ def _taken(form: LinkForm, shown: dict[str, Any]) -> Response:
     if links.is_requesting_browser(opened, client):
         if current_user.is_authenticated:
             return already_signed_in()
-        arrived = links.follow(opened, client)
-        if isinstance(arrived, PendingState):
-            return respond(**second_step(arrived))
+        result = links.follow(opened, client)
+        if isinstance(result, PendingState):
+            return respond(**second_step(result))
         go = opened.challenge.next or settings.post_login_url
-        return note_method(respond(go=go, user=user_facts(current_user, arrived), tf_required=False), arrived)
+        return remember_method(respond(go=go, user=user_facts(current_user, result), tf_required=False), result)
     if not typed.strip():
         raise Rejected("link_elsewhere", field="characters")  # not a try: bots press buttons, too
     links.approve(opened, token, typed, client)

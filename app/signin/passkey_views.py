@@ -80,16 +80,16 @@ def wan_signin_response(state: str) -> Response:
         with form.collecting_errors():
             next_url, answer = next_or("", form.next.data), form.credential.data
             if pending_sign_in is not None:
-                arrived: AuthSession | PendingState = passkeys.finish_as_second(
+                result: AuthSession | PendingState = passkeys.finish_as_second(
                     pending_sign_in, state, answer, client_context()
                 )
                 next_url = next_url or pending_sign_in.row.next
             else:
-                arrived = passkeys.sign_in(
+                result = passkeys.sign_in(
                     state, answer, client_context(), remember=form.remember.data, next_page=next_url
                 )
             go = next_url or settings.post_login_url
-            return welcome(arrived, go, post_login_url=go)
+            return welcome(result, go, post_login_url=go)
     return respond(PAGE, form, context=_page("/wan-signin", pending_sign_in=pending_sign_in))
 
 

@@ -34,7 +34,7 @@ def begin(client: ClientContext) -> tuple[WebauthnChallenge, dict[str, Any]]:
     """
     _available()
     throttling.take("passkeys", client.ip_address)
-    ceremony = webauthn_challenges.begin("get", webauthn_challenges.place_of(client))
+    ceremony = webauthn_challenges.begin("get", webauthn_challenges.binding_of(client))
     return ceremony, webauthn_challenges.request_options(ceremony)
 
 
@@ -49,7 +49,7 @@ def sign_in(
     """
     _available()
     ceremony = webauthn_challenges.spend(state, "get", client.binding)
-    answer = webauthn_verification.read(credential)
+    answer = webauthn_verification.parse(credential)
     try:
         passkey, user, used = passkeys.check(answer, ceremony, alone=True)
         if not user.is_active:
@@ -88,7 +88,7 @@ def verify(user: User, session: AuthSession, state: str, credential: Credential)
     ceremony = webauthn_challenges.spend(state, "verify", session.session_id)
     if ceremony.user_id != user.id:
         raise Rejected("api_error")
-    answer = webauthn_verification.read(credential)
+    answer = webauthn_verification.parse(credential)
     try:
         passkey, _, used = passkeys.check(answer, ceremony, alone=False, user=user)
         passkeys.use(passkey, used)
@@ -116,7 +116,7 @@ def begin_second(pending_sign_in: StartedPending, client: ClientContext) -> tupl
     :raises Rejected: ``too_many_requests``
     """
     throttling.take("passkeys", client.ip_address)
-    ceremony = webauthn_challenges.begin("second", _place_of(pending_sign_in), user_id=pending_sign_in.user.id)
+    ceremony = webauthn_challenges.begin("second", _binding_of(pending_sign_in), user_id=pending_sign_in.user.id)
     now = clock.now()
     able = [key for key in passkeys.passkeys_of(pending_sign_in.user.id) if not key.in_cooldown(now)]
     return ceremony, webauthn_challenges.request_options(ceremony, able, alone=False)
@@ -130,10 +130,10 @@ def finish_as_second(
     :raises Rejected: ``two_factor_permission_denied`` if it has ended in the meantime; as ``sign_in``;
         ``webauthn_in_cooldown`` on ``credential``
     """
-    ceremony = webauthn_challenges.spend(state, "second", _place_of(pending_sign_in))
+    ceremony = webauthn_challenges.spend(state, "second", _binding_of(pending_sign_in))
     if ceremony.user_id != pending_sign_in.user.id:
         raise Rejected("api_error")
-    answer = webauthn_verification.read(credential)
+    answer = webauthn_verification.parse(credential)
     try:
         passkey, _, used = passkeys.check(answer, ceremony, alone=False, user=pending_sign_in.user)
         if passkey.in_cooldown(clock.now()):
@@ -144,7 +144,7 @@ def finish_as_second(
     return finish_second(pending_sign_in, VerifiedFactor(passkeys.METHOD, verified=used.verified), client)
 
 
-def _place_of(pending_sign_in: StartedPending) -> str:
+def _binding_of(pending_sign_in: StartedPending) -> str:
     """Return the binding of the ceremony: the pending sign-in, which requires its cookie or token."""
     return pending_sign_in.row.id
 

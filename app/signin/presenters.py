@@ -9,7 +9,7 @@ from flask_login import current_user
 
 from app.authenticators.assurance import assurance_levels_of
 from app.authenticators.enrollments import enrolled_of
-from app.authenticators.presenters import means_text, methods_offered, sent
+from app.authenticators.presenters import methods_offered, methods_text, sent
 from app.challenges import approvals
 from app.challenges.magic_links import may_register
 from app.challenges.models import Challenge
@@ -151,25 +151,25 @@ def say_confirmed(session: AuthSession) -> None:
         return
     missing = missing_verification(session, assurance_levels_of(enrolled_of(session.user_id)))
     if missing:
-        flash_message("reauthentication_partial", methods=means_text(missing))
+        flash_message("reauthentication_partial", methods=methods_text(missing))
     else:
         flash_message("reauthentication_successful")
 
 
-def welcome(arrived: AuthSession | PendingState, go: str, **facts: Any) -> Response:
+def welcome(result: AuthSession | PendingState, go: str, **facts: Any) -> Response:
     """Return the response after a verified factor: signed in, or the second factor is required.
 
     :param go: URL to which a signed-in browser is redirected
     :param facts: further fields for an API client that is signed in
     """
-    if isinstance(arrived, PendingState):
-        return open_request.clear(respond(**second_step(arrived)))
-    user = user_facts(current_user, arrived, with_token=wants_token())
+    if isinstance(result, PendingState):
+        return open_request.clear(respond(**second_step(result)))
+    user = user_facts(current_user, result, with_token=wants_token())
     answer = respond(go=go, user=user, tf_required=False, **facts)
-    return open_request.clear(note_method(answer, arrived))
+    return open_request.clear(remember_method(answer, result))
 
 
-def note_method(answer: Response, session: AuthSession) -> Response:
+def remember_method(answer: Response, session: AuthSession) -> Response:
     """Remember in a cookie the first factor of this browser's last completed sign-in. It doesn't reveal the account."""
     if not wants_json():
         set_cookie(answer, LAST_METHOD, method_behind(session.amr.partition(",")[0]), LAST_METHOD_KEPT)

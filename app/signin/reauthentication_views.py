@@ -10,7 +10,7 @@ from flask_login import current_user
 from app.authenticators import recovery_codes
 from app.authenticators.assurance import assurance_levels_of
 from app.authenticators.enrollments import enrolled_of
-from app.authenticators.presenters import means_text, sent, sent_facts
+from app.authenticators.presenters import methods_text, sent, sent_facts
 from app.challenges.service import latest_in_browser
 from app.enrollments.catalog import code_methods, method_of, usable_methods
 from app.enrollments.models import Enrollment
@@ -108,5 +108,5 @@ def _page(enrolled: list[Enrollment], sent_code: dict[str, Any] | None = None) -
     strengths, label = assurance_levels_of(enrolled), label_of(identities_of(current_user.id))
     hours = round(settings.new_method_wait.total_seconds() / 3600)
     return {"methods": strengths.enough, "weaker": strengths.weaker, "sent": sent_code, "user_label": label,
-            "strongest": means_text(strengths.enough), "cooldown_hours": hours,
+            "strongest": methods_text(strengths.enough), "cooldown_hours": hours,
             "has_recovery_codes": recovery_codes.count_of(current_user.id).left > 0}  # fmt: skip

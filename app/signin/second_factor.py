@@ -9,7 +9,7 @@ from app import outbox, throttling
 from app.audit import record, signals
 from app.authenticators import enrollment_service, recovery_codes
 from app.authenticators.base import VerifiedFactor
-from app.authenticators.enrollments import enrolled_of, mark_second, note_session
+from app.authenticators.enrollments import enrolled_of, mark_second, set_session
 from app.authenticators.presenters import amr_titles, titles
 from app.authenticators.registry import methods_verifiable_by
 from app.challenges import passcodes
@@ -128,7 +128,7 @@ def _enrolled_and_in(pending_sign_in: StartedPending, factor: VerifiedFactor, cl
     except Rejected:
         db.session.rollback()  # it has just ended: don't keep the factor without the sign-in
         raise
-    note_session(user_id, factor.method, session.session_id)  # reporting the session removes it
+    set_session(user_id, factor.method, session.session_id)  # reporting the session removes it
     revoke_all_sessions(user_id, except_id=session.session_id)
     what = sentence("Two-step verification was turned on: {method}.", method=sentence(titles()[factor.method]))
     notices.notify(user_id, what, client, session_id=session.session_id)

@@ -26,7 +26,7 @@ from app.login.pending import PendingState, StartedPending
 from app.login.presenters import second_step, user_facts
 from app.signin import bp, second_factor
 from app.signin.forms import RecoveryCodeForm, RescueForm, SecondStepForm, SelectForm
-from app.signin.presenters import note_method
+from app.signin.presenters import remember_method
 from app.users import identifiers
 from app.web.access import anonymous_only
 from app.web.client import present_client
@@ -81,7 +81,7 @@ def tf_validate() -> Response:
             facts: dict[str, Any] = {"tf_validity_token": token} if token else {}
             go = next_or(pending_sign_in.row.next or settings.post_login_url, form.next.data)
             user = user_facts(current_user, session, with_token=wants_token())
-            return note_method(respond(go=go, user=user, **facts), session)
+            return remember_method(respond(go=go, user=user, **facts), session)
     return _shown_again(PAGE, form, client)
 
 
@@ -132,10 +132,10 @@ def mf_recovery() -> Response:
     client = step_asker(form.pending.data)
     if form.validate():
         with form.collecting_errors():
-            session, pending_sign_in = second_factor.use_code(form.code.data, client)
+            session, pending_sign_in = second_factor.use_recovery_code(form.code.data, client)
             flash_message("two_factor_login_successful")
             go = next_or(pending_sign_in.row.next or settings.post_login_url, form.next.data)
-            return note_method(respond(go=go, user=user_facts(current_user, session)), session)
+            return remember_method(respond(go=go, user=user_facts(current_user, session)), session)
     return _again(RECOVERY_PAGE, form)
 
 

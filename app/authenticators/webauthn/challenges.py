@@ -22,7 +22,7 @@ from app.errors import Rejected
 from app.extensions import settings
 from app.users import User
 
-LIFE = timedelta(minutes=5)
+LIFETIME = timedelta(minutes=5)
 ALGORITHMS = (-8, -7, -257)
 """EdDSA, ES256, RS256 (IANA COSE): the algorithms of authenticators in use, in order of preference."""
 
@@ -34,8 +34,8 @@ _c = _table.c
 _INSERT = CompiledStatement.into(_table)
 _SPEND = CompiledStatement(
     sa.update(_table)
-    .where(_c.id == sa.bindparam("spent"), _c.kind == sa.bindparam("what_for"))
-    .where(sa.or_(_c.binding == sa.bindparam("where"), _c.binding == ""))
+    .where(_c.id == sa.bindparam("spent"), _c.kind == sa.bindparam("spent_kind"))
+    .where(sa.or_(_c.binding == sa.bindparam("bound_to"), _c.binding == ""))
     .where(_c.spent_at.is_(None), _c.expires_at > sa.bindparam("now"))
     .values(spent_at=sa.bindparam("now"))
     .returning(_table),
@@ -44,23 +44,25 @@ _SPEND = CompiledStatement(
 _FIND = CompiledStatement(_ROWS.select().where(_c.id == sa.bindparam("id"), _c.kind == sa.bindparam("kind")))
 
 
-def begin(kind: Kind, where: str, *, user_id: int | None = None, name: str = "", usage: str = "") -> WebauthnChallenge:
+def begin(
+    kind: Kind, binding: str, *, user_id: int | None = None, name: str = "", usage: str = ""
+) -> WebauthnChallenge:
     """Create a challenge for one ceremony.
 
-    :param where: its binding, the only client that may answer: the id of a session or pending sign-in, or ``place_of``
+    :param binding: the only client that may answer: the id of a session or pending sign-in, or ``binding_of``
     :param user_id: the owner of the passkey; None if any user may answer
     """
     now = clock.now()
     row: dict[str, Any] = {
         "id": secrets.row_id(), "kind": kind, "challenge": secrets.token(), "user_id": user_id, "name": name,
-        "binding": where, "usage": usage, "created_at": now,
-        "expires_at": now + LIFE, "spent_at": None,
+        "binding": binding, "usage": usage, "created_at": now,
+        "expires_at": now + LIFETIME, "spent_at": None,
     }  # fmt: skip
     _INSERT.run(**row)
     return detached_from(WebauthnChallenge, row)
 
 
-def place_of(client: ClientContext) -> str:
+def binding_of(client: ClientContext) -> str:
     """Return the binding of a ceremony without a session: the digest of the browser's secret.
 
     It's "" for an API client without cookies, which has no such secret. Only that client has the state to send back.
@@ -68,16 +70,16 @@ def place_of(client: ClientContext) -> str:
     return client.binding if client.keeps_cookies else ""
 
 
-def spend(state: str, kind: Kind, where: str) -> WebauthnChallenge:
+def spend(state: str, kind: Kind, binding: str) -> WebauthnChallenge:
     """Spend the challenge of ``state`` and return it. It accepts only one response, right or wrong.
 
     Committed immediately, so that no later error makes it valid again, and no lock is held while a key is parsed.
-    :param where: the binding of the client that responds, as in ``begin``
+    :param binding: the binding of the client that responds, as in ``begin``
     :raises Rejected: ``webauthn_expired`` if it has expired; ``api_error`` if it was used, belongs to another ceremony
         or browser, or never existed
     """
     ceremony_id = challenge_id_in(state) or ""
-    given = {"spent": ceremony_id, "what_for": kind, "where": where, "now": clock.now()}
+    given = {"spent": ceremony_id, "spent_kind": kind, "bound_to": binding, "now": clock.now()}
     rows = _SPEND.all(**given) if ceremony_id else []
     if rows:
         spent: WebauthnChallenge = _ROWS.read(rows[0])[0]
@@ -111,7 +113,7 @@ def creation_options(ceremony: WebauthnChallenge, user: User, label: str, known:
         "user": {"id": handle_text(user), "name": label, "displayName": label},
         "challenge": ceremony.challenge,
         "pubKeyCredParams": [{"type": "public-key", "alg": algorithm} for algorithm in ALGORITHMS],
-        "timeout": int(LIFE.total_seconds() * 1000),
+        "timeout": int(LIFETIME.total_seconds() * 1000),
         "excludeCredentials": descriptors(known),
         "authenticatorSelection": {
             "residentKey": "required" if alone else "discouraged",
@@ -133,7 +135,7 @@ def request_options(
     """
     return {
         "challenge": ceremony.challenge,
-        "timeout": int(LIFE.total_seconds() * 1000),
+        "timeout": int(LIFETIME.total_seconds() * 1000),
         "rpId": settings.rp_id,
         "allowCredentials": descriptors(known),
         "userVerification": settings.passkey_user_verification if alone else "preferred",

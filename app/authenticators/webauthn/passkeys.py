@@ -21,7 +21,13 @@ from app.audit import record
 from app.authenticators import enrollments
 from app.authenticators.base import Authenticator, Credential, PasscodeAttempt
 from app.authenticators.models import Passkey, WebauthnChallenge
-from app.authenticators.webauthn.verification import FIELD, Answer, Made, Used, check_used
+from app.authenticators.webauthn.verification import (
+    FIELD,
+    CredentialResponse,
+    NewPasskey,
+    PasskeyUse,
+    verify_authentication,
+)
 from app.db.compiled import CompiledStatement, Detached
 from app.enrollments.catalog import STRONG
 from app.enrollments.models import Enrollment
@@ -47,7 +53,7 @@ _BY_CREDENTIAL = CompiledStatement(
     .select_from(_passkey.join(_user, _user.c.id == _passkey.c.user_id))
     .where(_passkey.c.credential_id == sa.bindparam("credential"))
 )
-_goes_on = sa.or_(
+_counter_increases = sa.or_(
     _passkey.c.sign_count < sa.bindparam("count"),
     sa.and_(_passkey.c.sign_count == 0, sa.bindparam("count", type_=sa.BigInteger()) == 0),
 )
@@ -61,7 +67,7 @@ _used = (
         last_used_at=sa.bindparam("now"),
     )
 )
-_USE, _USE_ANYWAY = CompiledStatement(_used.where(_goes_on)), CompiledStatement(_used)
+_USE, _USE_ANYWAY = CompiledStatement(_used.where(_counter_increases)), CompiledStatement(_used)
 
 
 def passkeys_of(user_id: int) -> list[Passkey]:
@@ -79,12 +85,16 @@ def find(credential_id: str) -> tuple[Passkey, User] | None:
 
 
 def add(
-    user_id: int, made: Made, ceremony: WebauthnChallenge, session_id: str | None, weak_until: datetime | None = None
+    user_id: int,
+    made: NewPasskey,
+    ceremony: WebauthnChallenge,
+    session_id: str | None,
+    weak_until: datetime | None = None,
 ) -> Passkey:
     """Store a passkey under the requested name, or one based on its model. The caller holds the lock on the user's row.
 
     :param session_id: the session that adds it
-    :param weak_until: end of its cooldown (``assurance.ends_at``); None if it has none
+    :param weak_until: end of its cooldown (``assurance.cooldown_end``); None if it has none
     :raises Rejected: ``webauthn_credential_id_inuse`` or ``webauthn_too_many`` on ``credential``;
         ``webauthn_name_inuse`` on ``credential`` if another request has taken the name
     """
@@ -107,43 +117,43 @@ def add(
     if not mine:
         enrollments.enroll(user_id, METHOD, session_id=session_id, weak_until=weak_until)
     elif weak_until is None:
-        tells = (Enrollment.user_id == user_id, Enrollment.method == METHOD)
-        changed(sa.update(Enrollment).where(*tells).values(weak_until=None))
+        shared_row = (Enrollment.user_id == user_id, Enrollment.method == METHOD)
+        changed(sa.update(Enrollment).where(*shared_row).values(weak_until=None))
     if row.usage == "secondary":
         enrollments.mark_second(user_id, METHOD)
     return row
 
 
 def check(
-    answer: Answer, ceremony: WebauthnChallenge, *, alone: bool, user: User | None = None
-) -> tuple[Passkey, User, Used]:
-    """Verify ``answer`` in this ceremony; return the passkey, its owner, and what it reported. Writes nothing.
+    response: CredentialResponse, ceremony: WebauthnChallenge, *, alone: bool, user: User | None = None
+) -> tuple[Passkey, User, PasskeyUse]:
+    """Verify ``response`` in this ceremony; return the passkey, its owner, and what it reported. Writes nothing.
 
     :param alone: whether it is the only factor. It must then be a passkey that can be used alone, and perform user
         verification if ``settings.passkey_user_verification`` is ``required``
     :param user: the required owner; without one, the response must contain the user handle (section 7.2, step 6)
     :raises Rejected: ``webauthn_mismatch_user_handle`` on the form for another user's passkey; on ``credential`` that
         too, ``webauthn_unknown_credential_id``, ``webauthn_credential_wrong_usage``, ``webauthn_backup_changed``, and
-        the errors of ``check_used``
+        the errors of ``verify_authentication``
     """
-    found = find(answer.id)
+    found = find(response.id)
     if found is None:
-        raise Rejected("webauthn_unknown_credential_id", field=FIELD, credential_id=answer.id)
+        raise Rejected("webauthn_unknown_credential_id", field=FIELD, credential_id=response.id)
     passkey, owner = found
     if user is not None and owner.id != user.id:
         raise Rejected("webauthn_mismatch_user_handle")
-    if answer.user_handle != owner.handle and (user is None or answer.user_handle):
+    if response.user_handle != owner.handle and (user is None or response.user_handle):
         raise Rejected("webauthn_mismatch_user_handle", field=FIELD)
     if alone and passkey.usage != "first":
         raise Rejected("webauthn_credential_wrong_usage", field=FIELD)
     verified = passkey.usage == "first" and alone and settings.passkey_user_verification == "required"
-    used = check_used(answer, ceremony, passkey.public_key, verified=verified)
+    used = verify_authentication(response, ceremony, passkey.public_key, verified=verified)
     if used.backup_eligible != passkey.backup_eligible:
         raise Rejected("webauthn_backup_changed", field=FIELD)
     return passkey, owner, used
 
 
-def use(passkey: Passkey, used: Used) -> None:
+def use(passkey: Passkey, used: PasskeyUse) -> None:
     """Record the use of a passkey. One statement, which also compares its signature counter.
 
     A counter that doesn't increase may mean that the passkey was cloned (section 6.1.1). A passkey that can be synced
@@ -178,11 +188,11 @@ def remove(user_id: int, passkey_id: str) -> bool:
     if changed(sa.delete(Passkey).where(*mine)) != 1:
         return False
     left = [key.usage for key in passkeys_of(user_id)]
-    tells = (Enrollment.user_id == user_id, Enrollment.method == METHOD)
+    shared_row = (Enrollment.user_id == user_id, Enrollment.method == METHOD)
     if not left:
-        changed(sa.delete(Enrollment).where(*tells))
+        changed(sa.delete(Enrollment).where(*shared_row))
     elif "secondary" not in left:
-        changed(sa.update(Enrollment).where(*tells).values(is_second=False))
+        changed(sa.update(Enrollment).where(*shared_row).values(is_second=False))
     return True
 
 

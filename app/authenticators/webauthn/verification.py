@@ -30,11 +30,11 @@ MIN_DATA_LENGTH = 37
 """Minimum length of the authenticator data in bytes: RP ID hash, flags, counter (section 6.1)."""
 PRESENT, VERIFIED = 0x01, 0x04
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}\Z", re.ASCII)
-_MAKES = "create"
+_CREATE = "create"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CredentialResponse:
     """A credential sent by a browser, parsed but not yet verified.
 
     :ivar id: unpadded base64url
@@ -42,18 +42,18 @@ class Answer:
     """
 
     id: str
-    whole: dict[str, Any]
+    data: dict[str, Any]
     user_handle: str
 
     @property
     def response(self) -> dict[str, Any]:
         """The authenticator's response."""
-        response: dict[str, Any] = self.whole["response"]
+        response: dict[str, Any] = self.data["response"]
         return response
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class NewPasskey:
     """A newly created passkey."""
 
     credential_id: str
@@ -68,7 +68,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class PasskeyUse:
     """The use of a passkey: its signature counter, whether it can be and is synced, and user verification."""
 
     sign_count: int
@@ -77,7 +77,7 @@ class Used:
     verified: bool
 
 
-def read(credential: str | dict[str, Any]) -> Answer:
+def parse(credential: str | dict[str, Any]) -> CredentialResponse:
     """Parse a credential from JSON text or an object.
 
     :raises Rejected: ``api_error`` on ``credential``
@@ -85,14 +85,16 @@ def read(credential: str | dict[str, Any]) -> Answer:
     whole = _object(credential)
     response, its_id = whole.get("response"), whole.get("id")
     if not isinstance(response, dict) or not isinstance(its_id, str) or whole.get("type") != "public-key":
-        raise _unreadable()
+        raise _malformed()
     if whole.get("rawId", its_id) != its_id or not 0 < len(_bytes(its_id)) <= MAX_ID_LENGTH or its_id.endswith("="):
-        raise _unreadable()
+        raise _malformed()
     handle = response.get("userHandle")
-    return Answer(its_id, whole | {"rawId": its_id}, _bytes(handle).decode("utf-8", "replace") if handle else "")
+    return CredentialResponse(
+        its_id, whole | {"rawId": its_id}, _bytes(handle).decode("utf-8", "replace") if handle else ""
+    )
 
 
-def check_made(answer: Answer, ceremony: WebauthnChallenge, *, verified: bool) -> Made:
+def verify_registration(answer: CredentialResponse, ceremony: WebauthnChallenge, *, verified: bool) -> NewPasskey:
     """Verify the response of a ``create`` ceremony, and return the new passkey.
 
     :param verified: whether user verification (PIN, fingerprint or face) is required
@@ -103,12 +105,12 @@ def check_made(answer: Answer, ceremony: WebauthnChallenge, *, verified: bool) -
     from webauthn.helpers import decode_credential_public_key, decoded_public_key_to_cryptography
     from webauthn.helpers.cose import COSEAlgorithmIdentifier
 
-    _check_page(answer, ceremony)
+    _check_client_data(answer, ceremony)
     data, unattested = _without_attestation(answer)
-    _check_data(data, verified=verified)
+    _check_authenticator_data(data, verified=verified)
     try:
         made = verify_registration_response(
-            credential=answer.whole | {"response": answer.response | {"attestationObject": unattested}},
+            credential=answer.data | {"response": answer.response | {"attestationObject": unattested}},
             expected_challenge=_bytes(ceremony.challenge),
             expected_rp_id=settings.rp_id,
             expected_origin=list(settings.webauthn_origins),
@@ -116,29 +118,31 @@ def check_made(answer: Answer, ceremony: WebauthnChallenge, *, verified: bool) -
         )
         decoded_public_key_to_cryptography(decode_credential_public_key(made.credential_public_key))
     except Exception as fault:  # untrusted bytes: any parser error means rejection
-        raise _because(fault) from None
+        raise _error_for(fault) from None
     if text_of(made.credential_id) != answer.id:
-        raise _unreadable()
-    return Made(
+        raise _malformed()
+    return NewPasskey(
         answer.id, made.credential_public_key, made.sign_count, _transports(answer),
         made.credential_device_type == "multi_device", made.credential_backed_up, made.aaguid, _discoverable(answer),
         made.user_verified,
     )  # fmt: skip
 
 
-def check_used(answer: Answer, ceremony: WebauthnChallenge, public_key: bytes, *, verified: bool) -> Used:
+def verify_authentication(
+    answer: CredentialResponse, ceremony: WebauthnChallenge, public_key: bytes, *, verified: bool
+) -> PasskeyUse:
     """Verify that a passkey signed ``answer`` for this ceremony, and return what it reported.
 
     The caller has to compare the signature counter.
-    :raises Rejected: as ``check_made``, and ``webauthn_wrong_signature``
+    :raises Rejected: as ``verify_registration``, and ``webauthn_wrong_signature``
     """
     from webauthn import verify_authentication_response
 
-    _check_page(answer, ceremony)
-    _check_data(_bytes(answer.response.get("authenticatorData")), verified=verified)
+    _check_client_data(answer, ceremony)
+    _check_authenticator_data(_bytes(answer.response.get("authenticatorData")), verified=verified)
     try:
         used = verify_authentication_response(
-            credential=answer.whole,
+            credential=answer.data,
             expected_challenge=_bytes(ceremony.challenge),
             expected_rp_id=settings.rp_id,
             expected_origin=list(settings.webauthn_origins),
@@ -146,28 +150,28 @@ def check_used(answer: Answer, ceremony: WebauthnChallenge, public_key: bytes, *
             credential_current_sign_count=0,
         )
     except Exception as fault:  # as above
-        raise _because(fault) from None
+        raise _error_for(fault) from None
     may_sync = used.credential_device_type == "multi_device"
-    return Used(used.new_sign_count, may_sync, used.credential_backed_up, used.user_verified)
+    return PasskeyUse(used.new_sign_count, may_sync, used.credential_backed_up, used.user_verified)
 
 
-def _check_page(answer: Answer, ceremony: WebauthnChallenge) -> None:
+def _check_client_data(answer: CredentialResponse, ceremony: WebauthnChallenge) -> None:
     """Check the client data from the browser: ceremony type, challenge and origin."""
-    said = _object(_bytes(answer.response.get("clientDataJSON")).decode("utf-8", "replace"))
-    if said.get("type") != ("webauthn.create" if ceremony.kind == _MAKES else "webauthn.get"):
+    client_data = _object(_bytes(answer.response.get("clientDataJSON")).decode("utf-8", "replace"))
+    if client_data.get("type") != ("webauthn.create" if ceremony.kind == _CREATE else "webauthn.get"):
         raise Rejected("webauthn_wrong_ceremony", field=FIELD)
-    challenge = said.get("challenge")
+    challenge = client_data.get("challenge")
     if not isinstance(challenge, str) or not secrets.same(challenge.rstrip("="), ceremony.challenge):
         raise Rejected("webauthn_wrong_challenge", field=FIELD)
-    within = said.get("crossOrigin", False) is not False or said.get("topOrigin") is not None
-    if said.get("origin") not in settings.webauthn_origins or within:
+    within = client_data.get("crossOrigin", False) is not False or client_data.get("topOrigin") is not None
+    if client_data.get("origin") not in settings.webauthn_origins or within:
         raise Rejected("webauthn_wrong_origin", field=FIELD)
 
 
-def _check_data(data: bytes, *, verified: bool) -> None:
+def _check_authenticator_data(data: bytes, *, verified: bool) -> None:
     """Check the authenticator data: RP ID hash, user presence and user verification (section 6.1)."""
     if len(data) < MIN_DATA_LENGTH:
-        raise _unreadable()
+        raise _malformed()
     if data[:32] != hashlib.sha256(settings.rp_id.encode()).digest():
         raise Rejected("webauthn_wrong_origin", field=FIELD)
     if not data[32] & PRESENT:
@@ -176,7 +180,7 @@ def _check_data(data: bytes, *, verified: bool) -> None:
         raise Rejected("webauthn_no_verify", field=FIELD)
 
 
-def _without_attestation(answer: Answer) -> tuple[bytes, str]:
+def _without_attestation(answer: CredentialResponse) -> tuple[bytes, str]:
     """Return the authenticator data, and the attestation object without its attestation statement."""
     from webauthn.helpers import encode_cbor, parse_cbor
 
@@ -185,21 +189,21 @@ def _without_attestation(answer: Answer) -> tuple[bytes, str]:
         data = whole["authData"]
         unattested = encode_cbor({"fmt": "none", "attStmt": {}, "authData": data})
     except Exception as fault:
-        raise _because(fault) from None
+        raise _error_for(fault) from None
     if not isinstance(data, bytes):
-        raise _unreadable()
+        raise _malformed()
     return data, text_of(unattested)
 
 
-def _transports(answer: Answer) -> str:
+def _transports(answer: CredentialResponse) -> str:
     said = answer.response.get("transports")
     named = [str(one) for one in said] if isinstance(said, list) else []
     return ",".join(name for name in TRANSPORTS if name in named)
 
 
-def _discoverable(answer: Answer) -> bool | None:
+def _discoverable(answer: CredentialResponse) -> bool | None:
     """Return whether the passkey is discoverable according to the ``credProps`` extension; None if not reported."""
-    results = answer.whole.get("clientExtensionResults") or answer.whole.get("extensions")
+    results = answer.data.get("clientExtensionResults") or answer.data.get("extensions")
     if isinstance(results, str):  # as the reference's script sends them
         results = _object(results)
     properties = results.get("credProps") if isinstance(results, dict) else None
@@ -214,20 +218,20 @@ def _object(text: str | dict[str, Any]) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        raise _unreadable() from None
+        raise _malformed() from None
     if not isinstance(found, dict):
-        raise _unreadable()
+        raise _malformed()
     return found
 
 
 def _bytes(text: Any) -> bytes:
     """Decode base64url strictly, with or without padding."""
     if not isinstance(text, str) or not _BASE64URL.match(text):
-        raise _unreadable()
+        raise _malformed()
     try:
         return urlsafe_b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4))
     except ValueError:
-        raise _unreadable() from None
+        raise _malformed() from None
 
 
 def text_of(data: bytes) -> str:
@@ -235,11 +239,11 @@ def text_of(data: bytes) -> str:
     return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _because(fault: Exception) -> Rejected:
+def _error_for(fault: Exception) -> Rejected:
     """Return the error for an exception of py_webauthn."""
     wrong = "verify authentication signature" in str(fault)
     return Rejected("webauthn_wrong_signature" if wrong else "api_error", field=FIELD)
 
 
-def _unreadable() -> Rejected:
+def _malformed() -> Rejected:
     return Rejected("api_error", field=FIELD)
