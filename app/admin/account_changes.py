@@ -57,7 +57,7 @@ def enable(user: User, *, by: str) -> bool:
 
 def unlock(user: User, *, by: str) -> bool:
     """Reset the counters of failed codes and passwords; return whether there were any failures."""
-    forgotten = reset_failures(user.id) + second_factor.forget_misses(user.id)
+    forgotten = reset_failures(user.id) + second_factor.reset_misses(user.id)
     record("account.unlocked", user.id, by=by)
     return forgotten > 0
 

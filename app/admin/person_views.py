@@ -85,7 +85,7 @@ def send_link(handle: str) -> Response:
         with form.collecting_errors():
             sent_links.send(user, by=actor())
             record_action("link_sent", handle)
-            minutes = int(sent_links.LIVES.total_seconds() // 60)
+            minutes = int(sent_links.LIFETIME.total_seconds() // 60)
             return _done(handle, "person_link_sent", values={"minutes": minutes}, sent=True)
     return _show_errors(handle, form)
 

@@ -39,9 +39,9 @@ _LAST = (
     .order_by(_c.created_at.desc())
     .limit(1)
 )
-_NAMED = _LAST.where(_c.id == sa.bindparam("named"))
+_BY_ID = _LAST.where(_c.id == sa.bindparam("named"))
 _LAST_OF_BROWSER = _LAST.where(binding_matches(_c.binding))
-_ASKED_HERE = _LAST_OF_BROWSER.where(_c.id == sa.bindparam("named"))
+_BY_ID_OF_BROWSER = _LAST_OF_BROWSER.where(_c.id == sa.bindparam("named"))
 _LAST_OPEN = _LAST_OF_BROWSER.where(_c.spent_at.is_(None), _c.passcode_expires_at > sa.bindparam("now"))
 
 _undecided = (
@@ -100,17 +100,17 @@ def characters_of(challenge: Challenge, enrolled: Enrollment | None) -> str:
     return confirmation_characters_of(challenge, root)
 
 
-def asked_by(client: ClientContext, purpose: str) -> OpenApproval | None:
+def requested_by(client: ClientContext, purpose: str) -> OpenApproval | None:
     """Return the challenge that ``client`` names, or None. The cookie isn't enough, since it may have been copied.
 
     An API client names it by its signed token. A page names it by its plain id, which works only in the browser that
     requested it.
     """
     if challenge_id := challenge_id_in(client.challenge_token):
-        return _first(_NAMED, purpose=purpose, named=challenge_id)
+        return _first(_BY_ID, purpose=purpose, named=challenge_id)
     if not client.binding or not secrets.is_row_id(client.challenge_token):
         return None
-    found = _first(_ASKED_HERE, purpose=purpose, named=client.challenge_token, **binding_params(client.bindings))
+    found = _first(_BY_ID_OF_BROWSER, purpose=purpose, named=client.challenge_token, **binding_params(client.bindings))
     return found if found is not None and method_of(found.challenge.method).has_link else None
 
 
@@ -164,8 +164,8 @@ def approve(challenge: Challenge) -> bool:
 
 def refuse_if_used_up(challenge: Challenge) -> bool:
     """End ``challenge`` if no attempt at the characters is left; return whether this call ended it."""
-    used_up = {"named": challenge.id, "now": clock.now(), "most": settings.link_approval_tries}
-    return changed(_REFUSE, used_up) == 1
+    params = {"named": challenge.id, "now": clock.now(), "most": settings.link_approval_tries}
+    return changed(_REFUSE, params) == 1
 
 
 def spend_approved(challenge: Challenge) -> bool:

@@ -28,13 +28,13 @@ MAX_CHALLENGES = 10
 _ROWS, _CHALLENGES = Detached(Challenge, Enrollment), Detached(Challenge)
 _table, _enrolled = Challenge.__table__, Enrollment.__table__
 _c = _table.c
-_asked_here = sa.case((binding_matches(_c.binding), _c.enrolled_id))
+_enrollment_of_browser = sa.case((binding_matches(_c.binding), _c.enrolled_id))
 """Join the enrollment only for challenges from this browser, the only ones that are shown again. Reading more for known
 people than for unknown ones would be a timing difference."""
 
 _RECENT = CompiledStatement(
     _ROWS.select()
-    .select_from(_table.outerjoin(_enrolled, _enrolled.c.id == _asked_here))
+    .select_from(_table.outerjoin(_enrolled, _enrolled.c.id == _enrollment_of_browser))
     .where(sa.or_(_c.subject == sa.bindparam("subject"), binding_matches(_c.binding)))
     .where(_c.purpose == sa.bindparam("purpose"), _c.created_at > sa.bindparam("since"))
     .order_by(_c.created_at.desc())
@@ -58,7 +58,7 @@ class VerificationFailure:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class FailedAttempt:
     """A failed passcode, and the challenges it was already compared with.
 
     :ivar methods: methods whose passcodes have its format
@@ -75,7 +75,7 @@ class Attempt:
     lost: Sequence[str] = ()
 
 
-def diagnose(attempt: Attempt, client: ClientContext) -> VerificationFailure:
+def diagnose(attempt: FailedAttempt, client: ClientContext) -> VerificationFailure:
     """Return why ``attempt`` failed. One statement and the same work for everyone; none if it can't be a sent code."""
     if not attempt.methods:
         return VerificationFailure()
@@ -83,32 +83,36 @@ def diagnose(attempt: Attempt, client: ClientContext) -> VerificationFailure:
     now = clock.now()
     since = now - max(RECENT, settings.email_code_lifetime, settings.sms_code_lifetime)
     rows = _RECENT.all(**which, since=since)
-    asked = [_CHALLENGES.read(row)[0] for row in rows]
-    shown = [place for place, each in enumerate(asked) if client.is_bound_to(each.binding) and _is_shown(each, now)]
-    again = (
+    challenges = [_CHALLENGES.read(row)[0] for row in rows]
+    mine = [place for place, each in enumerate(challenges) if client.is_bound_to(each.binding)]
+    shown = [place for place in mine if _is_answerable(challenges[place], now)]
+    open_approval = (
         OpenApproval(*_ROWS.read(rows[shown[0]])) if shown else None
     )  # read just one: challenges of unknown people have no enrollment
-    recent = [each for each in asked if _is_like(each, attempt)][:MAX_CHALLENGES]
+    recent = [each for each in challenges if _is_candidate(each, attempt)][:MAX_CHALLENGES]
     named = challenge_id_in(client.challenge_token) if client.challenge_token else None
     here = [each for each in recent if (each.id == named if named else client.is_bound_to(each.binding))]
     roots: dict[str | None, bytes | None] = {}
-    meant = [each for each in recent if _fits(each, attempt, roots)]  # derive all others, even after a match
-    if not meant:
-        return replace(_of_no_challenge(attempt, here), here=again)
-    elsewhere = meant[0] not in here and meant[0].spent_at is None  # if spent, signing out ended it
-    return VerificationFailure("other_browser" if elsewhere else _why_closed(meant[0], attempt), meant[0].id, again)
+    # Derive the passcodes of all others, even after a match.
+    matches = [each for each in recent if _is_answered_by(each, attempt, roots)]
+    if not matches:
+        return replace(_failure_without_match(attempt, here), here=open_approval)
+    elsewhere = matches[0] not in here and matches[0].spent_at is None  # if spent, signing out ended it
+    return VerificationFailure(
+        "other_browser" if elsewhere else _why_closed(matches[0], attempt), matches[0].id, open_approval
+    )
 
 
-def _is_like(challenge: Challenge, attempt: Attempt) -> bool:
+def _is_candidate(challenge: Challenge, attempt: FailedAttempt) -> bool:
     return challenge.subject == attempt.subject and challenge.method in attempt.methods
 
 
-def _is_shown(challenge: Challenge, now: datetime) -> bool:
+def _is_answerable(challenge: Challenge, now: datetime) -> bool:
     """Return whether a page still asks for this challenge's passcode."""
     return challenge.spent_at is None and challenge.passcode_expires_at > now
 
 
-def _fits(challenge: Challenge, attempt: Attempt, roots: dict[str | None, bytes | None]) -> bool:
+def _is_answered_by(challenge: Challenge, attempt: FailedAttempt, roots: dict[str | None, bytes | None]) -> bool:
     """Return whether the passcode answers ``challenge``. ``roots`` caches decrypted secrets between calls."""
     if challenge.id in [each.id for each in attempt.counted]:
         return challenge.id in attempt.lost
@@ -122,24 +126,24 @@ def _fits(challenge: Challenge, attempt: Attempt, roots: dict[str | None, bytes 
     return root is not None and passcodes.answers(challenge, root, attempt.passcode)
 
 
-def _of_no_challenge(attempt: Attempt, here: Sequence[Challenge]) -> VerificationFailure:
+def _failure_without_match(attempt: FailedAttempt, here: Sequence[Challenge]) -> VerificationFailure:
     """Explain a code that matches no recent challenge; without tries left it wasn't compared at all."""
     if attempt.counted:
         return VerificationFailure("wrong_code", attempt.counted[0].id)
     if not here:
         return VerificationFailure()
-    return VerificationFailure("budget_spent" if _is_guessed_out(here[0]) else "wrong_code", here[0].id)
+    return VerificationFailure("budget_spent" if _has_no_tries_left(here[0]) else "wrong_code", here[0].id)
 
 
-def _why_closed(challenge: Challenge, attempt: Attempt) -> str:
+def _why_closed(challenge: Challenge, attempt: FailedAttempt) -> str:
     if attempt.counted and challenge.id not in [each.id for each in attempt.counted]:
         return "older_code"
     if challenge.spent_at is not None or challenge.id in [each.id for each in attempt.counted]:
         return "spent"  # in the second case by a concurrent request
     if challenge.passcode_expires_at <= clock.now():
         return "expired"
-    return "budget_spent" if _is_guessed_out(challenge) else "wrong_code"
+    return "budget_spent" if _has_no_tries_left(challenge) else "wrong_code"
 
 
-def _is_guessed_out(challenge: Challenge) -> bool:
+def _has_no_tries_left(challenge: Challenge) -> bool:
     return challenge.spent_at is None and challenge.tries >= settings.challenge_tries

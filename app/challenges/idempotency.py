@@ -25,12 +25,12 @@ KEPT_FOR = timedelta(hours=24)
 _ROWS = Detached(Challenge)
 _table = StoredResponse.__table__
 _new = insert(_table)
-_TAKE = _new.on_conflict_do_update(
+_CLAIM = _new.on_conflict_do_update(
     index_elements=[_table.c.id],
     set_={name: _new.excluded[name] for name in ("body", "challenge_id", "created_at")},
     where=_table.c.created_at <= sa.bindparam("stale"),
 ).returning(_table.c.id)
-_EARLIER = (
+_STORED = (
     _ROWS.select()
     .add_columns(_table.c.body)
     .select_from(_table.outerjoin(Challenge.__table__, Challenge.__table__.c.id == _table.c.challenge_id))
@@ -38,24 +38,24 @@ _EARLIER = (
 )
 
 
-def is_first(once: IdempotencyKey, challenge_id: str) -> bool:
-    """Record that the request ``once`` started this challenge; return False if the key is taken.
+def claim(key: IdempotencyKey, challenge_id: str) -> bool:
+    """Record that the request ``key`` started this challenge; return False if the key is taken.
 
     One statement, safe under concurrency.
     """
     now = clock.now()
-    row = {"id": once.key, "body": once.body, "challenge_id": challenge_id, "created_at": now}
-    return db.session.scalar(_TAKE, row | {"stale": now - once.holds}) is not None
+    row = {"id": key.key, "body": key.body, "challenge_id": challenge_id, "created_at": now}
+    return db.session.scalar(_CLAIM, row | {"stale": now - key.holds}) is not None
 
 
-def earlier(once: IdempotencyKey) -> Challenge:
+def stored_challenge(key: IdempotencyKey) -> Challenge:
     """Return the challenge that the first request with this key started.
 
     :raises Rejected: ``idempotency_key_reused`` (409) if that request had another body, or its challenge is gone
     """
-    row = db.session.execute(_EARLIER, {"key": once.key}).one_or_none()
+    row = db.session.execute(_STORED, {"key": key.key}).one_or_none()
     challenge: Challenge | None = _ROWS.read(row)[0] if row else None
-    if row is None or challenge is None or not secrets.same(row[-1], once.body):
+    if row is None or challenge is None or not secrets.same(row[-1], key.body):
         db.session.rollback()  # a rejected request must leave no changes
         raise Rejected("idempotency_key_reused", status=409)
     return challenge

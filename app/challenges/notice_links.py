@@ -59,12 +59,12 @@ class Report:
     id: str
 
 
-def report_link(kind: Kind, its_id: str, since: datetime) -> str:
+def report_link(kind: Kind, subject_id: str, since: datetime) -> str:
     """Return the URL to report a challenge or session, valid for 24 hours after ``since``; the same on every call."""
     return (
         settings.public_url
         + REPORT_PATH
-        + REPORT[kind].sign(keyring, settings.public_url, its_id, since + REPORTED_WITHIN)
+        + REPORT[kind].sign(keyring, settings.public_url, subject_id, since + REPORTED_WITHIN)
     )
 
 

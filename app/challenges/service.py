@@ -178,9 +178,9 @@ def issue_challenge(request: ChallengeRequest, client: ClientContext) -> Challen
     if (
         client.idempotency_key
         and request.message_kind
-        and not idempotency.is_first(client.idempotency_key, challenge.id if challenge else new_id)
+        and not idempotency.claim(client.idempotency_key, challenge.id if challenge else new_id)
     ):
-        return remember_binding(idempotency.earlier(client.idempotency_key))
+        return remember_binding(idempotency.stored_challenge(client.idempotency_key))
     method = method_of(request.method)
     must_wait = challenge is not None and settings.limits and now < challenge.last_sent_at + method.resend_wait
     may_send = may_send and not must_wait
@@ -211,15 +211,17 @@ def count_try(purpose: str, methods: Sequence[str], subject: str, client: Client
     return [challenge for row in rows for challenge in _ROWS.read(row)]
 
 
-def count_try_of(named: str, user_id: int, purpose: str, session_id: str, methods: Sequence[str]) -> Challenge | None:
-    """Count one try against the user's enrollment challenge with the id ``named``; return None if no try is left.
+def count_try_of(
+    challenge_id: str, user_id: int, purpose: str, session_id: str, methods: Sequence[str]
+) -> Challenge | None:
+    """Count one try against this enrollment challenge of the user; return None if no try is left.
 
     Committed immediately, as in ``count_try``. Ignores challenges started by a session or pending sign-in other than
     ``session_id``, and those of methods other than ``methods``.
     """
     counted = (
         sa.update(Challenge)
-        .filter_by(id=named, user_id=user_id, purpose=purpose, session_id=session_id)
+        .filter_by(id=challenge_id, user_id=user_id, purpose=purpose, session_id=session_id)
         .where(Challenge.spent_at.is_(None), Challenge.expires_at > clock.now())
         .where(Challenge.tries < settings.challenge_tries, Challenge.method.in_(methods))
         .values(tries=Challenge.tries + 1)

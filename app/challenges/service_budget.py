@@ -53,11 +53,11 @@ def may_leave(messages: Sequence[Message]) -> set[str]:
 
     One or two statements for all emails together. A retried message isn't counted again.
     """
-    near = [message for message in messages if _is_near(message)]
+    near = [message for message in messages if _is_country_allowed(message)]
     fresh = [message for message in near if settings.limits and message.attempts == 1 and not message.last_error]
     leaving = {message.id for message in near} - {message.id for message in fresh}
     wanted = [message for message in fresh if message.channel == "sms"]
-    texts = [message for message in wanted if _is_used(message)]
+    texts = [message for message in wanted if _is_redeemed_enough(message)]
     if len(texts) < len(wanted):
         metrics.REFUSALS.count("sms_breaker", by=len(wanted) - len(texts))
     for channel, waiting in (("mail", [each for each in fresh if each.channel == "mail"]), ("sms", texts)):
@@ -84,7 +84,7 @@ def _within_totals(channel: str, waiting: Sequence[Message]) -> list[Message]:
     return [*known, *people, *strangers]
 
 
-def _is_near(message: Message) -> bool:
+def _is_country_allowed(message: Message) -> bool:
     """Return whether the destination is allowed: any for email, a listed country for SMS."""
     if message.channel != "sms" or may_be_texted(message.to):
         return True
@@ -104,7 +104,7 @@ def country_of(number: str) -> str:
     return identifiers.country(number)
 
 
-def _is_used(message: Message) -> bool:
+def _is_redeemed_enough(message: Message) -> bool:
     """Return whether enough SMS codes to this number's country and range are redeemed to keep sending there."""
     now = clock.now()
     names = {f"stopped:{country_of(message.to)}", f"stopped:{message.to[:PREFIX]}"}

@@ -38,7 +38,7 @@ def verify_address(user: User, challenge: Challenge, *, browsers: Sequence[str] 
         accept_pending(user.id, typed_identity(challenge))  # first, before anything is written: it may be rejected
     first = confirm(user, method_of(challenge.method).reaches, challenge.destination)
     if first:
-        _sweep(user.id, browsers)
+        _remove_unverified_credentials(user.id, browsers)
         revoke_all_sessions(user.id)
         api_tokens.revoke_all(user.id, reason="confirmed")
         revoke_browsers(user.id)
@@ -47,7 +47,7 @@ def verify_address(user: User, challenge: Challenge, *, browsers: Sequence[str] 
     return first
 
 
-def open_account(challenge: Challenge) -> User:
+def create_account(challenge: Challenge) -> User:
     """Create an account for the address of ``challenge``, which was just spent and so verifies that address.
 
     :raises Rejected: ``generic_authn_failed`` if the address has an account by now
@@ -70,13 +70,13 @@ def _confirms_account(user: User, challenge: Challenge) -> bool:
     return method_of(challenge.method).reaches == "email" or "email" not in identities_of(user.id)
 
 
-def _sweep(user_id: int, browsers: Sequence[str]) -> None:
+def _remove_unverified_credentials(user_id: int, browsers: Sequence[str]) -> None:
     """Remove enrollments that don't verify an address, and passkeys, but not a password chosen in this browser."""
-    prove_no_address = [each for each in methods().values() if not each.reaches]
-    mine = (Enrollment.user_id == user_id, Enrollment.method.in_([each.name for each in prove_no_address]))
-    is_user_chosen = Enrollment.method.in_([each.name for each in prove_no_address if each.is_user_chosen])
+    not_verifying = [each for each in methods().values() if not each.reaches]
+    mine = (Enrollment.user_id == user_id, Enrollment.method.in_([each.name for each in not_verifying]))
+    is_user_chosen = Enrollment.method.in_([each.name for each in not_verifying if each.is_user_chosen])
     kept = sa.and_(is_user_chosen, Enrollment.name.in_(browsers), Enrollment.name != "")
-    unkept = {"synchronize_session": False}
-    db.session.execute(sa.delete(Enrollment).where(*mine, sa.not_(kept)).execution_options(**unkept))
-    db.session.execute(sa.update(Enrollment).where(*mine).values(name="").execution_options(**unkept))
-    db.session.execute(sa.delete(Passkey).where(Passkey.user_id == user_id).execution_options(**unkept))
+    options = {"synchronize_session": False}
+    db.session.execute(sa.delete(Enrollment).where(*mine, sa.not_(kept)).execution_options(**options))
+    db.session.execute(sa.update(Enrollment).where(*mine).values(name="").execution_options(**options))
+    db.session.execute(sa.delete(Passkey).where(Passkey.user_id == user_id).execution_options(**options))

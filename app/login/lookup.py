@@ -33,17 +33,17 @@ _typed = sa.and_(_named.c.kind == sa.bindparam("kind"), _named.c.value == sa.bin
 _anyone = _user.alias("anyone")
 _oldest = sa.select(sa.func.min(_anyone.c.id)).scalar_subquery()
 _always = sa.select(sa.literal_column("1").label("one")).subquery("always")
-_whom = _always.outerjoin(_named, _typed).join(_user, _user.c.id == sa.func.coalesce(_named.c.user_id, _oldest))
+_account = _always.outerjoin(_named, _typed).join(_user, _user.c.id == sa.func.coalesce(_named.c.user_id, _oldest))
 """The account of the typed identity, or else the oldest account."""
 
 _own = sa.and_(_at.c.user_id == _user.c.id, _at.c.kind == sa.bindparam("reaches"))
 _primary = sa.and_(_own, _at.c.is_primary)
-_there = sa.and_(
+_destination = sa.and_(
     _own, sa.case((_named.c.kind == sa.bindparam("reaches"), _at.c.id == _named.c.id), else_=_at.c.is_primary)
 )
 """The destination of the method: the typed identity if it is of that kind, or else the primary one."""
 
-_here = sa.and_(
+_known_browser = sa.and_(
     _browser.c.user_id == _user.c.id,
     binding_matches(_browser.c.browser),
     _browser.c.first_seen_at.is_not(None), _browser.c.revoked_at.is_(None),
@@ -67,13 +67,13 @@ _BY_USER = CompiledStatement(
 _BY_IDENTITY = CompiledStatement(
     _ROWS.select()
     .add_columns(_named.c.user_id, _at.c.value, _browser.c.id, _penalty_end.scalar_subquery())
-    .select_from(_whom.outerjoin(_enrolled, _has).outerjoin(_at, _there).outerjoin(_browser, _here))
+    .select_from(_account.outerjoin(_enrolled, _has).outerjoin(_at, _destination).outerjoin(_browser, _known_browser))
     .limit(1)
 )
 _KNOWN = CompiledStatement(
     _ROWS.select()
     .add_columns(_named.c.user_id, _browser.c.last_seen_at, _browser.c.browser)
-    .select_from(_whom.outerjoin(_enrolled, _enrolled.c.user_id == _user.c.id).outerjoin(_browser, _here))
+    .select_from(_account.outerjoin(_enrolled, _enrolled.c.user_id == _user.c.id).outerjoin(_browser, _known_browser))
     .order_by(_enrolled.c.created_at)
 )
 

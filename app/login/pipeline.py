@@ -24,7 +24,7 @@ from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import settings
 from app.login import lookup, pending, second_factor
-from app.login.initial_verification import open_account, verify_address
+from app.login.initial_verification import create_account, verify_address
 from app.login.pending import PendingState, StartedPending
 from app.login.verification import verify_passcode
 from app.sessions import known_devices
@@ -76,98 +76,96 @@ def sign_in(
         ``too_many_requests``; as ``finish``
     """
     throttling.allow("failures", client.ip_address)
-    under_way = look_up(SignIn(client, remember, next_page), identity)
-    return finish(verify(under_way, passcode))
+    state = look_up(SignIn(client, remember, next_page), identity)
+    return finish(verify(state, passcode))
 
 
-def finish(under_way: SignIn) -> AuthSession | PendingState:
+def finish(state: SignIn) -> AuthSession | PendingState:
     """Open a session after the first factor is verified, or wait for the second factor.
 
     Links, passkeys and recovery enter the pipeline here, with the factor that they have verified.
     :raises Rejected: as ``conclude``; ``generic_authn_failed`` if a new account's address has an account by now
     """
-    return conclude(confirm_address(under_way))
+    return conclude(confirm_address(state))
 
 
-def conclude(under_way: SignIn) -> AuthSession | PendingState:
+def conclude(state: SignIn) -> AuthSession | PendingState:
     """Like ``finish``, but for an address that was already marked as verified.
 
     :raises Rejected: ``confirmation_required`` if a second factor must be set up and the user has no verified address
     """
-    return require_second_factor(under_way) or open_session(under_way)
+    return require_second_factor(state) or open_session(state)
 
 
-def look_up(under_way: SignIn, identity: str) -> SignIn:
+def look_up(state: SignIn, identity: str) -> SignIn:
     """Look up the user of ``identity``, their enrollments, and whether they know this browser. One statement.
 
     :raises Rejected: ``identity_invalid``
     """
     typed = get_identity(identity) if identity.strip() else None
-    found = lookup.look_up(typed, under_way.client.known_secrets)
+    found = lookup.look_up(typed, state.client.known_secrets)
     return replace(
-        under_way, identity=typed, user=found.user, enrolled=found.enrolled, browser=found.browser,
+        state, identity=typed, user=found.user, enrolled=found.enrolled, browser=found.browser,
         seen_at=found.seen_at, has_second=any(row.is_second for row in found.enrolled),
     )  # fmt: skip
 
 
-def verify(under_way: SignIn, passcode: str | int | None) -> SignIn:
+def verify(state: SignIn, passcode: str | int | None) -> SignIn:
     """Verify ``passcode``, and that the user may sign in. Known and unknown people cost the same work.
 
     :raises Rejected: ``generic_authn_failed``, or in explicit mode the actual error; ``too_many_requests``
     """
-    user, client = under_way.user, under_way.client
-    identity_value = under_way.identity.value if under_way.identity else ""
+    user, client = state.user, state.client
+    identity_value = state.identity.value if state.identity else ""
     factor: VerifiedFactor | VerificationFailure = VerificationFailure()
     if passcode not in (None, ""):
         factor = verify_passcode(
-            PURPOSE, user.id if user else None, identity_value, under_way.enrolled or [], passcode, client,
-            browser=under_way.browser,
+            PURPOSE, user.id if user else None, identity_value, state.enrolled or [], passcode, client,
+            browser=state.browser,
         )  # fmt: skip
     if isinstance(factor, VerificationFailure):
-        _refuse(under_way, "us_specify_identity" if user is None else "invalid_password_code", factor)
+        _refuse(state, "us_specify_identity" if user is None else "invalid_password_code", factor)
     if user is None and factor.challenge is None:
-        _refuse(under_way, "us_specify_identity", VerificationFailure())
+        _refuse(state, "us_specify_identity", VerificationFailure())
     refused = VerificationFailure("refused", factor.challenge_id)
     if user is not None and not user.is_active:
-        _refuse(under_way, "disabled_account", refused)
+        _refuse(state, "disabled_account", refused)
     opens_nothing = user is not None and user.confirmed_at is None and not method_of(factor.method).reaches
     if factor.pending or opens_nothing:
-        _refuse(under_way, "confirmation_required", refused)
-    return replace(under_way, factors=(factor,))
+        _refuse(state, "confirmation_required", refused)
+    return replace(state, factors=(factor,))
 
 
-def confirm_address(under_way: SignIn) -> SignIn:
+def confirm_address(state: SignIn) -> SignIn:
     """Mark the address that the code or link was sent to as verified; create the account if there is none.
 
     :raises Rejected: ``generic_authn_failed`` if the address has an account by now
     """
-    factor = under_way.factors[0]
+    factor = state.factors[0]
     if factor.challenge is None:
-        return under_way
-    if under_way.user is None:
-        user = open_account(factor.challenge)
+        return state
+    if state.user is None:
+        user = create_account(factor.challenge)
         if factor.login_attempt is not None:
             by_account.refund(factor.login_attempt)
-        return replace(
-            under_way, user=user, factors=(VerifiedFactor(confirmed_by(factor.challenge), factor.challenge),)
-        )
-    if verify_address(under_way.user, factor.challenge):
-        return replace(under_way, enrolled=None)  # the first verification removed some of them
-    return under_way
+        return replace(state, user=user, factors=(VerifiedFactor(confirmed_by(factor.challenge), factor.challenge),))
+    if verify_address(state.user, factor.challenge):
+        return replace(state, enrolled=None)  # the first verification removed some of them
+    return state
 
 
-def require_second_factor(under_way: SignIn) -> PendingState | None:
+def require_second_factor(state: SignIn) -> PendingState | None:
     """Start a pending sign-in if a second factor is required; return None if not.
 
     Enrollments are looked up only if one may be required. A trusted browser skips the second factor.
     :raises Rejected: ``confirmation_required`` if one must be set up and the user has no verified address
     """
-    user, factor, client = _user_of(under_way), under_way.factors[0], under_way.client
-    if not (under_way.has_second or settings.second_factor == "required"):
+    user, factor, client = _user_of(state), state.factors[0], state.client
+    if not (state.has_second or settings.second_factor == "required"):
         return None
     if not second_factor.is_due_after(factor):
         return None
-    enrolled = under_way.enrolled if under_way.enrolled is not None else enrolled_of(user.id)
+    enrolled = state.enrolled if state.enrolled is not None else enrolled_of(user.id)
     step = second_factor.step_after(factor, enrolled)
     if step is None:
         return None
@@ -181,7 +179,7 @@ def require_second_factor(under_way: SignIn) -> PendingState | None:
         by_account.refund(factor.login_attempt)
     pending_sign_in = pending.start(
         user, factor.amr, step.state, step.choices, client,
-        answered_id=factor.challenge_id, remember=under_way.remember, next_page=under_way.next_page,
+        answered_id=factor.challenge_id, remember=state.remember, next_page=state.next_page,
     )  # fmt: skip
     record("second_step.asked", user.id, challenge_id=factor.challenge_id, method=factor.method)
     if pending_sign_in.row.method:
@@ -189,14 +187,14 @@ def require_second_factor(under_way: SignIn) -> PendingState | None:
     return pending_sign_in
 
 
-def open_session(under_way: SignIn) -> AuthSession:
+def open_session(state: SignIn) -> AuthSession:
     """Open the session. All sign-ins end here. Of two concurrent requests, only one gets a session.
 
     The browser becomes known to the account. If it was new, the owner is notified by email.
     :raises Rejected: ``two_factor_permission_denied`` if the pending sign-in has ended in the meantime
     """
-    user, client, pending_sign_in = _user_of(under_way), under_way.client, under_way.pending
-    last = under_way.factors[-1]
+    user, client, pending_sign_in = _user_of(state), state.client, state.pending
+    last = state.factors[-1]
     if pending_sign_in is None:
         pending.end(client)
         first, challenge_id, login_attempt = last.amr, last.challenge_id, last.login_attempt
@@ -205,13 +203,13 @@ def open_session(under_way: SignIn) -> AuthSession:
             raise Rejected("two_factor_permission_denied")
         if last.login_attempt is not None:
             by_account.refund(last.login_attempt)
-        second_factor.forget_misses(user.id)
+        second_factor.reset_misses(user.id)
         first, challenge_id, login_attempt = pending_sign_in.row.amr, pending_sign_in.row.answered_id, None
     then = last.amr if pending_sign_in is not None else ""
-    browser = record_sign_in(user.id, client, under_way.seen_at, login_attempt)
+    browser = record_sign_in(user.id, client, state.seen_at, login_attempt)
     session = create_session(
         user, f"{first},{then}" if then else first, client,
-        remember=under_way.remember, challenge_id=challenge_id, in_cooldown=last.in_cooldown,
+        remember=state.remember, challenge_id=challenge_id, in_cooldown=last.in_cooldown,
         browser=known_devices.device_digest(), notify_owner=browser != "known" and first != CONFIRMED,
     )  # fmt: skip
     facts: dict[str, Any] = {"second": then} if then else {}
@@ -255,14 +253,14 @@ def ask_for_second_factor(pending_sign_in: StartedPending, method: str, client: 
     pending.record_challenge(pending_sign_in, method, challenge_id, second_factor.READY)
 
 
-def _user_of(under_way: SignIn) -> User:
-    assert under_way.user is not None  # guaranteed by the earlier stages
-    return under_way.user
+def _user_of(state: SignIn) -> User:
+    assert state.user is not None  # guaranteed by the earlier stages
+    return state.user
 
 
-def _refuse(under_way: SignIn, why: str, failure: VerificationFailure) -> NoReturn:
+def _refuse(state: SignIn, why: str, failure: VerificationFailure) -> NoReturn:
     """Count, record and reject a failed sign-in."""
-    user, client = under_way.user, under_way.client
+    user, client = state.user, state.client
     throttling.take("failures", client.ip_address)
     record(
         "sign_in.failed", user.id if user else None, challenge_id=failure.challenge_id, autocommit=True,

@@ -126,7 +126,7 @@ def verify_second_factor(
     return factor
 
 
-def forget_misses(user_id: int) -> int:
+def reset_misses(user_id: int) -> int:
     """Reset the counters of wrong codes of the user's authenticators, unblocking them; return how many had any.
 
     Called when the user has verified a second factor, or on an administrator's request.

@@ -9,7 +9,7 @@ from app.audit import record
 from app.authenticators.base import PasscodeAttempt, VerifiedFactor
 from app.authenticators.registry import recognize
 from app.challenges import service as challenges
-from app.challenges.diagnosis import Attempt, VerificationFailure, diagnose
+from app.challenges.diagnosis import FailedAttempt, VerificationFailure, diagnose
 from app.client import ClientContext
 from app.enrollments.catalog import sign_in_enrollments
 from app.enrollments.models import Enrollment
@@ -61,5 +61,5 @@ def verify_passcode(
     if login_attempt is not None and login_attempt.is_last:
         record("budget.exhausted", user_id, autocommit=True, budget="failures")
         return VerificationFailure("wrong_code", open_challenges[0].id if open_challenges else None)
-    found = diagnose(Attempt(purpose, subject, passcode, sending, open_challenges, by_id, lost), client)
+    found = diagnose(FailedAttempt(purpose, subject, passcode, sending, open_challenges, by_id, lost), client)
     return found if login_attempt is not None else replace(found, reason="budget_spent")

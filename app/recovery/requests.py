@@ -54,7 +54,7 @@ def find(recovery_id: str) -> Recovery | None:
     return db.session.scalars(found).first()
 
 
-def started_lately(user_id: int) -> int:
+def count_recent(user_id: int) -> int:
     """Return how many recoveries of this account were started in the last 30 days."""
     lately = (_c.user_id == user_id, _c.requested_at > clock.now() - COUNTED_FOR)
     return db.session.scalar(sa.select(sa.func.count()).select_from(Recovery).where(*lately)) or 0

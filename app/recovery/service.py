@@ -58,7 +58,7 @@ class RecoveryStatus:
     recovery: Recovery | None = None
 
 
-def require_on() -> None:
+def require_enabled() -> None:
     """Check that account recovery is enabled and emails can be sent.
 
     :raises Rejected: ``not_found`` (404) if not
@@ -81,13 +81,13 @@ def send_code(identity: str, client: ClientContext) -> Challenge:
     value = typed.value
     there = reached is not None and reached.destination != "" and reached.user.is_active
     there = there and reached is not None and reached.user.confirmed_at is not None
-    question = ChallengeRequest(
+    challenge_request = ChallengeRequest(
         PURPOSE, EmailCode.name, reached.user.id if reached else None, value,
         reached.destination if reached is not None and there else value,
         pending_secret=passcodes.new_secret(), message_kind="recovery", suppress=not there, is_verified_user=True,
         is_known=reached is not None and reached.is_known,
     )  # fmt: skip
-    return issue_challenge(question, client)
+    return issue_challenge(challenge_request, client)
 
 
 def verify_mailbox(identity: str, passcode: str | int, client: ClientContext) -> RecoveryStatus:
@@ -131,7 +131,7 @@ def status_of(user: User, proof: str) -> RecoveryStatus:
     elif not _is_needed(enrolled):
         state = "not_needed"
     else:
-        state = "capped" if requests.started_lately(user.id) >= settings.recovery_starts else "start"
+        state = "capped" if requests.count_recent(user.id) >= settings.recovery_starts else "start"
     has_second = any(row.is_second for row in enrolled)
     return RecoveryStatus(state, proof, methods, codes_left, has_second, recovery)
 

@@ -37,7 +37,7 @@ HOME = "/recover"
 @bp.get("/recover")
 def recover_page() -> Response:
     """Ask for the account to recover; for signed-in API clients, return their account's open recovery."""
-    recovery_service.require_on()
+    recovery_service.require_enabled()
     if current_user.is_authenticated:
         if not wants_json():
             return respond(go="/")
@@ -45,7 +45,7 @@ def recover_page() -> Response:
     browser_secret()
     if not wants_json() and "new" in request.args:
         return open_request.clear(respond(PAGE, IdentityForm(), context={"state": "who"}))
-    return respond(PAGE, IdentityForm(), context=None if wants_json() else _under_way() or {"state": "who"})
+    return respond(PAGE, IdentityForm(), context=None if wants_json() else _open_request_context() or {"state": "who"})
 
 
 @bp.post("/recover")
@@ -53,7 +53,7 @@ def recover_page() -> Response:
 def recover() -> Response:
     """Send a code to the mailbox of the given account, if it exists."""
     after_this_request(view_commit)
-    recovery_service.require_on()
+    recovery_service.require_enabled()
     form = IdentityForm()
     if form.validate():
         with form.collecting_errors():
@@ -71,15 +71,15 @@ def recover() -> Response:
 def recover_prove() -> Response:
     """Verify the code and show the recovery status."""
     after_this_request(view_commit)
-    recovery_service.require_on()
+    recovery_service.require_enabled()
     form = MailboxForm()
     if form.validate():
         with form.collecting_errors():
             status = recovery_service.verify_mailbox(
                 form.identity.data, form.passcode.data, client_context(form.challenge.data)
             )
-            return _see(form, status)
-    sent_code = None if wants_json() else _sent_here()
+            return _status_page(form, status)
+    sent_code = None if wants_json() else _sent_code_context()
     return respond(
         PAGE, form, context={"state": "code", "sent": sent_code, "identity": form.identity.data, "code": form}
     )
@@ -90,12 +90,12 @@ def recover_prove() -> Response:
 def recover_start() -> Response:
     """Start the wait. Every channel of the account is notified."""
     after_this_request(view_commit)
-    recovery_service.require_on()
+    recovery_service.require_enabled()
     form = ProofForm()
     if form.validate():
         with form.collecting_errors():
             status = recovery_service.start(form.proof.data, client_context())
-            return _see(form, status)
+            return _status_page(form, status)
     return respond(PAGE, form, context={"state": "refused"})
 
 
@@ -104,7 +104,7 @@ def recover_start() -> Response:
 def recover_complete() -> Response:
     """Complete the recovery: sign out everywhere else, and continue with setting up sign-in methods."""
     after_this_request(view_commit)
-    recovery_service.require_on()
+    recovery_service.require_enabled()
     form = ProofForm()
     if form.validate():
         with form.collecting_errors():
@@ -156,7 +156,7 @@ def recover_cancel(token: str) -> Response:
     return no_referrer(respond(CANCEL_PAGE, form, context={"token": token} | shown))
 
 
-def _see(form: MailboxForm | ProofForm, status: recovery_service.RecoveryStatus) -> Response:
+def _status_page(form: MailboxForm | ProofForm, status: recovery_service.RecoveryStatus) -> Response:
     """Return the recovery status. Browsers can reopen the page until the proof expires."""
     facts = status_facts(status)
     answer = respond(PAGE, form, see_other=HOME, **facts)
@@ -164,22 +164,22 @@ def _see(form: MailboxForm | ProofForm, status: recovery_service.RecoveryStatus)
     return answer if wants_json() else open_request.save(answer, waiting, requests.PROOF_LIFETIME)
 
 
-def _under_way() -> dict[str, Any] | None:
+def _open_request_context() -> dict[str, Any] | None:
     """Return the page's context for this browser's open request: the code's recipient, or the recovery status."""
     waiting = open_request.load(recovery_service.PURPOSE)
     if waiting is None:
         return None
     if waiting.proof:
         status = recovery_service.status_of_proof(waiting.proof)
-        return _shown() | status_facts(status) | {"has_second": status.has_second} if status else None
-    sent_code = _sent_here()
+        return _page_context() | status_facts(status) | {"has_second": status.has_second} if status else None
+    sent_code = _sent_code_context()
     if sent_code is None:
         return None
     more = {"identity": waiting.identity, "code": MailboxForm(), "support_id": waiting.support_id}
     return {"state": "code", "sent": sent_code} | more
 
 
-def _sent_here() -> dict[str, Any] | None:
+def _sent_code_context() -> dict[str, Any] | None:
     """Return the context for the last code requested here; None without one. One statement."""
     waiting = open_request.load(recovery_service.PURPOSE)
     found = latest_in_browser(present_client(), recovery_service.PURPOSE) if waiting else None
@@ -188,7 +188,7 @@ def _sent_here() -> dict[str, Any] | None:
     return sent(found, waiting.identity)
 
 
-def _shown() -> dict[str, Any]:
+def _page_context() -> dict[str, Any]:
     """Return the context of the pages besides the recovery status."""
     wait = settings.recovery_wait
     return {

@@ -37,7 +37,7 @@ class _Provided:
             Required(self.code)(form, field)
 
 
-def _a_code_method(form: BaseForm, field: Any) -> None:
+def _validate_code_method(form: BaseForm, field: Any) -> None:
     """Check that the method can send codes. API clients must name one; on pages it's optional unless required."""
     if not field.data and (sends_json() or form.asks_for_method):
         raise StopValidation(message("us_method_not_available"))
@@ -74,7 +74,7 @@ class SendCodeForm(BaseForm):
     asks_for_method = False
 
     identity = TextField(N_("Email, phone or username"), [Required()])
-    chosen_method = TextField(N_("Send the code by"), [_a_code_method])
+    chosen_method = TextField(N_("Send the code by"), [_validate_code_method])
     passcode = PasscodeField(N_("Code"))
     remember = CheckboxField(N_("Keep me signed in on this device"))
     next = TextField(validators=[SafeNext()])
@@ -111,7 +111,7 @@ class VerifySendForm(BaseForm):
 
     asks_for_method = True
 
-    chosen_method = TextField(N_("Send the code by"), [_a_code_method])
+    chosen_method = TextField(N_("Send the code by"), [_validate_code_method])
     passcode = PasscodeField(N_("Code"))
     next = TextField(validators=[SafeNext()])
     challenge = TextField()
@@ -190,7 +190,7 @@ class RefreshForm(BaseForm):
     refresh_token = TextField(validators=[Required()])
 
 
-class AskForm(BaseForm):
+class PasskeyRequestForm(BaseForm):
     """Request a passkey. The identity makes no difference."""
 
     identity = TextField(N_("Email, phone or username"))
@@ -199,7 +199,7 @@ class AskForm(BaseForm):
     pending = TextField()
 
 
-class AnswerForm(BaseForm):
+class PasskeySignInForm(BaseForm):
     """The browser's response to a passkey request."""
 
     credential = CredentialField(N_("Passkey"), [Required("api_error")])

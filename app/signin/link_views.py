@@ -22,7 +22,7 @@ from app.login.presenters import second_step, user_facts
 from app.signin import bp, links, reports, sent_links
 from app.signin.forms import ContinueForm, LinkForm, NotMeForm
 from app.signin.presenters import PAGE as SIGN_IN_PAGE
-from app.signin.presenters import remember_method, page_again, welcome
+from app.signin.presenters import page_again, remember_method, welcome
 from app.users import User, identifiers, identities_of
 from app.web.access import already_signed_in, anonymous_only
 from app.web.client import client_context, is_click, present_client
@@ -70,9 +70,9 @@ def us_verify_link() -> Response:
             return no_referrer(already_signed_in())
         result = links.follow(opened, client)
     except Rejected as refused:
-        return no_referrer(already_signed_in() if current_user.is_authenticated else _went_wrong(refused))
+        return no_referrer(already_signed_in() if current_user.is_authenticated else _error_page(refused))
     if isinstance(result, PendingState):
-        return no_referrer(_half_way(result))
+        return no_referrer(_continue_to_second_factor(result))
     return no_referrer(remember_method(_signed_in(opened), result))
 
 
@@ -85,7 +85,7 @@ def us_verify_link_post() -> Response:
     if form.validate():
         with form.collecting_errors():
             try:
-                return no_referrer(_taken(form, shown))
+                return no_referrer(_follow_or_approve(form, shown))
             except Rejected as refused:
                 shown["state"] = PAGE_AFTER.get(refused.code, "gone")
                 shown["again"] = _start_page(refused.facts.get("next") or shown.get("next"))
@@ -160,7 +160,7 @@ def not_me(token: str) -> Response:
     return no_referrer(respond(REPORT_PAGE, form, context=_report_page(token, report), state=_report_state(report)))
 
 
-def _taken(form: LinkForm, shown: dict[str, Any]) -> Response:
+def _follow_or_approve(form: LinkForm, shown: dict[str, Any]) -> Response:
     """Sign in this browser, or accept the characters; add the request to ``shown``."""
     token, typed, client = form.token.data, form.characters.data or "", present_client()
     opened = links.open_valid(token, client)
@@ -194,14 +194,14 @@ def _signed_in(opened: OpenedLink) -> Response:
     return redirect(next_or(opened.challenge.next or settings.post_login_url))  # type: ignore[return-value]
 
 
-def _half_way(pending_state: PendingState) -> Response:
+def _continue_to_second_factor(pending_state: PendingState) -> Response:
     """Redirect to the second factor. An SPA has the state in the cookie, and gets the details by GET /tf-validate."""
     if settings.redirect_behavior == "spa":
         return redirect(with_query(settings.post_login_url, tf_required=1))  # type: ignore[return-value]
     return redirect(second_step(pending_state)["go"])  # type: ignore[return-value]
 
 
-def _went_wrong(refused: Rejected) -> Response:
+def _error_page(refused: Rejected) -> Response:
     text, start = message(refused.code, **refused.facts), _start_page(refused.facts.get("next"))
     if settings.redirect_behavior == "spa":
         target = settings.login_error_url or start

@@ -122,7 +122,7 @@ def approve(opened: OpenedLink, token: str, typed: str, client: ClientContext) -
 
 def state(client: ClientContext) -> str:
     """Return the state of the link that ``client`` requested; ``expired`` if the link isn't theirs."""
-    asked = approvals.asked_by(client, PURPOSE)
+    asked = approvals.requested_by(client, PURPOSE)
     return approvals.state_of(asked.challenge) if asked else approvals.EXPIRED
 
 
@@ -132,7 +132,7 @@ def continue_sign_in(client: ClientContext, *, remember: bool) -> tuple[AuthSess
     :raises Rejected: ``link_not_approved``, ``link_refused``, ``link_expired``; ``generic_authn_failed`` if it was
         already used (explicit: ``invalid_code``, ``disabled_account``)
     """
-    asked = approvals.asked_by(client, PURPOSE)
+    asked = approvals.requested_by(client, PURPOSE)
     state = approvals.state_of(asked.challenge) if asked else approvals.EXPIRED
     if state == approvals.WAITING:
         raise Rejected("link_not_approved")

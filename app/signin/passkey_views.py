@@ -18,7 +18,7 @@ from app.login.presenters import label_of, user_facts
 from app.sessions.models import AuthSession
 from app.sessions.store import current_session
 from app.signin import bp, passkeys
-from app.signin.forms import AnswerForm, AskForm
+from app.signin.forms import PasskeyRequestForm, PasskeySignInForm
 from app.signin.presenters import drop_pending, say_confirmed, welcome
 from app.users import identities_of
 from app.web.access import anonymous_only, login_required
@@ -35,11 +35,11 @@ PAGE = "signin/passkey.html"
 @anonymous_only
 def wan_signin_page() -> Response:
     """Show the button that requests a passkey, to sign in or as the second factor of a pending sign-in."""
-    form = AskForm()
+    form = PasskeyRequestForm()
     form.next.data = safe_next(request.args.get("next"))
     form.remember.data = settings.default_remember_me
     browser_secret()
-    pending_sign_in = passkeys.under_way(present_client())
+    pending_sign_in = passkeys.pending_for_passkey(present_client())
     if pending_sign_in is None:
         drop_pending()
     return respond(
@@ -55,8 +55,8 @@ def wan_signin_page() -> Response:
 def wan_signin() -> Response:
     """Start a sign-in with a passkey, as the only or as the second factor."""
     after_this_request(view_commit)
-    form = AskForm()
-    pending_sign_in = passkeys.under_way(_asker(form.pending.data))
+    form = PasskeyRequestForm()
+    pending_sign_in = passkeys.pending_for_passkey(_client_of(form.pending.data))
     if form.validate():
         with form.collecting_errors():
             begun = (
@@ -74,8 +74,8 @@ def wan_signin() -> Response:
 def wan_signin_response(state: str) -> Response:
     """Sign in with the browser's response."""
     after_this_request(view_commit)
-    form = AnswerForm()
-    pending_sign_in = passkeys.under_way(_asker(form.pending.data))
+    form = PasskeySignInForm()
+    pending_sign_in = passkeys.pending_for_passkey(_client_of(form.pending.data))
     if form.validate():
         with form.collecting_errors():
             next_url, answer = next_or("", form.next.data), form.credential.data
@@ -97,7 +97,7 @@ def wan_signin_response(state: str) -> Response:
 @login_required
 def wan_verify_page() -> Response:
     """Show the button to reauthenticate with a passkey."""
-    form = AskForm()
+    form = PasskeyRequestForm()
     form.next.data = safe_next(request.args.get("next"))
     return respond(PAGE, form, context=_page("/wan-verify"))
 
@@ -107,7 +107,7 @@ def wan_verify_page() -> Response:
 def wan_verify() -> Response:
     """Start reauthenticating with a passkey."""
     after_this_request(view_commit)
-    form = AskForm()
+    form = PasskeyRequestForm()
     if form.validate():
         with form.collecting_errors():
             ceremony, options = passkeys.begin_again(current_user, _session(), client_context())
@@ -120,7 +120,7 @@ def wan_verify() -> Response:
 def wan_verify_response(state: str) -> Response:
     """Freshen the session with the browser's response."""
     after_this_request(view_commit)
-    form = AnswerForm()
+    form = PasskeySignInForm()
     if form.validate():
         with form.collecting_errors():
             session = _session()
@@ -137,7 +137,7 @@ def _session() -> AuthSession:
     return session
 
 
-def _asker(handle: str | None) -> ClientContext:
+def _client_of(handle: str | None) -> ClientContext:
     """Return the client. An API client without cookies sends back the ``pending`` token that it was given."""
     present = present_client()
     return replace(present, pending_secret=secrets.digest(handle)) if handle and not present.pending_secret else present
@@ -145,7 +145,7 @@ def _asker(handle: str | None) -> ClientContext:
 
 def _begun(
     path: str,
-    form: AskForm,
+    form: PasskeyRequestForm,
     ceremony: WebauthnChallenge,
     options: dict[str, Any],
     *,

@@ -100,7 +100,7 @@ def verify(user: User, session: AuthSession, state: str, credential: Credential)
     record("sign_in.step_up", user.id, method=passkeys.METHOD)
 
 
-def under_way(client: ClientContext) -> StartedPending | None:
+def pending_for_passkey(client: ClientContext) -> StartedPending | None:
     """Return the client's pending sign-in if it accepts a passkey as the second factor, else None."""
     pending_sign_in = pending.current(client)
     return (

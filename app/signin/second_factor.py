@@ -54,17 +54,18 @@ def validate(code: str | int, client: ClientContext) -> tuple[AuthSession, Start
     if not tries:
         raise Rejected("two_factor_permission_denied")
     if pending_sign_in.row.state == second_factor.SETUP:
-        return _enrolled_and_in(pending_sign_in, _set_up(pending_sign_in, code, client), client), pending_sign_in
+        factor = _set_up(pending_sign_in, code, client)
+        return _open_session_after_setup(pending_sign_in, factor, client), pending_sign_in
     method, question_id = pending_sign_in.row.method, pending_sign_in.row.question_id
-    factor = second_factor.verify_second_factor(
+    verified = second_factor.verify_second_factor(
         pending_sign_in.user.id, method, question_id, enrolled_of(pending_sign_in.user.id), code, client
     )
-    if isinstance(factor, VerificationFailure):
-        raise _second_factor_failed(pending_sign_in, factor, tries, client)
-    return finish_second(pending_sign_in, factor, client), pending_sign_in
+    if isinstance(verified, VerificationFailure):
+        raise _second_factor_failed(pending_sign_in, verified, tries, client)
+    return finish_second(pending_sign_in, verified, client), pending_sign_in
 
 
-def trust_here(pending_sign_in: StartedPending, client: ClientContext) -> str:
+def trust_client(pending_sign_in: StartedPending, client: ClientContext) -> str:
     """Trust this client for ``LATCHKEY_TRUST_FOR``; return the token for an API client, "" for a browser.
 
     Call it after ``validate``, which makes a browser known.
@@ -119,7 +120,9 @@ def _set_up(pending_sign_in: StartedPending, code: str | int, client: ClientCont
     return VerifiedFactor(challenge.method, challenge)
 
 
-def _enrolled_and_in(pending_sign_in: StartedPending, factor: VerifiedFactor, client: ClientContext) -> AuthSession:
+def _open_session_after_setup(
+    pending_sign_in: StartedPending, factor: VerifiedFactor, client: ClientContext
+) -> AuthSession:
     """Open the session. As after any credential change, end all other sessions and notify the owner."""
     user_id = pending_sign_in.user.id
     revoke_browsers(user_id, keep=client.known_secrets)
@@ -169,7 +172,7 @@ def options(pending_sign_in: StartedPending) -> dict[str, str]:
     return found | ({"help": "/tf-rescue"} if settings.support_mail else {})
 
 
-def use_code(code: str | int, client: ClientContext) -> tuple[AuthSession, StartedPending]:
+def use_recovery_code(code: str | int, client: ClientContext) -> tuple[AuthSession, StartedPending]:
     """Open the session of the client's pending sign-in if ``code`` is one of the user's recovery codes.
 
     The code is counted before it is checked, both against the five tries of the sign-in and against the account's limit

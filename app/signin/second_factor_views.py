@@ -48,7 +48,7 @@ def tf_validate_page() -> Response:
     """Show the form for the second factor's code, or describe the pending sign-in to an SPA. Signs no one out."""
     pending_sign_in = pending.current(present_client())
     if pending_sign_in is None:
-        return nothing_under_way()
+        return no_pending_sign_in()
     step = second_step(PendingState(pending_sign_in.row))
     go = step.pop("go")
     if not wants_json() and urlsplit(go).path != request.path:
@@ -70,19 +70,19 @@ def tf_validate() -> Response:
     """Verify the second factor, and turn the pending sign-in into a session."""
     after_this_request(view_commit)
     form = SecondStepForm()
-    client = step_asker(form.pending.data)
+    client = second_factor_client(form.pending.data)
     if form.validate():
         with form.collecting_errors():
             session, pending_sign_in = second_factor.validate(form.code.data, client)
             flash_message("two_factor_login_successful")
             token = (
-                second_factor.trust_here(pending_sign_in, client) if _is_to_be_trusted(form, pending_sign_in) else ""
+                second_factor.trust_client(pending_sign_in, client) if _is_to_be_trusted(form, pending_sign_in) else ""
             )
             facts: dict[str, Any] = {"tf_validity_token": token} if token else {}
             go = next_or(pending_sign_in.row.next or settings.post_login_url, form.next.data)
             user = user_facts(current_user, session, with_token=wants_token())
             return remember_method(respond(go=go, user=user, **facts), session)
-    return _shown_again(PAGE, form, client)
+    return _page_again(PAGE, form, client)
 
 
 @bp.get("/tf-select")
@@ -90,7 +90,7 @@ def tf_select_page() -> Response:
     """Show the methods that are accepted as the second factor."""
     pending_sign_in = pending.current(present_client())
     if pending_sign_in is None or pending_sign_in.row.state == factors.SETUP:
-        return nothing_under_way()
+        return no_pending_sign_in()
     form = SelectForm()
     form.next.data = safe_next(request.args.get("next"))
     return respond(
@@ -103,12 +103,12 @@ def tf_select() -> Response:
     """Choose the method for the second factor, and send its code. Choosing it again resends the same code."""
     after_this_request(view_commit)
     form = SelectForm()
-    client = step_asker(form.pending.data)
+    client = second_factor_client(form.pending.data)
     if form.validate():
         with form.collecting_errors():
             facts = second_step(second_factor.select(form.which.data, client))
             return respond(**facts | {"go": _with_next(facts["go"], form.next.data)})
-    return _shown_again(SELECT_PAGE, form, client)
+    return _page_again(SELECT_PAGE, form, client)
 
 
 @bp.get("/mf-recovery")
@@ -117,7 +117,7 @@ def mf_recovery_page() -> Response:
     """Show the form for a recovery code."""
     pending_sign_in = pending.current(present_client())
     if pending_sign_in is None or pending_sign_in.row.state == factors.SETUP:
-        return nothing_under_way()
+        return no_pending_sign_in()
     form = RecoveryCodeForm()
     form.next.data = safe_next(request.args.get("next"))
     return respond(RECOVERY_PAGE, form)
@@ -129,14 +129,14 @@ def mf_recovery() -> Response:
     """Use up a recovery code as the second factor, and turn the pending sign-in into a session."""
     after_this_request(view_commit)
     form = RecoveryCodeForm()
-    client = step_asker(form.pending.data)
+    client = second_factor_client(form.pending.data)
     if form.validate():
         with form.collecting_errors():
             session, pending_sign_in = second_factor.use_recovery_code(form.code.data, client)
             flash_message("two_factor_login_successful")
             go = next_or(pending_sign_in.row.next or settings.post_login_url, form.next.data)
             return remember_method(respond(go=go, user=user_facts(current_user, session)), session)
-    return _again(RECOVERY_PAGE, form)
+    return _errors_page(RECOVERY_PAGE, form)
 
 
 @bp.get("/tf-rescue")
@@ -145,7 +145,7 @@ def tf_rescue_page() -> Response:
     """Show the alternatives to the second factor."""
     pending_sign_in = pending.current(present_client())
     if pending_sign_in is None:
-        return nothing_under_way()
+        return no_pending_sign_in()
     return respond(RESCUE_PAGE, RescueForm(), recovery_options=second_factor.options(pending_sign_in))
 
 
@@ -155,7 +155,7 @@ def tf_rescue() -> Response:
     """Redirect to the recovery codes (API clients as well, as the API's contract requires), or ask for help."""
     after_this_request(view_commit)
     form = RescueForm()
-    client = step_asker(form.pending.data)
+    client = second_factor_client(form.pending.data)
     options: dict[str, str] = {}
     if form.validate():
         with form.collecting_errors():
@@ -166,10 +166,10 @@ def tf_rescue() -> Response:
                 raise Rejected("invalid_choice", field="help_setup")
             second_factor.ask_for_help(client)
             return respond(RESCUE_PAGE, form, context={"asked": True}, recovery_options=options)
-    return _again(RESCUE_PAGE, form, recovery_options=options)
+    return _errors_page(RESCUE_PAGE, form, recovery_options=options)
 
 
-def _again(page: str, form: RecoveryCodeForm | RescueForm, **shown: Any) -> Response:
+def _errors_page(page: str, form: RecoveryCodeForm | RescueForm, **shown: Any) -> Response:
     """Show the page again with its errors, or send the browser back if its pending sign-in has ended."""
     codes = {code_of(text) for _, text in form.faults()}
     if codes <= OVER and not wants_json():
@@ -177,7 +177,7 @@ def _again(page: str, form: RecoveryCodeForm | RescueForm, **shown: Any) -> Resp
     return respond(page, form, context=shown)
 
 
-def step_asker(handle: str | None) -> ClientContext:
+def second_factor_client(handle: str | None) -> ClientContext:
     """Return the client. An API client without cookies sends back the ``pending`` token that it was given."""
     client = present_client()
     return replace(client, pending_secret=secrets.digest(handle)) if handle and not client.pending_secret else client
@@ -190,7 +190,7 @@ def _is_to_be_trusted(form: SecondStepForm, pending_sign_in: StartedPending) -> 
     return bool(form.remember.data if offered else pending_sign_in.row.remember)
 
 
-def _shown_again(page: str, form: SecondStepForm | SelectForm, client: ClientContext) -> Response:
+def _page_again(page: str, form: SecondStepForm | SelectForm, client: ClientContext) -> Response:
     """Show the second factor's page again with its errors, or that the pending sign-in has ended."""
     pending_sign_in = None if wants_json() else pending.current(client)
     if wants_json() or pending_sign_in is not None:
@@ -201,7 +201,7 @@ def _shown_again(page: str, form: SecondStepForm | SelectForm, client: ClientCon
     return respond(PAGE, form, context={"over": True})
 
 
-def nothing_under_way() -> Response:
+def no_pending_sign_in() -> Response:
     """Return the response without a pending sign-in. A signed-in user stays signed in."""
     if wants_json():
         raise Rejected("two_factor_permission_denied")

@@ -34,9 +34,9 @@ from app.users import User, emails_of, lock_account
 
 SENT_LINK = SignedToken("sent-link")
 PATH = "/sign-in-link/"
-LETTER = "sent_link"
+MESSAGE_KIND = "sent_link"
 
-LIVES = timedelta(minutes=15)
+LIFETIME = timedelta(minutes=15)
 PER_HOUR, PER_DAY = 3, 10
 """Maximum number of links per account."""
 
@@ -58,10 +58,10 @@ def send(user: User, *, by: str) -> SentLink:
     now = clock.now()
     _check_limits(user.id)
     changed(sa.update(SentLink).where(*_unused(user.id)).values(used_at=now))
-    row = SentLink(user_id=user.id, email=mine[0], created_at=now, expires_at=now + LIVES)
+    row = SentLink(user_id=user.id, email=mine[0], created_at=now, expires_at=now + LIFETIME)
     db.session.add(row)
     db.session.flush()
-    outbox.enqueue(LETTER, "mail", row.email, user_id=user.id, expires_at=row.expires_at, sent_link=row.id)
+    outbox.enqueue(MESSAGE_KIND, "mail", row.email, user_id=user.id, expires_at=row.expires_at, sent_link=row.id)
     record("sign_in_link.sent", user.id, by=by)
     what = sentence("An administrator sent a one-time sign-in link to your primary email.")
     notices.notify(user.id, what, ClientContext("", "", ""))
@@ -124,7 +124,7 @@ def email(message: Message, link: SentLink | None) -> EmailMessage | TextMessage
     return write(message, link=settings.public_url + PATH + token, until=link.expires_at)
 
 
-RENDERERS = {LETTER: email}
+RENDERERS = {MESSAGE_KIND: email}
 
 
 def _check_limits(user_id: int) -> None:
