@@ -12,7 +12,7 @@ from app.admin.forms import DeleteGroupForm, MemberForm, NewGroupForm
 from app.admin.presenters import answers_without_page, page_facts
 from app.errors import Rejected
 from app.groups import service as groups
-from app.groups.models import TITLE_LENGTH
+from app.groups.models import MAX_TITLE_LENGTH
 from app.groups.service import MAX_COUNTED, GroupSummary, UnknownGroup
 from app.web.commit import view_commit
 from app.web.forms import BaseForm, ButtonForm
@@ -40,8 +40,8 @@ def create_group() -> Response:
             name, title = str(form.name.data).strip(), str(form.title.data or "").strip()
             if not groups.is_name(name):
                 raise Rejected("group_name_invalid", field="name")
-            if len(title) > TITLE_LENGTH:
-                raise Rejected("invalid_input_length", field="title", length=TITLE_LENGTH)
+            if len(title) > MAX_TITLE_LENGTH:
+                raise Rejected("invalid_input_length", field="title", length=MAX_TITLE_LENGTH)
             if not title.isprintable():
                 raise Rejected("group_title_invalid", field="title")
             if not groups.create(name, title, by=actor()):

@@ -13,7 +13,7 @@ from app.cli.group import OperatorGroup, for_each
 from app.command_language import N_, gettext, ngettext, number_text, table
 from app.extensions import db
 from app.groups import service
-from app.groups.models import NAME_LENGTH, TITLE_LENGTH
+from app.groups.models import MAX_NAME_LENGTH, MAX_TITLE_LENGTH
 from app.groups.service import GroupSummary, UnknownGroup
 from app.users import User
 
@@ -33,9 +33,9 @@ def create(name: str, title: str) -> None:
     """
     refuse_name(name)
     title = title.strip()
-    if len(title) > TITLE_LENGTH or not title.isprintable():
+    if len(title) > MAX_TITLE_LENGTH or not title.isprintable():
         raise click.ClickException(
-            gettext("{option}: give one line of at most {count} characters.", option="--title", count=TITLE_LENGTH)
+            gettext("{option}: give one line of at most {count} characters.", option="--title", count=MAX_TITLE_LENGTH)
         )
     if not service.create(name, title, by="operator"):
         raise click.ClickException(gettext("There is a group {group} already.", group=name))
@@ -155,12 +155,12 @@ def refuse_name(name: str) -> None:
     """
     if service.is_name(name):
         return
-    tidy = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("._-")[:NAME_LENGTH]
+    tidy = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("._-")[:MAX_NAME_LENGTH]
     message = gettext(
         "{name} can't be the name of a group: it has lower-case letters, digits, . _ and -, at most {most}, "
         "and begins with a letter or digit.",
         name=repr(name),
-        most=NAME_LENGTH,
+        most=MAX_NAME_LENGTH,
     )
     instead = gettext("Try: {name}", name=tidy)
     raise click.ClickException(f"{message} {instead}" if tidy else message)

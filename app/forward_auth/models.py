@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.extensions import db
 
-HOST = 260
+MAX_HOST_LENGTH = 260
 """Maximum length of a host: a name of 253 characters, a colon and a port."""
 
 
@@ -24,7 +24,7 @@ class AppSession(db.Model):
     digest: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     session_id: Mapped[str] = mapped_column(sa.String(32), index=True)
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
-    host: Mapped[str] = mapped_column(sa.String(HOST))
+    host: Mapped[str] = mapped_column(sa.String(MAX_HOST_LENGTH))
     """Host of the app; for a cookie of a whole domain, that domain with a leading dot."""
     app: Mapped[str] = mapped_column(sa.String(64))
     """Its id in the apps file."""
@@ -42,5 +42,5 @@ class EntryTicket(db.Model):
     """Digest of the secret that the browser keeps at the app's host."""
     session_id: Mapped[str] = mapped_column(sa.String(32))
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
-    host: Mapped[str] = mapped_column(sa.String(HOST))
+    host: Mapped[str] = mapped_column(sa.String(MAX_HOST_LENGTH))
     expires_at: Mapped[datetime] = mapped_column(index=True)

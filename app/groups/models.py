@@ -11,10 +11,10 @@ from app import clock
 from app.crypto import secrets
 from app.extensions import db
 
-NAME_LENGTH = 63
-TITLE_LENGTH = 120
+MAX_NAME_LENGTH = 63
+MAX_TITLE_LENGTH = 120
 
-Name = sa.String(NAME_LENGTH).with_variant(sa.String(NAME_LENGTH, collation="C"), "postgresql")
+Name = sa.String(MAX_NAME_LENGTH).with_variant(sa.String(MAX_NAME_LENGTH, collation="C"), "postgresql")
 """Sorted by bytes on both databases."""
 
 
@@ -26,7 +26,7 @@ class Group(db.Model):
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
     name: Mapped[str] = mapped_column(Name, unique=True)
     """Never changes, since apps have rules about it (``service.is_name``)."""
-    title: Mapped[str] = mapped_column(sa.String(TITLE_LENGTH))
+    title: Mapped[str] = mapped_column(sa.String(MAX_TITLE_LENGTH))
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
 
 

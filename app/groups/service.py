@@ -19,7 +19,7 @@ from app import clock
 from app.audit import record, record_each
 from app.crypto import secrets
 from app.extensions import changed, db, this_app
-from app.groups.models import NAME_LENGTH, Group, GroupMembership
+from app.groups.models import MAX_NAME_LENGTH, Group, GroupMembership
 from app.users import User
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ MembershipEndHook = Callable[[Sequence[int]], None]
 
 _REGISTERED = "latchkey.membership_end_hooks"
 
-NAME_RULE = f"lower-case letters, digits, . _ and -, at most {NAME_LENGTH}, and begins with a letter or digit"
+NAME_RULE = f"lower-case letters, digits, . _ and -, at most {MAX_NAME_LENGTH}, and begins with a letter or digit"
 SEPARATOR = ","
 """Separates several names in one text; no name contains it."""
 
-_NAME = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{NAME_LENGTH - 1}}}")
+_NAME = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{MAX_NAME_LENGTH - 1}}}")
 _group, _membership = Group.__table__, GroupMembership.__table__
 _member_count = sa.select(sa.func.count()).where(_membership.c.group_id == _group.c.id).scalar_subquery()
 _SUMMARIES = sa.select(_group.c.name, _group.c.title, _member_count, _group.c.created_at)

@@ -9,10 +9,10 @@ from app.db.retention import delete_batch
 from app.extensions import db
 from app.invitations.models import Invitation
 
-KEPT_FOR = timedelta(days=30)
+RETENTION = timedelta(days=30)
 """How long an administrator can still see what became of an expired invitation."""
 
 
 def prune_invitations() -> int:
     """Delete a batch of invitations that expired long ago; return how many."""
-    return delete_batch(db.session, Invitation, Invitation.expires_at < clock.now() - KEPT_FOR)
+    return delete_batch(db.session, Invitation, Invitation.expires_at < clock.now() - RETENTION)

@@ -11,7 +11,7 @@ from app import clock
 from app.crypto import secrets
 from app.extensions import db
 
-GROUPS_LENGTH = 1024
+MAX_GROUPS_LENGTH = 1024
 
 
 class Invitation(db.Model):
@@ -22,7 +22,7 @@ class Invitation(db.Model):
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
     email: Mapped[str] = mapped_column(sa.String(254), default="")
     """Where the link was mailed to; "" for an open invitation, which an administrator shares."""
-    groups: Mapped[str] = mapped_column(sa.String(GROUPS_LENGTH), default="")
+    groups: Mapped[str] = mapped_column(sa.String(MAX_GROUPS_LENGTH), default="")
     """Comma-separated names of the groups that an account joins by accepting it."""
     uses: Mapped[int] = mapped_column(default=1)
     used: Mapped[int] = mapped_column(default=0)

@@ -20,7 +20,7 @@ from app.errors import Rejected
 from app.extensions import changed, db, keyring, settings
 from app.groups import service as groups
 from app.groups.service import UnknownGroup
-from app.invitations.models import GROUPS_LENGTH, Invitation, InvitationUse
+from app.invitations.models import MAX_GROUPS_LENGTH, Invitation, InvitationUse
 from app.users import TypedIdentity, identifiers, registration
 
 INVITATION = SignedToken("invitation")
@@ -213,7 +213,7 @@ def _validate(terms: Terms) -> tuple[str, list[str]]:
     names = list(dict.fromkeys(terms.groups))
     if unknown := sorted(groups.unknown_names(names)):
         raise Rejected("unknown_group", field="groups", group=unknown[0])
-    if len(",".join(names)) > GROUPS_LENGTH:
+    if len(",".join(names)) > MAX_GROUPS_LENGTH:
         raise Rejected("invitation_groups", field="groups")
     if not 1 <= terms.uses <= (1 if email else MAX_USES):
         raise Rejected("invitation_uses", field="uses", most=MAX_USES)

@@ -21,7 +21,7 @@ from app.oidc.models import (
 if TYPE_CHECKING:
     from flask import Flask
 
-KEPT_FOR = timedelta(days=1)
+RETENTION = timedelta(days=1)
 """Retention after expiry, so that an expired code or token can be told apart from one that never existed."""
 
 
@@ -50,7 +50,7 @@ def prune_requests() -> int:
 
 def prune_devices() -> int:
     """Delete a batch of expired device requests; return how many."""
-    return delete_batch(db.session, DeviceRequest, DeviceRequest.expires_at < clock.now() - KEPT_FOR)
+    return delete_batch(db.session, DeviceRequest, DeviceRequest.expires_at < clock.now() - RETENTION)
 
 
 def prune_access_tokens() -> int:
@@ -60,7 +60,7 @@ def prune_access_tokens() -> int:
 
 def prune_grants() -> int:
     """Delete a batch of grants that have no valid tokens left; return how many."""
-    return delete_batch(db.session, Grant, Grant.expires_at < clock.now() - KEPT_FOR)
+    return delete_batch(db.session, Grant, Grant.expires_at < clock.now() - RETENTION)
 
 
 def prune_used_proofs() -> int:
@@ -70,4 +70,4 @@ def prune_used_proofs() -> int:
 
 def prune_registration_tokens() -> int:
     """Delete a batch of expired initial access tokens; return how many."""
-    return delete_batch(db.session, RegistrationToken, RegistrationToken.expires_at < clock.now() - KEPT_FOR)
+    return delete_batch(db.session, RegistrationToken, RegistrationToken.expires_at < clock.now() - RETENTION)

@@ -37,7 +37,7 @@ MAX_INVALID_PER_HOST = 100
 The rate limit per network address is not enough, since requests can come from many of them.
 """
 
-FAILED_FOR = timedelta(minutes=10)
+FAILURE_RETENTION = timedelta(minutes=10)
 """How long a document that was never valid is remembered."""
 
 RETRY_AFTER = 2
@@ -133,7 +133,7 @@ def _is_full(client_id: str) -> bool:
     """
     now, on_host = clock.now(), _c.host == host_of_id(client_id)
     is_valid = _c.fresh_until.is_not(None)
-    is_tried = sa.and_(_c.fresh_until.is_(None), _c.asked_at > now - FAILED_FOR)
+    is_tried = sa.and_(_c.fresh_until.is_(None), _c.asked_at > now - FAILURE_RETENTION)
     counted = sa.select(
         _count_where(sa.or_(is_valid, is_tried)),
         _count_where(sa.and_(on_host, is_valid)),

@@ -24,7 +24,7 @@ from app import clock
 from app.extensions import changed, db, settings
 from app.oidc import client_uris
 from app.oidc.clients import Client, client_of, clients_in_memory, clients_read_at, find_client, registered_fields
-from app.oidc.grant_ends import BATCH, end_batch_of_client, end_batch_of_outsiders
+from app.oidc.grant_ends import BATCH, end_batch_of_client, end_batch_of_lost_grants
 from app.oidc.models import (
     AuthorizationRequest,
     ClientEnd,
@@ -82,7 +82,7 @@ def _end_batch(row: Any) -> bool:
     """End a batch of grants for this ``ClientEnd`` row; return whether there may be more."""
     client = _stored_client(row)
     if row.kind == "narrowed":
-        return client is not None and end_batch_of_outsiders(client, row.until) >= BATCH
+        return client is not None and end_batch_of_lost_grants(client, row.until) >= BATCH
     if end_batch_of_client(row.client_id, client, row.until) >= BATCH:
         return True
     return row.kind == "deleted" and any(_delete_batch(model, at, row) for model, at in MODELS_WITHOUT_FK)

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from app.crypto import secrets
 from app.extensions import this_app
-from app.oidc.client_secrets import MARK, check_secret
+from app.oidc.client_secrets import DIGEST_PREFIX, check_secret
 from app.oidc.clients import Client, store_in_memory
 from config.environment import read_file
 from config.images import Image, image_at
@@ -161,7 +161,11 @@ class _Reader:
             return self._digest_of_file(client_id, table["secret_file"])
         given = table.get("secret_digest", [])
         texts = given if isinstance(given, list) else [given]
-        digests = [text.removeprefix(MARK).lower() for text in texts if isinstance(text, str) and text.startswith(MARK)]
+        digests = [
+            text.removeprefix(DIGEST_PREFIX).lower()
+            for text in texts
+            if isinstance(text, str) and text.startswith(DIGEST_PREFIX)
+        ]
         if len(digests) != len(texts) or not all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests):
             what = ' must be "sha256:" and 64 hexadecimal digits, or a list of such texts'
             self._add(client_id, "secret_digest", what, DIGEST_REMEDY)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.oidc.client_uris import check_redirect_uri, is_loopback, is_plain_http
-from app.oidc.clients import GRANT_TYPES, MAX_DEFAULT_MAX_AGE, SCOPES, Client
+from app.oidc.clients import GRANT_TYPES, MAX_AGE_LIMIT, SCOPES, Client
 from app.oidc.errors import OAuthError
 from app.web.json_body import read_object
 
@@ -78,7 +78,7 @@ class Metadata(BaseModel):
     post_logout_redirect_uris: list[str] = []
     backchannel_logout_uri: str = ""
     backchannel_logout_session_required: bool = False
-    default_max_age: int | None = Field(default=None, ge=0, le=MAX_DEFAULT_MAX_AGE)
+    default_max_age: int | None = Field(default=None, ge=0, le=MAX_AGE_LIMIT)
     require_pushed_authorization_requests: bool = False
     dpop_bound_access_tokens: bool = False
 

@@ -14,7 +14,7 @@ REGISTRATION_PREFIX = "lkm_"
 """Prefix of a registration access token, with which a registered client manages itself."""
 
 MIN_SECRET_LENGTH = 20
-MARK = "sha256:"
+DIGEST_PREFIX = "sha256:"
 """Prefix of digests in the clients file, so that a secret can't be mistaken for one."""
 
 
@@ -36,4 +36,4 @@ def check_secret(text: str) -> None:
 
 def digest_text(secret: str) -> str:
     """Return the digest of a secret in the format of the clients file."""
-    return MARK + secrets.digest(secret)
+    return DIGEST_PREFIX + secrets.digest(secret)

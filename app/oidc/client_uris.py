@@ -9,7 +9,7 @@ import re
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from app.extensions import settings
-from app.oidc.models import CLIENT_ID, ORIGIN, RESOURCE
+from app.oidc.models import MAX_CLIENT_ID_LENGTH, MAX_ORIGIN_LENGTH, MAX_RESOURCE_LENGTH
 
 MAX_LENGTH = 2048
 
@@ -69,7 +69,7 @@ def check_origin(value: str) -> None:
         raise ValueError(f"{value!r} is no origin; write it as https://app.example.com") from None
     parts = urlsplit(value)
     usual = {"https": 443, "http": 80}[parts.scheme]
-    if value != f"{parts.scheme}://{parts.netloc.lower()}" or parts.port == usual or len(value) > ORIGIN:
+    if value != f"{parts.scheme}://{parts.netloc.lower()}" or parts.port == usual or len(value) > MAX_ORIGIN_LENGTH:
         raise ValueError(f"{value!r} is no origin; write it as https://app.example.com, in lower case, without a path")
 
 
@@ -78,8 +78,10 @@ def check_resource(value: str) -> None:
 
     :raises ValueError: with the reason
     """
-    if not _split(value).scheme or len(value) > RESOURCE:
-        raise ValueError(f"{value!r} is no URI of at most {RESOURCE} characters; write it as https://api.example.com")
+    if not _split(value).scheme or len(value) > MAX_RESOURCE_LENGTH:
+        raise ValueError(
+            f"{value!r} is no URI of at most {MAX_RESOURCE_LENGTH} characters; write it as https://api.example.com"
+        )
 
 
 def _split(value: str) -> SplitResult:
@@ -131,7 +133,7 @@ def _portless(uri: str) -> tuple[str, str] | None:
 
 def is_document_id(client_id: str) -> bool:
     """Return whether a client id can be the URL of a metadata document."""
-    if not client_id.startswith("https://") or len(client_id) > CLIENT_ID:
+    if not client_id.startswith("https://") or len(client_id) > MAX_CLIENT_ID_LENGTH:
         return False
     try:
         check_url(client_id)

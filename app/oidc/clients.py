@@ -22,7 +22,7 @@ from app.oidc.client_keys import check_jwks
 from app.oidc.client_uris import allows_redirect as allows_redirect
 from app.oidc.client_uris import is_loopback as is_loopback
 from app.oidc.client_uris import is_plain_http
-from app.oidc.models import CLIENT_ID, OAuthClient
+from app.oidc.models import MAX_CLIENT_ID_LENGTH, OAuthClient
 from app.user_input import SELECTORS, shows_all
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 GRANT_TYPES = ("authorization_code", "refresh_token", DEVICE_CODE)
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 MAX_URIS = 50
-MAX_DEFAULT_MAX_AGE = 999_999_999
+MAX_AGE_LIMIT = 999_999_999
 """Maximum of ``default_max_age`` in seconds, the same as for ``max_age`` in a request."""
 
 _CLIENT_ID = re.compile(r"[\x21-\x7e]+\Z")
@@ -74,7 +74,7 @@ class Client(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    id: str = Field(min_length=1, max_length=CLIENT_ID)
+    id: str = Field(min_length=1, max_length=MAX_CLIENT_ID_LENGTH)
     name: str = Field(min_length=1, max_length=80)
     secret_digests: tuple[str, ...] = ()
     auth_method: Literal["secret", "client_secret_basic", "client_secret_post", "private_key_jwt", "none"] = "secret"
@@ -103,7 +103,7 @@ class Client(BaseModel):
     introspects: bool = False
     require_pushed: bool = False
     require_dpop: bool = False
-    default_max_age: int | None = Field(default=None, ge=0, le=MAX_DEFAULT_MAX_AGE)
+    default_max_age: int | None = Field(default=None, ge=0, le=MAX_AGE_LIMIT)
     source: str = "file"
 
     @property
@@ -260,7 +260,7 @@ def _check_digest(value: str) -> None:
 
 def is_client_id(text: str) -> bool:
     """Return whether this is a valid client id: printable ASCII without spaces (RFC 6749, appendix A.1)."""
-    return len(text) <= CLIENT_ID and _CLIENT_ID.match(text) is not None
+    return len(text) <= MAX_CLIENT_ID_LENGTH and _CLIENT_ID.match(text) is not None
 
 
 _ROWS = Detached(OAuthClient)

@@ -14,7 +14,7 @@ from app.db.compiled import CompiledStatement
 from app.extensions import settings
 from app.oidc import bp
 from app.oidc.clients import Client, clients_in_memory
-from app.oidc.models import ORIGIN, OAuthClient, OAuthClientOrigin
+from app.oidc.models import MAX_ORIGIN_LENGTH, OAuthClient, OAuthClientOrigin
 
 METHODS = {
     "/oauth/token": "POST", "/oauth/revoke": "POST", "/oauth/par": "POST", "/oauth/device": "POST",
@@ -72,7 +72,7 @@ def _is_allowed(origin: str) -> bool:
 
 def _is_registered_by_any_client(origin: str) -> bool:
     """Return whether any enabled client has registered this origin. One statement, or none if the file has one."""
-    if not origin or origin == settings.origin or len(origin) > ORIGIN or "\x00" in origin:
+    if not origin or origin == settings.origin or len(origin) > MAX_ORIGIN_LENGTH or "\x00" in origin:
         return False
     in_file = clients_in_memory()
     if any(origin in client.origins for client in in_file.values()):

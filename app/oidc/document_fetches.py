@@ -14,12 +14,12 @@ from app import clock
 from app.db.retention import delete_batch
 from app.extensions import changed, db, settings
 from app.oidc import client_store
-from app.oidc.client_documents import FAILED_FOR
+from app.oidc.client_documents import FAILURE_RETENTION
 from app.oidc.client_metadata import read_document
 from app.oidc.client_uris import admits
 from app.oidc.clients import registered_fields
 from app.oidc.errors import OAuthError
-from app.oidc.models import FAULT, ClientDocument, Consent, Grant, OAuthClient
+from app.oidc.models import MAX_FAULT_LENGTH, ClientDocument, Consent, Grant, OAuthClient
 from app.outbox.channels import Interrupted
 from app.outbox.channels.guarded_http import (
     REASONS,
@@ -42,10 +42,10 @@ BATCH = 8
 NOT_ALLOWED = "The host of the document is not accepted here."
 """Result for a document that was scheduled before the settings changed."""
 
-FRESH_FOR = timedelta(hours=1)
+DEFAULT_FRESHNESS = timedelta(hours=1)
 """How long a document is fresh if its server doesn't say. The bounds for what servers say are below."""
 
-MIN_FRESH, MAX_FRESH = timedelta(minutes=5), timedelta(days=1)
+MIN_FRESHNESS, MAX_FRESHNESS = timedelta(minutes=5), timedelta(days=1)
 DAILY = timedelta(days=1)
 UNUSED_FOR = timedelta(days=30)
 NEVER_ALLOWED_FOR = timedelta(days=1)
@@ -96,16 +96,16 @@ def _record_result(client_id: str, answer: Fetched | str | None) -> None:
         _update_document(client_id, due_at=now)
     elif fault := answer if isinstance(answer, str) else _store_client(client_id, answer):
         log.info("client.document_refused", client=client_id, reason=fault)
-        _update_document(client_id, fault=fault[:FAULT], fetched_at=now, due_at=now + DAILY)
+        _update_document(client_id, fault=fault[:MAX_FAULT_LENGTH], fetched_at=now, due_at=now + DAILY)
     elif isinstance(answer, Fetched):
         _update_document(
-            client_id, fault="", fetched_at=now, due_at=now + DAILY, fresh_until=now + _fresh_for(answer.max_age)
+            client_id, fault="", fetched_at=now, due_at=now + DAILY, fresh_until=now + _freshness(answer.max_age)
         )
 
 
-def _fresh_for(max_age: int | None) -> timedelta:
-    lifetime = FRESH_FOR if max_age is None else timedelta(seconds=max_age)
-    return min(max(lifetime, MIN_FRESH), MAX_FRESH)
+def _freshness(max_age: int | None) -> timedelta:
+    lifetime = DEFAULT_FRESHNESS if max_age is None else timedelta(seconds=max_age)
+    return min(max(lifetime, MIN_FRESHNESS), MAX_FRESHNESS)
 
 
 def _store_client(client_id: str, answer: Fetched) -> str:
@@ -160,7 +160,9 @@ def prune_unused_apps() -> int:
 def prune_documents() -> int:
     """Delete a batch of documents that were never valid; return how many."""
     now = clock.now()
-    never_valid = sa.or_(_c.fetched_at < now - FAILED_FOR, _c.asked_at < now - DAILY)
+    never_valid = sa.or_(_c.fetched_at < now - FAILURE_RETENTION, _c.asked_at < now - DAILY)
     return delete_batch(
-        db.session, ClientDocument, sa.and_(_c.asked_at < now - FAILED_FOR, _c.fresh_until.is_(None), never_valid)
+        db.session,
+        ClientDocument,
+        sa.and_(_c.asked_at < now - FAILURE_RETENTION, _c.fresh_until.is_(None), never_valid),
     )

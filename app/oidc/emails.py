@@ -16,7 +16,7 @@ from app.users import Identity
 
 KIND = "app_token_reused"
 
-_REACHED = (
+_ADDRESSES = (
     sa.select(Identity.kind, Identity.value)
     .where(Identity.user_id == sa.bindparam("user"), Identity.confirmed_at.is_not(None))
     .where(Identity.kind.in_(("email", "phone")))
@@ -29,7 +29,7 @@ def notify_of_reuse(user_id: int, client: Client) -> None:
 
     An app that registered itself chose its own name, so the message doesn't contain it.
     """
-    found = db.session.execute(_REACHED, {"user": user_id}).all()
+    found = db.session.execute(_ADDRESSES, {"user": user_id}).all()
     mails, numbers = ([value for kind, value in found if kind == wanted] for wanted in ("email", "phone"))
     facts: dict[str, Any] = {"app": client.name if client.is_vetted else ""}
     outbox.enqueue_each(KIND, "mail", mails, user_id=user_id, **facts)

@@ -6,7 +6,7 @@ from wtforms.validators import Length
 from wtforms.widgets import HiddenInput
 
 from app.i18n import N_
-from app.oidc.models import CLIENT_ID
+from app.oidc.models import MAX_CLIENT_ID_LENGTH
 from app.user_input import MAX_LENGTH
 from app.web.forms import BaseForm, Required, TextField
 
@@ -38,7 +38,7 @@ class DeviceDecisionForm(DeviceForm):
 class AppForm(BaseForm):
     """Identifies an app by its client id."""
 
-    client = TextField(widget=HiddenInput(), validators=[Required(), Length(max=CLIENT_ID)])
+    client = TextField(widget=HiddenInput(), validators=[Required(), Length(max=MAX_CLIENT_ID_LENGTH)])
 
 
 class LogoutForm(BaseForm):

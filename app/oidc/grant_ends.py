@@ -123,7 +123,7 @@ def end_batch_of_client(client_id: str, client: Client | None, until: datetime) 
     return len(rows)
 
 
-def end_batch_of_outsiders(client: Client, until: datetime) -> int:
+def end_batch_of_lost_grants(client: Client, until: datetime) -> int:
     """End a batch of an app's grants for accounts that it doesn't admit; return how many.
 
     Fewer than ``BATCH`` means that none are left.

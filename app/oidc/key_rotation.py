@@ -33,7 +33,7 @@ PUBLICATION_LEAD = timedelta(hours=24)
 The first key of an algorithm signs immediately, since no one has cached an older one.
 """
 
-KEPT_FOR = timedelta(days=1)
+MIN_PUBLICATION_AFTER_USE = timedelta(days=1)
 """Minimum time that a key stays published after it stops signing, so that its last tokens can expire."""
 
 AUTOCOMMIT = {"autocommit": True}
@@ -164,7 +164,7 @@ def _due(alg: str) -> Iterator[tuple[sa.Update, dict[str, object]]]:
     """Yield the updates that an algorithm's keys need."""
     now = clock.now()
     of_alg = [row for row in key_store.published() if row.alg == alg]
-    last_over = max(KEPT_FOR, settings.oauth_jwt_lifetime, settings.oauth_access_token_lifetime)
+    last_over = max(MIN_PUBLICATION_AFTER_USE, settings.oauth_jwt_lifetime, settings.oauth_access_token_lifetime)
     for row, successor in pairwise(of_alg):
         which = {"of": alg, "which": row.number}
         if successor.signs_from <= now and row.published_until is None:

@@ -30,7 +30,7 @@ from app.web.redirects import with_query
 from app.web.respond import respond, wants_json
 
 PATH = "/oauth/logout"
-KEPT_FOR = timedelta(minutes=10)
+REQUEST_LIFETIME = timedelta(minutes=10)
 
 
 @bp.get(PATH)
@@ -61,7 +61,7 @@ def logout_by_form() -> Response:
     """
     after_this_request(view_commit)
     throttling.take("requests", present_client().ip_address)
-    row = requests.store(form_parameters(), lifetime=KEPT_FOR)
+    row = requests.store(form_parameters(), lifetime=REQUEST_LIFETIME)
     return redirect(with_query(PATH, request=row.id), 303)  # type: ignore[return-value]
 
 

@@ -17,16 +17,16 @@ from app.crypto import secrets
 from app.db import BrowserName, partial_index
 from app.extensions import db
 
-CLIENT_ID = 255
+MAX_CLIENT_ID_LENGTH = 255
 """Maximum length of a client id. The longest ones are URLs of metadata documents."""
 
 
-ORIGIN = 300
+MAX_ORIGIN_LENGTH = 300
 """Maximum length of an origin: a scheme, a host name of 253 characters, and a port."""
 
 
-FAULT = 200
-RESOURCE = 1000
+MAX_FAULT_LENGTH = 200
+MAX_RESOURCE_LENGTH = 1000
 """Maximum length of a resource indicator. Those of one request are stored joined."""
 
 
@@ -39,7 +39,7 @@ class OAuthClient(db.Model):
         partial_index("ix_oauth_client_fetched", "fetched_at IS NOT NULL", "fetched_at"),
     )
 
-    id: Mapped[str] = mapped_column(sa.String(CLIENT_ID), primary_key=True)
+    id: Mapped[str] = mapped_column(sa.String(MAX_CLIENT_ID_LENGTH), primary_key=True)
     source: Mapped[str] = mapped_column(sa.String(16))
     """``command``, ``registration`` or ``document``."""
     registered: Mapped[dict[str, Any]]
@@ -62,7 +62,7 @@ class OAuthClientOrigin(db.Model):
 
     __tablename__ = "oauth_client_origin"
 
-    origin: Mapped[str] = mapped_column(sa.String(ORIGIN), primary_key=True)
+    origin: Mapped[str] = mapped_column(sa.String(MAX_ORIGIN_LENGTH), primary_key=True)
     client_id: Mapped[str] = mapped_column(
         sa.ForeignKey("oauth_client.id", ondelete="CASCADE"), primary_key=True, index=True
     )
@@ -73,7 +73,7 @@ class FileClient(db.Model):
 
     __tablename__ = "oauth_file_client"
 
-    id: Mapped[str] = mapped_column(sa.String(CLIENT_ID), primary_key=True)
+    id: Mapped[str] = mapped_column(sa.String(MAX_CLIENT_ID_LENGTH), primary_key=True)
     registered: Mapped[dict[str, Any]]
     """Same as ``OAuthClient.registered``."""
     read_at: Mapped[datetime]
@@ -91,7 +91,7 @@ class ClientEnd(db.Model):
     __tablename__ = "oauth_client_end"
 
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
-    client_id: Mapped[str] = mapped_column(sa.String(CLIENT_ID), index=True)
+    client_id: Mapped[str] = mapped_column(sa.String(MAX_CLIENT_ID_LENGTH), index=True)
     kind: Mapped[str] = mapped_column(sa.String(16))
     """``disabled``, ``deleted``, or ``narrowed``: restricted to the groups in ``registered``."""
     source: Mapped[str] = mapped_column(sa.String(16))
@@ -111,8 +111,8 @@ class ClientDocument(db.Model):
 
     __tablename__ = "oauth_document"
 
-    client_id: Mapped[str] = mapped_column(sa.String(CLIENT_ID), primary_key=True)
-    host: Mapped[str] = mapped_column(sa.String(CLIENT_ID), index=True)
+    client_id: Mapped[str] = mapped_column(sa.String(MAX_CLIENT_ID_LENGTH), primary_key=True)
+    host: Mapped[str] = mapped_column(sa.String(MAX_CLIENT_ID_LENGTH), index=True)
     asked_at: Mapped[datetime] = mapped_column(index=True)
     """When an app last sent a user and the document had to be read."""
     due_at: Mapped[datetime | None] = mapped_column(index=True)
@@ -121,7 +121,7 @@ class ClientDocument(db.Model):
     """When a worker last tried to fetch it."""
     fresh_until: Mapped[datetime | None]
     """Until when the last valid one counts without being fetched again; None if there never was one."""
-    fault: Mapped[str] = mapped_column(sa.String(FAULT), default="")
+    fault: Mapped[str] = mapped_column(sa.String(MAX_FAULT_LENGTH), default="")
     """What was wrong at the last attempt, in English for its developer, without any of their text; "" for nothing."""
 
 
@@ -130,7 +130,7 @@ class OAuthClientResource(db.Model):
 
     __tablename__ = "oauth_client_resource"
 
-    resource: Mapped[str] = mapped_column(sa.String(RESOURCE), primary_key=True)
+    resource: Mapped[str] = mapped_column(sa.String(MAX_RESOURCE_LENGTH), primary_key=True)
     client_id: Mapped[str] = mapped_column(
         sa.ForeignKey("oauth_client.id", ondelete="CASCADE"), primary_key=True, index=True
     )
@@ -154,7 +154,7 @@ class AuthorizationRequest(db.Model):
     __tablename__ = "oauth_request"
 
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
-    client_id: Mapped[str] = mapped_column(sa.String(CLIENT_ID))
+    client_id: Mapped[str] = mapped_column(sa.String(MAX_CLIENT_ID_LENGTH))
     parameters: Mapped[dict[str, Any]]
     """As they were sent. They are validated each time, since the client may have changed."""
     pushed: Mapped[bool] = mapped_column(default=False)
@@ -175,7 +175,7 @@ class Grant(db.Model):
     __tablename__ = "oauth_grant"
 
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
-    client_id: Mapped[str] = mapped_column(sa.String(CLIENT_ID), index=True)
+    client_id: Mapped[str] = mapped_column(sa.String(MAX_CLIENT_ID_LENGTH), index=True)
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
     session_id: Mapped[str] = mapped_column(sa.String(32), index=True)
     """Session that issued it. May outlive that row."""
@@ -236,7 +236,7 @@ class Consent(db.Model):
     __tablename__ = "oauth_consent"
 
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), primary_key=True)
-    client_id: Mapped[str] = mapped_column(sa.String(CLIENT_ID), primary_key=True, index=True)
+    client_id: Mapped[str] = mapped_column(sa.String(MAX_CLIENT_ID_LENGTH), primary_key=True, index=True)
     scopes: Mapped[str] = mapped_column(sa.String(512))
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     updated_at: Mapped[datetime] = mapped_column(default=clock.now)
@@ -250,7 +250,7 @@ class DeviceRequest(db.Model):
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
     device_digest: Mapped[str] = mapped_column(sa.String(64), unique=True)
     user_code_digest: Mapped[str] = mapped_column(sa.String(64), unique=True)
-    client_id: Mapped[str] = mapped_column(sa.String(CLIENT_ID))
+    client_id: Mapped[str] = mapped_column(sa.String(MAX_CLIENT_ID_LENGTH))
     scopes: Mapped[str] = mapped_column(sa.String(512))
     resource: Mapped[str] = mapped_column(sa.String(1024), default="")
     agent: Mapped[str] = mapped_column(BrowserName)

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult
 from app.errors import Rejected
 from app.extensions import settings
 from app.outbox.channels.guarded_http import is_public
-from app.webhooks.models import URL
+from app.webhooks.models import MAX_URL_LENGTH
 from config.hosts import ascii_host
 from config.types import check_reachable, is_loopback, split_url
 
@@ -33,7 +33,7 @@ def check_url(text: str) -> str:
     except ValueError:
         raise Rejected("webhook_url_invalid", field="url") from None
     is_valid = parts.scheme in ("https", "http") and "@" not in parts.netloc and not parts.fragment
-    if not is_valid or len(text) > URL:
+    if not is_valid or len(text) > MAX_URL_LENGTH:
         raise Rejected("webhook_url_invalid", field="url")
     if not _is_allowed(parts, host):
         raise Rejected("webhook_url_forbidden", field="url")

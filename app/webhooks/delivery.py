@@ -168,7 +168,7 @@ def _attempt_each(endpoint: WebhookEndpoint, deliveries: Sequence[WebhookDeliver
             yield Outcome(delivery, None, clock.now())
             continue
         outcome = _attempt(endpoint, delivery)
-        must_stop = outcome.answer is None or outcome.answer.is_down or outcome.answer.status == sender.GONE
+        must_stop = outcome.answer is None or outcome.answer.is_down or outcome.answer.status == sender.HTTP_GONE
         yield outcome
 
 
@@ -218,7 +218,7 @@ def body_of(delivery: WebhookDelivery) -> bytes:
 
 def next_attempt(delivery: WebhookDelivery, answer: Answer) -> datetime | None:
     """Return when to retry after a failed attempt, or None to give up."""
-    if answer.status == sender.GONE or delivery.type == event_types.TEST or delivery.attempts > len(RETRY_DELAYS):
+    if answer.status == sender.HTTP_GONE or delivery.type == event_types.TEST or delivery.attempts > len(RETRY_DELAYS):
         return None
     wait = RETRY_DELAYS[delivery.attempts - 1] * (1 + JITTER * random.randbelow(1001) / 1000)
     return clock.now() + max(wait, timedelta(seconds=answer.wait))
@@ -257,7 +257,7 @@ def _update_endpoint(endpoint: WebhookEndpoint, answers: Sequence[Answer]) -> No
     since = sa.func.coalesce(WebhookEndpoint.failing_since, now)
     backoff = {"rests_until": now + _backoff(endpoint.failures + failed, last)} if last.is_down else {}
     changed(update.values(failing_since=since, **failing, **backoff))
-    if last.status == sender.GONE:
+    if last.status == sender.HTTP_GONE:
         _auto_disable(endpoint.id, GONE)
     else:
         _disable_if_failing(endpoint.id, now)

@@ -19,10 +19,10 @@ SENT = "sent"
 ABANDONED = "abandoned"
 STATES = (WAITING, SENDING, SENT, ABANDONED)
 
-URL = 2000
+MAX_URL_LENGTH = 2000
 """Maximum length of a URL."""
 
-REASON = 80
+MAX_REASON_LENGTH = 80
 
 
 class WebhookEndpoint(db.Model):
@@ -35,7 +35,7 @@ class WebhookEndpoint(db.Model):
     __table_args__ = (partial_index("ix_webhook_endpoint_deleted", "deleted_at IS NOT NULL", "id"),)
 
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
-    url: Mapped[str] = mapped_column(sa.String(URL))
+    url: Mapped[str] = mapped_column(sa.String(MAX_URL_LENGTH))
     patterns: Mapped[str] = mapped_column(sa.Text)
     """Events it gets: types, ``session.*`` or ``*``, one per line."""
     secret: Mapped[str] = mapped_column(sa.Text)
@@ -52,7 +52,7 @@ class WebhookEndpoint(db.Model):
     failing_since: Mapped[datetime | None]
     rests_until: Mapped[datetime | None]
     """Until when nothing is posted there."""
-    last_error: Mapped[str] = mapped_column(sa.String(REASON), default="")
+    last_error: Mapped[str] = mapped_column(sa.String(MAX_REASON_LENGTH), default="")
     last_sent_at: Mapped[datetime | None]
 
     @property
@@ -97,4 +97,4 @@ class WebhookDelivery(db.Model):
     last_attempt_at: Mapped[datetime | None]
     last_status: Mapped[int | None]
     """Status of the last response; NULL if there was none."""
-    last_error: Mapped[str] = mapped_column(sa.String(REASON), default="")
+    last_error: Mapped[str] = mapped_column(sa.String(MAX_REASON_LENGTH), default="")

@@ -25,7 +25,7 @@ MAX_RETRY_AFTER = 86400.0
 
 _SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 TIMED_OUT = "timed out"
-GONE = 410
+HTTP_GONE = 410
 RETRY_LATER = (429, 503)
 
 

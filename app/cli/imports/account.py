@@ -9,7 +9,7 @@ from typing import Any
 
 from app.cli.account_drafts import NotUsable
 from app.command_language import N_
-from app.groups.models import NAME_LENGTH
+from app.groups.models import MAX_NAME_LENGTH
 from app.groups.service import is_name
 from app.users import identifiers, names
 
@@ -187,7 +187,7 @@ class GroupNames:
         label = f"{kind} {source}"
         folded = unicodedata.normalize("NFKD", source).encode("ascii", "ignore").decode().lower()
         path = [re.sub(r"[^a-z0-9._-]+", "-", part.strip()).strip("-._") for part in folded.strip("/").split("/")]
-        name = ".".join(path)[:NAME_LENGTH].rstrip("-._")
+        name = ".".join(path)[:MAX_NAME_LENGTH].rstrip("-._")
         if not all(path) or not is_name(name):
             raise NotUsable(f"groups: {label[:100]!r} makes no name of a group here; import with --no-groups")
         if self._sources.setdefault(name, label) != label:

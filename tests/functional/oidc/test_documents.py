@@ -881,5 +881,5 @@ def test_pairwise_sub_is_derived_from_the_document_host(app, site, browser, work
 def test_document_fetch_limits_match_the_documentation():
     assert document_fetches.TIMEOUT == 3.0
     assert document_fetches.MAX_BYTES == 5 * 1024
-    assert timedelta(minutes=5) == document_fetches.MIN_FRESH
-    assert timedelta(days=1) == document_fetches.MAX_FRESH
+    assert timedelta(minutes=5) == document_fetches.MIN_FRESHNESS
+    assert timedelta(days=1) == document_fetches.MAX_FRESHNESS

@@ -8,7 +8,7 @@ import pytest
 
 from app.audit import Event
 from app.cli import groups as commands
-from app.groups.models import NAME_LENGTH, TITLE_LENGTH, Group, GroupMembership
+from app.groups.models import MAX_NAME_LENGTH, MAX_TITLE_LENGTH, Group, GroupMembership
 from tests.signed_in import sign_in
 
 pytestmark = pytest.mark.both_databases
@@ -63,7 +63,7 @@ def test_creating_an_existing_group_is_rejected(operate, media, rows):
         ("Films & music", "Try: films-music"),
         ("a,b", "Try: a-b"),
         (".hidden", "Try: hidden"),
-        ("m" * (NAME_LENGTH + 1), f"Try: {'m' * NAME_LENGTH}\n"),
+        ("m" * (MAX_NAME_LENGTH + 1), f"Try: {'m' * MAX_NAME_LENGTH}\n"),
         ("\u00fc", "begins with a letter or digit.\n"),
         ("", "begins with a letter or digit.\n"),
     ],
@@ -77,7 +77,7 @@ def test_invalid_group_name_is_rejected_with_a_suggestion(operate, rows, name, i
 
 
 @pytest.mark.one_database
-@pytest.mark.parametrize("title", ["x" * (TITLE_LENGTH + 1), "two\nlines", "\x1b[31mred", "\u202egnp"])
+@pytest.mark.parametrize("title", ["x" * (MAX_TITLE_LENGTH + 1), "two\nlines", "\x1b[31mred", "\u202egnp"])
 def test_invalid_group_title_is_rejected(operate, rows, title):
     result = operate("groups", "create", "media", "--title", title)
     assert result.exit_code == 1
