@@ -44,14 +44,14 @@ def refused(answer):
     return answer.status == 429
 
 
-def test_four_accounts_send_one_address_what_one_may(crowd, deliver):
+def test_mail_to_an_address_is_limited_across_accounts(crowd, deliver):
     browsers = crowd(4)
     said = [refused(browser.post(ADD, email=VICTIM)) for _ in range(4) for browser in browsers]
     assert said == [False] * 5 + [True] * 11
     assert [mail.to for mail in deliver()].count([VICTIM]) == 5
 
 
-def test_every_way_to_ask_shares_that(crowd, wire, deliver):
+def test_all_endpoints_share_the_mail_limit_of_an_address(crowd, wire, deliver):
     first, second = crowd(2)
     ways = [(wire.elsewhere(), REGISTER), (first, CHANGE), (second, ADD), (wire.elsewhere(), "/confirm"), (first, ADD)]
     for browser, path in ways:
@@ -62,7 +62,7 @@ def test_every_way_to_ask_shares_that(crowd, wire, deliver):
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_a_refusal_says_when_there_is_room_again_and_is_right(people, wire, clock, known):
+def test_retry_after_of_a_limited_address_is_accurate(people, wire, clock, known):
     if known:
         people.open(email=VICTIM)
     for _ in range(5):
@@ -80,7 +80,7 @@ def test_a_refusal_says_when_there_is_room_again_and_is_right(people, wire, cloc
     assert not refused(wire.post(REGISTER, email=VICTIM))
 
 
-def test_a_day_has_a_figure_too(json_wire, clock):
+def test_mail_to_an_address_is_also_limited_per_day(json_wire, clock):
     sent = 0
     for _ in range(7):
         sent += sum(not refused(json_wire.elsewhere().post(REGISTER, email=VICTIM)) for _ in range(5))
@@ -91,7 +91,7 @@ def test_a_day_has_a_figure_too(json_wire, clock):
 
 
 @pytest.mark.parametrize("path", [REGISTER, "/confirm"])
-def test_a_known_address_and_an_unknown_one_are_refused_alike(people, json_wire, statements, path):
+def test_known_and_unknown_addresses_are_rate_limited_identically(people, json_wire, statements, path):
     """Also when strangers have used up what the account may be sent: that is another budget."""
     people.open(email=VICTIM)
     seen = {}
@@ -107,7 +107,7 @@ def test_a_known_address_and_an_unknown_one_are_refused_alike(people, json_wire,
     assert [status for status, _, _ in seen[VICTIM]] == [200] * 5 + [429] * 2
 
 
-def test_sixteen_who_ask_at_once_are_sent_what_one_is(app, rows):
+def test_concurrent_registrations_cannot_exceed_the_mail_limit_of_an_address(app, rows):
     barrier, statuses = Barrier(16), []
 
     def ask(number):
@@ -124,7 +124,7 @@ def test_sixteen_who_ask_at_once_are_sent_what_one_is(app, rows):
     assert len(rows(Message)) == 5
 
 
-def test_strangers_who_fill_it_do_not_keep_the_owner_from_signing_in(people, json_wire, crowd, mail_to):
+def test_owner_can_sign_in_when_strangers_exhausted_the_address_limit(people, json_wire, crowd, mail_to):
     people.open(email=VICTIM)
     for browser in crowd(3):
         for path in (ADD, CHANGE, REGISTER):
@@ -134,7 +134,7 @@ def test_strangers_who_fill_it_do_not_keep_the_owner_from_signing_in(people, jso
     assert mine.post("/us-signin", identity=VICTIM, passcode=code_in(mail_to(VICTIM))).ok
 
 
-def test_nothing_is_kept_of_what_is_refused(json_wire, rows, clock):
+def test_rate_limited_registration_stores_nothing(json_wire, rows, clock):
     for _ in range(5):
         json_wire.elsewhere().post(REGISTER, email=VICTIM)
     before = [len(rows(model)) for model in (User, Challenge, Message, StoredResponse)]
@@ -146,13 +146,13 @@ def test_nothing_is_kept_of_what_is_refused(json_wire, rows, clock):
     assert mine.post(REGISTER, email=VICTIM, headers=key).ok
 
 
-def test_accounts_set_one_number_up_so_often_and_no_more(crowd, deliver):
+def test_sms_setup_of_a_number_is_limited_across_accounts(crowd, deliver):
     said = [refused(browser.post("/us-setup", chosen_method="sms", phone=NUMBER)) for browser in crowd(5)]
     assert said == [False] * 3 + [True] * 2
     assert len(deliver()) == 3
 
 
-def test_what_signing_in_sends_to_an_unknown_address_counts_when_it_leaves(json_wire, deliver):
+def test_sign_in_mail_to_an_unknown_address_counts_on_delivery(json_wire, deliver):
     for _ in range(4):
         json_wire.elsewhere().post(SEND, identity=VICTIM, chosen_method="email")
     for _ in range(4):
@@ -160,7 +160,7 @@ def test_what_signing_in_sends_to_an_unknown_address_counts_when_it_leaves(json_
     assert [mail.to for mail in deliver()] == [[VICTIM]] * 5
 
 
-def test_no_address_can_be_read_where_it_is_counted(json_wire, rows):
+def test_send_counters_do_not_contain_the_address(json_wire, rows):
     json_wire.post(REGISTER, email=VICTIM)
     names = [row.id for row in rows(SendWindow)]
     assert len(names) == 2
@@ -168,5 +168,5 @@ def test_no_address_can_be_read_where_it_is_counted(json_wire, rows):
 
 
 @pytest.mark.settings(limits=False)
-def test_without_limits_nothing_is_refused(json_wire):
+def test_disabled_limits_reject_no_registration(json_wire):
     assert all(json_wire.elsewhere().post(REGISTER, email=VICTIM).ok for _ in range(8))

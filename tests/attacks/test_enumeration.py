@@ -26,7 +26,7 @@ def flask(app):
 
 
 @pytest.mark.long
-def test_a_running_service_tells_nothing(database, databases, make_server, flask):
+def test_running_service_does_not_reveal_whether_accounts_exist(database, databases, make_server, flask):
     fresh = databases.fresh(database.kind)
     words = []
     with application_on(fresh, log_level="warning") as opening:
@@ -47,21 +47,21 @@ def test_a_running_service_tells_nothing(database, databases, make_server, flask
 @pytest.mark.parametrize(
     ("leak", "told"), [("time", "z"), ("bytes", "unlike"), ("header", "unlike"), ("status", "statuses")]
 )
-def test_a_service_that_leaks_is_found_out(flask, leak, told):
+def test_enumeration_check_fails_for_a_leaking_service(flask, leak, told):
     with standing_in(lambda known: LEAKS[leak] if known else None) as url:
         result = flask("--url", url, "--requests", "60", "--known", "ada@example.com")
     assert (result.exit_code, told in result.output) == (1, True), result.output
 
 
 @pytest.mark.one_database
-def test_a_service_that_does_not_leak_is_not(flask):
+def test_enumeration_check_passes_for_a_service_without_leaks(flask):
     with standing_in(lambda known: None) as url:
         result = flask("--url", url, "--requests", "60", "--known", "ada@example.com")
     assert result.exit_code == 0, result.output
 
 
 @pytest.mark.one_database
-def test_what_can_not_be_measured_is_neither(flask, live_server):
+def test_enumeration_check_exits_2_if_it_cannot_measure(flask, live_server):
     limited = flask("--url", live_server.url, "--requests", "60", "--known", "ada@example.com")
     nowhere = flask("--url", "http://127.0.0.1:9", "--known", "ada@example.com")
     assert (limited.exit_code, nowhere.exit_code) == (2, 2)

@@ -62,7 +62,7 @@ def enters(wire, ada) -> bool:
     return answer.ok
 
 
-def test_ten_failures_an_hour_are_looked_at_and_no_more(wire, ada, guess, clock, looked_at):
+def test_account_is_locked_for_an_hour_after_ten_failures(wire, ada, guess, clock, looked_at):
     guess(ada.email, 14)
     assert looked_at() == (10, 4)
     assert not enters(wire, ada)
@@ -72,7 +72,7 @@ def test_ten_failures_an_hour_are_looked_at_and_no_more(wire, ada, guess, clock,
     assert enters(wire, ada)
 
 
-def test_a_refusal_has_the_words_of_a_wrong_code(wire, ada, guess):
+def test_locked_account_responds_like_a_wrong_code(wire, ada, guess):
     before = wire.elsewhere().post(SIGN_IN, identity=ada.email, passcode="00000000")
     guess(ada.email, 9)
     after = wire.elsewhere().post(SIGN_IN, identity=ada.email, passcode="00000000")
@@ -80,13 +80,13 @@ def test_a_refusal_has_the_words_of_a_wrong_code(wire, ada, guess):
 
 
 @pytest.mark.settings(generic_responses=False, **EASY)
-def test_so_it_has_in_explicit_mode(wire, ada, guess):
+def test_locked_account_responds_like_a_wrong_code_with_explicit_responses(wire, ada, guess):
     guess(ada.email, 10)
     answer = wire.post(SIGN_IN, identity=ada.email, passcode=ada.app_code())
     assert (answer.status, answer.codes) == (400, ["invalid_password_code"])
 
 
-def test_all_methods_names_and_challenges_draw_on_one_budget(json_wire, ada, guess, mail_to, text_to, looked_at):
+def test_failures_of_all_methods_and_identities_share_one_limit(json_wire, ada, guess, mail_to, text_to, looked_at):
     for method in ("email", "sms"):
         assert json_wire.post(f"{SIGN_IN}/send-code", identity=ada.username, chosen_method=method).ok
     mailed, texted = code_in(mail_to(ada.email)), code_in(text_to(ada.phone))
@@ -99,7 +99,7 @@ def test_all_methods_names_and_challenges_draw_on_one_budget(json_wire, ada, gue
         assert not json_wire.post(SIGN_IN, identity=ada.email, passcode=passcode).ok
 
 
-def test_a_new_challenge_brings_no_new_guesses(json_wire, ada, mail_to, looked_at):
+def test_new_challenge_does_not_reset_the_failure_limit(json_wire, ada, mail_to, looked_at):
     for _ in range(4):
         browser = json_wire.elsewhere()
         browser.post(f"{SIGN_IN}/send-code", identity=ada.email, chosen_method="email")
@@ -109,7 +109,7 @@ def test_a_new_challenge_brings_no_new_guesses(json_wire, ada, mail_to, looked_a
     assert looked_at() == (10, 10)
 
 
-def test_failures_are_free_again_an_hour_after_the_last(ada, guess, clock, looked_at):
+def test_failure_limit_resets_an_hour_after_the_last_counted_failure(ada, guess, clock, looked_at):
     guess(ada.email, 4)
     clock.shift(1800)
     guess(ada.email, 9)
@@ -124,7 +124,7 @@ def test_failures_are_free_again_an_hour_after_the_last(ada, guess, clock, looke
     assert looked_at() == (20, 22)
 
 
-def test_twenty_five_a_day_are_looked_at_and_no_more(wire, ada, guess, clock, looked_at):
+def test_account_is_locked_after_twenty_five_failures_a_day(wire, ada, guess, clock, looked_at):
     for _ in range(4):
         guess(ada.email, 10)
         clock.shift(HOUR + 1)
@@ -136,7 +136,7 @@ def test_twenty_five_a_day_are_looked_at_and_no_more(wire, ada, guess, clock, lo
     assert enters(wire, ada)
 
 
-def test_what_is_refused_does_not_lengthen_the_wait(wire, ada, guess, clock):
+def test_attempts_while_locked_do_not_extend_the_lockout(wire, ada, guess, clock):
     guess(ada.email, 10)
     for _ in range(11):
         clock.shift(300)
@@ -145,7 +145,7 @@ def test_what_is_refused_does_not_lengthen_the_wait(wire, ada, guess, clock):
     assert enters(wire, ada)
 
 
-def test_a_success_clears_none_of_the_failures(wire, ada, guess, clock):
+def test_successful_sign_in_does_not_reset_failures(wire, ada, guess, clock):
     guess(ada.email, 9)
     assert enters(wire, ada)
     clock.shift(30)
@@ -153,7 +153,7 @@ def test_a_success_clears_none_of_the_failures(wire, ada, guess, clock):
     assert not enters(wire, ada)
 
 
-def test_an_own_account_refreshes_nothing(wire, ada, people, guess, looked_at, clock):
+def test_sign_in_to_the_attackers_own_account_does_not_reset_failures(wire, ada, people, guess, looked_at, clock):
     eve = people.open(email="eve@example.com", methods=["authenticator"])
     for _ in range(3):
         guess(ada.email, 9)
@@ -162,20 +162,20 @@ def test_an_own_account_refreshes_nothing(wire, ada, people, guess, looked_at, c
     assert looked_at() == (10, 17)
 
 
-def test_signing_in_costs_no_guess(wire, ada, clock):
+def test_successful_sign_ins_do_not_count_as_failures(wire, ada, clock):
     for _ in range(30):
         assert enters(wire, ada)
         clock.shift(30)
 
 
-def test_a_link_lets_in_when_no_guess_is_left(wire, ada, guess, mail_to):
+def test_link_signs_in_to_a_locked_account(wire, ada, guess, mail_to):
     guess(ada.email, 12)
     wire.post(f"{SIGN_IN}/send-code", identity=ada.email, chosen_method="email")
     wire.get(link_in(mail_to(ada.email), "/us-verify-link").removeprefix("http://localhost"))
     assert wire.signed_in_as() == ada.email
 
 
-def test_a_known_browser_has_guesses_of_its_own(wire, ada, guess, clock):
+def test_known_browser_has_its_own_failure_limit(wire, ada, guess, clock):
     wire.post(SIGN_IN, identity=ada.email, passcode=ada.app_code())
     wire.post("/logout")
     guess(ada.email, 12)
@@ -189,7 +189,7 @@ def test_a_known_browser_has_guesses_of_its_own(wire, ada, guess, clock):
     assert not wire.post(SIGN_IN, identity=ada.email, passcode=ada.app_code()).ok
 
 
-def test_a_revoked_browser_has_none(wire, ada, app, guess, clock):
+def test_revoked_known_browser_has_no_failure_limit_of_its_own(wire, ada, app, guess, clock):
     wire.post(SIGN_IN, identity=ada.email, passcode=ada.app_code())
     wire.post("/logout")
     for word in ("disable", "enable"):
@@ -199,7 +199,7 @@ def test_a_revoked_browser_has_none(wire, ada, app, guess, clock):
     assert not wire.post(SIGN_IN, identity=ada.email, passcode=ada.app_code()).ok
 
 
-def test_a_browser_of_another_account_has_none(wire, ada, people, guess):
+def test_known_browser_of_another_account_has_no_failure_limit_of_its_own(wire, ada, people, guess):
     eve = people.open(email="eve@example.com", methods=["authenticator"])
     wire.post(SIGN_IN, identity=eve.email, passcode=eve.app_code())
     wire.post("/logout")
@@ -207,7 +207,7 @@ def test_a_browser_of_another_account_has_none(wire, ada, people, guess):
     assert not wire.post(SIGN_IN, identity=ada.email, passcode=ada.app_code()).ok
 
 
-def test_a_live_session_proves_itself_by_guesses_of_its_own(wire, ada, guess, clock):
+def test_reauthentication_in_a_session_has_its_own_failure_limit(wire, ada, guess, clock):
     wire.post(SIGN_IN, identity=ada.email, passcode=ada.app_code())
     guess(ada.email, 10)
     clock.shift(30)
@@ -218,14 +218,14 @@ def test_a_live_session_proves_itself_by_guesses_of_its_own(wire, ada, guess, cl
     assert wire.post("/us-verify", passcode=ada.app_code()).codes == ["invalid_password_code"]
 
 
-def test_proving_again_costs_no_guess(json_wire, ada, clock):
+def test_successful_reauthentications_do_not_count_as_failures(json_wire, ada, clock):
     json_wire.post(SIGN_IN, identity=ada.email, passcode=ada.app_code())
     for _ in range(12):
         clock.shift(30)
         assert json_wire.post("/us-verify", passcode=ada.app_code()).ok
 
 
-def test_failures_at_a_confirmation_count_too(wire, mail_to, guess):
+def test_failed_confirmations_count_towards_the_limit(wire, mail_to, guess):
     wire.post("/register", email="eve@example.com")
     code = code_in(mail_to("eve@example.com"))
     for _ in range(10):
@@ -234,7 +234,7 @@ def test_failures_at_a_confirmation_count_too(wire, mail_to, guess):
 
 
 @pytest.mark.settings(methods=["email", "authenticator", "password"], **EASY)
-def test_sprayed_passwords_stop_no_codes(wire, people, guess, clock, looked_at):
+def test_failed_passwords_do_not_block_sign_in_by_code(wire, people, guess, clock, looked_at):
     eve = people.open(email="eve@example.com", password="a long enough secret", methods=["password", "authenticator"])
     guess(eve.email, 20, passcode="not the password of anybody")
     assert looked_at() == (10, 10)
@@ -243,7 +243,7 @@ def test_sprayed_passwords_stop_no_codes(wire, people, guess, clock, looked_at):
 
 
 @pytest.mark.settings(failures_in_a_row=12, failures_in_a_row_rest=40 * DAY, **EASY)
-def test_many_in_a_row_stop_codes_until_a_success_by_link(wire, ada, guess, clock, mail_to):
+def test_consecutive_failures_block_codes_until_a_sign_in_by_link(wire, ada, guess, clock, mail_to):
     guess(ada.email, 10)
     clock.shift(HOUR + 1)
     guess(ada.email, 2)
@@ -255,7 +255,7 @@ def test_many_in_a_row_stop_codes_until_a_success_by_link(wire, ada, guess, cloc
 
 
 @pytest.mark.settings(failures_in_a_row=12, **EASY)
-def test_many_in_a_row_stop_codes_for_a_day_after_the_last(wire, ada, guess, clock):
+def test_consecutive_failures_block_codes_for_a_day_after_the_last_counted(wire, ada, guess, clock):
     guess(ada.email, 10)
     clock.shift(HOUR + 1)
     guess(ada.email, 2)
@@ -267,7 +267,7 @@ def test_many_in_a_row_stop_codes_for_a_day_after_the_last(wire, ada, guess, clo
 
 
 @pytest.mark.settings(failures_in_a_row=12, failures_in_a_row_rest=40 * DAY, **EASY)
-def test_an_operator_unlocks_an_account(app, wire, ada, guess, clock):
+def test_unlock_command_unlocks_a_locked_account(app, wire, ada, guess, clock):
     guess(ada.email, 10)
     clock.shift(HOUR + 1)
     guess(ada.email, 2)
@@ -276,7 +276,7 @@ def test_an_operator_unlocks_an_account(app, wire, ada, guess, clock):
     assert enters(wire, ada)
 
 
-def test_failures_of_a_clock_that_was_ahead_count_no_more(wire, ada, guess, clock):
+def test_failures_with_timestamps_in_the_future_are_ignored(wire, ada, guess, clock):
     with clock.travel(30 * DAY):
         guess(ada.email, 10)
         assert not enters(wire, ada)
@@ -285,7 +285,7 @@ def test_failures_of_a_clock_that_was_ahead_count_no_more(wire, ada, guess, cloc
     assert not enters(wire, ada)
 
 
-def test_who_is_unknown_is_guessed_at_like_anybody(json_wire, ada, statements):
+def test_failed_sign_ins_of_unknown_and_known_users_run_the_same_statements(json_wire, ada, statements):
     seen_of = {}
     for who in (ada.email, "nobody@example.com"):
         seen_of[who] = []
@@ -299,7 +299,7 @@ def test_who_is_unknown_is_guessed_at_like_anybody(json_wire, ada, statements):
     assert max(len(seen) for seen in seen_of[ada.email]) <= 5
 
 
-def test_the_last_guess_of_a_window_is_an_event(ada, guess, rows, clock):
+def test_exhausting_the_failure_limit_records_one_event_per_window(ada, guess, rows, clock):
     guess(ada.email, 15)
     assert [event.facts for event in rows(Event, name="budget.exhausted")] == [{"budget": "failures"}]
     clock.shift(HOUR + 1)
@@ -307,28 +307,28 @@ def test_the_last_guess_of_a_window_is_an_event(ada, guess, rows, clock):
     assert len(rows(Event, name="budget.exhausted")) == 2
 
 
-def test_what_cannot_be_a_code_is_no_guess(ada, guess, rows):
+def test_malformed_codes_do_not_count_as_failures(ada, guess, rows):
     for passcode in ("x", "1", "12345678901", "１２３４５", "一二三四五六", "a password, where there are none"):
         guess(ada.email, 1, passcode=passcode)
     assert rows(FailureCounter) == []
 
 
 @pytest.mark.parametrize("passcode", ["００００００００", "\u202d0000\u30000000\u202c", "٠٠٠٠٠٠"])
-def test_a_code_in_other_digits_is_a_guess_like_any(ada, guess, looked_at, rows, passcode):
+def test_codes_in_unicode_digits_count_as_failures(ada, guess, looked_at, rows, passcode):
     guess(ada.email, 11, passcode=passcode)
     assert looked_at() == (10, 1)
     assert [row.hour_count for row in rows(FailureCounter)] == [10]
 
 
 @pytest.mark.settings(limits=False)
-def test_without_limits_nothing_is_counted(wire, ada, guess, rows):
+def test_disabled_limits_count_no_failures(wire, ada, guess, rows):
     guess(ada.email, 30)
     assert enters(wire, ada)
     assert [row.hour_count for row in rows(FailureCounter)] == [0]
 
 
 @pytest.mark.one_database
-def test_a_day_of_guessing_looks_at_twenty_five(ada, guess, clock, looked_at, rows):
+def test_guessing_all_day_checks_twenty_five_codes(ada, guess, clock, looked_at, rows):
     for _ in range(288):
         guess(ada.email, 2)
         clock.shift(300)
@@ -338,7 +338,7 @@ def test_a_day_of_guessing_looks_at_twenty_five(ada, guess, clock, looked_at, ro
     assert max(sum(0 <= later - first < HOUR for later in times) for first in times) == 10
 
 
-def test_forty_guesses_at_once_at_two_servers_are_ten(fresh_database, start):
+def test_concurrent_guesses_at_two_servers_cannot_exceed_the_failure_limit(fresh_database, start):
     ada = open_one(fresh_database, email="ada@example.com", methods=["authenticator"])
     easy = {"LATCHKEY_LIMITS": "on", "LATCHKEY_FAILURES_PER_ADDRESS": 10**6, "LATCHKEY_SECRET_KEYS": KEY}
     first = start(fresh_database, workers=1, **easy)

@@ -95,7 +95,7 @@ def cookies_of(answers: list[Answer]) -> list[str]:
     return [answer.cookies[SESSION] for answer in answers if SESSION in answer.cookies]
 
 
-def test_a_robot_that_opens_everything_and_presses_every_button_gets_no_session(scene):
+def test_link_scanner_that_submits_every_form_gets_no_session(scene):
     answers = []
     for _ in range(3):
         robot = scene.stranger()
@@ -117,7 +117,7 @@ def test_a_robot_that_opens_everything_and_presses_every_button_gets_no_session(
     assert scene.ada.is_signed_in()
 
 
-def test_a_robot_that_guesses_ends_the_request_and_gets_no_session(scene):
+def test_guessing_the_link_characters_rejects_the_challenge(scene):
     robot = scene.stranger()
     guesses = [robot.post(LINK, token=scene.token, characters=wrong(scene.characters)) for _ in range(4)]
     assert [answer.json["error_codes"] for answer in guesses[:2]] == [["link_characters_wrong"], ["link_refused"]]
@@ -130,7 +130,7 @@ def test_a_robot_that_guesses_ends_the_request_and_gets_no_session(scene):
     assert scene.sessions() == 0
 
 
-def test_two_of_forty_guesses_at_once_are_looked_at(scene):
+def test_concurrent_guesses_of_the_link_characters_check_only_two(scene):
     robot = scene.stranger()
     alphabet = itertools.product(UNAMBIGUOUS, repeat=3)
     typed = [guess for guess in map("".join, itertools.islice(alphabet, 41)) if guess != scene.characters][:40]
@@ -142,7 +142,7 @@ def test_two_of_forty_guesses_at_once_are_looked_at(scene):
     assert scene.state() == "refused"
 
 
-def test_a_victim_who_opens_an_attackers_link_lets_nobody_in_without_the_characters(scene):
+def test_opening_an_attackers_link_without_the_characters_signs_nobody_in(scene):
     victim, attacker = scene.stranger(), scene.ada  # it was the attacker who asked, with the victim's address
     victim.get(scene.link)
     victim.post(LINK, token=scene.token)
@@ -152,7 +152,7 @@ def test_a_victim_who_opens_an_attackers_link_lets_nobody_in_without_the_charact
     assert scene.sessions() == 0
 
 
-def test_a_thief_of_the_mail_who_knows_the_characters_signs_in_nobody_but_the_asker(scene):
+def test_stolen_link_with_characters_signs_in_only_the_requesting_browser(scene):
     thief = scene.stranger()
     assert thief.post(LINK, token=scene.token, characters=scene.characters).status == 200
     assert cookies_of([thief.post(GO_ON, challenge=scene.challenge), thief.get(scene.link)]) == []
@@ -162,7 +162,7 @@ def test_a_thief_of_the_mail_who_knows_the_characters_signs_in_nobody_but_the_as
     assert scene.sessions() == 1
 
 
-def test_fifty_approvals_and_fifty_that_go_on_make_one_session(scene):
+def test_concurrent_link_approvals_and_continuations_create_one_session(scene):
     phone = scene.stranger()
     approval = phone.prepared(LINK, token=scene.token, characters=scene.characters)
     answers = answers_at_once([(phone.address, approval)] * 50)
@@ -175,7 +175,7 @@ def test_fifty_approvals_and_fifty_that_go_on_make_one_session(scene):
     assert scene.sessions() == 1
 
 
-def test_approving_and_going_on_all_at_once_makes_one_session_at_the_most(scene):
+def test_approval_racing_with_continuation_creates_one_session(scene):
     phone = scene.stranger()
     approval = phone.prepared(LINK, token=scene.token, characters=scene.characters)
     going_on = scene.ada.prepared(GO_ON, challenge=scene.challenge)
@@ -185,7 +185,7 @@ def test_approving_and_going_on_all_at_once_makes_one_session_at_the_most(scene)
     assert scene.sessions() == 1
 
 
-def test_the_characters_stand_in_no_log_and_no_row(scene):
+def test_link_characters_are_neither_logged_nor_stored(scene):
     phone = scene.stranger()
     for typed in (wrong(scene.characters), scene.characters):
         phone.post(LINK, token=scene.token, characters=typed)

@@ -45,7 +45,7 @@ def own_browser(json_wire, ada):
 
 
 @pytest.mark.one_database
-def test_every_minute_the_owner_comes_in_by_a_known_browser(ada, attack, own_browser, clock, rows):
+def test_owner_under_attack_can_sign_in_from_a_known_browser(ada, attack, own_browser, clock, rows):
     for _ in range(60):
         attack(5)
         clock.shift(60)
@@ -57,7 +57,7 @@ def test_every_minute_the_owner_comes_in_by_a_known_browser(ada, attack, own_bro
 
 @pytest.mark.one_database
 @pytest.mark.settings(mails_per_hour=10**6, mails_per_day=10**6, open_challenges=100)
-def test_every_minute_the_owner_comes_in_by_a_link(json_wire, ada, attack, clock, mail_to):
+def test_owner_under_attack_can_sign_in_by_link(json_wire, ada, attack, clock, mail_to):
     for _ in range(60):
         attack(5)
         clock.shift(60)
@@ -68,7 +68,7 @@ def test_every_minute_the_owner_comes_in_by_a_link(json_wire, ada, attack, clock
 
 
 @pytest.mark.one_database
-def test_strangers_keep_nobody_from_recovering_in_a_known_browser(
+def test_owner_under_attack_can_recover_from_a_known_browser(
     json_wire, ada, attack, own_browser, mail_to, deliver
 ):
     for number in range(6):
@@ -80,7 +80,7 @@ def test_strangers_keep_nobody_from_recovering_in_a_known_browser(
     assert proved.json["state"] == "start"
 
 
-def test_strangers_use_up_no_mail_of_a_known_browser(ada, attack, own_browser, clock, deliver, smtp):
+def test_strangers_do_not_use_up_the_mail_limit_of_a_known_browser(ada, attack, own_browser, clock, deliver, smtp):
     for _ in range(5):
         for _ in range(8):
             attack(3)
@@ -93,7 +93,7 @@ def test_strangers_use_up_no_mail_of_a_known_browser(ada, attack, own_browser, c
         own_browser.post("/logout")
 
 
-def test_a_known_browser_has_no_more_mails_than_an_account(ada, own_browser, clock, deliver, smtp):
+def test_known_browser_has_the_same_mail_limit_as_an_account(ada, own_browser, clock, deliver, smtp):
     for _ in range(8):
         assert own_browser.post(SEND, identity=ada.email, chosen_method="email").ok
         clock.shift(31)
@@ -101,13 +101,13 @@ def test_a_known_browser_has_no_more_mails_than_an_account(ada, own_browser, clo
     assert len(smtp.to(ada.email)) == 5
 
 
-def test_a_code_asked_for_in_a_known_browser_is_looked_at(ada, attack, own_browser, mail_to):
+def test_code_requested_in_a_known_browser_is_accepted_while_the_account_is_locked(ada, attack, own_browser, mail_to):
     attack(30)
     own_browser.post(SEND, identity=ada.email, chosen_method="email")
     assert own_browser.post(SIGN_IN, identity=ada.email, passcode=code_in(mail_to(ada.email))).ok
 
 
-def test_a_copied_browser_is_sent_no_more_than_twice_what_a_stranger_is(app, ada, own_browser, deliver, smtp):
+def test_copied_known_browser_cookie_at_most_doubles_the_mail_limit(app, ada, own_browser, deliver, smtp):
     known = own_browser.cookies["latchkey_known"]
     for _ in range(15):
         browser = own_browser.elsewhere()
@@ -117,7 +117,7 @@ def test_a_copied_browser_is_sent_no_more_than_twice_what_a_stranger_is(app, ada
     assert len(smtp.to(ada.email)) == 10
 
 
-def test_strangers_do_not_use_up_all_texts_of_a_known_browser(json_wire, people, clock, text_to, deliver, sms):
+def test_strangers_do_not_use_up_the_sms_limit_of_a_known_browser(json_wire, people, clock, text_to, deliver, sms):
     bob = people.open(phone="+447400123456")
     own = json_wire.elsewhere()
     own.post(SEND, identity=bob.phone, chosen_method="sms")
@@ -136,7 +136,7 @@ def test_strangers_do_not_use_up_all_texts_of_a_known_browser(json_wire, people,
         assert len(sms.to(bob.phone)) == 1 + 6 + min(count + 1, 3)
 
 
-def test_one_account_texts_few_strangers_and_learns_not_which_are_taken(json_wire, people, deliver, sms):
+def test_sms_setup_limits_texts_per_account_without_revealing_taken_numbers(json_wire, people, deliver, sms):
     sign_in(json_wire, people.open(email="mal@example.com"))
     people.open(phone="+447400120000")
     for number in range(12):

@@ -53,7 +53,7 @@ def denied(database: Database) -> int:
     return int(database.query("SELECT count(*) FROM challenge WHERE denied_at IS NOT NULL")[0][0])
 
 
-def test_scanners_that_look_and_press_without_a_token_change_nothing(server, asked):
+def test_link_scanner_without_a_csrf_token_cannot_deny_a_sign_in(server, asked):
     visitor, code, path = asked
     before = denied(server[1])
     for _ in range(10):
@@ -72,7 +72,7 @@ def robot_url(server: tuple[Server, Database], path: str) -> str:
     return server[0].url + path
 
 
-def test_a_foreign_page_presses_it_for_nobody(server, asked):
+def test_cross_origin_denial_is_rejected(server, asked):
     visitor, _code, path = asked
     before = denied(server[1])
     ready = visitor.prepared(path, sure="y")
@@ -81,7 +81,7 @@ def test_a_foreign_page_presses_it_for_nobody(server, asked):
     assert denied(server[1]) == before
 
 
-def test_of_fifty_that_say_it_while_somebody_signs_in_no_session_is_left(server, asked):
+def test_denial_racing_with_sign_in_leaves_no_session(server, asked):
     visitor, code, path = asked
     owner = Visitor(server[0].url)
     requests = [(owner.address, owner.prepared(path, sure="y"))] * 25
@@ -95,7 +95,7 @@ def test_of_fifty_that_say_it_while_somebody_signs_in_no_session_is_left(server,
     assert server[1].query(f"{said} = '{visitor.email}'") == [(1,)]
 
 
-def test_the_network_that_asked_waits_and_may_ask_again(server, asked):
+def test_denial_delays_the_next_code_request_from_the_requesting_network(server, asked):
     visitor, _code, path = asked
     assert Visitor(server[0].url).post(path, sure="y").status == 200
     answer = visitor.send_code(visitor.email)
@@ -105,7 +105,7 @@ def test_the_network_that_asked_waits_and_may_ask_again(server, asked):
     assert visitor.send_code(visitor.email).status == 200
 
 
-def test_the_token_stands_in_no_log_and_no_row(server, asked):
+def test_denial_token_is_neither_logged_nor_stored(server, asked):
     _visitor, _code, path = asked
     Visitor(server[0].url).post(path, sure="y")
     mac = path.rpartition(".")[2]
@@ -113,7 +113,7 @@ def test_the_token_stands_in_no_log_and_no_row(server, asked):
     assert mac not in server[0].output + repr(rows)
 
 
-def test_it_waits_at_each_process(database, databases, start_shared, smtp):
+def test_denial_delay_applies_in_every_process(database, databases, start_shared, smtp):
     fresh = databases.fresh(database.kind)
     many = {"LATCHKEY_STARTS_PER_ADDRESS": 1000, "LATCHKEY_FAILURES_PER_ADDRESS": 1000}
     server = start_shared(fresh, workers=2, **{"LATCHKEY_LIMITS": "on"} | many)

@@ -60,7 +60,7 @@ def exhausted(rows) -> list[str]:
 
 @pytest.mark.one_database
 @pytest.mark.settings(mails_per_hour_overall=10**6, open_challenges=100)
-def test_a_flood_of_starts_lets_leave_what_the_figures_say(json_wire, crowd, deliver, smtp):
+def test_flood_of_code_requests_is_limited_per_ip_address_and_account(json_wire, crowd, deliver, smtp):
     accounts, addresses = 25, 10
     people, statuses = crowd(accounts), []
     for number in range(500):
@@ -75,7 +75,7 @@ def test_a_flood_of_starts_lets_leave_what_the_figures_say(json_wire, crowd, del
 
 
 @pytest.mark.settings(mails_per_hour_overall=6, **EASY)
-def test_all_accounts_together_are_sent_so_many_mails_an_hour(crowd, ask, deliver, clock, rows):
+def test_total_mails_per_hour_are_limited_across_accounts(crowd, ask, deliver, clock, rows):
     people = crowd(10)
     assert {answer.status for answer in ask(people)} == {200}
     assert len(deliver()) == 6
@@ -87,7 +87,7 @@ def test_all_accounts_together_are_sent_so_many_mails_an_hour(crowd, ask, delive
 
 
 @pytest.mark.settings(mails_per_hour_overall=6, **EASY)
-def test_strangers_who_open_accounts_use_up_half_of_what_may_leave(app, crowd, ask, deliver, rows):
+def test_registrations_may_use_at_most_half_of_the_total_mail_limit(app, crowd, ask, deliver, rows):
     for number in range(10):
         Program(app).post("/register", email=f"made-up-{number}@example.com")
     assert len(deliver()) == 3
@@ -97,7 +97,7 @@ def test_strangers_who_open_accounts_use_up_half_of_what_may_leave(app, crowd, a
 
 
 @pytest.mark.settings(mails_per_hour_overall=0)
-def test_by_default_a_mail_an_hour_for_each_confirmed_account_may_leave(app, people):
+def test_default_total_mail_limit_grows_with_confirmed_accounts(app, people):
     from app.throttling import service_totals
 
     people.open(email="ada@example.com")
@@ -114,7 +114,7 @@ def test_by_default_a_mail_an_hour_for_each_confirmed_account_may_leave(app, peo
 
 
 @pytest.mark.settings(mails_per_hour_overall=10, **EASY)
-def test_a_total_that_runs_low_is_said_before_it_has_run_out(app, crowd, ask, deliver):
+def test_nearly_exhausted_total_mail_limit_is_reported(app, crowd, ask, deliver):
     people = crowd(12)
 
     def said():
@@ -139,7 +139,7 @@ def test_a_total_that_runs_low_is_said_before_it_has_run_out(app, crowd, ask, de
 
 
 @pytest.mark.settings(mails_per_hour_overall=3, **EASY)
-def test_nobody_uses_up_what_may_leave_to_known_browsers(json_wire, people, crowd, ask, deliver, mail_to, clock):
+def test_exhausted_total_mail_limit_does_not_affect_known_browsers(json_wire, people, crowd, ask, deliver, mail_to, clock):
     ada, own = people.open(email="ada@example.com"), json_wire
     own.post(SEND, identity=ada.email, chosen_method="email")
     assert own.post("/us-signin", identity=ada.email, passcode=code_in(mail_to(ada.email))).ok
@@ -152,7 +152,7 @@ def test_nobody_uses_up_what_may_leave_to_known_browsers(json_wire, people, crow
 
 
 @pytest.mark.settings(mails_per_hour_overall=2, **EASY)
-def test_a_window_that_a_clock_ahead_began_is_over(crowd, ask, deliver, clock):
+def test_limit_window_started_in_the_future_is_ignored(crowd, ask, deliver, clock):
     people = crowd(4)
     with clock.travel(30 * 24 * HOUR):
         ask(people[:3])
@@ -162,14 +162,14 @@ def test_a_window_that_a_clock_ahead_began_is_over(crowd, ask, deliver, clock):
 
 
 @pytest.mark.settings(mails_per_hour_overall=2, **EASY)
-def test_what_is_withheld_is_answered_alike(crowd, ask, deliver):
+def test_response_is_the_same_when_the_mail_is_withheld(crowd, ask, deliver):
     answers = ask(crowd(4))
     deliver()
     assert {tuple(sorted(answer.json)) for answer in answers} == {tuple(sorted(answers[0].json))}
 
 
 @pytest.mark.settings(mails_per_hour_overall=2, **EASY)
-def test_strangers_who_do_not_exist_use_up_nothing(json_wire, crowd, ask, deliver):
+def test_code_requests_for_unknown_users_do_not_use_the_total_mail_limit(json_wire, crowd, ask, deliver):
     for number in range(10):
         json_wire.elsewhere().post(SEND, identity=f"nobody{number}@example.com", chosen_method="email")
     ask(crowd(2))
@@ -177,7 +177,7 @@ def test_strangers_who_do_not_exist_use_up_nothing(json_wire, crowd, ask, delive
 
 
 @pytest.mark.settings(mails_per_hour_overall=2, **EASY)
-def test_a_mail_that_is_tried_again_counts_once(crowd, ask, deliver, smtp, clock):
+def test_retried_mail_counts_once_towards_the_total_limit(crowd, ask, deliver, smtp, clock):
     smtp.mode = "busy"
     people = crowd(2)
     ask(people)
@@ -191,7 +191,7 @@ def test_a_mail_that_is_tried_again_counts_once(crowd, ask, deliver, smtp, clock
 
 
 @pytest.mark.settings(sms_per_day_overall=3, sms_breaker_sends=100, **EASY)
-def test_all_numbers_together_are_sent_so_many_texts_a_day(crowd, ask, deliver, clock, rows):
+def test_total_texts_per_day_are_limited_across_numbers(crowd, ask, deliver, clock, rows):
     people = crowd(5, "+447400123")
     assert {answer.status for answer in ask(people, "sms")} == {200}
     assert len(deliver()) == 3
@@ -202,7 +202,7 @@ def test_all_numbers_together_are_sent_so_many_texts_a_day(crowd, ask, deliver, 
 
 
 @pytest.mark.settings(sms_countries="DE,fr", **EASY)
-def test_texts_go_to_the_countries_that_are_listed(people, ask, deliver, sms):
+def test_texts_are_sent_only_to_allowed_countries(people, ask, deliver, sms):
     numbers = ["+4915112345678", "+33612345678", "+447400123456", "+12025550123"]
     answers = ask([people.open(phone=number) for number in numbers], "sms")
     deliver()
@@ -226,7 +226,7 @@ def sent_before(app, person, times: int, used: int) -> None:
 
 @easy
 @pytest.mark.parametrize(("times", "used", "leaves"), [(60, 0, 0), (49, 0, 1), (60, 12, 1), (60, 11, 0)])
-def test_texts_that_nobody_uses_stop_their_range_and_country(app, crowd, ask, deliver, rows, times, used, leaves):
+def test_unused_texts_trip_the_breaker_of_their_range_and_country(app, crowd, ask, deliver, rows, times, used, leaves):
     people = crowd(1, "+447400123")
     sent_before(app, people[0], times, used)
     assert ask(people, "sms")[0].status == 200
@@ -237,14 +237,14 @@ def test_texts_that_nobody_uses_stop_their_range_and_country(app, crowd, ask, de
 
 
 @easy
-def test_another_country_goes_on(app, crowd, people, ask, deliver):
+def test_sms_breaker_does_not_affect_other_countries(app, crowd, people, ask, deliver):
     sent_before(app, crowd(1, "+447400123")[0], 60, 0)
     assert ask([people.open(phone="+4915112345678")], "sms")[0].status == 200
     assert len(deliver()) == 1
 
 
 @easy
-def test_the_breaker_closes_after_an_hour(app, crowd, ask, deliver, clock, rows):
+def test_sms_breaker_resets_after_an_hour(app, crowd, ask, deliver, clock, rows):
     people = crowd(3, "+447400123")
     sent_before(app, people[0], 60, 0)
     ask(people[:1], "sms")
@@ -259,7 +259,7 @@ def test_the_breaker_closes_after_an_hour(app, crowd, ask, deliver, clock, rows)
 
 @easy
 @pytest.mark.parametrize(("method", "most"), [("email", 5), ("sms", 3)])
-def test_sixteen_who_ask_at_once_are_sent_what_one_is(app, people, rows, method, most):
+def test_concurrent_code_requests_cannot_exceed_the_send_limit(app, people, rows, method, most):
     person, barrier = people.open(email="ada@example.com", phone="+447400123456"), Barrier(16)
 
     def ask_at_once(number: int) -> None:
@@ -277,7 +277,7 @@ def test_sixteen_who_ask_at_once_are_sent_what_one_is(app, people, rows, method,
 
 
 @pytest.mark.settings(methods=["email", "sms", "password"], sms_known_browser=1, **EASY)
-def test_second_steps_that_are_due_at_once_are_sent_what_the_figures_say(app, people, rows):
+def test_concurrent_second_factor_requests_cannot_exceed_the_send_limit(app, people, rows):
     secret = "a short sentence is good"
     given = {"phone": "+447400123456", "password": secret, "methods": ["password", "sms"], "second": "sms"}
     ada, barrier = people.open(email="ada@example.com", **given), Barrier(8)
