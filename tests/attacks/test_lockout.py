@@ -68,9 +68,7 @@ def test_owner_under_attack_can_sign_in_by_link(json_wire, ada, attack, clock, m
 
 
 @pytest.mark.one_database
-def test_owner_under_attack_can_recover_from_a_known_browser(
-    json_wire, ada, attack, own_browser, mail_to, deliver
-):
+def test_owner_under_attack_can_recover_from_a_known_browser(json_wire, ada, attack, own_browser, mail_to, deliver):
     for number in range(6):
         assert json_wire.elsewhere(address=f"203.0.113.{number}").post("/recover", identity=ada.email).ok
     attack(30)

@@ -139,7 +139,9 @@ def test_nearly_exhausted_total_mail_limit_is_reported(app, crowd, ask, deliver)
 
 
 @pytest.mark.settings(mails_per_hour_overall=3, **EASY)
-def test_exhausted_total_mail_limit_does_not_affect_known_browsers(json_wire, people, crowd, ask, deliver, mail_to, clock):
+def test_exhausted_total_mail_limit_does_not_affect_known_browsers(
+    json_wire, people, crowd, ask, deliver, mail_to, clock
+):
     ada, own = people.open(email="ada@example.com"), json_wire
     own.post(SEND, identity=ada.email, chosen_method="email")
     assert own.post("/us-signin", identity=ada.email, passcode=code_in(mail_to(ada.email))).ok

@@ -101,7 +101,7 @@ def by_disabling(_replicas: list[Server], _session: str, database) -> None:
 
 
 @pytest.mark.parametrize("end", [by_sign_out, by_disabling], ids=["sign-out", "disabled account"])
-def test_an_end_is_seen_by_every_replica_within_a_second(replicas, cookies, database, end, capsys):
+def test_revoked_session_is_rejected_by_every_replica_within_a_second(replicas, cookies, database, end, capsys):
     session, token = cookies
     assert [status_at(server, token) for server in replicas] == [200, 200]
     end(replicas, session, database)

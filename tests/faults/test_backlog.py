@@ -78,7 +78,7 @@ def usual(server: Server, address: str, smtp) -> float:
 
 
 @pytest.mark.parametrize("mode", ["busy", "slow"])
-def test_domain_that_takes_nothing_delays_no_other(fresh_database, start, smtp, mode):
+def test_unresponsive_mail_domain_does_not_delay_mail_to_other_domains(fresh_database, start, smtp, mode):
     people = [open_one(fresh_database, email=f"ada{number}@example.com") for number in range(8)]
     smtp.modes["bad.test"], smtp.delay = mode, 30.0
     server = start(fresh_database, workers=1)
@@ -92,7 +92,7 @@ def test_domain_that_takes_nothing_delays_no_other(fresh_database, start, smtp, 
     assert smtp.to("bad.test") == []
 
 
-def test_new_codes_go_before_the_backlog_of_an_outage(fresh_database, start, smtp):
+def test_new_codes_are_sent_before_the_backlog_after_a_mail_outage(fresh_database, start, smtp):
     people = [open_one(fresh_database, email=f"ada{number}@example.com") for number in range(4)]
     server = start(fresh_database, workers=1)
     alone = usual(server, people[0].email, smtp)
@@ -110,7 +110,7 @@ def test_new_codes_go_before_the_backlog_of_an_outage(fresh_database, start, smt
 
 
 @pytest.mark.one_database
-def test_many_domains_that_are_slow_at_once_delay_no_other(fresh_database, start, smtp):
+def test_many_slow_mail_domains_do_not_delay_mail_to_other_domains(fresh_database, start, smtp):
     people = [open_one(fresh_database, email=f"ada{number}@example.com") for number in range(4)]
     domains = [f"slow{number}.test" for number in range(12)]
     smtp.modes |= dict.fromkeys(domains, "slow")
@@ -131,7 +131,7 @@ def doctor(server: Server) -> str:
 
 
 @pytest.mark.one_database
-def test_operator_sees_which_messages_wait_and_why(fresh_database, start, smtp):
+def test_doctor_reports_waiting_messages_with_domain_and_error(fresh_database, start, smtp):
     smtp.modes["bad.test"] = "busy"
     server = start(fresh_database, workers=1)
     fill(fresh_database, lambda _number: "bad.test", 50)
@@ -152,7 +152,7 @@ def test_two_workers_share_a_backlog_and_send_each_message_once(fresh_database, 
 
 
 @pytest.mark.one_database
-def test_worker_killed_in_the_midst_of_a_backlog_loses_nothing(fresh_database, start, smtp):
+def test_worker_killed_during_a_backlog_loses_no_messages(fresh_database, start, smtp):
     server = start(fresh_database, workers=1)
     fill(fresh_database, lambda number: f"domain{number % 5}.test", 400)
     until(lambda: len(smtp.mails) > 40, 60)

@@ -33,7 +33,7 @@ def wrong_clock(request, tmp_path) -> dict[str, str]:
     return {"PYTHONPATH": str(tmp_path / "clock")}
 
 
-def test_clock_that_is_off_changes_nothing(databases, start, smtp, wrong_clock):
+def test_replica_with_a_skewed_clock_accepts_codes_and_sends_mail(databases, start, smtp, wrong_clock):
     database = databases.fresh("postgresql")
     people = [open_one(database, email=f"ada{number}@example.com") for number in range(6)]
     right = start(database, workers=1)

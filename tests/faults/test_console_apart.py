@@ -22,7 +22,7 @@ def status(port: int, path: str, host: str) -> int:
     return answer.status
 
 
-def test_it_is_there_and_nowhere_else(fresh_database, make_server):
+def test_admin_console_is_served_only_on_its_own_listener(fresh_database, make_server):
     port = free_port()
     server = make_server(fresh_database, workers=1, LATCHKEY_ADMIN_LISTEN=f"127.0.0.1:{port}",
                          LATCHKEY_ALLOWED_HOSTS=f"localhost:{port}")  # fmt: skip
@@ -38,7 +38,7 @@ def test_it_is_there_and_nowhere_else(fresh_database, make_server):
         status(port, "/healthz", f"localhost:{port}")
 
 
-def test_a_port_that_is_in_use_stops_the_start(fresh_database, make_server):
+def test_start_is_refused_if_admin_listen_uses_the_public_port(fresh_database, make_server):
     server = make_server(fresh_database, workers=1, start=False, port=free_port())
     server.environment["LATCHKEY_ADMIN_LISTEN"] = f"127.0.0.1:{server.port}"
     with pytest.raises(AssertionError):

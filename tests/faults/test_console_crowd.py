@@ -97,7 +97,9 @@ class Shift:
         return sum(answer.status == status for answer in list(self.looked))
 
 
-def test_fifty_administrators_and_a_database_that_goes_away(own_postgresql, administrators, handles, start):
+def test_database_outage_under_fifty_admins_returns_503_and_leaves_no_partial_change(
+    own_postgresql, administrators, handles, start
+):
     server = start(own_postgresql.database)
     shift, numbers, crowd = Shift(handles), iter(range(ADMINISTRATORS)), threading.Lock()
 

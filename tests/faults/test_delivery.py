@@ -61,7 +61,7 @@ def arrived_once(place, smtp, visitor, address: str, within: float) -> None:
     assert visitor.sign_in(address, code_in(smtp.to(address)[-1])).status == 200
 
 
-def test_mail_server_down(place, smtp):
+def test_mail_is_sent_once_after_a_mail_server_outage(place, smtp):
     people = [open_one(place[0], email=f"down{number}@down.test") for number in range(3)]
     smtp.down()
     visitors = [ask(place, ada.email) for ada in people]
@@ -73,7 +73,7 @@ def test_mail_server_down(place, smtp):
         assert len(smtp.to(ada.email)) == 1
 
 
-def test_mail_server_slow(place, smtp):
+def test_slow_mail_domain_does_not_delay_other_domains_or_the_request(place, smtp):
     ada, bob = open_one(place[0], email="ada@slow.test"), open_one(place[0], email="bob@quick.test")
     smtp.delay = 5.0  # after the whole mail: longer than a server may take for anything else
     smtp.modes["slow.test"] = "slow"
@@ -88,7 +88,7 @@ def test_mail_server_slow(place, smtp):
     assert len(smtp.to(ada.email)) == 1
 
 
-def test_mail_server_busy(place, smtp):
+def test_mail_is_retried_after_a_temporary_smtp_error(place, smtp):
     ada = open_one(place[0], email="ada@busy.test")
     smtp.modes["busy.test"] = "busy"
     visitor = ask(place, ada.email)
@@ -98,7 +98,7 @@ def test_mail_server_busy(place, smtp):
     assert message_to(place, ada.email) == ("sent", 2)
 
 
-def test_mail_server_refusing(place, smtp):
+def test_permanent_smtp_error_abandons_the_mail_until_the_operator_retries_it(place, smtp):
     ada = open_one(place[0], email="ada@refused.test")
     smtp.modes["refused.test"] = "refuse"
     visitor = ask(place, ada.email)
@@ -110,7 +110,7 @@ def test_mail_server_refusing(place, smtp):
     arrived_once(place, smtp, visitor, ada.email, within=5)
 
 
-def test_sms_provider_failing(place, sms):
+def test_sms_is_retried_after_a_temporary_provider_error(place, sms):
     ada = open_one(place[0], phone="+12015550123")
     sms.mode = "busy"
     visitor = ask(place, ada.phone, "sms")

@@ -44,7 +44,7 @@ def doctor(server) -> str:
     return next(line for line in done.stdout.splitlines() if " database " in line)
 
 
-def test_full_disk_is_503_until_there_is_room(disk, place, start, smtp):
+def test_full_disk_returns_503_until_space_is_free(disk, place, start, smtp):
     server = start(place)
     owner = signed_in_visitor(server.url, "person0@example.com", smtp)
     since = len(smtp.mails)

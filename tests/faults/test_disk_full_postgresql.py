@@ -47,7 +47,7 @@ def statuses(visitor: Visitor) -> set[int]:
     return {visitor.get("/readyz").status for _ in range(8)}
 
 
-def test_a_full_disk_is_503_until_there_is_room(database, start, smtp):
+def test_full_disk_returns_503_until_space_is_free(database, start, smtp):
     place, disk = database
     server = start(place)
     owner = signed_in_visitor(server.url, "person0@example.com", smtp)

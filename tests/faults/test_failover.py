@@ -88,21 +88,21 @@ def engine_on(pair, *hosts) -> sa.Engine:
     return engine
 
 
-def test_of_several_hosts_the_one_that_can_be_written_is_taken(pair):
+def test_writable_host_is_chosen_from_several_hosts(pair):
     primary, standby = pair.sockets
     with engine_on(pair, standby, primary).connect() as connection:
         assert connection.scalar(sa.text("SELECT pg_is_in_recovery()")) is False
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_standby_alone_is_refused(pair, count):
+def test_connection_to_only_standbys_is_rejected(pair, count):
     standby = pair.sockets[1]
     with pytest.raises(DatabaseReadOnly) as refused:
         engine_on(pair, *[standby] * count).connect()
     assert unavailable(refused.value)
 
 
-def test_read_only_database_is_away_until_it_is_written_again(pair, server, stranger, smtp):
+def test_read_only_database_is_unavailable_until_it_accepts_writes_again(pair, server, stranger, smtp):
     visitor = signed_in_visitor(server.url, "person0@example.com", smtp)
     pids = server.processes()
     turn_read_only(pair, stranger)
@@ -116,7 +116,7 @@ def test_read_only_database_is_away_until_it_is_written_again(pair, server, stra
     assert server.processes() == pids
 
 
-def test_failover_that_keeps_connections_open(pair, relay, server, stranger, smtp):
+def test_servers_recover_after_a_failover_that_keeps_connections_open(pair, relay, server, stranger, smtp):
     visitor = signed_in_visitor(server.url, "person3@example.com", smtp)
     pids = server.processes()
     turn_read_only(pair, stranger)

@@ -39,7 +39,7 @@ VISITS = {
 
 
 @pytest.mark.usefixtures("started_as_typed")
-def test_requests_that_come_while_a_process_loads_what_they_need_are_answered(fresh_database, start, tmp_path):
+def test_concurrent_first_requests_succeed_while_modules_are_loading(fresh_database, start, tmp_path):
     open_one(fresh_database, email="ada@example.com", methods=["email"])
     with started_redis(tmp_path) as redis:
         server = start(

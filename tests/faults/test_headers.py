@@ -76,7 +76,7 @@ def cookies_of(answer: bytes) -> bytes:
     ids=repr,
 )
 @pytest.mark.parametrize("where", ["before", "after", "between", "between quotes", "in a line of its own"])
-def test_cookies_of_others_take_ours_not_with_them(server, smtp_server, foreign, where):
+def test_malformed_foreign_cookies_do_not_hide_our_cookies(server, smtp_server, foreign, where):
     def sent(ours: bytes) -> bytes:
         lines = {
             "before": foreign + b"; " + ours,
@@ -109,7 +109,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: name.decode())
-def test_bytes_above_ascii_are_no_fault_in_any_header(server, name):
+def test_non_ascii_bytes_in_any_header_cause_no_server_error(server, name):
     requests = [
         ("GET", "/us-signin"),
         ("GET", "/static/house.css"),
@@ -149,12 +149,12 @@ def addresses(server: Server) -> list[str]:
     ],
     ids=repr,
 )
-def test_the_caller_is_whom_the_proxy_has_seen(server, lines, address):
+def test_client_address_is_the_one_the_trusted_proxy_reports(server, lines, address):
     assert status_of(ask(server, "GET", "/us-signin", *lines)) == 200
     assert addresses(server)[-1] == address
 
 
-def test_that_an_address_cannot_be_read_is_said_once_without_it(server):
+def test_unreadable_forwarded_address_is_logged_once_without_its_value(server):
     for _ in range(3):
         ask(server, "GET", "/us-signin", b"X-Forwarded-For: 198.51.100.6, my-own-words")
     said = [line for line in server.output.splitlines() if "request.address_unknown" in line and "unreadable" in line]
@@ -183,13 +183,13 @@ def headers_of(answer: bytes) -> dict[bytes, bytes]:
     [(CHUNKED, 411), ([b"Host: evil.example"], 400), ([b"Content-Length: 99999999"], 413)],
     ids=["411", "400", "413"],
 )
-def test_what_is_refused_before_the_application_carries_the_security_headers(server, lines, status):
+def test_requests_rejected_before_the_app_carry_security_headers(server, lines, status):
     answer = ask(server, "POST", "/us-signin/send-code", b"Accept: application/json", *lines)
     assert status_of(answer) == status
     assert headers_of(answer).items() >= SECURITY.items()
 
 
-def test_half_a_body_is_refused_with_them_too(server):
+def test_truncated_body_is_rejected_with_security_headers(server):
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(b"POST /login HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 9\r\n\r\nhalf" % server.port)
         connection.shutdown(socket.SHUT_WR)
@@ -199,7 +199,7 @@ def test_half_a_body_is_refused_with_them_too(server):
 
 
 @pytest.mark.long
-def test_a_body_that_does_not_come_is_refused_with_them_too(server):
+def test_body_timeout_returns_408_with_security_headers(server):
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(b"POST /login HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 9\r\n\r\nhalf" % server.port)
         answer = connection.makefile("rb").read()  # until the server ends the connection
@@ -212,7 +212,7 @@ def test_a_body_that_does_not_come_is_refused_with_them_too(server):
     [(b"X-Long: " + b"x" * 300_000, 431), (b"No colon", 400), (b"X : y", 400), (b"X: a\x00b", 400)],
     ids=["431", "no colon", "blank before a colon", "nul"],
 )
-def test_what_the_server_refuses_by_itself_has_nothing_that_could_be_shown(server, line, status):
+def test_requests_rejected_by_the_http_server_have_an_empty_body(server, line, status):
     head, _, body = ask(server, "GET", "/us-signin", line).partition(b"\r\n\r\n")
     assert status_of(head) == status
     assert body == b""

@@ -49,7 +49,7 @@ def others_sign_in(ledger: Ledger) -> None:
     until(lambda: len(ledger.sessions) > enough, 30)
 
 
-def test_nobody_notices_that_the_key_is_changed(fresh_database, start, smtp):
+def test_key_rotation_under_load_interrupts_no_sign_in(fresh_database, start, smtp):
     addresses = open_many(fresh_database, 1200)  # enough for all of it
     server = start(fresh_database)
     with Crowd(server.url, addresses, smtp, size=2, insisting=True) as ledger:
@@ -79,7 +79,7 @@ def wander(first: Server, second: Server, address: str, smtp: SmtpSink) -> list[
 
 
 @pytest.mark.one_database
-def test_replicas_at_neighbouring_stages_read_each_other(fresh_database, start, smtp):
+def test_replicas_at_adjacent_rotation_stages_accept_each_others_data(fresh_database, start, smtp):
     addresses = iter(open_many(fresh_database, 8))
     for older, newer in itertools.pairwise(STAGES):
         servers = [start(fresh_database, workers=1, LATCHKEY_SECRET_KEYS=keys) for keys in (older, newer)]
@@ -93,7 +93,7 @@ def test_replicas_at_neighbouring_stages_read_each_other(fresh_database, start, 
 
 
 @pytest.mark.one_database
-def test_without_the_first_stage_a_form_of_one_is_refused_by_the_other(fresh_database, start, smtp):
+def test_skipping_the_first_rotation_stage_makes_replicas_reject_each_others_forms(fresh_database, start, smtp):
     [address] = open_many(fresh_database, 1)
     older, newer = (start(fresh_database, workers=1, LATCHKEY_SECRET_KEYS=keys) for keys in (STAGES[0], STAGES[2]))
     assert wander(older, newer, address, smtp) == [200, 200, 400]

@@ -43,7 +43,7 @@ def await_load(ledger: Ledger) -> None:
     until(lambda: len(ledger.sessions) > enough, 30)
 
 
-def test_what_was_answered_is_there(fresh_database, start, smtp):
+def test_repeated_sigkill_loses_no_acknowledged_write(fresh_database, start, smtp):
     addresses = open_many(fresh_database, 800)
     began = time.monotonic()
     server = start(fresh_database)

@@ -51,7 +51,7 @@ def engine(pooled):
     engine.dispose()
 
 
-def test_whole_sign_in_of_many_through_few_connections(behind, pooled, start, smtp):
+def test_many_concurrent_sign_ins_work_through_a_transaction_pooler(behind, pooled, start, smtp):
     addresses = open_many(behind, 4)
     server = start(Database("postgresql", pooled), workers=3, LATCHKEY_DATABASE_POOLER="transaction")
     signed_in: list[Visitor] = []
@@ -80,7 +80,7 @@ def test_whole_sign_in_of_many_through_few_connections(behind, pooled, start, sm
 
 
 @pytest.mark.parametrize("before", [None, "CREATE TEMPORARY TABLE before (x integer) ON COMMIT DROP"])
-def test_deadline_holds_for_a_statement_by_itself_and_in_a_transaction(behind, engine, before):
+def test_statement_timeout_applies_with_and_without_a_transaction(behind, engine, before):
     with Session(engine) as session:
         if before:
             session.execute(sa.text(before))
@@ -93,7 +93,7 @@ def test_deadline_holds_for_a_statement_by_itself_and_in_a_transaction(behind, e
     assert behind.query(ASLEEP) == [(0,)]
 
 
-def test_deadline_holds_for_a_lock(behind, engine):
+def test_timeout_applies_to_waiting_for_a_lock(behind, engine):
     behind._connection.execute("CREATE TABLE held (x integer)")
     with psycopg.connect(behind.url) as holder:
         holder.execute("LOCK TABLE held")
@@ -102,7 +102,7 @@ def test_deadline_holds_for_a_lock(behind, engine):
         assert isinstance(cut.value.orig, (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled))
 
 
-def test_nothing_is_left_for_others_of_the_pooler(engine, pooled):
+def test_session_settings_do_not_leak_to_other_pooler_clients(engine, pooled):
     with Session(engine) as session:
         assert tuple(session.execute(sa.text(SHOWN)).one()) == ("1s", "1s", "off")
         session.execute(sa.text("CREATE TABLE kept (x integer)"))
@@ -113,7 +113,7 @@ def test_nothing_is_left_for_others_of_the_pooler(engine, pooled):
             assert stranger.execute(SHOWN).fetchone()[:2] == ("0", "0")
 
 
-def test_error_of_a_statement_by_itself_leaves_the_connection_good(engine):
+def test_failed_autocommit_statement_leaves_the_connection_usable(engine):
     with Session(engine) as session:
         session.execute(sa.text("CREATE TABLE once (x integer PRIMARY KEY)"))
         session.commit()
@@ -125,7 +125,7 @@ def test_error_of_a_statement_by_itself_leaves_the_connection_good(engine):
 
 
 @pytest.mark.parametrize("more", ["", "ignore_startup_parameters = options"])
-def test_pooler_that_the_settings_do_not_name_is_refused_at_the_start(behind, tmp_path, make_server, more):
+def test_start_is_refused_behind_an_undeclared_connection_pooler(behind, tmp_path, make_server, more):
     with pgbouncer(behind, tmp_path, more) as url:
         server = make_server(Database("postgresql", url), start=False)
         for command in (["serve", "--port", str(server.port)], ["worker"], ["users", "list"], ["doctor"]):
@@ -139,7 +139,7 @@ def test_pooler_that_the_settings_do_not_name_is_refused_at_the_start(behind, tm
             assert "Traceback" not in said
 
 
-def test_pooler_that_is_gone_and_back_is_waited_for(behind, tmp_path, start, smtp):
+def test_server_recovers_after_a_pooler_restart(behind, tmp_path, start, smtp):
     address = open_many(behind, 1)[0]
     with pgbouncer(behind, tmp_path) as url:
         server = start(Database("postgresql", url), LATCHKEY_DATABASE_POOLER="transaction")

@@ -37,7 +37,7 @@ def works_again(server, visitor: Visitor, address: str, pids: list[int]) -> None
     assert server.processes() == pids
 
 
-def test_stopped_and_started_again(own_postgresql, server, addresses, smtp):
+def test_stopped_database_returns_503_and_recovers_after_restart(own_postgresql, server, addresses, smtp):
     visitor, pids = signed_in_visitor(server.url, addresses[0], smtp), server.processes()
     stranger = Visitor(server.url)
     stranger.get("/us-signin")
@@ -55,7 +55,7 @@ def test_stopped_and_started_again(own_postgresql, server, addresses, smtp):
 
 
 @pytest.mark.long
-def test_frozen_and_thawed(own_postgresql, server, addresses, smtp):
+def test_frozen_database_returns_503_in_time_and_recovers(own_postgresql, server, addresses, smtp):
     visitor, pids = signed_in_visitor(server.url, addresses[3], smtp), server.processes()
     answers: list[Answer] = []
     alive: list[Answer] = []

@@ -76,7 +76,7 @@ def won(answers: list[Answer]) -> list[Answer]:
 
 
 @pytest.mark.parametrize("number", ROUNDS)
-def test_one_code_makes_one_session(replicas, smtp, number):
+def test_concurrent_use_of_one_code_creates_one_session(replicas, smtp, number):
     ada = open_one(replicas.database, email=f"code{number}@example.com")
     visitor, code = code_sent(replicas, smtp, ada.email)
     answers = replicas.race(visitor.prepared("/us-signin", identity=ada.email, passcode=code))
@@ -87,7 +87,7 @@ def test_one_code_makes_one_session(replicas, smtp, number):
 
 
 @pytest.mark.parametrize("number", ROUNDS)
-def test_one_link_makes_one_session(replicas, smtp, number):
+def test_concurrent_use_of_one_link_creates_one_session(replicas, smtp, number):
     ada = open_one(replicas.database, email=f"link{number}@example.com")
     visitor, _ = code_sent(replicas, smtp, ada.email)
     link = urlsplit(link_in(smtp.to(ada.email)[-1], "/us-verify-link"))
@@ -98,7 +98,7 @@ def test_one_link_makes_one_session(replicas, smtp, number):
 
 
 @pytest.mark.parametrize("number", ROUNDS)
-def test_one_code_of_an_authenticator_makes_one_session(replicas, number):
+def test_concurrent_use_of_one_authenticator_code_creates_one_session(replicas, number):
     ada = open_one(replicas.database, email=f"app{number}@example.com", methods=["authenticator"])
     request = replicas.visitor().prepared("/us-signin", identity=ada.email, passcode=ada.app_code())
     answers = replicas.race(request)
@@ -106,7 +106,7 @@ def test_one_code_of_an_authenticator_makes_one_session(replicas, number):
     assert replicas.count(f"auth_session WHERE user_id = {ada.id}") == 1
 
 
-def test_a_code_and_its_link_together_make_one_session(replicas, smtp):
+def test_concurrent_use_of_a_code_and_its_link_creates_one_session(replicas, smtp):
     ada = open_one(replicas.database, email="both@example.com")
     visitor, code = code_sent(replicas, smtp, ada.email)
     link = urlsplit(link_in(smtp.to(ada.email)[-1], "/us-verify-link"))
@@ -120,7 +120,7 @@ def test_a_code_and_its_link_together_make_one_session(replicas, smtp):
     assert replicas.count(f"auth_session WHERE user_id = {ada.id}") == 1
 
 
-def test_of_forty_guesses_at_once_five_are_looked_at(replicas, smtp):
+def test_forty_concurrent_guesses_of_one_code_check_only_five(replicas, smtp):
     ada = open_one(replicas.database, email="guessed@example.com")
     visitor, code = code_sent(replicas, smtp, ada.email)
     guesses = [f"{(int(code) + number) % 10**8:08}" for number in range(1, 41)]
@@ -134,7 +134,7 @@ def test_of_forty_guesses_at_once_five_are_looked_at(replicas, smtp):
 
 
 @pytest.mark.parametrize("number", ROUNDS)
-def test_of_twenty_exchanges_of_a_refresh_token_one_succeeds_and_the_session_ends(replicas, number):
+def test_concurrent_refresh_token_reuse_succeeds_once_and_revokes_the_session(replicas, number):
     ada = open_one(replicas.database, email=f"refresh{number}@example.com", methods=["authenticator"])
     visitor, path = replicas.visitor(), "/us-signin?include_auth_token&include_refresh_token"
     given = visitor.post(path, identity=ada.email, passcode=ada.app_code()).json["user"]
@@ -146,7 +146,7 @@ def test_of_twenty_exchanges_of_a_refresh_token_one_succeeds_and_the_session_end
     assert not visitor.is_signed_in()
 
 
-def test_what_is_ended_at_one_server_is_dead_at_the_other_at_once(replicas):
+def test_revocation_at_one_server_takes_effect_immediately_at_the_other(replicas):
     ada = open_one(replicas.database, email="ended@example.com", methods=["authenticator"])
     visitor, path = replicas.visitor(), "/us-signin?include_auth_token&include_refresh_token"
     user = visitor.post(path, identity=ada.email, passcode=ada.app_code()).json["user"]
@@ -180,7 +180,7 @@ def test_two_servers_send_each_mail_once(replicas, smtp):
 
 
 @pytest.mark.parametrize("number", ROUNDS)
-def test_one_key_sends_one_mail_and_has_one_answer(replicas, smtp, number):
+def test_concurrent_requests_with_one_idempotency_key_send_one_mail(replicas, smtp, number):
     ada = open_one(replicas.database, email=f"key{number}@example.com")
     asked = replicas.visitor().prepared("/us-signin/send-code", identity=ada.email, chosen_method="email")
     keyed = asked.replace(b"\r\n\r\n", f"\r\nIdempotency-Key: key of round {number}\r\n\r\n".encode(), 1)

@@ -66,7 +66,7 @@ def take_session(visitor: Visitor, server: Server) -> Visitor:
     return other
 
 
-def test_this_release_works_beside_the_next_and_after_it_was_taken_back(fresh_database, serve, flask, smtp, tmp_path):
+def test_this_release_runs_beside_the_next_one_on_its_schema(fresh_database, serve, flask, smtp, tmp_path):
     after = next_release(tmp_path / "next")
     open_one(fresh_database, email=ADA)
     assert flask(after.directory, fresh_database, "db", "upgrade")[0] == 0
@@ -78,9 +78,7 @@ def test_this_release_works_beside_the_next_and_after_it_was_taken_back(fresh_da
         assert take_session(signed_in_visitor(here.url, ADA, smtp), there).is_signed_in()
 
 
-def test_the_release_before_takes_codes_of_each_of_several_apps_and_ours_those_it_sets_up(
-    fresh_database, serve, smtp, tmp_path
-):
+def test_multiple_authenticators_work_across_this_and_the_previous_release(fresh_database, serve, smtp, tmp_path):
     before = release_before(tmp_path / "before")
     directory, head = (before.directory, before.head) if before else (ROOT, "")
     first = open_one(fresh_database, email=ADA, methods=["email", "authenticator"])
@@ -111,7 +109,7 @@ def add_app(visitor: Visitor, person: Person) -> Person:
     return added
 
 
-def test_taken_back_its_upgrade_and_its_worker_find_nothing_wrong(fresh_database, flask):
+def test_db_upgrade_of_a_rolled_back_release_keeps_the_newer_schema(fresh_database, flask):
     fresh_database._connection.execute("UPDATE alembic_version SET version_num = '9999'")
     fresh_database.disconnect()
     status, said = flask(ROOT, fresh_database, "db", "upgrade")
@@ -124,7 +122,7 @@ def test_taken_back_its_upgrade_and_its_worker_find_nothing_wrong(fresh_database
     [("0029", "pending"), ("0007", "pending"), ("ffffffffffff", "another program or an unknown release")],
 )
 @pytest.mark.parametrize("command", [("worker",), ("serve", "--port", str(free_port()))], ids=lambda words: words[0])
-def test_tables_that_lack_something_of_ours_are_refused(fresh_database, flask, command, revision, what):
+def test_start_is_refused_on_an_outdated_or_unknown_schema(fresh_database, flask, command, revision, what):
     fresh_database._connection.execute(f"UPDATE alembic_version SET version_num = '{revision}'")
     fresh_database.disconnect()
     status, said = flask(ROOT, fresh_database, *command)
@@ -134,7 +132,7 @@ def test_tables_that_lack_something_of_ours_are_refused(fresh_database, flask, c
     assert ("0030" in said) == (what == "pending")
 
 
-def test_the_release_before_works_on_our_tables_and_we_go_on_from_it(fresh_database, serve, smtp, tmp_path):
+def test_previous_release_runs_on_this_releases_schema_beside_it(fresh_database, serve, smtp, tmp_path):
     before = release_before(tmp_path / "before")
     directory, head = (before.directory, before.head) if before else (ROOT, "")
     open_one(fresh_database, email=ADA)

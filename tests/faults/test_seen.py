@@ -122,20 +122,20 @@ def stopped(*pids: int) -> Iterator[None]:
                 os.kill(pid, signal.SIGCONT)
 
 
-def test_a_mail_server_that_is_down(seen, smtp):
+def test_metrics_show_a_mail_server_outage(seen, smtp):
     with seen.rising("latchkey_provider_attempts_total", channel="mail", outcome="failed"):
         smtp.down()
     until(lambda: seen.value("latchkey_queue_messages", state="parked") > 0, WITHIN)
     smtp.up()
 
 
-def test_a_mail_server_that_refuses(seen, smtp):
+def test_metrics_show_mail_rejected_by_the_server(seen, smtp):
     with seen.rising("latchkey_messages_total", channel="mail", outcome="abandoned"):
         smtp.mode = "refuse"
     smtp.mode = "ok"
 
 
-def test_postgresql_that_is_stopped(seen):
+def test_metrics_show_a_stopped_postgresql(seen):
     with seen.rising("latchkey_request_seconds_count", status="5xx"):
         seen.postgresql.stop_at_once()
         seen.shows("latchkey_database_up", 0)
@@ -143,13 +143,13 @@ def test_postgresql_that_is_stopped(seen):
     seen.shows("latchkey_database_up", 1)
 
 
-def test_postgresql_that_hangs(seen):
+def test_metrics_show_a_hung_postgresql(seen):
     with seen.postgresql.frozen():
         seen.shows("latchkey_database_up", 0)
     seen.shows("latchkey_database_up", 1)
 
 
-def test_postgresql_that_takes_no_writes(seen):
+def test_metrics_show_a_read_only_postgresql(seen):
     with seen.rising("latchkey_request_seconds_count", status="5xx"):
         alter(seen, "ALTER SYSTEM SET default_transaction_read_only = on")
         seen.shows("latchkey_database_writable", 0)
@@ -164,14 +164,14 @@ def alter(seen: Seen, *statements: str) -> None:
             session.execute(statement)
 
 
-def test_a_table_that_somebody_locks(seen):
+def test_metrics_show_errors_from_a_locked_table(seen):
     with closing(psycopg.connect(seen.postgresql.database.url)) as session:
         session.execute("LOCK TABLE challenge IN ACCESS EXCLUSIVE MODE")
         with seen.rising("latchkey_request_seconds_count", status="5xx"):
             pass
 
 
-def test_a_table_that_is_damaged(seen):
+def test_metrics_show_worker_errors_from_a_missing_table(seen):
     """The worker's other work fails, while people sign in."""
     alter(seen, "ALTER TABLE provider_health RENAME TO provider_health_away")
     try:
@@ -181,38 +181,38 @@ def test_a_table_that_is_damaged(seen):
         alter(seen, "ALTER TABLE provider_health_away RENAME TO provider_health")
 
 
-def test_redis_that_hangs(seen):
+def test_metrics_show_a_hung_redis(seen):
     with seen.rising("latchkey_redis_failures_total"), stopped(seen.redis):
         seen.shows("latchkey_redis_up", 0)
     seen.shows("latchkey_redis_up", 1)
 
 
 @pytest.mark.parametrize("kind", ["web", "worker"])
-def test_a_process_that_dies(seen, kind):
+def test_metrics_show_a_killed_process(seen, kind):
     with seen.rising("latchkey_processes_started_total", kind=kind):
         os.kill(seen.process_of(kind), signal.SIGKILL)
 
 
-def test_a_worker_that_hangs(seen):
+def test_metrics_show_a_hung_worker(seen):
     with stopped(seen.process_of("worker")):
         until(lambda: seen.value("latchkey_worker_heartbeat_age_seconds") > 10, WITHIN)
         until(lambda: seen.value("latchkey_workers") == 0, 60)
     until(lambda: seen.value("latchkey_workers") == 1, WITHIN)
 
 
-def test_a_web_process_that_hangs(seen):
+def test_metrics_show_a_hung_web_process(seen):
     with stopped(seen.process_of("web")):
         until(lambda: seen.value("latchkey_process_silence_seconds") > 10, WITHIN)
     until(lambda: seen.value("latchkey_process_silence_seconds") < 5, WITHIN)
 
 
-def test_a_webhook_that_nobody_takes(seen):
+def test_metrics_show_a_failing_webhook_endpoint(seen):
     with seen.rising("latchkey_webhook_attempts_total", outcome="failed"):
         Visitor(seen.server.url).sign_in("person0@example.com", "00000000")
     seen.shows("latchkey_webhook_endpoints", 1, state="fails")
 
 
-def test_a_caller_whose_body_does_not_come(seen):
+def test_metrics_show_a_request_body_timeout(seen):
     with (
         seen.rising("latchkey_requests_turned_away_total", status="408"),
         socket.create_connection(("127.0.0.1", seen.server.port)) as slow,
@@ -224,7 +224,7 @@ def test_a_caller_whose_body_does_not_come(seen):
         assert slow.recv(100).startswith(b"HTTP/1.1 408")
 
 
-def test_somebody_who_guesses(seen):
+def test_metrics_show_failed_sign_ins(seen):
     with seen.rising("latchkey_sign_ins_total", result="failed"):
         guesser = Visitor(seen.server.url)
         for number in range(5):

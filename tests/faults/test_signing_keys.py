@@ -157,7 +157,7 @@ def kids(database) -> list[str]:
     return [kid for (kid,) in database.query("SELECT kid FROM oauth_key WHERE alg = 'RS256' ORDER BY number")]
 
 
-def test_a_rotation_loses_no_sign_in_of_an_app_that_never_reads_the_keys_again(fresh_database, servers, opened):
+def test_signing_key_rotation_breaks_no_sign_in_of_a_client_with_cached_jwks(fresh_database, servers, opened):
     first, following = kids(fresh_database)
     with opened.busy():
         opened.wait_for(first)
@@ -173,7 +173,7 @@ def test_a_rotation_loses_no_sign_in_of_an_app_that_never_reads_the_keys_again(f
     assert first in published[0]
 
 
-def test_dropping_a_leaked_key_loses_no_sign_in_of_an_app_that_reads_unknown_keys(fresh_database, servers, opened):
+def test_dropping_a_leaked_key_breaks_no_sign_in_of_a_client_that_refetches_jwks(fresh_database, servers, opened):
     opened.reads_again = True
     leaked, following = kids(fresh_database)
     with opened.busy():

@@ -83,7 +83,7 @@ class Dawdlers:
                     key.fileobj.send(b"x")
 
 
-def test_others_are_served_in_normal_time(fresh_database, start, smtp):
+def test_slow_connections_do_not_slow_other_requests(fresh_database, start, smtp):
     addresses = open_many(fresh_database, 200)
     server = start(fresh_database)
     took: list[float] = []

@@ -52,7 +52,7 @@ class Writers:
         return self.answers
 
 
-def test_a_short_lock_is_waited_for(place):
+def test_writes_wait_for_a_short_lock(place):
     database, server, addresses = place
     with writers_kept_out(database):
         writers = Writers(server, addresses[:FEW])
@@ -62,7 +62,7 @@ def test_a_short_lock_is_waited_for(place):
     assert database.query("SELECT count(*) FROM challenge") == [(FEW,)]
 
 
-def test_a_long_lock_is_503_and_reads_go_on(place, smtp):
+def test_long_lock_returns_503_for_writes_and_reads_continue(place, smtp):
     database, server, addresses = place
     reader, before = signed_in_visitor(server.url, addresses[0], smtp), server.processes()
     with writers_kept_out(database):

@@ -46,7 +46,7 @@ def refused(database, *options: str, **different: str | None) -> tuple[int, str]
 
 
 @pytest.mark.one_database
-def test_the_first_migration_makes_the_directory_of_its_database(tmp_path):
+def test_first_migration_creates_the_database_directory(tmp_path):
     database = tmp_path / "var" / "latchkey.db"
     command = [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"]
     values = PRODUCTION | {"LATCHKEY_DATABASE_URL": f"sqlite:///{database}"}
@@ -56,7 +56,7 @@ def test_the_first_migration_makes_the_directory_of_its_database(tmp_path):
 
 
 @pytest.mark.one_database
-def test_without_a_key(fresh_database):
+def test_start_without_a_secret_key_is_refused(fresh_database):
     status, said = refused(fresh_database, LATCHKEY_SECRET_KEYS=None)
     assert status == 78
     assert "LATCHKEY_SECRET_KEYS is not set" in said
@@ -64,13 +64,13 @@ def test_without_a_key(fresh_database):
 
 
 @pytest.mark.one_database
-def test_with_an_address_that_is_not_protected(fresh_database):
+def test_start_with_an_http_public_url_is_refused(fresh_database):
     status, said = refused(fresh_database, LATCHKEY_PUBLIC_URL="http://login.example.com")
     assert status == 78
     assert "LATCHKEY_PUBLIC_URL does not begin with https://" in said
 
 
-def test_with_pending_migrations(database, databases):
+def test_start_with_pending_migrations_is_refused(database, databases):
     empty = databases.fresh(database.kind, migrated=False)
     status, said = refused(empty)
     assert status == 78
@@ -78,7 +78,7 @@ def test_with_pending_migrations(database, databases):
     assert "flask db upgrade" in said
 
 
-def test_with_a_key_missing_that_rows_are_sealed_under(fresh_database):
+def test_start_without_the_key_that_encrypts_rows_is_refused(fresh_database):
     open_one(fresh_database, email="ada@example.com", methods=["email", "authenticator"])
     status, said = refused(fresh_database, LATCHKEY_SECRET_KEYS=OTHER_KEY)
     assert status == 78
@@ -88,7 +88,7 @@ def test_with_a_key_missing_that_rows_are_sealed_under(fresh_database):
 
 
 @pytest.mark.one_database
-def test_an_older_key_in_the_ring_is_enough(fresh_database, start):
+def test_start_accepts_an_older_key_at_the_end_of_the_key_list(fresh_database, start):
     open_one(fresh_database, email="ada@example.com")
     server = start(fresh_database, LATCHKEY_SECRET_KEYS=f"{OTHER_KEY},{KEY}")
     assert Visitor(server.url).send_code("ada@example.com").status == 200
@@ -96,7 +96,7 @@ def test_an_older_key_in_the_ring_is_enough(fresh_database, start):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
-def test_development_beyond_this_machine(fresh_database, host):
+def test_development_server_refuses_to_listen_beyond_localhost(fresh_database, host):
     development = {"LATCHKEY_ENVIRONMENT": "development", "LATCHKEY_PUBLIC_URL": None}
     status, said = refused(fresh_database, "--host", host, **development)
     assert status == 78
@@ -107,7 +107,7 @@ def test_development_beyond_this_machine(fresh_database, host):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(("make", "remedy"), [(None, "--port {}"), ("1", "PORT={} make run")], ids=["flask", "make"])
-def test_at_a_port_in_use(fresh_database, make, remedy):
+def test_start_on_a_port_in_use_suggests_another_port(fresh_database, make, remedy):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -134,7 +134,7 @@ def sound_for(checkout: Path, **environment: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_where_make_run_was_commands_are_for_development(checkout: Path):
+def test_commands_use_the_development_environment_after_make_run(checkout: Path):
     assert "LATCHKEY_SECRET_KEYS is not set" in sound_for(checkout)  # production
     made = ["make", "--makefile", str(ROOT / "Makefile"), ".flaskenv"]
     subprocess.run(made, cwd=checkout, check=True, capture_output=True)
@@ -144,7 +144,7 @@ def test_where_make_run_was_commands_are_for_development(checkout: Path):
     assert "LATCHKEY_SECRET_KEYS is not set" in sound_for(checkout)
 
 
-def test_a_developer_needs_nothing(tmp_path: Path):
+def test_development_server_starts_without_any_configuration(tmp_path: Path):
     for name in WHAT_IS_INSTALLED:
         take = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         take(ROOT / name, tmp_path / name)

@@ -25,7 +25,7 @@ ENDS_WITHIN = 15.0
 pytestmark = pytest.mark.usefixtures("started_as_typed")
 
 
-def test_running_requests_end_before_the_server_does(fresh_database, start):
+def test_sigterm_lets_running_requests_finish(fresh_database, start):
     addresses = open_many(fresh_database, 3)
     server = start(fresh_database)
     answers: list[Answer] = []
@@ -49,7 +49,7 @@ def test_running_requests_end_before_the_server_does(fresh_database, start):
     assert server.processes() == []
 
 
-def test_a_stop_under_load_loses_nothing(fresh_database, start, smtp):
+def test_stop_under_load_loses_no_session_or_message(fresh_database, start, smtp):
     addresses = open_many(fresh_database, 400)
     server = start(fresh_database)
     with Crowd(server.url, addresses, smtp) as ledger:
@@ -63,7 +63,7 @@ def test_a_stop_under_load_loses_nothing(fresh_database, start, smtp):
 
 
 @pytest.mark.one_database
-def test_without_its_supervisor_no_process_stays(fresh_database, start, smtp):
+def test_processes_exit_when_the_supervisor_is_killed(fresh_database, start, smtp):
     addresses = open_many(fresh_database, 400)
     server = start(fresh_database)
     with Crowd(server.url, addresses, smtp, size=3):
@@ -77,7 +77,7 @@ def test_without_its_supervisor_no_process_stays(fresh_database, start, smtp):
 
 
 @pytest.mark.one_database
-def test_a_web_process_that_dies_is_replaced(fresh_database, start):
+def test_killed_processes_are_replaced(fresh_database, start):
     server = start(fresh_database)
     before = server.processes()
     time.sleep(5 * supervisor.CHECK_INTERVAL)
@@ -106,7 +106,7 @@ def deaths(server: Server) -> list[dict[str, Any]]:
 
 
 @pytest.mark.one_database
-def test_a_stop_of_all_processes_at_once_is_no_fault(fresh_database, start):
+def test_sigterm_to_the_whole_process_group_logs_no_error(fresh_database, start):
     server = start(fresh_database)
     os.killpg(server.process.pid, signal.SIGTERM)  # as systemd does it, unless told otherwise
     assert server.process.wait(ENDS_WITHIN) == 0

@@ -89,7 +89,7 @@ def check_unavailable(answer: Answer) -> None:
     assert answer.seconds < ANSWERED_WITHIN
 
 
-def test_stopped_between_code_and_tokens(own_postgresql, server, rp, addresses, smtp):
+def test_authorization_code_survives_a_database_outage_before_its_exchange(own_postgresql, server, rp, addresses, smtp):
     app = App(rp, signed_in_visitor(server.url, addresses[0], smtp))
     before = read(app.exchange(app.code()))
     code = app.code()
@@ -110,7 +110,7 @@ def test_stopped_between_code_and_tokens(own_postgresql, server, rp, addresses, 
     assert app.userinfo(tokens["access_token"]).status == 401
 
 
-def test_frozen_while_a_code_is_exchanged(own_postgresql, server, rp, addresses, smtp):
+def test_authorization_code_survives_a_database_freeze_during_its_exchange(own_postgresql, server, rp, addresses, smtp):
     app = App(rp, signed_in_visitor(server.url, addresses[1], smtp))
     app.exchange(app.code())
     code = app.code()
