@@ -9,7 +9,7 @@ from tests.signed_in import give_token, sign_in
 from tests.sinks import code_in
 
 
-def test_an_authenticator_is_added_once_its_code_is_right(hers, enrolled):
+def test_authenticator_app_is_added_only_after_a_correct_code(hers, enrolled):
     begun = hers.post("/us-setup", chosen_method="authenticator")
     assert begun.status == (200 if hers.language == "json" else 303)
     assert enrolled() == ["email"]
@@ -18,7 +18,7 @@ def test_an_authenticator_is_added_once_its_code_is_right(hers, enrolled):
     assert enrolled() == ["authenticator", "email"]
 
 
-def test_a_phone_is_added_once_its_code_is_right(hers, enrolled, text_to, rows, ada):
+def test_phone_is_added_only_after_a_correct_code(hers, enrolled, text_to, rows, ada):
     from app.users import Identity
 
     begun = hers.post("/us-setup", chosen_method="sms", phone="(650) 253-0000")
@@ -31,7 +31,7 @@ def test_a_phone_is_added_once_its_code_is_right(hers, enrolled, text_to, rows, 
     assert rows(Identity, kind="phone")[0].confirmed_at is not None
 
 
-def test_mail_is_added_once_its_code_is_right(people, wire, mail_to, rows):
+def test_email_is_added_after_a_correct_code(people, wire, mail_to, rows):
     from app.enrollments.models import Enrollment
 
     bob = people.open(email="bob@example.com", methods=["authenticator"])
@@ -41,7 +41,7 @@ def test_mail_is_added_once_its_code_is_right(people, wire, mail_to, rows):
 
 
 @pytest.mark.settings(methods=["email", "password"])
-def test_a_password_is_added_and_signs_in(hers, enrolled):
+def test_added_password_signs_in(hers, enrolled):
     begun = hers.post("/us-setup", chosen_method="password")
     short = hers.post(f"/us-setup/{state_in(begun)}", passcode="too short")
     assert (short.status, short.codes) == (400, ["password_invalid_length"])
@@ -53,7 +53,7 @@ def test_a_password_is_added_and_signs_in(hers, enrolled):
 
 
 @pytest.mark.one_database
-def test_a_program_is_told_all_about_an_authenticator(json_wire, ada):
+def test_json_authenticator_setup_contains_key_and_otpauth_uri(json_wire, ada):
     answer = sign_in(json_wire, ada).post("/us-setup", chosen_method="authenticator").json
     key = answer["authr_b32key"]
     assert len(key) == 32, "160 bits"
@@ -66,7 +66,7 @@ def test_a_program_is_told_all_about_an_authenticator(json_wire, ada):
 
 
 @pytest.mark.one_database
-def test_a_program_is_told_the_phone_it_adds(json_wire, ada, text_to):
+def test_json_phone_setup_contains_the_phone_number(json_wire, ada, text_to):
     begun = sign_in(json_wire, ada).post("/us-setup", chosen_method="sms", phone=PHONE)
     assert (begun.json["chosen_method"], begun.json["phone"]) == ("sms", PHONE)
     done = json_wire.post(f"/us-setup/{begun.json['state']}", passcode=code_in(text_to(PHONE))).json
@@ -75,14 +75,14 @@ def test_a_program_is_told_the_phone_it_adds(json_wire, ada, text_to):
 
 
 @pytest.mark.one_database
-def test_setting_up_another_method_names_no_phone(json_wire, people):
+def test_json_authenticator_setup_contains_no_phone_number(json_wire, people):
     bob = people.open(email="bob@example.com", phone=PHONE)
     assert sign_in(json_wire, bob).post("/us-setup", chosen_method="authenticator").json["phone"] is None
 
 
 @pytest.mark.one_database
 @pytest.mark.settings(starts_per_address=200)
-def test_a_code_may_be_a_number_and_is_padded(json_wire, ada, enrolled):
+def test_numeric_json_code_is_zero_padded(json_wire, ada, enrolled):
     sign_in(json_wire, ada)
     key, state = "", ""
     for _ in range(200):  # until there is a key whose code of now begins with a zero
@@ -94,7 +94,7 @@ def test_a_code_may_be_a_number_and_is_padded(json_wire, ada, enrolled):
 
 
 @pytest.mark.one_database
-def test_a_program_without_cookies_adds_by_its_token(program, ada, enrolled):
+def test_api_client_without_cookies_adds_a_method_with_its_token(program, ada, enrolled):
     begun = give_token(program, ada).post("/us-setup", chosen_method="authenticator")
     assert program.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
     assert enrolled() == ["authenticator", "email"]
@@ -102,7 +102,7 @@ def test_a_program_without_cookies_adds_by_its_token(program, ada, enrolled):
 
 
 @pytest.mark.one_database
-def test_a_browser_is_sent_back_with_a_notice(browser_wire, ada):
+def test_browser_is_redirected_with_a_notice_after_adding(browser_wire, ada):
     begun = sign_in(browser_wire, ada).post("/us-setup", chosen_method="authenticator")
     done = browser_wire.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun)))
     assert (done.status, done.location) == (302, "/mf-recovery-codes"), "after the first strong one"
@@ -111,7 +111,7 @@ def test_a_browser_is_sent_back_with_a_notice(browser_wire, ada):
 
 @pytest.mark.one_database
 @pytest.mark.settings(us_post_setup_url="/elsewhere")
-def test_a_browser_is_sent_where_the_operator_wants(browser_wire, ada):
+def test_browser_is_redirected_to_the_configured_page_after_adding(browser_wire, ada):
     begun = sign_in(browser_wire, ada).post("/us-setup", chosen_method="authenticator")
     assert browser_wire.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).location == "/elsewhere"
 
@@ -127,7 +127,7 @@ def test_a_browser_is_sent_where_the_operator_wants(browser_wire, ada):
         ({"chosen_method": "sms", "phone": "12"}, "phone", "phone_invalid"),
     ],
 )
-def test_what_can_not_be_added_is_said_on_its_field(hers, deliver, enrolled, fields, field, code):
+def test_invalid_method_or_phone_is_reported_on_its_field(hers, deliver, enrolled, fields, field, code):
     answer = hers.post("/us-setup", **fields)
     assert (answer.status, answer.codes) == (400, [code])
     assert list(answer.errors) == [field if hers.language == "json" or field == "phone" else ""]
@@ -136,7 +136,7 @@ def test_what_can_not_be_added_is_said_on_its_field(hers, deliver, enrolled, fie
 
 
 @pytest.mark.settings(sms_countries="DE,FR")
-def test_a_number_of_a_country_that_is_not_listed_is_refused(hers, text_to):
+def test_phone_number_of_an_unlisted_country_is_rejected(hers, text_to):
     answer = hers.post("/us-setup", chosen_method="sms", phone="+447400123456")
     assert (answer.status, answer.codes, list(answer.errors)) == (400, ["phone_country_unavailable"], ["phone"])
     assert hers.post("/us-setup", chosen_method="sms", phone="+4915112345678").ok
@@ -145,14 +145,14 @@ def test_a_number_of_a_country_that_is_not_listed_is_refused(hers, text_to):
 
 @pytest.mark.one_database
 @pytest.mark.settings(generic_responses=False)
-def test_the_explicit_mode_says_that_a_number_is_taken(hers, people, deliver, enrolled):
+def test_taken_phone_number_is_reported_without_generic_responses(hers, people, deliver, enrolled):
     people.open(email="bob@example.com", phone=PHONE)
     answer = hers.post("/us-setup", chosen_method="sms", phone=PHONE)
     assert (answer.status, answer.codes, list(answer.errors)) == (400, ["identity_already_associated"], ["phone"])
     assert (deliver(), enrolled()) == ([], ["email"])
 
 
-def test_a_number_that_somebody_has_fails_like_a_wrong_code(hers, people, deliver, enrolled, statements):
+def test_taken_phone_number_is_indistinguishable_from_a_wrong_code(hers, people, deliver, enrolled, statements):
     people.open(email="bob@example.com", phone=PHONE)
     hers.fetch_csrf()
     costs, codes = [], []
@@ -167,7 +167,7 @@ def test_a_number_that_somebody_has_fails_like_a_wrong_code(hers, people, delive
     assert enrolled() == ["email"]
 
 
-def test_nobody_proves_a_number_that_somebody_has(hers, people, rows, app, enrolled):
+def test_taken_phone_number_cannot_be_added_even_with_its_code(hers, people, rows, app, enrolled):
     from app.challenges.models import Challenge
     from app.challenges.passcodes import passcode_of, root_of
 
@@ -181,18 +181,18 @@ def test_nobody_proves_a_number_that_somebody_has(hers, people, rows, app, enrol
 
 
 @pytest.mark.one_database
-def test_ones_own_number_is_taken_too(people, wire):
+def test_own_phone_number_is_reported_as_taken(people, wire):
     sign_in(wire, people.open(email="ada@example.com", phone=PHONE))
     assert wire.post("/us-setup", chosen_method="sms", phone=PHONE).codes == ["identity_already_associated"]
 
 
 @pytest.mark.one_database
-def test_mail_needs_an_address(people, wire):
+def test_email_method_requires_an_email_address(people, wire):
     sign_in(wire, people.open(username="ada", methods=["authenticator"]))
     assert wire.post("/us-setup", chosen_method="email").codes == ["us_method_not_available"]
 
 
-def test_a_new_number_takes_the_place_of_the_old_one(people, wire, text_to, rows):
+def test_new_phone_number_replaces_the_old_one(people, wire, text_to, rows):
     from app.users import Identity
 
     sign_in(wire, people.open(email="ada@example.com", phone="+16502530001"))
@@ -202,7 +202,7 @@ def test_a_new_number_takes_the_place_of_the_old_one(people, wire, text_to, rows
 
 
 @pytest.mark.one_database
-def test_a_taken_number_costs_what_a_free_one_does_also_past_the_budgets(hers, people, statements):
+def test_taken_and_free_phone_numbers_cost_the_same_even_when_rate_limited(hers, people, statements):
     people.open(phone=PHONE)
     hers.get("/us-setup")
     found = {PHONE: [], "+16502530009": []}

@@ -51,14 +51,14 @@ def at_once(programs, monkeypatch):
     return post
 
 
-def test_two_authenticators_at_once_leave_one(programs, at_once, enrolled):
+def test_concurrent_authenticator_setups_add_only_one(programs, at_once, enrolled):
     begun = [program.post("/us-setup", chosen_method="authenticator") for program in programs]
     answers = at_once(*((state_in(each), app_code(key_in(each))) for each in begun))
     assert sorted(answer.status for answer in answers) == [200, 400], "the first change has ended the other session"
     assert enrolled() == ["authenticator", "email"]
 
 
-def test_two_phones_at_once_leave_one(programs, at_once, enrolled, text_to, rows):
+def test_concurrent_phone_setups_add_only_one(programs, at_once, enrolled, text_to, rows):
     from app.users import Identity
 
     proofs = []

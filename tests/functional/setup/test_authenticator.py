@@ -24,7 +24,7 @@ def middle_of_step(clock):
 
 @pytest.mark.usefixtures("middle_of_step")
 @pytest.mark.parametrize(("steps", "good"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)])
-def test_one_step_either_side_is_accepted(wire, eve, steps, good):
+def test_code_is_accepted_one_time_step_early_or_late(wire, eve, steps, good):
     answer = wire.post("/us-signin", identity=eve.email, passcode=eve.app_code(steps))
     assert answer.ok is good
     assert wire.signed_in_as() == (eve.email if good else None)
@@ -33,14 +33,14 @@ def test_one_step_either_side_is_accepted(wire, eve, steps, good):
 @pytest.mark.one_database
 @pytest.mark.usefixtures("middle_of_step")
 @pytest.mark.parametrize(("steps", "good"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)])
-def test_one_step_either_side_is_accepted_at_enrolment(hers, enrolled, steps, good):
+def test_enrollment_code_is_accepted_one_time_step_early_or_late(hers, enrolled, steps, good):
     begun = hers.post("/us-setup", chosen_method="authenticator")
     assert hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun), steps)).ok is good
     assert ("authenticator" in enrolled()) is good
 
 
 @pytest.mark.usefixtures("middle_of_step")
-def test_a_step_is_good_once_and_so_is_every_earlier_one(wire, eve):
+def test_used_and_earlier_codes_are_rejected(wire, eve):
     assert wire.post("/us-signin", identity=eve.email, passcode=eve.app_code()).ok
     for steps in (0, -1):
         elsewhere = wire.elsewhere()
@@ -49,7 +49,7 @@ def test_a_step_is_good_once_and_so_is_every_earlier_one(wire, eve):
 
 
 @pytest.mark.usefixtures("middle_of_step")
-def test_the_code_that_enrolled_signs_nobody_in(hers):
+def test_code_used_for_enrollment_does_not_sign_in(hers):
     begun = hers.post("/us-setup", chosen_method="authenticator")
     key = key_in(begun)
     hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key))
@@ -60,7 +60,7 @@ def test_the_code_that_enrolled_signs_nobody_in(hers):
 
 @pytest.mark.one_database
 @pytest.mark.usefixtures("middle_of_step")
-def test_a_used_code_in_other_digits_is_refused(program, eve):
+def test_used_code_in_fullwidth_digits_is_rejected(program, eve):
     code = eve.app_code()
     assert program.post("/us-signin", identity=eve.email, passcode=code).ok
     wide = code.translate({48 + digit: 0xFF10 + digit for digit in range(10)})
@@ -68,7 +68,7 @@ def test_a_used_code_in_other_digits_is_refused(program, eve):
 
 
 @pytest.mark.usefixtures("middle_of_step")
-def test_one_code_at_once_from_many_makes_one_session(app, eve, rows):
+def test_concurrent_use_of_one_code_creates_one_session(app, eve, rows):
     from app.sessions.models import AuthSession
 
     code = eve.app_code()
@@ -83,7 +83,7 @@ def test_one_code_at_once_from_many_makes_one_session(app, eve, rows):
 
 
 @pytest.mark.usefixtures("middle_of_step")
-def test_one_state_at_once_from_many_stores_one_authenticator(app, people, rows):
+def test_concurrent_use_of_one_setup_state_adds_one_authenticator(app, people, rows):
     from app.enrollments.models import Enrollment
     from tests.signed_in import give_token
 

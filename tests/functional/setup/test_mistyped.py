@@ -19,7 +19,7 @@ def middle_of_step(clock):
 
 
 @pytest.mark.usefixtures("middle_of_step")
-def test_picture_and_key_stay_under_the_same_state(hers, enrolled):
+def test_qr_code_and_key_stay_the_same_after_a_wrong_code(hers, enrolled):
     begun = hers.post("/us-setup", chosen_method="authenticator")
     state, key = state_in(begun), key_in(begun)
     for _ in range(3):
@@ -37,7 +37,7 @@ def test_picture_and_key_stay_under_the_same_state(hers, enrolled):
 @pytest.mark.parametrize(
     ("steps", "code"), [(-2, "totp_clock_off"), (19, "totp_clock_off"), (40, "invalid_password_code")]
 )
-def test_a_clock_that_is_off_is_named(hers, enrolled, steps, code):
+def test_code_from_a_skewed_clock_is_explained(hers, enrolled, steps, code):
     begun = hers.post("/us-setup", chosen_method="authenticator")
     refused = hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun), steps))
     assert refused.codes == [code]
@@ -47,7 +47,7 @@ def test_a_clock_that_is_off_is_named(hers, enrolled, steps, code):
 
 
 @pytest.mark.usefixtures("middle_of_step")
-def test_so_it_is_for_a_second_step(hers):
+def test_second_step_setup_explains_clock_skew_and_keeps_the_key(hers):
     begun = begin_setup(hers, setup="authenticator")
     key = begun.json.get("tf_authr_b32key") or key_in(begun)
     actions = [form["action"] for form in begun.page.forms if form.get("action", "").startswith("/tf-setup/")]
@@ -59,14 +59,14 @@ def test_so_it_is_for_a_second_step(hers):
     assert hers.post(path, code=app_code(key)).ok
 
 
-def test_after_five_the_key_is_shown_no_more(browser_wire, ada):
+def test_key_is_hidden_after_five_wrong_codes(browser_wire, ada):
     begun = sign_in(browser_wire, ada).post("/us-setup", chosen_method="authenticator")
     for _ in range(5):
         refused = browser_wire.post(f"/us-setup/{state_in(begun)}", passcode=wrong(app_code(key_in(begun))))
     assert key_in(refused) == ""
 
 
-def test_another_session_is_not_shown_the_key(browser_wire, ada):
+def test_key_is_not_shown_to_another_session(browser_wire, ada):
     begun = sign_in(browser_wire, ada).post("/us-setup", chosen_method="authenticator")
     other = sign_in(browser_wire.elsewhere(), ada)
     refused = other.post(f"/us-setup/{state_in(begun)}", passcode="000000")

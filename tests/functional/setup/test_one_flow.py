@@ -19,7 +19,7 @@ def hers(browser_wire, people):
     return sign_in(browser_wire, people.open(email="ada@example.com"))
 
 
-def test_one_code_sets_up_the_app_and_the_second_step_and_leads_to_recovery_codes(hers, rows):
+def test_app_setup_as_second_step_needs_one_code_and_leads_to_recovery_codes(hers, rows):
     page = hers.get("/us-setup").page
     assert ("setup", "authenticator") in [(name, attributes.get("value")) for name, attributes in page.inputs]
     begun = hers.post("/tf-setup", setup="authenticator")
@@ -34,7 +34,7 @@ def test_one_code_sets_up_the_app_and_the_second_step_and_leads_to_recovery_code
     assert len(re.findall(r"<li><code>", made.text)) == 10, "and asks for no other proof"
 
 
-def test_who_wants_to_sign_in_with_it_alone_still_can(hers, rows):
+def test_app_can_be_set_up_as_sign_in_method_without_second_step(hers, rows):
     begun = hers.post("/us-setup", chosen_method="authenticator")
     assert hers.post(begun.location, passcode=app_code(key_in(begun))).location == "/mf-recovery-codes"
     assert [row.is_second for row in rows(Enrollment, method="authenticator")] == [False]
@@ -48,13 +48,13 @@ def test_recovery_codes_are_offered_once(hers, people, rows):
     assert hers.post(again.location, passcode=app_code(key_in(again))).location == "/us-setup"
 
 
-def test_who_has_passed_them_by_is_not_led_there_after_the_next_strong_method(browser_wire, people):
+def test_next_strong_method_does_not_lead_to_skipped_recovery_codes(browser_wire, people):
     ada = people.open(email="ada@example.com", methods=["email", "authenticator"])
     hers = sign_in(browser_wire, ada)
     assert added_passkey(hers) == "/wan-register"
 
 
-def test_after_the_first_passkey_alone_they_are_offered(browser_wire, people):
+def test_recovery_codes_are_offered_after_the_first_passkey_only(browser_wire, people):
     hers = sign_in(browser_wire, people.open(email="ada@example.com"))
     assert added_passkey(hers) == "/mf-recovery-codes"
     assert added_passkey(hers) == "/wan-register"
@@ -66,20 +66,20 @@ def added_passkey(browser) -> str:
     return browser.post(f"/wan-register/{state}", credential=Device().make(options)).location
 
 
-def test_a_second_app_leads_to_no_codes_though_none_were_made(hers):
+def test_second_app_does_not_lead_to_recovery_codes(hers):
     for page in ("/mf-recovery-codes", "/us-setup"):
         begun = hers.post("/us-setup", chosen_method="authenticator")
         assert hers.post(begun.location, passcode=app_code(key_in(begun))).location == page
 
 
 @pytest.mark.settings(second_factor="off")
-def test_where_there_is_no_second_step_it_is_a_way_to_sign_in(hers):
+def test_app_is_offered_as_sign_in_method_when_second_step_is_disabled(hers):
     values = [(name, attributes.get("value")) for name, attributes in hers.get("/us-setup").page.inputs]
     assert ("chosen_method", "authenticator") in values
     assert ("setup", "authenticator") not in values
 
 
-def test_a_text_message_leads_to_no_codes(hers, text_to):
+def test_sms_setup_does_not_lead_to_recovery_codes(hers, text_to):
     from tests.sinks import code_in
 
     begun = hers.post("/us-setup", chosen_method="sms", phone=PHONE)

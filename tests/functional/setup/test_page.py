@@ -8,7 +8,7 @@ from tests.functional.setup.conftest import PHONE
 from tests.signed_in import give_token, sign_in
 
 
-def test_a_program_is_told_what_is_set_up_and_what_can_be(people, json_wire):
+def test_json_lists_active_and_available_methods(people, json_wire):
     sign_in(json_wire, people.open(email="ada@example.com", phone=PHONE, methods=["sms", "email"]))
     answer = json_wire.get("/us-setup").json
     assert answer.pop("csrf_token")
@@ -23,13 +23,13 @@ def test_a_program_is_told_what_is_set_up_and_what_can_be(people, json_wire):
 
 
 @pytest.mark.one_database
-def test_nothing_set_up_is_a_list_of_null(people, json_wire):
+def test_json_active_methods_is_list_of_null_without_methods(people, json_wire):
     sign_in(json_wire, people.open(email="ada@example.com", methods=[]))
     assert json_wire.get("/us-setup").json["active_methods"] == [None]
 
 
 @pytest.mark.one_database
-def test_a_page_lists_what_is_set_up_and_offers_the_rest(ada, browser_wire):
+def test_page_offers_methods_not_yet_set_up(ada, browser_wire):
     page = sign_in(browser_wire, ada).get("/us-setup").page
     offered = {attributes.get("value") for name, attributes in page.inputs if name == "chosen_method"}
     assert offered == {"sms", "authenticator"}
@@ -38,7 +38,7 @@ def test_a_page_lists_what_is_set_up_and_offers_the_rest(ada, browser_wire):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_nobody_signed_in_is_asked_to_sign_in(wire, method):
+def test_anonymous_user_is_asked_to_sign_in(wire, method):
     answer = wire.send(method, "/us-setup?a=1")
     if wire.language == "json":
         assert (answer.status, answer.codes) == (401, ["unauthenticated"])
@@ -48,7 +48,7 @@ def test_nobody_signed_in_is_asked_to_sign_in(wire, method):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_proof_older_than_300_seconds_is_not_enough(hers, clock, method):
+def test_change_requires_reauthentication_after_300_seconds(hers, clock, method):
     clock.shift(301)
     answer = hers.send(method, "/us-setup?a=1")
     if (hers.language, method) == ("form", "GET"):
@@ -71,13 +71,13 @@ def test_a_proof_older_than_300_seconds_is_not_enough(hers, clock, method):
 
 
 @pytest.mark.one_database
-def test_a_proof_of_299_seconds_is_enough(hers, clock):
+def test_proof_of_299_seconds_is_accepted(hers, clock):
     clock.shift(299)
     assert hers.get("/us-setup").status == 200
 
 
 @pytest.mark.one_database
-def test_a_token_counts_from_its_proof(people, program, clock):
+def test_access_token_requires_reauthentication_after_300_seconds(people, program, clock):
     give_token(program, people.open(email="ada@example.com"))
     assert program.get("/us-setup").status == 200
     clock.shift(301)
@@ -85,18 +85,18 @@ def test_a_token_counts_from_its_proof(people, program, clock):
 
 
 @pytest.mark.one_database
-def test_head_answers_as_get_does(hers):
+def test_head_request_succeeds_without_body(hers):
     answer = hers.client.head("/us-setup")
     assert (answer.status_code, answer.get_data()) == (200, b"")
 
 
 @pytest.mark.one_database
-def test_a_state_that_is_none_leads_back_and_a_program_only_posts_to_one(hers):
+def test_get_with_unknown_state_redirects_browsers_and_returns_405_for_json(hers):
     assert hers.get("/us-setup/anything").status == (405 if hers.language == "json" else 302)
 
 
 @pytest.mark.parametrize(("path", "chosen"), [("/us-setup", "chosen_method"), ("/tf-setup", "setup")])
-def test_a_text_says_how_long_its_code_works_and_another_can_be_sent(browser_wire, people, text_to, path, chosen):
+def test_sms_code_page_shows_expiry_and_allows_resending(browser_wire, people, text_to, path, chosen):
     from tests.sinks import code_in
 
     hers = sign_in(browser_wire, people.open(email="ada@example.com"))

@@ -31,14 +31,14 @@ def chosen(answer) -> list[str]:
         ("(650) 253-0000", None, PHONE),
     ],
 )
-def test_number_is_read_in_the_country_that_was_chosen(hers, text_to, rows, typed, country, number):
+def test_phone_number_is_parsed_for_the_chosen_country(hers, text_to, rows, typed, country, number):
     more = {} if country is None else {"phone_country": country}
     begun = hers.post("/us-setup", chosen_method="sms", phone=typed, **more)
     assert hers.post(f"/us-setup/{state_in(begun)}", passcode=code_in(text_to(number))).ok
     assert [row.value for row in rows(Identity, kind="phone")] == [number]
 
 
-def test_a_number_of_another_country_is_not_read_as_the_operators(hers, deliver):
+def test_number_invalid_in_the_chosen_country_is_rejected(hers, deliver):
     answer = hers.post("/us-setup", chosen_method="sms", phone="(650) 253-0000", phone_country="FR")
     assert (answer.status, answer.codes, list(answer.errors)) == (400, ["phone_invalid"], ["phone"])
     assert deliver() == []
@@ -46,7 +46,7 @@ def test_a_number_of_another_country_is_not_read_as_the_operators(hers, deliver)
 
 @pytest.mark.parametrize("country", ["XX", "Germany", "001", "D", "+49"])
 @pytest.mark.parametrize("path", ["/us-setup", "/tf-setup"])
-def test_unknown_country_is_refused(hers, deliver, path, country):
+def test_unknown_country_is_rejected(hers, deliver, path, country):
     named = {"chosen_method": "sms"} if path == "/us-setup" else {"setup": "sms"}
     answer = hers.post(path, phone=GERMAN, phone_country=country, **named)
     assert (answer.status, answer.codes, list(answer.errors)) == (400, ["phone_country_invalid"], ["phone_country"])
@@ -54,13 +54,13 @@ def test_unknown_country_is_refused(hers, deliver, path, country):
 
 
 @pytest.mark.one_database
-def test_country_that_is_no_text_is_refused(people, json_wire):
+def test_country_that_is_not_a_string_is_rejected(people, json_wire):
     sign_in(json_wire, people.open(email="ada@example.com"))
     answer = json_wire.post("/us-setup", chosen_method="sms", phone=GERMAN, phone_country=49)
     assert (answer.status, answer.codes) == (400, ["api_error"])
 
 
-def test_second_factor_takes_it_too(hers, text_to):
+def test_second_step_setup_accepts_the_country(hers, text_to):
     assert hers.post("/tf-setup", setup="sms", phone="01512 3456789", phone_country="DE").status in (200, 303)
     assert code_in(text_to(GERMAN))
 
@@ -79,20 +79,20 @@ def test_second_factor_takes_it_too(hers, text_to):
         ("en-XX", "US"),
     ],
 )
-def test_browsers_region_is_chosen_at_first_and_else_the_operators(ada, browser_wire, accepted, country):
+def test_country_defaults_to_the_browsers_region_or_the_configured_one(ada, browser_wire, accepted, country):
     answer = sign_in(browser_wire, ada).get("/us-setup", headers={"Accept-Language": accepted})
     assert chosen(answer) == [country]
 
 
 @pytest.mark.one_database
-def test_what_was_chosen_stays_when_the_page_is_refused(ada, browser_wire):
+def test_chosen_country_is_kept_after_an_error(ada, browser_wire):
     answer = sign_in(browser_wire, ada).post("/us-setup", chosen_method="sms", phone="12", phone_country="DE")
     assert chosen(answer) == ["DE"]
     assert answer.page.value("phone") == "12"
 
 
 @pytest.mark.one_database
-def test_countries_are_called_and_sorted_as_in_the_readers_language(ada, browser_wire):
+def test_countries_are_translated_and_sorted_for_the_language(ada, browser_wire):
     sign_in(browser_wire, ada).post("/language", language="de")
     answer = browser_wire.get("/us-setup")
     names = re.findall(r'<option value="[A-Z]{2}"(?: selected)?>([^<]+)</option>', answer.text)
@@ -104,21 +104,21 @@ def test_countries_are_called_and_sorted_as_in_the_readers_language(ada, browser
 
 @pytest.mark.one_database
 @pytest.mark.settings(sms_countries=["DE", "GB"])
-def test_only_countries_that_texts_go_to_are_offered(ada, browser_wire):
+def test_only_configured_sms_countries_are_offered(ada, browser_wire):
     answer = sign_in(browser_wire, ada).get("/us-setup")
     assert re.findall(r'<option value="([A-Z]{2})"', answer.text) == ["DE", "GB"]
 
 
 @pytest.mark.one_database
 @pytest.mark.settings(sms_countries=["DE"])
-def test_one_country_is_no_choice(ada, browser_wire, text_to):
+def test_single_country_is_a_hidden_field(ada, browser_wire, text_to):
     page = sign_in(browser_wire, ada).get("/us-setup").page
     assert page.attributes("phone_country") == {"type": "hidden", "name": "phone_country", "value": "DE"}
     assert browser_wire.post("/us-setup", chosen_method="sms", phone="01512 3456789", phone_country="DE").status == 303
     assert code_in(text_to(GERMAN))
 
 
-def test_pages_group_numbers_and_programs_get_them_whole(people, wire):
+def test_phone_numbers_are_grouped_in_html_but_not_in_json(people, wire):
     sign_in(wire, people.open(email="ada@example.com", phone=GERMAN, methods=["sms", "email"]))
     for path in ("/us-setup", "/identities", "/"):
         answer = wire.get(path)
@@ -127,7 +127,7 @@ def test_pages_group_numbers_and_programs_get_them_whole(people, wire):
 
 
 @pytest.mark.one_database
-def test_grouped_number_keeps_its_order_from_right_to_left(people, browser_wire):
+def test_grouped_number_is_isolated_in_right_to_left_text(people, browser_wire):
     sign_in(browser_wire, people.open(email="ada@example.com", phone=GERMAN, methods=["sms", "email"]))
     browser_wire.post("/language", language="ar")
     answer = browser_wire.get("/identities")
@@ -135,7 +135,7 @@ def test_grouped_number_keeps_its_order_from_right_to_left(people, browser_wire)
 
 
 @pytest.mark.one_database
-def test_page_for_the_code_groups_the_number(ada, browser_wire):
+def test_code_page_groups_the_phone_number(ada, browser_wire):
     begun = sign_in(browser_wire, ada).post("/us-setup", chosen_method="sms", phone="01512 3456789", phone_country="DE")
     page = browser_wire.follow(begun)
     assert GROUPED in page.text

@@ -48,7 +48,7 @@ def at_once(tasks):
 
 
 @pytest.mark.settings(limits=False, pool_size=8)
-def test_of_twenty_uses_at_once_one_succeeds(app, ada, codes, rows):
+def test_concurrent_uses_of_one_code_succeed_only_once(app, ada, codes, rows):
     programs = [give_token(Program(app), ada) for _ in range(20)]
     answers = at_once([lambda program=program: program.post(VERIFY, passcode=codes[0]) for program in programs])
     assert sorted(answer.status for answer in answers) == [200] + [400] * 19
@@ -57,13 +57,13 @@ def test_of_twenty_uses_at_once_one_succeeds(app, ada, codes, rows):
 
 
 @pytest.mark.settings(methods=("email", "password"))
-def test_used_code_is_rejected_where_it_could_be_a_password_too(hers, codes):
+def test_used_code_is_rejected_when_passwords_are_enabled(hers, codes):
     assert hers.post(VERIFY, passcode=codes[0]).ok
     assert hers.post(VERIFY, passcode=codes[0]).status == 400
 
 
 @pytest.mark.settings(limits=False, pool_size=8)
-def test_of_two_sets_made_at_once_one_is_left(app, ada, rows):
+def test_concurrent_generation_leaves_one_set_of_codes(app, ada, rows):
     programs = [give_token(Program(app), ada) for _ in range(2)]
     answers = at_once([lambda program=program: program.post(CODES) for program in programs])
     assert {answer.status for answer in answers} <= {200, 400, 401}
@@ -72,7 +72,7 @@ def test_of_two_sets_made_at_once_one_is_left(app, ada, rows):
 
 
 @pytest.mark.settings(failures_per_address=1000)
-def test_ten_wrong_ones_in_an_hour_are_the_last(hers, codes, clock):
+def test_recovery_codes_are_locked_for_an_hour_after_ten_wrong_guesses(hers, codes, clock):
     assert [hers.post(VERIFY, passcode=WRONG).status for _ in range(10)] == [400] * 10
     assert hers.post(VERIFY, passcode=codes[0]).status == 400
     clock.shift(3601)
@@ -80,7 +80,7 @@ def test_ten_wrong_ones_in_an_hour_are_the_last(hers, codes, clock):
 
 
 @pytest.mark.settings(failures_per_address=1000)
-def test_whoever_guesses_at_them_the_budget_is_one(app, hers, ada, codes):
+def test_guesses_are_limited_per_account_across_clients(app, hers, ada, codes):
     others = [give_token(Program(app), ada) for _ in range(2)]
     for number in range(10):
         others[number % 2].post(VERIFY, passcode=WRONG)
@@ -88,7 +88,7 @@ def test_whoever_guesses_at_them_the_budget_is_one(app, hers, ada, codes):
 
 
 @pytest.mark.settings(failures_per_address=1000)
-def test_they_use_up_no_other_budget_and_no_other_uses_up_theirs(hers, people, clock):
+def test_guess_limits_of_recovery_codes_and_app_codes_are_separate(hers, people, clock):
     bob = people.open(email="bob@example.com", methods=["email", "authenticator"])
     his = sign_in(hers.elsewhere(), bob)
     codes = people.give_codes(bob)
@@ -104,7 +104,7 @@ def test_they_use_up_no_other_budget_and_no_other_uses_up_theirs(hers, people, c
 
 
 @pytest.mark.one_database
-def test_a_guess_is_counted_before_it_is_looked_at(hers, codes, rows, monkeypatch):
+def test_guess_is_counted_before_it_is_checked(hers, codes, rows, monkeypatch):
     from app.authenticators import recovery_codes
 
     seen = []

@@ -46,7 +46,7 @@ def test_ten_codes_are_shown_once(hers):
     assert not any(code in later.text for code in made)
 
 
-def test_before_and_after_a_program_is_told_how_many_are_left(json_wire, ada):
+def test_json_shows_how_many_codes_are_left(json_wire, ada):
     hers = sign_in(json_wire, ada)
     before = hers.get(CODES).json
     assert (before["recovery_codes"], before["left"], before["made_at"]) == ([], 0, None)
@@ -58,7 +58,7 @@ def test_before_and_after_a_program_is_told_how_many_are_left(json_wire, ada):
 
 
 @pytest.mark.slow_hashes
-def test_nothing_but_slow_hashes_is_kept(hers, rows, database):
+def test_codes_are_stored_only_as_slow_hashes(hers, rows, database):
     codes = codes_in(hers.post(CODES))
     kept = rows(RecoveryCode)
     assert len(kept) == 10
@@ -75,26 +75,26 @@ def test_nothing_but_slow_hashes_is_kept(hers, rows, database):
     ids=["as shown", "small", "blanks", "bare", "o and l", "O and I", "dashes of another length"],
 )  # fmt: skip
 @pytest.mark.one_database
-def test_a_code_may_be_typed_as_it_is_read(hers, codes, clock, typed):
+def test_code_is_accepted_in_common_spellings(hers, codes, clock, typed):
     assert stale_and_proves(hers, clock, typed(codes[3])).ok
     assert hers.get("/us-setup").status == 200
 
 
-def test_each_works_once(hers, codes, clock):
+def test_each_code_works_once(hers, codes, clock):
     assert stale_and_proves(hers, clock, codes[0]).ok
     again = stale_and_proves(hers, clock, codes[0])
     assert (again.status, again.codes) == (400, ["invalid_password_code"])
     assert stale_and_proves(hers, clock, codes[1]).ok
 
 
-def test_new_codes_end_the_old_ones(hers, codes, clock, rows):
+def test_new_codes_invalidate_the_old_ones(hers, codes, clock, rows):
     newer = codes_in(hers.post(CODES))
     assert len(rows(RecoveryCode)) == 10
     assert not any(stale_and_proves(hers, clock, code).ok for code in codes[:3])
     assert stale_and_proves(hers, clock, newer[0]).ok
 
 
-def test_they_are_nobody_elses(hers, codes, people, clock):
+def test_code_of_another_user_is_rejected(hers, codes, people, clock):
     eve = sign_in(hers.elsewhere(), people.open(email="eve@example.com"))
     eve.post(CODES)
     clock.shift(301)
@@ -107,12 +107,12 @@ def test_they_are_nobody_elses(hers, codes, people, clock):
                lambda code: f"{code}0", lambda code: code.replace(code[4], "Ｏ"), lambda code: "U" + code[1:], ],
     ids=["last", "short", "long", "another script", "no letter of ours"],
 )  # fmt: skip
-def test_nothing_like_it_will_do(hers, codes, clock, change):
+def test_similar_code_is_rejected(hers, codes, clock, change):
     assert stale_and_proves(hers, clock, change(codes[0])).status == 400
     assert hers.post("/us-verify", passcode=codes[0]).ok
 
 
-def test_each_use_is_told_by_mail_and_recorded(hers, codes, ada, mail_to, rows):
+def test_each_use_sends_an_email_and_is_recorded(hers, codes, ada, mail_to, rows):
     hers.post("/us-verify", passcode=codes[0])
     mail = mail_to(ada.email)
     assert "A recovery code was used. 9 codes are left." in mail.text
@@ -123,7 +123,7 @@ def test_each_use_is_told_by_mail_and_recorded(hers, codes, ada, mail_to, rows):
 
 @pytest.mark.settings(failures_per_hour=100, failures_per_day=500)
 @pytest.mark.one_database
-def test_few_left_are_a_warning_in_mail_and_page(browser_wire, ada, mail_to):
+def test_few_codes_left_trigger_a_warning_in_email_and_page(browser_wire, ada, mail_to):
     hers = sign_in(browser_wire, ada)
     codes = codes_in(hers.post(CODES))
     for code in codes[:7]:
@@ -135,7 +135,7 @@ def test_few_left_are_a_warning_in_mail_and_page(browser_wire, ada, mail_to):
     assert "It's time to create new ones." in hers.get("/us-setup").text
 
 
-def test_making_them_is_told_by_mail_and_ends_other_sessions(hers, ada, program, mail_to, rows):
+def test_creating_codes_sends_an_email_and_ends_other_sessions(hers, ada, program, mail_to, rows):
     elsewhere, before = sign_in(hers.elsewhere(), ada), hers.cookies["latchkey_session"]
     give_token(program, ada)
     hers.post(CODES)
@@ -146,7 +146,7 @@ def test_making_them_is_told_by_mail_and_ends_other_sessions(hers, ada, program,
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_fresh_proof_is_asked_for(hers, clock, method, rows):
+def test_creating_codes_requires_reauthentication(hers, clock, method, rows):
     clock.shift(301)
     answer = hers.get(CODES) if method == "GET" else hers.post(CODES)
     if hers.language == "form":
@@ -158,18 +158,18 @@ def test_a_fresh_proof_is_asked_for(hers, clock, method, rows):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(("method", "path"), [("GET", CODES), ("POST", CODES), ("POST", f"{CODES}/file")])
-def test_nobody_signed_in_is_asked_to_sign_in(wire, method, path):
+def test_anonymous_user_is_asked_to_sign_in(wire, method, path):
     assert wire.send(method, path).status == (401 if wire.language == "json" else 302)
 
 
 @pytest.mark.one_database
-def test_nothing_is_made_without_the_csrf_token(hers, rows):
+def test_creating_codes_requires_a_csrf_token(hers, rows):
     assert hers.post(CODES, csrf=None).status == 400
     assert rows(RecoveryCode) == []
 
 
 @pytest.mark.one_database
-def test_the_page_gives_them_back_as_a_file(hers, codes, ada):
+def test_codes_can_be_downloaded_as_a_text_file(hers, codes, ada):
     answer = hers.post(f"{CODES}/file", recovery_codes=codes)
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
@@ -181,19 +181,19 @@ def test_the_page_gives_them_back_as_a_file(hers, codes, ada):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("given", [[], ["nonsense"], ELEVEN, ["<script>"], [1]])
-def test_a_file_is_made_of_codes_alone(hers, given):
+def test_file_with_invalid_codes_is_rejected(hers, given):
     answer = hers.post(f"{CODES}/file", recovery_codes=given)
     assert (answer.status, answer.codes) == (400, ["api_error"])
 
 
 @pytest.mark.one_database
 @pytest.mark.settings(starts_per_address=3)
-def test_making_them_is_counted_by_network_address(hers):
+def test_creating_codes_is_rate_limited_per_ip_address(hers):
     assert [hers.post(CODES).status for _ in range(4)] == [200, 200, 200, 429]
 
 
 @pytest.mark.one_database
-def test_a_code_signs_nobody_in(hers, codes, ada):
+def test_recovery_code_does_not_sign_in(hers, codes, ada):
     stranger = hers.elsewhere()
     assert stranger.post("/us-signin", identity=ada.email, passcode=codes[0]).status == 400
     assert stranger.signed_in_as() is None
@@ -201,7 +201,7 @@ def test_a_code_signs_nobody_in(hers, codes, ada):
 
 @pytest.mark.one_database
 @pytest.mark.settings(methods=("email", "password"))
-def test_a_password_may_look_like_a_code(json_wire, people, clock):
+def test_password_that_looks_like_a_code_is_accepted(json_wire, people, clock):
     ada = people.open(email="ada@example.com", password="pass word-pass-word")  # sixteen letters, all of them ours
     hers: Wire = sign_in(json_wire, ada)
     hers.post(CODES)

@@ -19,7 +19,7 @@ def ada(people):
     return people.open(email="ada@example.com", phone=PHONE, methods=ALL)
 
 
-def test_a_method_is_gone_at_once(hers, enrolled, ada):
+def test_removed_method_stops_working_immediately(hers, enrolled, ada):
     answer = hers.post("/us-setup", delete_method="authenticator")
     assert answer.ok
     assert set(answer.json) <= {"csrf_token"}
@@ -27,25 +27,25 @@ def test_a_method_is_gone_at_once(hers, enrolled, ada):
     assert hers.elsewhere().post("/us-signin", identity=ada.email, passcode=ada.app_code()).status == 400
 
 
-def test_several_are_removed_at_once(hers, enrolled):
+def test_several_methods_can_be_removed_at_once(hers, enrolled):
     assert hers.post("/us-setup", delete_method=["authenticator", "email"]).ok
     assert enrolled() == ["sms"]
 
 
-def test_a_removed_phone_finds_nobody_any_more(hers, enrolled, rows):
+def test_removing_sms_removes_the_phone_number(hers, enrolled, rows):
     from app.users import Identity
 
     assert hers.post("/us-setup", delete_method="sms").ok
     assert rows(Identity, kind="phone") == []
 
 
-def test_the_last_way_in_stays(hers, enrolled):
+def test_last_method_cannot_be_removed(hers, enrolled):
     answer = hers.post("/us-setup", delete_method=ALL)
     assert (answer.status, answer.codes) == (400, ["last_method"])
     assert enrolled() == sorted(ALL)
 
 
-def test_the_last_identity_stays_though_another_way_in_would_be_left(people, wire, rows):
+def test_last_identity_cannot_be_removed_even_with_another_method_left(people, wire, rows):
     from app.enrollments.models import Enrollment
     from app.users import Identity
 
@@ -57,7 +57,7 @@ def test_the_last_identity_stays_though_another_way_in_would_be_left(people, wir
     assert wire.post("/us-setup", delete_method="authenticator").ok
 
 
-def test_a_phone_goes_when_a_username_still_finds_its_owner(people, wire, rows):
+def test_phone_can_be_removed_if_a_username_remains(people, wire, rows):
     from app.users import Identity
 
     bob = people.open(phone=PHONE, username="bob", methods=["sms", "authenticator"])
@@ -66,7 +66,7 @@ def test_a_phone_goes_when_a_username_still_finds_its_owner(people, wire, rows):
 
 
 @pytest.mark.one_database
-def test_the_last_way_in_stays_though_another_is_being_added(people, wire, rows):
+def test_last_method_cannot_be_removed_while_another_is_being_added(people, wire, rows):
     from app.challenges.models import Challenge
     from app.enrollments.models import Enrollment
 
@@ -77,7 +77,7 @@ def test_the_last_way_in_stays_though_another_is_being_added(people, wire, rows)
     assert rows(Challenge) == []
 
 
-def test_two_removals_at_once_leave_one_way_in(app, people, rows):
+def test_concurrent_removals_leave_one_method(app, people, rows):
     from app.enrollments.models import Enrollment
 
     bob = people.open(email="bob@example.com", methods=["email", "authenticator"])
@@ -88,7 +88,7 @@ def test_two_removals_at_once_leave_one_way_in(app, people, rows):
     assert len(rows(Enrollment, user_id=bob.id)) == 1
 
 
-def test_one_is_removed_and_another_begun_in_one_request(people, wire, rows):
+def test_one_request_can_remove_a_method_and_start_adding_another(people, wire, rows):
     from app.enrollments.models import Enrollment
 
     bob = sign_in(wire, people.open(email="bob@example.com", phone=PHONE))
@@ -98,7 +98,7 @@ def test_one_is_removed_and_another_begun_in_one_request(people, wire, rows):
     assert {row.method for row in rows(Enrollment)} == {"email", "authenticator"}
 
 
-def test_nothing_is_removed_when_what_is_to_be_added_is_refused(hers, enrolled):
+def test_nothing_is_removed_if_the_method_to_add_is_rejected(hers, enrolled):
     answer = hers.post("/us-setup", delete_method="authenticator", chosen_method="sms", phone="12")
     assert (answer.status, answer.codes) == (400, ["phone_invalid"])
     assert enrolled() == sorted(ALL)
@@ -106,7 +106,7 @@ def test_nothing_is_removed_when_what_is_to_be_added_is_refused(hers, enrolled):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("names", ["pigeon", ["sms", "pigeon"], ["authenticator", ""]])
-def test_an_unknown_name_removes_nothing(hers, enrolled, names):
+def test_unknown_method_removes_nothing(hers, enrolled, names):
     answer = hers.post("/us-setup", delete_method=names)
     assert (answer.status, answer.codes) == (400, ["us_method_not_available"])
     assert enrolled() == sorted(ALL)
@@ -114,7 +114,7 @@ def test_an_unknown_name_removes_nothing(hers, enrolled, names):
 
 @pytest.mark.one_database
 @pytest.mark.settings(methods=["email", "password"])
-def test_a_password_is_removed_like_any_method(people, wire, rows):
+def test_password_can_be_removed(people, wire, rows):
     from app.enrollments.models import Enrollment
 
     bob = people.open(email="bob@example.com", password="correct horse battery")

@@ -18,7 +18,7 @@ def asked(rows, ada):
     return lambda: sorted(row.method for row in rows(Enrollment, user_id=ada.id, is_second=True))
 
 
-def test_an_app_becomes_the_second_step_once_its_code_is_right(hers, asked, enrolled):
+def test_app_becomes_second_step_only_after_a_correct_code(hers, asked, enrolled):
     begun = begin_setup(hers, setup="authenticator")
     assert asked() == []
     done = prove_setup(hers, begun, app_code(key_in_setup(begun)))
@@ -28,7 +28,7 @@ def test_an_app_becomes_the_second_step_once_its_code_is_right(hers, asked, enro
 
 
 @pytest.mark.one_database
-def test_a_program_is_told_all_about_it(json_wire, ada):
+def test_json_second_step_setup_contains_all_details(json_wire, ada):
     sign_in(json_wire, ada)
     page = json_wire.get("/tf-setup").json
     assert page.pop("csrf_token")
@@ -49,13 +49,13 @@ def test_a_program_is_told_all_about_it(json_wire, ada):
     assert json_wire.get("/tf-setup").json["tf_available_methods"] == ["disable", "authenticator", "sms"]
 
 
-def test_a_phone_becomes_the_second_step(hers, asked, text_to):
+def test_phone_becomes_second_step_after_a_correct_code(hers, asked, text_to):
     begun = begin_setup(hers, setup="sms", phone=PHONE)
     assert prove_setup(hers, begun, code_in(text_to(PHONE))).ok
     assert asked() == ["sms"]
 
 
-def test_an_app_that_is_there_is_marked_by_its_own_code(people, wire, rows):
+def test_existing_app_becomes_second_step_by_its_own_code(people, wire, rows):
     from app.enrollments.models import Enrollment
 
     bob = people.open(email="bob@example.com", methods=["email", "authenticator"])
@@ -66,7 +66,7 @@ def test_an_app_that_is_there_is_marked_by_its_own_code(people, wire, rows):
     assert (app.is_second, app.last_step > 0) == (True, True)
 
 
-def test_a_phone_that_is_there_is_marked_by_a_code_sent_to_it(people, wire, text_to, rows):
+def test_existing_phone_becomes_second_step_by_an_sms_code(people, wire, text_to, rows):
     from app.enrollments.models import Enrollment
 
     bob = people.open(email="bob@example.com", phone=PHONE)
@@ -83,7 +83,7 @@ def test_a_wrong_code_changes_nothing(hers, asked):
     assert prove_setup(hers, begun, app_code(key_in_setup(begun))).ok
 
 
-def test_it_is_switched_off_again(hers, asked, enrolled):
+def test_second_step_can_be_disabled_and_stays_a_sign_in_method(hers, asked, enrolled):
     begun = begin_setup(hers, setup="authenticator")
     assert prove_setup(hers, begun, app_code(key_in_setup(begun))).ok
     assert hers.post("/tf-setup", setup="disable").ok
@@ -91,7 +91,7 @@ def test_it_is_switched_off_again(hers, asked, enrolled):
     assert enrolled() == ["authenticator", "email"], "it stays a way to sign in"
 
 
-def test_switching_it_on_and_off_ends_other_sessions_and_tells_the_owner(hers, ada, mail_to):
+def test_toggling_second_step_ends_other_sessions_and_notifies_the_owner(hers, ada, mail_to):
     for step in ("on", "off"):
         other = sign_in(hers.elsewhere(), ada)
         if step == "on":
@@ -103,7 +103,7 @@ def test_switching_it_on_and_off_ends_other_sessions_and_tells_the_owner(hers, a
         assert f"Two-step verification was turned {step}" in mail_to(ada.email).text
 
 
-def test_somebody_elses_state_marks_nothing(hers, people, asked):
+def test_setup_state_of_another_user_is_rejected(hers, people, asked):
     begun = begin_setup(hers, setup="authenticator")
     eve = sign_in(hers.elsewhere(), people.open(email="eve@example.com"))
     answer = prove_setup(eve, begun, app_code(key_in_setup(begun)))
@@ -111,14 +111,14 @@ def test_somebody_elses_state_marks_nothing(hers, people, asked):
     assert asked() == []
 
 
-def test_a_state_works_once(hers, asked):
+def test_setup_state_works_once(hers, asked):
     begun = begin_setup(hers, setup="authenticator")
     key = key_in_setup(begun)
     assert prove_setup(hers, begun, app_code(key)).ok
     assert prove_setup(hers, begun, app_code(key, 1)).codes == ["api_error"]
 
 
-def test_a_state_of_the_other_set_up_is_none_here(hers, asked):
+def test_state_of_a_method_setup_is_rejected_for_second_step_setup(hers, asked):
     begun = hers.post("/us-setup", chosen_method="authenticator")
     from tests.functional.setup.conftest import state_in
 
@@ -129,23 +129,23 @@ def test_a_state_of_the_other_set_up_is_none_here(hers, asked):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("setup", ["email", "password", "webauthn", "nonsense"])
-def test_what_is_no_second_step_is_refused(hers, setup):
+def test_method_that_cannot_be_a_second_step_is_rejected(hers, setup):
     answer = hers.post("/tf-setup", setup=setup)
     assert (answer.status, answer.codes) == (400, ["two_factor_method_not_available"])
 
 
-def test_the_only_way_in_can_not_be_the_second_step_alone(people, wire):
+def test_only_sign_in_method_cannot_become_the_second_step(people, wire):
     bob = people.open(phone=PHONE)
     answer = sign_in(wire, bob, via="sms").post("/tf-setup", setup="sms")
     assert answer.codes == ["two_factor_only_way"]
 
 
-def test_what_the_second_step_needs_can_not_be_removed(people, wire):
+def test_method_needed_before_the_second_step_cannot_be_removed(people, wire):
     bob = people.open(email="bob@example.com", phone=PHONE, second="sms")
     assert sign_in(wire, bob, via="email,sms").post("/us-setup", delete_method=["email"]).codes == ["last_method"]
 
 
-def test_another_app_is_asked_for_as_the_first_one_is(hers, asked):
+def test_additional_app_becomes_second_step_like_the_first(hers, asked):
     begun = begin_setup(hers, setup="authenticator")
     assert prove_setup(hers, begun, app_code(key_in_setup(begun))).ok
     again = hers.post("/us-setup", chosen_method="authenticator")
@@ -155,7 +155,7 @@ def test_another_app_is_asked_for_as_the_first_one_is(hers, asked):
     assert asked() == ["authenticator", "authenticator"]
 
 
-def test_it_wants_a_fresh_session(hers, clock):
+def test_second_step_setup_requires_reauthentication(hers, clock):
     clock.shift(301)
     assert hers.get("/tf-setup").status == (401 if hers.language == "json" else 200)
     assert hers.post("/tf-setup", setup="authenticator").status == (401 if hers.language == "json" else 302)

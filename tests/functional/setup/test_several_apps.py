@@ -73,7 +73,7 @@ def test_two_apps_both_sign_in_and_are_listed(hers, eve, rows, clock):
         assert [name in page.text for name in apps(rows)] == [True, True]
 
 
-def test_without_a_name_they_are_numbered(hers, rows):
+def test_unnamed_apps_are_numbered(hers, rows):
     add_app(hers)
     add_app(hers)
     assert list(apps(rows)) == ["Authenticator app", "Authenticator app 2", "Authenticator app 3"]
@@ -93,7 +93,7 @@ def test_without_a_name_they_are_numbered(hers, rows):
         ("x" * 65, "invalid_input_length"),
     ],
 )
-def test_a_name_that_will_not_do_is_said_and_costs_no_try(hers, rows, name, code):
+def test_invalid_app_name_is_rejected_without_counting_an_attempt(hers, rows, name, code):
     from app.challenges.models import Challenge
 
     add_app(hers, "Work")
@@ -108,7 +108,7 @@ def test_a_name_that_will_not_do_is_said_and_costs_no_try(hers, rows, name, code
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(("via", "offered"), [("", True), ("email", False)])
-def test_where_apps_are_the_second_step_a_page_offers_both_kinds(browser_wire, people, via, offered):
+def test_page_offers_app_as_second_step_and_method_only_after_strong_sign_in(browser_wire, people, via, offered):
     ada = people.open(email="ada@example.com", methods=["email", "authenticator"], second="authenticator")
     page = sign_in(browser_wire, ada, via=via).get(SETUP).page
     values = [(name, attributes.get("value")) for name, attributes in page.inputs]
@@ -117,7 +117,7 @@ def test_where_apps_are_the_second_step_a_page_offers_both_kinds(browser_wire, p
 
 
 @pytest.mark.parametrize("step", ["first", "second"])
-def test_the_second_step_takes_a_name_as_well(json_wire, eve, rows, step):
+def test_second_step_setup_accepts_an_app_name(json_wire, eve, rows, step):
     here = sign_in(json_wire, eve)
     begun = here.post("/tf-setup", setup="authenticator").json
     path, code = f"/tf-setup/{begun['tf_state_token']}", app_code(begun["tf_authr_b32key"])
@@ -130,7 +130,7 @@ def test_the_second_step_takes_a_name_as_well(json_wire, eve, rows, step):
     }
 
 
-def test_each_app_takes_each_of_its_codes_once(hers, eve, clock):
+def test_each_code_of_each_app_works_once(hers, eve, clock):
     key = add_app(hers)
     clock.shift(60)
     mine, its = eve.app_code(), app_code(key)
@@ -140,7 +140,7 @@ def test_each_app_takes_each_of_its_codes_once(hers, eve, clock):
 
 
 @pytest.mark.every_pair
-def test_a_sixth_is_refused_before_a_key_is_shown(hers, rows):
+def test_sixth_app_is_rejected_before_a_key_is_shown(hers, rows):
     for _ in range(totp.MAX_APPS - 1):
         add_app(hers)
     answer = hers.post(SETUP, chosen_method="authenticator")
@@ -148,7 +148,7 @@ def test_a_sixth_is_refused_before_a_key_is_shown(hers, rows):
     assert len(apps(rows)) == totp.MAX_APPS == 5
 
 
-def test_one_that_takes_the_place_of_all_needs_no_room(json_wire, eve, rows):
+def test_replacing_all_apps_is_allowed_at_the_limit(json_wire, eve, rows):
     here = sign_in(json_wire, eve)
     for _ in range(totp.MAX_APPS - 1):
         add_app(here)
@@ -158,7 +158,7 @@ def test_one_that_takes_the_place_of_all_needs_no_room(json_wire, eve, rows):
     assert list(apps(rows)) == ["Authenticator app"]
 
 
-def test_of_two_at_once_at_the_limit_one_is_added(app, eve, rows):
+def test_concurrent_additions_at_the_limit_add_only_one_app(app, eve, rows):
     program = give_token(Program(app), eve)
     for _ in range(totp.MAX_APPS - 2):
         add_app(program)
@@ -173,7 +173,7 @@ def test_of_two_at_once_at_the_limit_one_is_added(app, eve, rows):
     assert len(apps(rows)) == totp.MAX_APPS
 
 
-def test_two_of_one_name_at_once_are_one(app, eve, rows):
+def test_concurrent_additions_with_the_same_name_add_only_one_app(app, eve, rows):
     program = give_token(Program(app), eve)
     begun = [program.post(SETUP, chosen_method="authenticator") for _ in range(2)]
 
@@ -187,7 +187,9 @@ def test_two_of_one_name_at_once_are_one(app, eve, rows):
 
 
 @pytest.mark.parametrize("name", ["", "Work"])
-def test_one_stored_just_when_apps_become_the_second_step_is_one_too(json_wire, eve, database, rows, monkeypatch, name):
+def test_app_added_while_apps_become_second_step_is_a_second_step_too(
+    json_wire, eve, database, rows, monkeypatch, name
+):
     from app.setup import service as flow
 
     here, real = sign_in(json_wire, eve), lock_credentials
@@ -203,7 +205,7 @@ def test_one_stored_just_when_apps_become_the_second_step_is_one_too(json_wire, 
     assert [(row.is_second, row.signs_in) for row in apps(rows).values()] == [(True, None), (True, True)]
 
 
-def test_the_database_knows_no_two_of_one_name(app, eve):
+def test_database_rejects_duplicate_app_names(app, eve):
     import sqlalchemy as sa
 
     from app.authenticators.enrollments import enroll
@@ -217,7 +219,7 @@ def test_the_database_knows_no_two_of_one_name(app, eve):
 
 
 @pytest.mark.every_pair
-def test_removing_one_leaves_the_other(hers, eve, rows, clock, mail_to):
+def test_removing_one_app_keeps_the_other(hers, eve, rows, clock, mail_to):
     key = add_app(hers, "Work")
     elsewhere = sign_in(hers.elsewhere(), eve)
     answer = hers.post(DELETE, id=apps(rows)["Authenticator app"].id)
@@ -231,13 +233,13 @@ def test_removing_one_leaves_the_other(hers, eve, rows, clock, mail_to):
     assert signs_in(hers, eve, app_code(key))
 
 
-def test_removing_the_method_removes_all_of_them(hers, rows):
+def test_removing_the_method_removes_all_apps(hers, rows):
     add_app(hers)
     assert hers.post(SETUP, delete_method="authenticator").ok
     assert apps(rows) == {}
 
 
-def test_the_last_way_in_stays(wire, people, rows):
+def test_last_app_that_is_the_only_method_cannot_be_removed(wire, people, rows):
     ada = people.open(email="ada@example.com", methods=["authenticator"])
     here = sign_in(wire, ada)
     add_app(here, "Work")
@@ -248,7 +250,7 @@ def test_the_last_way_in_stays(wire, people, rows):
     assert list(apps(rows)) == ["Work"]
 
 
-def test_the_only_app_that_signs_in_stays_beside_one_that_does_not(app, wire, people, rows):
+def test_only_app_that_signs_in_cannot_be_removed(app, wire, people, rows):
     from app.authenticators.enrollments import enroll
     from app.extensions import db
 
@@ -262,7 +264,7 @@ def test_the_only_app_that_signs_in_stays_beside_one_that_does_not(app, wire, pe
 
 
 @pytest.mark.settings(second_factor="required")
-def test_where_everybody_has_a_second_factor_the_last_app_stays(wire, people, rows):
+def test_last_app_cannot_be_removed_if_second_factor_is_required(wire, people, rows):
     ada = people.open(email="ada@example.com", methods=["email", "authenticator"], second="authenticator")
     here = sign_in(wire, ada)
     add_app(here, "Work")
@@ -271,7 +273,7 @@ def test_where_everybody_has_a_second_factor_the_last_app_stays(wire, people, ro
     assert here.post(DELETE, id=last.id).codes == ["last_second_factor"]
 
 
-def test_with_the_last_app_the_second_step_is_off(wire, people, rows):
+def test_removing_the_last_app_disables_the_second_step(wire, people, rows):
     ada = people.open(email="ada@example.com", methods=["email", "authenticator"], second="authenticator")
     here = sign_in(wire, ada)
     assert here.post(DELETE, id=next(iter(apps(rows).values())).id).ok
@@ -279,7 +281,7 @@ def test_with_the_last_app_the_second_step_is_off(wire, people, rows):
 
 
 @pytest.mark.every_pair
-def test_an_app_gets_another_name(hers, rows):
+def test_app_can_be_renamed(hers, rows):
     add_app(hers, "Work")
     ids = {name: row.id for name, row in apps(rows).items()}
     assert hers.post(RENAME, id=ids["Authenticator app"], name=" My   tablet").ok
@@ -295,14 +297,14 @@ def test_an_app_gets_another_name(hers, rows):
     ("name", "code"),
     [("Authenticator app", "authenticator_name_inuse"), (" ", "authenticator_name_required"), ("<", "invalid_input")],
 )
-def test_another_name_is_a_name_too(hers, rows, name, code):
+def test_invalid_new_app_name_is_rejected(hers, rows, name, code):
     add_app(hers, "Work")
     answer = hers.post(RENAME, id=apps(rows)["Work"].id, name=name)
     assert (answer.status, answer.codes) == (400, [code])
     assert list(apps(rows)) == ["Authenticator app", "Work"]
 
 
-def test_of_two_renamed_at_once_one_gets_the_name(hers, database, rows, monkeypatch):
+def test_concurrent_rename_to_the_same_name_is_rejected(hers, database, rows, monkeypatch):
     from app.setup import service as flow
 
     add_app(hers, "Work")
@@ -318,13 +320,13 @@ def test_of_two_renamed_at_once_one_gets_the_name(hers, database, rows, monkeypa
     assert hers.post(RENAME, id=first.id, name="Tablet").codes == ["authenticator_name_inuse"]
 
 
-def test_it_keeps_its_own_name(hers, rows):
+def test_app_can_be_renamed_to_its_own_name(hers, rows):
     assert hers.post(RENAME, id=apps(rows)["Authenticator app"].id, name="Authenticator app").ok
 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("which", ["another's", "mail", "none", ""])
-def test_what_is_not_ones_own_app_is_not_found(hers, people, rows, which):
+def test_app_of_another_user_or_an_unknown_one_is_not_found(hers, people, rows, which):
     bob = people.open(email="bob@example.com", methods=["email", "authenticator"])
     its_id = {
         "another's": rows(Enrollment, user_id=bob.id, method="authenticator")[0].id,
@@ -340,7 +342,7 @@ def test_what_is_not_ones_own_app_is_not_found(hers, people, rows, which):
 
 
 @pytest.mark.one_database
-def test_a_mailed_code_renames_and_removes_none(wire, eve, rows, language):
+def test_email_code_session_cannot_rename_or_remove_apps(wire, eve, rows, language):
     here = sign_in(wire, eve, via="email")
     app_id = apps(rows)["Authenticator app"].id
     for path, more in ((DELETE, {}), (RENAME, {"name": "Mine"})):
@@ -348,13 +350,13 @@ def test_a_mailed_code_renames_and_removes_none(wire, eve, rows, language):
     assert list(apps(rows)) == ["Authenticator app"]
 
 
-def test_where_apps_are_the_second_step_a_mailed_code_adds_none(json_wire, people, rows):
+def test_email_code_session_cannot_add_apps_if_apps_are_the_second_step(json_wire, people, rows):
     ada = people.open(email="ada@example.com", methods=["email", "authenticator"], second="authenticator")
     here = sign_in(json_wire, ada, via="email")
     assert here.post(SETUP, chosen_method="authenticator").codes == ["reauthentication_required"]
 
 
-def test_one_begun_before_they_became_the_second_step_is_not_stored(json_wire, app, eve, rows):
+def test_pending_app_setup_is_rejected_once_apps_became_second_step(json_wire, app, eve, rows):
     import sqlalchemy as sa
 
     from app.extensions import db
@@ -369,7 +371,7 @@ def test_one_begun_before_they_became_the_second_step_is_not_stored(json_wire, a
 
 
 @pytest.mark.parametrize("methods", [["email", "authenticator"], ["authenticator"]])
-def test_a_denied_session_takes_its_own_app_with_it_and_no_other(wire, app, people, rows, methods):
+def test_denying_a_session_removes_only_the_app_it_added(wire, app, people, rows, methods):
     from app.extensions import db
     from app.login.rollback import roll_back
     from app.sessions.models import AuthSession
@@ -383,7 +385,7 @@ def test_a_denied_session_takes_its_own_app_with_it_and_no_other(wire, app, peop
     assert list(apps(rows)) == ["Authenticator app"]
 
 
-def test_an_app_named_like_a_browser_goes_with_the_first_proof_of_the_address(app, eve, rows):
+def test_first_address_confirmation_removes_app_named_like_a_browser(app, eve, rows):
     """What is kept then is the password that was chosen in this very browser, which bears its digest as a name."""
     from app.challenges.models import Challenge
     from app.extensions import db
@@ -400,7 +402,7 @@ def test_an_app_named_like_a_browser_goes_with_the_first_proof_of_the_address(ap
     assert [row.method for row in rows(Enrollment)] == ["email"]
 
 
-def test_a_secret_moved_from_one_app_to_another_opens_nothing(app, hers, eve, rows, clock):
+def test_secret_moved_between_apps_is_rejected(app, hers, eve, rows, clock):
     from app.audit import Event
     from app.extensions import db
 

@@ -9,7 +9,7 @@ from tests.signed_in import sign_in
 from tests.sinks import code_in
 
 
-def test_a_state_serves_nobody_else(hers, people, enrolled, rows):
+def test_setup_state_of_another_user_is_rejected(hers, people, enrolled, rows):
     from app.enrollments.models import Enrollment
 
     begun = hers.post("/us-setup", chosen_method="authenticator")
@@ -20,7 +20,7 @@ def test_a_state_serves_nobody_else(hers, people, enrolled, rows):
     assert hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok, "its user still can"
 
 
-def test_a_state_serves_once(hers, rows, enrolled):
+def test_setup_state_works_once(hers, rows, enrolled):
     from app.enrollments.models import Enrollment
 
     begun = hers.post("/us-setup", chosen_method="authenticator")
@@ -31,7 +31,7 @@ def test_a_state_serves_once(hers, rows, enrolled):
     assert [row.id for row in rows(Enrollment, method="authenticator")] == first
 
 
-def test_a_state_ends_after_ten_minutes(hers, clock, enrolled):
+def test_setup_state_expires_after_ten_minutes(hers, clock, enrolled):
     begun = hers.post("/us-setup", chosen_method="authenticator")
     key = key_in(begun)
     clock.shift(601)
@@ -41,7 +41,7 @@ def test_a_state_ends_after_ten_minutes(hers, clock, enrolled):
 
 
 @pytest.mark.one_database
-def test_after_a_state_has_ended_the_title_of_the_next_page_says_error_once(browser_wire, ada):
+def test_page_title_says_error_once_after_a_setup_state_ended(browser_wire, ada):
     hers = sign_in(browser_wire, ada)
     shown = hers.follow(hers.get("/us-setup/ended"))
     assert shown.page.title.startswith("Error: ")
@@ -50,14 +50,14 @@ def test_after_a_state_has_ended_the_title_of_the_next_page_says_error_once(brow
 
 
 @pytest.mark.one_database
-def test_a_state_holds_though_the_session_is_no_longer_fresh(hers, clock, enrolled):
+def test_setup_state_remains_valid_after_the_session_is_no_longer_fresh(hers, clock, enrolled):
     begun = hers.post("/us-setup", chosen_method="authenticator")
     clock.shift(599)
     assert hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
 
 
 @pytest.mark.one_database
-def test_a_text_is_good_for_five_minutes(hers, clock, text_to, enrolled):
+def test_sms_code_expires_after_five_minutes(hers, clock, text_to, enrolled):
     begun = hers.post("/us-setup", chosen_method="sms", phone=PHONE)
     code = code_in(text_to(PHONE))
     clock.shift(301)
@@ -66,7 +66,7 @@ def test_a_text_is_good_for_five_minutes(hers, clock, text_to, enrolled):
 
 
 @pytest.mark.settings(sms_setups_per_hour=1)
-def test_the_code_of_a_text_that_was_withheld_adds_no_phone(app, hers, rows, enrolled, deliver):
+def test_code_of_a_withheld_sms_is_rejected(app, hers, rows, enrolled, deliver):
     from app.challenges.models import Challenge
     from app.challenges.passcodes import passcode_of, root_of
 
@@ -81,7 +81,7 @@ def test_the_code_of_a_text_that_was_withheld_adds_no_phone(app, hers, rows, enr
     assert enrolled() == ["email"]
 
 
-def test_a_wrong_code_is_said_counted_and_may_be_mended(hers, rows, enrolled):
+def test_wrong_code_is_reported_and_counted_and_may_be_retried(hers, rows, enrolled):
     from app.challenges.models import Challenge
 
     begun = hers.post("/us-setup", chosen_method="authenticator")
@@ -95,7 +95,7 @@ def test_a_wrong_code_is_said_counted_and_may_be_mended(hers, rows, enrolled):
 
 
 @pytest.mark.parametrize("method", ["authenticator", "sms"])
-def test_the_sixth_try_fails_with_the_right_code(hers, rows, enrolled, text_to, method):
+def test_correct_code_is_rejected_after_five_wrong_attempts(hers, rows, enrolled, text_to, method):
     from app.challenges.models import Challenge
 
     begun = hers.post("/us-setup", chosen_method=method, phone=PHONE)
@@ -109,20 +109,20 @@ def test_the_sixth_try_fails_with_the_right_code(hers, rows, enrolled, text_to, 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("state", ["x", "%00", "a" * 3000, "0" * 32 + "." + "0" * 64, "%F0%9F%94%91"])
-def test_a_state_of_nobodys_making_is_refused(hers, state):
+def test_malformed_setup_state_is_rejected(hers, state):
     answer = hers.post(f"/us-setup/{state}", passcode="123456")
     assert (answer.status, answer.codes) == (400, ["api_error"])
 
 
 @pytest.mark.one_database
-def test_a_code_is_required(hers):
+def test_code_is_required(hers):
     begun = hers.post("/us-setup", chosen_method="authenticator")
     answer = hers.post(f"/us-setup/{state_in(begun)}")
     assert (answer.status, answer.codes, list(answer.errors)) == (400, ["required"], ["passcode"])
 
 
 @pytest.mark.one_database
-def test_a_state_for_setting_up_is_no_challenge_for_signing_in(people, program, hers, text_to):
+def test_setup_state_is_rejected_as_sign_in_challenge(people, program, hers, text_to):
     begun = hers.post("/us-setup", chosen_method="sms", phone=PHONE)
     code = code_in(text_to(PHONE))
     stolen = {"passcode": code, "challenge": state_in(begun)}
@@ -132,7 +132,7 @@ def test_a_state_for_setting_up_is_no_challenge_for_signing_in(people, program, 
 
 
 @pytest.mark.one_database
-def test_a_number_taken_meanwhile_is_refused_and_the_old_one_stays(people, wire, text_to, rows):
+def test_phone_number_taken_meanwhile_is_rejected_and_the_old_one_stays(people, wire, text_to, rows):
     from app.users import Identity
 
     sign_in(wire, people.open(email="ada@example.com", phone="+16502530001"))
@@ -145,7 +145,7 @@ def test_a_number_taken_meanwhile_is_refused_and_the_old_one_stays(people, wire,
 
 
 @pytest.mark.one_database
-def test_the_key_is_shown_only_where_it_is_set_up_and_until_it_is(hers, ada):
+def test_key_is_shown_only_in_its_session_and_until_setup_completes(hers, ada):
     begun = hers.post("/us-setup", chosen_method="authenticator")
     key, state = key_in(begun), state_in(begun)
     elsewhere = sign_in(hers.elsewhere(), ada)
@@ -160,7 +160,7 @@ def test_the_key_is_shown_only_where_it_is_set_up_and_until_it_is(hers, ada):
     ] == []
 
 
-def test_no_key_and_no_code_is_at_rest(hers, database, text_to):
+def test_keys_and_codes_are_not_stored_in_clear(hers, database, text_to):
     begun = hers.post("/us-setup", chosen_method="authenticator")
     hers.post("/us-setup", chosen_method="sms", phone=PHONE)
     secrets = {key_in(begun), code_in(text_to(PHONE)), state_in(begun)}

@@ -9,7 +9,7 @@ from tests.signed_in import give_token, sign_in
 from tests.sinks import code_in
 
 
-def test_the_owner_gets_a_mail_when_a_method_is_added(hers, mail_to, ada):
+def test_owner_is_notified_by_email_when_a_method_is_added(hers, mail_to, ada):
     begun = hers.post("/us-setup", chosen_method="authenticator")
     hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun)))
     mail = mail_to(ada.email)
@@ -19,14 +19,14 @@ def test_the_owner_gets_a_mail_when_a_method_is_added(hers, mail_to, ada):
     assert key_in(begun) not in mail.text
 
 
-def test_the_owner_gets_a_mail_when_a_method_is_removed(people, wire, mail_to):
+def test_owner_is_notified_by_email_when_a_method_is_removed(people, wire, mail_to):
     bob = people.open(email="bob@example.com", phone=PHONE)
     sign_in(wire, bob).post("/us-setup", delete_method="sms")
     assert "Sign-in method removed: Text-message code." in mail_to(bob.email).text
 
 
 @pytest.mark.one_database
-def test_nobody_is_told_of_what_was_refused(hers, deliver):
+def test_rejected_changes_send_no_email(hers, deliver):
     begun = hers.post("/us-setup", chosen_method="authenticator")
     hers.post(f"/us-setup/{state_in(begun)}", passcode="000")
     hers.post("/us-setup", delete_method="email")
@@ -34,14 +34,14 @@ def test_nobody_is_told_of_what_was_refused(hers, deliver):
 
 
 @pytest.mark.one_database
-def test_removing_what_is_not_there_changes_nothing(hers, deliver, rows):
+def test_removing_a_method_that_is_not_set_up_changes_nothing(hers, deliver, rows):
     from app.audit import Event
 
     assert hers.post("/us-setup", delete_method="authenticator").ok
     assert (deliver(), rows(Event, name="factor.removed")) == ([], [])
 
 
-def test_changes_are_recorded_with_who_asked(hers, rows, ada):
+def test_changes_are_recorded_with_user_and_request(hers, rows, ada):
     from app.audit import Event
 
     begun = hers.post("/us-setup", chosen_method="authenticator")
@@ -54,7 +54,7 @@ def test_changes_are_recorded_with_who_asked(hers, rows, ada):
         assert event.support_id
 
 
-def test_adding_a_method_ends_other_sessions_and_changes_the_cookie(hers, ada, program):
+def test_adding_a_method_ends_other_sessions_and_rotates_the_cookie(hers, ada, program):
     elsewhere = sign_in(hers.elsewhere(), ada)
     give_token(program, ada)
     before = hers.cookies["latchkey_session"]
@@ -68,7 +68,7 @@ def test_adding_a_method_ends_other_sessions_and_changes_the_cookie(hers, ada, p
     assert stolen.signed_in_as() is None
 
 
-def test_removing_a_method_ends_other_sessions_and_changes_the_cookie(people, wire):
+def test_removing_a_method_ends_other_sessions_and_rotates_the_cookie(people, wire):
     bob = people.open(email="bob@example.com", phone=PHONE)
     sign_in(wire, bob)
     elsewhere, before = sign_in(wire.elsewhere(), bob), wire.cookies["latchkey_session"]
@@ -79,7 +79,7 @@ def test_removing_a_method_ends_other_sessions_and_changes_the_cookie(people, wi
 
 
 @pytest.mark.one_database
-def test_a_program_told_to_sign_out_its_owner_elsewhere_stays(program, people, wire):
+def test_api_client_removing_a_method_keeps_its_token_and_ends_other_sessions(program, people, wire):
     bob = people.open(email="bob@example.com", phone=PHONE)
     elsewhere = sign_in(wire, bob)
     assert give_token(program, bob).post("/us-setup", delete_method="sms").ok
@@ -88,7 +88,7 @@ def test_a_program_told_to_sign_out_its_owner_elsewhere_stays(program, people, w
 
 
 @pytest.mark.one_database
-def test_a_signal_says_what_changed(app, hers):
+def test_signal_reports_changed_methods(app, hers):
     from app.audit import signals
 
     told = []
@@ -104,7 +104,7 @@ def test_a_signal_says_what_changed(app, hers):
 
 
 @pytest.mark.one_database
-def test_a_signal_says_that_a_code_was_sent_and_not_which(app, hers):
+def test_signal_reports_a_sent_code_without_the_code(app, hers):
     from app.audit import signals
 
     told = []
@@ -120,7 +120,7 @@ def test_a_signal_says_that_a_code_was_sent_and_not_which(app, hers):
 
 
 @pytest.mark.one_database
-def test_a_mail_for_setting_up_has_a_code_and_no_link_that_signs_in(people, wire, mail_to):
+def test_setup_email_contains_a_code_but_no_sign_in_link(people, wire, mail_to):
     bob = people.open(email="bob@example.com", methods=["authenticator"])
     sign_in(wire, bob).post("/us-setup", chosen_method="email")
     mail = mail_to(bob.email)
