@@ -55,21 +55,21 @@ def asked(app, person, path, email, mail_to):
     return program, code_in(mail_to(email)), challenge
 
 
-def test_two_accounts_that_prove_one_address(app, ada, bob, at_once, mail_to, emails):
+def test_concurrent_confirmation_of_one_email_by_two_accounts_succeeds_once(app, ada, bob, at_once, mail_to, emails):
     answers = at_once(*(asked(app, person, ADD, NEW, mail_to) for person in (ada, bob)))
     assert sorted(answer.status for answer in answers) == [200, 400]
     assert [answer.codes for answer in answers if answer.status == 400] == [["identity_already_associated"]]
     assert sorted(emails(ada) + emails(bob)) == sorted([NEW, ada.email, bob.email])
 
 
-def test_one_code_typed_twice(app, ada, at_once, mail_to, emails):
+def test_concurrent_use_of_one_code_changes_the_email_once(app, ada, at_once, mail_to, emails):
     proof = asked(app, ada, CHANGE, NEW, mail_to)
     answers = at_once(proof, (give_token(Program(app), ada), *proof[1:]))
     assert sorted(answer.status for answer in answers) in ([200, 400], [200, 401])
     assert emails(ada) == [NEW]
 
 
-def test_two_addresses_of_one_account(app, ada, at_once, mail_to, emails):
+def test_concurrent_email_additions_keep_the_account_consistent(app, ada, at_once, mail_to, emails):
     at_once(*(asked(app, ada, ADD, email, mail_to) for email in (NEW, THIRD)))
     assert emails(ada)[0] == ada.email
     assert set(emails(ada)) <= {ada.email, NEW, THIRD}
@@ -77,12 +77,14 @@ def test_two_addresses_of_one_account(app, ada, at_once, mail_to, emails):
 
 
 @pytest.mark.settings(emails_per_account=2)
-def test_two_addresses_where_there_is_room_for_one(app, ada, at_once, mail_to, emails):
+def test_concurrent_email_additions_respect_the_limit(app, ada, at_once, mail_to, emails):
     at_once(*(asked(app, ada, ADD, email, mail_to) for email in (NEW, THIRD)))
     assert len(emails(ada)) == 2
 
 
-def test_a_change_that_has_come_in_when_another_is_undone(app, ada, json_wire, mail_to, undo_in, emails, monkeypatch):
+def test_pending_email_change_is_rejected_when_an_earlier_one_is_undone(
+    app, ada, json_wire, mail_to, undo_in, emails, monkeypatch
+):
     from app.identities import verification
 
     first = asked(app, ada, ADD, NEW, mail_to)

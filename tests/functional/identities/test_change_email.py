@@ -15,14 +15,14 @@ from tests.sinks import code_in
 explicit = pytest.mark.settings(generic_responses=False)
 
 
-def test_the_page_tells_the_address_as_it_stands(hers, ada):
+def test_page_shows_the_current_email(hers, ada):
     answer = hers.get(CHANGE)
     assert answer.status == 200
     assert answer.json.get("current_email", ada.email) == ada.email
     assert ada.email in answer.text
 
 
-def test_asking_changes_nothing(hers, ada, emails, deliver):
+def test_requesting_a_change_changes_nothing_yet(hers, ada, emails, deliver):
     answer = hers.post(CHANGE, email=NEW)
     assert answer.ok
     assert answer.json.get("current_email", ada.email) == ada.email
@@ -30,13 +30,13 @@ def test_asking_changes_nothing(hers, ada, emails, deliver):
     assert [mail.to for mail in deliver()] == [[NEW]]
 
 
-def test_the_code_changes_it(hers, ada, emails, prove):
+def test_code_changes_the_email(hers, ada, emails, prove):
     assert prove(hers, NEW).ok
     assert emails(ada) == [NEW]
     assert hers.signed_in_as() == NEW
 
 
-def test_the_new_address_signs_in_and_the_old_one_does_not(hers, ada, prove, mail_to, deliver, clock, finds_nobody):
+def test_new_email_signs_in_and_the_old_one_does_not(hers, ada, prove, mail_to, deliver, clock, finds_nobody):
     prove(hers, NEW)
     deliver()
     clock.shift(60)
@@ -47,7 +47,7 @@ def test_the_new_address_signs_in_and_the_old_one_does_not(hers, ada, prove, mai
     finds_nobody(ada.email)
 
 
-def test_both_are_told_and_only_the_old_one_can_undo_it(hers, ada, prove, mail_to):
+def test_both_emails_are_notified_and_only_the_old_one_can_undo(hers, ada, prove, mail_to):
     prove(hers, NEW)
     old, new = mail_to(ada.email), mail_to(NEW)
     assert "was replaced by a...@new.example" in old.text.replace("\n", " ")
@@ -56,7 +56,7 @@ def test_both_are_told_and_only_the_old_one_can_undo_it(hers, ada, prove, mail_t
     assert NEW not in old.text + old.html
 
 
-def test_addresses_that_look_alike_when_shortened_are_told_apart(hers, ada, prove, mail_to):
+def test_each_mailbox_sees_only_its_own_email_unmasked(hers, ada, prove, mail_to):
     """Each mailbox sees itself whole, and the other one never."""
     alike = "anna@example.com"
     prove(hers, alike)
@@ -66,14 +66,14 @@ def test_addresses_that_look_alike_when_shortened_are_told_apart(hers, ada, prov
     assert (alike in old, ada.email in new) == (False, False)
 
 
-def test_third_mailbox_is_told_that_the_new_address_is_another_one(hers, ada, prove, mail_to):
+def test_third_mailbox_is_told_that_identically_masked_emails_differ(hers, ada, prove, mail_to):
     prove(hers, THIRD, ADD)
     prove(hers, "anna@example.com")
     told = " ".join(mail_to(THIRD).text.split())
     assert "a...@example.com was replaced by another email, which also shortens to a...@example.com." in told
 
 
-def test_all_other_sessions_end_and_this_one_gets_another_token(hers, ada, prove, program):
+def test_change_ends_other_sessions_and_rotates_the_session_token(hers, ada, prove, program):
     elsewhere, before = sign_in(hers.elsewhere(), ada), hers.cookies["latchkey_session"]
     give_token(program, ada)
     prove(hers, NEW)
@@ -81,7 +81,7 @@ def test_all_other_sessions_end_and_this_one_gets_another_token(hers, ada, prove
     assert hers.cookies["latchkey_session"] != before
 
 
-def test_a_proof_for_one_address_is_none_for_another(hers, ada, emails, mail_to):
+def test_code_for_one_email_does_not_confirm_another(hers, ada, emails, mail_to):
     hers.post(CHANGE, email=NEW)
     code = code_in(mail_to(NEW))
     hers.post(CHANGE, email=THIRD)
@@ -89,7 +89,7 @@ def test_a_proof_for_one_address_is_none_for_another(hers, ada, emails, mail_to)
     assert emails(ada) == [ada.email]
 
 
-def test_asking_for_another_ends_the_one_that_waited(hers, json_wire, ada, emails, mail_to):
+def test_new_request_ends_the_pending_one(hers, json_wire, ada, emails, mail_to):
     first = sign_in(json_wire, ada).post(CHANGE, email=NEW).json["challenge"]
     code = code_in(mail_to(NEW))
     json_wire.post(CHANGE, email=THIRD)
@@ -97,14 +97,14 @@ def test_asking_for_another_ends_the_one_that_waited(hers, json_wire, ada, email
     assert emails(ada) == [ada.email]
 
 
-def test_a_program_names_its_request(program, ada, emails, mail_to):
+def test_api_client_confirms_with_its_challenge(program, ada, emails, mail_to):
     challenge = give_token(program, ada).post(CHANGE, email=NEW).json["challenge"]
     answer = program.post(CONFIRM, passcode=code_in(mail_to(NEW)), challenge=challenge)
     assert answer.json["current_email"] == NEW
     assert emails(ada) == [NEW]
 
 
-def test_sent_again_it_is_the_same_code(hers, mail_to, deliver, clock):
+def test_resent_code_is_the_same(hers, mail_to, deliver, clock):
     hers.post(CHANGE, email=NEW)
     first = code_in(mail_to(NEW))
     clock.shift(40)
@@ -113,7 +113,7 @@ def test_sent_again_it_is_the_same_code(hers, mail_to, deliver, clock):
     assert code_in(again) == first
 
 
-def test_five_wrong_codes_and_the_right_one_is_wrong_too(hers, ada, emails, mail_to):
+def test_correct_code_is_rejected_after_five_wrong_attempts(hers, ada, emails, mail_to):
     hers.post(CHANGE, email=NEW)
     code = code_in(mail_to(NEW))
     for _ in range(5):
@@ -122,7 +122,7 @@ def test_five_wrong_codes_and_the_right_one_is_wrong_too(hers, ada, emails, mail
     assert emails(ada) == [ada.email]
 
 
-def test_a_code_is_good_once(hers, ada, emails, mail_to):
+def test_code_works_once(hers, ada, emails, mail_to):
     hers.post(CHANGE, email=NEW)
     code = code_in(mail_to(NEW))
     assert hers.post(CONFIRM, passcode=code).ok
@@ -130,7 +130,7 @@ def test_a_code_is_good_once(hers, ada, emails, mail_to):
     assert emails(ada) == [NEW]
 
 
-def test_a_code_that_is_too_old_is_wrong(hers, ada, emails, mail_to, clock):
+def test_expired_code_is_rejected(hers, ada, emails, mail_to, clock):
     hers.post(CHANGE, email=NEW)
     code = code_in(mail_to(NEW))
     clock.shift(601)
@@ -138,7 +138,7 @@ def test_a_code_that_is_too_old_is_wrong(hers, ada, emails, mail_to, clock):
     assert emails(ada) == [ada.email]
 
 
-def test_somebody_elses_request_is_none_of_mine(people, json_wire, ada, emails, mail_to):
+def test_challenge_of_another_user_is_rejected(people, json_wire, ada, emails, mail_to):
     challenge = sign_in(json_wire, ada).post(CHANGE, email=NEW).json["challenge"]
     bob = people.open(email="bob@example.com")
     his = sign_in(json_wire.elsewhere(), bob)
@@ -147,7 +147,7 @@ def test_somebody_elses_request_is_none_of_mine(people, json_wire, ada, emails, 
 
 
 @pytest.mark.parametrize("path", [CHANGE, ADD, "/identities/primary", "/identities/remove", "/identities/username"])
-def test_it_wants_a_fresh_session(hers, path, clock, rows):
+def test_identity_changes_require_reauthentication(hers, path, clock, rows):
     clock.shift(4000)
     answer = hers.post(path, email=NEW, username="ada")
     assert answer.status in (302, 401)
@@ -157,7 +157,7 @@ def test_it_wants_a_fresh_session(hers, path, clock, rows):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("path", [CHANGE, ADD, CONFIRM, "/identities/remove"])
-def test_nobody_does_it_without_a_csrf_token(hers, path, rows):
+def test_identity_changes_require_a_csrf_token(hers, path, rows):
     assert hers.post(path, csrf=None, email=NEW, passcode="1").status == 400
     assert rows(Challenge) == []
 
@@ -166,7 +166,7 @@ def test_nobody_does_it_without_a_csrf_token(hers, path, rows):
 @pytest.mark.parametrize(
     "typed", ["", "nothing", "a@x@y.example", "a@x.example,b@y.example", "m\u0131ke@example.com", "a b@example.com"]
 )
-def test_what_is_no_address_is_refused(hers, typed, rows):
+def test_invalid_email_is_rejected(hers, typed, rows):
     answer = hers.post(CHANGE, email=typed)
     assert answer.status == 400
     assert answer.codes[0] in ("invalid_email_address", "email_not_provided")
@@ -174,11 +174,11 @@ def test_what_is_no_address_is_refused(hers, typed, rows):
 
 
 @pytest.mark.parametrize("typed", ["ADA@example.com", "ada\uff20example.com", " ada@EXAMPLE.com "])
-def test_ones_own_address_is_no_other_one(hers, typed):
+def test_own_email_is_rejected_in_any_spelling(hers, typed):
     assert hers.post(CHANGE, email=typed).codes == ["email_already_associated"]
 
 
-def test_a_taken_address_looks_like_a_free_one_and_its_owner_is_told(hers, people, mail_to, statements):
+def test_taken_email_is_indistinguishable_from_a_free_one_and_owner_is_notified(hers, people, mail_to, statements):
     bob = people.open(email="bob@example.com")
     hers.get(CHANGE)
     with statements() as free:
@@ -194,13 +194,13 @@ def test_a_taken_address_looks_like_a_free_one_and_its_owner_is_told(hers, peopl
 
 
 @explicit
-def test_in_explicit_mode_a_taken_address_is_said_to_be(hers, people, rows):
+def test_taken_email_is_reported_in_explicit_mode(hers, people, rows):
     bob = people.open(email="bob@example.com")
     assert hers.post(CHANGE, email=bob.email).codes == ["email_already_associated"]
     assert rows(Challenge) == []
 
 
-def test_what_was_sent_to_the_old_address_is_good_no_more(hers, ada, prove, mail_to):
+def test_code_sent_to_the_old_email_is_invalid_after_the_change(hers, ada, prove, mail_to):
     there = hers.elsewhere()
     there.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
     code = code_in(mail_to(ada.email))
@@ -209,7 +209,7 @@ def test_what_was_sent_to_the_old_address_is_good_no_more(hers, ada, prove, mail
     assert there.post("/us-signin", identity=NEW, passcode=code).status == 400
 
 
-def test_a_session_that_was_ended_cannot_finish_what_it_began(hers, ada, emails, mail_to):
+def test_ended_session_cannot_confirm_its_email_change(hers, ada, emails, mail_to):
     hers.post(CHANGE, email=NEW)
     code = code_in(mail_to(NEW))
     sign_in(hers.elsewhere(), ada).post("/sessions/end-others")
@@ -217,7 +217,7 @@ def test_a_session_that_was_ended_cannot_finish_what_it_began(hers, ada, emails,
     assert emails(ada) == [ada.email]
 
 
-def test_it_is_recorded_without_the_addresses(hers, ada, prove, rows):
+def test_audit_events_do_not_contain_the_emails(hers, ada, prove, rows):
     prove(hers, NEW)
     for name in ("address.change_requested", "address.change_confirmed"):
         (event,) = rows(Event, name=name)
@@ -226,7 +226,7 @@ def test_it_is_recorded_without_the_addresses(hers, ada, prove, rows):
 
 
 @pytest.mark.one_database
-def test_activity_tells_it(hers, prove):
+def test_email_change_is_listed_in_activity(hers, prove):
     prove(hers, NEW)
     text = hers.get("/activity").text
     assert "Email change requested" in text
@@ -234,7 +234,7 @@ def test_activity_tells_it(hers, prove):
 
 
 @pytest.mark.one_database
-def test_signals_say_it_without_secrets(hers, ada, prove):
+def test_signals_report_the_change_without_a_token(hers, ada, prove):
     from app.audit import signals
 
     told = []

@@ -26,7 +26,7 @@ def squatter(wire):
 
 @passwords
 @pytest.mark.parametrize("path", [CHANGE, ADD])
-def test_what_they_set_up_is_dropped_with_their_account(squatter, hers, ada, prove, rows, path, emails):
+def test_confirming_an_email_deletes_the_squatters_unconfirmed_account(squatter, hers, ada, prove, rows, path, emails):
     assert prove(hers, NEW, path).ok
     assert NEW in emails(ada)
     assert [user.id for user in rows(User)] == [ada.id]
@@ -35,7 +35,7 @@ def test_what_they_set_up_is_dropped_with_their_account(squatter, hers, ada, pro
 
 
 @passwords
-def test_so_are_the_code_and_the_link_they_asked_for(squatter, hers, ada, mail_to, smtp, emails):
+def test_confirming_an_email_invalidates_the_squatters_code_and_link(squatter, hers, ada, mail_to, smtp, emails):
     theirs = mail_to(NEW)
     link, code = path_in(theirs, "/confirm/"), code_in(theirs)
     hers.post(ADD, email=NEW)
@@ -47,26 +47,26 @@ def test_so_are_the_code_and_the_link_they_asked_for(squatter, hers, ada, mail_t
 
 
 @passwords
-def test_asking_alone_takes_nothing_from_them(squatter, hers, ada, rows):
+def test_requesting_an_email_does_not_delete_the_unconfirmed_account(squatter, hers, ada, rows):
     assert hers.post(ADD, email=NEW).ok
     assert len(rows(User)) == 2
 
 
 @passwords
-def test_an_address_that_waits_is_nobodys_name(squatter, hers, deliver, finds_nobody):
+def test_pending_email_does_not_identify_an_account(squatter, hers, deliver, finds_nobody):
     hers.post(ADD, email="waits@example.com")
     deliver()
     finds_nobody("waits@example.com")
 
 
-def test_an_account_with_something_else_keeps_that(people, hers, ada, prove, emails, rows):
+def test_unconfirmed_account_keeps_its_other_identities(people, hers, ada, prove, emails, rows):
     other = people.open(email=NEW, phone="+16502530000", confirmed=False)
     assert prove(hers, NEW, ADD).ok
     assert emails(ada) == [ada.email, NEW]
     assert [row.kind for row in rows(Identity, user_id=other.id)] == ["phone"]
 
 
-def test_a_proved_address_is_never_taken(people, hers, ada, mail_to, emails):
+def test_confirmed_email_of_another_account_cannot_be_taken(people, hers, ada, mail_to, emails):
     hers.post(ADD, email=NEW)
     code = code_in(mail_to(NEW))
     bob = people.open(email=NEW)
@@ -75,7 +75,7 @@ def test_a_proved_address_is_never_taken(people, hers, ada, mail_to, emails):
     assert (emails(ada), emails(bob)) == ([ada.email], [NEW])
 
 
-def test_a_refused_change_leaves_the_old_address(people, hers, ada, mail_to, emails):
+def test_rejected_change_keeps_the_old_email(people, hers, ada, mail_to, emails):
     hers.post(CHANGE, email=NEW)
     link = path_in(mail_to(NEW), "/change-email/")
     people.open(email=NEW)
@@ -83,7 +83,7 @@ def test_a_refused_change_leaves_the_old_address(people, hers, ada, mail_to, ema
     assert emails(ada) == [ada.email]
 
 
-def test_of_two_who_read_one_mailbox_the_first_gets_it(people, hers, ada, mail_to, smtp, emails):
+def test_first_of_two_users_to_confirm_an_email_gets_it(people, hers, ada, mail_to, smtp, emails):
     bob = people.open(email="bob@example.com")
     his = sign_in(hers.elsewhere(address="192.0.2.9"), bob)
     codes = []
@@ -96,7 +96,7 @@ def test_of_two_who_read_one_mailbox_the_first_gets_it(people, hers, ada, mail_t
 
 
 @pytest.mark.one_database
-def test_nothing_of_it_is_kept_readable(hers, prove, rows):
+def test_email_is_not_stored_in_clear_in_events_or_challenges(hers, prove, rows):
     prove(hers, NEW)
     assert NEW not in str([row.facts for row in rows(Event)])
     assert all(row.secret.count(".") >= 1 for row in rows(Challenge, purpose="change_email"))

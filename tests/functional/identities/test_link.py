@@ -26,7 +26,7 @@ def query_of(answer) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(answer.location).query).items()}
 
 
-def test_it_changes_the_address_in_the_browser_that_asked(hers, ada, link, emails):
+def test_link_changes_the_email_in_the_requesting_browser(hers, ada, link, emails):
     answer = hers.get(link)
     assert (answer.status, answer.location) == (302, "/")
     assert answer.headers["Referrer-Policy"] == "no-referrer"
@@ -34,14 +34,14 @@ def test_it_changes_the_address_in_the_browser_that_asked(hers, ada, link, email
     assert hers.signed_in_as() == NEW
 
 
-def test_it_works_once(hers, ada, link, emails):
+def test_link_works_once(hers, ada, link, emails):
     hers.get(link)
     assert hers.get(link).location == "/change-email"
     assert emails(ada) == [NEW]
 
 
 @pytest.mark.parametrize("owner", [True, False])
-def test_elsewhere_it_changes_nothing(hers, ada, link, emails, owner):
+def test_link_changes_nothing_in_another_browser(hers, ada, link, emails, owner):
     there = hers.elsewhere(address="192.0.2.9")
     if owner:
         sign_in(there, ada)
@@ -54,7 +54,7 @@ def test_elsewhere_it_changes_nothing(hers, ada, link, emails, owner):
     assert emails(ada) == [NEW]
 
 
-def test_somebody_else_in_the_same_browser_changes_nothing(hers, people, ada, link, emails):
+def test_link_changes_nothing_for_another_user_in_the_same_browser(hers, people, ada, link, emails):
     bob = people.open(email="bob@example.com")
     sign_in(hers, bob)
     assert hers.get(link).status == 200
@@ -62,13 +62,13 @@ def test_somebody_else_in_the_same_browser_changes_nothing(hers, people, ada, li
     assert hers.signed_in_as() == bob.email
 
 
-def test_signed_out_it_changes_nothing(hers, ada, link, emails):
+def test_link_changes_nothing_after_sign_out(hers, ada, link, emails):
     hers.post("/logout")
     assert hers.get(link).status == 200
     assert emails(ada) == [ada.email]
 
 
-def test_a_session_that_was_ended_elsewhere_changes_nothing(hers, ada, link, emails):
+def test_link_changes_nothing_after_the_session_was_ended_elsewhere(hers, ada, link, emails):
     sign_in(hers.elsewhere(), ada).post("/sessions/end-others")
     assert hers.get(link).status == 200
     assert emails(ada) == [ada.email]
@@ -77,19 +77,19 @@ def test_a_session_that_was_ended_elsewhere_changes_nothing(hers, ada, link, ema
 @pytest.mark.parametrize(
     "headers", [{"Sec-Purpose": "prefetch"}, {"Purpose": "preview"}, {"Sec-Fetch-Mode": "cors"}], ids=str
 )
-def test_ahead_of_a_click_it_changes_nothing(hers, ada, link, emails, headers):
+def test_prefetching_the_link_changes_nothing(hers, ada, link, emails, headers):
     hers.get(link, headers=headers)
     hers.send("HEAD", link)
     assert emails(ada) == [ada.email]
 
 
-def test_too_late_it_changes_nothing(hers, ada, link, emails, clock):
+def test_expired_link_changes_nothing(hers, ada, link, emails, clock):
     clock.shift(7201)
     assert sign_in(hers, ada).get(link).location == "/change-email"
     assert emails(ada) == [ada.email]
 
 
-def test_opening_it_again_and_again_leaves_one_event(hers, ada, link, rows, clock):
+def test_opening_an_expired_link_repeatedly_records_one_event(hers, ada, link, rows, clock):
     from app.audit import Event
 
     clock.shift(7201)
@@ -98,19 +98,19 @@ def test_opening_it_again_and_again_leaves_one_event(hers, ada, link, rows, cloc
     assert len(rows(Event, name="challenge.failed")) == 1
 
 
-def test_it_lives_longer_than_its_code(hers, ada, link, emails, clock):
+def test_link_outlives_its_code(hers, ada, link, emails, clock):
     clock.shift(7100)
     hers.get(link)
     assert emails(ada) == [NEW]
 
 
 @pytest.mark.parametrize("change", [lambda link: link[:-1], lambda link: link + "A", lambda link: "/change-email/x"])
-def test_one_that_is_not_whole_changes_nothing(hers, ada, link, emails, change):
+def test_altered_link_changes_nothing(hers, ada, link, emails, change):
     assert hers.get(change(link)).location == "/change-email"
     assert emails(ada) == [ada.email]
 
 
-def test_no_other_link_opens_it_and_it_opens_no_other(hers, ada, link, emails):
+def test_token_is_valid_only_for_its_own_kind_of_link(hers, ada, link, emails):
     token = link.removeprefix("/change-email/")
     assert hers.elsewhere().get(f"/confirm/{token}").location == "/confirm"
     assert hers.elsewhere().get(f"/us-verify-link?token={token}").location == "/us-signin"
@@ -118,21 +118,21 @@ def test_no_other_link_opens_it_and_it_opens_no_other(hers, ada, link, emails):
     assert emails(ada) == [ada.email]
 
 
-def test_a_link_for_one_more_address_adds_it(hers, ada, emails, mail_to):
+def test_link_for_an_additional_email_adds_it(hers, ada, emails, mail_to):
     hers.post(ADD, email=NEW)
     assert hers.get(path_in(mail_to(NEW), "/change-email/")).location == "/"
     assert emails(ada) == [ada.email, NEW]
 
 
 @spa
-def test_a_front_end_is_told_by_the_query(hers, link):
+def test_front_end_is_told_of_success_in_the_query(hers, link):
     answer = hers.get(link)
     assert urlsplit(answer.location).path == "/app/changed"
     assert query_of(answer) == {"success": "Thanks, your email has been changed.", "identity": NEW, "email": NEW}
 
 
 @spa
-def test_a_front_end_is_told_of_a_failure_without_the_address(hers, link):
+def test_front_end_is_told_of_failure_without_the_email(hers, link):
     hers.get(link)
     told = query_of(hers.get(link))
     assert told["from"] == "mail"
@@ -140,7 +140,7 @@ def test_a_front_end_is_told_of_a_failure_without_the_address(hers, link):
     assert NEW not in str(told)
 
 
-def test_whoever_reads_the_new_mailbox_ends_the_request_and_no_session(hers, ada, link, mail_to, emails):
+def test_denial_from_the_new_mailbox_ends_the_request_but_no_session(hers, ada, link, mail_to, emails):
     from tests.sinks import denial_in
 
     assert hers.elsewhere(address="192.0.2.9").post(denial_in(mail_to(NEW)), sure=True).ok

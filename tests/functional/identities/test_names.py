@@ -25,7 +25,7 @@ def stored(rows, person) -> str | None:
     return user.name
 
 
-def test_a_name_is_set_changed_and_taken_away(hers, ada, rows):
+def test_display_name_can_be_set_changed_and_removed(hers, ada, rows):
     for typed, kept in ((LOVELACE, LOVELACE), ("Ada King", "Ada King"), ("", None)):
         answer = hers.post(NAME, name=typed)
         assert answer.ok
@@ -34,7 +34,7 @@ def test_a_name_is_set_changed_and_taken_away(hers, ada, rows):
     assert [row.name for row in rows(Event) if row.name.startswith("name.")] == ["name.set"] * 2 + ["name.removed"]
 
 
-def test_a_name_shows_on_the_accounts_pages(hers, ada):
+def test_display_name_is_shown_on_account_pages(hers, ada):
     assert LOVELACE not in hers.get("/").text
     hers.post(NAME, name=LOVELACE)
     for path in ("/", "/identities"):
@@ -45,14 +45,14 @@ def test_a_name_shows_on_the_accounts_pages(hers, ada):
         assert hers.get("/identities").page.value("name") == LOVELACE
 
 
-def test_the_same_name_again_is_no_change(hers, rows):
+def test_setting_the_same_name_records_no_change(hers, rows):
     for _ in range(2):
         assert hers.post(NAME, name=LOVELACE).ok
     assert len([row for row in rows(Event) if row.name == "name.set"]) == 1
 
 
 @pytest.mark.one_database
-def test_an_account_changes_its_name_20_times_an_hour_wherever_it_asks_from(hers, ada, people, rows):
+def test_name_changes_are_limited_to_20_an_hour_across_ip_addresses(hers, ada, people, rows):
     there = sign_in(hers.elsewhere(address="192.0.2.7"), ada)
     for number in range(10):
         assert hers.post(NAME, name=f"Ada {number}").ok
@@ -67,7 +67,7 @@ def test_an_account_changes_its_name_20_times_an_hour_wherever_it_asks_from(hers
 
 
 @pytest.mark.one_database
-def test_a_page_that_takes_no_more_names_says_when_and_keeps_what_was_typed(browser_wire, ada):
+def test_rate_limited_page_shows_wait_time_and_keeps_the_typed_name(browser_wire, ada):
     hers = sign_in(browser_wire, ada)
     answers = [hers.post(NAME, name=f"Ada {number}") for number in range(21)]
     assert 'data-wait="36' in answers[-1].text
@@ -88,7 +88,7 @@ def test_a_page_that_takes_no_more_names_says_when_and_keeps_what_was_typed(brow
         ("x" * 64, "x" * 64),
     ],
 )
-def test_a_name_is_kept_in_one_plain_form(hers, ada, rows, typed, kept):
+def test_name_is_normalized(hers, ada, rows, typed, kept):
     assert hers.post(NAME, name=typed).ok
     assert stored(rows, ada) == kept
 
@@ -109,25 +109,25 @@ def test_a_name_is_kept_in_one_plain_form(hers, ada, rows, typed, kept):
         ("A\ufff9da", "name_invalid"),
     ],
 )
-def test_what_could_not_be_shown_is_refused(hers, ada, rows, typed, code):
+def test_invalid_name_is_rejected(hers, ada, rows, typed, code):
     hers.post(NAME, name=LOVELACE)
     answer = hers.post(NAME, name=typed)
     assert (answer.status, answer.codes, list(answer.errors)) == (400, [code], ["name"])
     assert stored(rows, ada) == LOVELACE
 
 
-def test_a_form_without_a_name_takes_none_away(hers, ada, rows):
+def test_form_without_name_field_does_not_remove_the_name(hers, ada, rows):
     hers.post(NAME, name=LOVELACE)
     assert hers.post(NAME).codes == ["required"]
     assert stored(rows, ada) == LOVELACE
 
 
-def test_a_stranger_sets_nobodys_name(wire, ada, rows):
+def test_anonymous_user_cannot_set_a_name(wire, ada, rows):
     assert wire.elsewhere().post(NAME, name="Mallory").status in (302, 401)
     assert stored(rows, ada) is None
 
 
-def test_no_message_and_no_event_has_a_name_in_it(hers, ada, deliver, rows):
+def test_name_appears_in_no_message_or_event(hers, ada, deliver, rows):
     lure = "Locked: call 555 0100"
     assert hers.post(NAME, name=lure).ok
     hers.post(ADD, email=NEW)
@@ -143,7 +143,7 @@ def test_no_message_and_no_event_has_a_name_in_it(hers, ada, deliver, rows):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("email", ["ada@example.com", "bo@example.com"])  # one may have the color of nobody
-def test_an_avatar_has_the_same_color_on_every_page(browser_wire, people, email):
+def test_avatar_has_the_same_color_on_every_page(browser_wire, people, email):
     here = sign_in(browser_wire, people.open(email=email))
     pages = [here.get(path).text for path in addresses(here.app, "GET") if not path.startswith("/dev")]
     shown = [re.search(r'class="avatar avatar-(\d)', page) for page in pages]
@@ -162,7 +162,7 @@ def test_an_avatar_has_the_same_color_on_every_page(browser_wire, people, email)
         ("", "A"),
     ],
 )
-def test_an_avatar_has_the_initials_that_a_script_has(browser_wire, ada, name, letters):
+def test_avatar_shows_initials_suited_to_the_script(browser_wire, ada, name, letters):
     here = sign_in(browser_wire, ada)
     here.post(NAME, name=name)
     shown = re.findall(r'<span class="avatar avatar-(\d)[^"]*" aria-hidden="true">([^<]*)</span>', here.get("/").text)
@@ -170,12 +170,12 @@ def test_an_avatar_has_the_initials_that_a_script_has(browser_wire, ada, name, l
     assert len({color for color, _ in shown}) == 1
 
 
-def test_an_account_that_nothing_names_has_a_drawing(browser_wire, people):
+def test_avatar_without_name_or_email_is_an_icon(browser_wire, people):
     here = sign_in(browser_wire, people.open(phone="+16502530000", methods=["sms"]))
     assert re.search(r'<span class="avatar avatar-\d" aria-hidden="true"><svg class="icon"', here.get("/").text)
 
 
-def test_a_reader_hears_the_name_in_the_header_once(browser_wire, ada):
+def test_screen_reader_hears_the_header_name_once(browser_wire, ada):
     here = sign_in(browser_wire, ada)
     here.post(NAME, name=LOVELACE)
     header = here.get("/activity").text.partition("<header")[2].partition("</header>")[0]
@@ -183,7 +183,7 @@ def test_a_reader_hears_the_name_in_the_header_once(browser_wire, ada):
     assert 'aria-hidden="true">AL<' in header
 
 
-def test_a_name_needs_no_proof_that_was_just_given(app, ada, clock, rows):
+def test_changing_the_name_requires_no_reauthentication(app, ada, clock, rows):
     here = sign_in(Wire(app, "json"), ada)
     clock.shift(3600)
     assert here.post("/identities/username", username="ada-l").status == 401

@@ -45,14 +45,14 @@ ENTRIES = {"register": ("/register", "email"), "change": (CHANGE, "email"), "add
 
 @pytest.mark.parametrize("typed", SAME.values(), ids=SAME)
 @pytest.mark.parametrize("path", [CHANGE, ADD])
-def test_another_spelling_is_the_same_address(hers, ada, mail_to, deliver, rows, path, typed):
+def test_equivalent_spelling_confirms_the_same_email(hers, ada, mail_to, deliver, rows, path, typed):
     assert hers.post(path, email=typed).ok
     assert hers.post(CONFIRM, passcode=code_in(mail_to(NEW))).ok
     assert NEW in [row.value for row in rows(Identity)]
 
 
 @pytest.mark.parametrize("typed", SAME.values(), ids=SAME)
-def test_it_opens_one_account_and_signs_in_to_it(wire, people, mail_to, deliver, rows, typed):
+def test_equivalent_spelling_signs_in_to_the_same_account(wire, people, mail_to, deliver, rows, typed):
     person = people.open(email=NEW)
     assert wire.post("/us-signin/send-code", identity=typed, chosen_method="email").ok
     assert wire.post("/us-signin", identity=typed, passcode=code_in(mail_to(NEW))).ok
@@ -63,7 +63,7 @@ def test_it_opens_one_account_and_signs_in_to_it(wire, people, mail_to, deliver,
 
 @pytest.mark.parametrize("typed", OTHERS.values(), ids=OTHERS)
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_what_looks_like_one_is_refused(hers, people, deliver, rows, entry, typed):
+def test_lookalike_or_malformed_email_is_rejected(hers, people, deliver, rows, entry, typed):
     people.open(email=NEW)
     people.open(email="mike@new.example")
     path, field = ENTRIES[entry]
@@ -74,7 +74,7 @@ def test_what_looks_like_one_is_refused(hers, people, deliver, rows, entry, type
 
 
 @pytest.mark.parametrize("typed", OTHERS.values(), ids=OTHERS)
-def test_and_signs_nobody_in(wire, people, deliver, typed):
+def test_lookalike_or_malformed_email_does_not_sign_in(wire, people, deliver, typed):
     people.open(email=NEW)
     people.open(email="mike@new.example")
     for path, more in (SENDS | {"/us-signin": {"passcode": "12345678"}}).items():
@@ -83,7 +83,7 @@ def test_and_signs_nobody_in(wire, people, deliver, typed):
     assert deliver() == []
 
 
-def test_a_kelvin_sign_is_a_k(hers, mail_to, rows):
+def test_kelvin_sign_is_normalized_to_k(hers, mail_to, rows):
     assert hers.post(ADD, email="\u212aarl@new.example").ok
     assert hers.post(CONFIRM, passcode=code_in(mail_to("karl@new.example"))).ok
     assert "karl@new.example" in [row.value for row in rows(Identity)]
@@ -99,14 +99,14 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize("typed", NUMBERS.values(), ids=NUMBERS)
-def test_a_number_is_the_same_however_it_was_copied(wire, people, text_to, typed):
+def test_phone_number_is_recognized_in_any_copied_form(wire, people, text_to, typed):
     bob = people.open(phone="+4915123456789", email="bob@new.example", methods=["sms"])
     assert wire.post("/us-signin/send-code", identity=typed, chosen_method="sms").ok
     assert wire.post("/us-signin", identity=typed, passcode=code_in(text_to(bob.phone))).ok
 
 
 @pytest.mark.parametrize("typed", ["zz zz", "zz@", "+49 1", "x", "ada@new", "tel:ada", "\u202e"])
-def test_what_names_nobody_by_its_form_is_refused_at_once(wire, deliver, rows, statements, typed):
+def test_malformed_identity_is_rejected_without_a_lookup(wire, deliver, rows, statements, typed):
     browser = wire.elsewhere()
     browser.fetch_csrf()
     for path, more in SENDS.items():

@@ -28,7 +28,7 @@ def changed(stranger, prove, undo_in, ada) -> str:
     return undo_in(ada.email)
 
 
-def test_looking_changes_nothing_and_shows_who_did_it(hers, changed, emails, ada):
+def test_undo_page_changes_nothing_and_shows_who_made_the_change(hers, changed, emails, ada):
     answer = hers.elsewhere().get(changed)
     assert answer.status == 200
     assert answer.json.get("state", "asked") == "asked"
@@ -37,7 +37,7 @@ def test_looking_changes_nothing_and_shows_who_did_it(hers, changed, emails, ada
     assert emails(ada) == [NEW]
 
 
-def test_its_button_gives_the_old_address_back(hers, stranger, changed, emails, ada):
+def test_undo_restores_the_old_email_and_ends_the_strangers_session(hers, stranger, changed, emails, ada):
     answer = hers.elsewhere().post(changed, sure=True)
     assert answer.status == 200
     assert answer.json.get("state", "undone") == "undone"
@@ -45,40 +45,40 @@ def test_its_button_gives_the_old_address_back(hers, stranger, changed, emails, 
     assert stranger.signed_in_as() is None
 
 
-def test_a_button_without_the_tick_does_nothing(hers, changed, emails, ada):
+def test_undo_requires_confirmation(hers, changed, emails, ada):
     assert hers.elsewhere().post(changed).codes == ["denial_unsure"]
     assert emails(ada) == [NEW]
 
 
 @pytest.mark.parametrize("language", ["form"])  # JSON needs none
-def test_neither_does_one_without_a_csrf_token(hers, changed, emails, ada):
+def test_undo_requires_a_csrf_token(hers, changed, emails, ada):
     there = hers.elsewhere()
     there.get("/us-signin")
     assert there.post(changed, sure=True, csrf=None).status == 400
     assert emails(ada) == [NEW]
 
 
-def test_twice_is_once(hers, changed, emails, ada, rows):
+def test_undo_is_idempotent(hers, changed, emails, ada, rows):
     for _ in range(2):
         assert hers.elsewhere().post(changed, sure=True).ok
     assert emails(ada) == [ada.email]
     assert len(rows(Event, name="address.change_undone")) == 1
 
 
-def test_it_works_for_72_hours(hers, changed, emails, ada, clock):
+def test_undo_works_for_72_hours(hers, changed, emails, ada, clock):
     clock.shift(3 * DAY - 60)
     assert hers.elsewhere().post(changed, sure=True).ok
     assert emails(ada) == [ada.email]
 
 
-def test_and_no_longer(hers, changed, emails, ada, clock):
+def test_undo_link_expires_after_72_hours(hers, changed, emails, ada, clock):
     clock.shift(3 * DAY + 1)
     assert hers.elsewhere().get(changed).status == 404
     assert hers.elsewhere().post(changed, sure=True).status == 404
     assert emails(ada) == [NEW]
 
 
-def test_then_the_old_address_is_forgotten(app, changed, rows, clock):
+def test_old_email_is_pruned_after_72_hours(app, changed, rows, clock):
     from app.users.accounts import prune_changes
 
     clock.shift(3 * DAY + 1)
@@ -87,7 +87,7 @@ def test_then_the_old_address_is_forgotten(app, changed, rows, clock):
     assert rows(AddressChange) == []
 
 
-def test_both_are_told_and_the_new_one_cannot_undo_the_undoing(hers, changed, mail_to, ada):
+def test_both_emails_are_notified_of_an_undo_and_cannot_reverse_it(hers, changed, mail_to, ada):
     hers.elsewhere().post(changed, sure=True)
     for address in (ada.email, NEW):
         mail = mail_to(address)
@@ -95,7 +95,7 @@ def test_both_are_told_and_the_new_one_cannot_undo_the_undoing(hers, changed, ma
         assert "/undo/" not in mail.text + mail.html
 
 
-def test_what_came_after_is_undone_too(hers, stranger, changed, prove, undo_in, emails, ada):
+def test_undo_reverts_later_changes_too(hers, stranger, changed, prove, undo_in, emails, ada):
     assert prove(stranger, THIRD).ok
     assert prove(stranger, "more@third.example", ADD).ok
     last = undo_in(THIRD)
@@ -105,7 +105,7 @@ def test_what_came_after_is_undone_too(hers, stranger, changed, prove, undo_in, 
     assert emails(ada) == [ada.email]
 
 
-def test_so_is_what_that_session_has_set_up(hers, stranger, changed, rows, clock):
+def test_undo_removes_methods_set_up_by_that_session(hers, stranger, changed, rows, clock):
     begun = stranger.post("/us-setup", chosen_method="authenticator")
     key = key_in(begun)
     assert stranger.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key)).ok
@@ -113,7 +113,7 @@ def test_so_is_what_that_session_has_set_up(hers, stranger, changed, rows, clock
     assert [row.method for row in rows(Enrollment)] == ["email"]
 
 
-def test_whoever_leaves_only_their_own_ways_in_is_out_all_the_same(hers, stranger, rows, prove, undo_in, mail_to, ada):
+def test_undo_restores_removed_methods_and_removes_the_strangers(hers, stranger, rows, prove, undo_in, mail_to, ada):
     begun = stranger.post("/us-setup", chosen_method="authenticator")
     assert stranger.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
     assert stranger.post("/us-setup", delete_method="email").ok
@@ -125,7 +125,7 @@ def test_whoever_leaves_only_their_own_ways_in_is_out_all_the_same(hers, strange
     assert there.post("/us-signin", identity=ada.email, passcode=code_in(mail_to(ada.email))).ok
 
 
-def test_what_waited_for_the_new_mailbox_is_good_no_more(hers, changed, mail_to, clock):
+def test_undo_invalidates_codes_sent_to_the_new_email(hers, changed, mail_to, clock):
     there = hers.elsewhere()
     there.post("/us-signin/send-code", identity=NEW, chosen_method="email")
     code = code_in(mail_to(NEW))
@@ -133,13 +133,13 @@ def test_what_waited_for_the_new_mailbox_is_good_no_more(hers, changed, mail_to,
     assert there.post("/us-signin", identity=NEW, passcode=code).status == 400
 
 
-def test_an_address_that_was_added_goes(hers, stranger, prove, undo_in, emails, ada):
+def test_undo_removes_an_added_email(hers, stranger, prove, undo_in, emails, ada):
     assert prove(stranger, NEW, ADD).ok
     assert hers.elsewhere().post(undo_in(ada.email), sure=True).ok
     assert emails(ada) == [ada.email]
 
 
-def test_one_that_was_removed_comes_back_as_it_was(hers, people, stranger, undo_in, emails, ada):
+def test_undo_restores_a_removed_email_as_primary(hers, people, stranger, undo_in, emails, ada):
     people.give(ada, "email", NEW)
     assert stranger.post("/identities/remove", email=ada.email).ok
     assert emails(ada) == [NEW]
@@ -147,19 +147,19 @@ def test_one_that_was_removed_comes_back_as_it_was(hers, people, stranger, undo_
     assert emails(ada) == [ada.email, NEW]
 
 
-def test_an_account_that_somebody_opened_with_the_old_address_is_in_nobodys_way(hers, changed, emails, ada):
+def test_unconfirmed_account_with_the_old_email_does_not_block_undo(hers, changed, emails, ada):
     hers.elsewhere().post("/register", email=ada.email)
     assert hers.elsewhere().post(changed, sure=True).ok
     assert emails(ada) == [ada.email]
 
 
-def test_one_that_was_proved_meanwhile_is(hers, changed, emails, ada, people):
+def test_confirmed_account_with_the_old_email_blocks_undo(hers, changed, emails, ada, people):
     people.open(email=ada.email)
     assert hers.elsewhere().post(changed, sure=True).codes == ["undo_taken"]
     assert emails(ada) == [NEW]
 
 
-def test_denying_the_session_gives_the_addresses_back_too(hers, stranger, prove, mail_to, emails, ada):
+def test_denying_the_session_restores_the_old_email_too(hers, stranger, prove, mail_to, emails, ada):
     stranger.post(CHANGE, email=NEW)
     stranger.post("/change-email/confirm", passcode=code_in(mail_to(NEW)))
     denial = denial_in(mail_to(NEW))
@@ -167,14 +167,14 @@ def test_denying_the_session_gives_the_addresses_back_too(hers, stranger, prove,
     assert emails(ada) == [ada.email]
 
 
-def test_a_token_with_another_letter_opens_nothing(hers, changed):
+def test_altered_undo_token_returns_404(hers, changed):
     cut = changed[:-1]
     other = cut + ("A" if changed[-1] != "A" else "B")
     assert (hers.get(cut).status, hers.get(other).status) == (404, 404)
 
 
 @pytest.mark.one_database
-def test_no_token_is_kept(changed, rows):
+def test_undo_token_is_not_stored(changed, rows):
     from app.outbox import Message
 
     token = changed.rpartition("/")[2]
