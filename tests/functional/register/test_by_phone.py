@@ -40,7 +40,7 @@ def text(wire, text_to):
 
 
 @pytest.mark.settings(registration_by_phone=False)
-def test_it_is_off_unless_the_operator_says_so(wire, rows, deliver):
+def test_phone_registration_is_off_by_default(wire, rows, deliver):
     assert wire.post("/register", phone=NUMBER).codes == ["email_not_provided"]
     assert wire.post("/register", email=NUMBER).codes == ["invalid_email_address"]
     assert wire.post("/register", identity=NUMBER).codes == ["email_not_provided"]
@@ -49,12 +49,12 @@ def test_it_is_off_unless_the_operator_says_so(wire, rows, deliver):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("missing", [{"methods": ["email"]}, {"identity_attributes": ["email"]}])
-def test_it_needs_the_method_and_the_identity(make_app, missing):
+def test_phone_registration_requires_sms_method_and_phone_identity(make_app, missing):
     browser = Wire(make_app(registration_by_phone=True, **missing), "json")
     assert browser.post("/register", phone=NUMBER).codes == ["email_not_provided"]
 
 
-def test_nothing_is_open_before_the_code(wire, text, rows):
+def test_account_is_unconfirmed_before_the_code(wire, text, rows):
     (user,) = rows(User)
     assert user.confirmed_at is None
     assert [(row.kind, row.value, row.confirmed_at) for row in rows(Identity)] == [("phone", NUMBER, None)]
@@ -62,7 +62,7 @@ def test_nothing_is_open_before_the_code(wire, text, rows):
     assert wire.signed_in_as() is None
 
 
-def test_the_code_confirms_the_number_and_signs_in(wire, text, rows, deliver):
+def test_code_confirms_the_number_and_signs_in(wire, text, rows, deliver):
     answer = wire.post("/confirm", phone=NUMBER, passcode=code_in(text))
     assert answer.ok, answer
     assert answer.location == ("/sessions" if wire.language == "form" else None)
@@ -76,7 +76,7 @@ def test_the_code_confirms_the_number_and_signs_in(wire, text, rows, deliver):
     assert deliver() == [], "nothing is told of the first session"
 
 
-def test_afterwards_they_sign_in_with_it(wire, text, text_to, clock):
+def test_registered_number_signs_in_later(wire, text, text_to, clock):
     wire.post("/confirm", phone=NUMBER, passcode=code_in(text))
     wire.post("/logout")
     clock.shift(61)
@@ -87,7 +87,7 @@ def test_afterwards_they_sign_in_with_it(wire, text, text_to, clock):
 
 @pytest.mark.settings(phone_region_default="GB")
 @pytest.mark.parametrize("typed", ["07400 123456", "tel:+447400123456", "(07400) 123-456", " +44 7400 123456 "])
-def test_a_page_has_one_box_for_either(wire, rows, deliver, typed):
+def test_one_field_accepts_email_or_phone(wire, rows, deliver, typed):
     assert wire.post("/register", identity=typed).status in (200, 302)
     assert numbers(rows) == [NUMBER]
     assert wire.elsewhere().post("/register", identity="Ada@example.com").status in (200, 302)
@@ -95,7 +95,7 @@ def test_a_page_has_one_box_for_either(wire, rows, deliver, typed):
     assert len(deliver()) == 2
 
 
-def test_the_pages_speak_of_both_and_then_of_the_number(browser_wire, text_to):
+def test_pages_mention_the_phone_after_a_number_was_entered(browser_wire, text_to):
     page = browser_wire.get("/register").page
     assert "email" not in dict(page.inputs)
     assert page.attributes("identity")["autocomplete"] == "username"
@@ -112,38 +112,38 @@ def test_the_pages_speak_of_both_and_then_of_the_number(browser_wire, text_to):
 
 
 @pytest.mark.parametrize("field", ["identity", "phone"])
-def test_number_is_read_in_the_country_that_was_chosen(wire, rows, text_to, field):
+def test_phone_number_is_parsed_for_the_chosen_country(wire, rows, text_to, field):
     assert wire.post("/register", **{field: "07400 123456", "phone_country": "GB"}).status in (200, 302)
     assert numbers(rows) == [NUMBER]
     assert code_in(text_to(NUMBER))
 
 
-def test_code_is_sent_again_to_a_number_in_its_country(wire, text, text_to, clock):
+def test_code_is_resent_to_a_national_number(wire, text, text_to, clock):
     clock.shift(61)
     again = wire.post("/confirm", identity="07400 123456", phone_country="GB", send_again=True)
     assert again.ok
     assert code_in(text_to(NUMBER)) == code_in(text), "the same code"
 
 
-def test_invitation_takes_the_country_too(wire, app, rows):
+def test_invitation_accepts_the_country(wire, app, rows):
     link = invite(app)
     assert wire.post(link, identity="07400 123456", phone_country="GB").status in (200, 302)
     assert numbers(rows) == [NUMBER]
 
 
 @pytest.mark.parametrize("path", ["/register", "/confirm"])
-def test_unknown_country_is_refused(wire, rows, deliver, path):
+def test_unknown_country_is_rejected(wire, rows, deliver, path):
     answer = wire.post(path, identity=NUMBER, phone_country="XX")
     assert (answer.status, answer.codes, list(answer.errors)) == (400, ["phone_country_invalid"], ["phone_country"])
     assert rows(User) == deliver() == []
 
 
-def test_email_needs_no_country(wire, rows):
+def test_country_is_ignored_for_emails(wire, rows):
     assert wire.post("/register", identity="ada@example.com", phone_country="GB").status in (200, 302)
     assert [row.value for row in rows(Identity, kind="email")] == ["ada@example.com"]
 
 
-def test_page_of_the_code_groups_the_number(browser_wire):
+def test_code_page_groups_the_phone_number(browser_wire):
     begun = browser_wire.post("/register", identity="07400 123456", phone_country="GB")
     page = browser_wire.follow(begun)
     assert "+44 7400 123456" in page.text
@@ -151,7 +151,7 @@ def test_page_of_the_code_groups_the_number(browser_wire):
 
 
 @pytest.mark.settings(limits=False)
-def test_what_is_no_number_is_refused(wire, rows, deliver):
+def test_invalid_phone_number_is_rejected(wire, rows, deliver):
     for field, typed, code in (
         ("phone", "ada@example.com", "phone_invalid"),
         ("phone", "+44 7400", "phone_invalid"),
@@ -174,7 +174,7 @@ def test_what_is_no_number_is_refused(wire, rows, deliver):
     assert rows(User) == rows(Challenge) == deliver() == []
 
 
-def test_one_of_both_is_enough(wire, rows, deliver):
+def test_email_and_phone_together_are_rejected(wire, rows, deliver):
     for given in ({"email": "ada@example.com", "phone": NUMBER}, {"identity": NUMBER, "phone": NUMBER}):
         answer = wire.post("/register", **given)
         assert (answer.status, answer.codes) == (400, ["email_or_phone"])
@@ -184,12 +184,12 @@ def test_one_of_both_is_enough(wire, rows, deliver):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("value", [5, True, {"a": 1}, [["a"]]])
-def test_a_number_of_the_wrong_type_is_refused(json_wire, value):
+def test_phone_of_the_wrong_type_is_rejected(json_wire, value):
     assert json_wire.post("/register", phone=value).codes == ["api_error"]
 
 
 @pytest.mark.settings(sms_countries="DE")
-def test_a_country_that_is_not_listed_gets_no_text_and_known_numbers_answer_alike(wire, people, rows, deliver):
+def test_number_of_an_unlisted_country_is_rejected_even_if_known(wire, people, rows, deliver):
     people.open(phone=NUMBER)
     for number in (NUMBER, OTHER):
         answer = wire.post("/register", phone=number)
@@ -198,7 +198,7 @@ def test_a_country_that_is_not_listed_gets_no_text_and_known_numbers_answer_alik
     assert [each.to for each in deliver()] == ["+4915112345678"]
 
 
-def test_who_has_an_account_is_told_by_text_alone(wire, people, text_to, rows):
+def test_existing_account_is_revealed_only_by_sms(wire, people, text_to, rows):
     people.open(phone=NUMBER)
     known = wire.post("/register", phone=NUMBER)
     unknown = wire.elsewhere().post("/register", phone=OTHER)
@@ -209,7 +209,7 @@ def test_who_has_an_account_is_told_by_text_alone(wire, people, text_to, rows):
     assert wire.post("/confirm", phone=NUMBER, passcode="000000").codes == ["invalid_password_code"]
 
 
-def test_the_page_after_it_is_the_same_for_a_taken_number(browser_wire, people):
+def test_confirmation_page_is_the_same_for_a_taken_number(browser_wire, people):
     people.open(phone=NUMBER)
     seen = []
     for number in (NUMBER, OTHER):
@@ -220,14 +220,14 @@ def test_the_page_after_it_is_the_same_for_a_taken_number(browser_wire, people):
 
 
 @explicit
-def test_in_explicit_mode_each_is_said(wire, people):
+def test_explicit_mode_reports_taken_confirmed_and_unknown_numbers(wire, people):
     people.open(phone=NUMBER)
     assert wire.post("/register", phone=NUMBER).codes == ["identity_already_associated"]
     assert wire.post("/confirm", phone=NUMBER, send_again=True).codes == ["phone_already_confirmed"]
     assert wire.post("/confirm", phone=OTHER, send_again=True).codes == ["phone_unknown"]
 
 
-def test_an_account_that_was_never_confirmed_is_whose_number_it_is(wire, text, text_to, rows):
+def test_unconfirmed_account_goes_to_whoever_confirms_its_number(wire, text, text_to, rows):
     other = wire.elsewhere()
     assert other.post("/register", phone=NUMBER).status in (200, 302)
     assert len(rows(User)) == 1
@@ -236,7 +236,7 @@ def test_an_account_that_was_never_confirmed_is_whose_number_it_is(wire, text, t
     assert wire.signed_in_as() is None
 
 
-def test_who_was_never_confirmed_keeps_no_number_from_its_owner(wire, people, text, text_to, rows, clock):
+def test_number_of_an_unconfirmed_account_can_be_added_by_its_owner(wire, people, text, text_to, rows, clock):
     ada = people.open(email="ada@example.com", methods=["email"])
     clock.shift(61)
     owner = sign_in(wire.elsewhere(), ada)
@@ -248,7 +248,7 @@ def test_who_was_never_confirmed_keeps_no_number_from_its_owner(wire, people, te
 
 
 @pytest.mark.every_pair
-def test_of_requests_at_the_same_moment_one_creates_it(wire, rows):
+def test_concurrent_requests_create_one_account(wire, rows):
     browsers = [wire.elsewhere() for _ in range(3)]
     for browser in browsers:
         browser.fetch_csrf()
@@ -258,7 +258,7 @@ def test_of_requests_at_the_same_moment_one_creates_it(wire, rows):
     assert len(rows(User)) == len(rows(Identity)) == len(rows(Enrollment)) == 1
 
 
-def test_a_form_sent_twice_sends_one_text(wire, deliver, rows):
+def test_repeated_idempotency_key_sends_one_sms(wire, deliver, rows):
     key = {"Idempotency-Key": "11111111-2222-4333-8444-555555555555"}
     for _ in range(2):
         assert wire.post("/register", phone=NUMBER, headers=key).status in (200, 302)
@@ -266,14 +266,14 @@ def test_a_form_sent_twice_sends_one_text(wire, deliver, rows):
     assert len(deliver()) == len(rows(User)) == 1
 
 
-def test_a_code_of_another_number_confirms_nothing(wire, text, text_to, rows):
+def test_code_works_only_for_its_number_and_browser(wire, text, text_to, rows):
     assert wire.post("/register", phone=OTHER).status in (200, 302)
     assert wire.post("/confirm", phone=OTHER, passcode=code_in(text)).codes == ["invalid_password_code"]
     assert wire.elsewhere().post("/confirm", phone=NUMBER, passcode=code_in(text)).codes == ["invalid_password_code"]
     assert [row.confirmed_at for row in rows(User)] == [None, None]
 
 
-def test_a_code_is_good_once(wire, text, rows):
+def test_code_works_once(wire, text, rows):
     assert wire.post("/confirm", phone=NUMBER, passcode=code_in(text)).ok
     wire.post("/logout")
     assert wire.post("/confirm", phone=NUMBER, passcode=code_in(text)).codes == ["invalid_password_code"]
@@ -282,13 +282,13 @@ def test_a_code_is_good_once(wire, text, rows):
 
 @pytest.mark.settings(sms_code_lifetime=timedelta(minutes=4))
 @pytest.mark.parametrize(("later", "codes"), [(239, []), (241, ["invalid_password_code"])])
-def test_a_code_expires_with_the_lifetime_of_texts(wire, text, clock, rows, later, codes):
+def test_code_expires_after_the_sms_code_lifetime(wire, text, clock, rows, later, codes):
     assert [row.expires_at - row.created_at for row in rows(Challenge)] == [timedelta(minutes=4)], "it has no link"
     clock.shift(later)
     assert wire.post("/confirm", phone=NUMBER, passcode=code_in(text)).codes == codes
 
 
-def test_a_clock_that_goes_back_lets_no_more_texts_out(wire, text, clock, deliver):
+def test_sms_limit_holds_when_the_clock_goes_back(wire, text, clock, deliver):
     clock.shift(-600)
     for _ in range(4):
         wire.elsewhere().post("/register", phone=NUMBER)
@@ -296,7 +296,7 @@ def test_a_clock_that_goes_back_lets_no_more_texts_out(wire, text, clock, delive
 
 
 @pytest.mark.settings(sms_per_hour=2)
-def test_a_number_gets_no_more_texts_however_many_ask(wire, rows, deliver, clock):
+def test_sms_are_rate_limited_per_number_across_ip_addresses(wire, rows, deliver, clock):
     answers = [
         wire.elsewhere(address=f"192.0.2.{number}").post("/register", phone=NUMBER, identity=None)
         for number in range(4)
@@ -308,14 +308,14 @@ def test_a_number_gets_no_more_texts_however_many_ask(wire, rows, deliver, clock
 
 
 @pytest.mark.settings(starts_per_address=3)
-def test_a_network_address_asks_for_so_many(wire, deliver):
+def test_phone_registration_is_rate_limited_per_ip_address(wire, deliver):
     answers = [wire.elsewhere().post("/register", phone=f"+4474001234{number}") for number in range(50, 55)]
     assert [answer.codes for answer in answers][3:] == [["too_many_requests"]] * 2
     assert len(deliver()) == 3
 
 
 @pytest.mark.settings(sms_per_day_overall=4, limits=True)
-def test_strangers_have_a_share_of_the_texts_of_a_day(wire, people, deliver, rows):
+def test_new_numbers_get_only_half_of_the_daily_sms_budget(wire, people, deliver, rows):
     for number in range(50, 56):
         assert wire.elsewhere().post("/register", phone=f"+4474001234{number}").status in (200, 302)
     assert len(deliver()) == 2, "half of it is kept for people who have an account"
@@ -325,7 +325,7 @@ def test_strangers_have_a_share_of_the_texts_of_a_day(wire, people, deliver, row
 
 
 @pytest.mark.settings(registration="domains", registration_domains=["example.com"])
-def test_a_number_has_no_domain_so_it_needs_an_invitation(wire, app, rows, deliver, text_to):
+def test_phone_registration_requires_an_invitation_if_domains_are_restricted(wire, app, rows, deliver, text_to):
     for field in ("phone", "identity"):
         answer = wire.post("/register", **{field: NUMBER})
         assert (answer.status, answer.codes) == (400, ["phone_needs_invitation"])
@@ -337,12 +337,12 @@ def test_a_number_has_no_domain_so_it_needs_an_invitation(wire, app, rows, deliv
 
 @pytest.mark.one_database
 @pytest.mark.settings(registration="domains", registration_domains=["example.com"])
-def test_its_page_asks_for_an_email_alone(browser_wire):
+def test_page_asks_only_for_an_email_if_domains_are_restricted(browser_wire):
     assert [name for name, _ in browser_wire.get("/register").page.inputs if name in ("email", "identity")] == ["email"]
 
 
 @pytest.mark.settings(registration="invite")
-def test_an_invitation_that_is_passed_on_takes_a_number(wire, app, people, rows, text_to):
+def test_shared_invitation_accepts_a_phone_number(wire, app, people, rows, text_to):
     assert wire.post("/register", phone=NUMBER).codes == ["invitation_required"]
     put_in(app, people.open(email="boss@example.com"), "staff")
     link = invite(app, groups=["staff"], uses=1)
@@ -354,7 +354,7 @@ def test_an_invitation_that_is_passed_on_takes_a_number(wire, app, people, rows,
 
 
 @pytest.mark.settings(registration="invite")
-def test_a_use_that_is_gone_creates_nothing(wire, app, rows, text_to):
+def test_used_up_invitation_is_rejected_at_confirmation(wire, app, rows, text_to):
     link, late = invite(app, uses=1), wire.elsewhere()
     for browser, number in ((wire, NUMBER), (late, OTHER)):
         assert browser.post(link, phone=number).status in (200, 302)
@@ -364,21 +364,21 @@ def test_a_use_that_is_gone_creates_nothing(wire, app, rows, text_to):
 
 
 @pytest.mark.settings(registration="invite")
-def test_an_invitation_by_mail_is_for_its_mailbox(wire, app, rows, deliver):
+def test_emailed_invitation_does_not_accept_a_phone_number(wire, app, rows, deliver):
     link = invite(app, email="ada@example.com")
     wire.post(link, phone=NUMBER)
     assert numbers(rows) == []
 
 
 @pytest.mark.settings(registration="off")
-def test_off_is_off(wire, app, rows, deliver):
+def test_phone_registration_is_rejected_when_registration_is_off(wire, app, rows, deliver):
     assert wire.post("/register", phone=NUMBER).codes == ["registration_closed"]
     assert wire.post(invite(app, uses=2), phone=NUMBER).codes == ["registration_closed"]
     assert rows(User) == deliver() == []
 
 
 @pytest.mark.settings(methods=["email", "sms", "password"])
-def test_a_password_is_kept_for_the_browser_that_typed_it(wire, rows, text_to):
+def test_password_chosen_at_phone_registration_signs_in(wire, rows, text_to):
     secret = "correct horse battery staple"
     assert wire.post("/register", phone=NUMBER, password=secret, password_confirm=secret).status in (200, 302)
     assert wire.post("/confirm", phone=NUMBER, passcode=code_in(text_to(NUMBER))).ok

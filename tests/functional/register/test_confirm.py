@@ -21,12 +21,12 @@ spa = pytest.mark.settings(
 )
 
 
-def test_a_program_learns_the_csrf_token(json_wire):
+def test_json_returns_a_csrf_token(json_wire):
     answer = json_wire.get("/confirm")
     assert (answer.status, set(answer.json)) == (200, {"csrf_token"})
 
 
-def test_the_code_confirms_and_signs_in(wire, register, mailed_code, rows):
+def test_code_confirms_and_signs_in(wire, register, mailed_code, rows):
     register()
     answer = wire.post("/confirm", email=ADA, passcode=mailed_code())
     assert answer.ok
@@ -39,16 +39,14 @@ def test_the_code_confirms_and_signs_in(wire, register, mailed_code, rows):
     ]
 
 
-def test_the_code_leads_to_where_one_was_going(browser_wire, register, mailed_code):
+def test_code_redirects_to_the_requested_page(browser_wire, register, mailed_code):
     register(next="/us-setup", by=browser_wire)
     answer = browser_wire.post("/confirm", email="ada@example.com", passcode=mailed_code("ada@example.com"))
     assert (answer.status, answer.location) == (302, "/us-setup")
 
 
 @pytest.mark.parametrize("reopened", [True, False])
-def test_a_code_sent_again_after_the_first_has_ended_leads_there_too(
-    browser_wire, register, mailed_code, clock, reopened
-):
+def test_resent_code_redirects_to_the_requested_page(browser_wire, register, mailed_code, clock, reopened):
     asked = register(next="/us-setup", by=browser_wire)
     shown = browser_wire.follow(asked)
     clock.shift(601)
@@ -60,19 +58,19 @@ def test_a_code_sent_again_after_the_first_has_ended_leads_there_too(
 
 
 @pytest.mark.parametrize("target", ["//evil.example", "https://evil.example/", "/\\evil.example"])
-def test_a_code_sent_again_never_leads_away(browser_wire, target):
+def test_resending_never_redirects_to_another_site(browser_wire, target):
     assert browser_wire.post("/confirm", email=ADA, send_again=True, next=target).status == 400
     assert "evil.example" not in browser_wire.get(f"/confirm?next={target}").text
 
 
 @pytest.mark.parametrize("remember", [True, False])
-def test_who_ticks_it_stays_signed_in(wire, register, mailed_code, rows, remember):
+def test_remember_option_makes_the_session_persistent(wire, register, mailed_code, rows, remember):
     register()
     assert wire.post("/confirm", email=ADA, passcode=mailed_code(), remember=remember).ok
     assert [row.persistent for row in rows(AuthSession)] == [remember]
 
 
-def test_a_program_without_cookies_confirms_with_its_challenge(program, mailed_code):
+def test_api_client_without_cookies_confirms_with_its_challenge(program, mailed_code):
     challenge = program.post("/register", email=ADA).json["challenge"]
     code = mailed_code()
     assert not program.post("/confirm", email=ADA, passcode=code).ok
@@ -81,7 +79,7 @@ def test_a_program_without_cookies_confirms_with_its_challenge(program, mailed_c
     assert program.signed_in_as() == ADA
 
 
-def test_a_wrong_code_is_refused_and_counted(wire, register, mailed_code, rows):
+def test_wrong_code_is_rejected_and_counted(wire, register, mailed_code, rows):
     register()
     answer = wire.post("/confirm", email=ADA, passcode=wrong(mailed_code()))
     assert (answer.status, answer.codes) == (400, ["invalid_password_code"])
@@ -89,7 +87,7 @@ def test_a_wrong_code_is_refused_and_counted(wire, register, mailed_code, rows):
     assert wire.signed_in_as() is None
 
 
-def test_after_five_tries_the_right_code_is_wrong_too(wire, register, mailed_code):
+def test_correct_code_is_rejected_after_five_wrong_attempts(wire, register, mailed_code):
     register()
     code = mailed_code()
     for _ in range(5):
@@ -97,21 +95,21 @@ def test_after_five_tries_the_right_code_is_wrong_too(wire, register, mailed_cod
     assert not wire.post("/confirm", email=ADA, passcode=code).ok
 
 
-def test_a_code_works_only_in_the_browser_that_asked(wire, register, mailed_code):
+def test_code_works_only_in_the_requesting_browser(wire, register, mailed_code):
     register()
     code, other = mailed_code(), wire.elsewhere()
     assert not other.post("/confirm", email=ADA, passcode=code).ok
     assert wire.post("/confirm", email=ADA, passcode=code).ok
 
 
-def test_a_code_confirms_only_the_address_it_was_sent_to(wire, register, mailed_code):
+def test_code_confirms_only_the_email_it_was_sent_to(wire, register, mailed_code):
     register("eve@example.com")
     code = mailed_code("eve@example.com")
     register(ADA)
     assert not wire.post("/confirm", email=ADA, passcode=code).ok
 
 
-def test_a_code_works_once(wire, register, mailed_code):
+def test_code_works_once(wire, register, mailed_code):
     register()
     code = mailed_code()
     wire.post("/confirm", email=ADA, passcode=code)
@@ -121,14 +119,14 @@ def test_a_code_works_once(wire, register, mailed_code):
 
 
 @pytest.mark.parametrize(("age", "works"), [(598, True), (601, False)])
-def test_a_code_lives_ten_minutes(wire, register, mailed_code, clock, age, works):
+def test_code_expires_after_ten_minutes(wire, register, mailed_code, clock, age, works):
     register()
     code = mailed_code()
     clock.shift(age)
     assert wire.post("/confirm", email=ADA, passcode=code).ok is works
 
 
-def test_whose_code_is_too_old_is_told_so_on_the_page(browser_wire, register, mailed_code, clock):
+def test_expired_code_page_offers_to_resend(browser_wire, register, mailed_code, clock):
     register(by=browser_wire)
     code = mailed_code()
     clock.shift(601)
@@ -137,7 +135,7 @@ def test_whose_code_is_too_old_is_told_so_on_the_page(browser_wire, register, ma
     assert answer.page.attributes("send_again")
 
 
-def test_a_code_may_be_asked_for_again(wire, register, mailed_code, clock, smtp):
+def test_resent_code_is_the_same_and_confirms(wire, register, mailed_code, clock, smtp):
     register()
     first = mailed_code()
     clock.shift(31)
@@ -148,7 +146,7 @@ def test_a_code_may_be_asked_for_again(wire, register, mailed_code, clock, smtp)
 
 
 @pytest.mark.parametrize("email", ["nobody@example.com", "known@example.com"])
-def test_who_has_nothing_to_confirm_gets_no_mail_and_the_same_answer(wire, people, deliver, email):
+def test_unknown_or_confirmed_email_gets_the_same_response_and_no_email(wire, people, deliver, email):
     people.open(email="known@example.com")
     assert wire.post("/confirm", email=email).ok
     assert deliver() == []
@@ -158,7 +156,7 @@ def test_who_has_nothing_to_confirm_gets_no_mail_and_the_same_answer(wire, peopl
 @pytest.mark.parametrize(
     ("email", "code"), [("nobody@example.com", "user_does_not_exist"), ("known@example.com", "already_confirmed")]
 )
-def test_the_explicit_mode_says_why(wire, people, email, code):
+def test_explicit_mode_reports_unknown_or_confirmed_email(wire, people, email, code):
     people.open(email="known@example.com")
     answer = wire.post("/confirm", email=email)
     assert (answer.status, answer.codes) == (400, [code])
@@ -166,19 +164,19 @@ def test_the_explicit_mode_says_why(wire, people, email, code):
 
 
 @pytest.mark.parametrize(("email", "code"), [("", "email_not_provided"), ("nonsense", "invalid_email_address")])
-def test_an_address_is_needed(wire, email, code):
+def test_valid_email_is_required(wire, email, code):
     answer = wire.post("/confirm", email=email)
     assert (answer.status, answer.codes) == (400, [code])
 
 
-def test_the_link_confirms_and_signs_in_the_browser_that_asked(wire, register, mailed_link):
+def test_link_confirms_and_signs_in_the_requesting_browser(wire, register, mailed_link):
     register(next="/us-setup")
     answer = wire.get(mailed_link())
     assert (answer.status, answer.location) == (302, "/us-setup")
     assert wire.signed_in_as() == ADA
 
 
-def test_the_link_outlives_the_code(wire, register, mailed_link, clock):
+def test_link_outlives_the_code(wire, register, mailed_link, clock):
     register()
     link = mailed_link()
     clock.shift(DAY - 5)
@@ -186,7 +184,7 @@ def test_the_link_outlives_the_code(wire, register, mailed_link, clock):
     assert wire.signed_in_as() == ADA
 
 
-def test_after_a_day_the_link_says_that_it_is_too_old(browser_wire, register, mailed_link, clock, rows):
+def test_link_is_expired_after_a_day(browser_wire, register, mailed_link, clock, rows):
     register(by=browser_wire)
     link = mailed_link()
     clock.shift(DAY + 1)
@@ -196,7 +194,7 @@ def test_after_a_day_the_link_says_that_it_is_too_old(browser_wire, register, ma
     assert rows(User)[0].confirmed_at is None
 
 
-def test_elsewhere_the_link_asks_before_it_confirms(wire, register, mailed_link, rows):
+def test_link_in_another_browser_asks_before_confirming(wire, register, mailed_link, rows):
     register()
     link, other = mailed_link(), wire.elsewhere()
     for method in ("GET", "HEAD", "GET"):
@@ -205,14 +203,14 @@ def test_elsewhere_the_link_asks_before_it_confirms(wire, register, mailed_link,
     assert other.signed_in_as() is None
 
 
-def test_elsewhere_the_page_masks_the_address(browser_wire, register, mailed_link):
+def test_link_page_in_another_browser_masks_the_email(browser_wire, register, mailed_link):
     register(by=browser_wire)
     answer = browser_wire.elsewhere().get(mailed_link())
     assert "a...@example.com" in answer.text
     assert ADA not in answer.text
 
 
-def test_elsewhere_the_button_confirms_and_signs_nobody_in(wire, register, mailed_link, rows):
+def test_link_button_in_another_browser_confirms_without_signing_in(wire, register, mailed_link, rows):
     register()
     link, other = mailed_link(), wire.elsewhere()
     answer = other.post(link)
@@ -224,7 +222,7 @@ def test_elsewhere_the_button_confirms_and_signs_nobody_in(wire, register, maile
 
 
 @pytest.mark.parametrize("language", ["form"])  # JSON needs none
-def test_without_a_csrf_token_nothing_is_confirmed(wire, register, mailed_link, rows):
+def test_confirming_by_link_requires_a_csrf_token(wire, register, mailed_link, rows):
     register()
     other = wire.elsewhere()
     other.get("/confirm")
@@ -238,14 +236,14 @@ def test_without_a_csrf_token_nothing_is_confirmed(wire, register, mailed_link, 
     ids=str,
 )
 @pytest.mark.one_database
-def test_a_browser_that_looks_ahead_confirms_nothing(wire, register, mailed_link, rows, headers):
+def test_prefetching_the_link_confirms_nothing(wire, register, mailed_link, rows, headers):
     register()
     assert wire.get(mailed_link(), headers=headers).status == 200
     assert rows(User)[0].confirmed_at is None
     assert wire.signed_in_as() is None
 
 
-def test_the_link_works_once(browser_wire, register, mailed_link):
+def test_link_works_once(browser_wire, register, mailed_link):
     register(by=browser_wire)
     link = mailed_link()
     browser_wire.get(link)
@@ -255,7 +253,7 @@ def test_the_link_works_once(browser_wire, register, mailed_link):
 
 
 @pytest.mark.one_database
-def test_whoever_opens_an_old_link_over_and_over_fills_no_log(browser_wire, register, mailed_link, rows):
+def test_opening_a_used_link_repeatedly_records_one_event_per_ip_address(browser_wire, register, mailed_link, rows):
     from app.audit import Event
 
     register(by=browser_wire)
@@ -268,13 +266,13 @@ def test_whoever_opens_an_old_link_over_and_over_fills_no_log(browser_wire, regi
 
 @pytest.mark.parametrize("token", ["x", "a.b.c.d.e", "%00", "0" * 4000])
 @pytest.mark.one_database
-def test_nonsense_for_a_token_is_refused(wire, token):
+def test_malformed_token_redirects_to_the_confirm_page(wire, token):
     answer = wire.get(f"/confirm/{token}")
     assert (answer.status, answer.location) == (302, "/confirm")
 
 
 @pytest.mark.one_database
-def test_a_changed_or_cut_link_confirms_nothing(browser_wire, register, mailed_link, rows):
+def test_altered_link_confirms_nothing(browser_wire, register, mailed_link, rows):
     register(by=browser_wire)
     token = mailed_link().removeprefix("/confirm/")
     changed = [token[:i] + ("A" if token[i] != "A" else "B") + token[i + 1 :] for i in range(len(token))]
@@ -283,7 +281,7 @@ def test_a_changed_or_cut_link_confirms_nothing(browser_wire, register, mailed_l
     assert rows(User)[0].confirmed_at is None
 
 
-def test_a_strangers_link_signs_nobody_out(wire, people, register, mailed_link, mailed_code):
+def test_link_requested_by_a_stranger_does_not_sign_out_the_user(wire, people, register, mailed_link, mailed_code):
     register("eve@example.com", by=wire.elsewhere())
     link = mailed_link("eve@example.com")
     register()
@@ -294,7 +292,7 @@ def test_a_strangers_link_signs_nobody_out(wire, people, register, mailed_link, 
 
 
 @pytest.mark.parametrize("by", ["code", "link"])
-def test_who_confirms_another_account_is_signed_out_of_their_own(wire, people, register, mailed_link, clock, smtp, by):
+def test_confirming_another_account_ends_the_current_session(wire, people, register, mailed_link, clock, smtp, by):
     register()
     link = mailed_link()
     eve = people.open(email="eve@example.com")
@@ -310,7 +308,7 @@ def test_who_confirms_another_account_is_signed_out_of_their_own(wire, people, r
     assert other.get("/us-verify", headers={"Accept": "application/json"}).status == 401
 
 
-def test_a_confirmation_keeps_its_token_to_itself(wire, register, mailed_link):
+def test_confirmation_token_is_not_leaked_by_referrer_or_cache(wire, register, mailed_link):
     register()
     link = mailed_link()
     for answer in (wire.elsewhere().get(link), wire.get(link)):
@@ -321,7 +319,7 @@ def test_a_confirmation_keeps_its_token_to_itself(wire, register, mailed_link):
 
 
 @spa
-def test_a_front_end_is_told_who_confirmed(wire, register, mailed_link):
+def test_front_end_is_told_who_confirmed(wire, register, mailed_link):
     register()
     where = urlsplit(wire.get(mailed_link()).location)
     assert (where.netloc, where.path) == ("front.example", "/in")
@@ -341,7 +339,7 @@ def test_a_front_end_is_told_who_confirmed(wire, register, mailed_link):
         ("twice", "info", "already_confirmed"),
     ],
 )
-def test_a_front_end_is_told_what_went_wrong_and_no_address(wire, register, mailed_link, clock, case, key, code):
+def test_front_end_is_told_the_error_without_the_email(wire, register, mailed_link, clock, case, key, code):
     register()
     link = "/confirm/nonsense" if case == "nonsense" else mailed_link()
     if case == "expired":

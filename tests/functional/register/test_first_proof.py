@@ -33,29 +33,29 @@ def their_password_works(attacker) -> bool:
     return attacker.post("/us-signin", identity=ADA, passcode=THEIRS).ok
 
 
-def test_a_password_opens_nothing_before_the_proof(attacker):
+def test_password_does_not_sign_in_before_confirmation(attacker):
     assert not their_password_works(attacker)
 
 
-def test_who_signs_in_by_mail_drops_an_earlier_password(wire, attacker, mail_to, rows):
+def test_sign_in_by_email_code_drops_the_attackers_password(wire, attacker, mail_to, rows):
     wire.post("/us-signin/send-code", identity=ADA, chosen_method="email")
     assert wire.post("/us-signin", identity=ADA, passcode=code_in(mail_to(ADA))).ok
     assert not their_password_works(attacker)
     assert [row.method for row in rows(Enrollment)] == ["email"]
 
 
-def test_who_follows_the_attackers_mail_drops_their_password(wire, attacker, mailed_link):
+def test_confirming_via_the_attackers_link_drops_their_password(wire, attacker, mailed_link):
     assert wire.post(mailed_link()).ok
     assert not their_password_works(attacker)
 
 
-def test_who_registers_afterwards_drops_an_earlier_password(wire, attacker, register, mailed_code):
+def test_later_registration_drops_the_attackers_password(wire, attacker, register, mailed_code):
     register(ADA)
     assert wire.post("/confirm", email=ADA, passcode=mailed_code()).ok
     assert not their_password_works(attacker)
 
 
-def test_who_registers_afterwards_has_the_password_they_chose(wire, attacker, register, mailed_code):
+def test_later_registration_uses_its_own_password(wire, attacker, register, mailed_code):
     register(ADA, password=HERS, password_confirm=HERS)
     wire.post("/confirm", email=ADA, passcode=mailed_code())
     wire.post("/logout")
@@ -63,7 +63,7 @@ def test_who_registers_afterwards_has_the_password_they_chose(wire, attacker, re
     assert wire.post("/us-signin", identity=ADA, passcode=HERS).ok
 
 
-def test_who_was_first_keeps_the_password_they_chose(wire, register, mailed_link):
+def test_first_registration_keeps_its_own_password(wire, register, mailed_link):
     register(ADA, password=HERS, password_confirm=HERS)
     link = mailed_link()
     attacker = wire.elsewhere()
@@ -74,7 +74,7 @@ def test_who_was_first_keeps_the_password_they_chose(wire, register, mailed_link
     assert wire.post("/us-signin", identity=ADA, passcode=HERS).ok
 
 
-def test_a_second_password_from_one_browser_replaces_the_first(wire, register, mailed_code, rows):
+def test_second_password_from_the_same_browser_replaces_the_first(wire, register, mailed_code, rows):
     for password in (THEIRS, HERS):
         register(ADA, password=password, password_confirm=password)
     wire.post("/confirm", email=ADA, passcode=mailed_code())
@@ -84,7 +84,7 @@ def test_a_second_password_from_one_browser_replaces_the_first(wire, register, m
     assert wire.post("/us-signin", identity=ADA, passcode=HERS).ok
 
 
-def test_an_app_set_up_before_the_proof_opens_nothing_after_it(wire, people, mail_to):
+def test_app_set_up_before_confirmation_does_not_sign_in_afterwards(wire, people, mail_to):
     eve = people.open(email="eve@example.com", methods=["email", "authenticator"], confirmed=False)
     wire.post("/us-signin/send-code", identity=eve.email, chosen_method="email")
     assert wire.post("/us-signin", identity=eve.email, passcode=code_in(mail_to(eve.email))).ok
@@ -92,7 +92,7 @@ def test_an_app_set_up_before_the_proof_opens_nothing_after_it(wire, people, mai
     assert not wire.elsewhere().post("/us-signin", identity=eve.email, passcode=eve.app_code(1)).ok
 
 
-def test_the_attackers_own_link_is_dead_after_the_proof(wire, attacker, mailed_link, mail_to):
+def test_attackers_link_is_invalid_after_confirmation(wire, attacker, mailed_link, mail_to):
     link = mailed_link()
     wire.post("/us-signin/send-code", identity=ADA, chosen_method="email")
     wire.post("/us-signin", identity=ADA, passcode=code_in(mail_to(ADA)))
@@ -117,14 +117,14 @@ def by_text(wire, eve, text_to):
 
 
 @with_texts
-def test_a_phone_does_not_confirm_an_account_that_has_a_mailbox(by_text, rows):
+def test_sms_sign_in_does_not_confirm_an_account_with_an_email(by_text, rows):
     assert rows(User)[0].confirmed_at is None
     assert [row.kind for row in rows(Identity) if row.confirmed_at] == ["phone"]
     assert {row.method for row in rows(Enrollment)} == {"email", "sms", "authenticator", "password"}
 
 
 @with_texts
-def test_the_proof_of_the_mailbox_ends_what_was_there_before_it(wire, eve, by_text, mail_to, rows):
+def test_email_confirmation_revokes_earlier_sessions_and_methods(wire, eve, by_text, mail_to, rows):
     wire.post("/us-signin/send-code", identity=eve.email, chosen_method="email")
     assert wire.post("/us-signin", identity=eve.email, passcode=code_in(mail_to(eve.email))).ok
     assert rows(User)[0].confirmed_at is not None
@@ -135,7 +135,7 @@ def test_the_proof_of_the_mailbox_ends_what_was_there_before_it(wire, eve, by_te
 
 
 @with_texts
-def test_api_tokens_and_apps_from_before_it_end_as_well(app, wire, people, mail_to):
+def test_email_confirmation_revokes_earlier_api_and_oidc_tokens(app, wire, people, mail_to):
     eve = people.open("eve@example.com", phone="+16502530000", methods=["email", "sms"], confirmed=False)
     by_text = sign_in(wire.elsewhere(), eve, via="sms")
     made = by_text.post("/tokens", name="Nightly", scopes=["read"], expires_in_days=30)
@@ -152,7 +152,7 @@ def test_api_tokens_and_apps_from_before_it_end_as_well(app, wire, people, mail_
 
 
 @with_texts
-def test_a_second_proof_ends_nothing(wire, eve, mail_to, clock):
+def test_later_email_sign_in_revokes_nothing(wire, eve, mail_to, clock):
     browsers = [wire, wire.elsewhere()]
     for browser in browsers:
         browser.post("/us-signin/send-code", identity=eve.email, chosen_method="email")
@@ -161,7 +161,7 @@ def test_a_second_proof_ends_nothing(wire, eve, mail_to, clock):
 
 
 @with_texts
-def test_a_phone_confirms_an_account_that_has_no_mailbox(wire, people, text_to, rows):
+def test_sms_sign_in_confirms_an_account_without_email(wire, people, text_to, rows):
     bob = people.open(phone="+16502530001", confirmed=False)
     wire.post("/us-signin/send-code", identity=bob.phone, chosen_method="sms")
     assert wire.post("/us-signin", identity=bob.phone, passcode=code_in(text_to(bob.phone))).ok

@@ -45,7 +45,7 @@ def emails(rows) -> list[str]:
 
 
 @by_invitation
-def test_who_reads_the_mail_has_an_account_with_one_click(wire, mailed, rows):
+def test_emailed_invitation_creates_an_account_with_one_click(wire, mailed, rows):
     answer = wire.post(mailed)
     assert answer.ok, answer
     assert answer.location == ("/" if wire.language == "form" else None)
@@ -58,7 +58,7 @@ def test_who_reads_the_mail_has_an_account_with_one_click(wire, mailed, rows):
     assert {"invitation.created", "account.created", "address.confirmed", "invitation.accepted"} <= set(names(rows))
 
 
-def test_opening_the_link_spends_nothing_and_signs_nobody_in(wire, mailed, rows):
+def test_opening_the_link_neither_uses_it_nor_signs_in(wire, mailed, rows):
     for headers in ({}, {"Sec-Purpose": "prefetch"}, {"User-Agent": "LinkScanner/1.0"}):
         answer = wire.get(mailed, headers=headers)
         assert answer.status == 200
@@ -69,7 +69,7 @@ def test_opening_the_link_spends_nothing_and_signs_nobody_in(wire, mailed, rows)
     assert wire.post(mailed).ok
 
 
-def test_strangers_see_neither_the_groups_nor_the_whole_address(wire, mailed):
+def test_anonymous_page_hides_groups_and_masks_the_email(wire, mailed):
     answer = wire.get(mailed)
     assert "staff" not in answer.text
     assert ADA not in answer.text
@@ -79,7 +79,7 @@ def test_strangers_see_neither_the_groups_nor_the_whole_address(wire, mailed):
         assert set(answer.json["invitation"]) == {"email", "expires_at", "needs_email"}
 
 
-def test_it_works_once(wire, mailed, rows):
+def test_emailed_invitation_works_once(wire, mailed, rows):
     assert wire.post(mailed).ok
     other = wire.elsewhere()
     for answer in (other.get(mailed), other.post(mailed)):
@@ -90,14 +90,14 @@ def test_it_works_once(wire, mailed, rows):
 
 
 @pytest.mark.one_database
-def test_the_page_of_a_spent_one_says_what_happened_and_what_to_do(browser_wire, mailed):
+def test_page_of_a_used_invitation_says_it_cannot_be_used(browser_wire, mailed):
     browser_wire.post(mailed)
     page = browser_wire.elsewhere().get(mailed).page
     assert page.heading == "This invitation can't be used"
 
 
 @pytest.mark.parametrize(("what", "code"), [("expire", "invitation_expired"), ("revoke", "invitation_revoked")])
-def test_what_is_over_creates_nothing(app, wire, mailed, rows, clock, what, code):
+def test_expired_or_revoked_invitation_creates_no_account(app, wire, mailed, rows, clock, what, code):
     if what == "expire":
         clock.shift(7 * 86400 + 1)
     else:
@@ -115,7 +115,7 @@ def test_what_is_over_creates_nothing(app, wire, mailed, rows, clock, what, code
 
 
 @pytest.mark.parametrize("cut", ["short", "long", "other", "expiry", "nul"])
-def test_a_token_of_ours_alone_is_looked_at(wire, mailed, cut, statements):
+def test_altered_invitation_token_returns_404(wire, mailed, cut, statements):
     kid, row, expiry, mac = mailed.removeprefix("/invite/").split(".")
     token = {
         "short": mailed[8:-1],
@@ -130,7 +130,7 @@ def test_a_token_of_ours_alone_is_looked_at(wire, mailed, cut, statements):
             assert answer.codes == ["invitation_invalid"]
 
 
-def test_an_address_with_an_account_signs_in_first_and_then_joins(wire, people, mailed, mail_to, rows):
+def test_existing_user_signs_in_before_joining(wire, people, mailed, mail_to, rows):
     ada = people.open(email=ADA)
     refused = wire.post(mailed)
     if wire.language == "json":
@@ -150,7 +150,7 @@ def test_an_address_with_an_account_signs_in_first_and_then_joins(wire, people, 
     assert len(emails(rows)) == 2
 
 
-def test_someone_signed_in_joins_with_the_account_they_have(app, wire, people, staff, rows):
+def test_signed_in_user_joins_with_the_existing_account(app, wire, people, staff, rows):
     bob = people.open(email="bob@example.com")
     link = invite(app, groups=[staff], uses=2)
     sign_in(wire, bob)
@@ -166,7 +166,7 @@ def test_someone_signed_in_joins_with_the_account_they_have(app, wire, people, s
 
 
 @by_invitation
-def test_a_link_that_is_passed_on_leads_through_a_code_to_the_email(app, wire, mail_to, staff, rows):
+def test_shared_invitation_requires_confirming_the_email_by_code(app, wire, mail_to, staff, rows):
     link = invite(app, groups=[staff], uses=2)
     answer = wire.post(link, email=NEW)
     assert answer.location == ("/confirm" if wire.language == "form" else None)
@@ -179,7 +179,7 @@ def test_a_link_that_is_passed_on_leads_through_a_code_to_the_email(app, wire, m
 
 
 @by_invitation
-def test_the_link_in_that_mail_does_as_well_in_any_browser(app, wire, mail_to, staff, rows):
+def test_shared_invitation_can_be_confirmed_by_link_in_any_browser(app, wire, mail_to, staff, rows):
     wire.post(invite(app, groups=[staff]), email=NEW)
     path = link_in(mail_to(NEW), "/confirm/").removeprefix("http://localhost")
     assert wire.elsewhere().post(path).ok
@@ -188,7 +188,7 @@ def test_the_link_in_that_mail_does_as_well_in_any_browser(app, wire, mail_to, s
 
 
 @by_invitation
-def test_who_signs_in_before_confirming_is_counted_too(app, wire, mail_to, rows):
+def test_sign_in_by_code_counts_as_a_use_of_the_invitation(app, wire, mail_to, rows):
     wire.post(invite(app), email=NEW)
     wire.post("/us-signin/send-code", identity=NEW, chosen_method="email")
     assert wire.post("/us-signin", identity=NEW, passcode=code_in(mail_to(NEW))).ok
@@ -196,7 +196,7 @@ def test_who_signs_in_before_confirming_is_counted_too(app, wire, mail_to, rows)
 
 
 @by_invitation
-def test_of_those_who_asked_only_so_many_get_in(app, wire, mail_to, rows):
+def test_only_as_many_can_confirm_as_the_invitation_has_uses(app, wire, mail_to, rows):
     link = invite(app, uses=1)
     waiting = [(wire.elsewhere(), f"person{number}@example.com") for number in range(2)]
     for browser, email in waiting:
@@ -211,7 +211,7 @@ def test_of_those_who_asked_only_so_many_get_in(app, wire, mail_to, rows):
     assert [row.confirmed_at is not None for row in rows(User)] == [True, False]
 
 
-def test_where_everyone_can_register_a_spent_invitation_is_no_obstacle(app, wire, people, mail_to, rows, staff):
+def test_used_up_invitation_does_not_block_open_registration(app, wire, people, mail_to, rows, staff):
     link = invite(app, uses=1, groups=[staff])
     wire.post(link, email=NEW)
     sign_in(other := wire.elsewhere(), people.open(email="bob@example.com"))
@@ -223,7 +223,7 @@ def test_where_everyone_can_register_a_spent_invitation_is_no_obstacle(app, wire
 
 @pytest.mark.every_pair
 @by_invitation
-def test_forty_at_once_are_no_more_than_it_says(app, wire, people, rows):
+def test_invitation_limit_holds_under_concurrent_use(app, wire, people, rows):
     link = invite(app, uses=5)
     browsers = [sign_in(wire.elsewhere(), people.open(email=f"p{number}@example.com")) for number in range(40)]
     for browser in browsers:
@@ -235,7 +235,7 @@ def test_forty_at_once_are_no_more_than_it_says(app, wire, people, rows):
     assert len(rows(InvitationUse)) == 5
 
 
-def test_two_clicks_at_once_create_one_account(wire, mailed, rows):
+def test_concurrent_clicks_create_one_account(wire, mailed, rows):
     browsers = [wire.elsewhere() for _ in range(4)]
     for browser in browsers:
         browser.fetch_csrf()
@@ -246,7 +246,7 @@ def test_two_clicks_at_once_create_one_account(wire, mailed, rows):
     assert len([browser for browser in browsers if browser.signed_in_as()]) == 1
 
 
-def test_an_account_that_waited_for_the_address_to_be_confirmed_gives_it_up(wire, people, mailed, rows):
+def test_invitation_replaces_an_unconfirmed_account_with_the_email(wire, people, mailed, rows):
     people.open(email=ADA, confirmed=False, methods=["email", "authenticator"])
     assert wire.post(mailed).ok
     assert wire.signed_in_as() == ADA
@@ -254,7 +254,7 @@ def test_an_account_that_waited_for_the_address_to_be_confirmed_gives_it_up(wire
 
 
 @by_invitation
-def test_a_link_tells_nobody_who_has_an_account(app, wire, people, rows):
+def test_shared_invitation_does_not_reveal_existing_accounts(app, wire, people, rows):
     people.open(email=ADA)
     link = invite(app, uses=5)
     known, unknown = (wire.elsewhere().post(link, email=email) for email in (ADA, NEW))
@@ -267,7 +267,7 @@ def test_a_link_tells_nobody_who_has_an_account(app, wire, people, rows):
 
 @by_invitation
 @pytest.mark.parametrize("email", ["", "no address", "a@b@c"])
-def test_an_email_that_is_none_is_refused(app, wire, rows, email):
+def test_invalid_email_is_rejected(app, wire, rows, email):
     answer = wire.post(invite(app), email=email)
     assert answer.codes == ["invalid_email_address" if email else "email_not_provided"]
     assert rows(User) == []
@@ -277,17 +277,17 @@ def test_an_email_that_is_none_is_refused(app, wire, rows, email):
     registration="domains", registration_domains=["corp.example"], registration_denied_domains=["bad.example"]
 )
 @pytest.mark.parametrize(("email", "codes"), [(NEW, []), ("x@bad.example", ["email_domain_not_allowed"])])
-def test_an_invitation_goes_before_allowed_domains_and_not_before_denied_ones(app, wire, email, codes):
+def test_shared_invitation_overrides_allowed_but_not_denied_domains(app, wire, email, codes):
     assert wire.post(invite(app), email=email).codes == codes
 
 
 @pytest.mark.settings(registration="invite", registration_denied_domains=["example.com"])
-def test_what_an_administrator_mails_goes_before_both(wire, mailed):
+def test_emailed_invitation_overrides_denied_domains(wire, mailed):
     assert wire.post(mailed).ok
 
 
 @pytest.mark.settings(registration="off")
-def test_where_registration_is_off_no_account_is_created(app, wire, mailed, people, rows):
+def test_invitation_creates_no_account_when_registration_is_off(app, wire, mailed, people, rows):
     for path, body in ((mailed, {}), (invite(app), {"email": NEW})):
         assert wire.post(path, **body).codes == ["registration_closed"]
     assert len(rows(User)) == 1
@@ -296,7 +296,7 @@ def test_where_registration_is_off_no_account_is_created(app, wire, mailed, peop
 
 
 @pytest.mark.settings(second_factor="required", second_factor_for=["email", "password", "sms"], registration="invite")
-def test_where_everyone_takes_two_steps_the_second_is_set_up_first(wire, mailed):
+def test_invitation_requires_second_step_setup_if_required(wire, mailed):
     answer = wire.post(mailed)
     assert wire.signed_in_as() is None
     if wire.language == "json":
@@ -305,7 +305,7 @@ def test_where_everyone_takes_two_steps_the_second_is_set_up_first(wire, mailed)
         assert answer.location == "/tf-setup"
 
 
-def test_a_group_that_was_deleted_since_is_left_out(app, wire, mailed, rows):
+def test_deleted_group_of_an_invitation_is_skipped(app, wire, mailed, rows):
     from app.extensions import db
     from app.groups import service as groups
 
@@ -316,7 +316,7 @@ def test_a_group_that_was_deleted_since_is_left_out(app, wire, mailed, rows):
     assert rows(GroupMembership) == []
 
 
-def test_the_mail_says_what_it_is_in_the_language_asked_for(app, mail_to):
+def test_invitation_email_uses_the_chosen_language(app, mail_to):
     invite(app, email=ADA, language="de")
     mail = mail_to(ADA)
     assert mail.subject != "You're invited to Latchkey"
@@ -325,7 +325,7 @@ def test_the_mail_says_what_it_is_in_the_language_asked_for(app, mail_to):
 
 
 @pytest.mark.one_database
-def test_no_mail_leaves_for_one_that_was_revoked(app, deliver):
+def test_revoked_invitation_sends_no_email(app, deliver):
     from app.extensions import db
     from app.invitations import service
 
@@ -337,7 +337,7 @@ def test_no_mail_leaves_for_one_that_was_revoked(app, deliver):
 
 
 @pytest.mark.one_database
-def test_the_link_stands_in_no_row(app, browser_wire, mailed, people, mail_to, database):
+def test_invitation_token_is_not_stored(app, browser_wire, mailed, people, mail_to, database):
     people.open(email=ADA)
     browser_wire.post(mailed)
     browser_wire.post("/us-signin/send-code", identity=ADA, chosen_method="email", next="/invite")
@@ -347,13 +347,13 @@ def test_the_link_stands_in_no_row(app, browser_wire, mailed, people, mail_to, d
 
 
 @pytest.mark.one_database
-def test_a_link_of_another_service_is_refused(make_app, browser_wire, app, mailed):
+def test_invitation_of_another_service_returns_404(make_app, browser_wire, app, mailed):
     other = Wire(make_app(public_url="http://other.localhost"), "form")
     assert other.get(mailed, headers={"Host": "other.localhost"}).status == 404
 
 
 @pytest.mark.one_database
-def test_old_invitations_are_deleted(app, clock, rows):
+def test_old_invitations_are_pruned(app, clock, rows):
     from app.invitations.cleanup import prune_invitations
 
     invite(app)

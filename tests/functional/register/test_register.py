@@ -16,19 +16,19 @@ PASSWORD = "correct horse battery staple"
 with_password = pytest.mark.settings(methods=["email", "password"])
 
 
-def test_a_program_learns_the_csrf_token(json_wire):
+def test_json_returns_a_csrf_token(json_wire):
     answer = json_wire.get("/register")
     assert (answer.status, set(answer.json)) == (200, {"csrf_token"})
 
 
-def test_a_browser_sees_one_box(browser_wire):
+def test_page_has_only_an_email_field(browser_wire):
     page = browser_wire.get("/register?next=/us-setup").page
     assert page.attributes("email")["inputmode"] == "email"
     assert page.value("next") == "/us-setup"
     assert "password" not in dict(page.inputs)
 
 
-def test_an_account_is_opened_and_waits_for_its_proof(wire, register, rows):
+def test_registration_creates_an_unconfirmed_account(wire, register, rows):
     answer = register(" Ada@Example.COM ")
     if wire.language == "form":
         assert (answer.status, answer.location) == (302, "/confirm")
@@ -50,33 +50,33 @@ def test_an_account_is_opened_and_waits_for_its_proof(wire, register, rows):
     assert wire.signed_in_as() is None
 
 
-def test_the_browser_is_told_where_to_look(browser_wire, register):
+def test_confirm_page_asks_to_check_the_email(browser_wire, register):
     page = browser_wire.follow(register(by=browser_wire)).page
     assert (page.heading, page.notices) == ("Check your email", [])
     assert page.value("email") == "ada@example.com"
     assert page.attributes("passcode")["autocomplete"] == "one-time-code"
 
 
-def test_no_token_is_given_before_the_proof(json_wire):
+def test_no_access_token_is_returned_before_confirmation(json_wire):
     answer = json_wire.post("/register?include_auth_token", email="ada@example.com")
     assert answer.json["user"] == {}
 
 
 @pytest.mark.settings(post_register_url="/us-signin")
-def test_the_operator_may_choose_the_page(browser_wire, register):
+def test_redirect_after_registration_is_configurable(browser_wire, register):
     assert register(by=browser_wire).location == "/us-signin"
 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("email", [None, "", "  "])
-def test_an_address_is_required(wire, register, email):
+def test_email_is_required(wire, register, email):
     answer = register(email)
     assert (answer.status, answer.codes) == (400, ["email_not_provided"])
     assert list(answer.errors) == ["email"]
 
 
 @pytest.mark.settings(limits=False)
-def test_what_is_no_address_is_refused(wire, register, rows, deliver):
+def test_invalid_email_is_rejected(wire, register, rows, deliver):
     for email in (
         "ada",
         "@example.com",
@@ -93,7 +93,7 @@ def test_what_is_no_address_is_refused(wire, register, rows, deliver):
 
 
 @pytest.mark.parametrize("email", ["a@example.com\nBcc: eve@example.com", "a@example.com\r\nX: y", "a@example.com\x00"])
-def test_a_line_end_or_nul_in_an_address_is_refused(wire, register, rows, deliver, email):
+def test_email_with_line_break_or_nul_is_rejected(wire, register, rows, deliver, email):
     assert register(email).status == 400
     assert rows(User) == []
     assert deliver() == []
@@ -101,19 +101,19 @@ def test_a_line_end_or_nul_in_an_address_is_refused(wire, register, rows, delive
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("value", [5, True, {"a": 1}, [["a"]]])
-def test_an_address_of_the_wrong_type_is_refused(json_wire, value):
+def test_email_of_the_wrong_type_is_rejected(json_wire, value):
     answer = json_wire.post("/register", email=value)
     assert (answer.status, answer.codes) == (400, ["api_error"])
 
 
 @pytest.mark.parametrize("typed", ["ADA@example.com", "ａｄａ@example.com", " ada@EXAMPLE.com"])
-def test_one_address_is_one_account_however_it_is_written(wire, register, rows, typed):
+def test_equivalent_spellings_create_one_account(wire, register, rows, typed):
     register("ada@example.com")
     register(typed, by=wire.elsewhere())
     assert len(rows(User)) == 1
 
 
-def test_who_has_an_account_is_told_by_mail_alone(wire, people, register, mail_to, rows):
+def test_existing_account_is_revealed_only_by_email(wire, people, register, mail_to, rows):
     people.open(email="ada@example.com")
     assert register().ok
     mail = mail_to("ada@example.com")
@@ -123,7 +123,7 @@ def test_who_has_an_account_is_told_by_mail_alone(wire, people, register, mail_t
         code_in(mail)
 
 
-def test_the_page_after_it_is_the_same_for_a_taken_address(browser_wire, people, register):
+def test_confirmation_page_is_the_same_for_a_taken_email(browser_wire, people, register):
     people.open(email="ada@example.com")
     page = browser_wire.follow(register(by=browser_wire)).page
     assert page.value("email") == "ada@example.com"
@@ -131,7 +131,7 @@ def test_the_page_after_it_is_the_same_for_a_taken_address(browser_wire, people,
 
 
 @explicit
-def test_the_explicit_mode_says_that_an_address_is_taken(wire, people, register, deliver):
+def test_explicit_mode_reports_a_taken_email(wire, people, register, deliver):
     people.open(email="ada@example.com")
     answer = register("Ada@EXAMPLE.com")
     assert (answer.status, answer.codes) == (400, ["email_already_associated"])
@@ -139,7 +139,7 @@ def test_the_explicit_mode_says_that_an_address_is_taken(wire, people, register,
     assert deliver() == []
 
 
-def test_who_asks_again_before_the_proof_gets_another_mail(wire, register, mailed_code, smtp):
+def test_registering_again_before_confirmation_sends_another_email(wire, register, mailed_code, smtp):
     register()
     other = wire.elsewhere()
     register(by=other)
@@ -147,7 +147,7 @@ def test_who_asks_again_before_the_proof_gets_another_mail(wire, register, maile
     assert len(smtp.mails) == 2
 
 
-def test_two_at_once_open_one_account(app, wire, rows):
+def test_concurrent_registrations_create_one_account(app, wire, rows):
     browsers = [wire.elsewhere() for _ in range(4)]
     for browser in browsers:
         browser.fetch_csrf()
@@ -158,7 +158,7 @@ def test_two_at_once_open_one_account(app, wire, rows):
 
 
 @pytest.mark.settings(registration=False)
-def test_where_registration_is_closed_nothing_is_opened(wire, register, rows):
+def test_closed_registration_creates_no_account(wire, register, rows):
     answer = register()
     assert (answer.status, answer.codes) == (403, ["registration_closed"])
     assert rows(User) == []
@@ -166,7 +166,7 @@ def test_where_registration_is_closed_nothing_is_opened(wire, register, rows):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("language", ["form"])  # JSON needs none
-def test_without_a_csrf_token_nothing_is_opened(wire, register, rows):
+def test_registration_requires_a_csrf_token(wire, register, rows):
     wire.get("/register")
     assert register(csrf=None).status == 400
     assert rows(User) == []
@@ -175,7 +175,7 @@ def test_without_a_csrf_token_nothing_is_opened(wire, register, rows):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("target", ["https://evil.example", "//evil.example", "/\\evil.example"])
-def test_next_never_leads_away(wire, register, rows, target):
+def test_external_next_is_rejected(wire, register, rows, target):
     answer = register(next=target)
     assert (answer.status, answer.codes) == (400, ["invalid_redirect"])
     assert rows(User) == []
@@ -193,7 +193,7 @@ def test_next_never_leads_away(wire, register, rows, target):
         ("x" * 129, "x" * 129, "password_too_long", "password"),
     ],
 )
-def test_a_password_must_be_long_enough_and_given_twice(wire, register, rows, password, again, code, field):
+def test_password_must_have_valid_length_and_match_its_confirmation(wire, register, rows, password, again, code, field):
     answer = register(password=password, password_confirm=again)
     assert (answer.status, answer.codes) == (400, [code])
     assert list(answer.errors) == [field]
@@ -209,7 +209,7 @@ def test_a_password_must_be_long_enough_and_given_twice(wire, register, rows, pa
         "seven herons " * 9 + "and a half.",
     ],
 )
-def test_a_password_of_good_length_is_taken(wire, register, mailed_code, password):
+def test_password_of_valid_length_is_accepted(wire, register, mailed_code, password):
     assert register(password=password, password_confirm=password).ok
     assert wire.post("/confirm", email="ada@example.com", passcode=mailed_code()).ok
     wire.post("/logout")
@@ -217,7 +217,7 @@ def test_a_password_of_good_length_is_taken(wire, register, mailed_code, passwor
 
 
 @with_password
-def test_a_password_made_of_ones_own_address_is_refused(wire, register, rows):
+def test_password_derived_from_the_email_is_rejected(wire, register, rows):
     answer = register("ada.lovelace@example.com", password="ada.lovelace2024", password_confirm="ada.lovelace2024")
     assert (answer.status, answer.codes) == (400, ["password_too_common"])
     assert rows(User) == []

@@ -19,7 +19,7 @@ denying = pytest.mark.settings(registration_denied_domains=["bad.example", "*.wo
 @pytest.mark.parametrize(
     ("mode", "code"), [("invite", "invitation_required"), ("off", "registration_closed")], ids=["invite", "off"]
 )
-def test_where_people_cannot_register_every_address_gets_the_same_answer(wire, make_app, people, mode, code, rows):
+def test_closed_registration_gives_every_email_the_same_response(wire, make_app, people, mode, code, rows):
     people.open(email="ada@example.com")
     closed = Wire(make_app(registration=mode), wire.language)
     known = closed.post("/register", email="ada@example.com")
@@ -31,7 +31,7 @@ def test_where_people_cannot_register_every_address_gets_the_same_answer(wire, m
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("mode", ["invite", "off"])
-def test_the_page_says_so_and_has_no_form(make_app, mode):
+def test_page_of_closed_registration_has_no_form(make_app, mode):
     answer = Wire(make_app(registration=mode), "form").get("/register")
     page = answer.page
     assert "email" not in dict(page.inputs)
@@ -44,7 +44,7 @@ def test_the_page_says_so_and_has_no_form(make_app, mode):
 @pytest.mark.parametrize(
     "email", ["ada@example.com", "ada@EXAMPLE.com.", "ada@mail.example.org", "ada@a.b.example.org"]
 )
-def test_people_of_the_domains_register(wire, register, rows, email):
+def test_email_of_an_allowed_domain_can_register(wire, register, rows, email):
     assert register(email).status == (302 if wire.language == "form" else 200)
     assert len(rows(Identity)) == 1
 
@@ -53,14 +53,14 @@ def test_people_of_the_domains_register(wire, register, rows, email):
 @pytest.mark.parametrize(
     "email", ["ada@mail.example.com", "ada@example.org", "ada@example.com.evil.example", "ada@notexample.com"]
 )
-def test_nobody_else_does(wire, register, rows, deliver, email):
+def test_email_of_another_domain_is_rejected(wire, register, rows, deliver, email):
     answer = register(email)
     assert (answer.status, answer.codes) == (400, ["email_domain_not_allowed"])
     assert rows(User) == rows(Challenge) == deliver() == []
 
 
 @of_company
-def test_an_account_of_another_domain_gets_the_same_answer_and_signs_in(wire, people, register, mail_to):
+def test_existing_account_of_another_domain_gets_same_error_and_signs_in(wire, people, register, mail_to):
     people.open(email="ada@other.example")
     assert register("ada@other.example").codes == register("new@other.example").codes == ["email_domain_not_allowed"]
     assert wire.post(SEND, identity="ada@other.example", chosen_method="email").ok
@@ -69,7 +69,7 @@ def test_an_account_of_another_domain_gets_the_same_answer_and_signs_in(wire, pe
 
 
 @of_company
-def test_signing_in_with_a_new_address_creates_an_account_for_people_of_the_domains_alone(wire, mail_to, deliver, rows):
+def test_sign_in_creates_accounts_only_for_allowed_domains(wire, mail_to, deliver, rows):
     assert wire.post(SEND, identity="new@other.example", chosen_method="email").ok
     assert deliver() == []
     wire.post(SEND, identity="new@example.com", chosen_method="email")
@@ -79,7 +79,7 @@ def test_signing_in_with_a_new_address_creates_an_account_for_people_of_the_doma
 
 @pytest.mark.one_database
 @of_company
-def test_the_code_page_says_that_it_creates_one_only_where_it_does(browser_wire):
+def test_code_page_mentions_account_creation_only_for_allowed_domains(browser_wire):
     def page(identity: str) -> str:
         return str(browser_wire.elsewhere().post(SEND, identity=identity, chosen_method="email").text)
 
@@ -88,7 +88,7 @@ def test_the_code_page_says_that_it_creates_one_only_where_it_does(browser_wire)
 
 
 @pytest.mark.parametrize("rule", [{"registration": "invite"}, {"registration_denied_domains": ["example.com"]}])
-def test_a_code_sent_before_the_rule_creates_nothing_after_it(make_app, wire, mail_to, rows, rule):
+def test_code_sent_before_registration_was_restricted_creates_no_account(make_app, wire, mail_to, rows, rule):
     wire.post(SEND, identity="new@example.com", chosen_method="email")
     code = code_in(mail_to("new@example.com"))
     closed = Wire(make_app(**rule), wire.language)
@@ -110,7 +110,7 @@ def test_a_code_sent_before_the_rule_creates_nothing_after_it(make_app, wire, ma
         ("ada@mx.worse.example", True),
     ],
 )
-def test_denied_domains_and_what_is_below_them_are_refused(wire, register, rows, email, is_denied):
+def test_denied_domains_and_subdomains_are_rejected(wire, register, rows, email, is_denied):
     assert register(email).codes == (["email_domain_not_allowed"] if is_denied else [])
     assert (rows(User) == []) is is_denied
 
@@ -118,12 +118,12 @@ def test_denied_domains_and_what_is_below_them_are_refused(wire, register, rows,
 @pytest.mark.settings(
     registration="domains", registration_domains=["*.example"], registration_denied_domains=["bad.example"]
 )
-def test_denied_goes_before_allowed(wire, register):
+def test_denied_domains_override_allowed_ones(wire, register):
     assert register("ada@bad.example").codes == ["email_domain_not_allowed"]
     assert register("ada@good.example").codes == []
 
 
-def test_disposable_domains_come_from_a_file(make_app, wire, tmp_path, rows):
+def test_disposable_domains_are_read_from_a_file(make_app, wire, tmp_path, rows):
     (tmp_path / "domains").write_text("# kept elsewhere\nthrown.example\nBücher.example  # and below\n\n", "utf-8")
     app = Wire(make_app(disposable_domains_file=str(tmp_path / "domains")), wire.language)
     for email in ("a@thrown.example", "a@mx.thrown.example", "a@bücher.example", "a@xn--bcher-kva.example"):
@@ -133,7 +133,7 @@ def test_disposable_domains_come_from_a_file(make_app, wire, tmp_path, rows):
 
 
 @denying
-def test_signing_in_with_a_denied_address_creates_no_account(wire, deliver, rows):
+def test_sign_in_with_denied_domain_creates_no_account(wire, deliver, rows):
     assert wire.post(SEND, identity="new@bad.example", chosen_method="email").ok
     assert deliver() == []
     assert rows(User) == []
@@ -141,21 +141,21 @@ def test_signing_in_with_a_denied_address_creates_no_account(wire, deliver, rows
 
 @denying
 @pytest.mark.parametrize("path", ["/change-email", "/identities/add"])
-def test_an_account_cannot_get_a_denied_address_either(wire, people, deliver, path):
+def test_email_of_a_denied_domain_cannot_be_added_to_an_account(wire, people, deliver, path):
     sign_in(wire, people.open(email="ada@example.com"))
     assert wire.post(path, email="ada@bad.example").codes == ["email_domain_not_allowed"]
     assert deliver() == []
 
 
 @of_company
-def test_who_has_an_account_may_add_an_address_elsewhere(wire, people, mail_to):
+def test_existing_user_may_add_email_outside_allowed_domains(wire, people, mail_to):
     sign_in(wire, people.open(email="ada@example.com"))
     assert wire.post("/identities/add", email="ada@other.example").codes == []
     assert code_in(mail_to("ada@other.example"))
 
 
 @denying
-def test_who_has_a_denied_address_already_signs_in(wire, people, mail_to):
+def test_existing_user_with_denied_domain_signs_in(wire, people, mail_to):
     people.open(email="ada@bad.example")
     wire.post(SEND, identity="ada@bad.example", chosen_method="email")
     assert (
@@ -164,7 +164,7 @@ def test_who_has_a_denied_address_already_signs_in(wire, people, mail_to):
 
 
 @pytest.mark.settings(registration="domains", registration_domains=["example.com"], mail_unknown=True)
-def test_who_cannot_register_is_told_by_mail_where_the_operator_wants_that(wire, mail_to, rows):
+def test_mail_unknown_tells_ineligible_email_that_it_has_no_account(wire, mail_to, rows):
     wire.post(SEND, identity="new@other.example", chosen_method="email")
     mail = mail_to("new@other.example")
     assert "no Latchkey account" in mail.subject
