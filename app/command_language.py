@@ -93,7 +93,7 @@ def in_english() -> Iterator[None]:
 
 
 @contextmanager
-def speaking() -> Iterator[None]:
+def in_command_language() -> Iterator[None]:
     """Use the command's language in this block for texts of pages, such as the message of a ``Rejected``.
 
     Only use it around code that returns texts, since anything stored in the block would be in that language, too.

@@ -24,7 +24,7 @@ _context = _cv_app.get
 of a session check (ADR 26)."""
 
 
-class _Logins(LoginManager):  # type: ignore[misc]
+class _SessionTableLoginManager(LoginManager):  # type: ignore[misc]
     """Flask-Login for users who are signed in through our session table, never through Flask's session."""
 
     def _session_protection_failed(self) -> bool:
@@ -32,7 +32,7 @@ class _Logins(LoginManager):  # type: ignore[misc]
         return False
 
 
-login_manager = _Logins()
+login_manager = _SessionTableLoginManager()
 mail = Mail()
 
 
@@ -47,7 +47,7 @@ def this_app() -> Flask:
     return _context().app
 
 
-class _OfThisApp:
+class _AppExtensionProxy:
     """Proxy for an object stored in the current app's ``extensions``."""
 
     def __init__(self, name: str) -> None:
@@ -62,11 +62,11 @@ def current_request() -> Request | None:
     return request if has_request_context() else None
 
 
-settings = cast("Settings", _OfThisApp("latchkey.settings"))
-keyring = cast("KeyRing", _OfThisApp("latchkey.keyring"))
+settings = cast("Settings", _AppExtensionProxy("latchkey.settings"))
+keyring = cast("KeyRing", _AppExtensionProxy("latchkey.keyring"))
 
 
 def changed(statement: UpdateBase, parameters: dict[str, Any] | None = None) -> int:
     """Run an UPDATE or DELETE in the current transaction and return the number of rows changed."""
-    done = db.session.execute(statement.execution_options(synchronize_session=False), parameters or {})
-    return cast("CursorResult[Any]", done).rowcount
+    result = db.session.execute(statement.execution_options(synchronize_session=False), parameters or {})
+    return cast("CursorResult[Any]", result).rowcount

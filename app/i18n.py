@@ -43,7 +43,7 @@ MAX_HEADER_LENGTH = 200
 _LOCALES = {"en": "en_GB"}
 """Languages that use a region's date format: 23 Nov 2026, 07:56."""
 
-_spoken: ContextVar[str] = ContextVar("spoken_language", default="")
+_language_override: ContextVar[str] = ContextVar("spoken_language", default="")
 
 
 def init_app(app: Flask) -> None:
@@ -80,11 +80,13 @@ def pgettext(context: str, text: str, **facts: Any) -> str:
 
 
 def language() -> str:
-    """Return the reader's language: the one set by ``speaking``, the request's, or the service's first.
+    """Return the reader's language: the one set by ``use_language``, the request's, or the service's first.
 
     Without an app there are no settings, so it is English.
     """
-    return _spoken.get() or (_of_request() or default_language() if has_app_context() else "en")
+    return _language_override.get() or (
+        _request_or_user_language() or default_language() if has_app_context() else "en"
+    )
 
 
 def default_language() -> str:
@@ -93,23 +95,23 @@ def default_language() -> str:
 
 
 @contextmanager
-def speaking(tag: str) -> Iterator[None]:
+def use_language(tag: str) -> Iterator[None]:
     """Use the language ``tag`` in this block; the service's first language if ``tag`` isn't offered."""
-    token = _spoken.set(tag if tag in settings.languages else default_language())
+    token = _language_override.set(tag if tag in settings.languages else default_language())
     try:
         yield
     finally:
-        _spoken.reset(token)
+        _language_override.reset(token)
 
 
 @contextmanager
 def in_language(tag: str) -> Iterator[None]:
     """Use ``tag``, one of our languages, in this block, whether the service offers it or not."""
-    token = _spoken.set(tag)
+    token = _language_override.set(tag)
     try:
         yield
     finally:
-        _spoken.reset(token)
+        _language_override.reset(token)
 
 
 def in_english() -> AbstractContextManager[None]:
@@ -117,7 +119,7 @@ def in_english() -> AbstractContextManager[None]:
     return in_language("en")
 
 
-def _of_request() -> str:
+def _request_or_user_language() -> str:
     """Return the request's language: the signed-in user's, the cookie's, or the browser's preferred one.
 
     This doesn't load the user. Until the session has been read, there is none.

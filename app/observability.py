@@ -30,7 +30,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 REPEAT_INTERVAL = 3600.0
 """Seconds between two warnings that client addresses can't be determined."""
 
-_said_at: dict[str, float] = {}
+_warned_at: dict[str, float] = {}
 """When this process last logged that warning, by reason."""
 
 _bound: dict[str, Any] = {}
@@ -44,10 +44,10 @@ def configure_logging(level: str, form: str, replica: str = "") -> None:
     :param replica: name of this replica, added to each JSON line
     """
 
-    def where(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    def add_process_fields(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
         return event | {"process": os.getpid(), "replica": replica, "version": VERSION}
 
-    number = logging.getLevelNamesMapping()[level.upper()]
+    level_number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -56,14 +56,14 @@ def configure_logging(level: str, form: str, replica: str = "") -> None:
         structlog.processors.format_exc_info,
     ]
     if form == "json":
-        shared.append(where)
+        shared.append(add_process_fields)
         render: list[Any] = [structlog.processors.JSONRenderer(serializer=_dumps)]
         factory: Any = structlog.BytesLoggerFactory(file=sys.stderr.buffer)
     else:
         render, factory = [structlog.dev.ConsoleRenderer(colors=False)], structlog.PrintLoggerFactory(file=sys.stderr)
     structlog.configure(
         processors=[*shared, *render],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
+        wrapper_class=structlog.make_filtering_bound_logger(level_number),
         logger_factory=factory,
         cache_logger_on_first_use=False,
     )
@@ -79,7 +79,7 @@ def configure_logging(level: str, form: str, replica: str = "") -> None:
                 foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
             )
         )
-    logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
+    logging.basicConfig(level=max(level_number, logging.WARNING), handlers=[handler], force=True)
     logging.captureWarnings(form == "json")
 
 
@@ -111,8 +111,8 @@ def begin_request() -> None:
 
 def request_id(environ: Mapping[str, str], trusted_proxies: int) -> str:
     """Return the request id set by a trusted proxy (X-Request-ID), else a new one."""
-    given = environ.get("HTTP_X_REQUEST_ID", "") if trusted_proxies > 0 else ""
-    return given if REQUEST_ID.fullmatch(given) else secrets.row_id()
+    header = environ.get("HTTP_X_REQUEST_ID", "") if trusted_proxies > 0 else ""
+    return header if REQUEST_ID.fullmatch(header) else secrets.row_id()
 
 
 def warn_of_unknown_address(environ: Mapping[str, str], trusted_proxies: int) -> None:
@@ -120,8 +120,8 @@ def warn_of_unknown_address(environ: Mapping[str, str], trusted_proxies: int) ->
     entries = len(forwarded(environ))
     reason = "too_few_entries" if entries < trusted_proxies else "unreadable"
     now = time.monotonic()
-    if now - _said_at.get(reason, -REPEAT_INTERVAL) >= REPEAT_INTERVAL:
-        _said_at[reason] = now
+    if now - _warned_at.get(reason, -REPEAT_INTERVAL) >= REPEAT_INTERVAL:
+        _warned_at[reason] = now
         structlog.get_logger().warning(
             "request.address_unknown", reason=reason, entries=entries, trusted_proxies=trusted_proxies
         )

@@ -28,7 +28,7 @@ from app.backup.service import (
     tables_in_order,
 )
 from app.backup.tables import Digest, Table, line_of
-from app.command_language import gettext, ngettext, speaking
+from app.command_language import gettext, in_command_language, ngettext
 from app.db.readiness import fit
 from app.extensions import db, settings
 
@@ -57,7 +57,7 @@ class DatabaseUsage:
                 "{count} process of the service using it", "{count} processes of the service using it", self.processes
             )
             found.append(using)
-        with speaking():
+        with in_command_language():
             return i18n.all_of(found) if found else ""
 
 

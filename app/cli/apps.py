@@ -14,7 +14,7 @@ import orjson
 from app import i18n
 from app.cli.clients import known_groups
 from app.cli.group import OperatorGroup, user_named
-from app.command_language import N_, gettext, ngettext, speaking
+from app.command_language import N_, gettext, in_command_language, ngettext
 from app.extensions import settings
 from app.forward_auth.app_file import app_of, apps_by_host, own_hosts, read_apps
 from app.forward_auth.dialects import URL
@@ -120,7 +120,7 @@ def _verdict(app: ProtectedApp, requirements: Requirements, who: str) -> str:
 
 
 def _not_in_groups(requirements: Requirements, who: str, mine: Sequence[str]) -> str:
-    with speaking():
+    with in_command_language():
         wanted = i18n.all_of([i18n.any_of(sorted(each)) for each in requirements.groups])
     if not mine:
         return gettext(
@@ -136,7 +136,7 @@ def _not_in_groups(requirements: Requirements, who: str, mine: Sequence[str]) ->
 
 def _in_words(requirements: Requirements) -> str:
     words = [gettext(LEVELS[requirements.level])]
-    with speaking():
+    with in_command_language():
         choices = [i18n.any_of(sorted(each)) for each in requirements.groups]
     words += [gettext("in the group {groups}", groups=each) for each in choices]
     if requirements.max_age:

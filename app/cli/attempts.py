@@ -10,7 +10,7 @@ import orjson
 
 from app.admin.attempts import TimelineEntry, latest, reason_of, timeline
 from app.cli.group import OperatorGroup, user_named
-from app.command_language import N_, gettext, in_english, ngettext, speaking
+from app.command_language import N_, gettext, in_command_language, in_english, ngettext
 from app.extensions import settings
 
 attempts = OperatorGroup("attempts", help=N_("Explain attempts to sign in."))
@@ -24,7 +24,7 @@ def show(support_id: str, as_json: bool) -> None:
 
     Times are UTC, then seconds since the attempt began, a reason and what else is known.
     """
-    with in_english() if as_json else speaking():
+    with in_english() if as_json else in_command_language():
         moments = timeline(support_id)
     if not moments:
         days = settings.events_keep.days

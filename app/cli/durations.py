@@ -10,7 +10,7 @@ import click
 from pydantic import TypeAdapter, ValidationError
 
 from app import i18n
-from app.command_language import gettext, speaking
+from app.command_language import gettext, in_command_language
 from config.types import DurationOrZero
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -20,7 +20,7 @@ _READ: TypeAdapter[timedelta] = TypeAdapter(DurationOrZero)
 
 def span_text(lasts: timedelta) -> str:
     """Return a duration in words: ``7 days``."""
-    with speaking():
+    with in_command_language():
         return i18n.span_text(lasts.total_seconds())
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from app.command_language import N_, TranslatedGroup, gettext, speaking
+from app.command_language import N_, TranslatedGroup, gettext, in_command_language
 from app.crypto.secrets import is_row_id
 from app.db import PoolerFound, unavailable
 from app.extensions import db
@@ -64,7 +64,7 @@ def user_named(text: str) -> User:
     if user is not None:
         return user
     if typed is None:
-        with speaking():
+        with in_command_language():
             kinds = kinds_in_words()
         raise click.ClickException(gettext("{text} isn't {kinds}.", text=repr(text), kinds=kinds))
     raise click.ClickException(gettext("{identity}: no one has that.", identity=text))

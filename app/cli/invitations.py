@@ -10,7 +10,7 @@ import orjson
 from app.admin.presenters import invitation_facts
 from app.cli.durations import DurationType
 from app.cli.group import OperatorGroup
-from app.command_language import N_, gettext, ngettext, speaking
+from app.command_language import N_, gettext, in_command_language, ngettext
 from app.errors import Rejected
 from app.extensions import db
 from app.invitations import service
@@ -41,7 +41,7 @@ def create(email: str, groups: tuple[str, ...], uses: int, expires: timedelta, l
     try:
         made = service.create(Terms(email, groups, uses, expires, language), by="operator")
     except Rejected as refused:
-        with speaking():
+        with in_command_language():
             raise click.ClickException(str(message(refused.code, **refused.facts))) from None
     db.session.commit()
     if made.email:

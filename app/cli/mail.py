@@ -88,7 +88,7 @@ def preview(folder: Path) -> None:
 
 def written(tag: str) -> Iterator[Written]:
     """Yield every message, rendered in one language."""
-    with i18n.speaking(tag):
+    with i18n.use_language(tag):
         for sample in samples():
             yield Written(sample.name, sample.written())
 
@@ -122,7 +122,7 @@ def test(address: str, language: str | None, fallback: bool) -> None:
         message = unsent("test", "mail", identifiers.email(address))
     except identifiers.InvalidIdentifier:
         raise click.UsageError(gettext("{address} isn't an email address.", address=repr(address))) from None
-    with i18n.speaking(language or i18n.default_language()):
+    with i18n.use_language(language or i18n.default_language()):
         words = write_email(message, {})
     try:
         _, answer = mail_channel.send(message, words, only=FALLBACK if fallback else PRIMARY)

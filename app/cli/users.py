@@ -20,7 +20,7 @@ from app.cli.group import OperatorGroup, for_each, switched, user_named
 from app.cli.groups import group_named
 from app.cli.imports.command import import_
 from app.cli.user_sessions import sessions
-from app.command_language import N_, gettext, ngettext, speaking, table
+from app.command_language import N_, gettext, in_command_language, ngettext, table
 from app.errors import Rejected
 from app.extensions import db, settings
 from app.recovery import requests
@@ -90,7 +90,7 @@ def send_link(identity: str) -> None:
     try:
         sent_links.send(user, by="operator")
     except Rejected as refused:
-        with speaking():
+        with in_command_language():
             raise click.ClickException(str(message(refused.code, **refused.facts))) from None
     db.session.commit()
     output = gettext("{identity}: a sign-in link is on its way to the account's primary email.", identity=identity)
@@ -239,7 +239,7 @@ def second_step(identity: str, off: bool) -> None:
     user = user_named(identity)
     if not off:
         rows = enrollments.enrolled_of(user.id)
-        with speaking():
+        with in_command_language():
             marked = dict.fromkeys(title_of(row.method) for row in rows if row.is_second)
         click.echo(f"{identity}: {', '.join(marked)}." if marked else gettext(NO_SECOND_STEP, identity=identity))
         return

@@ -15,7 +15,7 @@ import orjson
 from app import clock, terminal
 from app.cli.durations import DurationType, span_text
 from app.cli.group import OperatorGroup, switched
-from app.command_language import N_, gettext, ngettext, speaking, table
+from app.command_language import N_, gettext, in_command_language, ngettext, table
 from app.errors import Rejected
 from app.extensions import db
 from app.outbox import wakeups
@@ -294,5 +294,5 @@ def _in_words() -> Iterator[None]:
     try:
         yield
     except Rejected as refused:
-        with speaking():
+        with in_command_language():
             raise click.ClickException(message(refused.code, **refused.facts)) from None

@@ -69,7 +69,7 @@ def create(terms: Terms, *, by: str) -> Invitation:
     db.session.flush()
     record("invitation.created", invitation=row.id, mailed=bool(email), groups=names, uses=terms.uses, by=by)
     if email:
-        with i18n.speaking(row.language):
+        with i18n.use_language(row.language):
             outbox.enqueue(LETTER, "mail", email, expires_at=row.expires_at, invitation=row.id)
     return row
 

@@ -133,7 +133,7 @@ def help_asked(message: Message) -> EmailMessage | TextMessage:
     """Tell the operator that someone can't complete the second step of a sign-in."""
     agent, address = message.facts["agent"], message.facts["address"]
     by = {"browser": user_agents.label(agent), "at": message.created_at, "address": address}
-    with i18n.speaking(i18n.default_language()):  # the operator's language
+    with i18n.use_language(i18n.default_language()):  # the operator's language
         return write(message, whose=message.facts["whose"], asked=by)
 
 

@@ -104,5 +104,5 @@ def render(message: Message, known: Mapping[str, Any]) -> Content | None:
     :param known: result of ``read`` for messages including this one
     """
     renderer, reader = _registration(message.kind)
-    with i18n.speaking(message.language):
+    with i18n.use_language(message.language):
         return renderer(message, known.get(message.id)) if reader is not None else renderer(message)

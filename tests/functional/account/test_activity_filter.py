@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.account.activity import DESCRIPTIONS, FILTERS, WARNINGS, names_shown
-from app.i18n import day_text, speaking
+from app.i18n import day_text, use_language
 from tests.functional.account.test_activity import EVIL, older, texts
 from tests.signed_in import sign_in
 from tests.sinks import code_in
@@ -217,7 +217,7 @@ def test_events_are_grouped_by_day_in_the_readers_language(app, browser_wire, ad
     with clock.travel(-5 * 24 * 3600):
         happen(ada.id, "factor.added")
         happen(ada.id, "factor.removed")
-    with app.app_context(), speaking(language):
+    with app.app_context(), use_language(language):
         assert day_text(datetime(2026, 11, 24, tzinfo=UTC)) == day
         expected = [day_text(today), day_text(today - timedelta(days=5))]
     assert re.findall(r"<h3[^>]*>(.*?)</h3>", browser_wire.get("/activity").text) == expected

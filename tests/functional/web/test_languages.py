@@ -142,9 +142,9 @@ def test_new_account_gets_the_request_language(wire, rows):
 
 @pytest.mark.one_database
 def test_removed_language_falls_back_to_the_first(app):
-    with app.app_context(), i18n.speaking("ja"):
+    with app.app_context(), i18n.use_language("ja"):
         assert i18n.language() == "en"
-    with app.app_context(), i18n.speaking("de"):
+    with app.app_context(), i18n.use_language("de"):
         assert i18n.gettext(WRONG) == "Das hat nicht geklappt."
 
 
@@ -191,7 +191,7 @@ def test_notice_is_translated_when_it_is_sent(app, monkeypatch):
         patch.setattr(i18n, "_catalog", lambda tag: Shouting() if tag == "de" else NullTranslations())
         facts = notices._stored_sentences(told)
         assert facts["what"] == "Passkey removed. 2 left"
-        with i18n.speaking("de"):
+        with i18n.use_language("de"):
             assert notices.text_of(json.loads(json.dumps(facts))) == "PASSKEY REMOVED. 2 LEFT"
             assert notices.text_of({"what": "Written by an earlier release."}) == "Written by an earlier release."
 
@@ -199,7 +199,7 @@ def test_notice_is_translated_when_it_is_sent(app, monkeypatch):
 def test_phone_number_is_isolated_in_right_to_left_text(app):
     with app.app_context():
         assert i18n.isolated("+16505550100") == "+16505550100"
-        with i18n.speaking("ar"):
+        with i18n.use_language("ar"):
             assert i18n.isolated("+16505550100") == "\u2068+16505550100\u2069"
 
 
