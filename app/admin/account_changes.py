@@ -75,7 +75,7 @@ def turn_off_second_step(user: User, *, by: str) -> int | None:
     :return: None if two-step verification wasn't set up
     """
     lock_account(user.id)
-    if not enrollments.unmark_seconds(user.id):
+    if not enrollments.unmark_second_factors(user.id):
         return None
     ended = revoke_all_sessions(user.id)
     revoke_browsers(user.id)

@@ -59,7 +59,7 @@ def replace(
     remove(user_id, method)
     row = enroll(user_id, method, secret, session_id=session_id, weak_until=weak_until)
     if was_second:
-        mark_second(user_id, method)
+        mark_second_factor(user_id, method)
     return row
 
 
@@ -69,13 +69,13 @@ def set_session(user_id: int, method: str, session_id: str) -> None:
     changed(sa.update(Enrollment).where(*mine).values(session_id=session_id))
 
 
-def mark_second(user_id: int, method: str) -> int:
+def mark_second_factor(user_id: int, method: str) -> int:
     """Require this method as a second factor from now on; return the number of rows marked, 0 if there are none."""
     mine = (Enrollment.user_id == user_id, Enrollment.method == method)
     return changed(sa.update(Enrollment).where(*mine).values(is_second=True, misses=0))
 
 
-def unmark_seconds(user_id: int) -> int:
+def unmark_second_factors(user_id: int) -> int:
     """Stop requiring a second factor of this user; return how many enrollments were one."""
     mine = (Enrollment.user_id == user_id, Enrollment.is_second)
     return changed(sa.update(Enrollment).where(*mine).values(is_second=False, misses=0))

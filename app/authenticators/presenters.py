@@ -88,7 +88,7 @@ def app_key(secret: str, account: str) -> dict[str, Any]:
     return facts | {"key": totp.grouped(secret), "uri": uri, "qr": qr}
 
 
-def asked(by: Any) -> dict[str, Any]:
+def requester_of(by: Any) -> dict[str, Any]:
     """Return who made a request or signed in: browser, time and network address.
 
     :param by: a challenge, or a session

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response, after_this_request, redirect
 from flask_login import current_user
 
-from app.authenticators.presenters import asked, sent_facts
+from app.authenticators.presenters import requester_of, sent_facts
 from app.challenges.models import Challenge
 from app.errors import Rejected
 from app.extensions import settings
@@ -80,7 +80,7 @@ def change_email_link(token: str) -> Response:
     try:
         challenge, here = verification.inspect_link(token, session, clicking_client())
         if not here or session is None:
-            context = {"asked": asked(challenge), "address": None}
+            context = {"asked": requester_of(challenge), "address": None}
             return no_referrer(respond(ELSEWHERE, context=context, state="elsewhere"))
         verification.confirm_by_link(current_user, session, challenge, client_context())
     except Rejected as refused:

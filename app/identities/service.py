@@ -8,7 +8,7 @@ from typing import Any
 from app import throttling
 from app.audit import record, signals
 from app.authenticators import enrollments
-from app.authenticators.presenters import asked
+from app.authenticators.presenters import requester_of
 from app.authenticators.registry import configurable_methods
 from app.challenges import service as challenges
 from app.challenges.notice_links import open_undo
@@ -254,7 +254,7 @@ def undoable_change(token: str, *, strict: bool = True) -> UndoableChange:
     if not strict and open_undo(token) is None:
         return UndoableChange(None, False)
     found = _found(token)
-    return UndoableChange(asked(found), found.undone_at is not None)
+    return UndoableChange(requester_of(found), found.undone_at is not None)
 
 
 def undo_change(token: str) -> UndoableChange:
@@ -269,7 +269,7 @@ def undo_change(token: str) -> UndoableChange:
     db.session.refresh(found)
     user = db.session.get(User, found.user_id)
     if found.undone_at is not None or user is None:
-        return UndoableChange(asked(found), True)
+        return UndoableChange(requester_of(found), True)
     restore_addresses(user, found, found.agent, strict=True)
     restore_email_codes(user, found.session_id)
     roll_back(user.id, [found.session_id], found.agent)
@@ -277,7 +277,7 @@ def undo_change(token: str) -> UndoableChange:
     revoke_all_sessions(user.id)
     revoke_browsers(user.id)
     api_tokens.revoke_all(user.id, reason="denied")
-    return UndoableChange(asked(found), True)
+    return UndoableChange(requester_of(found), True)
 
 
 def _found(token: str) -> AddressChange:

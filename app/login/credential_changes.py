@@ -75,6 +75,6 @@ def check_removal(user: User, names: Collection[str], field: str, *, passkey_id:
         and not signs_in_alone(user.id, except_id=passkey_id)
     ):
         raise Rejected("last_method", field=field)
-    had, has = ([row for row in rows if second_factor.can_be_second(row.method)] for rows in (enrolled, left))
+    had, has = ([row for row in rows if second_factor.can_be_second_factor(row.method)] for rows in (enrolled, left))
     if settings.second_factor == "required" and had and not has:
         raise Rejected("last_second_factor", field=field)

@@ -77,7 +77,7 @@ def step_after(factor: VerifiedFactor, enrolled: Sequence[Enrollment]) -> Step |
     if choices:
         return Step(READY if len(choices) == 1 else SELECT, choices)
     has_other_ways = bool(set(active_methods(enrolled)) - {method_behind(factor.method)})
-    planted = marked or (has_other_ways and any(can_be_second(row.method) for row in enrolled))
+    planted = marked or (has_other_ways and any(can_be_second_factor(row.method) for row in enrolled))
     return Step(SELECT, []) if planted else Step(SETUP, [])
 
 
@@ -86,7 +86,7 @@ def enabled_second_factors() -> list[str]:
     return [name for name in second_factor_methods() if method_of(name).is_enabled]
 
 
-def can_be_second(method: str) -> bool:
+def can_be_second_factor(method: str) -> bool:
     """Return whether this method can be a second factor."""
     return method_of(method).second_rank > 0
 

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import sqlalchemy as sa
 
 from app import clock, i18n, own_templates, user_agents
-from app.authenticators.presenters import asked
+from app.authenticators.presenters import requester_of
 from app.challenges.magic_links import link_token, registers_account
 from app.challenges.models import Challenge
 from app.challenges.notice_links import report_link, undo_link
@@ -85,7 +85,7 @@ def passcode_email(message: Message, data: MessageData | None) -> EmailMessage |
     link = None
     if message.kind in LINK_PATHS and message.channel == "mail":
         link = settings.public_url + LINK_PATHS[message.kind] + quote(link_token(challenge, root), safe="")
-    facts = {"link": link, "asked": asked(challenge), "denial": _denial_of(challenge)}
+    facts = {"link": link, "asked": requester_of(challenge), "denial": _denial_of(challenge)}
     if clock.now() + MIN_TYPING_TIME < challenge.passcode_expires_at:
         return write(message, code=passcode_of(challenge, root), until=challenge.passcode_expires_at, **facts)
     if link is None:
@@ -98,7 +98,7 @@ def already_registered(message: Message, data: MessageData | None) -> EmailMessa
     if data is None:
         return None
     link = settings.public_url + "/us-signin"
-    return write(message, link=link, asked=asked(data[0]), denial=_denial_of(data[0]))
+    return write(message, link=link, asked=requester_of(data[0]), denial=_denial_of(data[0]))
 
 
 def no_account(message: Message, data: MessageData | None) -> EmailMessage | TextMessage | None:
@@ -106,7 +106,7 @@ def no_account(message: Message, data: MessageData | None) -> EmailMessage | Tex
     if data is None:
         return None
     link = settings.public_url + "/register" if registration.may_email_register(message.to) else None
-    return write(message, link=link, asked=asked(data[0]))
+    return write(message, link=link, asked=requester_of(data[0]))
 
 
 def changed(message: Message, notice: NoticeFacts | None) -> EmailMessage | TextMessage | None:

@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from app import clock
-from app.authenticators.presenters import asked
+from app.authenticators.presenters import requester_of
 from app.challenges.models import Challenge
 from app.extensions import db, settings
 from app.notifications.challenge_emails import challenges_of, write
@@ -54,7 +54,7 @@ def account_closed(message: Message, facts: tuple[Challenge, User] | None) -> Em
     if facts is None or deletes_at is None or deletes_at <= clock.now():
         return None
     challenge, user = facts
-    return write(message, link=undo_link(user.handle, deletes_at), deletes_at=deletes_at, asked=asked(challenge))
+    return write(message, link=undo_link(user.handle, deletes_at), deletes_at=deletes_at, asked=requester_of(challenge))
 
 
 def mailboxes_of(user_id: int) -> list[str]:

@@ -239,7 +239,7 @@ def _reset(user: User, lost: Sequence[str]) -> None:
     revoke_browsers(user.id)
     api_tokens.revoke_all(user.id, "recovery")
     end_open(user.id)
-    enrollments.unmark_seconds(user.id)
+    enrollments.unmark_second_factors(user.id)
     recovery_codes.delete_all(user.id)
     kept = methods_reaching("email")
     gone = [name for name in dict.fromkeys(lost) if name not in kept and authenticator_of(name).remove_all(user)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, after_this_request, redirect, request
 from flask_login import current_user
 
-from app.authenticators.presenters import asked, sent, sent_facts
+from app.authenticators.presenters import requester_of, sent, sent_facts
 from app.challenges.models import Challenge
 from app.challenges.service import latest_in_browser
 from app.errors import Rejected
@@ -133,7 +133,7 @@ def confirm_link(token: str) -> Response:
         if not is_same_browser:
             shown = {
                 "address": identifiers.mask("email", challenge.destination),
-                "asked": asked(challenge),
+                "asked": requester_of(challenge),
                 "token": token,
             }
             return no_referrer(respond(OTHER_BROWSER_PAGE, ConfirmLinkForm(), context=shown))

@@ -48,7 +48,7 @@ _NOT_REVOKED = KnownDevice.revoked_at.is_(None)
 _COLUMNS = ("id", "user_id", "browser", "agent", "first_seen_at", "last_seen_at")
 
 
-def _mine(column: Any) -> Any:
+def _own_row(column: Any) -> Any:
     """Return a subquery for ``column`` of the account's row that matches one of the client's secrets, else NULL."""
     known = (_c.first_seen_at.is_not(None), _c.revoked_at.is_(None))
     some = _c.id.in_([sa.bindparam(f"known_{place}") for place in range(MAX_KNOWN_ACCOUNTS)])
@@ -66,7 +66,7 @@ def _success_statement(rows: int, *, here: bool) -> sa.Executable:
         {name: sa.bindparam(f"{name}_{row}", type_=_c[name].type) for name in _COLUMNS} | now for row in range(rows)
     ]
     if here:
-        values[-1] |= {name: sa.func.coalesce(_mine(_c[name]), values[-1][name]) for name in ("id", "browser")}
+        values[-1] |= {name: sa.func.coalesce(_own_row(_c[name]), values[-1][name]) for name in ("id", "browser")}
     noted = insert(_table).values(values)
     return noted.on_conflict_do_update(
         index_elements=[_c.id],

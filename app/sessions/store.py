@@ -266,11 +266,11 @@ def _send_signal(_app: Any, **_more: Any) -> None:
 def load_user(request: Request) -> User | None:
     """Return the user of the request's token or cookie, for Flask-Login. One statement, using a unique index."""
     g.auth_session = None
-    carried = sent_auth_token()
-    token = carried or sent_cookie(settings.cookie_prefix + SESSION_COOKIE)
+    auth_token = sent_auth_token()
+    token = auth_token or sent_cookie(settings.cookie_prefix + SESSION_COOKIE)
     if not token:
         return None
-    kind = "browser" if carried is None else "program"
+    kind = "browser" if auth_token is None else "program"
     if kind == "program" and api_tokens.is_api_token(token):
         return _load_api_token(token)
     found = (_BY_TOKEN if kind == "browser" else _BY_PROGRAM_TOKEN).first(digest=secrets.digest(token))

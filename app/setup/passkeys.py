@@ -19,7 +19,7 @@ from app.login.freshness import freshen
 from app.notifications import notices
 from app.notifications.notices import sentence
 from app.sessions.models import AuthSession
-from app.setup.service import cooldown, cooldown_text, revoke_sessions_after_add
+from app.setup.service import cooldown_text, cooldown_until, revoke_sessions_after_add
 from app.users import User, identities_of
 
 USAGES = ("first", "secondary")
@@ -64,7 +64,7 @@ def finish(
     answer = webauthn_verification.parse(credential)
     made = webauthn_verification.verify_registration(answer, ceremony, verified=_must_verify(ceremony))
     lock_credentials(user, session)
-    weak_until = cooldown(user, session, passkeys.METHOD, is_second=ceremony.usage != "first")
+    weak_until = cooldown_until(user, session, passkeys.METHOD, is_second=ceremony.usage != "first")
     passkey = passkeys.add(user.id, made, ceremony, session.session_id, weak_until)
     freshen(session, passkeys.amr_of(made.verified), in_cooldown=weak_until is not None)
     revoke_sessions_after_add(user, session, client, weak_until)

@@ -126,7 +126,7 @@ def confirm(
     _check_allowed(user, challenge.method, enrolled)
     in_cooldown = _verify_and_store(user, challenge, enrolled, code, session, name)
     by_account.refund(login_attempt)
-    enrollments.mark_second(user.id, challenge.method)
+    enrollments.mark_second_factor(user.id, challenge.method)
     freshen(session, challenge.method, in_cooldown=in_cooldown)
     revoke_other_sessions(user, session, client)
     _record_and_notify(user, session, "second_step.on", challenge.method, client, challenge.id)
@@ -142,7 +142,7 @@ def disable(user: User, session: AuthSession, client: ClientContext) -> None:
     if settings.second_factor == "required":
         raise Rejected("two_factor_method_not_available", field="setup")
     lock_credentials(user, session)
-    if enrollments.unmark_seconds(user.id):
+    if enrollments.unmark_second_factors(user.id):
         revoke_other_sessions(user, session, client)
         _record_and_notify(user, session, "second_step.off", "", client)
         signals.send(signals.tf_disabled, user=user)

@@ -91,7 +91,7 @@ def confirm(
         raise Rejected("invalid_password_code", field="passcode")
     lock_credentials(user, session)
     before = _owned_identity(user, challenge.method)
-    weak_until = cooldown(user, session, challenge.method)
+    weak_until = cooldown_until(user, session, challenge.method)
     enrollment_service.store(user, challenge, passcode, session.session_id, weak_until=weak_until, name=name)
     by_account.refund(login_attempt)
     if not method_of(challenge.method).is_user_chosen:  # setting a new password isn't proof of identity
@@ -103,7 +103,7 @@ def confirm(
     return challenge
 
 
-def cooldown(user: User, session: AuthSession, method: str, *, is_second: bool = False) -> datetime | None:
+def cooldown_until(user: User, session: AuthSession, method: str, *, is_second: bool = False) -> datetime | None:
     """Return when the cooldown of the ``method`` that ``session`` is adding ends; None if it has none.
 
     The caller must hold a lock on the user's row.

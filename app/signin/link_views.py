@@ -12,7 +12,7 @@ from flask import Response, after_this_request, redirect, request
 from flask_login import current_user
 
 from app import user_agents
-from app.authenticators.presenters import asked
+from app.authenticators.presenters import requester_of
 from app.challenges.magic_links import OpenedLink
 from app.challenges.notice_links import report_link
 from app.errors import Rejected
@@ -22,7 +22,7 @@ from app.login.presenters import second_step, user_facts
 from app.signin import bp, links, reports, sent_links
 from app.signin.forms import ContinueForm, LinkForm, NotMeForm
 from app.signin.presenters import PAGE as SIGN_IN_PAGE
-from app.signin.presenters import page_again, remember_method, welcome
+from app.signin.presenters import page_again, remember_method, sign_in_response
 from app.users import User, identifiers, identities_of
 from app.web.access import already_signed_in, anonymous_only
 from app.web.client import client_context, is_click, present_client
@@ -110,7 +110,7 @@ def us_signin_continue() -> Response:
     if form.validate():
         with form.collecting_errors():
             result, challenge = links.continue_sign_in(client_context(form.challenge.data), remember=form.remember.data)
-            return welcome(result, next_or(challenge.next or settings.post_login_url, form.next.data))
+            return sign_in_response(result, next_or(challenge.next or settings.post_login_url, form.next.data))
     return respond(SIGN_IN_PAGE, form, context=page_again(form))
 
 
@@ -133,7 +133,7 @@ def use_sent_link(token: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        return no_referrer(welcome(sent_links.use(token, client_context()), settings.post_login_url))
+        return no_referrer(sign_in_response(sent_links.use(token, client_context()), settings.post_login_url))
     return no_referrer(respond("errors/form.html", form))
 
 
@@ -182,7 +182,7 @@ def _follow_or_approve(form: LinkForm, shown: dict[str, Any]) -> Response:
 def _shown(opened: OpenedLink) -> dict[str, Any]:
     """Return the request and the link to report it, as the page shows them."""
     challenge = opened.challenge
-    shown = {"asked": asked(challenge), "denial": report_link("challenge", challenge.id, challenge.created_at)}
+    shown = {"asked": requester_of(challenge), "denial": report_link("challenge", challenge.id, challenge.created_at)}
     shown |= {"next": challenge.next, "again": _start_page(challenge.next)}
     return shown | {"same_system": user_agents.is_same_system(challenge.agent, present_client().user_agent)}
 

@@ -19,7 +19,7 @@ from app.sessions.models import AuthSession
 from app.sessions.store import current_session
 from app.signin import bp, passkeys
 from app.signin.forms import PasskeyRequestForm, PasskeySignInForm
-from app.signin.presenters import drop_pending, say_confirmed, welcome
+from app.signin.presenters import drop_pending, say_confirmed, sign_in_response
 from app.users import identities_of
 from app.web.access import anonymous_only, login_required
 from app.web.client import client_context, present_client
@@ -89,7 +89,7 @@ def wan_signin_response(state: str) -> Response:
                     state, answer, client_context(), remember=form.remember.data, next_page=next_url
                 )
             go = next_url or settings.post_login_url
-            return welcome(result, go, post_login_url=go)
+            return sign_in_response(result, go, post_login_url=go)
     return respond(PAGE, form, context=_page("/wan-signin", pending_sign_in=pending_sign_in))
 
 

@@ -156,7 +156,7 @@ def say_confirmed(session: AuthSession) -> None:
         flash_message("reauthentication_successful")
 
 
-def welcome(result: AuthSession | PendingState, go: str, **facts: Any) -> Response:
+def sign_in_response(result: AuthSession | PendingState, go: str, **facts: Any) -> Response:
     """Return the response after a verified factor: signed in, or the second factor is required.
 
     :param go: URL to which a signed-in browser is redirected

@@ -7,7 +7,7 @@ from typing import Any
 
 from app import clock, throttling
 from app.audit import record
-from app.authenticators.presenters import asked
+from app.authenticators.presenters import requester_of
 from app.challenges import notice_links
 from app.challenges.models import Challenge
 from app.errors import Rejected
@@ -55,7 +55,7 @@ def view(token: str, *, strict: bool = True) -> ReportView:
     found = _found(token)
     if found is None:
         return ReportView(None, True)
-    return ReportView(asked(found), found.denied_at is not None)
+    return ReportView(requester_of(found), found.denied_at is not None)
 
 
 def report(token: str) -> ReportView:
@@ -70,7 +70,7 @@ def report(token: str) -> ReportView:
     if found is None:
         return ReportView(None, True)
     gone = _report_challenge(found) if isinstance(found, Challenge) else _report_session(found)
-    return ReportView(asked(found), True, gone)
+    return ReportView(requester_of(found), True, gone)
 
 
 def _found(token: str) -> Challenge | AuthSession | None:

@@ -9,7 +9,7 @@ from app import outbox, throttling
 from app.audit import record, signals
 from app.authenticators import enrollment_service, recovery_codes
 from app.authenticators.base import VerifiedFactor
-from app.authenticators.enrollments import enrolled_of, mark_second, set_session
+from app.authenticators.enrollments import enrolled_of, mark_second_factor, set_session
 from app.authenticators.presenters import amr_titles, titles
 from app.authenticators.registry import methods_verifiable_by
 from app.challenges import passcodes
@@ -103,7 +103,7 @@ def _set_up(pending_sign_in: StartedPending, code: str | int, client: ClientCont
         raise Rejected("two_factor_setup_expired")
     lock_account(user.id)
     if not pending.lock(pending_sign_in) or any(
-        second_factor.can_be_second(each.method) for each in enrolled_of(user.id)
+        second_factor.can_be_second_factor(each.method) for each in enrolled_of(user.id)
     ):
         raise Rejected("two_factor_permission_denied")
     try:
@@ -113,7 +113,7 @@ def _set_up(pending_sign_in: StartedPending, code: str | int, client: ClientCont
         if refused.code == "invalid_password_code":
             raise Rejected("two_factor_invalid_token", field="code") from None
         raise
-    mark_second(user.id, challenge.method)
+    mark_second_factor(user.id, challenge.method)
     record("factor.added", user.id, challenge_id=challenge.id, method=challenge.method)
     record("second_step.on", user.id, method=challenge.method)
     signals.send(signals.tf_profile_changed, user=user, method=challenge.method)

@@ -40,7 +40,7 @@ PAGE = "signin/second.html"
 SELECT_PAGE = "signin/second_select.html"
 RECOVERY_PAGE = "signin/recovery_code.html"
 RESCUE_PAGE = "signin/rescue.html"
-OVER = {"two_factor_permission_denied", "two_factor_ended"}
+ENDED_CODES = {"two_factor_permission_denied", "two_factor_ended"}
 
 
 @bp.get("/tf-validate")
@@ -172,7 +172,7 @@ def tf_rescue() -> Response:
 def _errors_page(page: str, form: RecoveryCodeForm | RescueForm, **shown: Any) -> Response:
     """Show the page again with its errors, or send the browser back if its pending sign-in has ended."""
     codes = {code_of(text) for _, text in form.faults()}
-    if codes <= OVER and not wants_json():
+    if codes <= ENDED_CODES and not wants_json():
         return start_again(codes.pop(), form.next.data if isinstance(form, RecoveryCodeForm) else None)
     return respond(page, form, context=shown)
 
@@ -196,7 +196,7 @@ def _page_again(page: str, form: SecondStepForm | SelectForm, client: ClientCont
     if wants_json() or pending_sign_in is not None:
         return respond(page, form, context=_page(pending_sign_in) if pending_sign_in else {})
     codes = {code_of(text) for _, text in form.faults()}
-    if codes <= OVER:
+    if codes <= ENDED_CODES:
         return start_again(codes.pop(), form.next.data)
     return respond(PAGE, form, context={"over": True})
 

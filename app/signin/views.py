@@ -42,7 +42,7 @@ from app.signin.presenters import (
     page_again,
     page_of_open,
     page_of_typed,
-    welcome,
+    sign_in_response,
 )
 from app.signin.service import send_code
 from app.web import open_request
@@ -99,7 +99,7 @@ def us_signin() -> Response:
                 remember=form.remember.data,
                 next_page=next_url,
             )
-            return welcome(outcome, next_url or settings.post_login_url)
+            return sign_in_response(outcome, next_url or settings.post_login_url)
     return respond(PAGE, form, context=page_again(form))
 
 

@@ -120,7 +120,7 @@ def add(
         shared_row = (Enrollment.user_id == user_id, Enrollment.method == METHOD)
         changed(sa.update(Enrollment).where(*shared_row).values(weak_until=None))
     if row.usage == "secondary":
-        enrollments.mark_second(user_id, METHOD)
+        enrollments.mark_second_factor(user_id, METHOD)
     return row
 
 
