@@ -39,13 +39,13 @@ def everything(database) -> str:
     return "\n".join(str(row) for table in database._tables for row in database.query(f'SELECT * FROM "{table}"'))
 
 
-def test_before_its_time_nothing_is_erased(left, work, rows, clock):
+def test_account_is_not_erased_before_the_deadline(left, work, rows, clock):
     clock.shift(WEEK - 60)
     work()
     assert len(rows(User)) == 1
 
 
-def test_nothing_leads_to_anybody_afterwards(left, ada, work, rows, clock, database):
+def test_erased_account_leaves_no_personal_data(left, ada, work, rows, clock, database):
     handle = rows(User)[0].handle
     clock.shift(WEEK + 1)
     work()
@@ -56,7 +56,7 @@ def test_nothing_leads_to_anybody_afterwards(left, ada, work, rows, clock, datab
     assert full <= {"event", "standing", "send_window", "repeat"}
 
 
-def test_events_can_still_be_counted(left, ada, work, rows, clock):
+def test_events_of_an_erased_account_are_pseudonymized(left, ada, work, rows, clock):
     before = sorted(event.name for event in rows(Event, user_id=ada.id))
     clock.shift(WEEK + 1)
     work()
@@ -69,7 +69,7 @@ def test_events_can_still_be_counted(left, ada, work, rows, clock):
     assert all(event.facts == {} for event in after if event.user_id)
 
 
-def test_an_address_is_free_again_and_its_new_owner_sees_nothing_of_the_old(
+def test_email_of_an_erased_account_can_be_reused_without_seeing_old_data(
     left, ada, people, work, rows, clock, json_wire
 ):
     clock.shift(WEEK + 1)
@@ -83,7 +83,7 @@ def test_an_address_is_free_again_and_its_new_owner_sees_nothing_of_the_old(
     assert json_wire.elsewhere().post("/us-signin", identity=ada.email, passcode=ada.app_code()).status == 400
 
 
-def test_a_number_is_never_given_twice(people, database):
+def test_user_ids_are_never_reused(people, database):
     ids = []
     for _ in range(3):
         ids.append(people.open().id)
@@ -91,7 +91,9 @@ def test_a_number_is_never_given_twice(people, database):
     assert ids == sorted(set(ids))
 
 
-def test_what_is_written_about_the_old_number_later_is_nobodys(left, ada, work, people, clock, database, json_wire):
+def test_late_event_of_an_erased_user_is_not_shown_to_the_next_owner(
+    left, ada, work, people, clock, database, json_wire
+):
     clock.shift(WEEK + 1)
     work()
     late = "INSERT INTO event (at, name, user_id, support_id, request_id, address, agent, facts) VALUES"
@@ -100,14 +102,14 @@ def test_what_is_written_about_the_old_number_later_is_nobodys(left, ada, work, 
     assert "factor.added" not in {event["event"] for event in wire.get("/activity").json["events"]}
 
 
-def test_the_link_is_too_late_afterwards(left, work, clock, json_wire):
+def test_undo_link_returns_404_after_erasure(left, work, clock, json_wire):
     clock.shift(WEEK + 1)
     work()
     clock.shift(-DAY)
     assert json_wire.elsewhere().post(left, sure=True).status == 404
 
 
-def test_many_events_go_in_batches(app, left, ada, work, rows, clock, monkeypatch):
+def test_events_are_pseudonymized_in_batches(app, left, ada, work, rows, clock, monkeypatch):
     monkeypatch.setattr(erasure, "BATCH", 2)
     clock.shift(WEEK + 1)
     work()
@@ -115,7 +117,7 @@ def test_many_events_go_in_batches(app, left, ada, work, rows, clock, monkeypatc
     assert rows(User) == []
 
 
-def test_a_crash_half_way_is_picked_up(app, left, ada, work, rows, clock, monkeypatch):
+def test_erasure_resumes_after_a_crash(app, left, ada, work, rows, clock, monkeypatch):
     clock.shift(WEEK + 1)
     monkeypatch.setattr(erasure, "erase", lambda *_: 1 / 0)
     work()
@@ -128,7 +130,7 @@ def test_a_crash_half_way_is_picked_up(app, left, ada, work, rows, clock, monkey
     assert {event.user_id for event in rows(Event)} - {None} == half
 
 
-def test_somebody_elses_account_is_left_alone(left, people, work, clock, json_wire, rows):
+def test_erasure_does_not_touch_other_accounts(left, people, work, clock, json_wire, rows):
     eve = people.open(email="eve@example.com", phone="+16502530001")
     sign_in(json_wire.elsewhere(), eve)
     before = [(event.name, event.address) for event in rows(Event, user_id=eve.id)]
@@ -171,7 +173,7 @@ def the_user():
 
 
 @pytest.mark.parametrize("_round", range(4))
-def test_of_undoing_and_erasing_one_wins(app, left, rows, clock, _round):
+def test_concurrent_undo_and_erasure_have_one_winner(app, left, rows, clock, _round):
     clock.shift(WEEK + 1)
 
     def undo() -> bool:
@@ -189,18 +191,18 @@ def test_of_undoing_and_erasing_one_wins(app, left, rows, clock, _round):
     )
 
 
-def test_eight_workers_erase_it_once(app, left, rows, clock):
+def test_concurrent_workers_erase_an_account_once(app, left, rows, clock):
     clock.shift(WEEK + 1)
     at_once(app, *[lambda: erasure.erase_one(threading.Event())] * 8)
     assert (rows(User), len(rows(Event, name="account.deleted"))) == ([], 1)
 
 
-def test_asking_twice_at_the_same_moment_is_asking_once(app, ada, rows, deliver):
+def test_concurrent_deletion_requests_are_recorded_once(app, ada, rows, deliver):
     at_once(app, *[lambda: deletion.schedule_deletion(the_user())] * 4)
     assert (len(rows(Deletion)), len(rows(Event, name="account.deletion_requested")), len(deliver())) == (1, 1, 1)
 
 
-def test_a_session_that_opens_while_the_account_closes_is_worth_nothing(app, wire, ada, rows):
+def test_session_opened_during_deletion_request_is_invalid(app, wire, ada, rows):
     from app.authenticators.base import VerifiedFactor
     from app.client import ClientContext
     from app.login.pipeline import SignIn, open_session
@@ -237,9 +239,7 @@ def unconfirmed(people):
     return people.open(email="new@example.com", confirmed=False)
 
 
-def test_an_account_that_nobody_confirmed_goes_after_a_week_without_a_word(
-    app, unconfirmed, ada, work, rows, clock, deliver
-):
+def test_unconfirmed_account_is_erased_silently_after_a_week(app, unconfirmed, ada, work, rows, clock, deliver):
     clock.shift(WEEK - 60)
     work()
     assert len(rows(User)) == 2
@@ -249,7 +249,7 @@ def test_an_account_that_nobody_confirmed_goes_after_a_week_without_a_word(
     assert (deliver(), [event.name for event in rows(Event) if event.name.startswith("account.del")]) == ([], [])
 
 
-def test_not_while_a_link_may_still_confirm_it(unconfirmed, json_wire, work, rows, clock, mail_to):
+def test_unconfirmed_account_is_kept_while_a_link_can_confirm_it(unconfirmed, json_wire, work, rows, clock, mail_to):
     clock.shift(WEEK + 60)
     json_wire.post("/confirm", email=unconfirmed.email, send_again=True)
     work()
@@ -260,13 +260,13 @@ def test_not_while_a_link_may_still_confirm_it(unconfirmed, json_wire, work, row
 
 
 @pytest.mark.settings(unconfirmed_keep=0)
-def test_they_are_kept_where_the_operator_says_so(unconfirmed, work, rows, clock):
+def test_unconfirmed_accounts_are_kept_if_configured(unconfirmed, work, rows, clock):
     clock.shift(100 * DAY)
     work()
     assert len(rows(User)) == 1
 
 
-def test_what_others_sent_to_the_address_goes_as_well(
+def test_erasure_deletes_messages_of_other_users_to_the_email(
     left, ada, people, work, rows, clock, json_wire, database, deliver
 ):
     eve = people.open(email="eve@example.com")
@@ -280,7 +280,7 @@ def test_what_others_sent_to_the_address_goes_as_well(
     assert [row.value for row in rows(Identity)] == [eve.email]
 
 
-def test_nothing_of_it_is_left_in_what_the_database_has_freed(left, ada, work, clock, database):
+def test_erased_data_is_not_left_in_freed_database_pages(left, ada, work, clock, database):
     clock.shift(WEEK + 1)
     work()
     if database.kind == "sqlite":

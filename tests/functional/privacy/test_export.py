@@ -21,7 +21,7 @@ from tests.sinks import code_in
 pytestmark = pytest.mark.both_databases
 
 
-def test_one_asks_waits_and_fetches(here, ada, work, mail_to):
+def test_export_can_be_requested_and_downloaded_when_ready(here, ada, work, mail_to):
     asked = here.post("/my-data/export")
     assert asked.ok
     waiting = here.get("/my-data")
@@ -43,7 +43,7 @@ def path_in(answer) -> str:
     return next(link for link in answer.page.links if link.startswith("/my-data/export/"))
 
 
-def test_it_holds_what_is_kept_and_says_what_each_file_is(here, ada, export, mail_to):
+def test_export_contains_all_data_and_describes_each_file(here, ada, export, mail_to):
     here.elsewhere(address="198.51.100.7").post("/us-signin", identity=ada.email, passcode="00000000")
     code_in(send_code(here, ada, mail_to))
     found = archive(here.get(f"/my-data/export/{export(here).id}"))
@@ -54,12 +54,12 @@ def test_it_holds_what_is_kept_and_says_what_each_file_is(here, ada, export, mai
     assert b"198.51.100.7" in found.read("events.json")
 
 
-def test_the_name_is_in_it(here, export):
+def test_export_contains_the_display_name(here, export):
     here.post("/identities/name", name="Ada Lovelace")
     assert told(here.get(f"/my-data/export/{export(here).id}"))["account"][0]["name"] == "Ada Lovelace"
 
 
-def test_rows_are_what_one_did(here, ada, export, mail_to):
+def test_export_contains_the_users_own_rows(here, ada, export, mail_to):
     send_code(here, ada, mail_to)
     kept = told(here.get(f"/my-data/export/{export(here).id}"))
     assert {row["method"] for row in kept["methods"]} == {"email", "sms", "authenticator", "password"}
@@ -70,7 +70,7 @@ def test_rows_are_what_one_did(here, ada, export, mail_to):
     assert kept["account"][0]["confirmed_at"].endswith("Z")
 
 
-def test_ones_groups_are_in_it_and_nobody_elses(app, here, ada, people, export):
+def test_export_contains_only_own_groups(app, here, ada, people, export):
     from app.extensions import db
     from app.groups import service
 
@@ -87,7 +87,7 @@ def test_ones_groups_are_in_it_and_nobody_elses(app, here, ada, people, export):
     assert len(kept) == 2
 
 
-def test_each_authenticator_app_is_in_it_by_its_name_and_without_its_secret(app, here, ada, export, rows):
+def test_export_lists_authenticator_apps_by_name_without_secrets(app, here, ada, export, rows):
     from app.authenticators.enrollments import enroll
     from app.enrollments.models import Enrollment
     from app.extensions import db
@@ -108,7 +108,7 @@ def send_code(wire, person, mail_to):
     return mail_to(person.email)
 
 
-def test_no_secret_of_anybody_is_in_it(here, ada, people, export, mail_to, database, rows):
+def test_export_contains_no_secrets_and_no_data_of_others(here, ada, people, export, mail_to, database, rows):
     code = code_in(send_code(here, ada, mail_to))
     people.open(email="eve@example.com")
     found = archive(here.get(f"/my-data/export/{export(here).id}"))
@@ -127,7 +127,7 @@ SECRET = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}|v1\..+|\$argon2.+|[\w-]{43}")
 """What an id, a digest, a sealed text, a hash and a token look like."""
 
 
-def test_nothing_that_looks_like_a_secret_of_any_table_is_in_it(app, json_wire, ada, program, export, database, rows):
+def test_export_contains_no_secret_like_value_of_any_table(app, json_wire, ada, program, export, database, rows):
     have_everything(app, ada)
     give_token(program, ada)
     program.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
@@ -152,7 +152,7 @@ def have_everything(app, person) -> None:
         db.session.commit()
 
 
-def test_what_is_kept_here_cannot_be_read_there(here, export, database):
+def test_stored_export_is_encrypted(here, export, database):
     export(here)
     sealed = "".join(row[0] for row in database.query("SELECT sealed FROM export_chunk"))
     assert sealed.startswith("v1.")
@@ -160,7 +160,7 @@ def test_what_is_kept_here_cannot_be_read_there(here, export, database):
     assert "ada@example.com" not in sealed
 
 
-def test_cells_are_no_formulas(here, ada, export, database):
+def test_csv_cells_are_not_formulas(here, ada, export, database):
     database.query(
         f"UPDATE event SET support_id = '=cmd|calc!A0', address = '@SUM(1)' WHERE user_id = {ada.id} RETURNING id"
     )
@@ -188,13 +188,13 @@ def test_cells_are_no_formulas(here, ada, export, database):
         (-1, "'-1"),
     ],
 )
-def test_no_cell_is_a_formula_however_a_spreadsheet_parts_them(text, shown):
+def test_csv_cell_is_escaped_for_any_spreadsheet_separator(text, shown):
     from app.privacy.archive import cell
 
     assert cell(text) == shown
 
 
-def test_an_archive_comes_as_a_file_that_nobody_keeps(here, export):
+def test_export_is_an_uncached_zip_download(here, export):
     answer = here.get(f"/my-data/export/{export(here).id}")
     assert answer.headers["Content-Type"] == "application/zip"
     assert answer.headers["Content-Disposition"].startswith('attachment; filename="my-data-')
@@ -202,13 +202,13 @@ def test_an_archive_comes_as_a_file_that_nobody_keeps(here, export):
     assert int(answer.headers["Content-Length"]) == len(answer.response.get_data())
 
 
-def test_nobody_signed_in_gets_anything(wire):
+def test_export_requires_sign_in(wire):
     for answer in (wire.get("/my-data"), wire.post("/my-data/export"), wire.get(f"/my-data/export/{'0' * 32}")):
         assert answer.status == (401 if wire.language == "json" else 302)
 
 
 @pytest.mark.parametrize("whose", ["another's", "nobody's", "no id", "NUL", "long"])
-def test_what_is_not_ones_own_is_not_there(here, people, export, whose):
+def test_export_of_another_user_or_an_unknown_one_returns_404(here, people, export, whose):
     eve = sign_in(here.elsewhere(), people.open(email="eve@example.com"))
     ids = {"another's": export(here).id, "nobody's": "0" * 32, "no id": "x", "NUL": "%00"}
     answer = eve.get(f"/my-data/export/{ids.get(whose, 'a' * 4000)}")
@@ -216,7 +216,7 @@ def test_what_is_not_ones_own_is_not_there(here, people, export, whose):
     assert ids["another's"] not in eve.get("/my-data").text
 
 
-def test_asking_and_fetching_want_a_fresh_proof(here, export, clock, rows):
+def test_requesting_and_downloading_require_reauthentication(here, export, clock, rows):
     made = export(here)
     clock.shift(301)
     for answer in (here.post("/my-data/export"), here.get(f"/my-data/export/{made.id}")):
@@ -228,20 +228,20 @@ def test_asking_and_fetching_want_a_fresh_proof(here, export, clock, rows):
     assert len(rows(Export)) == 1
 
 
-def test_a_program_fetches_with_its_token(program, ada, work, rows):
+def test_api_client_downloads_the_export_with_its_token(program, ada, work, rows):
     give_token(program, ada)
     assert program.post("/my-data/export").ok
     work()
     assert told(program.get(f"/my-data/export/{rows(Export)[0].id}"))["account"]
 
 
-def test_one_is_made_at_a_time(here, work, rows):
+def test_second_export_is_rejected_while_one_is_pending(here, work, rows):
     assert here.post("/my-data/export").ok
     assert here.post("/my-data/export").codes == ["export_under_way"]
     assert len(rows(Export)) == 1
 
 
-def test_three_may_be_asked_for_in_a_day(here, ada, export, clock):
+def test_exports_are_limited_to_three_a_day(here, ada, export, clock):
     for _ in range(3):
         export(here)
         clock.shift(60)
@@ -252,7 +252,7 @@ def test_three_may_be_asked_for_in_a_day(here, ada, export, clock):
     assert sign_in(here, ada).post("/my-data/export").ok
 
 
-def test_a_new_one_takes_the_place_of_the_old(here, export, rows, clock):
+def test_new_export_replaces_the_old_one(here, export, rows, clock):
     old = export(here)
     clock.shift(60)
     new = export(here)
@@ -261,7 +261,7 @@ def test_a_new_one_takes_the_place_of_the_old(here, export, rows, clock):
     assert {chunk.export_id for chunk in rows(ExportChunk)} == {new.id}
 
 
-def test_it_is_deleted_when_its_time_is_over(app, here, ada, export, rows, clock):
+def test_expired_export_is_deleted(app, here, ada, export, rows, clock):
     made = export(here)
     clock.shift(24 * 3600 + 1)
     prune(app)
@@ -270,7 +270,7 @@ def test_it_is_deleted_when_its_time_is_over(app, here, ada, export, rows, clock
 
 
 @pytest.mark.settings(export_keep=3600)
-def test_a_shorter_life_deletes_the_archive_and_still_counts_it(app, here, ada, export, rows, clock):
+def test_expired_archive_is_deleted_but_still_counts_towards_the_limit(app, here, ada, export, rows, clock):
     made = export(here)
     clock.shift(3601)
     assert sign_in(here, ada).get(f"/my-data/export/{made.id}").status == 404
@@ -288,7 +288,7 @@ def prune(app) -> None:
                 pass
 
 
-def test_it_goes_with_its_account(here, ada, export, rows, database):
+def test_deleting_the_account_deletes_its_exports(here, ada, export, rows, database):
     export(here)
     if database.kind == "sqlite":
         database._connection.execute("PRAGMA foreign_keys = ON")
@@ -299,25 +299,25 @@ def test_it_goes_with_its_account(here, ada, export, rows, database):
     assert (rows(Export), rows(ExportChunk)) == ([], [])
 
 
-def test_what_was_done_with_it_stands_in_the_activity(here, export, rows):
+def test_export_steps_are_listed_in_activity(here, export, rows):
     here.get(f"/my-data/export/{export(here).id}")
     names = ["export.requested", "export.ready", "export.fetched"]
     assert [row.name for row in rows(Event) if row.name.startswith("export")] == names
     assert "Data export downloaded" in here.get("/activity").text
 
 
-def test_looking_ahead_fetches_nothing(here, export, rows):
+def test_head_request_does_not_count_as_download(here, export, rows):
     assert here.send("HEAD", f"/my-data/export/{export(here).id}").status == 200
     assert rows(Event, name="export.fetched") == []
 
 
-def test_a_forged_button_asks_for_nothing(here, rows):
+def test_requesting_an_export_requires_a_csrf_token(here, rows):
     assert here.post("/my-data/export", csrf=None).codes == ["csrf_token_missing"]
     assert rows(Export) == []
 
 
 @pytest.mark.parametrize("path", ["export", "export/{}", "delete"])
-def test_no_scope_of_a_personal_token_takes_or_deletes_anything(app, json_wire, ada, program, export, rows, path):
+def test_personal_token_cannot_export_or_delete_the_account(app, json_wire, ada, program, export, rows, path):
     from app.extensions import db
     from app.sessions import api_tokens
 

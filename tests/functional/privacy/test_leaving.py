@@ -33,7 +33,7 @@ def left(here, ada, mail_to):
     return undo_in(mail_to(ada.email))
 
 
-def test_asking_closes_the_account_and_signs_out_everywhere(here, program, ada, rows):
+def test_deletion_request_ends_all_sessions(here, program, ada, rows):
     phone = sign_in(here.elsewhere(), ada)
     give_token(program, ada)
     answer = here.post("/my-data/delete", sure=True)
@@ -45,7 +45,7 @@ def test_asking_closes_the_account_and_signs_out_everywhere(here, program, ada, 
     assert all(session.revoked_at for session in rows(AuthSession))
 
 
-def test_a_session_that_is_ended_at_that_very_moment_closes_nothing(json_wire, ada, rows, monkeypatch):
+def test_session_ended_during_the_request_cannot_delete_the_account(json_wire, ada, rows, monkeypatch):
     from app.privacy import deletion
 
     stranger, owner = sign_in(json_wire.elsewhere(), ada), sign_in(json_wire, ada)
@@ -60,7 +60,7 @@ def test_a_session_that_is_ended_at_that_very_moment_closes_nothing(json_wire, a
     assert rows(Deletion) == []
 
 
-def test_personal_tokens_end_and_stay_so(app, here, ada, program, mail_to):
+def test_deletion_request_revokes_personal_tokens_permanently(app, here, ada, program, mail_to):
     from app.extensions import db
     from app.sessions import api_tokens
 
@@ -74,7 +74,7 @@ def test_personal_tokens_end_and_stay_so(app, here, ada, program, mail_to):
     assert program.get("/sessions").status == 401
 
 
-def test_a_browser_reads_when_and_a_program_is_told(here, rows):
+def test_deletion_date_is_shown_and_returned_as_json(here, rows):
     answer = here.post("/my-data/delete", sure=True)
     deletes_at = rows(Deletion)[0].deletes_at
     if here.language == "json":
@@ -83,14 +83,14 @@ def test_a_browser_reads_when_and_a_program_is_told(here, rows):
         assert f"will be deleted on {deletes_at.day} {deletes_at:%b %Y}" in here.follow(here.follow(answer)).text
 
 
-def test_nobody_signs_in_and_the_answer_is_anybodys(here, ada, left):
+def test_sign_in_to_a_closed_account_gets_the_generic_error(here, ada, left):
     browser = here.elsewhere()
     answer = browser.post("/us-signin", identity=ada.email, passcode=ada.app_code())
     assert (answer.status, answer.codes) == (400, ["generic_authn_failed"])
     assert browser.signed_in_as() is None
 
 
-def test_codes_that_were_sent_before_sign_nobody_in(here, ada, mail_to):
+def test_code_sent_before_the_deletion_request_does_not_sign_in(here, ada, mail_to):
     browser = here.elsewhere()
     browser.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
     code = code_in(mail_to(ada.email))
@@ -98,7 +98,7 @@ def test_codes_that_were_sent_before_sign_nobody_in(here, ada, mail_to):
     assert browser.post("/us-signin", identity=ada.email, passcode=code).status == 400
 
 
-def test_the_link_shows_when_and_changes_nothing(here, left, rows):
+def test_opening_the_undo_link_changes_nothing(here, left, rows):
     for _ in range(2):
         answer = here.elsewhere().get(left)
         assert answer.ok
@@ -108,7 +108,7 @@ def test_the_link_shows_when_and_changes_nothing(here, left, rows):
     assert len(rows(Deletion)) == 1
 
 
-def test_the_owner_keeps_it_from_any_browser_and_signs_in_again(here, ada, left, rows, mail_to):
+def test_owner_can_undo_deletion_from_any_browser_and_sign_in_again(here, ada, left, rows, mail_to):
     answer = here.elsewhere().post(left, sure=True)
     assert (answer.status, answer.json.get("state", "kept")) == (200, "kept")
     assert (rows(Deletion), rows(User)[0].deletes_at) == ([], None)
@@ -117,24 +117,24 @@ def test_the_owner_keeps_it_from_any_browser_and_signs_in_again(here, ada, left,
     assert here.elsewhere().post("/us-signin", identity=ada.email, passcode=ada.app_code()).ok
 
 
-def test_keeping_twice_is_keeping_once(here, left, rows):
+def test_undoing_deletion_is_idempotent(here, left, rows):
     assert (here.post(left, sure=True).ok, here.post(left, sure=True).ok) == (True, True)
     assert len(rows(Event, name="account.deletion_undone")) == 1
 
 
-def test_a_machine_that_presses_the_button_keeps_nothing(here, left, rows):
+def test_undo_requires_confirmation(here, left, rows):
     answer = here.elsewhere().post(left)
     assert (answer.status, answer.codes) == (400, ["undo_unsure"])
     assert len(rows(Deletion)) == 1
 
 
-def test_without_the_box_nothing_is_closed(here, ada, rows):
+def test_deletion_requires_confirmation(here, ada, rows):
     answer = here.post("/my-data/delete")
     assert (answer.status, answer.codes) == (400, ["deletion_unsure"])
     assert (rows(Deletion), here.signed_in_as()) == ([], ada.email)
 
 
-def test_it_wants_a_fresh_proof(here, ada, clock, rows):
+def test_deletion_requires_reauthentication(here, ada, clock, rows):
     clock.shift(301)
     answer = here.post("/my-data/delete", sure=True)
     assert (answer.status, answer.location) == (
@@ -144,19 +144,19 @@ def test_it_wants_a_fresh_proof(here, ada, clock, rows):
 
 
 @pytest.mark.parametrize("language", ["form"])  # JSON needs none
-def test_forged_buttons_do_nothing(here, left, rows):
+def test_undo_requires_a_csrf_token(here, left, rows):
     here.fetch_csrf()
     assert here.post(left, sure=True, csrf=None).codes == ["csrf_token_missing"]
     assert len(rows(Deletion)) == 1
 
 
-def test_nobody_signed_in_deletes_anything(wire):
+def test_deletion_requires_sign_in(wire):
     assert wire.post("/my-data/delete", sure=True).status == (401 if wire.language == "json" else 302)
 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("change", ["cut", "other handle", "later", "no token", "another link of ours"])
-def test_a_link_that_we_did_not_make_is_refused(here, left, people, change):
+def test_altered_undo_link_returns_404(here, left, people, change):
     path, kid, handle, at, mac = re.fullmatch(r"(.*/)([^.]+)\.([^.]+)\.([^.]+)\.([^.]+)", left).groups()
     tokens = {
         "cut": f"{kid}.{handle}.{at}.{mac[:-1]}",
@@ -168,7 +168,7 @@ def test_a_link_that_we_did_not_make_is_refused(here, left, people, change):
         assert (answer.status, answer.codes if here.language == "json" else ["undo_invalid"]) == (404, ["undo_invalid"])
 
 
-def test_an_earlier_deletions_link_does_not_undo_a_later_one(here, ada, left, rows, clock, mail_to):
+def test_undo_link_of_an_earlier_deletion_does_not_undo_a_later_one(here, ada, left, rows, clock, mail_to):
     assert here.post(left, sure=True).ok
     clock.shift(60)
     assert sign_in(here, ada).post("/my-data/delete", sure=True).ok
@@ -177,7 +177,7 @@ def test_an_earlier_deletions_link_does_not_undo_a_later_one(here, ada, left, ro
     assert here.elsewhere().post(undo_in(mail_to(ada.email)), sure=True).ok
 
 
-def test_every_proved_address_gets_the_link(app, here, ada, deliver):
+def test_undo_link_is_sent_to_every_confirmed_email(app, here, ada, deliver):
     with app.app_context():
         from app.extensions import db
         from app.users import Identity
@@ -194,7 +194,7 @@ def test_every_proved_address_gets_the_link(app, here, ada, deliver):
     assert len(set(told.values())) == 1
 
 
-def test_an_address_that_went_lately_gets_the_link_too(here, ada, people, deliver, clock):
+def test_undo_link_is_sent_to_a_recently_removed_email(here, ada, people, deliver, clock):
     people.give(ada, "email", "mallory@example.org")
     clock.shift(60)
     assert here.post("/identities/primary", email="mallory@example.org").ok
@@ -206,7 +206,7 @@ def test_an_address_that_went_lately_gets_the_link_too(here, ada, people, delive
     assert here.elsewhere().post(told[ada.email], sure=True).ok
 
 
-def test_without_a_mailbox_the_link_comes_by_text_message(here, people, text_to, rows):
+def test_undo_link_is_sent_by_sms_without_an_email(here, people, text_to, rows):
     eve = people.open(phone="+16502530009", methods=["sms"])
     wire = sign_in(here.elsewhere(), eve)
     assert wire.post("/my-data/delete", sure=True).ok
@@ -214,7 +214,7 @@ def test_without_a_mailbox_the_link_comes_by_text_message(here, people, text_to,
     assert wire.post(path, sure=True).ok
 
 
-def test_a_day_before_its_owner_is_reminded_once(app, here, ada, left, clock, mail_to, deliver):
+def test_owner_is_reminded_once_a_day_before_erasure(app, here, ada, left, clock, mail_to, deliver):
     from app.privacy.deletion import remind
 
     def sweep() -> list:
@@ -234,7 +234,7 @@ def test_a_day_before_its_owner_is_reminded_once(app, here, ada, left, clock, ma
     assert here.elsewhere().post(left, sure=True).ok
 
 
-def test_it_is_kept_until_the_last_moment_and_no_longer(here, left, clock, rows):
+def test_undo_works_until_the_deadline_only(here, left, clock, rows):
     deletes_at = rows(Deletion)[0].deletes_at
     clock.shift(WEEK - 5)
     assert here.get(left).ok
@@ -243,13 +243,13 @@ def test_it_is_kept_until_the_last_moment_and_no_longer(here, left, clock, rows)
     assert (here.get(left).status, here.post(left, sure=True).status) == (404, 404)
 
 
-def test_what_happened_stands_in_the_activity(here, ada, left):
+def test_deletion_request_and_undo_are_listed_in_activity(here, ada, left):
     here.post(left, sure=True)
     text = sign_in(here, ada).get("/activity").text
     assert ("Account deletion requested" in text, "Account deletion canceled" in text) == (True, True)
 
 
-def test_programs_in_the_process_hear_of_it(here, ada, app):
+def test_deletion_request_sends_a_signal(here, ada, app):
     heard = []
     listener = user_deletion_requested.connect(lambda _app, user, **_: heard.append(user.id), weak=False)
     here.post("/my-data/delete", sure=True)
@@ -257,21 +257,21 @@ def test_programs_in_the_process_hear_of_it(here, ada, app):
     assert heard == [ada.id]
 
 
-def test_archives_go_when_the_account_is_closed(here, export, rows):
+def test_deletion_request_deletes_exports(here, export, rows):
     export(here)
     here.post("/my-data/delete", sure=True)
     assert rows(Export) == []
 
 
 @pytest.mark.parametrize("path", ["/us-signin/send-code", "/register", "/confirm"])
-def test_nothing_is_sent_to_a_closed_account_but_what_is_sent_to_anybody(here, ada, left, deliver, path):
+def test_closed_account_is_sent_no_codes(here, ada, left, deliver, path):
     fields = {"identity": ada.email, "chosen_method": "email", "email": ada.email, "send_again": True}
     assert here.elsewhere().post(path, **fields).ok
     sent = [mail.subject for mail in deliver()]
     assert [subject for subject in sent if "code" in subject.lower()] == []
 
 
-def test_who_wants_to_sign_in_again_is_told_by_mail_how(here, ada, left, mail_to, rows):
+def test_sign_in_attempt_to_a_closed_account_emails_the_undo_link(here, ada, left, mail_to, rows):
     back = here.elsewhere()
     assert back.post("/us-signin/send-code", identity=ada.email, chosen_method="email").ok
     mail = mail_to(ada.email)
@@ -282,7 +282,7 @@ def test_who_wants_to_sign_in_again_is_told_by_mail_how(here, ada, left, mail_to
     assert rows(User)[0].deletes_at is None
 
 
-def test_a_username_leads_to_its_owners_mailbox(people, here, mail_to):
+def test_sign_in_attempt_by_username_emails_the_closed_accounts_owner(people, here, mail_to):
     eve = people.open(email="eve@example.com", username="eve", methods=["email"])
     assert sign_in(here.elsewhere(), eve).post("/my-data/delete", sure=True).ok
     here.elsewhere().post("/us-signin/send-code", identity="eve", chosen_method="email")
@@ -290,14 +290,14 @@ def test_a_username_leads_to_its_owners_mailbox(people, here, mail_to):
 
 
 @pytest.mark.one_database
-def test_where_it_is_kept_before_the_mail_leaves_there_is_none(here, ada, left, deliver):
+def test_closed_account_email_is_not_sent_if_deletion_was_undone(here, ada, left, deliver):
     here.elsewhere().post("/us-signin/send-code", identity=ada.email, chosen_method="email")
     here.elsewhere().post(left, sure=True)
     assert [mail.subject for mail in deliver() if "is closed" in mail.subject] == []
 
 
 @pytest.mark.one_database
-def test_an_account_that_is_switched_off_besides_is_told_nothing(app, here, ada, left, deliver):
+def test_disabled_closed_account_is_sent_no_email(app, here, ada, left, deliver):
     from app import clock
     from app.extensions import db
 

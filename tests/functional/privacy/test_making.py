@@ -50,14 +50,14 @@ def fetched(wire, rows) -> dict:
     return told(wire.get(f"/my-data/export/{rows(Export)[0].id}"))
 
 
-def test_many_rows_are_all_there_once(asked, much, work, rows):
+def test_export_contains_many_rows_exactly_once(asked, much, work, rows):
     much(3000)
     work()
     marks = [row["support_id"] for row in fetched(asked, rows)["events"] if row["event"] == "sign_in.failed"]
     assert len(set(marks)) == len(marks) == 3000
 
 
-def test_rows_of_one_moment_are_all_there(asked, much, work, rows, database):
+def test_export_contains_all_rows_with_the_same_timestamp(asked, much, work, rows, database):
     much(2000)
     database.query("UPDATE event SET at = (SELECT max(at) FROM event) RETURNING id")
     work()
@@ -65,7 +65,7 @@ def test_rows_of_one_moment_are_all_there(asked, much, work, rows, database):
     assert len(set(marks) - {""}) >= 2000
 
 
-def test_memory_does_not_grow_with_what_there_is(asked, much, app, rows):
+def test_memory_use_does_not_grow_with_the_export(asked, much, app, rows):
     much(8000)
     with app.app_context():
         export_requests.readme(clock.now(), [], [])  # catalogs and formats are loaded once
@@ -81,7 +81,7 @@ def test_memory_does_not_grow_with_what_there_is(asked, much, app, rows):
     assert peak < 3 * MIB
 
 
-def test_too_much_is_cut_and_said(asked, much, work, rows, monkeypatch):
+def test_oversized_export_is_truncated_with_a_note(asked, much, work, rows, monkeypatch):
     monkeypatch.setattr(export_requests, "MAX_ROWS", 1000)
     much(3000)
     work()
@@ -97,7 +97,7 @@ def archive_text(answer) -> str:
     return archive(answer).read("README.txt").decode()
 
 
-def test_eight_workers_make_it_once(asked, app, rows):
+def test_concurrent_workers_build_an_export_once(asked, app, rows):
     start = threading.Barrier(8)
 
     def work() -> None:
@@ -114,7 +114,7 @@ def test_eight_workers_make_it_once(asked, app, rows):
     assert len(rows(Event, name="export.ready")) == 1
 
 
-def test_a_crash_half_way_is_picked_up_when_the_lease_is_over(asked, much, app, work, rows, clock):
+def test_crashed_build_is_resumed_after_the_lease_expires(asked, much, app, work, rows, clock):
     much(4000)
     crash(app, after=3)
     assert (rows(Export)[0].state, len(rows(ExportChunk))) == ("making", 3)
@@ -147,7 +147,7 @@ def crash(app, *, after: int) -> None:
         export_requests.build_one(Dying())
 
 
-def test_who_comes_back_too_late_changes_nothing(asked, much, app, work, rows, clock):
+def test_stalled_worker_does_not_change_an_export_built_by_another(asked, much, app, work, rows, clock):
     much(5000)
     overtake = Overtaking(lambda: (clock.shift(61), work()))
     with app.app_context():
@@ -175,7 +175,7 @@ class Overtaking(threading.Event):
         return False
 
 
-def test_a_worker_that_stops_gives_it_back_at_once(asked, app, work, rows):
+def test_stopping_worker_releases_the_export_immediately(asked, app, work, rows):
     stop = threading.Event()
     stop.set()
     with app.app_context():
@@ -188,7 +188,7 @@ def test_a_worker_that_stops_gives_it_back_at_once(asked, app, work, rows):
     assert rows(Export)[0].state == "ready"
 
 
-def test_what_fails_is_tried_again_and_given_up_at_last(asked, work, rows, clock, monkeypatch):
+def test_failing_build_is_retried_and_finally_marked_failed(asked, work, rows, clock, monkeypatch):
     monkeypatch.setattr(export_requests, "readme", lambda *_: 1 / 0)
     for _ in range(6):
         work()
@@ -198,7 +198,7 @@ def test_what_fails_is_tried_again_and_given_up_at_last(asked, work, rows, clock
     assert asked.get("/my-data").json["exports"][0]["state"] == "failed"
 
 
-def test_a_piece_that_was_moved_or_changed_is_not_handed_out(asked, much, work, rows, database):
+def test_export_with_a_tampered_chunk_returns_404(asked, much, work, rows, database):
     much(5000)
     work()
     first, second = (row[0] for row in database.query("SELECT sealed FROM export_chunk ORDER BY number LIMIT 2"))
@@ -206,7 +206,7 @@ def test_a_piece_that_was_moved_or_changed_is_not_handed_out(asked, much, work, 
     assert asked.get(f"/my-data/export/{rows(Export)[0].id}").status == 404
 
 
-def test_a_running_worker_makes_it_and_sends_the_mail(make_app, json_wire, ada, rows, smtp):
+def test_running_worker_builds_the_export_and_sends_the_email(make_app, json_wire, ada, rows, smtp):
     from app.outbox import worker
 
     app, stop = make_app(outbox_sweep_every=0.2), threading.Event()
