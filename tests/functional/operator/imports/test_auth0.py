@@ -42,7 +42,7 @@ def of_ada(**more: object) -> dict[str, object]:
     } | more
 
 
-def test_hashes_and_bulk_export_together_make_one_account(bring, enter, accounts):
+def test_hashes_and_bulk_export_are_merged_into_one_account(bring, enter, accounts):
     hashes = json_lines(of_ada())
     result = bring("auth0", json_lines(ADA, GOOGLE, PHONE), hashes, "--create-groups")
     assert (result.exit_code, result.stderr) == (0, "")
@@ -55,7 +55,7 @@ def test_hashes_and_bulk_export_together_make_one_account(bring, enter, accounts
     assert enter("gina@example.com") == "gina@example.com"
 
 
-def test_the_export_of_hashes_alone_is_enough(bring, enter):
+def test_export_of_hashes_alone_is_imported(bring, enter):
     newer = of_ada(identifiers=[{"type": "email", "value": "cleo@example.com", "verified": True}])
     del newer["email"], newer["email_verified"]
     result = bring("auth0", json_lines(of_ada(), newer))
@@ -64,13 +64,13 @@ def test_the_export_of_hashes_alone_is_enough(bring, enter):
     assert enter("cleo@example.com", PASSWORD)
 
 
-def test_hashes_of_nobody_in_the_bulk_export_are_told(bring):
+def test_hash_without_account_in_the_bulk_export_is_reported(bring):
     result = bring("auth0", json_lines(ADA), json_lines(of_ada(), of_ada(_id={"$oid": "other"})), "--no-groups")
     assert result.stderr == "1 row belongs to no account in these files.\n"
     assert result.exit_code == 0
 
 
-def test_a_second_factor_comes_along(bring, enter):
+def test_totp_second_factor_is_imported(bring, enter):
     people = [
         {"email": "ada@example.com", "email_verified": True, "password_hash": hashed(prefix=b"2a"),
          "mfa_factors": [{"totp": {"secret": SECRET}}, {"email": {"value": "ada@example.com"}}]},
@@ -85,7 +85,7 @@ def test_a_second_factor_comes_along(bring, enter):
     assert enter("bea@example.com", PASSWORD) is None
 
 
-def test_blocked_and_unverified_users_stay_so(bring, enter, accounts):
+def test_blocked_and_unverified_users_stay_disabled_and_unconfirmed(bring, enter, accounts):
     people = [
         {"email": "ada@example.com", "email_verified": True, "blocked": True, "password_hash": hashed()},
         {"email": "bea@example.com", "email_verified": False, "password_hash": hashed()},
@@ -97,7 +97,7 @@ def test_blocked_and_unverified_users_stay_so(bring, enter, accounts):
     assert (accounts()["ada@example.com"]["disabled"], accounts()["bea@example.com"]["confirmed"]) == (True, False)
 
 
-def test_a_second_factor_without_its_secret_is_told(bring):
+def test_second_factor_without_its_secret_is_reported(bring):
     result = bring("auth0", json_lines(ADA | {"multifactor": ["guardian"]}), "--no-groups")
     assert "1 account: A second factor whose secret isn't in the export" in result.stdout
 
@@ -118,7 +118,7 @@ CUSTOM = {
 
 
 @pytest.mark.parametrize("custom", CUSTOM.values(), ids=CUSTOM)
-def test_hashes_of_other_kinds_work(bring, enter, custom):
+def test_custom_password_hash_signs_in(bring, enter, custom):
     bring("auth0", [{"email": "ada@example.com", "email_verified": True, "custom_password_hash": custom}])
     assert enter("ada@example.com", PASSWORD) == "ada@example.com"
 
@@ -133,7 +133,7 @@ def test_hashes_of_other_kinds_work(bring, enter, custom):
         (CUSTOM["bcrypt"] | {"password": {"encoding": "utf16"}}, "another encoding"),
     ],
 )
-def test_hashes_that_cannot_be_compared_are_refused_with_the_way_out(bring, enter, custom, reason):
+def test_unsupported_hash_is_rejected_unless_skip_unreadable(bring, enter, custom, reason):
     people = [{"email": "ada@example.com", "email_verified": True, "custom_password_hash": custom}]
     refused = bring("auth0", people)
     assert refused.stderr.startswith("account 1: password_hash: ")

@@ -42,7 +42,7 @@ def email(owner: object, address: str, *, verified: bool = True, primary: bool =
 
 @pytest.mark.parametrize("natural", [False, True], ids=["numbers", "names"])
 @pytest.mark.parametrize("as_lines", [False, True], ids=["array", "lines"])
-def test_people_come_with_what_other_apps_keep_of_them(bring, enter, accounts, rows, natural, as_lines):
+def test_users_are_imported_with_emails_groups_and_otp_devices(bring, enter, accounts, rows, natural, as_lines):
     from app.users import Identity
 
     ada, bea, staff = (["ada"], ["bea"], ["Staff members"]) if natural else (1, 2, 7)
@@ -72,7 +72,7 @@ def test_people_come_with_what_other_apps_keep_of_them(bring, enter, accounts, r
     assert enter("ada@work.example", "", SECRET, 1) == "ada@example.com"
 
 
-def test_a_user_model_of_its_own_and_allauths_app(bring, enter):
+def test_custom_user_model_and_allauth_mfa_are_imported(bring, enter):
     people = [
         {**user(1, "x", "people.person"), "fields": {"password": user(1, "x")["fields"]["password"],
          "email": "ada@example.com", "is_active": True, "phone": "+16505551234", "last_login": None}},
@@ -86,7 +86,7 @@ def test_a_user_model_of_its_own_and_allauths_app(bring, enter):
     assert enter("+16505551234", PASSWORD, SECRET) == "ada@example.com"
 
 
-def test_addresses_without_allauth_are_taken_as_verified_unless_told(bring, accounts):
+def test_emails_without_allauth_are_confirmed_unless_unverified_is_given(bring, accounts):
     bring("django", [user(1, "ada")])
     bring("django", [user(2, "bea")], "--unverified")
     assert [each["confirmed"] for each in accounts().values()] == [True, False]
@@ -102,16 +102,16 @@ def test_addresses_without_allauth_are_taken_as_verified_unless_told(bring, acco
         ({"key": "00ff"}, "is shorter than 10 bytes"),
     ],
 )
-def test_a_device_that_cannot_work_here_is_refused(bring, more, reason):
+def test_unsupported_otp_device_is_rejected(bring, more, reason):
     assert reason in bring("django", [user(1, "ada"), device(1, **more)]).stderr
 
 
-def test_a_device_that_was_never_confirmed_is_none(bring, enter):
+def test_unconfirmed_otp_device_is_ignored(bring, enter):
     bring("django", [user(1, "ada"), device(1, confirmed=False)])
     assert enter("ada@example.com", PASSWORD) == "ada@example.com"
 
 
-def test_refused_users_keep_their_groups_and_devices_for_the_next_time(bring, enter, accounts, tmp_path):
+def test_rejected_users_keep_groups_and_devices_when_reimported(bring, enter, accounts, tmp_path):
     refused = tmp_path / "refused.jsonl"
     everything = [user(1, "ada", email="ada@@example.com", groups=[7]), device(1), row("auth.group", 7, name="Staff")]
     result = bring("django", everything, ("--refused", refused), "--create-groups")

@@ -44,7 +44,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("content", FORMS.values(), ids=FORMS)
-def test_a_file_is_read_in_whatever_form_it_comes(bring, accounts, content):
+def test_every_supported_file_format_and_encoding_is_read(bring, accounts, content):
     result = bring("auth0", content)
     assert (result.exit_code, result.output) == (0, "2 opened, 0 there already, 0 refused.\n")
     assert list(accounts()) == ["ada@example.com", "bea@example.com"]
@@ -97,7 +97,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("content", "reason"), HOSTILE.values(), ids=HOSTILE)
-def test_an_array_that_would_take_the_process_down_is_refused_there(bring, accounts, content, reason):
+def test_hostile_json_array_is_rejected_at_the_offending_account(bring, accounts, content, reason):
     result = bring("auth0", ARRAY + b", " + content)
     assert result.exit_code == 1
     assert result.stderr.startswith(f"account 3: {reason}")
@@ -106,7 +106,7 @@ def test_an_array_that_would_take_the_process_down_is_refused_there(bring, accou
 
 
 @pytest.mark.parametrize("begin", [b"[", b'{"realm": "r", "users": ['], ids=["array", "object"])
-def test_a_text_that_fills_the_memory_is_refused_when_packed(bring, monkeypatch, begin):
+def test_gzip_with_an_oversized_account_is_rejected(bring, monkeypatch, begin):
     from app.cli.imports import files
 
     monkeypatch.setattr(files, "MAX_ACCOUNT_BYTES", 1024 * 1024)
@@ -115,7 +115,7 @@ def test_a_text_that_fills_the_memory_is_refused_when_packed(bring, monkeypatch,
 
 
 @pytest.mark.parametrize(("content", "reason"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_record_is_named_and_the_good_ones_are_there(bring, accounts, content, reason):
+def test_broken_record_is_reported_and_valid_ones_are_imported(bring, accounts, content, reason):
     result = bring("auth0", content)
     assert result.exit_code == 1
     assert result.stderr.startswith(reason)
@@ -143,7 +143,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("content", "reason"), WRONG.values(), ids=WRONG)
-def test_a_file_that_is_none_of_this_product_is_said_to_be_what_it_is(bring, rows, content, reason):
+def test_file_of_another_kind_is_identified_and_rejected(bring, rows, content, reason):
     result = bring("auth0", content)
     assert result.exit_code == 1
     assert reason in result.stderr or reason == "Error: There is no account"
@@ -172,7 +172,7 @@ NONSENSE = [
 
 
 @pytest.mark.parametrize("product", ["auth0", "keycloak", "supabase", "kratos", "django", "flask-security"])
-def test_nonsense_is_no_trace(bring, rows, product):
+def test_nonsense_is_rejected_without_a_traceback(bring, rows, product):
     for content in NONSENSE:
         result = bring(product, content)
         assert result.exit_code == 1, content
@@ -181,7 +181,7 @@ def test_nonsense_is_no_trace(bring, rows, product):
         assert rows(User) == [], content
 
 
-def test_a_packed_file_that_breaks_off_keeps_what_came_before(bring, rows):
+def test_truncated_gzip_imports_the_accounts_before_the_break(bring, rows):
     filler = [random.Random(number).randbytes(500).hex() for number in range(400)]
     people = json_lines(*(auth0(f"p{number}", filler=each) for number, each in enumerate(filler)))
     result = bring("auth0", gzip.compress(people.encode())[:-1000])
@@ -192,7 +192,7 @@ def test_a_packed_file_that_breaks_off_keeps_what_came_before(bring, rows):
     assert len(rows(User)) > 300
 
 
-def test_a_dry_run_says_what_would_happen_and_writes_nothing(bring, people, rows, monkeypatch):
+def test_dry_run_reports_the_outcome_and_writes_nothing(bring, people, rows, monkeypatch):
     monkeypatch.setattr(account_creation, "BATCH", 2)
     people.open("old@example.com")
     everybody = [
@@ -220,7 +220,7 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(bring, people, rows
     assert done.stdout.splitlines()[-1] == "2 opened, 1 there already, 2 refused."
 
 
-def test_one_fault_in_a_hundred_costs_nothing_else(bring, rows, tmp_path):
+def test_scattered_invalid_records_do_not_affect_the_others(bring, rows, tmp_path):
     """More than two batches: the good ones are in, the bad ones in the file, and it can be run again."""
     faults = (
         lambda n: '{"user_id": "auth0|x", "email": "broken\n',
@@ -246,7 +246,7 @@ def test_one_fault_in_a_hundred_costs_nothing_else(bring, rows, tmp_path):
     assert bring("auth0", refused, "--skip-unreadable").stdout.endswith("3 opened, 3 there already, 6 refused.\n")
 
 
-def test_two_with_one_phone_number_are_told_apart(bring, accounts):
+def test_duplicate_phone_number_is_rejected(bring, accounts):
     people = [auth0("ada", phone_number="+16505551234", phone_verified=True),
               auth0("bea", phone_number="+1 650-555-1234", phone_verified=True)]  # fmt: skip
     for options in (["--dry-run"], []):
@@ -254,7 +254,7 @@ def test_two_with_one_phone_number_are_told_apart(bring, accounts):
     assert list(accounts()) == ["ada@example.com"]
 
 
-def test_refused_records_are_mended_and_come_in_the_next_time(bring, enter, accounts, tmp_path):
+def test_rejected_records_can_be_fixed_and_reimported(bring, enter, accounts, tmp_path):
     refused = tmp_path / "refused.jsonl"
     people = json_lines(
         auth0("ada"),
@@ -279,7 +279,7 @@ def test_refused_records_are_mended_and_come_in_the_next_time(bring, enter, acco
     assert enter("bea@example.com", PASSWORD) == "bea@example.com"
 
 
-def test_refused_rows_of_csv_are_mended_as_they_stand(bring, accounts, tmp_path):
+def test_rejected_csv_rows_can_be_fixed_and_reimported(bring, accounts, tmp_path):
     refused = tmp_path / "refused.jsonl"
     result = bring(
         "auth0", "user_id,email\nauth0|1,ada@example.com,x\nauth0|2,bea@example.com\n", ("--refused", refused)
@@ -290,7 +290,7 @@ def test_refused_rows_of_csv_are_mended_as_they_stand(bring, accounts, tmp_path)
     assert sorted(accounts()) == ["ada@example.com", "bea@example.com"]
 
 
-def test_what_is_refused_is_not_written_over_what_is_read(bring, tmp_path):
+def test_refused_option_cannot_overwrite_the_input_file(bring, tmp_path):
     file = tmp_path / "people.jsonl"
     file.write_text(TWO)
     result = bring("auth0", file, ("--refused", file))
@@ -299,7 +299,7 @@ def test_what_is_refused_is_not_written_over_what_is_read(bring, tmp_path):
     assert "--refused" in bring("auth0", TWO, ("--refused", tmp_path / "nowhere" / "x")).stderr
 
 
-def test_settings_that_keep_things_from_working_are_told(bring, make_app, operate, tmp_path):
+def test_settings_that_disable_imported_methods_are_reported(bring, make_app, operate, tmp_path):
     file = tmp_path / "people.json"
     file.write_text(json.dumps([auth0("ada", passwordHash=hashed(), mfa_factors=[{"totp": {"secret": SECRET}}])]))
     other = make_app(methods=["email"], second_factor="off")
@@ -309,7 +309,7 @@ def test_settings_that_keep_things_from_working_are_told(bring, make_app, operat
     assert "1 account with a second step: LATCHKEY_SECOND_FACTOR is off, so none is asked for it." in told
 
 
-def test_a_row_that_the_database_refuses_costs_no_other(bring, accounts, monkeypatch):
+def test_row_rejected_by_the_database_does_not_affect_others(bring, accounts, monkeypatch):
     from sqlalchemy.exc import DataError
 
     real = account_creation._insert
@@ -328,12 +328,12 @@ def test_a_row_that_the_database_refuses_costs_no_other(bring, accounts, monkeyp
     assert list(accounts()) == ["ada@example.com", "cleo@example.com"]
 
 
-def test_a_file_of_another_product_is_recognized_without_from(bring):
+def test_file_of_another_product_is_recognized_without_from_option(bring):
     everything = [{"model": "auth.user", "pk": 1, "fields": {"password": "", "email": "ada@example.com"}}]
     assert "looks like an export of Django: give --from django." in bring("", everything).stderr
 
 
-def test_a_large_file_is_not_held_in_memory(bring, monkeypatch):
+def test_large_file_is_streamed(bring, monkeypatch):
     """What is read ahead of the batch that is opened is some kilobytes, however long the file is."""
     import tracemalloc
 
@@ -354,14 +354,14 @@ def test_a_large_file_is_not_held_in_memory(bring, monkeypatch):
     [("{deep}", "line 1: is nested too deeply"), ('"{deep}"', "")],
     ids=["as JSON", "as text"],
 )
-def test_levels_that_can_be_read_and_not_written_are_no_trace(bring, inside, said):
+def test_deeply_nested_record_is_rejected_without_a_traceback(bring, inside, said):
     deep = inside.format(deep="[" * 1000 + "]" * 1000)
     fields = f'"email": "ada@example.com", "password": "!", "groups": {deep}'
     result = bring("django", f'{{"model": "auth.user", "pk": 1, "fields": {{{fields}}}}}\n'.encode())
     assert (result.exit_code, result.stderr.strip()) == (1 if said else 0, said)
 
 
-def test_nothing_in_a_file_commands_the_terminal(bring):
+def test_control_characters_of_a_file_are_not_printed(bring):
     secret = {"value": "YWFh", "salt": "YmJi"}
     clears = {"algorithm": "\x1b[2Jx\u202e", "hashIterations": 1}
     password = {"type": "password", "credentialData": json.dumps(clears), "secretData": json.dumps(secret)}

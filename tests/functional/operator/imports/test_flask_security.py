@@ -56,7 +56,7 @@ def keys(tmp_path):
 
 
 @pytest.mark.parametrize("write", [as_csv, lambda *rows: list(rows)], ids=["CSV", "JSON"])
-def test_people_come_with_their_roles_and_apps(bring, enter, accounts, keys, write):
+def test_users_are_imported_with_roles_and_authenticator_apps(bring, enter, accounts, keys, write):
     people = write(
         user(
             1, "ada@example.com", us_totp_secrets=json.dumps({"authenticator": SEALED}), us_phone_number="+16505551234"
@@ -79,14 +79,14 @@ def test_people_come_with_their_roles_and_apps(bring, enter, accounts, keys, wri
     assert enter("dee@example.com") == "dee@example.com"
 
 
-def test_an_app_that_signed_in_by_itself_does_so_here(bring, enter, keys, clock):
+def test_app_that_was_a_sign_in_method_signs_in(bring, enter, keys, clock):
     import pyotp
 
     bring("flask-security", [user(1, "ada@example.com", us_totp_secrets={"authenticator": SEALED})], keys)
     assert enter("ada@example.com", pyotp.TOTP(SECRET).at(int(clock.unix()))) == "ada@example.com"
 
 
-def test_a_dump_of_postgresql_is_read(bring, accounts):
+def test_postgresql_dump_is_read(bring, accounts):
     rows = {"user": [user(1, "ada@example.com")], "role": ROLES, "roles_users": MEMBERS}
     text = "--\n"
     for table, content in rows.items():
@@ -106,7 +106,7 @@ def test_a_dump_of_postgresql_is_read(bring, accounts):
         ({"2": "x"}, "is encrypted: --totp-secrets has no secret '1'"),
     ],
 )
-def test_secrets_that_cannot_be_decrypted_say_what_is_needed(bring, tmp_path, keys, reason):
+def test_undecryptable_totp_secret_is_rejected_naming_what_is_needed(bring, tmp_path, keys, reason):
     people = [user(1, "ada@example.com", us_totp_secrets=json.dumps({"authenticator": SEALED}))]
     given = tmp_path / "keys.json"
     given.write_text(json.dumps(keys))
@@ -117,14 +117,14 @@ def test_secrets_that_cannot_be_decrypted_say_what_is_needed(bring, tmp_path, ke
     )
 
 
-def test_whoever_never_confirmed_there_has_to_here(bring, accounts):
+def test_unconfirmed_users_stay_unconfirmed_if_the_service_used_confirmation(bring, accounts):
     """Only where the service asked for it: elsewhere nobody has a time."""
     bring("flask-security", [user(1, "ada@example.com", confirmed_at="2024-01-01"), user(2, "bea@example.com")])
     bring("flask-security", [user(3, "cleo@example.com"), user(4, "dee@example.com")])
     assert [each["confirmed"] for each in accounts().values()] == [True, False, True, True]
 
 
-def test_one_who_was_refused_is_not_taken_for_confirmed_the_next_time(bring, accounts, tmp_path):
+def test_rejected_unconfirmed_user_stays_unconfirmed_when_reimported(bring, accounts, tmp_path):
     refused = tmp_path / "refused.jsonl"
     people = [user(1, "ada@example.com", confirmed_at="2024-01-01"), user(2, "bea@@example.com")]
     bring("flask-security", people, ("--refused", refused))
@@ -133,7 +133,7 @@ def test_one_who_was_refused_is_not_taken_for_confirmed_the_next_time(bring, acc
     assert not accounts()["bea@example.com"]["confirmed"]
 
 
-def test_passwords_hashed_once_need_no_salt(bring, enter, accounts):
+def test_single_hashed_passwords_need_no_salt(bring, enter, accounts):
     django = "bcrypt$" + hashed()
     bring("flask-security", [user(1, "ada@example.com", password=django)])
     bring("flask-security", [user(2, "bea@example.com", password=hashed())], "--single-hash")
@@ -142,6 +142,6 @@ def test_passwords_hashed_once_need_no_salt(bring, enter, accounts):
 
 
 @pytest.mark.settings(imported_password_salt="")
-def test_without_the_salt_it_is_said_what_to_set(bring):
+def test_missing_salt_names_the_setting(bring):
     result = bring("flask-security", [user(1, "ada@example.com")])
     assert "is of an HMAC, and LATCHKEY_IMPORTED_PASSWORD_SALT is not set" in result.stderr

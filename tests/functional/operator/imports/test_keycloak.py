@@ -85,14 +85,14 @@ HASHES = {
 
 
 @pytest.mark.parametrize("password", HASHES.values(), ids=HASHES)
-def test_passwords_work(bring, enter, password):
+def test_every_supported_password_hash_signs_in(bring, enter, password):
     assert bring("keycloak", realm(user("ada", password))).stdout == "1 opened, 0 there already, 0 refused.\n"
     assert enter("ada@example.com", PASSWORD) == "ada@example.com"
     assert enter("ada", PASSWORD) == "ada@example.com"
     assert enter("ada@example.com", "another horse") is None
 
 
-def test_groups_roles_and_states_come_along(bring, accounts):
+def test_groups_roles_and_account_states_are_imported(bring, accounts):
     people = realm(
         user("ada", groups=["/Sales/North West", "/staff"], realmRoles=["Editor", "default-roles-shop"]),
         user("bea", enabled=False),
@@ -119,7 +119,7 @@ def test_groups_roles_and_states_come_along(bring, accounts):
     assert (found["finn@example.com"]["phone"], found["finn@example.com"]["methods"]) == ("+16505551235", ["email"])
 
 
-def test_a_number_of_a_profile_verifies_no_account(bring, rows):
+def test_unverified_profile_phone_does_not_confirm_the_account(bring, rows):
     """It is what anyone can write into their profile."""
     from app.users import Identity
 
@@ -131,7 +131,7 @@ def test_a_number_of_a_profile_verifies_no_account(bring, rows):
     assert rows(Identity, kind="phone") == []
 
 
-def test_groups_that_would_become_one_are_refused(bring, accounts):
+def test_colliding_group_and_role_names_are_rejected(bring, accounts):
     people = realm(user("ada", groups=["/admin"]), user("bea", realmRoles=["admin"]), user("cleo", groups=["/日本"]))
     result = bring("keycloak", people, "--create-groups")
     assert "account 2: groups: 'group /admin' and 'role admin' would both be admin" in result.stderr
@@ -148,7 +148,7 @@ def test_groups_that_would_become_one_are_refused(bring, accounts):
     ],
     ids=["as it stands", "base32"],
 )
-def test_an_authenticator_app_is_the_second_step_as_before(bring, enter, kept, secret):
+def test_authenticator_app_is_imported_as_second_step(bring, enter, kept, secret):
     bring("keycloak", realm(user("ada", pbkdf2(), kept)))
     assert enter("ada@example.com", PASSWORD) is None
     assert enter("ada@example.com", PASSWORD, secret) == "ada@example.com"
@@ -164,7 +164,7 @@ def test_an_authenticator_app_is_the_second_step_as_before(bring, enter, kept, s
         ({"digits": "six"}, "has no number as digits"),
     ],
 )
-def test_an_app_whose_codes_are_made_otherwise_is_refused(bring, enter, accounts, more, what):
+def test_app_with_unsupported_parameters_is_rejected_unless_skip_unreadable(bring, enter, accounts, more, what):
     people = realm(user("ada", pbkdf2(), otp("NLyXpPTSxdAOzBHkOcYS", **more)))
     refused = bring("keycloak", people)
     assert f"account 1: authenticator: {'makes codes of ' if 'digits, ' in what else ''}{what}" in refused.stderr
@@ -174,7 +174,7 @@ def test_an_app_whose_codes_are_made_otherwise_is_refused(bring, enter, accounts
     assert enter("ada@example.com", PASSWORD) == "ada@example.com"
 
 
-def test_what_does_not_move_is_told(bring):
+def test_data_that_cannot_be_imported_is_reported(bring):
     people = realm(
         user("ada", credential("webauthn-passwordless", {}, {"counter": 1})),
         user("bea", credential("recovery-authn-codes", {}, {}), federatedIdentities=[{"identityProvider": "google"}]),
@@ -186,7 +186,7 @@ def test_what_does_not_move_is_told(bring):
         assert f"1 account: {what}" in told
 
 
-def test_a_directory_is_read_in_the_order_of_its_numbers(bring, accounts, tmp_path):
+def test_directory_is_read_in_numeric_file_order(bring, accounts, tmp_path):
     folder = tmp_path / "export"
     folder.mkdir()
     (folder / "shop-realm.json").write_text(json.dumps({"realm": "shop", "clients": []}))
@@ -198,7 +198,7 @@ def test_a_directory_is_read_in_the_order_of_its_numbers(bring, accounts, tmp_pa
     assert list(accounts()) == ["person2@example.com", "person10@example.com"]
 
 
-def test_a_directory_with_several_realms_is_not_read(bring, accounts, tmp_path):
+def test_directory_with_several_realms_is_rejected(bring, accounts, tmp_path):
     for name in ("master", "shop"):
         (tmp_path / f"{name}-users-0.json").write_text(json.dumps({"realm": name, "users": [user(name)]}))
     assert "has the users of several realms: master, shop. Name the files of one" in bring("keycloak", tmp_path).stderr

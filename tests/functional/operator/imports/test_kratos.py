@@ -41,13 +41,13 @@ HASHES = {
 
 
 @pytest.mark.parametrize("kept", HASHES.values(), ids=HASHES)
-def test_passwords_work(bring, enter, kept):
+def test_every_supported_password_hash_signs_in(bring, enter, kept):
     assert bring("kratos", [identity("ada@example.com", kept)]).exit_code == 0
     assert enter("ada@example.com", PASSWORD) == "ada@example.com"
     assert enter("ada@example.com", "another horse") is None
 
 
-def test_lists_lines_and_pages_are_read(bring, accounts):
+def test_lists_json_lines_and_api_pages_are_read(bring, accounts):
     bring("kratos", {"identities": [identity("ada@example.com")], "next_page_token": "", "is_last_page": True})
     bring("kratos", json_lines(identity("bea@example.com"), identity("cleo@example.com")))
     bring("kratos", identity("dee@example.com"))
@@ -58,7 +58,7 @@ def totp(address: str) -> dict[str, object]:
     return {"totp": {"type": "totp", "identifiers": ["id"], "config": {"totp_url": address}}}
 
 
-def test_a_second_factor_comes_along(bring, enter):
+def test_totp_second_factor_is_imported(bring, enter):
     app = totp(f"otpauth://totp/Shop:ada@example.com?algorithm=SHA1&digits=6&issuer=Shop&period=30&secret={SECRET}")
     ada = identity("ada@example.com", hashed())
     bring("kratos", [ada | {"credentials": ada["credentials"] | app}])
@@ -78,14 +78,14 @@ def test_a_second_factor_comes_along(bring, enter):
         ("otpauth://totp/x?secret=18", "is not base32"),
     ],
 )
-def test_an_app_that_cannot_work_here_is_refused_with_its_reason(bring, address, reason):
+def test_unsupported_authenticator_app_is_rejected_with_its_reason(bring, address, reason):
     result = bring("kratos", [identity("ada@example.com", credentials=totp(address))])
     assert result.stderr.startswith("account 1: authenticator: ")
     assert reason in result.stderr
     assert SECRET not in result.output
 
 
-def test_addresses_of_any_schema_and_states(bring, accounts):
+def test_identities_of_any_schema_and_account_states_are_imported(bring, accounts):
     sms = {"value": "+16505551234", "verified": True, "via": "sms"}
     email = {"value": "bea@example.com", "verified": True, "via": "email"}
     people = [
@@ -103,7 +103,7 @@ def test_addresses_of_any_schema_and_states(bring, accounts):
     assert found["+16505551235"]["methods"] == ["sms"]
 
 
-def test_an_address_that_was_not_verified_stays_behind_beside_one_that_was(bring, rows):
+def test_unverified_address_is_dropped_if_another_is_verified(bring, rows):
     """Otherwise a stranger's address would sign in here."""
     from app.users import Identity
 
@@ -119,20 +119,20 @@ def test_an_address_that_was_not_verified_stays_behind_beside_one_that_was(bring
     assert [each.value for each in rows(Identity)] == ["ada@example.com"]
 
 
-def test_an_export_without_the_secrets_is_refused(bring):
+def test_export_without_password_hashes_is_rejected(bring):
     """As ``kratos list identities`` writes it."""
     bare = {"password": {"type": "password", "identifiers": ["ada@example.com"], "version": 0}}
     result = bring("kratos", [identity("ada@example.com", credentials=bare)])
     assert "password_hash: isn't in this export: ask for it by include_credential=password" in result.stderr
 
 
-def test_an_export_without_credentials_is_told(bring):
+def test_export_without_credentials_is_reported(bring):
     bare = identity("ada@example.com")
     del bare["credentials"]
     assert "1 account: The export has no credentials of them" in bring("kratos", [bare]).stdout
 
 
-def test_what_does_not_move_is_told(bring):
+def test_data_that_cannot_be_imported_is_reported(bring):
     credentials = {
         "webauthn": {"config": {"credentials": [{"id": "x"}]}},
         "passkey": {"config": {"credentials": []}},

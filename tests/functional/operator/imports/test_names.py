@@ -40,7 +40,7 @@ EXPORTS = {
 
 
 @pytest.mark.parametrize(("product", "account", "name"), EXPORTS.values(), ids=EXPORTS)
-def test_a_name_comes_along_where_it_can_be_one_here(bring, accounts, product, account, name):
+def test_valid_display_name_is_imported_and_an_invalid_one_is_reported(bring, accounts, product, account, name):
     result = bring(product, json_lines(account))
     assert result.exit_code == 0, result.stdout + result.stderr
     assert accounts()[EMAIL]["name"] == name

@@ -129,7 +129,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_people_come_with_all_that_the_tables_say(bring, enter, accounts, rows, form):
+def test_users_are_imported_with_all_tables_in_every_format(bring, enter, accounts, rows, form):
     result = bring("supabase", *FORMS[form], "--create-groups")
     assert (result.exit_code, result.stderr) == (0, ""), result.output
     assert result.stdout.endswith("5 opened, 0 there already, 0 refused.\n")
@@ -158,7 +158,7 @@ def test_users_of_the_admin_api_are_read(bring, accounts):
     assert [each["confirmed"] for each in accounts().values()] == [True, False]
 
 
-def test_what_supabase_encrypted_is_refused_as_such(bring):
+def test_encrypted_password_or_totp_secret_is_rejected(bring):
     sealed = '{"key_id": "k", "alg": "aes-gcm-hkdf", "data": "x", "nonce": "y"}'
     users = [user(1, "ada@example.com", encrypted_password=sealed), user(2, "bea@example.com")]
     factors = [FACTORS[0] | {"user_id": "u2", "secret": sealed}]
@@ -167,7 +167,7 @@ def test_what_supabase_encrypted_is_refused_as_such(bring):
     assert ": account 2: authenticator: is encrypted by Supabase" in result.stderr
 
 
-def test_a_phone_as_second_factor_and_a_passkey(bring, accounts):
+def test_phone_factor_is_imported_and_passkey_is_reported(bring, accounts):
     factors = [
         {"user_id": "u1", "factor_type": "phone", "status": "verified", "phone": "16505551234", "secret": ""},
         {"user_id": "u1", "factor_type": "webauthn", "status": "verified", "phone": None, "secret": ""},
@@ -177,7 +177,7 @@ def test_a_phone_as_second_factor_and_a_passkey(bring, accounts):
 
 
 @pytest.mark.parametrize("form", ["CSV", "COPY", "INSERT"])
-def test_a_broken_row_of_a_table_costs_no_other(bring, accounts, tmp_path, form):
+def test_broken_table_row_does_not_affect_others(bring, accounts, tmp_path, form):
     people = [user(number, f"p{number}@example.com") for number in range(5)]
     text = {"CSV": as_csv(people), "COPY": as_copy("users", people), "INSERT": as_insert("users", people)}[form]
     broken = [line for line in text.splitlines(keepends=True) if "p2@example.com" in line]
