@@ -101,7 +101,7 @@ def test_internal_events_are_not_listed(here, ada, happen):
     assert texts(here.get("/activity")) == before
 
 
-def test_only_the_method_of_an_events_facts_is_exposed(json_wire, ada, happen):
+def test_event_facts_expose_only_the_method(json_wire, ada, happen):
     sign_in(json_wire, ada)
     happen(ada.id, "sign_in.succeeded", method="email", session="5e55107e", message="m3554ge", error="e44o4")
     answer = json_wire.get("/activity")

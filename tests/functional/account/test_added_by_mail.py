@@ -228,7 +228,7 @@ def test_passkey_in_cooldown_is_rejected_as_second_step(app, people, json_wire, 
     assert there.post(f"/wan-signin/{state}", credential=hers.sign(options)).ok
 
 
-def test_app_session_that_adds_a_passkey_cannot_use_it_to_authorize_changes(wire, device_with_app):
+def test_adding_a_passkey_after_app_sign_in_does_not_let_the_app_authorize_changes(wire, device_with_app):
     bob, browser = device_with_app
     add(browser)
     assert not may_change(sign_in(wire, bob, via="authenticator"))

@@ -144,7 +144,7 @@ def test_ending_other_sessions_keeps_the_current_one_and_those_of_other_users(he
     assert rows(Event, name="session.ended")[0].facts == {"reason": "others_ended_by_owner", "sessions": 2}
 
 
-def test_ending_other_sessions_without_any_records_no_event(wire, ada, rows, database):
+def test_ending_other_sessions_records_no_event_if_there_are_none(wire, ada, rows, database):
     sign_in(wire, ada)
     database.query("DELETE FROM auth_session WHERE kind = 'program' RETURNING id")
     assert wire.post("/sessions/end-others").ok

@@ -80,7 +80,7 @@ def test_next_step_is_recommended_after_a_change(hers, mail_to, text_to, do, tit
     assert first_listed(hers) == title
 
 
-def test_first_passkey_leads_to_recovery_codes(hers):
+def test_first_passkey_redirects_to_recovery_codes(hers):
     options, state = asked(hers.post("/wan-register", usage="first"))
     done = hers.post(f"/wan-register/{state}", credential=Device().make(options))
     assert done.location == "/mf-recovery-codes"

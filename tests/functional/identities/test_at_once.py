@@ -69,7 +69,7 @@ def test_concurrent_use_of_one_code_changes_the_email_once(app, ada, at_once, ma
     assert emails(ada) == [NEW]
 
 
-def test_concurrent_email_additions_keep_the_account_consistent(app, ada, at_once, mail_to, emails):
+def test_concurrent_email_additions_keep_the_primary_email(app, ada, at_once, mail_to, emails):
     at_once(*(asked(app, ada, ADD, email, mail_to) for email in (NEW, THIRD)))
     assert emails(ada)[0] == ada.email
     assert set(emails(ada)) <= {ada.email, NEW, THIRD}
@@ -82,7 +82,7 @@ def test_concurrent_email_additions_respect_the_limit(app, ada, at_once, mail_to
     assert len(emails(ada)) == 2
 
 
-def test_pending_email_change_is_rejected_when_an_earlier_one_is_undone(
+def test_email_change_is_rejected_if_an_earlier_one_is_undone_during_confirmation(
     app, ada, json_wire, mail_to, undo_in, emails, monkeypatch
 ):
     from app.identities import verification

@@ -66,7 +66,7 @@ def test_each_mailbox_sees_only_its_own_email_unmasked(hers, ada, prove, mail_to
     assert (alike in old, ada.email in new) == (False, False)
 
 
-def test_third_mailbox_is_told_that_identically_masked_emails_differ(hers, ada, prove, mail_to):
+def test_notice_to_third_mailbox_says_that_identically_masked_emails_differ(hers, ada, prove, mail_to):
     prove(hers, THIRD, ADD)
     prove(hers, "anna@example.com")
     told = " ".join(mail_to(THIRD).text.split())

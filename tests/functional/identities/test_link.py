@@ -125,14 +125,14 @@ def test_link_for_an_additional_email_adds_it(hers, ada, emails, mail_to):
 
 
 @spa
-def test_front_end_is_told_of_success_in_the_query(hers, link):
+def test_front_end_receives_success_in_the_query(hers, link):
     answer = hers.get(link)
     assert urlsplit(answer.location).path == "/app/changed"
     assert query_of(answer) == {"success": "Thanks, your email has been changed.", "identity": NEW, "email": NEW}
 
 
 @spa
-def test_front_end_is_told_of_failure_without_the_email(hers, link):
+def test_front_end_receives_the_error_without_the_email(hers, link):
     hers.get(link)
     told = query_of(hers.get(link))
     assert told["from"] == "mail"

@@ -638,7 +638,7 @@ def test_every_table_is_either_kept_or_handled_after_a_restore(app):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("option", ["", "--keep-sessions"])
-def test_restore_ends_sessions_unless_told_to_keep_them(app, people, restored, option):
+def test_restore_ends_sessions_unless_keep_sessions_is_given(app, people, restored, option):
     ada = people.open("ada@example.com")
     browser = sign_in(Wire(app, "json"), ada)
     assert browser.signed_in_as() == ada.email

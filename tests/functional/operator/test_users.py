@@ -267,7 +267,7 @@ def test_recovery_shows_how_many_codes_are_left_but_not_which(operate, people, j
 
 
 @pytest.mark.settings(languages=("es", "en"))
-def test_command_output_is_english_if_the_service_language_is_another(operate):
+def test_command_output_is_english_even_if_the_service_language_is_not(operate):
     assert "isn't an email address" in operate("users", "disable", "???").stderr
     weak = b'{"email": "ada@example.com", "password": "correct"}'
     assert "password: Use at least" in operate("users", "import", "-", stdin=weak).stderr

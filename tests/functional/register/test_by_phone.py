@@ -227,7 +227,7 @@ def test_explicit_mode_reports_taken_confirmed_and_unknown_numbers(wire, people)
     assert wire.post("/confirm", phone=OTHER, send_again=True).codes == ["phone_unknown"]
 
 
-def test_unconfirmed_account_goes_to_whoever_confirms_its_number(wire, text, text_to, rows):
+def test_unconfirmed_account_belongs_to_the_first_to_confirm_its_number(wire, text, text_to, rows):
     other = wire.elsewhere()
     assert other.post("/register", phone=NUMBER).status in (200, 302)
     assert len(rows(User)) == 1

@@ -184,7 +184,7 @@ def test_link_outlives_the_code(wire, register, mailed_link, clock):
     assert wire.signed_in_as() == ADA
 
 
-def test_link_is_expired_after_a_day(browser_wire, register, mailed_link, clock, rows):
+def test_link_expires_after_a_day(browser_wire, register, mailed_link, clock, rows):
     register(by=browser_wire)
     link = mailed_link()
     clock.shift(DAY + 1)
@@ -319,7 +319,7 @@ def test_confirmation_token_is_not_leaked_by_referrer_or_cache(wire, register, m
 
 
 @spa
-def test_front_end_is_told_who_confirmed(wire, register, mailed_link):
+def test_front_end_receives_the_confirmed_email(wire, register, mailed_link):
     register()
     where = urlsplit(wire.get(mailed_link()).location)
     assert (where.netloc, where.path) == ("front.example", "/in")
@@ -339,7 +339,7 @@ def test_front_end_is_told_who_confirmed(wire, register, mailed_link):
         ("twice", "info", "already_confirmed"),
     ],
 )
-def test_front_end_is_told_the_error_without_the_email(wire, register, mailed_link, clock, case, key, code):
+def test_front_end_receives_the_error_without_the_email(wire, register, mailed_link, clock, case, key, code):
     register()
     link = "/confirm/nonsense" if case == "nonsense" else mailed_link()
     if case == "expired":

@@ -164,7 +164,7 @@ def test_existing_user_with_denied_domain_signs_in(wire, people, mail_to):
 
 
 @pytest.mark.settings(registration="domains", registration_domains=["example.com"], mail_unknown=True)
-def test_mail_unknown_tells_ineligible_email_that_it_has_no_account(wire, mail_to, rows):
+def test_mail_unknown_setting_notifies_ineligible_email_of_missing_account(wire, mail_to, rows):
     wire.post(SEND, identity="new@other.example", chosen_method="email")
     mail = mail_to("new@other.example")
     assert "no Latchkey account" in mail.subject

@@ -19,7 +19,7 @@ def hers(browser_wire, people):
     return sign_in(browser_wire, people.open(email="ada@example.com"))
 
 
-def test_app_setup_as_second_step_needs_one_code_and_leads_to_recovery_codes(hers, rows):
+def test_app_setup_as_second_step_needs_one_code_and_opens_recovery_codes(hers, rows):
     page = hers.get("/us-setup").page
     assert ("setup", "authenticator") in [(name, attributes.get("value")) for name, attributes in page.inputs]
     begun = hers.post("/tf-setup", setup="authenticator")
@@ -48,7 +48,7 @@ def test_recovery_codes_are_offered_once(hers, people, rows):
     assert hers.post(again.location, passcode=app_code(key_in(again))).location == "/us-setup"
 
 
-def test_next_strong_method_does_not_lead_to_skipped_recovery_codes(browser_wire, people):
+def test_next_strong_method_does_not_redirect_to_skipped_recovery_codes(browser_wire, people):
     ada = people.open(email="ada@example.com", methods=["email", "authenticator"])
     hers = sign_in(browser_wire, ada)
     assert added_passkey(hers) == "/wan-register"
@@ -66,7 +66,7 @@ def added_passkey(browser) -> str:
     return browser.post(f"/wan-register/{state}", credential=Device().make(options)).location
 
 
-def test_second_app_does_not_lead_to_recovery_codes(hers):
+def test_second_app_does_not_redirect_to_recovery_codes(hers):
     for page in ("/mf-recovery-codes", "/us-setup"):
         begun = hers.post("/us-setup", chosen_method="authenticator")
         assert hers.post(begun.location, passcode=app_code(key_in(begun))).location == page
@@ -79,7 +79,7 @@ def test_app_is_offered_as_sign_in_method_when_second_step_is_disabled(hers):
     assert ("setup", "authenticator") not in values
 
 
-def test_sms_setup_does_not_lead_to_recovery_codes(hers, text_to):
+def test_sms_setup_does_not_redirect_to_recovery_codes(hers, text_to):
     from tests.sinks import code_in
 
     begun = hers.post("/us-setup", chosen_method="sms", phone=PHONE)

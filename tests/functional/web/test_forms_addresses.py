@@ -58,7 +58,7 @@ def hers(browser_wire, people):
 
 
 @pytest.mark.one_database
-def test_get_on_any_form_address_leads_to_a_working_page(hers, app):
+def test_get_on_any_form_address_redirects_to_a_working_page(hers, app):
     dead = {}
     for path in sorted(forms_of(app) - FOR_PROGRAMS - of_nothing(app)):
         answer = hers.get(path)
