@@ -30,7 +30,7 @@ def ask_for_codes(people, json_wire, rows):
 
 
 @pytest.mark.settings(limits=False)
-def test_a_batch_of_letters_takes_as_many_statements_as_one(app, ask_for_codes, statements, smtp):
+def test_batch_of_mails_takes_as_many_statements_as_one_mail(app, ask_for_codes, statements, smtp):
     from app.outbox.delivery import deliver_all
 
     first, *others = ask_for_codes(6)
@@ -43,7 +43,7 @@ def test_a_batch_of_letters_takes_as_many_statements_as_one(app, ask_for_codes, 
     assert len({code_in(mail) for mail in smtp.mails}) == 6
 
 
-def test_the_budget_of_the_service_costs_a_batch_one_statement(app, ask_for_codes, statements):
+def test_total_mail_limit_adds_one_statement_per_batch(app, ask_for_codes, statements):
     from app.outbox.delivery import deliver_all
 
     first, *waiting = ask_for_codes(6)
@@ -67,7 +67,7 @@ def test_each_mail_of_a_batch_is_in_the_audit_log(app, ask_for_codes, rows, smtp
     assert len(told) == 3
 
 
-def test_a_letter_that_can_not_be_read_holds_up_no_other(app, post, smtp, row):
+def test_mail_that_fails_to_render_does_not_block_the_batch(app, post, smtp, row):
     from app.outbox.delivery import deliver_all
 
     teach(app, "trial_unread", say_nothing, reads=read_nothing)
@@ -87,7 +87,7 @@ def say_nothing(message, known):
     """Say nothing."""
 
 
-def test_what_nobody_foresaw_of_one_leaves_the_others_sent_once(app, post, smtp, row, monkeypatch):
+def test_unexpected_error_in_one_message_does_not_affect_the_rest_of_the_batch(app, post, smtp, row, monkeypatch):
     from app.outbox.channels import sms as channel
     from app.outbox.delivery import deliver_all
 
@@ -100,7 +100,7 @@ def test_what_nobody_foresaw_of_one_leaves_the_others_sent_once(app, post, smtp,
     assert len(smtp.mails) == 2
 
 
-def test_pace_is_counted_from_what_was_tried_not_from_what_was_given_back(app, post):
+def test_delivery_pace_counts_only_attempted_messages(app, post):
     from app.outbox import leases
     from app.outbox.schedule import SLOW_THRESHOLD
     from app.outbox.worker import Worker
@@ -113,7 +113,7 @@ def test_pace_is_counted_from_what_was_tried_not_from_what_was_given_back(app, p
     assert worker.schedule._seconds_per_message["example.com"] > SLOW_THRESHOLD
 
 
-def test_first_of_a_batch_is_tried_however_long_reading_took(app, post, row, monkeypatch):
+def test_first_message_of_a_batch_is_attempted_even_after_slow_rendering(app, post, row, monkeypatch):
     from app.outbox import delivery, renderers
 
     read = renderers.read
@@ -135,7 +135,7 @@ def say_slowly(message):
     return outbox.EmailMessage("Hello", "hello")
 
 
-def test_periodic_task_that_fails_holds_up_no_other(app, monkeypatch):
+def test_failing_periodic_task_does_not_stop_the_others(app, monkeypatch):
     from app.outbox import jobs
 
     done = []
@@ -145,7 +145,7 @@ def test_periodic_task_that_fails_holds_up_no_other(app, monkeypatch):
     assert done == [True]
 
 
-def test_burst_is_sent_whole_without_waiting_for_a_sweep(make_app, clock, working, smtp, tmp_path):
+def test_burst_is_delivered_without_waiting_for_a_sweep(make_app, clock, working, smtp, tmp_path):
     from app import outbox
     from app.extensions import db
 
@@ -160,7 +160,7 @@ def test_burst_is_sent_whole_without_waiting_for_a_sweep(make_app, clock, workin
     assert len({mail.to[0] for mail in smtp.mails}) == len(smtp.mails) == BURST
 
 
-def test_idle_worker_goes_on_listening(make_app, clock, working, monkeypatch, tmp_path):
+def test_idle_worker_keeps_its_wakeup_connection(make_app, clock, working, monkeypatch, tmp_path):
     from app.outbox import wakeups
 
     listen, made = wakeups.listen, []

@@ -53,7 +53,7 @@ def names(rows) -> list[str]:
     return [event.name for event in rows(Event)]
 
 
-def test_job_runs_until_nothing_is_left(app, only, rows):
+def test_job_repeats_until_no_work_is_left(app, only, rows):
     only(noted("some.work", 3))
     with app.app_context():
         jobs.run_jobs(threading.Event())
@@ -61,14 +61,14 @@ def test_job_runs_until_nothing_is_left(app, only, rows):
 
 
 @pytest.mark.parametrize("broken", [failing, away])
-def test_one_that_fails_keeps_nothing_and_lets_the_others_run(app, only, rows, broken):
+def test_failing_job_is_rolled_back_and_does_not_stop_the_others(app, only, rows, broken):
     only(broken, noted("other.work"))
     with app.app_context():
         jobs.run_jobs(threading.Event())
     assert names(rows) == ["other.work"]
 
 
-def test_a_worker_that_stops_begins_nothing_more(app, only, rows):
+def test_stopping_worker_starts_no_further_job(app, only, rows):
     stop = threading.Event()
     only(lambda _stop: bool(stop.set()) or True, noted("other.work"))
     with app.app_context():

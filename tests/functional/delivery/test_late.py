@@ -38,7 +38,7 @@ def asked(people, json_wire, clock):
     return ada
 
 
-def test_greylisted_code_arrives_with_time_left_and_says_until_when(asked, json_wire, greylist, rows, clock):
+def test_greylisted_code_arrives_valid_and_states_its_expiry_time(asked, json_wire, greylist, rows, clock):
     mail = greylist(300)
     end = rows(Challenge)[0].passcode_expires_at
     assert (end - clock.now()).total_seconds() > 200
@@ -47,7 +47,7 @@ def test_greylisted_code_arrives_with_time_left_and_says_until_when(asked, json_
     assert json_wire.post("/us-signin", identity=asked.email, passcode=code_in(mail)).ok
 
 
-def test_code_that_could_not_leave_in_its_life_is_given_up_with_a_warning(asked, greylist, rows):
+def test_code_that_fails_until_it_expires_is_abandoned_with_a_warning(asked, greylist, rows):
     with structlog.testing.capture_logs() as lines:
         assert greylist(10_000) is None
     (message,) = rows(Message)
@@ -55,7 +55,7 @@ def test_code_that_could_not_leave_in_its_life_is_given_up_with_a_warning(asked,
     assert [line["log_level"] for line in lines if line.get("gives_up")] == ["warning"]
 
 
-def test_code_that_nobody_tried_in_its_life_is_given_up_with_a_warning(asked, deliver, rows, clock):
+def test_code_never_attempted_before_expiry_is_abandoned_with_a_warning(asked, deliver, rows, clock):
     clock.shift(596)
     with structlog.testing.capture_logs() as lines:
         assert deliver() == []
@@ -64,7 +64,7 @@ def test_code_that_nobody_tried_in_its_life_is_given_up_with_a_warning(asked, de
     assert [(line["log_level"], line["reason"]) for line in warned] == [("warning", "expired")]
 
 
-def test_late_confirmation_has_its_link_and_no_dead_code(json_wire, greylist, clock):
+def test_delayed_confirmation_mail_has_a_link_but_no_expired_code(json_wire, greylist, clock):
     assert json_wire.post("/register", email="new@example.com").ok
     mail = greylist(660)
     for part in (mail.text, mail.html):
@@ -76,7 +76,7 @@ def test_late_confirmation_has_its_link_and_no_dead_code(json_wire, greylist, cl
 
 
 @pytest.mark.parametrize("method", ["sms"])
-def test_late_text_with_a_dead_code_is_given_up(people, json_wire, deliver, rows, clock, method):
+def test_text_message_with_an_expired_code_is_abandoned(people, json_wire, deliver, rows, clock, method):
     bob = people.open(phone="+12015550123", methods=[method])
     assert json_wire.post("/us-signin/send-code", identity=bob.phone, chosen_method=method).ok
     clock.shift(290)

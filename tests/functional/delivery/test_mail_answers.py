@@ -19,7 +19,7 @@ def seconds_to_wait(row, clock):
 
 
 @pytest.mark.settings(mail_timeout=0.5)
-def test_a_server_that_thinks_long_after_the_final_dot_gets_one_copy(post, attempt, smtp, row):
+def test_slow_response_after_the_message_data_causes_no_second_copy(post, attempt, smtp, row):
     smtp.mode, smtp.delay = "slow", 1.5
     message_id = post()
     assert attempt(message_id)
@@ -27,9 +27,7 @@ def test_a_server_that_thinks_long_after_the_final_dot_gets_one_copy(post, attem
 
 
 @pytest.mark.settings(mail_timeout=0.5, mail_answer_timeout=0.5)
-def test_a_server_that_never_answers_to_a_whole_mail_is_left_alone_with_it_for_two_minutes(
-    post, attempt, clock, smtp, row
-):
+def test_mail_without_a_final_response_is_retried_after_two_minutes(post, attempt, clock, smtp, row):
     smtp.mode = "slow"
     message_id = post()
     began = time.monotonic()
@@ -40,7 +38,7 @@ def test_a_server_that_never_answers_to_a_whole_mail_is_left_alone_with_it_for_t
 
 
 @pytest.mark.settings(mail_timeout=0.5)
-def test_a_server_that_is_slow_before_it_has_the_mail_is_tried_again_soon(post, attempt, clock, smtp, row):
+def test_timeout_before_the_message_data_is_retried_within_a_second(post, attempt, clock, smtp, row):
     smtp.hesitation = 2
     message_id = post()
     began = time.monotonic()
@@ -51,7 +49,7 @@ def test_a_server_that_is_slow_before_it_has_the_mail_is_tried_again_soon(post, 
 
 
 @pytest.mark.settings(mail_timeout=0.5)
-def test_a_further_try_has_more_patience(post, attempt, clock, smtp, row):
+def test_retry_has_a_longer_timeout(post, attempt, clock, smtp, row):
     smtp.hesitation = 1
     message_id = post()
     assert not attempt(message_id)
@@ -61,7 +59,7 @@ def test_a_further_try_has_more_patience(post, attempt, clock, smtp, row):
 
 
 @pytest.mark.settings(mail_timeout=0.5)
-def test_a_further_try_has_more_patience_over_a_connection_that_is_there_too(post, attempt, clock, smtp, row):
+def test_retry_has_a_longer_timeout_on_a_reused_connection(post, attempt, clock, smtp, row):
     message_id = post()
     smtp.hesitation = 1
     assert not attempt(message_id)
@@ -73,7 +71,7 @@ def test_a_further_try_has_more_patience_over_a_connection_that_is_there_too(pos
     assert (row(message_id).attempts, smtp.connections) == (2, before)
 
 
-def test_a_worker_that_stops_while_the_server_has_the_mail_sends_no_copy_soon(post, attempt, clock, smtp, row):
+def test_mail_interrupted_after_its_data_by_a_stop_is_retried_after_two_minutes(post, attempt, clock, smtp, row):
     from app.outbox.channels.attempt import cut_off_all
 
     smtp.mode, smtp.delay = "slow", 30
@@ -89,7 +87,7 @@ def test_a_worker_that_stops_while_the_server_has_the_mail_sends_no_copy_soon(po
 
 
 @pytest.mark.settings(mail_timeout=5)
-def test_a_worker_that_stops_before_that_gives_the_mail_back_untried(post, attempt, clock, smtp, row):
+def test_mail_interrupted_before_its_data_by_a_stop_counts_no_attempt(post, attempt, clock, smtp, row):
     from app.outbox.channels.attempt import cut_off_all
 
     smtp.hesitation = 4
@@ -103,7 +101,7 @@ def test_a_worker_that_stops_before_that_gives_the_mail_back_untried(post, attem
     assert seconds_to_wait(row(message_id), clock) <= 0
 
 
-def test_a_try_takes_no_longer_than_those_who_lease_messages_are_told():
+def test_mail_timeouts_stay_within_the_maximum_attempt_time():
     from app.outbox.channels import mail
     from app.outbox.channels.attempt import MAX_ATTEMPT_TIME
     from config.settings import Settings
@@ -161,7 +159,7 @@ class MailServer:
 
 
 @pytest.mark.parametrize("answer", ["\xff\xfe\x80", "OK", "25", "199 hm", "354 go on", "999 no", "x" * 9000])
-def test_an_answer_to_a_whole_mail_that_means_nothing_brings_no_second_copy_soon(
+def test_malformed_response_to_the_message_data_is_retried_after_two_minutes(
     answer, mail_server_says, post, attempt, clock, row
 ):
     server = mail_server_says(**{".": answer})
@@ -172,9 +170,7 @@ def test_an_answer_to_a_whole_mail_that_means_nothing_brings_no_second_copy_soon
     assert 115 < seconds_to_wait(row(message_id), clock) <= 120
 
 
-def test_a_sender_that_is_refused_is_for_the_operator_to_mend_and_no_mail_is_given_up(
-    mail_server_says, post, attempt, clock, row
-):
+def test_rejected_sender_keeps_the_mail_waiting_and_logs_a_remedy(mail_server_says, post, attempt, clock, row):
     server = mail_server_says(MAIL="550 5.7.60 Not your address")
     message_id = post()
     with structlog.testing.capture_logs() as lines:
@@ -197,7 +193,7 @@ def test_a_sender_that_is_refused_is_for_the_operator_to_mend_and_no_mail_is_giv
         ("RCPT", "451 4.7.1 Greylisted", "recipient refused (451 4.7.1)", "waiting", None),
     ],
 )
-def test_a_refusal_is_named_by_its_numbers_and_with_what_to_do(
+def test_smtp_rejection_is_recorded_with_status_codes_and_remedy(
     verb, answer, reason, state, remedy, mail_server_says, post, attempt, row
 ):
     mail_server_says(**{verb: answer})

@@ -14,7 +14,7 @@ from tests.functional.delivery.conftest import SECRET
 from tests.messages import teach
 
 
-def test_a_mail_arrives_once_in_text_and_html(post, attempt, row, smtp):
+def test_mail_is_sent_once_as_text_and_html(post, attempt, row, smtp):
     message_id = post("mail", "ada@example.com", tag="K7Q2", browser="Firefox")
     assert attempt(message_id)
     (mail,) = smtp.mails
@@ -26,7 +26,7 @@ def test_a_mail_arrives_once_in_text_and_html(post, attempt, row, smtp):
     assert row(message_id).next_attempt_at is None
 
 
-def test_a_mail_says_that_a_program_wrote_it_and_where_it_comes_from(post, attempt, smtp):
+def test_mail_has_auto_submitted_message_id_and_from_headers(post, attempt, smtp):
     message_id = post()
     attempt(message_id)
     headers = smtp.mails[0].message
@@ -36,14 +36,14 @@ def test_a_mail_says_that_a_program_wrote_it_and_where_it_comes_from(post, attem
     assert headers.get_content_type() == "multipart/alternative"
 
 
-def test_what_was_sent_is_not_sent_again(post, attempt, smtp):
+def test_sent_mail_is_not_sent_again(post, attempt, smtp):
     message_id = post()
     assert attempt(message_id)
     assert not attempt(message_id)
     assert len(smtp.mails) == 1
 
 
-def test_a_copy_sent_because_an_answer_was_lost_is_the_same_to_the_last_byte(post, attempt, clock, smtp, row):
+def test_retry_after_a_lost_response_is_byte_identical(post, attempt, clock, smtp, row):
     message_id = post()
     smtp.mode = "drop"
     assert not attempt(message_id)
@@ -57,7 +57,7 @@ def test_a_copy_sent_because_an_answer_was_lost_is_the_same_to_the_last_byte(pos
     assert row(message_id).attempts == 2
 
 
-def test_a_mail_server_that_is_down_costs_a_try_and_the_next_one_works(post, attempt, clock, smtp, row):
+def test_mail_is_retried_after_a_refused_connection(post, attempt, clock, smtp, row):
     message_id = post()
     smtp.down()
     assert not attempt(message_id)
@@ -69,7 +69,7 @@ def test_a_mail_server_that_is_down_costs_a_try_and_the_next_one_works(post, att
         assert attempt(message_id)
 
 
-def test_a_refusal_for_now_is_tried_again_by_the_plan_and_then_given_up(post, attempt, clock, smtp, row, rows):
+def test_temporary_rejection_is_retried_on_schedule_then_abandoned(post, attempt, clock, smtp, row, rows):
     from app.audit import Event
 
     message_id = post()
@@ -88,7 +88,7 @@ def test_a_refusal_for_now_is_tried_again_by_the_plan_and_then_given_up(post, at
     assert smtp.attempts == len(waits)
 
 
-def test_a_refusal_for_good_ends_that_message_at_once_and_no_other(post, attempt, smtp, row, rows):
+def test_permanent_rejection_abandons_only_that_message(post, attempt, smtp, row, rows):
     from app.audit import Event
 
     smtp.modes = {"refused.test": "refuse"}
@@ -100,7 +100,7 @@ def test_a_refusal_for_good_ends_that_message_at_once_and_no_other(post, attempt
     assert rows(Event, name="delivery.failed")[0].facts["reason"] == "message refused (550)"
 
 
-def test_an_expired_message_is_never_sent(post, attempt, clock, smtp, row):
+def test_expired_message_is_abandoned_unsent(post, attempt, clock, smtp, row):
     from datetime import timedelta
 
     message_id = post(expires_at=clock.now() + timedelta(seconds=600))
@@ -111,7 +111,7 @@ def test_an_expired_message_is_never_sent(post, attempt, clock, smtp, row):
     assert smtp.attempts == 0
 
 
-def test_no_try_is_planned_past_the_end_of_a_message(post, attempt, clock, smtp, row):
+def test_no_retry_is_scheduled_after_message_expiry(post, attempt, clock, smtp, row):
     from datetime import timedelta
 
     expires_at = clock.now() + timedelta(seconds=600)
@@ -136,7 +136,7 @@ def test_no_try_is_planned_past_the_end_of_a_message(post, attempt, clock, smtp,
         "ä@x.test",
     ],
 )
-def test_a_mail_has_exactly_one_recipient(post, attempt, smtp, row, to):
+def test_recipient_other_than_a_single_address_is_rejected(post, attempt, smtp, row, to):
     message_id = post(to=to)
     assert not attempt(message_id)
     assert row(message_id).state == "abandoned"
@@ -144,21 +144,21 @@ def test_a_mail_has_exactly_one_recipient(post, attempt, smtp, row, to):
     assert smtp.attempts == 0
 
 
-def test_a_line_break_in_the_subject_is_refused(post, attempt, smtp, row):
+def test_line_break_in_the_subject_is_rejected(post, attempt, smtp, row):
     message_id = post(tag="X\r\nBcc: e@x.y")
     assert not attempt(message_id)
     assert row(message_id).last_error == "subject has a line break"
     assert smtp.attempts == 0
 
 
-def test_a_decoy_is_dropped(post, attempt, smtp, row):
+def test_decoy_message_is_dropped_unsent(post, attempt, smtp, row):
     message_id = post(decoy=True)
     assert not attempt(message_id)
     assert row(message_id).state == "dropped"
     assert smtp.attempts == 0
 
 
-def test_a_renderer_that_has_nothing_to_say_any_more_drops_its_message(app, post, attempt, smtp, row):
+def test_message_is_dropped_if_its_renderer_returns_nothing(app, post, attempt, smtp, row):
 
     teach(app, "trial_moot", say_nothing)
     message_id = post(kind="trial_moot")
@@ -167,7 +167,7 @@ def test_a_renderer_that_has_nothing_to_say_any_more_drops_its_message(app, post
 
 
 @pytest.mark.parametrize("written", [{"kind": "of_the_next_release"}, {"channel": "push"}])
-def test_what_a_newer_release_has_written_is_tried_again_not_lost(app, post, attempt, row, written):
+def test_message_of_a_newer_release_is_kept_for_retry(app, post, attempt, row, written):
     message_id = post()
     with app.app_context():
         db.session.execute(sa.update(Message).where(Message.id == message_id).values(**written))
@@ -184,7 +184,7 @@ def say_nothing(message):
     """Render nothing."""
 
 
-def test_mails_in_a_row_share_a_connection(post, app, smtp):
+def test_connection_is_reused_for_the_next_batch(post, app, smtp):
     from app.outbox.channels import mail
     from app.outbox.delivery import deliver_all
 
@@ -196,7 +196,7 @@ def test_mails_in_a_row_share_a_connection(post, app, smtp):
         assert mail._this_thread.connection is before
 
 
-def test_a_connection_that_the_server_closed_meanwhile_costs_no_try(post, attempt, smtp, row):
+def test_stale_connection_is_replaced_without_costing_an_attempt(post, attempt, smtp, row):
     assert attempt(post())
     smtp.down()
     smtp.up()
@@ -205,7 +205,7 @@ def test_a_connection_that_the_server_closed_meanwhile_costs_no_try(post, attemp
     assert row(message_id).attempts == 1
 
 
-def test_batches_share_one_connection(post, app, smtp):
+def test_consecutive_batches_use_one_smtp_connection(post, app, smtp):
     from app.outbox.delivery import deliver_all
 
     ids = [post(to=f"person{number}@example.com") for number in range(6)]
@@ -215,7 +215,7 @@ def test_batches_share_one_connection(post, app, smtp):
     assert (len(smtp.mails), smtp.connections) == (6, 1)
 
 
-def test_a_connection_lost_between_two_mails_loses_none(post, app, smtp):
+def test_connection_lost_between_mails_loses_none(post, app, smtp):
     from app.outbox.channels import mail
     from app.outbox.delivery import deliver_all
 
@@ -228,7 +228,7 @@ def test_a_connection_lost_between_two_mails_loses_none(post, app, smtp):
     assert smtp.connections == 2
 
 
-def test_a_server_that_says_goodbye_before_a_mail_gets_it_on_a_new_connection(post, attempt, smtp, row):
+def test_421_on_a_reused_connection_is_retried_on_a_new_connection(post, attempt, smtp, row):
     assert attempt(post())
     smtp.farewells = 1
     message_id = post()
@@ -237,7 +237,7 @@ def test_a_server_that_says_goodbye_before_a_mail_gets_it_on_a_new_connection(po
     assert (len(smtp.mails), smtp.connections) == (2, 2)
 
 
-def test_a_server_that_says_goodbye_to_a_new_connection_costs_a_try(post, attempt, smtp, row):
+def test_421_on_a_new_connection_costs_an_attempt(post, attempt, smtp, row):
     smtp.farewells = 2
     message_id = post()
     assert not attempt(message_id)
@@ -245,6 +245,6 @@ def test_a_server_that_says_goodbye_to_a_new_connection_costs_a_try(post, attemp
     assert smtp.connections == 1
 
 
-def test_a_mail_costs_no_question_for_this_machines_name(post, attempt, smtp, monkeypatch):
+def test_sending_mail_does_not_resolve_the_local_host_name(post, attempt, smtp, monkeypatch):
     monkeypatch.setattr("flask_mail.make_msgid", lambda: pytest.fail("this may ask a name server"))
     assert attempt(post())

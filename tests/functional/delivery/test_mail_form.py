@@ -64,7 +64,7 @@ def written_header(mail, name):
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_text_and_html_arrive_as_they_are(send, text):
+def test_text_and_html_bodies_arrive_unchanged(send, text):
     mail = send(text=text, html=f"<p>{text}</p>")
     assert plain(mail.text) == plain(text)
     assert plain(mail.html) == plain(f"<p>{text}</p>")
@@ -80,7 +80,7 @@ def test_text_and_html_arrive_as_they_are(send, text):
         ("رمزك لتسجيل الدخول هو", "base64"),
     ],
 )
-def test_a_text_is_encoded_so_that_it_stays_small(send, text, encoding):
+def test_text_uses_the_shorter_transfer_encoding(send, text, encoding):
     first, _ = send(text=text, html=f"<p>{text}</p>").message.iter_parts()
     assert first["Content-Transfer-Encoding"] == encoding
 
@@ -100,14 +100,14 @@ def test_a_text_is_encoded_so_that_it_stays_small(send, text, encoding):
         "",
     ],
 )
-def test_a_header_is_written_as_the_standard_policy_writes_it(value):
+def test_header_folding_matches_the_standard_policy(value):
     from app.outbox.channels.mail import POLICY
 
     standard = compat32.clone(linesep="\r\n", cte_type="7bit", max_line_length=76)
     assert POLICY.fold_binary("To", value) == standard.fold_binary("To", value)
 
 
-def test_a_header_in_a_value_is_refused():
+def test_header_injection_in_a_value_is_rejected():
     from app.outbox.channels.mail import POLICY
 
     with pytest.raises(HeaderParseError):
@@ -118,14 +118,14 @@ def test_a_header_in_a_value_is_refused():
     "text",
     ["", "short", "word " * 40, "one\n\n  two " + "x" * 90, "https://x.test/" + "a-b" * 40 + " end", "tab\tand  " * 20],
 )
-def test_texts_of_mails_are_wrapped_as_templates_wrap_them(text):
+def test_mail_text_is_wrapped_like_jinja_wordwrap(text):
     from app.notifications.challenge_emails import wrapped
 
     assert wrapped(text) == do_wordwrap(Environment(), text, 72, False, None, False)
 
 
 @pytest.mark.parametrize("sender", SENDERS, ids=range(len(SENDERS)))
-def test_a_sender_is_named_whatever_is_in_the_name(send, sender):
+def test_sender_name_is_encoded_for_any_characters(send, sender):
     name, address = SENDERS[sender]
     mail = send(mail_sender=sender)
     ((shown, written),) = getaddresses([written_header(mail, "From")])
@@ -137,11 +137,11 @@ def test_a_sender_is_named_whatever_is_in_the_name(send, sender):
 @pytest.mark.parametrize(
     "subject", ["Für " + "dich " * 40 + "!", "🔑 Sign in", "Hello " * 50 + "!", "Sign in to Acme (request 3YM3)"]
 )
-def test_a_subject_arrives_as_it_is(send, subject):
+def test_subject_arrives_unchanged(send, subject):
     assert send(subject=subject).subject == subject
 
 
-def test_a_long_address_stays_in_one_piece(send):
+def test_long_address_is_not_folded(send):
     to = "a" * 64 + "@" + ".".join(["b" * 40] * 4) + ".example"
     mail = send(to=to, public_url="https://" + ".".join(["c" * 60] * 3) + ".example", environment="production")
     assert mail.to == [to]
@@ -151,7 +151,7 @@ def test_a_long_address_stays_in_one_piece(send):
 
 @pytest.mark.parametrize("field", ["to", "subject"])
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\0", "\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
-def test_no_text_becomes_a_header(send, smtp, field, end):
+def test_line_breaks_in_recipient_or_subject_are_rejected(send, smtp, field, end):
     from app.outbox.channels.attempt import Failed
 
     with pytest.raises(Failed) as failed:

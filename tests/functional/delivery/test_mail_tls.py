@@ -96,7 +96,7 @@ def free_port():
 
 
 @pytest.mark.parametrize("scheme", ["smtps", "smtp+starttls"])
-def test_a_mail_goes_out_protected(serve, send, scheme, certificate, monkeypatch):
+def test_mail_is_sent_over_tls(serve, send, scheme, certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     taker, port = serve(scheme)
     assert send(f"{scheme}://localhost:{port}").state == "sent"
@@ -104,14 +104,14 @@ def test_a_mail_goes_out_protected(serve, send, scheme, certificate, monkeypatch
 
 
 @pytest.mark.parametrize("scheme", ["smtps", "smtp+starttls"])
-def test_a_certificate_nobody_vouches_for_is_not_trusted(serve, send, scheme):
+def test_self_signed_certificate_is_rejected(serve, send, scheme):
     taker, port = serve(scheme)
     row = send(f"{scheme}://localhost:{port}")
     assert (row.state, row.last_error) == ("waiting", "mail server's certificate not trusted (self-signed certificate)")
     assert taker.mails == []
 
 
-def test_a_certificate_for_another_name_is_not_trusted(serve, send, certificate, monkeypatch):
+def test_certificate_for_another_host_is_rejected(serve, send, certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     taker, port = serve("smtps")
     row = send(f"smtps://127.0.0.1:{port}")
@@ -119,21 +119,21 @@ def test_a_certificate_for_another_name_is_not_trusted(serve, send, certificate,
     assert taker.mails == []
 
 
-def test_a_server_that_offers_no_tls_gets_no_mail_when_tls_was_asked_for(serve, send):
+def test_server_without_starttls_gets_no_mail_if_starttls_is_required(serve, send):
     taker, port = serve("smtp")
     row = send(f"smtp+starttls://localhost:{port}")
     assert (row.state, row.last_error) == ("waiting", "mail server offers no STARTTLS")
     assert taker.mails == []
 
 
-def test_name_and_password_come_from_the_url(serve, send, certificate, monkeypatch):
+def test_smtp_credentials_are_taken_from_the_url(serve, send, certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     taker, port = serve("smtps", asks_who=True)
     assert send(f"smtps://mailer:p%40ss%3Aword@localhost:{port}").state == "sent"
     assert taker.users == [(b"mailer", b"p@ss:word")]
 
 
-def test_a_wrong_password_is_tried_again_for_the_operator_will_mend_it(serve, send, certificate, monkeypatch):
+def test_rejected_smtp_password_keeps_the_mail_waiting(serve, send, certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     _, port = serve("smtps", asks_who=True)
     row = send(f"smtps://mailer:wrong@localhost:{port}")
@@ -149,44 +149,44 @@ def test_a_wrong_password_is_tried_again_for_the_operator_will_mend_it(serve, se
         ("mailer:%F0%9F%94%91", "mailer", "🔑"),
     ],
 )
-def test_a_user_and_password_beyond_ascii_sign_in_as_utf_8(serve, send, mechanism, written, user, password):
+def test_non_ascii_smtp_credentials_are_sent_as_utf_8(serve, send, mechanism, written, user, password):
     taker, port = serve("smtp", asks_who=True, knows=[mechanism], password=password)
     assert send(f"smtp://{written}@localhost:{port}").state == "sent"
     assert taker.users == [(user.encode(), password.encode())]
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
-def test_a_wrong_password_beyond_ascii_is_called_so(serve, send, mechanism):
+def test_rejected_non_ascii_smtp_password_is_reported(serve, send, mechanism):
     _, port = serve("smtp", asks_who=True, knows=[mechanism])
     row = send(f"smtp://mailer:gr%C3%BCn@localhost:{port}")
     assert (row.state, row.last_error) == ("waiting", "mail server refused user or password (535)")
 
 
 @pytest.mark.parametrize("password", ["p%40ss", "gr%C3%BCn"])
-def test_a_server_whose_mechanisms_we_do_not_know_is_called_so(serve, send, password):
+def test_unsupported_smtp_auth_mechanisms_are_reported(serve, send, password):
     _, port = serve("smtp", asks_who=True, knows=[])
     row = send(f"smtp://mailer:{password}@localhost:{port}")
     assert (row.state, row.last_error) == ("waiting", "mail server offers no sign-in mechanism that we know")
 
 
-def test_a_server_that_offers_no_sign_in_is_called_so(serve, send):
+def test_server_without_smtp_auth_is_reported(serve, send):
     _, port = serve("smtp")
     row = send(f"smtp://mailer:secret@localhost:{port}")
     assert (row.state, row.last_error) == ("waiting", "mail server offers no sign-in")
 
 
-def test_a_server_that_wants_a_sign_in_is_called_so_and_no_mail_is_given_up(send, smtp):
+def test_required_smtp_auth_is_reported_and_keeps_the_mail_waiting(send, smtp):
     smtp.refusal = "530 5.7.0 Authentication required"
     row = send(smtp.url)
     assert (row.state, row.last_error) == ("waiting", "mail server wants a sign-in first (530)")
 
 
-def test_a_port_without_tls_is_called_so(serve, send):
+def test_port_without_tls_is_reported(serve, send):
     _, port = serve("smtp")
     assert send(f"smtps://localhost:{port}").last_error == "mail server speaks no TLS that we know"
 
 
-def test_a_name_that_nobody_knows_is_called_so(send):
+def test_unresolvable_mail_server_name_is_reported(send):
     assert send("smtp://mail.invalid").last_error == "mail server's name not found"
 
 
@@ -198,7 +198,7 @@ def test_a_name_that_nobody_knows_is_called_so(send):
         ("smtps", "", "speaks no TLS", "port"),
     ],
 )
-def test_doctor_says_what_is_wrong_and_what_to_do(serve, make_app, scheme, user, what, remedy):
+def test_doctor_reports_mail_server_problem_and_remedy(serve, make_app, scheme, user, what, remedy):
     _, port = serve("smtp")
     app = make_app(mail_url=f"{scheme}://{user}localhost:{port}", mail_timeout=5)
     said = app.test_cli_runner().invoke(args=["doctor"]).stdout

@@ -23,7 +23,7 @@ def abandoned(post, attempt, smtp):
     return message_id
 
 
-def test_a_message_that_was_given_up_is_listed_with_its_reason(flask, abandoned):
+def test_outbox_list_shows_abandoned_messages_with_reason_and_masked_address(flask, abandoned):
     listed = flask("outbox", "list", "--state", "abandoned")
     assert listed.exit_code == 0
     assert abandoned in listed.output
@@ -32,11 +32,11 @@ def test_a_message_that_was_given_up_is_listed_with_its_reason(flask, abandoned)
     assert "ada@example.com" not in listed.output
 
 
-def test_an_empty_outbox_says_so(flask):
+def test_outbox_list_reports_an_empty_outbox(flask):
     assert flask("outbox", "list").output == "No messages.\n"
 
 
-def test_a_message_that_was_given_up_is_sent_when_told_to(flask, abandoned, attempt, smtp, row):
+def test_outbox_retry_sends_an_abandoned_message(flask, abandoned, attempt, smtp, row):
     done = flask("outbox", "retry", abandoned)
     assert (done.exit_code, done.output) == (0, "1 message will be tried again.\n")
     assert row(abandoned).state == "waiting"
@@ -44,12 +44,12 @@ def test_a_message_that_was_given_up_is_sent_when_told_to(flask, abandoned, atte
     assert len(smtp.mails) == 1
 
 
-def test_all_that_was_given_up_is_sent_when_told_to(flask, abandoned, attempt):
+def test_outbox_retry_all_sends_abandoned_messages(flask, abandoned, attempt):
     assert flask("outbox", "retry", "--all").exit_code == 0
     assert attempt(abandoned)
 
 
-def test_what_was_sent_or_has_expired_is_not_sent_again(flask, post, attempt, clock, row):
+def test_outbox_retry_rejects_sent_and_expired_messages(flask, post, attempt, clock, row):
     sent = post()
     attempt(sent)
     expired = post(expires_at=clock.now() + timedelta(seconds=10))
@@ -61,5 +61,5 @@ def test_what_was_sent_or_has_expired_is_not_sent_again(flask, post, attempt, cl
     assert (row(sent).state, row(expired).state) == ("sent", "abandoned")
 
 
-def test_retry_wants_ids_or_all(flask):
+def test_outbox_retry_requires_ids_or_all(flask):
     assert flask("outbox", "retry").exit_code == 2

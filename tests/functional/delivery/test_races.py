@@ -63,7 +63,7 @@ def start_worker(environment, tmp_path):
         process.wait(10)
 
 
-def test_threads_that_race_for_a_message_send_it_once(app, post, smtp):
+def test_racing_threads_send_a_message_once(app, post, smtp):
     from app import outbox
 
     def race(message_id, ready, won):
@@ -82,7 +82,7 @@ def test_threads_that_race_for_a_message_send_it_once(app, post, smtp):
     assert len(smtp.mails) == ROUNDS
 
 
-def test_worker_processes_that_race_send_each_message_once(app, post, start_worker, smtp, rows):
+def test_racing_worker_processes_send_each_message_once(app, post, start_worker, smtp, rows):
     from app.outbox import Message, wakeups
 
     start_worker(), start_worker()
@@ -98,7 +98,7 @@ def test_worker_processes_that_race_send_each_message_once(app, post, start_work
     assert {message.attempts for message in rows(Message)} == {1}
 
 
-def test_a_worker_that_is_killed_loses_nothing(app, post, start_worker, smtp, rows, clock):
+def test_message_of_a_killed_worker_is_sent_after_its_lease(app, post, start_worker, smtp, rows, clock):
     from app.outbox import Message
 
     smtp.modes, smtp.delay = {"slow.test": "slow"}, 30
@@ -115,7 +115,7 @@ def test_a_worker_that_is_killed_loses_nothing(app, post, start_worker, smtp, ro
         assert outbox.deliver(message_id)
 
 
-def test_a_worker_process_ends_within_five_seconds_of_sigterm(start_worker, post, smtp, rows):
+def test_worker_process_exits_within_five_seconds_of_sigterm(start_worker, post, smtp, rows):
     from app.outbox import Message
 
     smtp.modes, smtp.delay = {"slow.test": "slow"}, 30

@@ -64,13 +64,13 @@ def due(destination, tried=False, since=0, newest=0):
     return Due(destination, tried, NOW - timedelta(seconds=since), NOW - timedelta(seconds=newest))
 
 
-def test_message_is_taken_once(put, take):
+def test_message_is_claimed_once(put, take):
     put("x.test", 1)
     assert take() == ("x.test", ["p0"])
     assert take() is None
 
 
-def test_destination_that_is_not_known_gets_one_thread_and_one_message(put, take, schedule):
+def test_new_destination_gets_one_thread_and_one_message(put, take, schedule):
     put("x.test", 5)
     assert len(take()[1]) == 1
     assert take() is None
@@ -78,7 +78,7 @@ def test_destination_that_is_not_known_gets_one_thread_and_one_message(put, take
     assert len(take(1)[1]) == 4
 
 
-def test_batch_is_as_large_as_the_pace_allows(put, take, schedule):
+def test_batch_size_follows_the_destinations_pace(put, take, schedule):
     put("x.test", 40)
     quick(schedule, "x.test")
     assert len(take()[1]) == MAX_BATCH
@@ -86,7 +86,7 @@ def test_batch_is_as_large_as_the_pace_allows(put, take, schedule):
     assert len(take(1)[1]) == 5
 
 
-def test_no_destination_gets_every_thread(put, take, schedule):
+def test_one_destination_cannot_occupy_every_thread(put, take, schedule):
     put("x.test", 200)
     quick(schedule, "x.test")
     assert [bool(take()) for _ in range(4)] == [True, True, True, False]
@@ -95,7 +95,7 @@ def test_no_destination_gets_every_thread(put, take, schedule):
     assert take(1) == ("y.test", ["p0"])
 
 
-def test_slow_destination_gets_one_thread_until_it_is_quick_again(put, take, schedule):
+def test_slow_destination_gets_one_thread_until_it_recovers(put, take, schedule):
     put("x.test", 200)
     take()
     schedule.done("x.test", SLOW_THRESHOLD + 1)
@@ -106,7 +106,7 @@ def test_slow_destination_gets_one_thread_until_it_is_quick_again(put, take, sch
 
 
 @pytest.mark.parametrize("pace", [None, SLOW_THRESHOLD + 1], ids=["not known", "slow"])
-def test_destinations_that_may_be_slow_leave_a_thread_to_quick_ones(put, take, schedule, pace):
+def test_new_and_slow_destinations_leave_a_thread_to_fast_ones(put, take, schedule, pace):
     for number in range(5):
         put(f"slow{number}.test", 1)
         if pace:
@@ -118,7 +118,7 @@ def test_destinations_that_may_be_slow_leave_a_thread_to_quick_ones(put, take, s
     assert ("x.test", ["p0"]) in found
 
 
-def test_quick_destination_has_four_batches_under_way_at_the_most(app, put):
+def test_fast_destination_has_at_most_four_concurrent_batches(app, put):
     put("x.test", 200)
     schedule = Schedule(16, POLL_INTERVAL, Messages())
     quick(schedule, "x.test")
@@ -126,20 +126,20 @@ def test_quick_destination_has_four_batches_under_way_at_the_most(app, put):
         assert [bool(schedule.claim_batch(0.2)) for _ in range(5)] == [True, True, True, True, False]
 
 
-def test_one_thread_serves_all_destinations(app, put):
+def test_single_thread_schedule_claims_a_batch(app, put):
     put("x.test", 1)
     with app.app_context():
         assert Schedule(1, POLL_INTERVAL, Messages()).claim_batch(0)
 
 
-def test_destinations_take_turns(put, take, schedule):
+def test_destinations_are_served_in_turn(put, take, schedule):
     put("x.test", 100)
     put("y.test", 100)
     quick(schedule, "x.test", "y.test")
     assert sorted(take()[0] for _ in range(4)) == ["x.test", "x.test", "y.test", "y.test"]
 
 
-def test_message_never_tried_goes_before_one_that_was(put, take, schedule, database, clock):
+def test_new_message_is_sent_before_retries(put, take, schedule, database, clock):
     put("x.test", 30)
     database.query("UPDATE message SET attempts = 1 RETURNING id")
     clock.shift(1)
@@ -149,7 +149,7 @@ def test_message_never_tried_goes_before_one_that_was(put, take, schedule, datab
     assert len(take()[1]) == MAX_BATCH
 
 
-def test_newest_of_a_backlog_and_those_that_wait_longest_take_turns(put, take, schedule, clock):
+def test_batches_alternate_between_newest_and_oldest_messages(put, take, schedule, clock):
     for number in range(60):
         put("x.test", 1, first=number)
         clock.shift(1)
@@ -158,7 +158,7 @@ def test_newest_of_a_backlog_and_those_that_wait_longest_take_turns(put, take, s
     assert take()[1] == [f"p{number}" for number in range(MAX_BATCH)]
 
 
-def test_message_is_not_taken_before_its_next_attempt(put, take, schedule, database, clock, app):
+def test_message_is_not_claimed_before_its_next_attempt(put, take, schedule, database, clock, app):
     from app.outbox import leases
 
     put("x.test", 1)
@@ -170,7 +170,7 @@ def test_message_is_not_taken_before_its_next_attempt(put, take, schedule, datab
     assert take(1.5) == ("x.test", ["p0"])
 
 
-def test_who_waits_is_woken(put, take, schedule):
+def test_waiting_claim_is_woken_by_a_new_message(put, take, schedule):
     assert take() is None
     threading.Timer(0.2, lambda: (put("x.test", 1), schedule.wake())).start()
     began = time.monotonic()
@@ -178,7 +178,7 @@ def test_who_waits_is_woken(put, take, schedule):
     assert time.monotonic() - began < 0.9
 
 
-def test_messages_gather_after_a_batch_that_left_none(put, take, schedule):
+def test_messages_are_collected_into_a_batch_after_an_emptying_batch(put, take, schedule):
     put("x.test", 1)
     quick(schedule, "x.test")
     assert take() == ("x.test", ["p0"])
@@ -189,20 +189,20 @@ def test_messages_gather_after_a_batch_that_left_none(put, take, schedule):
     assert sorted(take(0.5)[1]) == ["p1", "p2", "p3"]
 
 
-def test_more_destinations_than_a_round_has_are_served_without_a_pause(put, take, schedule):
+def test_more_destinations_than_one_round_are_served_without_a_pause(put, take, schedule):
     for number in range(ROUND_SIZE + 1):
         put(f"x{number}.test", 1)
     quick(schedule, *(f"x{number}.test" for number in range(ROUND_SIZE + 1)))
     assert len({take()[0] for _ in range(ROUND_SIZE + 1)}) == ROUND_SIZE + 1
 
 
-def test_table_is_looked_at_though_nobody_wakes(put, take):
+def test_messages_are_polled_without_a_wakeup(put, take):
     assert take() is None
     put("x.test", 1)
     assert take(3)
 
 
-def test_closed_schedule_lets_nobody_wait(put, take, schedule):
+def test_closed_schedule_returns_immediately(put, take, schedule):
     put("x.test", 1)
     schedule.close()
     began = time.monotonic()
@@ -210,7 +210,7 @@ def test_closed_schedule_lets_nobody_wait(put, take, schedule):
     assert time.monotonic() - began < 1
 
 
-def test_round_has_the_newest_those_that_wait_longest_and_one_to_be_tried_again():
+def test_round_mixes_newest_oldest_and_one_retried_destination():
     new = [due(f"new{number}", since=number, newest=number) for number in range(20)]
     again = [due(f"again{number}", tried=True, since=number) for number in range(20)]
     chosen = [each.destination for each in next_round([*again, *new])]
@@ -221,7 +221,7 @@ def test_round_has_the_newest_those_that_wait_longest_and_one_to_be_tried_again(
     assert next_round([]) == []
 
 
-def test_looking_and_taking_read_only_what_is_due(app, put, take, database):
+def test_polling_and_claiming_use_partial_indexes(app, put, take, database):
     put("x.test", 3)
     with plans.collected(app) as found:
         take()

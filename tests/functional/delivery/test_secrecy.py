@@ -15,7 +15,7 @@ def app(make_app, clock, tmp_path):
     return make_app(queue_url=f"sqlite:///{tmp_path}/queue.db")
 
 
-def test_no_row_and_no_queue_entry_holds_what_a_message_says(post, attempt, database, tmp_path, smtp):
+def test_passcodes_are_stored_in_neither_database_nor_queue(post, attempt, database, tmp_path, smtp):
     smtp.mode = "busy"
     attempt(post(tag="K7Q2"))
     smtp.mode = "ok"
@@ -33,7 +33,7 @@ def test_no_row_and_no_queue_entry_holds_what_a_message_says(post, attempt, data
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("name", ["code", "link", "passcode", "password", "secret", "token", "url"])
-def test_a_fact_that_would_keep_a_secret_is_refused(app, name):
+def test_enqueueing_a_fact_with_a_secret_name_is_rejected(app, name):
     from app import outbox
 
     with app.app_context(), pytest.raises(ValueError, match="must not keep"):
@@ -52,9 +52,7 @@ def talkative(app, caplog):
 
 
 @pytest.mark.parametrize("mode", ["ok", "busy", "refuse", "drop", "down"])
-def test_no_log_line_says_the_code_the_address_or_what_the_server_said(
-    post, attempt, smtp, sms, mode, talkative, capfd, caplog
-):
+def test_logs_contain_no_code_address_or_provider_response(post, attempt, smtp, sms, mode, talkative, capfd, caplog):
     for sink in (smtp, sms):
         sink.down() if mode == "down" else setattr(sink, "mode", mode)
     with structlog.testing.capture_logs() as lines:

@@ -17,7 +17,7 @@ def wait_of(message, clock):
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_provider_that_is_busy_is_asked_when_it_says_and_no_earlier(post, attempt, clock, sms, row, status):
+def test_busy_provider_is_retried_after_its_retry_after(post, attempt, clock, sms, row, status):
     sms.refusals = [(status, {"Retry-After": "120"})] * 7
     message_id = post("sms", expires_at=clock.now() + timedelta(seconds=3600))
     for asked in range(1, 8):
@@ -34,7 +34,7 @@ def test_a_provider_that_is_busy_is_asked_when_it_says_and_no_earlier(post, atte
 
 
 @pytest.mark.parametrize("ahead", [0, 300, None])
-def test_a_date_to_come_again_is_read_by_the_providers_clock(post, attempt, clock, sms, row, ahead):
+def test_retry_after_date_is_relative_to_the_providers_clock(post, attempt, clock, sms, row, ahead):
     theirs = clock.now() + timedelta(seconds=ahead or 0)
     headers = {"Retry-After": format_datetime(theirs + timedelta(seconds=40), usegmt=True)}
     headers["Date"] = "unknown" if ahead is None else format_datetime(theirs, usegmt=True)
@@ -44,7 +44,7 @@ def test_a_date_to_come_again_is_read_by_the_providers_clock(post, attempt, cloc
     assert 37 < wait_of(row(message_id), clock) <= 40
 
 
-def test_a_provider_that_says_no_time_is_asked_after_ever_longer_waits(post, attempt, clock, sms, row):
+def test_busy_provider_without_retry_after_is_retried_with_backoff(post, attempt, clock, sms, row):
     sms.refusals = [(503, {})] * 8
     message_id = post("sms", expires_at=clock.now() + timedelta(seconds=3600))
     waits = []
@@ -56,7 +56,7 @@ def test_a_provider_that_says_no_time_is_asked_after_ever_longer_waits(post, att
 
 
 @pytest.mark.parametrize("told", ["0", "Wed, 21 Oct 2015 07:28:00 GMT"])
-def test_a_provider_that_says_to_come_at_once_again_and_again_is_not_hammered(post, attempt, clock, sms, row, told):
+def test_immediate_retry_after_still_backs_off(post, attempt, clock, sms, row, told):
     sms.refusals = [(429, {"Retry-After": told})] * 4
     message_id = post("sms", expires_at=clock.now() + timedelta(seconds=3600))
     waits = []
@@ -68,21 +68,21 @@ def test_a_provider_that_says_to_come_at_once_again_and_again_is_not_hammered(po
 
 
 @pytest.mark.parametrize("text", ["soon", "-5", "", "1e3", "Tue, 99 Nov 2026 25:00:00 GMT"])
-def test_a_time_that_nobody_can_read_is_none(post, attempt, clock, sms, row, text):
+def test_malformed_retry_after_is_ignored(post, attempt, clock, sms, row, text):
     sms.refusals = [(429, {"Retry-After": text})]
     message_id = post("sms")
     assert not attempt(message_id)
     assert 0 < wait_of(row(message_id), clock) <= 1
 
 
-def test_an_endless_wait_ends_after_an_hour(post, attempt, clock, sms, row):
+def test_retry_after_is_capped_at_an_hour(post, attempt, clock, sms, row):
     sms.refusals = [(429, {"Retry-After": "99999999999999"})]
     message_id = post("sms")
     assert not attempt(message_id)
     assert 3590 < wait_of(row(message_id), clock) <= 3600
 
 
-def test_a_message_whose_code_ends_before_that_is_given_up(post, attempt, clock, sms, row):
+def test_message_expiring_before_the_retry_after_is_abandoned(post, attempt, clock, sms, row):
     sms.refusals = [(429, {"Retry-After": "400"})]
     message_id = post("sms", expires_at=clock.now() + timedelta(seconds=300))
     assert not attempt(message_id)
@@ -91,7 +91,7 @@ def test_a_message_whose_code_ends_before_that_is_given_up(post, attempt, clock,
 
 
 @pytest.mark.long
-def test_a_provider_that_takes_one_a_second_gets_them_all(app, post, sms, rows, working):
+def test_all_messages_reach_a_provider_limited_to_one_per_second(app, post, sms, rows, working):
     from app.outbox import Message
 
     sms.rate = 1.0
@@ -104,7 +104,7 @@ def test_a_provider_that_takes_one_a_second_gets_them_all(app, post, sms, rows, 
 
 
 @pytest.mark.parametrize("status", [401, 402, 405, 301, 302, 307, 308])
-def test_a_provider_that_refuses_us_stops_the_channel_and_no_message_is_given_up(
+def test_rejected_provider_account_pauses_the_channel_without_abandoning_messages(
     post, attempt, clock, sms, row, caplog, status
 ):
     sms.refusals = [(status, {})] * 2
@@ -123,7 +123,7 @@ def test_a_provider_that_refuses_us_stops_the_channel_and_no_message_is_given_up
     assert attempt(second)
 
 
-def test_what_is_forbidden_for_one_number_stops_no_other(post, attempt, clock, sms, row):
+def test_single_403_does_not_pause_the_channel(post, attempt, clock, sms, row):
     sms.refusals = [(403, {})]
     forbidden, allowed = post("sms", NUMBERS[0]), post("sms", NUMBERS[1])
     assert not attempt(forbidden)
@@ -132,7 +132,7 @@ def test_what_is_forbidden_for_one_number_stops_no_other(post, attempt, clock, s
     assert 25 < wait_of(row(forbidden), clock) <= 30
 
 
-def test_what_is_forbidden_for_two_in_a_row_stops_the_channel(post, attempt, clock, sms, row):
+def test_two_consecutive_403_responses_pause_the_channel(post, attempt, clock, sms, row):
     sms.refusals = [(403, {})] * 2
     ids = [post("sms", number) for number in NUMBERS[:3]]
     for message_id in ids:
@@ -144,7 +144,7 @@ def test_what_is_forbidden_for_two_in_a_row_stops_the_channel(post, attempt, clo
 
 
 @pytest.mark.settings(sms_success=r'"status"\s*:\s*"(queued|sent)"')
-def test_an_answer_that_does_not_look_like_success_is_none(post, attempt, clock, sms, row):
+def test_response_not_matching_the_success_pattern_is_a_failure(post, attempt, clock, sms, row):
     sms.body = '{"status": "error", "reason": "no credit"}'
     message_id = post("sms")
     assert not attempt(message_id)
@@ -155,13 +155,13 @@ def test_an_answer_that_does_not_look_like_success_is_none(post, attempt, clock,
 
 
 @pytest.mark.settings(sms_headers="X-Api-Key: k, e=y\nAuthorization: Bearer t0ken")
-def test_headers_of_the_settings_go_with_each_message(post, attempt, sms):
+def test_configured_headers_are_sent_with_each_message(post, attempt, sms):
     assert attempt(post("sms"))
     (text,) = sms.texts
     assert (text.headers["X-Api-Key"], text.headers["Authorization"]) == ("k, e=y", "Bearer t0ken")
 
 
-def test_a_provider_whose_name_nobody_knows_is_called_so(make_app):
+def test_unresolvable_provider_name_is_reported(make_app):
     from app.outbox.channels import sms
     from app.outbox.channels.attempt import Failed
 

@@ -43,7 +43,7 @@ def twilio():
     server.server_close()
 
 
-def test_a_text_message_is_posted_as_json(post, attempt, row, sms):
+def test_text_message_is_posted_as_json(post, attempt, row, sms):
     message_id = post("sms", "+16502530000")
     assert attempt(message_id)
     (text,) = sms.texts
@@ -53,7 +53,7 @@ def test_a_text_message_is_posted_as_json(post, attempt, row, sms):
     assert row(message_id).state == "sent"
 
 
-def test_a_provider_that_fails_is_asked_once_more_with_the_same_key_and_then_left(post, attempt, clock, sms, row, rows):
+def test_failed_text_message_is_retried_once_then_abandoned(post, attempt, clock, sms, row, rows):
     from app.audit import Event
 
     message_id = post("sms")
@@ -68,7 +68,7 @@ def test_a_provider_that_fails_is_asked_once_more_with_the_same_key_and_then_lef
     assert rows(Event, name="delivery.failed")[0].facts["channel"] == "sms"
 
 
-def test_both_copies_carry_one_idempotency_key(post, attempt, clock, sms):
+def test_retry_carries_the_same_idempotency_key(post, attempt, clock, sms):
     message_id = post("sms")
     sms.mode = "drop"
     assert not attempt(message_id)
@@ -78,7 +78,7 @@ def test_both_copies_carry_one_idempotency_key(post, attempt, clock, sms):
     assert [text.headers["Idempotency-Key"] for text in sms.texts] == [message_id, message_id]
 
 
-def test_a_provider_that_was_never_reached_costs_nothing_and_is_tried_by_the_long_plan(post, attempt, clock, sms, row):
+def test_unreachable_provider_is_retried_on_the_long_schedule(post, attempt, clock, sms, row):
     message_id = post("sms")
     sms.down()
     for wait in (0, 1.1, 5.1):
@@ -91,7 +91,7 @@ def test_a_provider_that_was_never_reached_costs_nothing_and_is_tried_by_the_lon
     assert attempt(message_id)
 
 
-def test_a_message_the_provider_refuses_is_given_up_at_once(post, attempt, sms, row):
+def test_rejected_text_message_is_abandoned_at_once(post, attempt, sms, row):
     sms.mode = "refuse"
     message_id = post("sms")
     assert not attempt(message_id)
@@ -100,7 +100,7 @@ def test_a_message_the_provider_refuses_is_given_up_at_once(post, attempt, sms, 
 
 
 @pytest.mark.settings(sms_timeout=0.4, sms_connect_timeout=0.2)
-def test_a_slow_provider_has_a_hard_time_limit(post, attempt, sms, row):
+def test_slow_provider_times_out(post, attempt, sms, row):
     sms.mode = "slow"
     message_id = post("sms")
     began = time.monotonic()
@@ -109,7 +109,7 @@ def test_a_slow_provider_has_a_hard_time_limit(post, attempt, sms, row):
     assert row(message_id).last_error == "timed out"
 
 
-def test_after_five_failures_in_a_row_the_provider_is_left_alone_for_a_minute(post, attempt, clock, sms, row):
+def test_five_consecutive_failures_pause_the_channel_for_a_minute(post, attempt, clock, sms, row):
     sms.mode = "busy"
     ids = [post("sms") for _ in range(6)]
     for message_id in ids:
@@ -123,14 +123,14 @@ def test_after_five_failures_in_a_row_the_provider_is_left_alone_for_a_minute(po
         assert attempt(ids[5])
 
 
-def test_mail_goes_on_while_the_sms_provider_rests(post, attempt, sms, smtp):
+def test_mail_is_sent_while_the_sms_channel_is_paused(post, attempt, sms, smtp):
     sms.mode = "busy"
     for _ in range(6):
         attempt(post("sms"))
     assert attempt(post("mail"))
 
 
-def test_twilio_gets_a_form_with_basic_authentication(make_app, clock, twilio):
+def test_twilio_receives_a_form_with_basic_authentication(make_app, clock, twilio):
     from app import outbox
     from app.extensions import db
     from app.outbox.service import ENQUEUED

@@ -76,14 +76,14 @@ def seconds_to_wait(row, clock):
 # --- mail ---------------------------------------------------------------------------------------
 
 
-def test_the_first_one_sends_while_it_can(post, attempt, smtp, other_smtp, row):
+def test_primary_mail_server_is_used_while_it_works(post, attempt, smtp, other_smtp, row):
     message_id = post()
     assert attempt(message_id)
     assert (len(smtp.mails), len(other_smtp.mails)) == (1, 0)
     assert how(row(message_id)) == ("sent", "primary", 1)
 
 
-def test_a_mail_server_that_is_down_is_passed_over_in_the_same_try(post, attempt, smtp, other_smtp, row):
+def test_unreachable_primary_fails_over_within_the_same_attempt(post, attempt, smtp, other_smtp, row):
     smtp.down()
     message_id = post()
     assert attempt(message_id)
@@ -106,9 +106,7 @@ def test_a_mail_server_that_is_down_is_passed_over_in_the_same_try(post, attempt
     ],
     ids=lambda said: " ".join(f"{verb} {words}" for verb, words in said.items()),
 )
-def test_what_the_first_refuses_for_its_own_reasons_the_other_takes_at_once(
-    post, attempt, first_says, other_smtp, row, said
-):
+def test_rejection_specific_to_the_primary_fails_over_immediately(post, attempt, first_says, other_smtp, row, said):
     first_says(**said)
     message_id = post()
     assert attempt(message_id)
@@ -129,9 +127,7 @@ def test_what_the_first_refuses_for_its_own_reasons_the_other_takes_at_once(
     ],
     ids=lambda said: " ".join(f"{verb} {words}" for verb, words in said.items()),
 )
-def test_a_recipient_that_is_refused_for_good_is_not_tried_at_the_other(
-    post, attempt, first_says, other_smtp, row, said
-):
+def test_permanently_rejected_recipient_is_not_tried_at_the_fallback(post, attempt, first_says, other_smtp, row, said):
     first_says(**said)
     message_id = post()
     assert not attempt(message_id)
@@ -139,7 +135,7 @@ def test_a_recipient_that_is_refused_for_good_is_not_tried_at_the_other(
     assert how(row(message_id)) == ("abandoned", "", 1)
 
 
-def test_a_mail_whose_answer_was_lost_is_not_doubled_at_the_other(post, attempt, clock, smtp, other_smtp, row):
+def test_mail_with_a_lost_response_is_not_sent_by_the_fallback(post, attempt, clock, smtp, other_smtp, row):
     smtp.mode = "drop"
     message_id = post()
     assert not attempt(message_id)
@@ -149,7 +145,7 @@ def test_a_mail_whose_answer_was_lost_is_not_doubled_at_the_other(post, attempt,
 
 
 @pytest.mark.settings(mail_answer_timeout=0.5)
-def test_nor_is_one_that_the_first_never_answered(post, attempt, clock, smtp, other_smtp, row):
+def test_mail_with_a_response_timeout_is_not_sent_by_the_fallback(post, attempt, clock, smtp, other_smtp, row):
     smtp.mode, smtp.delay = "slow", 30
     message_id = post()
     assert not attempt(message_id)
@@ -158,7 +154,7 @@ def test_nor_is_one_that_the_first_never_answered(post, attempt, clock, smtp, ot
 
 
 @pytest.mark.settings(mail_timeout=0.5)
-def test_one_that_is_too_slow_to_take_a_mail_is_passed_over(post, attempt, smtp, other_smtp, row):
+def test_primary_that_times_out_before_the_data_fails_over(post, attempt, smtp, other_smtp, row):
     smtp.hesitation = 5
     message_id = post()
     assert attempt(message_id)
@@ -166,7 +162,7 @@ def test_one_that_is_too_slow_to_take_a_mail_is_passed_over(post, attempt, smtp,
     assert row(message_id).provider == "fallback"
 
 
-def test_after_three_failures_the_first_is_asked_once_a_minute_and_is_used_again_when_it_answers(
+def test_primary_is_probed_once_a_minute_after_three_failures_until_it_recovers(
     post, attempt, clock, first_says, smtp, other_smtp, row
 ):
     first = first_says(MAIL="550 5.7.1 Account suspended")
@@ -202,7 +198,7 @@ class Counting(dict):
         return super().get(verb, otherwise)
 
 
-def test_recipients_that_are_refused_do_not_tire_a_mail_server(post, attempt, smtp, other_smtp, row):
+def test_rejected_recipients_do_not_count_as_primary_failures(post, attempt, smtp, other_smtp, row):
     smtp.modes["bad.example"] = "busy"
     for number in range(5):
         assert attempt(post(to=f"a{number}@bad.example"))
@@ -211,7 +207,7 @@ def test_recipients_that_are_refused_do_not_tire_a_mail_server(post, attempt, sm
     assert row(good).provider == "primary"
 
 
-def test_when_both_are_down_the_message_waits_and_then_leaves_once(post, attempt, clock, smtp, other_smtp, row):
+def test_message_waits_while_both_mail_servers_are_down(post, attempt, clock, smtp, other_smtp, row):
     smtp.down()
     other_smtp.down()
     message_id = post(expires_at=clock.now() + timedelta(minutes=10))
@@ -224,9 +220,7 @@ def test_when_both_are_down_the_message_waits_and_then_leaves_once(post, attempt
     assert len(other_smtp.mails) == 1
 
 
-def test_while_both_rest_a_message_waits_untried_and_no_longer_than_the_rest(
-    post, attempt, clock, smtp, other_smtp, row
-):
+def test_message_is_not_attempted_while_both_mail_servers_are_paused(post, attempt, clock, smtp, other_smtp, row):
     smtp.down()
     other_smtp.down()
     for _ in range(3):
@@ -240,7 +234,7 @@ def test_while_both_rest_a_message_waits_untried_and_no_longer_than_the_rest(
 # --- SMS ----------------------------------------------------------------------------------------
 
 
-def test_an_sms_provider_that_is_down_is_passed_over(post, attempt, sms, other_sms, row):
+def test_unreachable_primary_sms_provider_fails_over(post, attempt, sms, other_sms, row):
     sms.down()
     message_id = post("sms")
     assert attempt(message_id)
@@ -249,9 +243,7 @@ def test_an_sms_provider_that_is_down_is_passed_over(post, attempt, sms, other_s
 
 
 @pytest.mark.parametrize("status", [301, 401, 402, 403, 405, 408, 425, 429, 500, 501, 503])
-def test_what_the_first_provider_says_of_itself_sends_a_text_message_to_the_other_at_once(
-    post, attempt, sms, other_sms, row, status
-):
+def test_sms_error_specific_to_the_primary_fails_over_immediately(post, attempt, sms, other_sms, row, status):
     sms.refusals = [(status, {})]
     message_id = post("sms")
     assert attempt(message_id)
@@ -260,7 +252,7 @@ def test_what_the_first_provider_says_of_itself_sends_a_text_message_to_the_othe
 
 
 @pytest.mark.parametrize("status", [502, 504])
-def test_a_text_message_that_may_have_been_taken_is_not_sent_by_the_other(post, attempt, sms, other_sms, row, status):
+def test_text_message_with_a_gateway_error_is_not_sent_by_the_fallback(post, attempt, sms, other_sms, row, status):
     sms.refusals = [(status, {})]
     message_id = post("sms")
     assert not attempt(message_id)
@@ -268,7 +260,7 @@ def test_a_text_message_that_may_have_been_taken_is_not_sent_by_the_other(post, 
     assert row(message_id).state == "waiting"
 
 
-def test_nor_is_one_whose_answer_was_lost(post, attempt, sms, other_sms, row):
+def test_text_message_with_a_lost_response_is_not_sent_by_the_fallback(post, attempt, sms, other_sms, row):
     sms.mode = "drop"
     message_id = post("sms")
     assert not attempt(message_id)
@@ -276,7 +268,7 @@ def test_nor_is_one_whose_answer_was_lost(post, attempt, sms, other_sms, row):
 
 
 @pytest.mark.parametrize("status", [400, 404, 422])
-def test_a_number_that_is_refused_for_good_is_not_tried_at_the_other(post, attempt, sms, other_sms, row, status):
+def test_permanently_rejected_number_is_not_tried_at_the_fallback(post, attempt, sms, other_sms, row, status):
     sms.refusals = [(status, {})]
     message_id = post("sms")
     assert not attempt(message_id)
@@ -284,9 +276,7 @@ def test_a_number_that_is_refused_for_good_is_not_tried_at_the_other(post, attem
     assert row(message_id).state == "abandoned"
 
 
-def test_while_the_first_asks_to_wait_the_other_sends_and_then_the_first_again(
-    post, attempt, clock, sms, other_sms, row
-):
+def test_fallback_sends_until_the_retry_after_of_the_primary_has_passed(post, attempt, clock, sms, other_sms, row):
     sms.refusals = [(429, {"Retry-After": "120"})]
     ids = [post("sms"), post("sms")]
     assert all(map(attempt, ids))
@@ -297,7 +287,7 @@ def test_while_the_first_asks_to_wait_the_other_sends_and_then_the_first_again(
     assert row(later).provider == "primary"
 
 
-def test_when_both_ask_to_wait_the_shorter_time_counts(post, attempt, clock, sms, other_sms, row):
+def test_shorter_retry_after_counts_if_both_providers_are_busy(post, attempt, clock, sms, other_sms, row):
     sms.refusals, other_sms.refusals = [(429, {"Retry-After": "120"})], [(429, {"Retry-After": "30"})]
     message_id = post("sms")
     assert not attempt(message_id)
@@ -306,7 +296,7 @@ def test_when_both_ask_to_wait_the_shorter_time_counts(post, attempt, clock, sms
 
 
 @pytest.mark.settings(sms_fallback_headers="X-Api-Key: second", sms_headers="X-Api-Key: first")
-def test_each_provider_gets_its_own_credentials_alone(post, attempt, sms, other_sms):
+def test_each_provider_receives_only_its_own_credentials(post, attempt, sms, other_sms):
     attempt(post("sms"))
     sms.down()
     attempt(post("sms"))
@@ -315,7 +305,7 @@ def test_each_provider_gets_its_own_credentials_alone(post, attempt, sms, other_
 
 
 @pytest.mark.settings(sms_fallback_success='"queued"')
-def test_the_second_provider_has_its_own_success(post, attempt, sms, other_sms, row):
+def test_fallback_provider_has_its_own_success_pattern(post, attempt, sms, other_sms, row):
     sms.down()
     message_id = post("sms")
     assert not attempt(message_id)
@@ -334,7 +324,7 @@ def health(app):
         return {(each.channel, each.name): each for each in providers.states()}
 
 
-def test_workers_write_down_how_each_provider_does(app, post, attempt, clock, smtp, sms):
+def test_workers_record_provider_health(app, post, attempt, clock, smtp, sms):
     assert {each.state for each in health(app).values()} == {"unused"}
     smtp.down()
     assert attempt(post())
@@ -354,7 +344,7 @@ def test_workers_write_down_how_each_provider_does(app, post, attempt, clock, sm
     assert (health(app)["mail", "primary"].state, health(app)["mail", "primary"].reason) == ("works", "")
 
 
-def test_what_a_slow_worker_writes_late_changes_nothing(app, clock):
+def test_older_provider_health_does_not_overwrite_newer(app, clock):
     from app.outbox.channels import mail
 
     mail.providers["primary"].health.sent_at = clock.now()
@@ -363,7 +353,7 @@ def test_what_a_slow_worker_writes_late_changes_nothing(app, clock):
     assert health(app)["mail", "primary"].sent_at == newest
 
 
-def test_doctor_and_the_list_say_which_provider_fails(operate, app, post, attempt, smtp, other_smtp):
+def test_doctor_and_outbox_providers_report_the_failing_provider(operate, app, post, attempt, smtp, other_smtp):
     smtp.down()
     attempt(post())
     health(app)
@@ -389,19 +379,19 @@ def test_doctor_names_the_setting_of_the_second_mail_server(operate, other_smtp)
     assert "LATCHKEY_MAIL_FALLBACK_URL" in told
 
 
-def test_a_test_mail_goes_by_the_one_that_is_named(operate, smtp, other_smtp):
+def test_mail_test_uses_the_selected_mail_server(operate, smtp, other_smtp):
     assert operate("mail", "test", "ada@example.com").exit_code == 0
     assert operate("mail", "test", "--fallback", "ada@example.com").exit_code == 0
     assert (len(smtp.mails), len(other_smtp.mails)) == (1, 1)
 
 
 @pytest.mark.settings(mail_fallback_url="")
-def test_a_test_of_a_second_mail_server_that_is_not_set_says_so(operate):
+def test_mail_test_reports_a_missing_fallback_setting(operate):
     assert "Set LATCHKEY_MAIL_FALLBACK_URL." in operate("mail", "test", "--fallback", "ada@example.com").output
 
 
 @pytest.mark.settings(mail_fallback_url="", sms_fallback_url="")
-def test_one_provider_alone_is_asked_for_each_message(post, attempt, smtp, row):
+def test_single_provider_is_never_paused(post, attempt, smtp, row):
     smtp.down()
     for _ in range(4):
         message_id = post()

@@ -37,7 +37,7 @@ def prune(app):
     return start
 
 
-def test_pruning_holds_up_no_message(app, post, working, smtp, monkeypatch):
+def test_pruning_does_not_block_delivery(app, post, working, smtp, monkeypatch):
     from app.outbox import jobs
 
     pruning, arrived = threading.Event(), threading.Event()
@@ -49,7 +49,7 @@ def test_pruning_holds_up_no_message(app, post, working, smtp, monkeypatch):
     arrived.set()
 
 
-def test_of_two_workers_one_prunes(prune, monkeypatch):
+def test_only_one_of_two_workers_prunes(prune, monkeypatch):
     from app.outbox import jobs
 
     pruned, left = [], [5]
@@ -69,14 +69,14 @@ def test_of_two_workers_one_prunes(prune, monkeypatch):
     assert set(pruned) == {first.ident}
 
 
-def test_cleanup_that_fails_stops_no_other(prune, monkeypatch):
+def test_failing_cleanup_does_not_stop_the_others(prune, monkeypatch):
     done = []
     monkeypatch.setattr(jobs, "registered_cleanups", lambda: [lambda: 1 // 0, lambda: done.append(True) or 0])
     prune().join(10)
     assert done == [True]
 
 
-def test_role_is_held_by_one_until_it_ends(app, clock):
+def test_role_is_held_by_one_worker_until_its_lease_ends(app, clock):
     with app.app_context():
         assert jobs.acquire_role("test", "a")
         assert jobs.acquire_role("test", "a"), "renewed"
@@ -86,7 +86,7 @@ def test_role_is_held_by_one_until_it_ends(app, clock):
         assert not jobs.acquire_role("test", "a")
 
 
-def test_workers_that_are_alive_are_counted_and_others_forgotten(app, clock, rows):
+def test_live_workers_are_counted_and_stale_leases_deleted(app, clock, rows):
     from app.outbox.models import Lease
 
     with app.app_context():
@@ -101,7 +101,7 @@ def test_workers_that_are_alive_are_counted_and_others_forgotten(app, clock, row
     assert [lease.holder for lease in rows(Lease)] == ["c"]
 
 
-def test_lease_is_renewed_while_a_server_thinks(app, post, row, clock):
+def test_message_lease_is_renewed_while_sending(app, post, row, clock):
     from app.outbox import leases
 
     message_id = post()

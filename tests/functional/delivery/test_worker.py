@@ -16,7 +16,7 @@ def app(make_app, clock, tmp_path):
     return make_app(queue_url=f"sqlite:///{tmp_path}/queue.db")
 
 
-def test_a_message_leaves_soon_after_its_commit(app, post, working, smtp):
+def test_message_is_sent_within_200_ms_of_its_commit(app, post, working, smtp):
     working(app)
     post(to="first@example.com")
     smtp.wait(1)
@@ -29,7 +29,7 @@ def test_a_message_leaves_soon_after_its_commit(app, post, working, smtp):
     assert sorted(delays)[5] < 0.2
 
 
-def test_a_message_of_work_that_was_rolled_back_never_leaves(app, working, smtp, post, rows):
+def test_message_of_a_rolled_back_transaction_is_never_sent(app, working, smtp, post, rows):
     from app import outbox
     from app.extensions import db
 
@@ -43,7 +43,7 @@ def test_a_message_of_work_that_was_rolled_back_never_leaves(app, working, smtp,
     assert len(rows(outbox.Message)) == 1
 
 
-def test_message_whose_wake_up_was_lost_is_found_within_a_second(app, post, working, smtp, monkeypatch):
+def test_message_with_a_lost_wakeup_is_sent_within_two_seconds(app, post, working, smtp, monkeypatch):
     from app.outbox import wakeups
 
     working(app)
@@ -56,7 +56,7 @@ def test_message_whose_wake_up_was_lost_is_found_within_a_second(app, post, work
     assert time.monotonic() - began < 2
 
 
-def test_wake_ups_in_a_row_are_read_together(app, monkeypatch):
+def test_consecutive_wakeups_are_coalesced(app, monkeypatch):
     from app.outbox import wakeups
     from app.outbox.worker import Worker
 
@@ -77,7 +77,7 @@ def test_wake_ups_in_a_row_are_read_together(app, monkeypatch):
     assert 2 <= flood.read <= 0.5 / wakeups.COALESCE_TIME + 1
 
 
-def test_a_queue_that_is_away_fails_no_commit(make_app, rows):
+def test_unreachable_queue_does_not_fail_the_commit(make_app, rows):
     from app import outbox
     from app.extensions import db
 
@@ -91,7 +91,7 @@ def test_a_queue_that_is_away_fails_no_commit(make_app, rows):
     assert len(rows(outbox.Message)) == 20
 
 
-def test_a_worker_that_died_leaves_its_message_to_the_next_when_its_lease_ends(post, attempt, clock, row, app, smtp):
+def test_message_of_a_dead_worker_is_claimed_again_when_its_lease_ends(post, attempt, clock, row, app, smtp):
     from app.outbox.leases import claim
 
     message_id = post()
@@ -105,7 +105,7 @@ def test_a_worker_that_died_leaves_its_message_to_the_next_when_its_lease_ends(p
     assert len(smtp.mails) == 1
 
 
-def test_what_a_slow_worker_reports_after_its_lease_changes_nothing(post, clock, row, app):
+def test_result_reported_after_the_lease_is_ignored(post, clock, row, app):
     from app.outbox.delivery import Outcome
     from app.outbox.leases import claim, record_results
 
@@ -118,7 +118,7 @@ def test_what_a_slow_worker_reports_after_its_lease_changes_nothing(post, clock,
     assert row(message_id).state == "sending"
 
 
-def test_what_was_sent_after_its_lease_is_noted_by_whoever_holds_it_now(post, clock, rows, app):
+def test_sent_event_is_not_recorded_after_the_lease(post, clock, rows, app):
     from app.audit import Event
     from app.outbox.delivery import Outcome
     from app.outbox.leases import claim, record_results
@@ -132,7 +132,7 @@ def test_what_was_sent_after_its_lease_is_noted_by_whoever_holds_it_now(post, cl
     assert rows(Event, name="challenge.sent") == []
 
 
-def test_a_failed_message_is_tried_again_without_being_asked(app, post, working, smtp, row):
+def test_worker_retries_a_failed_message(app, post, working, smtp, row):
     working(app)
     smtp.mode = "busy"
     message_id = post()
@@ -143,7 +143,7 @@ def test_a_failed_message_is_tried_again_without_being_asked(app, post, working,
     assert row(message_id).attempts == 2
 
 
-def test_a_mail_domain_that_stands_still_holds_up_nobody_else(app, post, working, smtp):
+def test_slow_mail_domain_does_not_block_other_domains(app, post, working, smtp):
     smtp.modes = {"slow.test": "slow"}
     working(app)
     for number in range(12):
@@ -155,7 +155,7 @@ def test_a_mail_domain_that_stands_still_holds_up_nobody_else(app, post, working
     assert sum(mail.to[0].endswith("@slow.test") for mail in smtp.mails) == 0
 
 
-def test_one_refused_in_ten_leaves_the_other_nine(app, post, working, smtp, rows):
+def test_rejected_recipients_do_not_affect_the_other_messages(app, post, working, smtp, rows):
     from app.outbox import Message
 
     smtp.modes = {"refused.test": "refuse"}
@@ -166,7 +166,7 @@ def test_one_refused_in_ten_leaves_the_other_nine(app, post, working, smtp, rows
     assert len({mail.to[0] for mail in smtp.mails}) == len(smtp.mails) == 90
 
 
-def test_a_worker_that_is_stopped_gives_back_what_it_was_sending(app, post, smtp, row):
+def test_stopped_worker_releases_the_message_being_sent(app, post, smtp, row):
     from app.outbox import worker
 
     smtp.hesitation = 30
@@ -184,7 +184,7 @@ def test_a_worker_that_is_stopped_gives_back_what_it_was_sending(app, post, smtp
     assert (given_back.state, given_back.attempts, given_back.last_error) == ("waiting", 0, "worker stopped")
 
 
-def test_settled_messages_are_pruned_when_they_are_old(post, attempt, clock, app, rows):
+def test_old_finished_messages_are_pruned(post, attempt, clock, app, rows):
     from datetime import timedelta
 
     from app.outbox import Message, leases
@@ -197,7 +197,7 @@ def test_settled_messages_are_pruned_when_they_are_old(post, attempt, clock, app
     assert [message.id for message in rows(Message)] == [waiting]
 
 
-def test_a_task_that_hangs_stops_no_sign_of_life(make_app, working, clock):
+def test_hung_periodic_task_does_not_stop_worker_heartbeats(make_app, working, clock):
     from app.extensions import db
     from app.outbox import jobs
     from app.outbox.models import Lease
