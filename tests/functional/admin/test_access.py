@@ -23,7 +23,7 @@ def asked(wire, path: str, method: str):
     return wire.get(path) if method == "GET" else wire.post(path)
 
 
-def test_nobody_but_an_administrator_comes_in(app, wire, people):
+def test_console_rejects_everyone_but_administrators(app, wire, people):
     eve = sign_in(wire.elsewhere(), people.open(email="eve@example.com"))
     for path, method in paths(app):
         nobody, other = asked(wire, path, method), asked(eve, path, method)
@@ -32,7 +32,7 @@ def test_nobody_but_an_administrator_comes_in(app, wire, people):
             assert other.status == 403, path
 
 
-def test_an_administrator_comes_in_after_a_fresh_proof_and_stays_while_in_use(console, clock, rows):
+def test_console_requires_reauthentication_after_inactivity(console, clock, rows):
     assert console.get("/admin").status == 200
     for _ in range(5):
         clock.shift(60 * 25)
@@ -45,7 +45,7 @@ def test_an_administrator_comes_in_after_a_fresh_proof_and_stays_while_in_use(co
     assert [event.name for event in rows(Event, name="admin.console_opened")] == ["admin.console_opened"]
 
 
-def test_after_half_a_day_it_asks_anyway(console, clock, make_app):
+def test_console_requires_reauthentication_after_half_a_day(console, clock, make_app):
     console.get("/admin")
     for _ in range(29):
         clock.shift(60 * 25)
@@ -53,7 +53,7 @@ def test_after_half_a_day_it_asks_anyway(console, clock, make_app):
     assert last.status == (401 if console.language == "json" else 302)
 
 
-def test_a_weaker_proof_than_the_strongest_opens_nothing(wire, grace, rows):
+def test_console_requires_the_strongest_sign_in_method(wire, grace, rows):
     answer = sign_in(wire, grace, via="email").get("/admin")
     assert answer.status == (401 if wire.language == "json" else 302)
     if wire.language == "json":
@@ -61,7 +61,7 @@ def test_a_weaker_proof_than_the_strongest_opens_nothing(wire, grace, rows):
     assert rows(AdminVisit) == []
 
 
-def test_a_change_asks_for_a_fresh_proof_each_time(console, clock, of_ada, rows):
+def test_change_requires_recent_reauthentication(console, clock, of_ada, rows):
     assert console.get(of_ada).status == 200
     clock.shift(60 * 6)
     page = console.get(of_ada)
@@ -74,7 +74,7 @@ def test_a_change_asks_for_a_fresh_proof_each_time(console, clock, of_ada, rows)
     assert rows(Event, name="account.disabled") == []
 
 
-def test_who_is_no_administrator_any_more_is_out_at_once(console, app, grace):
+def test_revoked_administrator_loses_console_access_immediately(console, app, grace):
     from app.extensions import db
     from app.users import administrators
 
@@ -85,24 +85,24 @@ def test_who_is_no_administrator_any_more_is_out_at_once(console, app, grace):
     assert console.get("/admin").status == 403
 
 
-def test_a_session_that_ended_leaves_no_visit_to_go_on_with(console, grace):
+def test_signing_out_ends_console_access(console, grace):
     console.get("/admin")
     console.post("/logout")
     assert console.get("/admin").status == (401 if console.language == "json" else 302)
 
 
-def test_a_console_that_is_off_is_not_there(make_app, wire, grace):
+def test_disabled_console_returns_404(make_app, wire, grace):
     off = sign_in(Wire(make_app(admin=False), wire.language), grace)
     assert [off.get("/admin").status, off.get("/admin/first?token=x").status] == [404, 404]
 
 
 @pytest.mark.parametrize(("networks", "status"), [("10.0.0.0/8", 404), ("10.0.0.0/8,127.0.0.1", 200), ("", 200)])
-def test_it_is_there_for_the_networks_that_the_settings_name(make_app, wire, grace, networks, status):
+def test_console_is_served_only_to_allowed_networks(make_app, wire, grace, networks, status):
     there = sign_in(Wire(make_app(admin_networks=networks), wire.language), grace)
     assert there.get("/admin").status == status
 
 
-def test_a_token_needs_the_scope_and_an_owner_who_is_an_administrator(app, json_wire, grace, people, of_ada):
+def test_api_token_needs_admin_scope_and_an_administrator_as_owner(app, json_wire, grace, people, of_ada):
     eve = sign_in(json_wire.elsewhere(), people.open(email="eve@example.com"))
     refused = eve.post("/tokens", name="x", scopes=["admin"], expires_in_days=7)
     assert refused.codes == ["token_scope_unknown"]
@@ -138,7 +138,7 @@ def test_a_token_needs_the_scope_and_an_owner_who_is_an_administrator(app, json_
     assert call("admin", "/admin/people") == 403
 
 
-def test_a_token_of_who_was_removed_and_made_one_again_has_ended(app, json_wire, program, grace, ada, of_ada):
+def test_admin_token_stays_revoked_after_its_owner_becomes_admin_again(app, json_wire, program, grace, ada, of_ada):
     make_administrator(app, ada)
     hers, console = sign_in(json_wire.elsewhere(), ada), sign_in(json_wire, grace)
     program.token = hers.post("/tokens", name="x", scopes=["admin"], expires_in_days=5).json["token"]
@@ -151,14 +151,14 @@ def test_a_token_of_who_was_removed_and_made_one_again_has_ended(app, json_wire,
     assert reads.get("/").status == 200
 
 
-def test_an_access_token_of_a_session_is_asked_for_a_proof_as_well(program, grace, clock):
+def test_session_access_token_requires_reauthentication_in_the_console(program, grace, clock):
     give_token(program, grace)
     assert program.get("/admin/people").status == 200
     clock.shift(60 * 40)
     assert program.get("/admin/people").status == 401
 
 
-def test_the_last_who_can_sign_in_stays(console, app, grace, people, of_ada):
+def test_last_administrator_cannot_be_removed(console, app, grace, people, of_ada):
     from app.extensions import db
     from app.users import User
 
@@ -170,7 +170,7 @@ def test_the_last_who_can_sign_in_stays(console, app, grace, people, of_ada):
     assert console.get("/admin").status == 403
 
 
-def test_a_disabled_one_does_not_count_as_left(console, app, grace, ada, of_ada):
+def test_disabled_administrator_does_not_count_as_remaining(console, app, grace, ada, of_ada):
     make_administrator(app, ada)
     console.post(f"{of_ada}/disable")
     from app.extensions import db
@@ -181,13 +181,13 @@ def test_a_disabled_one_does_not_count_as_left(console, app, grace, ada, of_ada)
     assert console.post(f"{mine}/administrator/remove").codes == ["last_administrator"]
 
 
-def test_the_account_page_leads_an_administrator_to_the_console(browser_wire, grace, people):
+def test_account_page_links_to_the_console_only_for_administrators(browser_wire, grace, people):
     assert "/admin" in sign_in(browser_wire, grace).get("/").page.links
     eve = sign_in(browser_wire.elsewhere(), people.open(email="eve@example.com"))
     assert "/admin" not in eve.get("/").page.links
 
 
-def test_a_head_opens_no_visit_and_keeps_none_open(console, clock, rows):
+def test_head_request_neither_opens_nor_extends_a_console_visit(console, clock, rows):
     assert console.client.head("/admin").status_code == 200
     assert rows(AdminVisit) == []
     console.get("/admin")

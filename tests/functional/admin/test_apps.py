@@ -42,7 +42,7 @@ def secret_in(answer) -> str:
     return rest.partition("<")[0]
 
 
-def test_an_app_is_added_and_its_secret_shown_once(console, grace, rows):
+def test_created_client_shows_its_secret_once(console, grace, rows):
     answer = console.post("/admin/apps", name="Team Wiki", redirect_uris=[CALLBACK])
     assert answer.status == 200
     assert answer.headers["Cache-Control"] == "no-store"
@@ -57,7 +57,7 @@ def test_an_app_is_added_and_its_secret_shown_once(console, grace, rows):
     assert not [event for event in rows(Event) if secret in str(event.facts)]
 
 
-def test_a_page_says_what_the_app_needs(console, wiki):
+def test_client_page_shows_the_configuration_for_the_app(console, wiki):
     answer = console.get(f"{ONE}?id=wiki")
     if console.language == "json":
         assert answer.json["recipe"] == {
@@ -78,20 +78,20 @@ def test_a_page_says_what_the_app_needs(console, wiki):
         ("device", [], ["refresh_token", "urn:ietf:params:oauth:grant-type:device_code"]),
     ],
 )
-def test_one_that_can_keep_no_secret_gets_none(console, rows, kind, uris, grants):
+def test_public_and_device_clients_get_no_secret(console, rows, kind, uris, grants):
     answer = console.post("/admin/apps", name="TV", kind=kind, redirect_uris=uris)
     assert (answer.status, secret_in(answer)) == (200, "")
     [row] = rows(OAuthClient)
     assert (row.secret_digest, row.registered["grant_types"]) == (None, grants)
 
 
-def test_addresses_come_one_in_a_line(browser_wire, grace, rows):
+def test_redirect_uris_are_entered_one_per_line(browser_wire, grace, rows):
     console = sign_in(browser_wire, grace)
     console.post("/admin/apps", name="x", redirect_uris=f"{CALLBACK}\r\n  {CALLBACK}2\r\n\r\n")
     assert rows(OAuthClient)[0].registered["redirect_uris"] == [CALLBACK, f"{CALLBACK}2"]
 
 
-def test_an_app_can_be_for_groups_and_trusted(console, app, ada, rows):
+def test_client_can_be_restricted_to_groups_and_trusted(console, app, ada, rows):
     put_in(app, ada, "staff")
     assert console.post("/admin/apps", name="x", redirect_uris=[CALLBACK], groups=["staff"], trusted=True).status == 200
     registered = rows(OAuthClient)[0].registered
@@ -113,14 +113,14 @@ def test_an_app_can_be_for_groups_and_trusted(console, app, ada, rows):
         ({"name": "wiki", "redirect_uris": [CALLBACK]}, 409, "client_exists"),
     ],
 )
-def test_what_is_no_client_is_not_added(console, wiki, rows, fields, status, code):
+def test_invalid_client_is_rejected(console, wiki, rows, fields, status, code):
     answer = console.post("/admin/apps", **fields)
     assert (answer.status, answer.codes or [code]) == (status, [code])
     assert [row.id for row in rows(OAuthClient)] == ["wiki"]
     assert rows(Event, name="admin.client_created") == []
 
 
-def test_a_new_secret_replaces_the_old_one_after_a_while(console, wiki, rows):
+def test_rotated_secret_replaces_the_old_one_after_an_overlap(console, wiki, rows):
     [before] = rows(OAuthClient)
     answer = console.post(f"{ONE}/rotate-secret", client="wiki")
     [after] = rows(OAuthClient)
@@ -132,13 +132,13 @@ def test_a_new_secret_replaces_the_old_one_after_a_while(console, wiki, rows):
     assert console.post(f"{ONE}/rotate-secret", client="wiki", overlap="5").codes == ["api_error"]
 
 
-def test_a_client_without_a_secret_gets_none(console, app, rows):
+def test_secret_of_a_public_client_cannot_be_rotated(console, app, rows):
     stored(app, "tv", auth_method="none")
     answer = console.post(f"{ONE}/rotate-secret", client="tv")
     assert (answer.status, answer.codes) == (409, ["client_without_secret"])
 
 
-def test_one_is_disabled_and_enabled(console, wiki, rows):
+def test_client_can_be_disabled_and_enabled(console, wiki, rows):
     assert console.post(f"{ONE}/disable", client="wiki").ok
     assert rows(OAuthClient)[0].disabled_at is not None
     assert console.post(f"{ONE}/disable", client="wiki").ok
@@ -148,7 +148,7 @@ def test_one_is_disabled_and_enabled(console, wiki, rows):
     assert names == ["admin.client_disabled", "admin.client_enabled"]
 
 
-def test_one_is_deleted_when_that_is_meant(console, wiki, rows):
+def test_client_is_deleted_only_with_confirmation(console, wiki, rows):
     assert console.post(f"{ONE}/delete", client="wiki").codes == ["person_unsure"]
     assert len(rows(OAuthClient)) == 1
     assert console.post(f"{ONE}/delete", client="wiki", sure=True).ok
@@ -156,7 +156,7 @@ def test_one_is_deleted_when_that_is_meant(console, wiki, rows):
     assert rows(Event, name="admin.client_deleted")[0].facts == {"subject": "wiki"}
 
 
-def test_what_is_not_there_is_not_found(console):
+def test_unknown_client_returns_404(console):
     for path in ("rotate-secret", "disable", "enable", "delete"):
         assert console.post(f"{ONE}/{path}", client="none").status == 404
     for unknown in ("none", "%00", "x" * 3000, "a%20b"):
@@ -164,7 +164,7 @@ def test_what_is_not_there_is_not_found(console):
     assert console.get("/admin/apps?after=a%20b").status == 400
 
 
-def test_one_of_the_clients_file_is_shown_and_not_changed(console, app, monkeypatch):
+def test_client_of_the_clients_file_is_read_only(console, app, monkeypatch):
     from app.oidc import clients
 
     filed = clients.Client(id="filed", name="Filed", redirect_uris=[CALLBACK])
@@ -180,7 +180,7 @@ def test_one_of_the_clients_file_is_shown_and_not_changed(console, app, monkeypa
     assert console.post("/admin/apps", name="filed", redirect_uris=[CALLBACK]).status == 409
 
 
-def test_clients_come_page_by_page(json_wire, grace, app, monkeypatch):
+def test_client_list_is_paginated(json_wire, grace, app, monkeypatch):
     monkeypatch.setattr("app.admin.app_views.ON_PAGE", 2)
     for number in range(5):
         stored(app, f"c{number}")
@@ -194,7 +194,7 @@ def test_clients_come_page_by_page(json_wire, grace, app, monkeypatch):
     assert seen == [f"c{number}" for number in range(5)]
 
 
-def test_protected_apps_of_the_file_are_listed(make_app, wire, grace, tmp_path):
+def test_forward_auth_apps_of_the_apps_file_are_listed(make_app, wire, grace, tmp_path):
     file = tmp_path / "apps.toml"
     file.write_text('[apps.grafana]\nname = "Grafana"\nurl = "https://grafana.example.com"\nlevel = "aal2"\n')
     console = sign_in(Wire(make_app(apps_file=str(file)), wire.language), grace)
@@ -206,7 +206,7 @@ def test_protected_apps_of_the_file_are_listed(make_app, wire, grace, tmp_path):
         assert "Two factors needed" in answer.text
 
 
-def test_changes_ask_for_a_fresh_proof(console, wiki, clock, rows):
+def test_client_changes_require_recent_reauthentication(console, wiki, clock, rows):
     console.get("/admin/apps")
     clock.shift(60 * 6)
     for path in ("rotate-secret", "disable", "delete"):

@@ -23,7 +23,7 @@ def attempt_of(wire, mail_to) -> str:
     return refused.json.get("support_id") or refused.page.support_id
 
 
-def test_a_support_id_leads_to_the_whole_attempt_and_its_account(console, wire, ada, of_ada, mail_to):
+def test_support_id_search_shows_the_attempt_and_its_account(console, wire, ada, of_ada, mail_to):
     support_id = attempt_of(wire, mail_to)
     answer = console.get(f"/admin/attempts?support_id=%20{support_id.lower()}")
     assert answer.status == 200
@@ -37,7 +37,7 @@ def test_a_support_id_leads_to_the_whole_attempt_and_its_account(console, wire, 
     assert f'href="{of_ada}"><bdi>ada@example.com' in answer.text
 
 
-def test_no_code_and_no_link_is_in_it(console, wire, ada, mail_to):
+def test_attempt_page_contains_neither_code_nor_link(console, wire, ada, mail_to):
     support_id = attempt_of(wire, mail_to)
     code = code_in(mail_to("ada@example.com"))
     body = console.get(f"/admin/attempts?support_id={support_id}").response.get_data(as_text=True)
@@ -45,7 +45,7 @@ def test_no_code_and_no_link_is_in_it(console, wire, ada, mail_to):
     assert "us-verify-link" not in body
 
 
-def test_one_that_is_not_known_finds_nothing(console):
+def test_unknown_support_id_finds_nothing(console):
     for unknown in ("ZZZZZZZZ", "x" * 5000, "%F0%9F%94%91", "%25"):
         answer = console.get(f"/admin/attempts?support_id={unknown}")
         assert answer.status == 200
@@ -56,14 +56,14 @@ def test_one_that_is_not_known_finds_nothing(console):
     assert console.get("/admin/attempts?support_id=%00").status == 400
 
 
-def test_the_page_without_an_id_asks_for_one(console):
+def test_attempts_page_without_a_support_id_shows_an_empty_search(console):
     answer = console.get("/admin/attempts")
     assert answer.status == 200
     if console.language == "form":
         assert "Nothing is known" not in answer.text
 
 
-def test_the_search_for_people_leads_there(console, wire, ada, mail_to):
+def test_people_search_by_support_id_redirects_to_the_attempt(console, wire, ada, mail_to):
     support_id = attempt_of(wire, mail_to)
     answer = console.get(f"/admin/people?q={support_id.lower()}")
     if console.language == "json":
@@ -74,13 +74,13 @@ def test_the_search_for_people_leads_there(console, wire, ada, mail_to):
         assert console.get("/admin/people?q=ZZZZZZZZ").status == 200
 
 
-def test_an_account_shows_its_latest_attempts(json_wire, grace, ada, of_ada, mail_to):
+def test_account_page_lists_its_latest_attempts(json_wire, grace, ada, of_ada, mail_to):
     support_id = attempt_of(json_wire, mail_to)
     person = sign_in(json_wire, grace).get(of_ada).json["person"]
     assert support_id in [each["support_id"] for each in person["attempts"] if each["reason"] == "wrong_code"]
 
 
-def test_a_message_that_waits_is_found_by_its_time(json_wire, grace, ada, app):
+def test_attempt_shows_the_message_waiting_for_a_retry(json_wire, grace, ada, app):
     from app.extensions import db
     from app.outbox import Message
 
@@ -96,7 +96,7 @@ def test_a_message_that_waits_is_found_by_its_time(json_wire, grace, ada, app):
     ]
 
 
-def test_details_and_the_names_of_facts_are_in_the_readers_language(browser_wire, grace, ada, app):
+def test_attempt_details_are_translated(browser_wire, grace, ada, app):
     from app.extensions import db
     from app.users import User
 

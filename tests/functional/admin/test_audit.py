@@ -89,11 +89,11 @@ ALL = [
         ("?from=2027-01-01", []),
     ],
 )
-def test_each_filter_narrows_the_list(console, history, query, names):
+def test_audit_log_filters(console, history, query, names):
     assert found(console, query) == names
 
 
-def test_an_account_is_found_by_its_handle_and_linked(json_wire, grace, history, of_ada):
+def test_audit_log_can_be_filtered_by_account_handle(json_wire, grace, history, of_ada):
     handle = of_ada.rpartition("/")[2]
     console = sign_in(json_wire, grace)
     events = console.get(f"/admin/audit?person={handle.upper()}").json["events"]
@@ -101,7 +101,7 @@ def test_an_account_is_found_by_its_handle_and_linked(json_wire, grace, history,
     assert console.get(f"/admin/audit?actor=admin:{handle}").json["events"] == []
 
 
-def test_a_page_links_people_and_attempts(browser_wire, grace, history, of_ada):
+def test_audit_log_links_accounts_and_attempts(browser_wire, grace, history, of_ada):
     page = sign_in(browser_wire, grace).get("/admin/audit?to=2026-11-28").text
     assert f'<a class="breakable" href="{of_ada}"><bdi>ada@example.com</bdi></a>' in page
     assert f'done to <a href="{of_ada}">' in page
@@ -110,7 +110,7 @@ def test_a_page_links_people_and_attempts(browser_wire, grace, history, of_ada):
 
 @pytest.mark.parametrize("query", ["?", "?person=ada@example.com&", "?event=x&", "?address=192.0.2.9&"])
 @pytest.mark.parametrize("span", [3, 1000])
-def test_pages_follow_each_other_and_miss_nothing(json_wire, grace, ada, write, monkeypatch, query, span):
+def test_audit_log_pagination_returns_every_event_once(json_wire, grace, ada, write, monkeypatch, query, span):
     monkeypatch.setattr(audit_log, "PAGE", 2)
     monkeypatch.setattr(audit_log, "SPAN", span)
     monkeypatch.setattr(audit_log.page_of, "__kwdefaults__", {"most": 2})
@@ -132,7 +132,7 @@ def test_pages_follow_each_other_and_miss_nothing(json_wire, grace, ada, write, 
     assert set(seen) == wanted
 
 
-def test_a_search_without_an_index_says_how_far_it_came(console, write, monkeypatch):
+def test_unindexed_audit_search_reports_how_far_back_it_searched(console, write, monkeypatch):
     monkeypatch.setattr(audit_log, "SPAN", 3)
     for number in range(5):
         write("often", at=NOON + timedelta(minutes=number))
@@ -165,7 +165,7 @@ def test_a_search_without_an_index_says_how_far_it_came(console, write, monkeypa
         ("?event=%00", "api_error"),
     ],
 )
-def test_what_makes_no_sense_is_refused(json_wire, grace, query, code):
+def test_invalid_audit_filter_is_rejected(json_wire, grace, query, code):
     console = sign_in(json_wire, grace)
     answer = console.get(f"/admin/audit{query}")
     assert (answer.status, answer.codes) == (400, [code])
@@ -173,7 +173,7 @@ def test_what_makes_no_sense_is_refused(json_wire, grace, query, code):
         assert console.get(f"/admin/audit.csv{query}").codes == [code]
 
 
-def test_a_page_shows_what_is_wrong_with_a_filter_beside_the_filters(browser_wire, grace):
+def test_audit_page_shows_the_error_with_the_submitted_filter(browser_wire, grace):
     answer = sign_in(browser_wire, grace).get("/admin/audit?person=nobody@example.com")
     assert answer.status == 400
     assert answer.page.title.startswith("Error: ")
@@ -187,7 +187,7 @@ def rows_of(answer) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(answer.response.get_data(as_text=True))))
 
 
-def test_the_export_holds_what_was_found_and_is_an_event(console, history, of_ada, monkeypatch, rows):
+def test_audit_export_contains_the_filtered_events_and_is_recorded(console, history, of_ada, monkeypatch, rows):
     monkeypatch.setattr(audit_log, "BATCH", 2)
     exported = rows_of(console.get("/admin/audit.csv?to=2026-11-28"))
     assert [row["event"] for row in exported] == ALL
@@ -200,30 +200,30 @@ def test_the_export_holds_what_was_found_and_is_an_event(console, history, of_ad
     assert event.facts == {"subject": "", "filters": {"to": "2026-11-28"}}
 
 
-def test_an_export_of_one_account_holds_no_other(console, history):
+def test_audit_export_of_one_account_contains_no_other_account(console, history):
     assert len(rows_of(console.get("/admin/audit.csv?person=ada@example.com"))) == 3
 
 
 @pytest.mark.parametrize("formula", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\n=1", " =1", "\uff1d1"])
-def test_an_export_has_no_formula(json_wire, grace, write, formula):
+def test_audit_export_escapes_spreadsheet_formulas(json_wire, grace, write, formula):
     write("x", address=formula, request_id=formula)
     [row] = rows_of(sign_in(json_wire, grace).get("/admin/audit.csv?event=x"))
     assert [row["address"].startswith("'"), row["request_id"].startswith("'")] == [True, True]
 
 
-def test_an_export_has_no_formula_where_spreadsheets_split_at_semicolons(json_wire, grace, write):
+def test_audit_export_escapes_formulas_after_semicolons(json_wire, grace, write):
     write("x", request_id="a;=HYPERLINK(A1)", facts={"name": "my laptop;@SUM(A1)"})
     [row] = rows_of(sign_in(json_wire, grace).get("/admin/audit.csv?event=x"))
     assert row["request_id"] == "a;'=HYPERLINK(A1)"
     assert row["facts"] == '{"name":"my laptop;\'@SUM(A1)"}'
 
 
-def test_looking_whether_an_export_is_there_exports_nothing(json_wire, grace, rows):
+def test_head_request_for_the_audit_export_records_no_event(json_wire, grace, rows):
     assert sign_in(json_wire, grace).send("HEAD", "/admin/audit.csv").status == 200
     assert rows(Event, name="admin.audit_exported") == []
 
 
-def test_a_page_takes_few_statements_however_many_it_shows(json_wire, grace, ada, write, statements):
+def test_audit_page_statement_count_is_independent_of_the_number_of_events(json_wire, grace, ada, write, statements):
     console = sign_in(json_wire, grace)
     console.get("/admin/audit")
     counts = []

@@ -101,13 +101,13 @@ def one_of_each(at: datetime) -> list[object]:
 COUNTED = {"sign_ins": 2, "failures": 3, "emails": 1, "texts": 1, "given_up": 1}
 
 
-def test_each_hour_is_counted_by_what_happened_in_it(add, count, counts, this):
+def test_events_are_counted_in_their_hour(add, count, counts, this):
     add(*one_of_each(this), *one_of_each(this - timedelta(microseconds=1)))
     assert count()
     assert counts() == {this: COUNTED, this - HOUR: COUNTED}
 
 
-def test_counting_again_adds_nothing_and_sees_what_came_late(add, count, counts, this):
+def test_recounting_is_idempotent_and_includes_late_events(add, count, counts, this):
     add(*one_of_each(this))
     count()
     count()
@@ -117,14 +117,14 @@ def test_counting_again_adds_nothing_and_sees_what_came_late(add, count, counts,
     assert counts() == {this: COUNTED | {"sign_ins": 3}, this - HOUR: {"sign_ins": 1}}
 
 
-def test_hours_without_a_worker_are_counted_afterwards(add, count, counts, this):
+def test_hours_without_a_worker_are_backfilled(add, count, counts, this):
     count()
     add(*one_of_each(this - 30 * HOUR), *one_of_each(this - 3 * HOUR))
     assert count()
     assert counts() == {this - 30 * HOUR: COUNTED, this - 3 * HOUR: COUNTED}
 
 
-def test_an_hour_that_was_under_way_when_workers_stopped_is_counted_to_its_end(add, count, counts, clock, this):
+def test_partially_counted_hour_is_completed_after_a_worker_outage(add, count, counts, clock, this):
     add(event("sign_in.succeeded", this))
     count()
     add(event("sign_in.succeeded", this + timedelta(minutes=59)))
@@ -133,14 +133,14 @@ def test_an_hour_that_was_under_way_when_workers_stopped_is_counted_to_its_end(a
     assert counts() == {this: {"sign_ins": 2}}
 
 
-def test_what_is_left_from_before_is_done_bit_by_bit_and_goes_on(add, count, counts, monkeypatch, this):
+def test_backfill_runs_in_steps(add, count, counts, monkeypatch, this):
     monkeypatch.setattr(statistics, "AT_A_TIME", 0.0)
     add(event("sign_in.succeeded", this - 4 * HOUR))
     assert [count(), count(), count()] == [False, False, True]
     assert counts() == {this - 4 * HOUR: {"sign_ins": 1}}
 
 
-def test_hours_that_are_final_are_not_read_again(add, count, counts, this):
+def test_final_hours_are_not_recounted(add, count, counts, this):
     add(event("sign_in.succeeded", this - 5 * HOUR))
     count()
     add(event("sign_in.succeeded", this - 5 * HOUR))
@@ -148,7 +148,7 @@ def test_hours_that_are_final_are_not_read_again(add, count, counts, this):
     assert counts() == {this - 5 * HOUR: {"sign_ins": 1}}
 
 
-def test_a_count_outlives_the_events_it_counts(app, add, count, counts, this):
+def test_counts_are_kept_after_their_events_are_deleted(app, add, count, counts, this):
     add(*one_of_each(this))
     count()
     with app.app_context():
@@ -162,7 +162,7 @@ def test_a_count_outlives_the_events_it_counts(app, add, count, counts, this):
 
 
 @pytest.mark.settings(statistics_keep=timedelta(hours=10))
-def test_old_counts_are_deleted_and_not_made_again(app, add, count, counts, this):
+def test_old_counts_are_pruned_and_not_recreated(app, add, count, counts, this):
     add(stat(this - 12 * HOUR, "sign_ins", 1))
     add(event("sign_in.succeeded", this - 12 * HOUR), event("sign_in.succeeded", this - 9 * HOUR))
     with app.app_context():
@@ -172,7 +172,7 @@ def test_old_counts_are_deleted_and_not_made_again(app, add, count, counts, this
     assert list(counts()) == [this - 9 * HOUR]
 
 
-def test_workers_count_once_a_minute(app, add, counts, monkeypatch, this):
+def test_workers_update_the_counts_once_a_minute(app, add, counts, monkeypatch, this):
     app.extensions.pop(statistics._NEXT, None)
     ran: list[bool] = []
     monkeypatch.setattr(statistics, "count_hours", lambda: not ran.append(True))
@@ -183,7 +183,7 @@ def test_workers_count_once_a_minute(app, add, counts, monkeypatch, this):
     app.extensions.pop(statistics._NEXT)
 
 
-def test_workers_go_on_at_the_next_sweep_while_hours_are_left(app, monkeypatch):
+def test_backfill_continues_at_the_next_sweep(app, monkeypatch):
     app.extensions.pop(statistics._NEXT, None)
     ran: list[bool] = []
     monkeypatch.setattr(statistics, "count_hours", lambda: ran.append(True) is not None)
@@ -192,7 +192,7 @@ def test_workers_go_on_at_the_next_sweep_while_hours_are_left(app, monkeypatch):
     assert len(ran) == 2
 
 
-def test_neither_counting_nor_reading_counts_reads_a_whole_table(app, add, this):
+def test_counting_and_reading_statistics_need_no_full_table_scan(app, add, this):
     add(*one_of_each(this))
     with collected(app) as plans:
         statistics.count_hours()
@@ -223,7 +223,7 @@ def stat(hour: datetime, name: str, count: int) -> StatHour:
     return StatHour(hour=hour, name=name, count=count, is_final=True)
 
 
-def test_a_day_is_shown_by_hour(console, add, this):
+def test_chart_of_a_day_is_by_hour(console, add, this):
     add(stat(this, "sign_ins", 1234), stat(this - 23 * HOUR, "sign_ins", 7), stat(this - 24 * HOUR, "sign_ins", 9))
     add(stat(this - HOUR, "given_up", 2))
     shown = table_of(console)
@@ -233,7 +233,7 @@ def test_a_day_is_shown_by_hour(console, add, this):
 
 
 @pytest.mark.parametrize("days", [7, 30])
-def test_weeks_and_months_are_shown_by_day(console, add, this, days):
+def test_charts_of_a_week_and_a_month_are_by_day(console, add, this, days):
     today = this.replace(hour=0)
     first = today - timedelta(days=days - 1)
     add(stat(first, "emails", 1), stat(first + 23 * HOUR, "emails", 2), stat(first - HOUR, "emails", 4))
@@ -241,7 +241,7 @@ def test_weeks_and_months_are_shown_by_day(console, add, this, days):
     assert table_of(console, f"?span={days}d")["emails"] == [3, *[0] * (days - 2), 8]
 
 
-def test_charts_say_what_they_show_and_bars_are_as_tall_as_their_counts(console, add, this):
+def test_chart_has_a_summary_and_bars_proportional_to_counts(console, add, this):
     add(stat(this, "texts", 50), stat(this - HOUR, "texts", 100), stat(this - 2 * HOUR, "texts", 0))
     answer = console.get("/admin")
     if console.language == "json":
@@ -259,5 +259,5 @@ def test_charts_say_what_they_show_and_bars_are_as_tall_as_their_counts(console,
 
 
 @pytest.mark.parametrize("span", ["1h", "30", "24h%00", "7D"])
-def test_another_span_is_refused(console, span):
+def test_invalid_chart_span_is_rejected(console, span):
     assert console.get(f"/admin?span={span}").status == 400

@@ -25,7 +25,7 @@ def path(operate):
     return re.fullmatch(r"https?://[^/]+(/admin/first\?token=[\w-]{43})", out.strip())[1]
 
 
-def test_a_command_makes_and_unmakes_administrators(operate, people, rows):
+def test_users_admin_command_adds_and_removes_administrators(operate, people, rows):
     people.open(email="ada@example.com")
     assert operate("users", "admin").stderr.startswith("0 administrators. Make one:")
     assert "is an administrator" in operate("users", "admin", "ada@example.com").stdout
@@ -42,7 +42,7 @@ def test_a_command_makes_and_unmakes_administrators(operate, people, rows):
     assert operate("users", "admin", "--link", "ada@example.com").exit_code == 2
 
 
-def test_who_opens_the_link_and_is_signed_in_becomes_one_once(wire, people, path):
+def test_first_administrator_link_works_once_for_a_signed_in_user(wire, people, path):
     ada, eve = people.open(email="ada@example.com"), people.open(email="eve@example.com")
     assert wire.get(path).status == (401 if wire.language == "json" else 302)
     hers, others = sign_in(wire.elsewhere(), ada), sign_in(wire.elsewhere(), eve)
@@ -55,7 +55,7 @@ def test_who_opens_the_link_and_is_signed_in_becomes_one_once(wire, people, path
     assert others.get("/admin").status == 403
 
 
-def test_a_service_without_an_account_tells_how_to_begin(app, wire, people, rows):
+def test_startup_prints_the_first_administrator_link_only_without_accounts(app, wire, people, rows):
     line = startup.invite_first_administrator(app)
     path = re.search(r"/admin/first\?token=[\w-]{43}$", line)[0]
     hers = sign_in(wire, people.open(email="ada@example.com"))
@@ -63,11 +63,11 @@ def test_a_service_without_an_account_tells_how_to_begin(app, wire, people, rows
     assert startup.invite_first_administrator(app) == "", "there is an account now"
 
 
-def test_a_service_without_a_console_has_no_link(make_app):
+def test_startup_prints_no_administrator_link_if_the_console_is_disabled(make_app):
     assert startup.invite_first_administrator(make_app(admin=False)) == ""
 
 
-def test_a_link_ends_after_a_quarter_of_an_hour_and_with_the_next_one(wire, people, operate, path, clock):
+def test_first_administrator_link_expires_after_15_minutes_or_when_replaced(wire, people, operate, path, clock):
     operate("users", "admin", "--link")
     hers = sign_in(wire, people.open(email="ada@example.com"))
     assert hers.get(path).status == 400
@@ -76,7 +76,7 @@ def test_a_link_ends_after_a_quarter_of_an_hour_and_with_the_next_one(wire, peop
     assert hers.get(f"/admin/first?token={newest}").status == 400
 
 
-def test_an_old_session_has_to_show_who_is_there(wire, people, path, clock):
+def test_first_administrator_link_requires_recent_reauthentication(wire, people, path, clock):
     hers = sign_in(wire, people.open(email="ada@example.com"))
     clock.shift(301)
     answer = hers.post("/admin/first", token=path.partition("=")[2])
@@ -85,12 +85,12 @@ def test_an_old_session_has_to_show_who_is_there(wire, people, path, clock):
 
 
 @pytest.mark.parametrize("token", ["", "x", "%00", "A" * 43, "A" * 5000])
-def test_no_other_token_opens_it(wire, people, path, token):
+def test_invalid_first_administrator_token_is_rejected(wire, people, path, token):
     hers = sign_in(wire, people.open(email="ada@example.com"))
     assert hers.get(f"/admin/first?token={token}").status == 400
     assert hers.post("/admin/first", token=token.replace("%00", "y")).codes == ["admin_link_invalid"]
 
 
-def test_the_link_leads_through_the_sign_in_and_back(browser_wire, path):
+def test_first_administrator_link_redirects_to_sign_in_and_back(browser_wire, path):
     answer = browser_wire.get(path)
     assert answer.location == f"/login?{urlencode({'next': path})}"

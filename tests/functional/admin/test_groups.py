@@ -29,7 +29,7 @@ def members(console, path: str) -> list[str]:
     return [text.strip() for text in re.findall(r'href="/admin/people/[0-9a-f]{32}"><bdi>([^<]+)</bdi>', answer.text)]
 
 
-def test_a_group_is_created_and_its_administrator_named(console, grace, rows):
+def test_created_group_records_the_administrator(console, grace, rows):
     answer = console.post("/admin/groups", name="staff", title="Everyone here")
     assert answer.ok
     if console.language == "form":
@@ -54,14 +54,14 @@ def test_a_group_is_created_and_its_administrator_named(console, grace, rows):
         ({"name": "staff"}, 409, "group_exists"),
     ],
 )
-def test_what_is_no_group_is_not_created(console, staff, rows, fields, status, code):
+def test_invalid_group_is_rejected(console, staff, rows, fields, status, code):
     answer = console.post("/admin/groups", **fields)
     assert (answer.status, answer.codes) == (status, [code])
     assert [group.name for group in rows(Group)] == ["staff"]
     assert rows(Event, name="admin.group_created") == []
 
 
-def test_groups_are_listed_by_name_with_their_members(json_wire, grace, staff, app, people, monkeypatch):
+def test_groups_are_listed_by_name_with_member_counts(json_wire, grace, staff, app, people, monkeypatch):
     monkeypatch.setattr("app.admin.group_views.ON_PAGE", 2)
     for name in ("a", "z"):
         put_in(app, grace, name)
@@ -72,7 +72,7 @@ def test_groups_are_listed_by_name_with_their_members(json_wire, grace, staff, a
     assert ([group["name"] for group in second["groups"]], second["after"]) == (["z"], None)
 
 
-def test_somebody_is_added_by_any_identity_and_removed(console, staff, grace, people, of_ada, rows):
+def test_member_is_added_by_any_identity_and_removed(console, staff, grace, people, of_ada, rows):
     people.open(email="bob@example.com", phone="+16502530000")
     assert console.post(f"{staff}/members", identity="+1 650 253 0000").ok
     assert members(console, staff) == ["bob@example.com", "ada@example.com"]
@@ -85,7 +85,7 @@ def test_somebody_is_added_by_any_identity_and_removed(console, staff, grace, pe
     assert rows(Event, name="admin.group_member_removed")[0].facts == {"subject": handle, "group": "staff"}
 
 
-def test_adding_or_removing_twice_changes_nothing(json_wire, grace, staff, of_ada, rows):
+def test_adding_and_removing_members_is_idempotent(json_wire, grace, staff, of_ada, rows):
     console, handle = sign_in(json_wire, grace), of_ada.rpartition("/")[2]
     assert console.post(f"{staff}/members", identity="ada@example.com").json["added"] is False
     assert console.post(f"{staff}/members/{handle}/remove").json["removed"] is True
@@ -93,7 +93,7 @@ def test_adding_or_removing_twice_changes_nothing(json_wire, grace, staff, of_ad
     assert [len(rows(Event, name=f"admin.group_member_{what}")) for what in ("added", "removed")] == [0, 1]
 
 
-def test_whoever_is_unknown_is_not_added(console, staff, rows):
+def test_unknown_user_cannot_be_added_to_a_group(console, staff, rows):
     for unknown in ("nobody@example.com", "0" * 32, "x" * 3000):
         answer = console.post(f"{staff}/members", identity=unknown)
         assert (answer.status, answer.codes) == (400, ["person_unknown"])
@@ -101,7 +101,7 @@ def test_whoever_is_unknown_is_not_added(console, staff, rows):
     assert len(rows(GroupMembership)) == 1
 
 
-def test_a_group_that_is_not_there_is_not_found(console, of_ada):
+def test_unknown_group_returns_404(console, of_ada):
     handle = of_ada.rpartition("/")[2]
     for name in ("none", "NONE", "x" * 300, "%00"):
         assert console.get(f"/admin/groups/{name}").status == 404
@@ -113,7 +113,7 @@ def test_a_group_that_is_not_there_is_not_found(console, of_ada):
         assert console.post(f"{of_ada}/groups/{name}/leave").status == 404
 
 
-def test_a_group_is_deleted_when_that_is_meant(console, staff, rows):
+def test_group_is_deleted_only_with_confirmation(console, staff, rows):
     assert console.post(f"{staff}/delete").codes == ["person_unsure"]
     assert len(rows(Group)) == 1
     assert console.post(f"{staff}/delete", sure=True).ok
@@ -122,7 +122,7 @@ def test_a_group_is_deleted_when_that_is_meant(console, staff, rows):
     assert console.get(staff).status == 404
 
 
-def test_one_that_is_too_large_is_left_to_the_command(console, app, staff, grace, rows, monkeypatch):
+def test_group_too_large_for_the_console_cannot_be_deleted_there(console, app, staff, grace, rows, monkeypatch):
     put_in(app, grace, "staff")
     monkeypatch.setattr("app.admin.group_views.MAX_COUNTED", 1)
     answer = console.post(f"{staff}/delete", sure=True)
@@ -130,7 +130,7 @@ def test_one_that_is_too_large_is_left_to_the_command(console, app, staff, grace
     assert len(rows(Group)) == 1
 
 
-def test_members_come_page_by_page(json_wire, grace, staff, app, people, monkeypatch):
+def test_member_list_is_paginated(json_wire, grace, staff, app, people, monkeypatch):
     monkeypatch.setattr("app.admin.people.PAGE", 2)
     for number in range(4):
         put_in(app, people.open(email=f"a{number}@example.com"), "staff")
@@ -146,7 +146,7 @@ def test_members_come_page_by_page(json_wire, grace, staff, app, people, monkeyp
     assert len(console.get(f"{staff}?after={'9' * 18}").json["people"]) == 2
 
 
-def test_a_count_of_members_stops_and_says_so(app, staff, people, monkeypatch):
+def test_member_count_is_bounded(app, staff, people, monkeypatch):
     for number in range(3):
         put_in(app, people.open(email=f"a{number}@example.com"), "staff")
     with app.app_context():
@@ -156,7 +156,7 @@ def test_a_count_of_members_stops_and_says_so(app, staff, people, monkeypatch):
     assert "LIMIT" in statement
 
 
-def test_changes_ask_for_a_fresh_proof(console, staff, of_ada, clock, rows):
+def test_group_changes_require_recent_reauthentication(console, staff, of_ada, clock, rows):
     console.get(staff)
     clock.shift(60 * 6)
     for path, fields in ((staff + "/delete", {"sure": True}), ("/admin/groups", {"name": "x"})):

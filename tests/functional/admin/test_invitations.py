@@ -31,7 +31,7 @@ def link_of(console, answer) -> str | None:
     return found and found[1]
 
 
-def test_an_email_is_invited_and_its_link_is_shown_to_nobody(console, grace, staff, rows, mail_to):
+def test_email_invitation_link_is_mailed_and_never_shown_in_the_console(console, grace, staff, rows, mail_to):
     answer = console.post(HERE, email="New@Example.com", groups=[staff], expires_in_days="3")
     assert answer.ok, answer
     assert link_of(console, answer) is None
@@ -47,7 +47,7 @@ def test_an_email_is_invited_and_its_link_is_shown_to_nobody(console, grace, sta
     assert token not in str([event.facts for event in rows(Event)])
 
 
-def test_an_open_link_is_shown_once_to_who_makes_it(console, rows):
+def test_open_invitation_link_is_shown_once_to_its_creator(console, rows):
     answer = console.post(HERE, uses="20")
     link = link_of(console, answer)
     assert link
@@ -74,14 +74,14 @@ def test_an_open_link_is_shown_once_to_who_makes_it(console, rows):
         ({"language": "tlh"}, "invalid_choice"),
     ],
 )
-def test_what_cannot_be_is_refused_and_makes_nothing(console, rows, deliver, wrong, code):
+def test_invalid_invitation_is_rejected(console, rows, deliver, wrong, code):
     answer = console.post(HERE, **wrong)
     assert answer.status == 400
     assert answer.codes == [code]
     assert rows(Invitation) == deliver() == []
 
 
-def test_one_that_is_revoked_opens_nothing(app, console, rows):
+def test_revoked_invitation_returns_410(app, console, rows):
     path = invite(app, uses=5)
     (made,) = rows(Invitation)
     for revoked in (True, False):
@@ -95,11 +95,11 @@ def test_one_that_is_revoked_opens_nothing(app, console, rows):
 
 
 @pytest.mark.parametrize("which", ["0" * 32, "x", "%00"])
-def test_one_that_is_not_there_is_a_404(console, which):
+def test_revoking_an_unknown_invitation_returns_404(console, which):
     assert console.post(f"{HERE}/{which}/revoke").status == 404
 
 
-def test_making_and_revoking_ask_for_a_fresh_proof(app, console, clock, rows):
+def test_creating_and_revoking_invitations_requires_reauthentication(app, console, clock, rows):
     invite(app)
     (made,) = rows(Invitation)
     clock.shift(400)
@@ -108,7 +108,7 @@ def test_making_and_revoking_ask_for_a_fresh_proof(app, console, clock, rows):
     assert [row.revoked_at for row in rows(Invitation)] == [None]
 
 
-def test_open_ones_are_listed_and_on_demand_all(app, json_wire, grace, clock):
+def test_invitation_list_shows_open_ones_unless_all_are_requested(app, json_wire, grace, clock):
     from tests.signed_in import sign_in
 
     console = sign_in(json_wire, grace)
@@ -127,7 +127,7 @@ def test_open_ones_are_listed_and_on_demand_all(app, json_wire, grace, clock):
 
 
 @pytest.mark.one_database
-def test_the_command_line_makes_lists_and_revokes(app, staff, rows, deliver, browser_wire):
+def test_invitations_command_creates_lists_and_revokes(app, staff, rows, deliver, browser_wire):
     run = app.test_cli_runner().invoke
     made = run(args=["invitations", "create", "--group", "staff", "--uses", "20", "--expires", "P2D"])
     assert made.exit_code == 0, made.output

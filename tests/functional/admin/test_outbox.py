@@ -84,18 +84,18 @@ def full(write):
         ("?state=waiting&channel=sms", []),
     ],
 )
-def test_a_list_shows_masked_addresses_of_one_group(console, full, query, whom):
+def test_outbox_list_is_filtered_and_masks_addresses(console, full, query, whom):
     assert shown(console, query) == whom
 
 
-def test_what_is_tried_again_is_shown_when_nothing_was_given_up(console, write):
+def test_outbox_shows_retrying_then_waiting_messages_if_none_is_abandoned(console, write):
     write("waiting", "dan@example.com")
     assert shown(console) == ["d...@example.com"]
     write("retrying", "carol@slow.example")
     assert shown(console) == ["c...@slow.example"]
 
 
-def test_counts_reasons_and_destinations_are_told(json_wire, grace, full):
+def test_outbox_json_has_counts_reasons_and_destinations(json_wire, grace, full):
     answer = sign_in(json_wire, grace).get("/admin/outbox").json
     assert {group: each["count"] for group, each in answer["counts"].items()} == {
         "abandoned": 4, "retrying": 1, "waiting": 1,
@@ -107,7 +107,7 @@ def test_counts_reasons_and_destinations_are_told(json_wire, grace, full):
     assert answer["messages"][0]["reason"] == "recipient refused (550)"
 
 
-def test_counts_stop_somewhere_and_say_so(console, write, monkeypatch):
+def test_outbox_counts_are_bounded(console, write, monkeypatch):
     monkeypatch.setattr(outbox_list, "COUNTED", 2)
     for number in range(3):
         write("abandoned", f"x{number}@example.com")
@@ -120,7 +120,7 @@ def test_counts_stop_somewhere_and_say_so(console, write, monkeypatch):
         assert "more than 2" in answer.text
 
 
-def test_no_whole_address_and_nothing_of_a_message_is_shown(console, write):
+def test_outbox_shows_neither_full_addresses_nor_message_contents(console, write):
     write("abandoned", "ada.lovelace@example.com", facts={"name": "Loremipsum"}, tag="K7Q2")
     body = console.get("/admin/outbox").response.get_data(as_text=True)
     assert "lovelace" not in body
@@ -129,7 +129,7 @@ def test_no_whole_address_and_nothing_of_a_message_is_shown(console, write):
 
 
 @pytest.mark.parametrize("group", ["abandoned", "retrying", "waiting"])
-def test_pages_follow_each_other_and_miss_nothing(json_wire, grace, write, monkeypatch, group, clock):
+def test_outbox_pagination_returns_every_message_once(json_wire, grace, write, monkeypatch, group, clock):
     monkeypatch.setattr(outbox_list, "PAGE", 2)
     at = app_clock.now()
     for number in range(7):  # several of one moment and one destination
@@ -152,12 +152,12 @@ def test_pages_follow_each_other_and_miss_nothing(json_wire, grace, write, monke
     ["?state=sent", "?channel=x", "?destination=a%20b", "?destination=%00", "?after=x", "?after=1%20x%20y",
      "?destination=" + "x" * 300, f"?after=1%20%00%20{'0' * 32}"],
 )  # fmt: skip
-def test_what_makes_no_sense_is_refused(json_wire, grace, query):
+def test_invalid_outbox_filter_is_rejected(json_wire, grace, query):
     answer = sign_in(json_wire, grace).get(f"/admin/outbox{query}")
     assert (answer.status, answer.codes) == (400, ["api_error"])
 
 
-def test_one_is_sent_again_and_its_administrator_named(console, grace, write, mail_to, deliver, rows):
+def test_retried_message_records_the_administrator(console, grace, write, mail_to, deliver, rows):
     number = write("abandoned", "ada@example.com", kind="notice", facts={})
     answer = console.post(f"/admin/outbox/{number}/retry")
     assert answer.ok
@@ -169,7 +169,7 @@ def test_one_is_sent_again_and_its_administrator_named(console, grace, write, ma
     assert (event.user_id, event.facts) == (grace.id, {"subject": number, "messages": 1})
 
 
-def test_workers_are_woken_by_it(console, write, monkeypatch):
+def test_retry_wakes_the_workers(console, write, monkeypatch):
     woken = []
     monkeypatch.setattr("app.outbox.service.wakeups.wake", lambda: woken.append(True))
     number = write("abandoned")
@@ -178,7 +178,7 @@ def test_workers_are_woken_by_it(console, write, monkeypatch):
     assert woken == [True]
 
 
-def test_what_was_not_given_up_or_has_expired_stays(console, write, rows):
+def test_waiting_and_expired_messages_cannot_be_retried(console, write, rows):
     waiting = write("waiting")
     expired = write("abandoned", expires_at=app_clock.now() - timedelta(minutes=1))
     for number in (waiting, expired, "0" * 32):
@@ -189,7 +189,7 @@ def test_what_was_not_given_up_or_has_expired_stays(console, write, rows):
     assert {message.state for message in rows(Message)} == {"waiting", "abandoned"}
 
 
-def test_all_or_those_of_a_destination_are_sent_again(console, full, rows):
+def test_messages_can_be_retried_by_destination_by_channel_or_all(console, full, rows):
     assert console.post("/admin/outbox/retry", destination="corp.example").ok
     assert sorted(message.to for message in rows(Message, state="abandoned")) == [
         "+16502530000", "ada@example.com", "wiki",
@@ -204,7 +204,7 @@ def test_all_or_those_of_a_destination_are_sent_again(console, full, rows):
     assert len(rows(Event, name="admin.messages_retried")) == 3
 
 
-def test_only_so_many_are_sent_again_at_once(json_wire, grace, write, monkeypatch, rows):
+def test_bulk_retry_is_limited_per_request(json_wire, grace, write, monkeypatch, rows):
     monkeypatch.setattr(outbox_list, "RETRIED_AT_ONCE", 2)
     for number in range(3):
         write("abandoned", f"x{number}@example.com", age=number)
@@ -214,14 +214,14 @@ def test_only_so_many_are_sent_again_at_once(json_wire, grace, write, monkeypatc
 
 
 @pytest.mark.parametrize(("field", "value"), [("channel", "x"), ("destination", "a b"), ("destination", 5)])
-def test_a_retry_of_nonsense_is_refused(json_wire, grace, write, rows, field, value):
+def test_retry_with_invalid_filter_is_rejected(json_wire, grace, write, rows, field, value):
     write("abandoned")
     answer = sign_in(json_wire, grace).post("/admin/outbox/retry", **{field: value})
     assert (answer.status, answer.codes) == (400, ["api_error"])
     assert len(rows(Message, state="abandoned")) == 1
 
 
-def test_a_change_asks_for_a_fresh_proof(console, write, clock, rows):
+def test_retry_requires_recent_reauthentication(console, write, clock, rows):
     number = write("abandoned")
     console.get("/admin/outbox")
     clock.shift(60 * 6)
@@ -236,7 +236,7 @@ def test_a_change_asks_for_a_fresh_proof(console, write, clock, rows):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("group", ["abandoned", "retrying", "waiting"])
-def test_each_list_is_read_from_its_partial_index(app, group):
+def test_outbox_lists_use_their_partial_index(app, group):
     from app.extensions import db
 
     wanted = outbox_list.MessageFilter(group, channel="mail")

@@ -61,33 +61,33 @@ def codes(console) -> list[str]:
     return found
 
 
-def test_all_is_well_with_a_worker_and_nothing_waiting(console, worker):
+def test_overview_shows_no_problems_with_a_worker_and_an_empty_outbox(console, worker):
     assert codes(console) == []
 
 
-def test_a_service_without_workers_says_so(console):
+def test_overview_reports_missing_workers(console):
     assert codes(console) == ["no_worker"]
 
 
-def test_messages_that_are_late_are_told(console, worker, write):
+def test_overview_reports_overdue_messages(console, worker, write):
     write(next_attempt_at=app_clock.now() - timedelta(seconds=30))
     assert codes(console) == []
     write(next_attempt_at=app_clock.now() - timedelta(seconds=90))
     assert codes(console) == ["workers_late"]
 
 
-def test_what_is_tried_again_or_was_given_up_is_told(console, worker, write):
+def test_overview_reports_retrying_and_abandoned_messages(console, worker, write):
     write(attempts=1, last_error="451", next_attempt_at=app_clock.now() + timedelta(minutes=5))
     write(attempts=1, state="abandoned", last_error="550")
     assert codes(console) == ["retrying", "given_up"]
 
 
-def test_a_clock_that_is_off_is_told(console, worker, monkeypatch):
+def test_overview_reports_clock_skew(console, worker, monkeypatch):
     monkeypatch.setattr(app_clock, "correction", lambda: -2.5)
     assert codes(console) == ["clock_off"]
 
 
-def test_a_provider_that_fails_is_told_until_it_works(console, worker, app):
+def test_overview_reports_a_failing_provider_until_it_recovers(console, worker, app):
     def note(**fields: object) -> None:
         from app.extensions import db
 
@@ -102,7 +102,7 @@ def test_a_provider_that_fails_is_told_until_it_works(console, worker, app):
     assert codes(console) == []
 
 
-def test_webhook_endpoints_that_fail_are_told(console, worker, app):
+def test_overview_reports_failing_and_disabled_webhook_endpoints(console, worker, app):
     from app.extensions import db
 
     now = app_clock.now()
@@ -120,7 +120,7 @@ def test_webhook_endpoints_that_fail_are_told(console, worker, app):
     assert "key=abc" not in console.get("/admin").text
 
 
-def test_keys_that_rows_still_use_are_told(console, worker, app, people, monkeypatch):
+def test_overview_reports_missing_and_old_encryption_keys_in_use(console, worker, app, people, monkeypatch):
     people.open(email="ada@example.com", methods=["email", "authenticator"])
     assert codes(console) == []
     in_use = {"aaaaaaaa", app.extensions["latchkey.keyring"].kid}

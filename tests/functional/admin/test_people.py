@@ -29,7 +29,7 @@ def crowd(people):
     people.open(email="bob@example.com")
 
 
-def test_all_are_listed_newest_first(console, crowd):
+def test_accounts_are_listed_newest_first(console, crowd):
     assert found(console) == ["bob@example.com", "adam@example.com", "ada@example.com", "grace@example.com"]
 
 
@@ -46,11 +46,11 @@ def test_all_are_listed_newest_first(console, crowd):
         ("nobody", []),
     ],
 )
-def test_one_is_found_by_how_an_identity_begins(console, crowd, text, whom):
+def test_account_is_found_by_identity_prefix(console, crowd, text, whom):
     assert found(console, f"?q={text}") == whom
 
 
-def test_a_name_stands_beside_what_the_account_is_called(console, people):
+def test_display_name_is_shown_beside_the_identity(console, people):
     ada = people.open(email="ada@example.com")
     sign_in(console.elsewhere(), ada).post("/identities/name", name="Ada Lovelace")
     listed = console.get("/admin/people?q=ada")
@@ -64,14 +64,14 @@ def test_a_name_stands_beside_what_the_account_is_called(console, people):
     assert "Ada Lovelace" in console.get(path).text
 
 
-def test_one_is_found_by_the_account_id(json_wire, grace, people):
+def test_account_is_found_by_its_handle(json_wire, grace, people):
     console = sign_in(json_wire, grace)
     [handle] = [person["handle"] for person in console.get("/admin/people?q=grace").json["people"]]
     assert found(console, f"?q={handle.upper()}") == ["grace@example.com"]
     assert found(console, f"?q={'0' * 32}") == []
 
 
-def test_a_list_is_narrowed_by_state_and_group(console, crowd, app, people):
+def test_account_list_is_filtered_by_state_and_group(console, crowd, app, people):
     put_in(app, people.open(email="carol@example.com"), "staff")
     people.open(email="dan@example.com", disabled=True)
     people.open(email="eve@example.com", confirmed=False)
@@ -83,7 +83,7 @@ def test_a_list_is_narrowed_by_state_and_group(console, crowd, app, people):
     assert found(console, "?q=dan&state=unconfirmed") == []
 
 
-def test_pages_follow_each_other_and_miss_no_one(json_wire, grace, people, monkeypatch):
+def test_account_pagination_returns_every_account_once(json_wire, grace, people, monkeypatch):
     monkeypatch.setattr("app.admin.people.PAGE", 2)
     console = sign_in(json_wire, grace)
     for number in range(4):
@@ -100,7 +100,7 @@ def test_pages_follow_each_other_and_miss_no_one(json_wire, grace, people, monke
         assert set(seen) == {f"a{number}@example.com" for number in range(4)} | others
 
 
-def test_a_page_can_begin_after_a_number_that_no_row_has(json_wire, grace):
+def test_account_page_cursor_may_exceed_every_row(json_wire, grace):
     answer = sign_in(json_wire, grace).get(f"/admin/people?after={'9' * 18}")
     assert [person["email"] for person in answer.json["people"]] == ["grace@example.com"]
 
@@ -118,17 +118,17 @@ def test_a_page_can_begin_after_a_number_that_no_row_has(json_wire, grace):
         ("?after=%00", 400, "api_error"),
     ],
 )
-def test_what_makes_no_sense_is_refused(json_wire, grace, query, status, code):
+def test_invalid_account_filter_is_rejected(json_wire, grace, query, status, code):
     answer = sign_in(json_wire, grace).get(f"/admin/people{query}")
     assert (answer.status, answer.codes) == (status, [code])
 
 
-def test_very_long_and_odd_searches_find_no_one(console):
+def test_overlong_and_malformed_searches_find_nothing(console):
     for text in ("x" * 5000, "%F0%9F%94%91", "'%20OR%201=1", "%5C", "*"):
         assert found(console, f"?q={text}") == []
 
 
-def test_a_page_takes_few_statements_however_many_it_shows(json_wire, grace, people, statements):
+def test_account_list_statement_count_is_independent_of_the_number_of_accounts(json_wire, grace, people, statements):
     console = sign_in(json_wire, grace)
     console.get("/admin/people")
     counts = []

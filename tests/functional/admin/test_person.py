@@ -33,7 +33,7 @@ def acts(rows, app, grace):
     ]
 
 
-def test_a_page_shows_what_helps_and_no_secret(console, ada, of_ada, wire):
+def test_account_page_shows_details_but_no_secrets(console, ada, of_ada, wire):
     sign_in(wire.elsewhere(), ada)
     answer = console.get(of_ada)
     assert answer.status == 200
@@ -50,7 +50,7 @@ def test_a_page_shows_what_helps_and_no_secret(console, ada, of_ada, wire):
         assert [word for word in ("ada@example.com", "Authenticator app", "127.0.0.1") if word not in text] == []
 
 
-def test_disabling_ends_everything_and_enabling_lets_in_again(console, app, ada, of_ada, wire, rows, acts):
+def test_disabling_revokes_sessions_and_both_actions_are_idempotent(console, app, ada, of_ada, wire, rows, acts):
     hers, handle = sign_in(wire.elsewhere(), ada), handle_of(app, ada)
     answer = console.post(f"{of_ada}/disable")
     assert answer.ok
@@ -65,7 +65,7 @@ def test_disabling_ends_everything_and_enabling_lets_in_again(console, app, ada,
     assert by.pop().startswith("admin:")
 
 
-def test_her_sessions_are_ended_one_or_all(console, app, ada, of_ada, wire, rows, acts):
+def test_admin_can_revoke_one_or_all_sessions(console, app, ada, of_ada, wire, rows, acts):
     one, two = sign_in(wire.elsewhere(), ada), sign_in(wire.elsewhere(), ada)
     session_id = rows(AuthSession, user_id=ada.id, kind="browser")[0].session_id
     assert console.post(f"{of_ada}/sessions/{session_id}/end").ok
@@ -79,13 +79,13 @@ def test_her_sessions_are_ended_one_or_all(console, app, ada, of_ada, wire, rows
     assert [(facts["reason"], facts["by"].partition(":")[0]) for facts in ended] == [("ended_by_operator", "admin")] * 2
 
 
-def test_nobody_elses_session_is_ended_by_a_wrong_page(console, grace, of_ada, rows):
+def test_session_cannot_be_revoked_from_another_accounts_page(console, grace, of_ada, rows):
     session_id = rows(AuthSession, user_id=grace.id, kind="browser")[0].session_id
     assert console.post(f"{of_ada}/sessions/{session_id}/end").ok
     assert console.get("/admin").status == 200
 
 
-def test_tokens_end_only_when_asked_to(console, app, ada, of_ada, json_wire):
+def test_sign_out_revokes_api_tokens_only_if_requested(console, app, ada, of_ada, json_wire):
     hers = sign_in(json_wire.elsewhere(), ada)
     token = hers.post("/tokens", name="x", scopes=["read"], expires_in_days=7).json["token"]
 
@@ -99,7 +99,7 @@ def test_tokens_end_only_when_asked_to(console, app, ada, of_ada, json_wire):
     assert not works()
 
 
-def test_second_step_is_turned_off_and_its_owner_told(console, app, people, rows, mail_to, acts):
+def test_turning_off_two_step_verification_notifies_the_owner(console, app, people, rows, mail_to, acts):
     sue = people.open(email="sue@example.com", methods=["email", "authenticator"], second="authenticator")
     page = f"/admin/people/{handle_of(app, sue)}"
     assert console.post(f"{page}/second-step/off").ok
@@ -113,7 +113,7 @@ def test_second_step_is_turned_off_and_its_owner_told(console, app, people, rows
     [("hard", "5.1.1", "because it came back (5.1.1)."), ("soft", "", "because it came back."),
      ("complaint", "", "because one was reported as spam.")],
 )  # fmt: skip
-def test_mail_that_comes_back_is_shown_and_sent_again(console, app, ada, of_ada, acts, kind, code, said):
+def test_suppressed_address_is_shown_and_mail_can_be_resumed(console, app, ada, of_ada, acts, kind, code, said):
     from app.extensions import db
     from app.outbox import suppressions
 
@@ -135,12 +135,12 @@ def test_mail_that_comes_back_is_shown_and_sent_again(console, app, ada, of_ada,
         assert suppressions.reasons_for([ada.email]) == {}
 
 
-def test_failed_codes_are_forgotten(console, of_ada, acts):
+def test_admin_can_unlock_an_account(console, of_ada, acts):
     assert console.post(f"{of_ada}/unlock").ok
     assert [act for act, _ in acts()] == ["account_unlocked"]
 
 
-def test_an_account_is_closed_kept_and_erased(console, app, ada, of_ada, mail_to, acts, erase_due):
+def test_account_can_be_deleted_restored_and_erased(console, app, ada, of_ada, mail_to, acts, erase_due):
     assert console.post(f"{of_ada}/delete").ok
     assert "An administrator requested the deletion" in mail_to("ada@example.com").text
     assert console.post(f"{of_ada}/undelete").ok
@@ -172,7 +172,7 @@ def erase_due(app):
     return run
 
 
-def test_groups_are_joined_and_left(console, app, grace, of_ada, acts):
+def test_group_memberships_are_added_and_removed_idempotently(console, app, grace, of_ada, acts):
     put_in(app, grace, "staff")
     assert console.post(f"{of_ada}/groups", group="staff").ok
     assert console.post(f"{of_ada}/groups", group="staff").ok
@@ -185,7 +185,7 @@ def test_groups_are_joined_and_left(console, app, grace, of_ada, acts):
     assert [act for act, _ in acts()] == ["group_member_added", "group_member_removed"]
 
 
-def test_nobody_shuts_themselves_out_by_a_slip(console, app, grace, rows):
+def test_admin_cannot_disable_delete_or_weaken_their_own_account(console, app, grace, rows):
     mine = f"/admin/people/{handle_of(app, grace)}"
     for act in ("disable", "delete", "erase", "second-step/off"):
         answer = console.post(f"{mine}/{act}", sure=True)
@@ -193,7 +193,7 @@ def test_nobody_shuts_themselves_out_by_a_slip(console, app, grace, rows):
     assert console.get("/admin").status == 200
 
 
-def test_an_administrator_is_made_and_removed(console, app, ada, of_ada, wire, acts):
+def test_admin_can_grant_and_revoke_the_administrator_role(console, app, ada, of_ada, wire, acts):
     hers = sign_in(wire.elsewhere(), ada)
     assert hers.get("/admin").status == 403
     assert console.post(f"{of_ada}/administrator").ok
@@ -205,12 +205,12 @@ def test_an_administrator_is_made_and_removed(console, app, ada, of_ada, wire, a
 
 
 @pytest.mark.parametrize("handle", ["x", "0" * 32, "0" * 33, "%00", "A" * 5000])
-def test_an_account_that_is_not_there_is_a_404(console, handle):
+def test_unknown_account_returns_404(console, handle):
     assert console.get(f"/admin/people/{handle}").status == 404
     assert console.post(f"/admin/people/{handle}/disable").status == 404
 
 
-def test_every_change_of_the_console_is_recorded_with_who_did_it(app):
+def test_every_console_change_records_an_audit_event(app):
     """Reads each handler: one that changes something also records it."""
     silent = [
         rule.endpoint
@@ -221,7 +221,7 @@ def test_every_change_of_the_console_is_recorded_with_who_did_it(app):
     assert silent == ["admin.become_first"]
 
 
-def test_two_who_remove_each_other_leave_one(console, app, grace, ada, wire):
+def test_administrators_removing_each_other_leave_one(console, app, grace, ada, wire):
     make_administrator(app, ada)
     hers = sign_in(wire.elsewhere(), ada)
     assert console.post(f"/admin/people/{handle_of(app, ada)}/administrator/remove").ok
@@ -229,7 +229,7 @@ def test_two_who_remove_each_other_leave_one(console, app, grace, ada, wire):
 
 
 @pytest.mark.parametrize(("act", "sure"), [("disable", None), ("delete", None), ("erase", True)])
-def test_two_who_shut_each_other_out_at_this_moment_leave_one(app, grace, ada, wire, monkeypatch, act, sure):
+def test_administrators_racing_to_disable_each_other_leave_one(app, grace, ada, wire, monkeypatch, act, sure):
     """Ada's request was let in when Grace's disables her."""
     from app.admin import account_changes, people, person_views
     from app.extensions import db
@@ -252,6 +252,6 @@ def test_two_who_shut_each_other_out_at_this_moment_leave_one(app, grace, ada, w
         assert db.session.get_one(User, grace.id).is_active
 
 
-def test_a_form_asked_for_as_a_page_leads_to_the_account(json_wire, browser_wire, grace, of_ada):
+def test_get_of_a_post_only_form_redirects_to_the_account(json_wire, browser_wire, grace, of_ada):
     answer = sign_in(browser_wire, grace).get(f"{of_ada}/groups/staff/leave")
     assert (answer.status, answer.location) == (302, of_ada)

@@ -52,7 +52,7 @@ def given_up(app):
         ("something that a later release says", 'lang="en" dir="ltr">something that a later release says<'),
     ],
 )
-def test_why_a_message_did_not_leave_is_said_in_the_readers_language(german, given_up, stored, shown):
+def test_delivery_error_is_translated_on_the_page_and_raw_in_json(german, given_up, stored, shown):
     given_up(stored)
     answer = german.get("/admin/outbox")
     if german.language == "json":
@@ -61,7 +61,7 @@ def test_why_a_message_did_not_leave_is_said_in_the_readers_language(german, giv
         assert shown in words(answer)
 
 
-def test_events_and_their_facts_are_called_by_words_and_keep_their_codes(german, ada):
+def test_audit_events_are_translated_beside_their_event_name(german, ada):
     german.post(f"/admin/people/{handle_of(german, ada)}/disable")
     answer = german.get("/admin/audit?event=account.disabled")
     if german.language == "json":
@@ -81,7 +81,7 @@ def handle_of(console, person) -> str:
     return next(link for link in found.page.links if link.startswith("/admin/people/")).rpartition("/")[2]
 
 
-def test_types_of_webhooks_are_described_in_the_readers_language(german):
+def test_webhook_event_descriptions_are_translated(german):
     answer = german.get("/admin/webhooks")
     if german.language != "json":
         assert "Ein Konto wurde deaktiviert" in words(answer)
@@ -89,7 +89,7 @@ def test_types_of_webhooks_are_described_in_the_readers_language(german):
         assert "<code>by</code>" in answer.text
 
 
-def test_what_became_of_an_attempt_is_told_in_the_readers_language(german, ada):
+def test_attempt_details_are_translated(german, ada):
     failed = german.elsewhere().post("/us-signin", identity=ada.email, passcode="00000000")
     mark = failed.json.get("support_id") or failed.page.support_id
     answer = german.get(f"/admin/attempts?support_id={mark}")
@@ -97,19 +97,19 @@ def test_what_became_of_an_attempt_is_told_in_the_readers_language(german, ada):
         assert "Zweck sign_in" in words(answer)
 
 
-def test_a_reason_that_was_cut_off_is_read_as_far_as_it_goes(app):
+def test_truncated_reason_is_translated_as_far_as_possible(app):
     with app.test_request_context():
         assert reason_text("expired (recipient refused (550 5.1").text == "expired (recipient refused (550 5.1))"
         assert not reason_text("no such reason").is_known
 
 
 @pytest.mark.parametrize(("language", "written"), [("en", "12,345"), ("de", "12.345")])
-def test_numbers_are_written_as_the_reader_writes_them(app, language, written):
+def test_numbers_are_formatted_for_the_locale(app, language, written):
     with app.test_request_context(headers={"Accept-Language": language}):
         assert number_text(12345) == written
 
 
-def test_a_reason_in_the_audit_log_is_read_too(german, app, ada):
+def test_delivery_error_in_the_audit_log_is_translated(german, app, ada):
     from app.audit import record
     from app.extensions import db
 

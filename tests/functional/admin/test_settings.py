@@ -53,13 +53,13 @@ def shown(console, query: str = "") -> dict[str, tuple[str, str]]:
     return {name: (value, source.lower()) for name, source, value in found}
 
 
-def test_settings_that_were_set_are_shown_with_their_values(console):
+def test_configured_settings_are_shown_with_value_and_source(console):
     found = shown(console)
     assert found["LATCHKEY_POOL_SIZE"] == ("4", "environment")
     assert "LATCHKEY_SESSION_ABSOLUTE" not in found
 
 
-def test_all_settings_are_shown_when_asked_for(console):
+def test_all_settings_are_shown_on_request(console):
     found = shown(console, "?all=1")
     assert sorted(found) == sorted(map(variable, Settings.model_fields))
     assert found["LATCHKEY_SESSION_ABSOLUTE"] == ("2592000", "default")
@@ -67,12 +67,12 @@ def test_all_settings_are_shown_when_asked_for(console):
     assert found["LATCHKEY_POOL_SIZE"] == ("4", "environment")
 
 
-def test_anything_else_is_refused(console):
+def test_invalid_all_parameter_is_rejected(console):
     assert console.get("/admin/settings?all=yes").status == 400
 
 
 @pytest.mark.settings(**(URLS | SECRET))
-def test_no_secret_and_no_password_of_a_url_is_shown(console):
+def test_secrets_and_url_passwords_are_masked(console):
     answer = console.get("/admin/settings?all=1")
     assert answer.status == 200
     assert "mail.example.com" in answer.text
@@ -86,7 +86,7 @@ def test_no_secret_and_no_password_of_a_url_is_shown(console):
     assert set(SECRETS) - set(URLS) - set(SECRET) == {"database_url", "redis_url", "queue_url"}  # in tests/unit/config
 
 
-def test_the_page_says_what_runs_with_them(console, app):
+def test_settings_page_shows_release_key_migration_and_workers(console, app):
     from app.extensions import db
     from app.outbox import jobs
 
@@ -106,7 +106,7 @@ def test_the_page_says_what_runs_with_them(console, app):
         )
 
 
-def test_keys_are_named_by_their_ids_with_those_that_are_missing(console, app, monkeypatch):
+def test_encryption_keys_are_listed_by_id_including_missing_ones(console, app, monkeypatch):
     kid = app.extensions["latchkey.keyring"].kid
     monkeypatch.setattr(settings_views, "keys_in_use", lambda: {kid, "aaaaaaaa"})
     answer = console.get("/admin/settings")
@@ -120,7 +120,7 @@ def test_keys_are_named_by_their_ids_with_those_that_are_missing(console, app, m
         assert answer.text.count("Missing") == 1
 
 
-def test_warnings_of_the_start_are_shown(console, monkeypatch):
+def test_startup_warnings_are_shown(console, monkeypatch):
     warning = Problem("LATCHKEY_LIMITS", "is off: guesses are not limited", "Switch it on.")
     assert "guesses are not limited" not in console.get("/admin/settings").text
     monkeypatch.setattr(Settings, "warnings", (warning,))
@@ -129,5 +129,5 @@ def test_warnings_of_the_start_are_shown(console, monkeypatch):
     assert "Switch it on." in answer.text
 
 
-def test_each_subject_has_a_title():
+def test_each_settings_subject_has_a_title():
     assert list(settings_views.TITLES) == list(SUBJECTS)

@@ -27,7 +27,7 @@ def place(add, rows) -> str:
     return f"/admin/webhooks/{rows(WebhookEndpoint)[0].id}"
 
 
-def test_one_is_added_and_its_secret_shown_once(console, add, rows):
+def test_created_webhook_endpoint_shows_its_secret_once(console, add, rows):
     answer = add()
     secret = re.search(r"whsec_[A-Za-z0-9+/=]+", answer.text)[0]
     [row] = rows(WebhookEndpoint)
@@ -54,19 +54,19 @@ def test_one_is_added_and_its_secret_shown_once(console, add, rows):
         ({"events": "nothing.*"}, "webhook_event_unknown"),
     ],
 )
-def test_what_makes_no_sense_is_refused(add, rows, fields, code):
+def test_invalid_webhook_endpoint_is_rejected(add, rows, fields, code):
     answer = add(**fields)
     assert (answer.status, answer.codes) == (400, [code])
     assert rows(WebhookEndpoint) == []
 
 
-def test_a_list_of_events_is_taken_from_a_program(json_wire, console, add, rows):
+def test_webhook_events_may_be_a_json_list(json_wire, console, add, rows):
     if console.language == "json":
         assert add(events=["account.created", "session.*"]).status == 200
         assert rows(WebhookEndpoint)[0].pattern_list == ["account.created", "session.*"]
 
 
-def test_it_is_disabled_enabled_and_deleted(console, place, rows):
+def test_webhook_endpoint_can_be_disabled_enabled_and_deleted(console, place, rows):
     assert console.post(f"{place}/disable").ok
     assert rows(WebhookEndpoint)[0].disabled_reason == "operator"
     assert console.post(f"{place}/enable").ok
@@ -78,7 +78,7 @@ def test_it_is_disabled_enabled_and_deleted(console, place, rows):
     assert acts == [f"admin.webhook_{act}" for act in ("created", "disabled", "enabled", "deleted")]
 
 
-def test_a_new_secret_is_another_one(console, add, rows):
+def test_rotating_the_webhook_secret_creates_a_new_one(console, add, rows):
     secrets = re.findall(r"whsec_[A-Za-z0-9+/=]+", add().text)
     place = f"/admin/webhooks/{rows(WebhookEndpoint)[0].id}"
     secrets += re.findall(r"whsec_[A-Za-z0-9+/=]+", console.post(f"{place}/rotate-secret").text)
@@ -86,7 +86,7 @@ def test_a_new_secret_is_another_one(console, add, rows):
     assert rows(WebhookEndpoint)[0].old_secret_until is not None
 
 
-def test_a_test_waits_and_is_listed(console, place, rows):
+def test_webhook_test_is_queued_and_listed(console, place, rows):
     assert console.post(f"{place}/test").ok
     assert "webhook.test" in console.get(f"{place}?state=waiting").text
     assert '<code class="breakable">webhook.test' not in console.get(f"{place}?state=abandoned").text
@@ -96,17 +96,17 @@ def test_a_test_waits_and_is_listed(console, place, rows):
 
 
 @pytest.mark.parametrize("query", ["?state=x", "?before=x", "?before=-1", "?before=9999999999999999999", "?state=%00"])
-def test_odd_questions_are_refused(console, place, query):
+def test_invalid_delivery_filter_is_rejected(console, place, query):
     assert console.get(place + query).status == 400
 
 
 @pytest.mark.parametrize("endpoint_id", ["x", "0" * 32, "%00", "A" * 5000])
-def test_one_that_is_not_there_is_a_404(console, endpoint_id):
+def test_unknown_webhook_endpoint_returns_404(console, endpoint_id):
     assert console.get(f"/admin/webhooks/{endpoint_id}").status == 404
     assert console.post(f"/admin/webhooks/{endpoint_id}/disable").status == 404
 
 
-def test_deliveries_come_page_by_page(json_wire, console, place, monkeypatch):
+def test_webhook_deliveries_are_paginated(json_wire, console, place, monkeypatch):
     monkeypatch.setattr("app.admin.webhook_views.SHOWN", 2)
     for _ in range(5):
         console.post(f"{place}/test")
