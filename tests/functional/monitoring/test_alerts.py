@@ -41,7 +41,7 @@ def rounds(scrape: Callable[..., Scrape], fault: Callable[[], object], times: in
     return found
 
 
-def test_a_process_that_is_gone(app, figures, fires):
+def test_alert_fires_for_an_unreachable_process(app, figures, fires):
     from app.monitoring import listener
 
     server = listener.bind(app, "127.0.0.1:0".replace(":0", f":{free_port()}"), figures)
@@ -81,11 +81,11 @@ def read_only(make_app, database):
     return make_app(database_url=f"sqlite:///file:{Path(path).resolve()}?mode=ro&uri=true")
 
 
-def test_a_database_that_is_away(scrape, away, fires):
+def test_alert_fires_for_an_unreachable_database(scrape, away, fires):
     fires("LatchkeyDatabaseAway", quiet=[scrape()], loud=[scrape(away)])
 
 
-def test_a_database_that_one_process_does_not_reach(scrape, away, fires):
+def test_alert_fires_for_a_database_unreachable_from_one_process(scrape, away, fires):
     other = scrape(instance="b:9464")
     well = merged(scrape(), other)
     fault = merged(scrape(away), other)
@@ -98,11 +98,11 @@ def merged(*scrapes: Scrape) -> Scrape:
     return Scrape({name: value for each in scrapes for name, value in each.values.items()})
 
 
-def test_a_database_that_takes_no_writes(scrape, read_only, fires):
+def test_alert_fires_for_a_read_only_database(scrape, read_only, fires):
     fires("LatchkeyDatabaseReadOnly", quiet=[scrape()], loud=[scrape(read_only)])
 
 
-def test_a_database_that_is_moved(app, scrape, fires):
+def test_alert_fires_for_a_database_locked_read_only_by_a_move(app, scrape, fires):
     from app.backup.databases import database_at
     from app.db import read_only
 
@@ -115,7 +115,7 @@ def test_a_database_that_is_moved(app, scrape, fires):
             read_only.lift(connection)
 
 
-def test_a_database_that_is_slow(app, scrape, fires):
+def test_alert_fires_for_slow_statements(app, scrape, fires):
     from app.extensions import db
 
     def linger(*_rest) -> None:
@@ -132,7 +132,7 @@ def test_a_database_that_is_slow(app, scrape, fires):
     fires("LatchkeyDatabaseSlow", quiet=[well, scrape()], loud=slow)
 
 
-def test_commits_that_wait_for_the_disk(app, people, scrape, fires):
+def test_alert_fires_for_slow_commits(app, people, scrape, fires):
     from app.extensions import db
 
     def linger(_connection) -> None:
@@ -153,7 +153,7 @@ def test_commits_that_wait_for_the_disk(app, people, scrape, fires):
     fires("LatchkeyCommitsSlow", quiet=[well, well, well], loud=slow)
 
 
-def test_tables_that_lack_migrations(app, scrape, database, fires):
+def test_alert_fires_for_pending_migrations(app, scrape, database, fires):
     well = scrape()
     [(revision,)] = database.query("SELECT version_num FROM alembic_version")
     with at_revision(app, "0001", revision):
@@ -180,13 +180,13 @@ class at_revision:  # noqa: N801 - reads like a function
             db.session.commit()
 
 
-def test_a_key_that_is_missing(people, scrape, make_app, fires):
+def test_alert_fires_for_a_missing_encryption_key(people, scrape, make_app, fires):
     people.open(methods=["email"])
     other = make_app(secret_keys="for-tests-alone-too-9c2e5d71a8f04b36b7d0c3e1f6a59824")
     fires("LatchkeyKeyMissing", quiet=[scrape()], loud=[scrape(other)])
 
 
-def test_a_clock_that_differs(scrape, clock, fires):
+def test_alert_fires_for_clock_skew(scrape, clock, fires):
     well = scrape()
     clock.follow(-5)  # as a process does that has measured it; tests/faults/test_clocks.py has real ones
     try:
@@ -195,12 +195,12 @@ def test_a_clock_that_differs(scrape, clock, fires):
         clock.follow(0)
 
 
-def test_redis_that_is_away(scrape, make_app, redis_url, fires):
+def test_alert_fires_for_an_unreachable_redis(scrape, make_app, redis_url, fires):
     well, fault = make_app(redis_url=redis_url), make_app(redis_url="redis://127.0.0.1:1/0")
     fires("LatchkeyRedisAway", quiet=[scrape(well)], loud=[scrape(fault)])
 
 
-def test_no_worker(app, scrape, clock, fires):
+def test_alert_fires_without_workers(app, scrape, clock, fires):
     from app.outbox import jobs
 
     with app.app_context():
@@ -210,7 +210,7 @@ def test_no_worker(app, scrape, clock, fires):
     fires("LatchkeyNoWorker", quiet=[well], loud=[scrape()])
 
 
-def test_a_worker_whose_other_work_hangs(app, scrape, clock, fires):
+def test_alert_fires_for_a_hung_worker_sweep(app, scrape, clock, fires):
     from app.outbox.jobs import Upkeep
 
     upkeep = Upkeep(app.extensions["latchkey.settings"], threading.Event())
@@ -224,7 +224,7 @@ def test_a_worker_whose_other_work_hangs(app, scrape, clock, fires):
     fires("LatchkeyWorkerHangs", quiet=[well], loud=[scrape()])
 
 
-def test_messages_that_nobody_sends(client, people, scrape, clock, fires):
+def test_alert_fires_for_overdue_messages(client, people, scrape, clock, fires):
     people.open(email="ada@example.com", methods=["email"])
     ask(client)
     well = scrape()
@@ -232,7 +232,7 @@ def test_messages_that_nobody_sends(client, people, scrape, clock, fires):
     fires("LatchkeyQueueLate", quiet=[well], loud=[scrape()])
 
 
-def test_messages_that_a_server_does_not_take_now(client, people, scrape, smtp, deliver, fires):
+def test_alert_fires_for_messages_waiting_for_a_retry(client, people, scrape, smtp, deliver, fires):
     people.open(email="ada@example.com", methods=["email"])
     well = scrape()
     smtp.modes["example.com"] = "busy"
@@ -241,7 +241,7 @@ def test_messages_that_a_server_does_not_take_now(client, people, scrape, smtp, 
     fires("LatchkeyMessagesParked", quiet=[well], loud=[scrape()], minutes=8)
 
 
-def test_messages_that_are_given_up(client, people, scrape, smtp, deliver, fires):
+def test_alert_fires_for_abandoned_messages(client, people, scrape, smtp, deliver, fires):
     people.open(email="ada@example.com", methods=["email"])
     well = scrape()
     smtp.modes["example.com"] = "refuse"
@@ -260,7 +260,7 @@ def second_mail_server(app):
     other.down()
 
 
-def test_a_provider_that_fails_while_the_other_one_sends(
+def test_alert_fires_for_a_failing_provider_while_the_fallback_sends(
     app, client, people, scrape, smtp, deliver, clock, second_mail_server, fires
 ):
     from app.extensions import db
@@ -284,7 +284,7 @@ def test_a_provider_that_fails_while_the_other_one_sends(
 
 
 @pytest.mark.settings(limits=False)
-def test_mail_that_comes_back(app, client, people, scrape, deliver, fires):
+def test_alert_fires_for_a_high_bounce_rate(app, client, people, scrape, deliver, fires):
     from app.extensions import db
     from app.outbox import suppressions
 
@@ -302,7 +302,7 @@ def test_mail_that_comes_back(app, client, people, scrape, deliver, fires):
 
 
 @pytest.mark.settings(limits=False)
-def test_codes_that_leave_late(client, people, scrape, deliver, clock, fires):
+def test_alert_fires_for_slow_code_delivery(client, people, scrape, deliver, clock, fires):
     people.open(email="ada@example.com", methods=["email"])
 
     def late() -> None:
@@ -319,7 +319,7 @@ def test_codes_that_leave_late(client, people, scrape, deliver, clock, fires):
 
 
 @pytest.mark.settings(mails_per_hour_overall=5, overall_kept_percent=0)
-def test_a_budget_that_runs_low_and_then_out(client, people, scrape, deliver, fires):
+def test_alert_fires_for_nearly_exhausted_and_exhausted_send_limits(client, people, scrape, deliver, fires):
     for number in range(7):
         people.open(email=f"p{number}@example.com", methods=["email"])
     story = []
@@ -332,7 +332,7 @@ def test_a_budget_that_runs_low_and_then_out(client, people, scrape, deliver, fi
 
 
 @pytest.mark.settings(sms_breaker_sends=2, sms_breaker_percent=50)
-def test_texts_that_nobody_uses(client, people, scrape, deliver, fires):
+def test_alert_fires_for_a_tripped_sms_breaker(client, people, scrape, deliver, fires):
     story = []
     for number in range(5):
         people.open(phone=f"+1650253000{number}", methods=["sms"])
@@ -342,7 +342,7 @@ def test_texts_that_nobody_uses(client, people, scrape, deliver, fires):
     fires("LatchkeyTextsStopped", quiet=story[:2], loud=story[-1:])
 
 
-def test_a_process_that_runs_out_of_files(scrape, fires):
+def test_alert_fires_for_many_open_files(scrape, fires):
     import resource
 
     own = {"soft": resource.getrlimit(resource.RLIMIT_NOFILE)[0], "hard": resource.getrlimit(resource.RLIMIT_NOFILE)[1]}
@@ -360,7 +360,7 @@ def test_a_process_that_runs_out_of_files(scrape, fires):
 
 
 @pytest.mark.settings(starts_per_address=1)
-def test_many_requests_that_a_limit_refuses(client, scrape, fires):
+def test_alert_fires_for_many_rate_limited_requests(client, scrape, fires):
     def flood() -> None:
         for _ in range(120):
             metrics_before = ask(client)
@@ -372,7 +372,7 @@ def test_many_requests_that_a_limit_refuses(client, scrape, fires):
 
 
 @pytest.mark.settings(limits=False)
-def test_sign_ins_that_fail(client, people, scrape, fires):
+def test_alert_fires_for_many_failed_sign_ins(client, people, scrape, fires):
     people.open(email="ada@example.com", methods=["email"])
 
     def fail() -> None:
@@ -384,7 +384,7 @@ def test_sign_ins_that_fail(client, people, scrape, fires):
     fires("LatchkeySignInsFail", quiet=[well, well, well], loud=rounds(scrape, fail))
 
 
-def test_requests_that_fail(client, read_only, scrape, fires):
+def test_alert_fires_for_server_errors(client, read_only, scrape, fires):
     broken = read_only.test_client()
 
     def fault() -> None:
@@ -396,7 +396,7 @@ def test_requests_that_fail(client, read_only, scrape, fires):
     fires("LatchkeyErrors", quiet=[well, well], loud=rounds(scrape, fault))
 
 
-def test_requests_that_take_long(app, client, scrape, monkeypatch, fires):
+def test_alert_fires_for_slow_requests(app, client, scrape, monkeypatch, fires):
     from app import observability
 
     client.get("/us-signin")
@@ -419,7 +419,7 @@ def test_requests_that_take_long(app, client, scrape, monkeypatch, fires):
     fires("LatchkeySlow", quiet=[well, well], loud=slow)
 
 
-def test_requests_that_are_turned_away(scrape, fires):
+def test_alert_fires_for_requests_rejected_under_load(scrape, fires):
     from app.serving.asgi import WsgiAdapter
     from app.serving.thread_pool import Busy
 
@@ -440,14 +440,14 @@ def test_requests_that_are_turned_away(scrape, fires):
     fires("LatchkeyTurnsAway", quiet=[well], loud=fault)
 
 
-def test_an_endpoint_of_a_webhook_that_is_down(app, client, people, scrape, fires):
+def test_alert_fires_for_a_failing_webhook_endpoint(app, client, people, scrape, fires):
     well = scrape()
     endpoint(app, client, people)
     post_events(app)
     fires("LatchkeyWebhookFails", quiet=[well], loud=[scrape()], minutes=20)
 
 
-def test_an_endpoint_of_a_webhook_that_is_gone(app, client, people, scrape, receiver, fires):
+def test_alert_fires_for_a_disabled_webhook_endpoint(app, client, people, scrape, receiver, fires):
     well = scrape()
     receiver.answers = [410]
     endpoint(app, client, people, receiver.url)
@@ -455,7 +455,7 @@ def test_an_endpoint_of_a_webhook_that_is_gone(app, client, people, scrape, rece
     fires("LatchkeyWebhookDisabled", quiet=[well], loud=[scrape()])
 
 
-def test_events_that_nobody_posts(app, client, people, scrape, clock, fires):
+def test_alert_fires_for_overdue_webhook_deliveries(app, client, people, scrape, clock, fires):
     well = scrape()
     endpoint(app, client, people)
     clock.shift(400)
@@ -484,7 +484,7 @@ def post_events(app) -> None:
             send(each.destination, queue.claim_from(each, 16))
 
 
-def test_backups_that_are_made_no_more(app, scrape, clock, tmp_path, fires):
+def test_alert_fires_for_an_old_backup(app, scrape, clock, tmp_path, fires):
     assert scrape().of("latchkey_backup_age_seconds") == {}
     assert app.test_cli_runner().invoke(args=["backup", str(tmp_path / "monday")]).exit_code == 0
     well = scrape()
@@ -492,7 +492,7 @@ def test_backups_that_are_made_no_more(app, scrape, clock, tmp_path, fires):
     fires("LatchkeyBackupOld", quiet=[well, well], loud=[scrape(), scrape()])
 
 
-def test_other_work_of_a_worker_that_fails_each_time(app, scrape, fires):
+def test_alert_fires_for_errors_logged_by_periodic_tasks(app, scrape, fires):
     from app.outbox import jobs
 
     def broken() -> bool:
@@ -508,7 +508,7 @@ def test_other_work_of_a_worker_that_fails_each_time(app, scrape, fires):
     fires("LatchkeyErrorsLogged", quiet=[well], loud=rounds(scrape, sweep, 2))
 
 
-def test_releases_side_by_side(scrape, monkeypatch, fires):
+def test_alert_fires_for_different_releases_running_side_by_side(scrape, monkeypatch, fires):
     from app.monitoring import collector
 
     first, second = scrape(), scrape(instance="b:9464")
@@ -523,14 +523,14 @@ def alerts() -> dict[str, dict]:
     return {rule["alert"]: rule for rule in group["rules"]}
 
 
-def test_promtool_finds_nothing_wrong():
+def test_alert_rules_pass_promtool():
     done = subprocess.run(
         [requirements.program("promtool"), "check", "rules", "--lint-fatal", RULES], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_each_rule_is_fired_by_a_test(alerts):
+def test_every_alert_rule_is_fired_by_a_test(alerts):
     fired = set()
     for path in Path(__file__).parent.glob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -539,7 +539,7 @@ def test_each_rule_is_fired_by_a_test(alerts):
     assert set(alerts) == fired
 
 
-def test_each_rule_says_what_to_do(alerts):
+def test_every_alert_rule_has_a_severity_and_a_runbook(alerts):
     text = (ROOT / "docs/monitoring.md").read_text()
     for name, rule in alerts.items():
         assert f"### {name}\n" in text

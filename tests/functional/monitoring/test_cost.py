@@ -51,7 +51,7 @@ def least(work: Callable[[], object], times: int, rounds: int = 7) -> float:
     return min(each() for _ in range(rounds))
 
 
-def test_counting_takes_no_more_than_its_share_of_a_session_check(people, json_wire, tmp_path):
+def test_metrics_overhead_is_a_small_share_of_a_session_check(people, json_wire, tmp_path):
     client = sign_in(json_wire, people.open(methods=["email"])).client
     headers = {"Accept": "application/json"}
     assert client.get("/", headers=headers).status_code == 200

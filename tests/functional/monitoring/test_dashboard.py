@@ -55,7 +55,7 @@ def expressions() -> list[str]:
     return [*asked, *(rule["expr"] for rule in group["rules"])]
 
 
-def test_every_metric_that_is_asked_for_exists_with_the_labels_that_are_asked_for(labels):
+def test_queried_metrics_and_labels_exist(labels):
     for expression in expressions():
         for name in NAME.findall(expression):
             plain = SUFFIXES.sub("", name) if SUFFIXES.sub("", name) in labels else name
@@ -65,7 +65,7 @@ def test_every_metric_that_is_asked_for_exists_with_the_labels_that_are_asked_fo
                 assert asked <= labels[plain] | FROM_PROMETHEUS, expression
 
 
-def test_every_metric_is_on_the_dashboard_or_in_a_rule_and_in_the_manual(labels):
+def test_every_metric_is_queried_and_documented(labels):
     asked = {SUFFIXES.sub("", name) for text in expressions() for name in NAME.findall(text)}
     described = manual()
     for name, given in labels.items():
@@ -81,7 +81,7 @@ def manual() -> dict[str, set[str]]:
     return {SUFFIXES.sub("", name): set(re.findall(r"`(\w+)`", labels)) for name, _, labels in rows}
 
 
-def test_each_expression_of_the_dashboard_is_promql(tmp_path):
+def test_dashboard_expressions_are_valid_promql(tmp_path):
     """A rule file with all of them: promtool reads each."""
     rules = [
         {"record": f"latchkey:{number}", "expr": expression.replace("$job", "latchkey")}
@@ -94,7 +94,7 @@ def test_each_expression_of_the_dashboard_is_promql(tmp_path):
     assert len(rules) > 40
 
 
-def test_the_dashboard_has_no_two_panels_at_one_place():
+def test_dashboard_panels_do_not_overlap():
     panels = json.loads(DASHBOARD.read_text())["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     cells = [
@@ -107,7 +107,7 @@ def test_the_dashboard_has_no_two_panels_at_one_place():
     assert max(column for column, _ in cells) < 24
 
 
-def test_what_a_scrape_shows_is_clean_to_promtool(scrape, people, client):
+def test_scrape_passes_promtool_check_metrics(scrape, people, client):
     people.open(email="ada@example.com", methods=["email"])
     client.post("/us-signin/send-code", json={"identity": "ada@example.com", "chosen_method": "email"})
     done = subprocess.run(

@@ -71,7 +71,7 @@ def ready(client):
     return lambda: client.get("/readyz").status_code
 
 
-def test_readiness_is_503_from_the_first_failure_until_there_is_room(ask, ready, disk):
+def test_readiness_returns_503_from_the_first_failed_write_until_space_is_free(ask, ready, disk):
     disk.fill()
     assert ready() == 200, "nobody knows yet"
     assert ask() == 503
@@ -83,7 +83,7 @@ def test_readiness_is_503_from_the_first_failure_until_there_is_room(ask, ready,
     assert ask() == 200
 
 
-def test_a_write_that_needs_no_room_proves_nothing(app, ask, ready, disk):
+def test_readiness_stays_503_after_a_write_that_needs_no_space(app, ask, ready, disk):
     disk.fill()
     assert ask() == 503
     with app.app_context():
@@ -92,13 +92,13 @@ def test_a_write_that_needs_no_room_proves_nothing(app, ask, ready, disk):
     assert ready() == 503
 
 
-def test_while_nothing_fails_nothing_is_tried(ready, statements, disk):
+def test_readiness_does_not_probe_disk_space_without_a_failure(ready, statements, disk):
     with statements() as seen:
         assert ready() == 200
     assert [each for each in seen if "CREATE" in each] == []
 
 
-def test_it_is_tried_once_in_a_second_whoever_asks(ask, ready, disk, statements, monkeypatch):
+def test_disk_space_probe_is_rate_limited(ask, ready, disk, statements, monkeypatch):
     disk.fill()
     ask()
     monkeypatch.setattr(disk_space, "TRY_EVERY", 60.0)
@@ -107,7 +107,7 @@ def test_it_is_tried_once_in_a_second_whoever_asks(ask, ready, disk, statements,
     assert len([each for each in seen if "CREATE" in each]) == 1
 
 
-def test_nothing_is_left_of_what_was_tried(ask, ready, disk, database):
+def test_disk_space_probe_leaves_no_table_behind(ask, ready, disk, database):
     disk.fill()
     ask()
     disk.free()
@@ -115,14 +115,14 @@ def test_nothing_is_left_of_what_was_tried(ask, ready, disk, database):
     assert database.query("SELECT relname FROM pg_class WHERE relname LIKE 'latchkey_room%'") == []
 
 
-def test_who_may_create_no_table_is_ready_until_the_next_failure(ask, ready, disk):
+def test_readiness_without_create_table_privilege_recovers_until_the_next_failure(ask, ready, disk):
     disk.fill(tables="insufficient_privilege")
     assert ask() == 503
     assert ready() == 200
     assert ask() == 503
 
 
-def test_metrics_say_so_and_the_rule_fires(ask, disk, scrape, fires):
+def test_full_disk_is_in_the_metrics_and_fires_the_alert(ask, disk, scrape, fires):
     well = scrape()
     assert (well[FULL], well[WRITABLE]) == (0, 1)
     disk.fill()
@@ -135,7 +135,7 @@ def test_metrics_say_so_and_the_rule_fires(ask, disk, scrape, fires):
     assert (again[FULL], again[WRITABLE]) == (0, 1)
 
 
-def test_what_another_process_has_noticed_is_tried_again(disk, scrape, monkeypatch, tmp_path):
+def test_disk_full_noticed_by_another_process_is_probed_again(disk, scrape, monkeypatch, tmp_path):
     monkeypatch.setenv(shared_files.VARIABLE, str(tmp_path))
     note = tmp_path / f"full-{os.getpid()}"
     shared_files._note_full(note, True)
@@ -146,13 +146,13 @@ def test_what_another_process_has_noticed_is_tried_again(disk, scrape, monkeypat
     assert not note.exists()
 
 
-def test_the_note_of_a_process_that_is_gone_counts_no_more(monkeypatch, tmp_path):
+def test_disk_full_note_of_a_dead_process_is_ignored(monkeypatch, tmp_path):
     monkeypatch.setenv(shared_files.VARIABLE, str(tmp_path))
     (tmp_path / "full-999999999").touch()
     assert shared_files.full_notes() == []
 
 
-def test_an_error_of_sqlite_is_recognized_too():
+def test_sqlite_disk_full_error_is_recognized():
     small = sqlite3.connect(":memory:")
     small.execute("PRAGMA max_page_count = 2")
     with pytest.raises(sqlite3.OperationalError) as full:

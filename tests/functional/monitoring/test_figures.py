@@ -15,7 +15,7 @@ from tests.sinks import code_in
 AT = 'instance="a:9464",job="latchkey"'
 
 
-def test_a_sign_in_is_counted_by_its_method(people, wire, mail_to, scrape):
+def test_sign_ins_are_counted_by_method_and_result(people, wire, mail_to, scrape):
     people.open(email="ada@example.com", methods=["email"])
     wire.post("/us-signin/send-code", identity="ada@example.com", chosen_method="email")
     code = code_in(mail_to("ada@example.com"))
@@ -33,9 +33,7 @@ def test_a_sign_in_is_counted_by_its_method(people, wire, mail_to, scrape):
 
 
 @pytest.mark.one_database
-def test_a_code_is_counted_when_it_is_asked_for_and_when_it_left_with_the_time_between(
-    people, wire, deliver, clock, scrape
-):
+def test_code_messages_are_counted_with_their_delivery_time(people, wire, deliver, clock, scrape):
     people.open(email="ada@example.com", methods=["email"])
     wire.post("/us-signin/send-code", identity="ada@example.com", chosen_method="email")
     clock.shift(7)
@@ -50,7 +48,7 @@ def test_a_code_is_counted_when_it_is_asked_for_and_when_it_left_with_the_time_b
 
 
 @pytest.mark.one_database
-def test_what_a_request_rolled_back_is_not_counted(people, client, scrape, monkeypatch):
+def test_rolled_back_request_counts_no_events(people, client, scrape, monkeypatch):
     from app.extensions import db
 
     people.open(email="ada@example.com", methods=["email"])
@@ -67,7 +65,7 @@ def test_what_a_request_rolled_back_is_not_counted(people, client, scrape, monke
 
 
 @pytest.mark.one_database
-def test_requests_are_counted_by_template_method_and_class(client, scrape):
+def test_requests_are_counted_by_route_method_and_status_class(client, scrape):
     for path in ("/confirm/s3cr3t-token", "/nothing/s3cr3t-token"):
         client.get(path)
     client.open("/us-signin", method="BREW")
@@ -81,7 +79,7 @@ def test_requests_are_counted_by_template_method_and_class(client, scrape):
 
 
 @pytest.mark.one_database
-def test_a_limit_that_refuses_is_counted_each_time(make_app, figures, scrape):
+def test_rate_limited_requests_are_counted(make_app, figures, scrape):
     app = make_app(starts_per_address=1)
     client = app.test_client()
     body = {"identity": "ada@example.com", "chosen_method": "email"}
@@ -122,7 +120,7 @@ def locked(databases, make_app):
 
 
 @pytest.mark.one_database
-def test_the_wait_for_the_lock_of_sqlite_is_part_of_a_statement(locked, figures):
+def test_statement_time_includes_the_wait_for_the_sqlite_lock(locked, figures):
     from prometheus_client import generate_latest
 
     from app.extensions import db
@@ -142,7 +140,7 @@ def test_the_wait_for_the_lock_of_sqlite_is_part_of_a_statement(locked, figures)
 COMMITS = f'latchkey_database_commit_seconds_count{{{AT},kind="worker"}}'
 
 
-def test_commits_are_timed_where_something_was_written(app, scrape):
+def test_only_commits_with_writes_are_timed(app, scrape):
     from app.extensions import db
 
     with app.app_context():
@@ -157,7 +155,7 @@ def test_commits_are_timed_where_something_was_written(app, scrape):
     assert scrape()[COMMITS] == 1
 
 
-def test_a_commit_that_fails_is_timed_as_well(app, scrape, monkeypatch):
+def test_failed_commit_is_timed(app, scrape, monkeypatch):
     from app.extensions import db
 
     with app.app_context():
@@ -179,7 +177,7 @@ def process(found, name: str, kind: str = "worker", number: int = 1) -> float:
 
 
 @pytest.mark.one_database
-def test_memory_and_open_files_of_a_process_are_shown(scrape):
+def test_process_memory_and_open_files_are_exported(scrape):
     import os
     import resource
 
@@ -192,7 +190,7 @@ def test_memory_and_open_files_of_a_process_are_shown(scrape):
 
 
 @pytest.mark.one_database
-def test_a_system_without_proc_shows_neither(scrape, monkeypatch, tmp_path):
+def test_process_metrics_are_omitted_without_proc(scrape, monkeypatch, tmp_path):
     from app.monitoring import processes
 
     monkeypatch.setattr(processes, "PROC", tmp_path)
@@ -201,7 +199,7 @@ def test_a_system_without_proc_shows_neither(scrape, monkeypatch, tmp_path):
 
 
 @pytest.mark.one_database
-def test_a_process_without_a_limit_has_none(monkeypatch, tmp_path):
+def test_unlimited_open_files_are_exported_without_a_limit(monkeypatch, tmp_path):
     from app.monitoring import processes
 
     place = tmp_path / "7"
@@ -230,7 +228,7 @@ def enqueue(app, *addresses: str) -> None:
         db.session.commit()
 
 
-def test_the_queue_is_shown_by_few_domains_and_the_rest_together(app, scrape, clock):
+def test_queue_metrics_show_the_top_domains_and_group_the_rest(app, scrape, clock):
     enqueue(app, *(f"ada@d{number}.example" for number in range(30) for _ in range(30 - number)))
     clock.shift(90)
     found = scrape()
@@ -244,7 +242,7 @@ def test_the_queue_is_shown_by_few_domains_and_the_rest_together(app, scrape, cl
 
 
 @pytest.mark.one_database
-def test_however_many_domains_come_by_a_process_names_no_more_than_a_hundred(app, database):
+def test_domain_label_values_per_process_are_bounded(app, database):
     from app.extensions import db
     from app.monitoring.readings import EVER_SHOWN, Queue
 
@@ -261,7 +259,7 @@ def test_however_many_domains_come_by_a_process_names_no_more_than_a_hundred(app
 
 
 @pytest.mark.one_database
-def test_the_number_of_series_is_bounded_whatever_is_counted(figures):
+def test_number_of_series_is_bounded(figures):
     for number in range(1000):
         metrics.EVENTS.count(f"made.up.{number}")
         metrics.TURNED_AWAY.count(str(number))
@@ -274,7 +272,7 @@ def test_the_number_of_series_is_bounded_whatever_is_counted(figures):
 
 
 @pytest.mark.one_database
-def test_all_series_of_a_process_have_room_in_its_files(figures):
+def test_preallocated_metric_files_fit_all_series_of_a_process(figures):
     """The room is taken beforehand; a file that grows has holes, and a full disk would end the process."""
     from app.monitoring.shared_files import ROOM
 
@@ -288,7 +286,7 @@ def test_all_series_of_a_process_have_room_in_its_files(figures):
         assert series * longest < room, kind
 
 
-def test_workers_are_shown_with_their_release_and_signs(app, scrape, clock):
+def test_workers_are_exported_with_release_heartbeat_and_sweep_age(app, scrape, clock):
     from app.outbox import jobs
     from app.version import VERSION
 
@@ -310,7 +308,7 @@ def app_without_database(make_app):
 
 
 @pytest.mark.one_database
-def test_a_scrape_says_that_the_database_is_away_and_goes_on(app_without_database, scrape):
+def test_scrape_reports_an_unreachable_database_and_still_succeeds(app_without_database, scrape):
     began = time.monotonic()
     found = scrape(app_without_database)
     assert time.monotonic() - began < 4
@@ -321,7 +319,7 @@ def test_a_scrape_says_that_the_database_is_away_and_goes_on(app_without_databas
 
 
 @pytest.mark.one_database
-def test_a_database_that_hangs_does_not_hold_up_a_scrape(app, figures, monkeypatch):
+def test_hung_database_does_not_block_a_scrape(app, figures, monkeypatch):
     import threading
 
     from prometheus_client import CollectorRegistry, generate_latest
@@ -348,7 +346,7 @@ def test_a_database_that_hangs_does_not_hold_up_a_scrape(app, figures, monkeypat
 
 
 @pytest.mark.one_database
-def test_answers_are_kept_for_a_few_seconds(app, figures, statements):
+def test_database_readings_are_cached_for_a_few_seconds(app, figures, statements):
     from prometheus_client import CollectorRegistry, generate_latest
 
     from app.monitoring.collector import ServiceCollector
@@ -362,14 +360,14 @@ def test_answers_are_kept_for_a_few_seconds(app, figures, statements):
 
 
 @pytest.mark.one_database
-def test_nothing_is_counted_unless_it_is_asked_for(client):
+def test_metrics_are_off_by_default(client):
     assert not metrics.is_on()
     client.get("/us-signin")
     metrics.SIGN_INS.count("email", "", "succeeded", "")
     assert metrics.SIGN_INS._metric is None
 
 
-def test_counting_adds_no_statement(people, wire, statements, figures, scrape):
+def test_metrics_add_no_database_statements(people, wire, statements, figures, scrape):
     people.open(email="ada@example.com", methods=["email"])
     scrape()
 

@@ -47,7 +47,7 @@ def said(app, monkeypatch):
     observability.bind_request_log()
 
 
-def test_each_line_says_which_process_replica_and_release_it_is_of(said, client):
+def test_log_lines_carry_process_replica_and_version(said, client):
     client.get("/us-signin")
     structlog.get_logger().warning("something.happened")
     assert [line["event"] for line in said.lines] == ["request", "something.happened"]
@@ -58,7 +58,7 @@ def test_each_line_says_which_process_replica_and_release_it_is_of(said, client)
     assert len(request["request_id"]) == 32
 
 
-def test_what_libraries_and_python_log_is_json_too(said):
+def test_library_logs_warnings_and_exceptions_are_json(said):
     logging.getLogger("some.library").warning("its %s", "words")
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -87,7 +87,7 @@ def started(**environment: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_warnings_at_start_are_lines_of_json(tmp_path):
+def test_startup_warnings_are_json_lines(tmp_path):
     lines = started(LATCHKEY_LIMITS="off", LATCHKEY_TYPO="1", LATCHKEY_REPLICA_NAME="web-7").stderr.splitlines()
     found = [json.loads(line) for line in lines if line.startswith("{")]
     warned = {line["setting"]: line for line in found if line["event"] == "settings.warning"}

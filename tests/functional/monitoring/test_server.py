@@ -49,7 +49,7 @@ def started(path: str) -> float:
         return 0.0
 
 
-def test_all_processes_are_seen_at_one_address_the_dead_included(make_server, fresh_database, tmp_path, fires):
+def test_metrics_endpoint_covers_all_processes_including_dead_ones(make_server, fresh_database, tmp_path, fires):
     path = str(tmp_path / "m.sock")
     server = make_server(fresh_database, LATCHKEY_METRICS_LISTEN=f"unix:{path}")
     until(lambda: Path(path).exists())
@@ -118,7 +118,7 @@ def web_process(server) -> int:
     return next(pid for pid in pids if psutil.pid_exists(pid))
 
 
-def test_an_address_in_use_is_refused_when_a_worker_starts(app, make_app, monkeypatch, capsys, figures):
+def test_worker_start_is_refused_if_the_metrics_address_is_in_use(app, make_app, monkeypatch, capsys, figures):
     from app import shutdown
 
     monkeypatch.setattr(shutdown, "event_set_by", lambda *_signals: threading.Event())
@@ -132,7 +132,7 @@ def test_an_address_in_use_is_refused_when_a_worker_starts(app, make_app, monkey
     assert "LATCHKEY_METRICS_LISTEN of its own" in done.stderr
 
 
-def test_the_public_port_is_refused_for_figures(app, capsys):
+def test_metrics_on_the_public_port_are_refused(app, capsys):
     from app.serving import startup
 
     port = free_port()
@@ -147,7 +147,7 @@ def test_the_public_port_is_refused_for_figures(app, capsys):
     assert f"share port {port}" in capsys.readouterr().err
 
 
-def test_a_worker_that_runs_alone_shows_its_own_figures(app, figures, make_app, tmp_path):
+def test_standalone_worker_serves_its_own_metrics(app, figures, make_app, tmp_path):
     from app import metrics, monitoring
 
     path = str(tmp_path / "w.sock")
@@ -159,7 +159,7 @@ def test_a_worker_that_runs_alone_shows_its_own_figures(app, figures, make_app, 
     assert found[f"latchkey_database_up{{{AT}}}"] == 1
 
 
-def test_a_socket_that_nobody_listens_at_is_taken_over_and_no_other_file_is(app, figures, tmp_path):
+def test_stale_metrics_socket_is_replaced_but_no_other_file(app, figures, tmp_path):
     from app.monitoring import listener
 
     path = tmp_path / "m.sock"
@@ -176,7 +176,7 @@ def test_a_socket_that_nobody_listens_at_is_taken_over_and_no_other_file_is(app,
     assert file.read_text() == "not ours"
 
 
-def test_no_room_to_count_ends_no_process(monkeypatch, tmp_path, capsys):
+def test_metrics_stay_off_if_the_disk_has_no_room_for_them(monkeypatch, tmp_path, capsys):
     import errno
 
     from app import metrics
@@ -191,7 +191,7 @@ def test_no_room_to_count_ends_no_process(monkeypatch, tmp_path, capsys):
     assert not metrics.is_on()
 
 
-def test_files_of_the_dead_are_cut_to_what_they_use(tmp_path, monkeypatch):
+def test_metric_files_of_dead_processes_are_truncated(tmp_path, monkeypatch):
     """In a process of its own: the library reads the directory's name when it is loaded."""
     count = (
         "from app import metrics; from app.monitoring import shared_files as f;"
@@ -216,7 +216,7 @@ def test_files_of_the_dead_are_cut_to_what_they_use(tmp_path, monkeypatch):
     assert counted() == 5
 
 
-def test_what_a_killed_service_left_is_removed(tmp_path):
+def test_metric_directories_of_killed_servers_are_removed(tmp_path):
     from app.monitoring import shared_files
 
     dead = subprocess.Popen(["true"])
@@ -230,7 +230,7 @@ def test_what_a_killed_service_left_is_removed(tmp_path):
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9464", "[::1]:9464", "0.0.0.0:1", "unix:/run/latchkey/m.sock"])
-def test_an_address_is_accepted(address):
+def test_valid_metrics_address_is_accepted(address):
     from config.settings import Settings
 
     assert Settings(metrics_listen=address).metrics_listen == address
@@ -241,7 +241,7 @@ def test_an_address_is_accepted(address):
     ["9464", ":9464", "localhost:9464", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "::1:9464", "[127.0.0.1]:9464",
      "127.0.0.1:94 64", "unix:m.sock", "unix:/run/", "unix:/" + "x" * 100, "http://127.0.0.1:9464"],
 )  # fmt: skip
-def test_what_is_no_address_is_refused(address):
+def test_invalid_metrics_address_is_rejected(address):
     from pydantic import ValidationError
 
     from config.settings import Settings

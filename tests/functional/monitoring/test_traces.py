@@ -95,9 +95,7 @@ def arrived(receiver):
     return send
 
 
-def test_a_sign_in_leaves_spans_of_requests_statements_and_deliveries_and_no_secret(
-    traced, receiver, arrived, people, smtp
-):
+def test_sign_in_exports_request_statement_and_delivery_spans_without_secrets(traced, receiver, arrived, people, smtp):
     from app import outbox
     from app.extensions import db
 
@@ -137,7 +135,7 @@ def test_a_sign_in_leaves_spans_of_requests_statements_and_deliveries_and_no_sec
     assert not any(span["events"] for span in spans)
 
 
-def test_a_request_that_fails_says_so_without_its_words(traced, arrived, receiver, monkeypatch):
+def test_failed_request_span_has_no_error_message(traced, arrived, receiver, monkeypatch):
     app = traced()
 
     def fails(*_rest):
@@ -150,7 +148,7 @@ def test_a_request_that_fails_says_so_without_its_words(traced, arrived, receive
     assert b"s3cr3t" not in receiver.raw
 
 
-def test_a_statement_that_fails_is_of_its_type_alone(traced, arrived, receiver, people):
+def test_failed_statement_span_has_only_the_error_type(traced, arrived, receiver, people):
     import sqlalchemy as sa
 
     from app import spans
@@ -166,7 +164,7 @@ def test_a_statement_that_fails_is_of_its_type_alone(traced, arrived, receiver, 
     assert b"p4rameter" not in receiver.raw
 
 
-def test_a_worker_that_looks_at_its_tables_makes_no_spans(traced, arrived):
+def test_worker_polling_creates_no_spans(traced, arrived):
     from app import spans
     from app.outbox import leases
 
@@ -179,14 +177,14 @@ def test_a_worker_that_looks_at_its_tables_makes_no_spans(traced, arrived):
 
 
 @pytest.mark.parametrize("proxies", [0, 1])
-def test_the_parent_of_a_trusted_proxy_is_continued_and_a_strangers_is_not(traced, arrived, proxies):
+def test_traceparent_is_continued_only_behind_a_trusted_proxy(traced, arrived, proxies):
     app = traced(trusted_proxies=proxies)
     app.test_client().get("/healthz", headers={"traceparent": PARENT})
     [span] = [span for span in arrived() if span["name"] == "GET /healthz"]
     assert (span["trace"].hex() == PARENT[3:35]) is bool(proxies)
 
 
-def test_nothing_is_traced_unless_it_is_asked_for(client, receiver):
+def test_tracing_is_off_by_default(client, receiver):
     from app import spans
 
     client.get("/healthz")
@@ -204,7 +202,7 @@ def test_nothing_is_traced_unless_it_is_asked_for(client, receiver):
         ({"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}, False),
     ],
 )
-def test_the_standard_variables_switch_traces_on_and_off(monkeypatch, variables, asked):
+def test_standard_otel_variables_enable_and_disable_tracing(monkeypatch, variables, asked):
     from app.monitoring import opentelemetry
 
     for name, value in variables.items():
@@ -219,7 +217,7 @@ def test_the_standard_variables_switch_traces_on_and_off(monkeypatch, variables,
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"),
     ],
 )
-def test_what_we_do_not_have_is_refused(monkeypatch, capsys, name, value, said):
+def test_unsupported_otel_exporter_or_protocol_is_refused(monkeypatch, capsys, name, value, said):
     from app.monitoring import opentelemetry
 
     monkeypatch.setenv(name, value)
@@ -230,7 +228,7 @@ def test_what_we_do_not_have_is_refused(monkeypatch, capsys, name, value, said):
 
 
 @pytest.mark.parametrize("missing", ["opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry"])
-def test_without_the_packages_the_start_says_what_to_install(monkeypatch, capsys, missing):
+def test_start_without_the_opentelemetry_packages_prints_the_install_command(monkeypatch, capsys, missing):
     from app.monitoring import opentelemetry
 
     for name in [name for name in sys.modules if name.partition(".")[0] == "opentelemetry"]:
