@@ -72,7 +72,7 @@ def kept(rows):
     return ask
 
 
-def test_a_return_path_is_signed_and_fits_a_local_part(path):
+def test_return_path_fits_the_local_part_length(path):
     assert path.startswith("bounce+")
     assert path.endswith("@latchkey.test")
     assert len(path.rpartition("@")[0]) <= 64
@@ -88,22 +88,20 @@ def test_a_return_path_is_signed_and_fits_a_local_part(path):
         ("delivered", "2.0.0", []),
     ],
 )
-def test_what_a_mail_server_reports_counts_once_for_the_address_that_we_wrote_to(
-    path, read, kept, database, action, status, found
-):
+def test_delivery_report_counts_once_for_the_original_recipient(path, read, kept, database, action, status, found):
     for _ in range(2):
         assert read(DSN.format(action=action, status=status), path.upper()).exit_code == 0
     assert kept() == found
     assert "evil" not in str(database.query("SELECT * FROM event")) + str(database.query("SELECT * FROM bounce"))
 
 
-def test_a_complaint_is_one(path, read, kept):
+def test_feedback_report_records_a_complaint(path, read, kept):
     assert read(ARF, path).output == "Taken.\n"
     assert kept() == [("complaint", "")]
 
 
 @pytest.mark.parametrize("what", ["not-spam", "Not-Spam ", "auth-failure"])
-def test_feedback_that_blames_nobody_is_no_complaint(path, read, kept, what):
+def test_feedback_other_than_abuse_records_no_complaint(path, read, kept, what):
     assert read(ARF.replace("abuse", what), path).output == "Nothing new.\n"
     assert kept() == []
 
@@ -112,7 +110,7 @@ def test_feedback_that_blames_nobody_is_no_complaint(path, read, kept, what):
 @pytest.mark.parametrize(
     "part", ["Content-Type: message/rfc822\n\n", "Content-Type: multipart/mixed; boundary={0}\n\n--{0}\n"]
 )
-def test_parts_within_parts_are_no_report_and_no_fault(path, read, kept, part):
+def test_deeply_nested_mime_parts_are_ignored_without_error(path, read, kept, part):
     """A mail server that is told to come again brings the same mail for days."""
     deep = "".join(part.format(at) for at in range(3000))
     assert read(deep + DSN.format(action="failed", status="5.1.1"), path).output == "Nothing new.\n"
@@ -120,7 +118,7 @@ def test_parts_within_parts_are_no_report_and_no_fault(path, read, kept, part):
 
 
 @pytest.mark.one_database
-def test_a_report_is_found_whatever_comes_behind_it_and_costs_little(path, read, kept):
+def test_report_followed_by_many_mime_parts_is_parsed_quickly(path, read, kept):
     report = DSN.format(action="failed", status="5.1.1").removesuffix("--b--\n")
     began = time.process_time()
     assert read(report + "--b\n\nx\n" * 1_000_000 + "--b--\n", path).output == "Taken.\n"
@@ -129,12 +127,12 @@ def test_a_report_is_found_whatever_comes_behind_it_and_costs_little(path, read,
 
 
 @pytest.mark.parametrize("raw", ["", "Subject: x\n\nhello", DSN[:200], "\x00\xff"])
-def test_what_is_no_report_is_nothing(path, read, kept, raw):
+def test_mail_that_is_not_a_report_is_ignored(path, read, kept, raw):
     assert read(raw, path).exit_code == 0
     assert kept() == []
 
 
-def test_what_we_did_not_sign_is_refused(path, read, kept):
+def test_forged_return_path_is_rejected(path, read, kept):
     mac = path.partition("@")[0][-1]
     forged = [
         path.replace(f"{mac}@", f"{'a' if mac != 'a' else 'b'}@"), path.replace("latchkey.test", "evil.example"),
@@ -146,7 +144,7 @@ def test_what_we_did_not_sign_is_refused(path, read, kept):
     assert kept() == []
 
 
-def test_while_the_database_takes_nothing_the_mail_server_is_told_to_come_again(path, read, kept, monkeypatch):
+def test_report_during_a_database_failure_exits_with_tempfail(path, read, kept, monkeypatch):
     from app.extensions import db
 
     def fail() -> None:
@@ -163,13 +161,13 @@ def test_while_the_database_takes_nothing_the_mail_server_is_told_to_come_again(
     assert read(DSN.format(action="failed", status="5.1.1"), path).output == "Taken.\n"
 
 
-def test_what_comes_after_two_weeks_is_refused(path, read, kept, clock):
+def test_report_to_an_expired_return_path_is_rejected(path, read, kept, clock):
     clock.shift(15 * 86400)
     assert read(DSN.format(action="failed", status="5.1.1"), path).exit_code == 65
     assert kept() == []
 
 
 @pytest.mark.settings(mail_bounce_address="")
-def test_without_an_address_for_it_the_sender_stays(path, read):
+def test_return_path_is_the_sender_without_a_bounce_address(path, read):
     assert path == "no-reply@latchkey.test"
     assert read("", "x").exit_code == 1

@@ -45,12 +45,12 @@ SUPPRESSED = ["a...@example.com"]
 # --- Postmark -----------------------------------------------------------------------------------
 
 
-def test_a_hard_bounce_of_postmark_suppresses_its_address(ada, hooks, kept):
+def test_postmark_hard_bounce_suppresses_the_address(ada, hooks, kept):
     assert hooks.postmark().status_code == 200
     assert kept() == ([("hard", "5.1.1", "postmark")], SUPPRESSED)
 
 
-def test_postmark_may_send_its_secret_in_a_header(ada, hooks, kept):
+def test_postmark_secret_is_accepted_in_a_header(ada, hooks, kept):
     from tests.functional.bounces.conftest import POSTMARK_SECRET, postmark_bounce
 
     assert hooks.post("postmark", postmark_bounce(), {"X-Webhook-Secret": POSTMARK_SECRET}).status_code == 200
@@ -60,7 +60,7 @@ def test_postmark_may_send_its_secret_in_a_header(ada, hooks, kept):
 @pytest.mark.parametrize(
     "secret", [None, "", "another-secret", "postmark-secret-of-test", "postmark-secret-of-testsx", "ü"]
 )
-def test_a_forged_one_is_refused(ada, hooks, kept, secret):
+def test_postmark_webhook_with_a_wrong_secret_returns_401(ada, hooks, kept, secret):
     with structlog.testing.capture_logs() as lines:
         answer = hooks.postmark(secret)
     assert answer.status_code == 401
@@ -94,7 +94,7 @@ def test_a_forged_one_is_refused(ada, hooks, kept, secret):
         ({"RecordType": "SubscriptionChange", "SuppressSending": False, "SuppressionReason": None}, None),
     ],
 )  # fmt: skip
-def test_what_postmark_says_of_an_address(ada, hooks, kept, changes, kind):
+def test_postmark_events_map_to_bounce_kinds(ada, hooks, kept, changes, kind):
     assert hooks.postmark(**changes).status_code == 200
     assert [report[0] for report in kept()[0]] == ([kind] if kind else [])
 
@@ -118,7 +118,7 @@ def test_what_postmark_says_of_an_address(ada, hooks, kept, changes, kind):
         ({"recipient": ["ada@example.com"]}, None),
     ],
 )
-def test_what_mailgun_says_of_an_address(ada, hooks, kept, changes, kind):
+def test_mailgun_events_map_to_bounce_kinds(ada, hooks, kept, changes, kind):
     assert hooks.mailgun(mailgun_failure(**changes)).status_code == 200
     assert [report[0] for report in kept()[0]] == ([kind] if kind else [])
 
@@ -135,12 +135,12 @@ def test_what_mailgun_says_of_an_address(ada, hooks, kept, changes, kind):
         ({"timestamp": None}, 401),
     ],
 )
-def test_what_mailgun_did_not_sign_of_late_is_refused(ada, hooks, kept, how, status):
+def test_mailgun_webhook_with_an_invalid_or_old_signature_is_rejected(ada, hooks, kept, how, status):
     assert hooks.mailgun(mailgun_failure(), **how).status_code == status
     assert kept() == NOTHING
 
 
-def test_a_subaccount_is_known_by_the_signature_of_its_parent(ada, hooks, kept, clock):
+def test_mailgun_subaccount_webhook_is_verified_by_the_parent_signature(ada, hooks, kept, clock):
     import hashlib
     import hmac
 
@@ -153,7 +153,7 @@ def test_a_subaccount_is_known_by_the_signature_of_its_parent(ada, hooks, kept, 
     assert kept()[1] == SUPPRESSED
 
 
-def test_a_signature_of_mailgun_serves_one_body(ada, hooks, kept, people):
+def test_mailgun_signature_cannot_be_reused_for_another_body(ada, hooks, kept, people):
     people.open(email="grace@example.com")
     for _ in range(2):
         assert hooks.mailgun(mailgun_failure(), token="7" * 50).status_code == 200
@@ -180,12 +180,12 @@ def test_a_signature_of_mailgun_serves_one_body(ada, hooks, kept, people):
         ({"event": "unheard_of"}, None),
     ],
 )
-def test_what_sendgrid_says_of_an_address(ada, hooks, kept, changes, kind):
+def test_sendgrid_events_map_to_bounce_kinds(ada, hooks, kept, changes, kind):
     assert hooks.sendgrid([sendgrid_event(**changes)]).status_code == 200
     assert [report[0] for report in kept()[0]] == ([kind] if kind else [])
 
 
-def test_a_thousand_events_of_sendgrid_come_at_once(people, hooks, kept, statements):
+def test_batch_of_a_thousand_sendgrid_events_takes_few_statements(people, hooks, kept, statements):
     addresses = [f"user{number}@example.com" for number in range(1000)]
     for address in addresses[:5]:
         people.open(email=address)
@@ -207,12 +207,12 @@ def test_a_thousand_events_of_sendgrid_come_at_once(people, hooks, kept, stateme
         {"tampered": b"[]"},
     ],
 )
-def test_what_sendgrid_did_not_sign_of_late_is_refused(ada, hooks, kept, how):
+def test_sendgrid_webhook_with_an_invalid_or_old_signature_is_rejected(ada, hooks, kept, how):
     assert hooks.sendgrid([sendgrid_event()], **how).status_code == 403
     assert kept() == NOTHING
 
 
-def test_a_signature_that_sendgrid_made_is_right():
+def test_published_sendgrid_signature_verifies():
     """One that SendGrid publishes for trying libraries (sendgrid-python, test_eventwebhook.py)."""
     from app.bounces import sendgrid
     from app.bounces.payloads import WebhookRejected
@@ -269,7 +269,7 @@ def amazon(app, clock, monkeypatch):
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
-def test_a_bounce_of_ses_is_taken_when_the_certificate_is_here(ada, hooks, kept, amazon, version):
+def test_ses_bounce_is_accepted_once_the_worker_fetched_the_certificate(ada, hooks, kept, amazon, version):
     first = hooks.ses(ses_bounce("ada@example.com"), version=version)
     assert (first.status_code, first.headers["Retry-After"]) == (503, "10")
     assert amazon.asked == [], "no request fetches anything"
@@ -309,7 +309,7 @@ def trusted(hooks, amazon):
         ({"notificationType": "Bounce", "bounce": {"bouncedRecipients": "ada@example.com", "feedbackId": "x"}}, None),
     ],
 )  # fmt: skip
-def test_what_ses_says_of_an_address(ada, trusted, kept, message, kind):
+def test_ses_notifications_map_to_bounce_kinds(ada, trusted, kept, message, kind):
     assert trusted.ses(message).status_code == 200
     assert [report[0] for report in kept()[0]] == ([kind] if kind else [])
 
@@ -341,7 +341,7 @@ def test_what_ses_says_of_an_address(ada, trusted, kept, message, kind):
         {"SigningCertURL": "https://[sns"},
     ],
 )
-def test_what_amazon_did_not_sign_for_our_topic_is_refused(ada, trusted, kept, amazon, changes):
+def test_forged_sns_notification_is_rejected_without_fetching_anything(ada, trusted, kept, amazon, changes):
     before = list(amazon.asked)
     assert trusted.ses(ses_bounce("ada@example.com"), **changes).status_code == 403
     amazon.fetch()
@@ -352,7 +352,7 @@ def test_what_amazon_did_not_sign_for_our_topic_is_refused(ada, trusted, kept, a
 @pytest.mark.parametrize(
     "wrong", [{"name": "evil.example"}, {"days": -1}, {"key": rsa.generate_private_key(65537, 2048)}]
 )
-def test_a_certificate_that_is_not_amazons_is_no_use(ada, hooks, kept, amazon, clock, wrong):
+def test_sns_certificate_not_valid_for_amazon_is_rejected(ada, hooks, kept, amazon, clock, wrong):
     amazon.documents[CERTIFICATE_URL] = certificate(clock, **wrong)
     hooks.ses(ses_bounce("ada@example.com"))
     amazon.fetch()
@@ -360,7 +360,7 @@ def test_a_certificate_that_is_not_amazons_is_no_use(ada, hooks, kept, amazon, c
     assert kept() == NOTHING
 
 
-def test_a_certificate_that_cannot_be_fetched_is_ordered_again_by_the_next_notification(ada, hooks, amazon):
+def test_failed_certificate_fetch_is_retried_on_the_next_notification(ada, hooks, amazon):
     pem = amazon.documents.pop(CERTIFICATE_URL)
     hooks.ses(ses_bounce("ada@example.com"))
     amazon.fetch()
@@ -370,7 +370,7 @@ def test_a_certificate_that_cannot_be_fetched_is_ordered_again_by_the_next_notif
     assert hooks.ses(ses_bounce("ada@example.com")).status_code == 200
 
 
-def test_no_more_certificates_wait_than_a_few(hooks, rows):
+def test_number_of_queued_certificate_fetches_is_limited(hooks, rows):
     from app.bounces.models import SnsDocument
     from app.bounces.sns_documents import MAX_WAITING
 
@@ -388,7 +388,7 @@ def confirmation(hooks, **changes):
     return hooks.ses("You have chosen to subscribe to the topic.", **(given | changes))
 
 
-def test_a_subscription_to_our_topic_is_confirmed_by_the_worker(trusted, amazon, rows):
+def test_sns_subscription_to_our_topic_is_confirmed_by_the_worker(trusted, amazon, rows):
     from app.bounces.models import SnsDocument
 
     amazon.documents[CONFIRM] = "<ConfirmSubscriptionResponse/>"
@@ -408,13 +408,13 @@ def test_a_subscription_to_our_topic_is_confirmed_by_the_worker(trusted, amazon,
         {"tampered": {"SubscribeURL": CONFIRM.replace("2336412f37", "other")}},
     ],
 )
-def test_no_other_subscription_is(trusted, amazon, changes):
+def test_foreign_sns_subscription_is_not_confirmed(trusted, amazon, changes):
     assert confirmation(trusted, **changes).status_code == 403
     amazon.fetch()
     assert amazon.asked == [CERTIFICATE_URL]
 
 
-def test_a_confirmation_that_fails_is_tried_for_an_hour(trusted, amazon, clock, rows):
+def test_failed_sns_confirmation_is_retried_for_an_hour(trusted, amazon, clock, rows):
     from app.bounces.models import SnsDocument
 
     confirmation(trusted)
@@ -430,7 +430,7 @@ def test_a_confirmation_that_fails_is_tried_for_an_hour(trusted, amazon, clock, 
 # --- all of them --------------------------------------------------------------------------------
 
 
-def test_the_same_report_counts_once(ada, hooks, trusted, kept, rows):
+def test_repeated_report_counts_once(ada, hooks, trusted, kept, rows):
     from app.audit import Event
 
     for _ in range(3):
@@ -445,7 +445,7 @@ def test_the_same_report_counts_once(ada, hooks, trusted, kept, rows):
     assert event.facts == {"kind": "hard", "provider": "postmark", "code": "5.1.1"}
 
 
-def test_the_same_report_counts_once_when_it_comes_twice_at_once(app, ada, clock, kept):
+def test_concurrent_copies_of_a_report_count_once(app, ada, clock, kept):
     from tests.functional.bounces.conftest import Hooks
 
     threads = [threading.Thread(target=Hooks(app.test_client(), clock).postmark) for _ in range(4)]
@@ -456,7 +456,7 @@ def test_the_same_report_counts_once_when_it_comes_twice_at_once(app, ada, clock
     assert kept() == ([("hard", "5.1.1", "postmark")], SUPPRESSED)
 
 
-def test_of_an_address_that_nobody_has_nothing_is_kept(hooks, kept):
+def test_report_for_an_unknown_address_is_not_stored(hooks, kept):
     assert hooks.postmark().status_code == 200
     assert kept() == NOTHING
 
@@ -464,7 +464,7 @@ def test_of_an_address_that_nobody_has_nothing_is_kept(hooks, kept):
 @pytest.mark.parametrize(
     "address", ["", "ada", "ada@example.com, b@example.com", "\x00@example.com", "a" * 9000, None, 7]
 )
-def test_what_is_no_address_is_passed_over(hooks, kept, address):
+def test_report_with_an_invalid_address_is_ignored(hooks, kept, address):
     assert hooks.postmark(Email=address).status_code == 200
     assert kept() == NOTHING
 
@@ -473,18 +473,18 @@ def test_what_is_no_address_is_passed_over(hooks, kept, address):
     bounces_postmark_secret="", bounces_mailgun_key="", bounces_ses_topics=(), bounces_sendgrid_key=""
 )
 @pytest.mark.parametrize("provider", ["postmark", "mailgun", "ses", "sendgrid", "x"])
-def test_what_is_not_set_up_is_not_there(hooks, provider):
+def test_unconfigured_provider_webhook_returns_404(hooks, provider):
     answer = hooks.post(provider, {}, {"Authorization": "Basic Og=="})
     assert (answer.status_code, answer.mimetype) == (404, "application/json")
 
 
-def test_an_unknown_provider_is_not_there(hooks):
+def test_unknown_provider_webhook_returns_404(hooks):
     assert hooks.post("sparkpost", {}).status_code == 404
     assert hooks.client.get("/hooks/mail/postmark").status_code == 405
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 5000, b'{"a": NaN', b"null", b"[]", b"7", b'"x"'])
-def test_a_body_that_is_none_is_no_fault_of_ours(hooks, body):
+def test_malformed_webhook_body_causes_no_server_error(hooks, body):
     from tests.functional.bounces.conftest import POSTMARK_SECRET
 
     for provider in ("postmark", "mailgun", "ses", "sendgrid"):
@@ -492,20 +492,20 @@ def test_a_body_that_is_none_is_no_fault_of_ours(hooks, body):
         assert answer.status_code in (200, 400, 401, 403), provider
 
 
-def test_a_body_that_is_too_long_is_refused(hooks):
+def test_oversized_webhook_body_is_rejected(hooks):
     answer = hooks.post("postmark", b" " * (2 * 1024 * 1024 + 1))
     assert answer.status_code in (401, 413)
     assert hooks.post("mailgun", b" " * (2 * 1024 * 1024 + 1)).status_code == 413
 
 
-def test_no_word_of_a_strangers_server_is_kept(ada, hooks, database):
+def test_remote_server_texts_and_addresses_are_not_stored(ada, hooks, database):
     hooks.postmark(Details="smtp;550 5.1.1 Visit http://evil.example now", Description="evil words")
     everything = [str(database.query(f'SELECT * FROM "{table}"')) for table in ("bounce", "suppression", "event")]
     assert "evil" not in " ".join(everything)
     assert "ada@example.com" not in " ".join(everything)
 
 
-def test_the_key_of_the_settings_may_be_pasted_with_its_lines():
+def test_sendgrid_key_setting_accepts_pem_with_line_breaks():
     from config.settings import Settings
 
     pem = f"-----BEGIN PUBLIC KEY-----\n{SENDGRID_PUBLIC[:64]}\n{SENDGRID_PUBLIC[64:]}\n-----END PUBLIC KEY-----\n"

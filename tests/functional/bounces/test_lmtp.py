@@ -65,7 +65,7 @@ def kept(rows) -> list[tuple[str, str]]:
     return [(row.kind, row.code) for row in rows(Bounce)]
 
 
-def test_a_report_is_taken_once_and_suppresses_the_address_that_we_wrote_to(mail_server, path, rows):
+def test_lmtp_report_counts_once_and_suppresses_the_original_recipient(mail_server, path, rows):
     from app.outbox.models import Suppression
 
     for _ in range(2):
@@ -74,7 +74,7 @@ def test_a_report_is_taken_once_and_suppresses_the_address_that_we_wrote_to(mail
     assert [row.masked for row in rows(Suppression)] == ["a...@example.com"]
 
 
-def test_what_we_did_not_sign_is_refused_before_it_is_sent(mail_server, path, rows):
+def test_forged_return_path_is_rejected_at_rcpt(mail_server, path, rows):
     forged = [path.replace("latchkey.test", "evil.example"), path.replace("bounce+", "bounce+a"), ADA]
     mail_server.ehlo_or_helo_if_needed()
     for address in forged:
@@ -84,7 +84,7 @@ def test_what_we_did_not_sign_is_refused_before_it_is_sent(mail_server, path, ro
     assert kept(rows) == []
 
 
-def test_of_a_message_that_is_forgotten_nothing_is_kept(mail_server, path, rows, app):
+def test_report_for_a_deleted_message_is_rejected(mail_server, path, rows, app):
     from app.extensions import db
 
     with app.app_context():
@@ -95,13 +95,13 @@ def test_of_a_message_that_is_forgotten_nothing_is_kept(mail_server, path, rows,
     assert kept(rows) == []
 
 
-def test_two_recipients_come_one_after_the_other(mail_server, path):
+def test_second_recipient_of_an_lmtp_transaction_is_deferred(mail_server, path):
     assert mail_server.sendmail(FROM, [path, path.upper()], FAILED) == {
         path.upper(): (452, b"4.5.3 One recipient at a time")
     }
 
 
-def test_while_the_database_takes_nothing_the_mail_server_keeps_the_report(mail_server, path, rows, monkeypatch):
+def test_lmtp_report_during_a_database_failure_is_deferred(mail_server, path, rows, monkeypatch):
     from app.extensions import db
 
     def away() -> None:
@@ -117,7 +117,7 @@ def test_while_the_database_takes_nothing_the_mail_server_keeps_the_report(mail_
 
 
 @pytest.mark.one_database
-def test_what_is_too_long_is_refused_and_the_next_one_is_taken(mail_server, path, rows):
+def test_oversized_lmtp_message_is_rejected_and_the_next_one_accepted(mail_server, path, rows):
     mail_server.ehlo_or_helo_if_needed()
     mail_server.esmtp_features.pop("size")  # or it is refused by its size, before it is sent
     with pytest.raises(smtplib.SMTPDataError, match="Too much mail data"):
@@ -127,13 +127,13 @@ def test_what_is_too_long_is_refused_and_the_next_one_is_taken(mail_server, path
 
 
 @pytest.mark.one_database
-def test_a_mail_server_speaks_lmtp_and_not_smtp(mail_server):
+def test_listener_accepts_lhlo_and_rejects_ehlo(mail_server):
     assert mail_server.docmd("EHLO", "mx.example.com")[0] == 500
     assert mail_server.docmd("LHLO", "mx.example.com")[0] == 250
 
 
 @pytest.mark.one_database
-def test_the_command_listens_at_a_socket_for_its_owner_and_group(app, path, rows, tmp_path, monkeypatch):
+def test_bounces_listen_replaces_a_stale_socket_with_mode_660(app, path, rows, tmp_path, monkeypatch):
     """One that a dead process left behind is replaced."""
     from app import shutdown
 
@@ -158,7 +158,7 @@ def test_the_command_listens_at_a_socket_for_its_owner_and_group(app, path, rows
 
 
 @pytest.mark.one_database
-def test_an_address_that_is_taken_or_none_is_a_sentence(app, monkeypatch, tmp_path):
+def test_bounces_listen_reports_a_used_or_invalid_address(app, monkeypatch, tmp_path):
     from app import shutdown
 
     monkeypatch.setattr(shutdown, "event_set_by", lambda *_signals: threading.Event())
@@ -176,7 +176,7 @@ def test_an_address_that_is_taken_or_none_is_a_sentence(app, monkeypatch, tmp_pa
 
 @pytest.mark.one_database
 @pytest.mark.settings(mail_bounce_address="")
-def test_without_return_paths_there_is_nothing_to_listen_for(app):
+def test_bounces_listen_requires_a_bounce_address(app):
     refused = app.test_cli_runner().invoke(args=["bounces", "listen"])
     assert refused.exit_code == 1
     assert "LATCHKEY_MAIL_BOUNCE_ADDRESS" in refused.stderr

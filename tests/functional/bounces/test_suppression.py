@@ -71,7 +71,7 @@ def ask_for_code(wire, identity=ADA):
 
 
 @pytest.mark.parametrize("kind", ["hard", "complaint"])
-def test_a_suppressed_address_gets_no_mail_and_its_message_says_why(ada, json_wire, report, deliver, rows, kind):
+def test_mail_to_a_suppressed_address_is_dropped_with_the_reason(ada, json_wire, report, deliver, rows, kind):
     from app.audit import Event
     from app.outbox import Message
 
@@ -85,7 +85,7 @@ def test_a_suppressed_address_gets_no_mail_and_its_message_says_why(ada, json_wi
     assert event.user_id == ada.id
 
 
-def test_the_other_addresses_of_an_account_get_its_notices(app, people, report, deliver, smtp, clock):
+def test_notices_go_to_the_other_addresses_of_the_account(app, people, report, deliver, smtp, clock):
     from app.client import ClientContext
     from app.extensions import db
     from app.notifications import notices
@@ -105,7 +105,7 @@ def test_the_other_addresses_of_an_account_get_its_notices(app, people, report, 
 
 
 @pytest.mark.settings(soft_bounces=3, soft_bounce_span=timedelta(days=7))
-def test_soft_bounces_suppress_when_there_are_several_within_the_span(ada, report, suppressed, clock):
+def test_several_soft_bounces_within_the_span_suppress_the_address(ada, report, suppressed, clock):
     report("soft", code="4.2.2")
     clock.shift(8 * 86400)
     report("soft", code="4.2.2")
@@ -118,7 +118,7 @@ def test_soft_bounces_suppress_when_there_are_several_within_the_span(ada, repor
 
 
 @pytest.mark.settings(suppress_for=timedelta(days=30))
-def test_a_suppression_ends_by_itself(ada, json_wire, report, suppressed, deliver, clock):
+def test_suppression_expires(ada, json_wire, report, suppressed, deliver, clock):
     report()
     clock.shift(30 * 86400 - 10)
     assert suppressed()
@@ -128,7 +128,7 @@ def test_a_suppression_ends_by_itself(ada, json_wire, report, suppressed, delive
     assert len(deliver()) == 1
 
 
-def test_what_comes_back_again_suppresses_for_longer_and_is_told_once(ada, report, rows, clock):
+def test_repeated_bounces_extend_the_suppression_and_record_one_event(ada, report, rows, clock):
     from app.audit import Event
     from app.outbox.models import Suppression
 
@@ -143,7 +143,7 @@ def test_what_comes_back_again_suppresses_for_longer_and_is_told_once(ada, repor
     assert len(rows(Event, name="address.suppressed")) == 1
 
 
-def test_an_operator_sees_and_lifts_it(app, ada, report, suppressed, rows):
+def test_suppressions_command_lists_and_lifts(app, ada, report, suppressed, rows):
     from app.audit import Event
 
     operate = app.test_cli_runner().invoke
@@ -164,7 +164,7 @@ def test_an_operator_sees_and_lifts_it(app, ada, report, suppressed, rows):
 
 
 @pytest.mark.settings(soft_bounces=2)
-def test_what_was_counted_before_it_was_lifted_counts_no_more(app, ada, report, suppressed):
+def test_soft_bounces_before_lifting_no_longer_count(app, ada, report, suppressed):
     report("soft")
     report("soft")
     assert suppressed()
@@ -175,16 +175,14 @@ def test_what_was_counted_before_it_was_lifted_counts_no_more(app, ada, report, 
     assert suppressed()
 
 
-def test_a_report_that_came_before_it_was_lifted_suppresses_nothing_when_it_comes_again(app, ada, hooks, suppressed):
+def test_report_repeated_after_lifting_does_not_suppress_again(app, ada, hooks, suppressed):
     hooks.sendgrid([sendgrid_event()])
     app.test_cli_runner().invoke(args=["mail", "suppressions", "lift", ADA])
     hooks.sendgrid([sendgrid_event()])
     assert not suppressed()
 
 
-def test_a_code_that_was_sent_there_and_is_typed_proves_that_mail_arrives(
-    ada, wire, mail_to, report, suppressed, sweep, rows, clock
-):
+def test_entering_a_mailed_code_lifts_the_suppression(ada, wire, mail_to, report, suppressed, sweep, rows, clock):
     from app.audit import Event
 
     ask_for_code(wire)
@@ -200,7 +198,7 @@ def test_a_code_that_was_sent_there_and_is_typed_proves_that_mail_arrives(
     assert [event.facts["by"] for event in rows(Event, name="address.unsuppressed")] == ["proved"]
 
 
-def test_signing_in_by_something_else_proves_nothing(people, json_wire, report, suppressed, sweep, clock):
+def test_sign_in_by_another_method_does_not_lift_the_suppression(people, json_wire, report, suppressed, sweep, clock):
     ada = people.open(email=ADA, methods=["authenticator"])
     report()
     clock.shift(60)
@@ -228,38 +226,40 @@ def known_to(identity, wire, mail_to, clock):
     return wire
 
 
-def test_a_browser_that_the_account_knows_is_told(known, report):
+def test_known_browser_sees_that_mail_is_suppressed(known, report):
     report()
     page = known.follow(ask_for_code(known))
     assert TOLD in page.text
 
 
-def test_and_is_told_nothing_while_mail_arrives(known):
+def test_known_browser_sees_no_warning_without_a_suppression(known):
     assert TOLD not in known.follow(ask_for_code(known)).text
 
 
-def test_a_stranger_is_told_nothing(known, report, people):
+def test_unknown_browser_does_not_learn_about_a_suppression(known, report, people):
     report()
     people.open(email="grace@example.com")
     stranger = known.elsewhere()
     assert TOLD not in stranger.follow(ask_for_code(stranger)).text
 
 
-def test_nor_is_a_browser_that_another_account_knows(ada, people, browser_wire, mail_to, report, clock):
+def test_known_browser_of_another_account_does_not_learn_about_a_suppression(
+    ada, people, browser_wire, mail_to, report, clock
+):
     people.open(email="grace@example.com", methods=["email"])
     known_to("grace@example.com", browser_wire, mail_to, clock)
     report()
     assert TOLD not in browser_wire.follow(ask_for_code(browser_wire)).text
 
 
-def test_a_script_hears_it_by_a_member_in_a_known_browser_alone(ada, json_wire, mail_to, report, clock):
+def test_json_reports_undelivered_only_to_a_known_browser(ada, json_wire, mail_to, report, clock):
     known_to(ADA, json_wire, mail_to, clock)
     report()
     assert ask_for_code(json_wire).json["undelivered"] is True
     assert "undelivered" not in ask_for_code(json_wire.elsewhere()).json
 
 
-def test_the_page_of_addresses_says_it_to_who_is_signed_in(ada, browser_wire, json_wire, report):
+def test_identities_page_shows_suppressed_addresses_to_their_owner(ada, browser_wire, json_wire, report):
     from tests.signed_in import sign_in
 
     sign_in(browser_wire, ada)
@@ -270,7 +270,7 @@ def test_the_page_of_addresses_says_it_to_who_is_signed_in(ada, browser_wire, js
     assert one["undelivered"] is True
 
 
-def test_a_key_that_is_rotated_forgets_nothing(app, make_app, ada, report, suppressed, settings_values):
+def test_suppressions_survive_key_rotation(app, make_app, ada, report, suppressed, settings_values):
     report()
     rotated = make_app(secret_keys=f"{NEW_KEY},{settings_values['secret_keys']}")
     from app.outbox import suppressions
@@ -279,7 +279,7 @@ def test_a_key_that_is_rotated_forgets_nothing(app, make_app, ada, report, suppr
         assert suppressions.reasons_for({ADA})
 
 
-def test_rows_go_when_they_are_over(app, ada, report, rows, clock):
+def test_expired_suppressions_and_bounces_are_pruned(app, ada, report, rows, clock):
     from app.outbox import suppressions
     from app.outbox.models import Bounce, Suppression
 
@@ -291,7 +291,7 @@ def test_rows_go_when_they_are_over(app, ada, report, rows, clock):
     assert (rows(Bounce), rows(Suppression)) == ([], [])
 
 
-def test_doctor_says_how_much_comes_back(app, ada, report, people):
+def test_doctor_reports_bounces_and_complaints(app, ada, report, people):
     operate = app.test_cli_runner().invoke
     assert "0 came back and 0 were called spam" in operate(args=["doctor"]).output
     report()
