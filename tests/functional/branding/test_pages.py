@@ -41,7 +41,7 @@ def addresses(page: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", ["/us-signin", "/register", "/nothing"])
-def test_every_page_shows_the_files_of_the_brand(branded, path):
+def test_pages_use_the_configured_brand_files(branded, path):
     client = branded(brand_color="#7a1fa2")
     page = client.get(path).get_data(as_text=True)
     found = {re.sub(r"-[0-9a-f]{16}", "", each) for each in addresses(page)}
@@ -51,7 +51,7 @@ def test_every_page_shows_the_files_of_the_brand(branded, path):
     assert 'class="mark"' not in page
 
 
-def test_a_page_without_settings_shows_our_own(client):
+def test_unbranded_page_shows_the_built_in_logo(client):
     page = client.get("/us-signin").get_data(as_text=True)
     assert addresses(page) == []
     assert 'class="mark"' in page
@@ -59,7 +59,7 @@ def test_a_page_without_settings_shows_our_own(client):
     assert 'class="foot"' not in page
 
 
-def test_a_file_is_kept_for_ever_at_an_address_that_changes_with_it(branded, files, make_app, tmp_path):
+def test_brand_file_is_cached_forever_under_a_content_hashed_url(branded, files, make_app, tmp_path):
     client = branded()
     icon = next(each for each in addresses(client.get("/us-signin").get_data(as_text=True)) if "icon" in each)
     answer = client.get(icon)
@@ -75,7 +75,7 @@ def test_a_file_is_kept_for_ever_at_an_address_that_changes_with_it(branded, fil
     assert icon not in other.get("/us-signin").get_data(as_text=True)
 
 
-def test_an_svg_that_is_opened_by_itself_runs_nothing(branded):
+def test_svg_opened_directly_cannot_run_scripts(branded):
     client = branded()
     logo = next(each for each in addresses(client.get("/us-signin").get_data(as_text=True)) if each.endswith(".svg"))
     answer = client.get(logo)
@@ -87,11 +87,11 @@ def test_an_svg_that_is_opened_by_itself_runs_nothing(branded):
 
 
 @pytest.mark.parametrize("name", ["nothing.png", "logo.svg", "..%2Fapp.py", "logo-0123456789abcdef.svg"])
-def test_nothing_else_is_served(branded, name):
+def test_unknown_brand_file_returns_404(branded, name):
     assert branded().get(f"/brand/{name}").status_code == 404
 
 
-def test_the_style_sheet_has_the_accent_color_in_both_color_schemes(branded):
+def test_brand_style_sheet_has_the_accent_color_for_light_and_dark(branded):
     client = branded(brand_color="#7a1fa2")
     style = next(each for each in addresses(client.get("/us-signin").get_data(as_text=True)) if each.endswith(".css"))
     answer = client.get(style)
@@ -101,7 +101,7 @@ def test_the_style_sheet_has_the_accent_color_in_both_color_schemes(branded):
     assert answer.headers["Content-Type"] == "text/css; charset=utf-8"
 
 
-def test_the_policy_of_pages_is_the_same_with_a_brand(branded, client):
+def test_branding_does_not_change_the_content_security_policy(branded, client):
     with_brand, without = (
         re.sub(r"nonce-[\w-]+", "nonce", each.get("/register").headers["Content-Security-Policy"])
         for each in (branded(brand_color="#7a1fa2", brand_line="Hello"), client)
@@ -109,7 +109,7 @@ def test_the_policy_of_pages_is_the_same_with_a_brand(branded, client):
     assert with_brand == without
 
 
-def test_the_side_panel_has_the_line(branded):
+def test_side_panel_shows_the_escaped_brand_line(branded):
     page = branded(brand_line="Fish & chips for all.").get("/us-signin").get_data(as_text=True)
     assert "Fish &amp; chips for all." in page
 
@@ -119,7 +119,7 @@ LINKS = {"terms_url": "https://acme.example/terms?a=1&b=2", "privacy_url": "/pri
 
 @pytest.mark.settings(**LINKS, support_contact="help@acme.example")
 @pytest.mark.parametrize("path", ["/us-signin", "/register", "/nothing"])
-def test_the_footer_has_terms_privacy_and_support(client, path):
+def test_footer_links_terms_privacy_and_support(client, path):
     page = client.get(path).get_data(as_text=True)
     foot = page[page.index('class="foot"') :]
     assert re.findall(r'<a href="([^"]+)">([^<]+)</a>', foot) == [
@@ -130,12 +130,12 @@ def test_the_footer_has_terms_privacy_and_support(client, path):
 
 
 @pytest.mark.settings(support_contact="+49 30 123456")
-def test_a_support_contact_that_is_no_link_is_shown(client):
+def test_support_contact_without_a_link_is_shown_as_text(client):
     assert "Support: <bdi>+49 30 123456</bdi>" in client.get("/us-signin").get_data(as_text=True)
 
 
 @pytest.mark.parametrize("set_ones", [("terms_url", "privacy_url"), ("terms_url",), ("privacy_url",), ()])
-def test_people_who_create_an_account_see_what_they_agree_to(make_app, set_ones):
+def test_registration_page_shows_configured_terms_and_privacy_links(make_app, set_ones):
     page = make_app(**{name: LINKS[name] for name in set_ones}).test_client().get("/register").get_data(as_text=True)
     form = page[page.index('action="/register"') : page.index("</form>", page.index('action="/register"'))]
     assert ("you agree to the" in form) == ("terms_url" in set_ones)
@@ -144,7 +144,7 @@ def test_people_who_create_an_account_see_what_they_agree_to(make_app, set_ones)
 
 
 @pytest.mark.settings(brand_color="#7a1fa2", support_contact="help@acme.example", brand_name="Acme")
-def test_a_mail_has_the_accent_color_and_loads_nothing(browser_wire, people, mail_to):
+def test_mail_has_the_accent_color_and_no_remote_content(browser_wire, people, mail_to):
     people.open(email="ada@example.com", methods=["email"])
     browser_wire.post("/us-signin/send-code", identity="ada@example.com", chosen_method="email")
     mail = mail_to("ada@example.com")
@@ -157,7 +157,7 @@ def test_a_mail_has_the_accent_color_and_loads_nothing(browser_wire, people, mai
 
 
 @pytest.mark.settings(languages=("ar",), support_contact="+49 30 123456")
-def test_a_telephone_number_keeps_its_order_where_text_runs_from_right_to_left(browser_wire, people, mail_to):
+def test_phone_number_is_isolated_in_right_to_left_mail(browser_wire, people, mail_to):
     people.open(email="ada@example.com", methods=["email"])
     browser_wire.post("/us-signin/send-code", identity="ada@example.com", chosen_method="email")
     mail = mail_to("ada@example.com")
@@ -165,7 +165,7 @@ def test_a_telephone_number_keeps_its_order_where_text_runs_from_right_to_left(b
     assert "<bdi>+49 30 123456</bdi>" in mail.html
 
 
-def test_the_application_is_not_made_with_a_file_that_is_no_image(settings_values, tmp_path):
+def test_start_with_a_brand_file_that_is_not_an_image_is_refused(settings_values, tmp_path):
     (tmp_path / "logo.png").write_bytes(b"no image")
     with pytest.raises(ConfigurationError, match="LATCHKEY_BRAND_LOGO names a file that is no PNG, SVG or WEBP image"):
         create_app(Settings(**settings_values, brand_logo=str(tmp_path / "logo.png")))

@@ -62,14 +62,14 @@ def page_and_faults(app, path: str = "/us-signin"):
     return answer.get_data(as_text=True), [line for line in lines if line["event"] == "template.failed"]
 
 
-def test_an_own_template_wins_and_can_extend_the_one_whose_place_it_takes(own_app):
+def test_custom_template_overrides_and_can_extend_the_built_in_one(own_app):
     page, faults = page_and_faults(own_app({"signin/signin.html": SIGN_IN}))
     assert "<p>Hello</p>" in page
     assert 'action="/us-signin/send-code"' in page
     assert faults == []
 
 
-def test_an_own_layout_is_that_of_our_pages(own_app):
+def test_custom_layout_applies_to_built_in_pages(own_app):
     layout = '{% extends "builtin/ui/doorway.html" %}{% block panel %}<p>Our own panel</p>{% endblock %}'
     app = own_app({"ui/doorway.html": layout})
     for path in ("/us-signin", "/register"):
@@ -87,7 +87,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("source", "line"), BROKEN)
-def test_where_an_own_template_fails_ours_is_used_and_the_log_says_why(own_app, tmp_path, source, line):
+def test_failing_custom_template_falls_back_to_the_built_in_and_is_logged(own_app, tmp_path, source, line):
     page, faults = page_and_faults(own_app({"signin/signin.html": source}))
     assert 'action="/us-signin/send-code"' in page
     assert [(fault["log_level"], fault["template"], fault["line"]) for fault in faults] == [
@@ -96,7 +96,7 @@ def test_where_an_own_template_fails_ours_is_used_and_the_log_says_why(own_app, 
     assert faults[0]["file"] == str(tmp_path / "signin/signin.html")
 
 
-def test_where_an_own_layout_fails_every_page_has_ours(own_app):
+def test_failing_custom_layout_falls_back_on_every_page(own_app):
     app = own_app({"base.html": "{% block layout %}"})
     for path in ("/us-signin", "/register"):
         page, faults = page_and_faults(app, path)
@@ -104,7 +104,7 @@ def test_where_an_own_layout_fails_every_page_has_ours(own_app):
         assert len(faults) == 1
 
 
-def test_where_an_own_template_cannot_be_read_ours_is_used(own_app, tmp_path):
+def test_unreadable_custom_template_falls_back_to_the_built_in(own_app, tmp_path):
     app = own_app({"signin/signin.html": SIGN_IN})
     (tmp_path / "ui").mkdir()
     (tmp_path / "ui/doorway.html").write_bytes(b"\xff\xfe")
@@ -113,7 +113,7 @@ def test_where_an_own_template_cannot_be_read_ours_is_used(own_app, tmp_path):
     assert [(fault["file"], fault["line"]) for fault in faults] == [(str(tmp_path / "ui/doorway.html"), 1)]
 
 
-def test_a_fault_that_is_none_of_an_own_template_is_raised_and_nothing_rendered_again(own_app):
+def test_error_outside_custom_templates_is_raised_without_rendering_again(own_app):
     asked = []
 
     class Broken:
@@ -128,14 +128,14 @@ def test_a_fault_that_is_none_of_an_own_template_is_raised_and_nothing_rendered_
 
 
 @pytest.mark.parametrize(("heading", "said"), [("Hi {{ brand }}", "Hi Latchkey"), ("{{ 1 / 0 }}", "Your sign-in code")])
-def test_an_email_is_written_by_an_own_template_or_ours(own_app, operate, tmp_path, heading, said):
+def test_mail_uses_the_custom_template_or_falls_back(own_app, operate, tmp_path, heading, said):
     source = '{% extends "builtin/mail/sign_in.html" %}{% block heading %}' + heading + "{% endblock %}"
     done = operate("mail", "preview", str(tmp_path / "preview"), on=own_app({"mail/sign_in.html": source}))
     assert done.exit_code == 0
     assert said in (tmp_path / "preview/en/sign_in.html").read_text()
 
 
-def test_every_template_of_ours_renders_with_sample_data(operate):
+def test_built_in_templates_render_with_sample_data(operate):
     done = operate("templates", "check")
     assert (done.exit_code, re.sub(r"\d+", "N", done.output)) == (
         0,
@@ -143,7 +143,7 @@ def test_every_template_of_ours_renders_with_sample_data(operate):
     )
 
 
-def test_templates_without_a_fault_pass_the_check(checked):
+def test_valid_custom_templates_pass_templates_check(checked):
     part = '{% from "ui/form.html" import field with context %}<p>{{ brand }}</p>'
     assert checked({"signin/signin.html": SIGN_IN + '{% include "part.html" %}', "part.html": part}) == []
 
@@ -173,20 +173,20 @@ def test_templates_without_a_fault_pass_the_check(checked):
         ("signin/sign_in.html", "Hello", ["1: takes the place of no template of ours, and none of yours uses it"]),
     ],
 )
-def test_the_check_names_file_line_and_fault(checked, name, source, faults):
+def test_templates_check_reports_file_line_and_error(checked, name, source, faults):
     found = checked({name: source})
     assert len(found) == len(faults), found
     assert all(line.startswith(f"{name}:{fault}") for line, fault in zip(found, faults, strict=True)), found
 
 
-def test_a_template_that_is_no_text_is_a_fault(own_app, operate, tmp_path):
+def test_templates_check_reports_a_non_text_template(own_app, operate, tmp_path):
     (tmp_path / "base.html").write_bytes(b"\xff\xfe")
     done = operate("templates", "check", on=own_app({}))
     assert done.exit_code == 1
     assert "base.html:1: can't be read (UnicodeDecodeError)" in done.output
 
 
-def test_blocks_and_values_of_a_template_are_listed(operate):
+def test_templates_list_shows_blocks_and_values(operate):
     assert "signin/signin.html\n" in operate("templates", "list").output
     said = operate("templates", "list", "mail/changed.html").output
     assert "heading" in said.splitlines()[0]
@@ -200,13 +200,13 @@ def documented() -> dict[str, set[str]]:
     return {name: set(re.findall(r"`(\w+)`", names)) for name, names in rows}
 
 
-def test_blocks_that_are_promised_are_there(app):
+def test_documented_blocks_exist(app):
     layouts = {name: names for name, names in documented().items() if "." in name}
     with app.app_context():
         assert layouts == {name: set(templates.blocks_of(name)) for name in layouts}
 
 
-def test_values_of_every_message_are_documented(app):
+def test_message_template_values_are_documented(app):
     messages = {name: names for name, names in documented().items() if "." not in name}
     used: dict[str, set[str]] = {}
     with app.app_context():
