@@ -69,14 +69,14 @@ def listed(client):
     return client.get("/dev/inbox", headers={"Accept": "application/json"}).json["response"]["messages"]
 
 
-def test_an_empty_mailbox_is_a_page(client):
+def test_empty_inbox_is_listed(client):
     assert client.get("/dev/inbox").status_code == 200
     assert listed(client) == []
 
 
 @pytest.mark.parametrize("path", ["/dev/inbox", "/dev/inbox/1-a", "/dev/inbox/1-a/html"])
 @pytest.mark.parametrize("address", ["192.0.2.7", "::ffff:192.0.2.7", ""])
-def test_another_machine_finds_no_mailbox(client, monkeypatch, path, address):
+def test_inbox_returns_404_to_other_machines(client, monkeypatch, path, address):
     monkeypatch.setattr(
         views, "_get", lambda _: StoredMessage("1-a", "mail", "ada@example.com", "", "", "<p>code</p>", 0)
     )
@@ -95,7 +95,7 @@ def test_mails_and_texts_are_listed_newest_first(client, sink):
     assert "Your code K7Q2" in client.get("/dev/inbox").text
 
 
-def test_one_message_has_a_page(client, sink):
+def test_message_page_shows_text_and_html_frame(client, sink):
     send_mail(sink)
     page = client.get(f"/dev/inbox/{listed(client)[0]['id']}")
     assert page.status_code == 200
@@ -103,7 +103,7 @@ def test_one_message_has_a_page(client, sink):
     assert "<iframe" in page.text
 
 
-def test_the_html_of_a_mail_is_shown_as_it_is_but_powerless(client, sink):
+def test_html_mail_is_served_unchanged_in_a_sandbox(client, sink):
     send_mail(sink, html="<html><head></head><body style='color:red'><script>alert(1)</script></body></html>")
     shown = client.get(f"/dev/inbox/{listed(client)[0]['id']}/html")
     policy = shown.headers["Content-Security-Policy"]
@@ -115,7 +115,7 @@ def test_the_html_of_a_mail_is_shown_as_it_is_but_powerless(client, sink):
 
 
 @pytest.mark.parametrize("path", ["nothing", "..%2Fsecret", "nothing/html", "0000000000000000001-00000000"])
-def test_what_is_not_there_is_404(client, path):
+def test_unknown_message_returns_404(client, path):
     assert client.get(f"/dev/inbox/{path}").status_code == 404
 
 
@@ -125,7 +125,7 @@ def test_a_text_message_has_no_html(client, sink):
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"not json", b'{"to": "x"}'])
-def test_what_is_no_text_message_is_refused(client, sink, body):
+def test_invalid_text_message_is_rejected(client, sink, body):
     assert send_text(sink, body) == 400
     assert listed(client) == []
 
@@ -136,7 +136,7 @@ def test_only_the_newest_200_are_kept(store):
     assert [kept.text for kept in store] == [str(number) for number in range(202, 2, -1)]
 
 
-def test_production_does_not_serve_it(make_app):
+def test_inbox_cannot_be_enabled_in_production(make_app):
     from app import dev_inbox
 
     class Production:
@@ -146,7 +146,7 @@ def test_production_does_not_serve_it(make_app):
         dev_inbox.init_app(Production())
 
 
-def test_a_message_of_the_outbox_ends_in_the_mailbox(make_app, clock, sink, store):
+def test_outbox_message_arrives_in_the_inbox(make_app, clock, sink, store):
     from app import outbox
     from app.extensions import db
     from app.outbox.service import ENQUEUED
@@ -179,21 +179,21 @@ def words(message):
         ("mail", "", ""),
     ],
 )
-def test_the_code_of_a_message_can_be_selected_and_copied(client, store, channel, text, code):
+def test_code_of_a_message_can_be_copied(client, store, channel, text, code):
     kept = store.put(channel, "ada@example.com", text)
     page = client.get(f"/dev/inbox/{kept.id}").text
     assert re.findall(r'<code id="code"[^>]*>(.*?)</code>', page) == ([code] if code else [])
     assert ('data-copy="code"' in page) is bool(code)
 
 
-def test_the_code_is_on_the_page_alone(client, store):
+def test_extracted_code_is_not_in_json(client, store):
     """What programs read stays as it was."""
     kept = store.put("mail", "ada@example.com", "1961 6785")
     answer = client.get(f"/dev/inbox/{kept.id}", headers={"Accept": "application/json"}).json["response"]
     assert set(answer["message"]) == {"id", "channel", "to", "subject", "text", "html", "at"}
 
 
-def test_a_service_that_sends_its_mail_leads_to_no_mailbox(browser_wire):
+def test_code_page_does_not_link_to_the_inbox_when_mail_is_sent(browser_wire):
     page = browser_wire.post("/us-signin/send-code", identity="ada@example.com", chosen_method="email")
     assert "data-clock" in page.text
     assert "/dev/inbox" not in page.text
