@@ -16,10 +16,10 @@ from bench.run import WARM_UP, run_clients
 from bench.servers import ROOT, free_port, python
 from bench.subject import WORKS
 
-MARKS = {"floor": "floor", "safe floor": "safe"}
+BASELINES = {"floor": "floor", "safe floor": "safe"}
 """Baselines that the other subjects are compared with, and their names in the table."""
 
-FIRST_WITHIN = 20
+WARM_UP_TIMEOUT = 20
 """Seconds within which a first sign-in must succeed. A server's first requests are the slowest."""
 
 MOST_PER_SECOND = 4000
@@ -68,7 +68,7 @@ def measure(kind: str, directory: Path, options: argparse.Namespace) -> Results:
         for subject in subjects:
             subject.populate()
         made.analyze()
-        results = Results([subject.name for subject in subjects], MARKS)
+        results = Results([subject.name for subject in subjects], BASELINES)
         for subject in subjects:
             stack.callback(subject.server.stop)
         start(subjects, results, options.starts)
@@ -100,13 +100,13 @@ def warm_up(subject: Any, made: Databases, options: argparse.Namespace) -> None:
 
     :raises RuntimeError: if no one could sign in
     """
-    for _ in range(FIRST_WITHIN):
-        subject.get_ready("W1", 0)
+    for _ in range(WARM_UP_TIMEOUT):
+        subject.prepare("W1", 0)
         tally = run_clients(subject.server, subject.scripts("W1", options.clients), 1.0, made).tally
-        subject.settle()
+        subject.finish_backlog()
         if subject.sessions:
             return
-    raise RuntimeError(f"nobody could sign in at {subject.name}: {tally.wrong[:3]}")
+    raise RuntimeError(f"nobody could sign in at {subject.name}: {tally.errors[:3]}")
 
 
 def count_statements(subjects: list[Any], results: Results, works: list[str]) -> None:
@@ -149,9 +149,11 @@ def make_peers(
 
 def run(subject: Any, work: str, made: Databases, results: Results, options: argparse.Namespace) -> None:
     """Run one work on one subject, and store the measurements."""
-    subject.get_ready(work, int(MOST_PER_SECOND * (options.seconds + WARM_UP)))
+    subject.prepare(work, int(MOST_PER_SECOND * (options.seconds + WARM_UP)))
     scripts = subject.scripts(work, options.clients)
-    results.add(subject.name, work, run_clients(subject.server, scripts, options.seconds, made), subject.settle())
+    results.add(
+        subject.name, work, run_clients(subject.server, scripts, options.seconds, made), subject.finish_backlog()
+    )
 
 
 if __name__ == "__main__":

@@ -60,15 +60,15 @@ class Bare:
     def start(self) -> float:
         return self.server.start("/healthz")
 
-    def get_ready(self, work: str, operations: int) -> None:
+    def prepare(self, work: str, operations: int) -> None:
         self.next = secrets.randbelow(self.people)
 
-    def settle(self) -> float:
+    def finish_backlog(self) -> float:
         return 0.0
 
     def statements(self, work: str, operations: int = 50) -> dict[str, tuple[int, float]]:
         """Return the number of SQL statements and the CPU time in ms of each request, run in this process only."""
-        self.get_ready(work, operations * 2)
+        self.prepare(work, operations * 2)
         with self.app.app_context():
             engine = self.app.extensions["sqlalchemy"].engine
         return statements_per_request(self.app, engine, self.scripts(work, 1)[0], operations)
@@ -132,7 +132,7 @@ class Safe(Bare):
         self.people = people
         self.keys: list[bytes] = []
         self.sessions: list[str] = []
-        self.asked: list[tuple[str, str]] = []
+        self.prepared: list[tuple[str, str]] = []
         """Cookie and link token of challenges created in advance."""
         self.next = 0
         self.environment = {"SAFE_FLOOR_DATABASE": database_url, "SAFE_FLOOR_KEY": secrets.token_hex(32)}
@@ -162,9 +162,9 @@ class Safe(Bare):
         db.session.remove()
         db.engine.dispose()
 
-    def get_ready(self, work: str, operations: int) -> None:
-        super().get_ready(work, operations)
-        self.asked = []
+    def prepare(self, work: str, operations: int) -> None:
+        super().prepare(work, operations)
+        self.prepared = []
         if work in ("W3", "W4"):
             from bench import safe_floor as floor
 
@@ -174,14 +174,14 @@ class Safe(Bare):
                 made = floor.digest(cookie)
                 rows.append({"id": made, "user_id": person + 1, "expires_at": int(time.time()) + 600, "guesses": 0})
                 token = floor.link_token_of(self.keys[person], made).decode()
-                self.asked.append((cookie_line({floor.CHALLENGE_COOKIE: cookie}), token))
+                self.prepared.append((cookie_line({floor.CHALLENGE_COOKIE: cookie}), token))
             with self.app.app_context():
                 self._insert(floor.Challenge, rows)
 
     def scripts(self, work: str, clients: int) -> list[Script]:
         plays = {"W1": self._sign_in, "W2": self._check, "W3": self._follow, "W4": self._guess}
-        count = len(self.asked) or self.people
-        return [plays[work](share) for share in shares(count, clients, 0 if self.asked else self.next)]
+        count = len(self.prepared) or self.people
+        return [plays[work](share) for share in shares(count, clients, 0 if self.prepared else self.next)]
 
     def _sign_in(self, share: Iterator[int]) -> Script:
         from bench.safe_floor import CHALLENGE_COOKIE, code_of, digest
@@ -196,7 +196,7 @@ class Safe(Bare):
 
     def _follow(self, share: Iterator[int]) -> Script:
         for number in share:
-            cookie, token = self.asked[number]
+            cookie, token = self.prepared[number]
             answer = yield get(f"/link?token={token}", cookies=cookie, caller=home(number))
             yield self._opened(answer, 302)
 
@@ -204,7 +204,7 @@ class Safe(Bare):
         from bench.safe_floor import GUESSES
 
         for number in share:
-            cookie, _ = self.asked[number]
+            cookie, _ = self.prepared[number]
             for _ in range(GUESSES):
                 answer = yield post("/sign-in", {"code": "0000000x"}, cookies=cookie, caller=home(number))
                 yield Done(bool(answer and answer.status == 400), f"{answer and answer.status}")

@@ -57,10 +57,10 @@ CLOSED = Answer(0, b"", b"the server closed the connection")
 
 @dataclass(slots=True)
 class Done:
-    """A finished operation; ``right`` says whether it succeeded."""
+    """A finished operation, and what went wrong if it failed."""
 
-    right: bool = True
-    why: str = ""
+    succeeded: bool = True
+    error: str = ""
 
 
 def failed(answer: Answer | None) -> Done:
@@ -86,7 +86,7 @@ class Tally:
 
     seconds: float = 0.0
     times: list[float] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
     @property
     def rate(self) -> float:
@@ -151,15 +151,15 @@ class Client:
                     self.pause, self.paused = step, now
                     return
             else:
-                if step.right:
+                if step.succeeded:
                     tally.times.append(now - self.began)
                 else:
-                    tally.wrong.append(step.why)
+                    tally.errors.append(step.error)
                 self.began = now
             step = next(self.script)
         self.socket.sendall(step)
 
-    def go_on(self, tally: Tally, now: float) -> None:
+    def resume(self, tally: Tally, now: float) -> None:
         """End the pause if it is over, and move the operation's start time forward by its duration."""
         if self.pause and (self.pause.ready() or now - self.paused > self.pause.most):
             self.began += now - self.paused
@@ -209,10 +209,10 @@ def drive(
         for client in clients.values():
             client.began = time.perf_counter()
             client.advance(None, Tally(), client.began)
-        _play(poll, clients, Tally(), warm_up)
+        _run(poll, clients, Tally(), warm_up)
         when_warm()
         tally = Tally()
-        _play(poll, clients, tally, seconds)
+        _run(poll, clients, tally, seconds)
     finally:
         for client in clients.values():
             client.socket.close()
@@ -220,13 +220,13 @@ def drive(
     return tally
 
 
-def _play(poll: select.epoll, clients: dict[int, Client], tally: Tally, seconds: float) -> None:
+def _run(poll: select.epoll, clients: dict[int, Client], tally: Tally, seconds: float) -> None:
     began = time.perf_counter()
     until = began + seconds
     while (now := time.perf_counter()) < until:
         paused = [client for client in clients.values() if client.pause]
         for client in paused:
-            client.go_on(tally, time.perf_counter())
+            client.resume(tally, time.perf_counter())
         for number, _ in poll.poll(min(0.002 if paused else 1.0, until - now)):
             client = clients[number]
             try:

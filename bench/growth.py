@@ -100,8 +100,8 @@ class Filled(Latchkey):
     def _step(self, script: Script, step: bytes | Done) -> bytes | Done:
         assert isinstance(step, bytes)
         after = script.send(call(self.app, step))
-        if isinstance(after, Done) and not after.right:
-            raise RuntimeError(after.why)
+        if isinstance(after, Done) and not after.succeeded:
+            raise RuntimeError(after.error)
         return after
 
 
@@ -162,7 +162,7 @@ def measure(subjects: list[Filled], kept: Databases, options: argparse.Namespace
         operations = options.operations if round_ else WARM_UP
         for work in WORKS:
             for subject in subjects:
-                subject.get_ready(work, operations + AT_ONCE)
+                subject.prepare(work, operations + AT_ONCE)
                 here, there = time.process_time(), kept.processor_seconds()
                 subject.play(work, operations)
                 spent = time.process_time() - here, kept.processor_seconds() - there

@@ -44,8 +44,8 @@ def statements_per_request(
         step = next(script)
         while operations:
             if isinstance(step, Done):
-                if not step.right:
-                    raise RuntimeError(step.why)
+                if not step.succeeded:
+                    raise RuntimeError(step.error)
                 operations -= 1
                 step = next(script)
                 continue

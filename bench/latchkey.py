@@ -25,7 +25,7 @@ from bench.subject import address, home, shares
 BATCH = 500
 LINKS_AT_ONCE = 5000
 TRIES = 5
-SETTLE_WITHIN = 300.0
+BACKLOG_TIMEOUT = 300.0
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Person:
 
 
 @dataclass(slots=True)
-class Asked:
+class PreparedChallenge:
     """A challenge created in advance, and the cookie of the browser that requested it."""
 
     number: int
@@ -49,7 +49,7 @@ class Asked:
     csrf: str
 
 
-LIMITED = {
+LIMIT_SETTINGS = {
     "LATCHKEY_LIMITS": "on",
     "LATCHKEY_FAILURES_PER_HOUR": "100",
     "LATCHKEY_FAILURES_PER_DAY": "500",
@@ -98,11 +98,11 @@ class Latchkey:
         self.count = people
         self.people: list[Person] = []
         self.sessions: list[str] = []
-        self.asked: list[Asked] = []
+        self.prepared: list[PreparedChallenge] = []
         self.passkeys: list[passkeys.Passkey] = []
         self.next = 0
         self.environment = environment(database_url, directory / f"{self.name}-queue.db", mail_port)
-        self.environment |= LIMITED if limits else {}
+        self.environment |= LIMIT_SETTINGS if limits else {}
         port = free_port()
         command = python(
             "-m", "flask", "--app", "wsgi", "serve", "--port", str(port), "--workers", str(processes), *more
@@ -147,10 +147,10 @@ class Latchkey:
     def start(self) -> float:
         return self.server.start("/healthz")
 
-    def get_ready(self, work: str, operations: int) -> None:
+    def prepare(self, work: str, operations: int) -> None:
         self.next = int.from_bytes(os.urandom(4)) % self.count
         if work in ("W3", "W4"):
-            self.asked = []
+            self.prepared = []
             wanted = operations if work == "W3" else operations // TRIES + 1
             with self.app.app_context():
                 for first in range(0, wanted, LINKS_AT_ONCE):
@@ -178,11 +178,13 @@ class Latchkey:
             }  # fmt: skip
             rows.append(row)
             token = link_token(Challenge(**row), person.root)
-            self.asked.append(Asked(number, cookie_line({"__Host-latchkey_browser": cookie}), token, csrf(cookie)))
+            self.prepared.append(
+                PreparedChallenge(number, cookie_line({"__Host-latchkey_browser": cookie}), token, csrf(cookie))
+            )
         db.session.execute(sa.insert(Challenge.__table__), rows)  # type: ignore[arg-type]
         db.session.commit()
 
-    def settle(self) -> float:
+    def finish_backlog(self) -> float:
         """Wait until all emails have been sent."""
         from app.extensions import db
         from app.outbox import Message
@@ -191,8 +193,8 @@ class Latchkey:
         waiting = sa.select(sa.func.count()).where(Message.state.in_(("waiting", "sending")))
         with self.app.app_context():
             while left := db.session.scalar(waiting):
-                if time.perf_counter() - began > SETTLE_WITHIN:
-                    raise RuntimeError(f"{left} mails have not left after {SETTLE_WITHIN} s")
+                if time.perf_counter() - began > BACKLOG_TIMEOUT:
+                    raise RuntimeError(f"{left} mails have not left after {BACKLOG_TIMEOUT} s")
                 time.sleep(0.1)
                 db.session.rollback()
         return time.perf_counter() - began
@@ -202,14 +204,14 @@ class Latchkey:
         from app.extensions import db
         from bench.inside import statements_per_request
 
-        self.get_ready(work, operations * 2)
+        self.prepare(work, operations * 2)
         with self.app.app_context():
             engine = db.engine
         return statements_per_request(self.app, engine, self.scripts(work, 1)[0], operations)
 
     def scripts(self, work: str, clients: int) -> list[Script]:
         plays = {"W1": self._sign_in, "W2": self._check, "W3": self._follow, "W4": self._guess, "W5": self._passkey}
-        count = {"W1": self.count, "W2": len(self.sessions), "W5": self.count}.get(work, len(self.asked))
+        count = {"W1": self.count, "W2": len(self.sessions), "W5": self.count}.get(work, len(self.prepared))
         return [plays[work](share) for share in shares(count, clients, self.next if work in ("W1", "W5") else 0)]
 
     def _sign_in(self, share: Iterator[int]) -> Script:
@@ -269,18 +271,23 @@ class Latchkey:
 
     def _follow(self, share: Iterator[int]) -> Script:
         for number in share:
-            asked = self.asked[number]
+            challenge = self.prepared[number]
             answer = yield get(
-                f"/us-verify-link?token={asked.token}", cookies=asked.cookie, accept="text/html", caller=home(number)
+                f"/us-verify-link?token={challenge.token}",
+                cookies=challenge.cookie,
+                accept="text/html",
+                caller=home(number),
             )
             yield self._opened(answer, 302)
 
     def _guess(self, share: Iterator[int]) -> Script:
         for number in share:
-            asked = self.asked[number]
-            body = {"identity": self.people[asked.number].address, "passcode": "00000000"}
+            challenge = self.prepared[number]
+            body = {"identity": self.people[challenge.number].address, "passcode": "00000000"}
             for _ in range(TRIES):
-                answer = yield post("/us-signin", body, cookies=asked.cookie, csrf=asked.csrf, caller=home(number))
+                answer = yield post(
+                    "/us-signin", body, cookies=challenge.cookie, csrf=challenge.csrf, caller=home(number)
+                )
                 right = answer is not None and answer.status == 400 and b"generic_authn_failed" in answer.body
                 yield Done(right, f"{answer and answer.status} {answer and answer.body[:200]!r}")
 

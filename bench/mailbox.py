@@ -24,7 +24,7 @@ class Mailbox:
         """Return a pause until an email for ``address`` arrives."""
         return Pause(lambda: self._has(address))
 
-    def take(self, address: str) -> str:
+    def pop_code(self, address: str) -> str:
         """Remove and return the latest code for ``address``, or "". Also called in advance to discard old codes."""
         self._receive()
         return self._codes.pop(address, "")

@@ -20,7 +20,7 @@ CODE = re.compile(rb"(?m)^([0-9]{6}|[A-Z0-9]{4}-[A-Z0-9]{4})\r$")
 """Format of the peers' codes, each on a line of its own."""
 
 
-async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def serve_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Serve one client until it disconnects."""
     recipient = b""
     writer.write(b"220 sink\r\n")
@@ -30,7 +30,7 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
             writer.write(ANSWERS.get(verb, b"250 ok\r\n"))
             if verb == b"DATA":
                 mail = await reader.readuntil(b"\r\n.\r\n")
-                tell(recipient, mail)
+                print_code(recipient, mail)
                 writer.write(b"250 kept\r\n")
             elif found := RECIPIENT.match(line):
                 recipient = found[1]
@@ -43,7 +43,7 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         writer.close()
 
 
-def tell(recipient: bytes, mail: bytes) -> None:
+def print_code(recipient: bytes, mail: bytes) -> None:
     """Print the code in an email, if codes were requested."""
     if "codes" in sys.argv and (code := CODE.search(mail)):
         os.write(1, b"%s %s\n" % (recipient, code[1]))
@@ -51,7 +51,7 @@ def tell(recipient: bytes, mail: bytes) -> None:
 
 async def serve(port: int) -> None:
     """Serve until the process ends."""
-    server = await asyncio.start_server(converse, "127.0.0.1", port, limit=1 << 20)
+    server = await asyncio.start_server(serve_client, "127.0.0.1", port, limit=1 << 20)
     await server.serve_forever()
 
 

@@ -27,7 +27,7 @@ class Subject(Protocol):
         """Start the server; return the seconds until its first 200 response."""
         ...
 
-    def get_ready(self, work: str, operations: int) -> None:
+    def prepare(self, work: str, operations: int) -> None:
         """Prepare the data for this many operations of a work, before measuring starts."""
         ...
 
@@ -35,7 +35,7 @@ class Subject(Protocol):
         """Return a script for each client."""
         ...
 
-    def settle(self) -> float:
+    def finish_backlog(self) -> float:
         """Wait until the server has finished its backlog; return the seconds that took."""
         ...
 

@@ -28,7 +28,7 @@ class Allauth:
         self.count = people
         self.mailbox = mailbox
         self.sessions: list[str] = []
-        self.asked: list[str] = []
+        self.prepared: list[str] = []
         """Session keys of sign-ins started in advance."""
         self.next = 0
         self.python = python_of("django-allauth")
@@ -51,23 +51,23 @@ class Allauth:
     def start(self) -> float:
         return self.server.start("/healthz")
 
-    def get_ready(self, work: str, operations: int) -> None:
+    def prepare(self, work: str, operations: int) -> None:
         self.next = secrets.randbelow(self.count)
-        self.asked = self._run("ask", min(self.count, operations // TRIES + 1)) if work == "W4" else []
+        self.prepared = self._run("ask", min(self.count, operations // TRIES + 1)) if work == "W4" else []
 
-    def settle(self) -> float:
+    def finish_backlog(self) -> float:
         return 0.0
 
     def scripts(self, work: str, clients: int) -> list[Script]:
         plays = {"W1": self._sign_in, "W2": self._check, "W4": self._guess}
-        count = {"W2": len(self.sessions), "W4": len(self.asked)}.get(work, self.count)
+        count = {"W2": len(self.sessions), "W4": len(self.prepared)}.get(work, self.count)
         return [plays[work](share) for share in shares(count, clients, self.next if work == "W1" else 0)]
 
     def _sign_in(self, share: Iterator[int]) -> Script:
         token = secrets.token_hex(16)
         for number in share:
             email = address(number)
-            self.mailbox.take(email)
+            self.mailbox.pop_code(email)
             answer = yield post(
                 f"{API}/code/request", {"email": email}, cookies=cookie_line({"csrftoken": token}), csrf=token
             )
@@ -76,7 +76,7 @@ class Allauth:
                 yield failed(answer)
                 continue
             yield self.mailbox.until_mail(email)
-            code = self.mailbox.take(email)
+            code = self.mailbox.pop_code(email)
             known = {"csrftoken": token, "sessionid": cookies["sessionid"]}
             answer = yield post(f"{API}/code/confirm", {"code": code}, cookies=cookie_line(known), csrf=token)
             yield self._opened(answer)
@@ -96,7 +96,7 @@ class Allauth:
     def _guess(self, share: Iterator[int]) -> Script:
         token = secrets.token_hex(16)
         for number in share:
-            cookies = cookie_line({"csrftoken": token, "sessionid": self.asked[number]})
+            cookies = cookie_line({"csrftoken": token, "sessionid": self.prepared[number]})
             for _ in range(TRIES):
                 answer = yield post(f"{API}/code/confirm", {"code": "0000-0000"}, cookies=cookies, csrf=token)
                 right = answer is not None and answer.status == 400 and b"incorrect_code" in answer.body

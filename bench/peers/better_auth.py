@@ -33,7 +33,7 @@ class BetterAuth:
         self.count = people
         self.mailbox = mailbox
         self.sessions: list[str] = []
-        self.asked: list[str] = []
+        self.prepared: list[str] = []
         """Tokens of links, or addresses with a code, created in advance."""
         self.next = 0
         self.engine = sa.create_engine(database_url, poolclass=sa.NullPool)
@@ -74,18 +74,18 @@ class BetterAuth:
     def start(self) -> float:
         return self.server.start("/healthz")
 
-    def get_ready(self, work: str, operations: int) -> None:
+    def prepare(self, work: str, operations: int) -> None:
         self.next = secrets.randbelow(self.count)
         if work == "W3":
-            self.asked = [secrets.token_hex(16) for _ in range(operations)]
+            self.prepared = [secrets.token_hex(16) for _ in range(operations)]
             values = {
                 f"magic-link:{token}": orjson.dumps({"type": "magic-link", "email": address(number % self.count)})
-                for number, token in enumerate(self.asked)
+                for number, token in enumerate(self.prepared)
             }
             self._ask(values)
         elif work == "W4":
-            self.asked = [address(number) for number in range(min(self.count, operations // TRIES + 1))]
-            self._ask({f"sign-in-otp-{email}": b"123456:0" for email in self.asked})
+            self.prepared = [address(number) for number in range(min(self.count, operations // TRIES + 1))]
+            self._ask({f"sign-in-otp-{email}": b"123456:0" for email in self.prepared})
 
     def _ask(self, values: dict[str, bytes]) -> None:
         """Store codes and links as if the package had sent them, keyed by its identifiers."""
@@ -101,24 +101,24 @@ class BetterAuth:
             ],
         )
 
-    def settle(self) -> float:
+    def finish_backlog(self) -> float:
         return 0.0
 
     def scripts(self, work: str, clients: int) -> list[Script]:
         plays = {"W1": self._sign_in, "W2": self._check, "W3": self._follow, "W4": self._guess}
-        count = {"W1": self.count, "W2": len(self.sessions)}.get(work, len(self.asked))
+        count = {"W1": self.count, "W2": len(self.sessions)}.get(work, len(self.prepared))
         return [plays[work](share) for share in shares(count, clients, self.next if work == "W1" else 0)]
 
     def _sign_in(self, share: Iterator[int]) -> Script:
         for number in share:
             email = address(number)
-            self.mailbox.take(email)
+            self.mailbox.pop_code(email)
             answer = yield post("/api/auth/email-otp/send-verification-otp", {"email": email, "type": "sign-in"})
             if answer is None or answer.status != 200:
                 yield failed(answer)
                 continue
             yield self.mailbox.until_mail(email)
-            code = self.mailbox.take(email)
+            code = self.mailbox.pop_code(email)
             answer = yield post("/api/auth/sign-in/email-otp", {"email": email, "otp": code})
             yield self._opened(answer, 200)
 
@@ -131,7 +131,7 @@ class BetterAuth:
     def _follow(self, share: Iterator[int]) -> Script:
         for number in share:
             answer = yield get(
-                f"/api/auth/magic-link/verify?token={self.asked[number]}&callbackURL=%2F", accept="text/html"
+                f"/api/auth/magic-link/verify?token={self.prepared[number]}&callbackURL=%2F", accept="text/html"
             )
             yield self._opened(answer, 302)
 
@@ -144,6 +144,6 @@ class BetterAuth:
     def _guess(self, share: Iterator[int]) -> Script:
         for number in share:
             for _ in range(TRIES):
-                answer = yield post("/api/auth/sign-in/email-otp", {"email": self.asked[number], "otp": "000000"})
+                answer = yield post("/api/auth/sign-in/email-otp", {"email": self.prepared[number], "otp": "000000"})
                 right = answer is not None and answer.status == 400 and b"INVALID_OTP" in answer.body
                 yield Done() if right else failed(answer)

@@ -47,10 +47,10 @@ class FlaskSecurity:
     def start(self) -> float:
         return self.server.start("/healthz")
 
-    def get_ready(self, work: str, operations: int) -> None:
+    def prepare(self, work: str, operations: int) -> None:
         self.next = secrets.randbelow(self.count)
 
-    def settle(self) -> float:
+    def finish_backlog(self) -> float:
         return 0.0
 
     def scripts(self, work: str, clients: int) -> list[Script]:

@@ -49,14 +49,14 @@ def ask(status: int) -> Script:
 def test_each_whole_answer_is_one_operation(address):
     tally = drive(address, [ask(200) for _ in range(4)], 0.2)
     assert len(tally.times) > 4
-    assert tally.wrong == []
+    assert tally.errors == []
     assert 0 < tally.percentile(0.5) <= tally.percentile(0.99)
 
 
 def test_a_wrong_answer_is_told_apart(address):
     tally = drive(address, [ask(404)], 0.1)
     assert tally.times == []
-    assert set(tally.wrong) == {"another answer"}
+    assert set(tally.errors) == {"another answer"}
 
 
 def test_cookies_that_are_taken_away_are_not_kept():
@@ -92,7 +92,7 @@ def test_pause_ends_after_its_longest_time(address):
         while True:
             yield get("/")
 
-    assert drive(address, [wait()], 0.5).wrong == ["nothing came"]
+    assert drive(address, [wait()], 0.5).errors == ["nothing came"]
 
 
 def test_mailbox_tells_the_code_of_the_newest_mail():
@@ -101,9 +101,9 @@ def test_mailbox_tells_the_code_of_the_newest_mail():
         for code in ("123456", "BCDF-GHJK"):
             send(mailbox.port, f"Your code:\r\n\r\n{code}\r\n")
         assert mailbox.until_mail("ada@example.com").ready()
-        assert mailbox.take("ada@example.com") == "BCDF-GHJK"
-        assert mailbox.take("ada@example.com") == ""
-        assert mailbox.take("bob@example.com") == ""
+        assert mailbox.pop_code("ada@example.com") == "BCDF-GHJK"
+        assert mailbox.pop_code("ada@example.com") == ""
+        assert mailbox.pop_code("bob@example.com") == ""
     finally:
         mailbox.close()
 

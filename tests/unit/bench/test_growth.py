@@ -35,7 +35,7 @@ def test_people_of_a_filled_database_sign_in(filled):
 
     assert filled.count == USERS - 1
     for work in WORKS:
-        filled.get_ready(work, AT_ONCE)
+        filled.prepare(work, AT_ONCE)
         filled.play(work, AT_ONCE)
     with filled.app.app_context():
         users = db.session.scalars(db.select(AuthSession.user_id).where(AuthSession.id > USERS)).all()

@@ -136,7 +136,7 @@ def test_network_address_has_a_limit(safe, browser, monkeypatch):
 def test_clients_of_the_benchmark_do_every_work_on_its_server(safe):
     safe.start()
     for work in ("W1", "W2", "W3", "W4"):
-        safe.get_ready(work, 2)
+        safe.prepare(work, 2)
         assert play_once(safe.server.address, safe.scripts(work, 1)[0]) == []
 
 
@@ -144,8 +144,8 @@ def play_once(address: tuple[str, int], script: Script) -> list[str]:
     """Do one operation; return what was wrong with it."""
     client, tally = Client(address, script), Tally()
     client.advance(None, tally, 0.0)
-    while not tally.times and not tally.wrong:
+    while not tally.times and not tally.errors:
         if answer := client.read():
             client.advance(answer, tally, 0.0)
     client.socket.close()
-    return tally.wrong
+    return tally.errors
