@@ -33,7 +33,7 @@ def context(app):
         yield
 
 
-def test_rows_come_as_sqlalchemy_gives_them():
+def test_rows_equal_those_of_sqlalchemy():
     INTO.run(**ROW, name="one")
     assert [tuple(row) for row in FIND.all(name="one")] == [
         tuple(row) for row in db.session.execute(NAMED, {"name": "one"})
@@ -41,19 +41,19 @@ def test_rows_come_as_sqlalchemy_gives_them():
     assert MOMENT in FIND.first(name="one")
 
 
-def test_a_value_that_is_not_given_is_null():
+def test_omitted_value_is_null():
     INTO.run(**ROW, name="one")
     assert db.session.scalars(sa.select(Event)).one().user_id is None
 
 
-def test_what_stands_in_the_statement_itself_is_converted_too():
+def test_literals_of_the_statement_are_converted():
     for name in ("old", "old", "other"):
         INTO.run(**ROW, name=name)
     assert RENAME.run(old="old") == 2
     assert [event.facts for event in db.session.scalars(sa.select(Event).where(Event.name == "new"))] == [{"n": 1}] * 2
 
 
-def test_it_is_part_of_the_sessions_transaction(rows):
+def test_compiled_statement_joins_the_session_transaction(rows):
     INTO.run(**ROW, name="kept")
     db.session.commit()
     INTO.run(**ROW, name="dropped")
@@ -61,19 +61,19 @@ def test_it_is_part_of_the_sessions_transaction(rows):
     assert [event.name for event in rows(Event)] == ["kept"]
 
 
-def test_at_once_it_is_there_whatever_follows(rows):
+def test_autocommit_statement_survives_a_rollback(rows):
     AUTOCOMMIT.run(**ROW, name="kept")
     db.session.rollback()
     assert [event.name for event in rows(Event)] == ["kept"]
 
 
-def test_at_once_comes_before_other_writes():
+def test_autocommit_statement_after_a_write_is_rejected():
     INTO.run(**ROW, name="one")
     with pytest.raises(RuntimeError, match="at once"):
         AUTOCOMMIT.run(**ROW, name="two")
 
 
-def test_the_drivers_errors_come_as_sqlalchemys_and_leave_the_session_good():
+def test_driver_errors_are_wrapped_and_the_session_stays_usable():
     with pytest.raises(sa.exc.IntegrityError):
         INTO.run(**ROW, name=None)
     db.session.rollback()
@@ -81,7 +81,7 @@ def test_the_drivers_errors_come_as_sqlalchemys_and_leave_the_session_good():
     assert FIND.first(name="one")
 
 
-def test_an_object_without_state_shows_its_columns_and_takes_no_attribute():
+def test_detached_object_is_read_only():
     challenge = detached_from(Challenge, {"id": "a", "tries": 2})
     assert (challenge.id, challenge.tries, challenge.spent_at) == ("a", 2, None)
     with pytest.raises(AttributeError):
@@ -106,21 +106,21 @@ class TestPrepared:
         found = sa.text("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE :like")
         return int(db.session.scalar(found, {"like": like}))
 
-    def test_each_text_once_and_a_rollback_leaves_it(self):
+    def test_statement_is_prepared_once_and_survives_rollbacks(self):
         for _ in range(3):
             INTO.run(**ROW, name="dropped")
             db.session.rollback()
         assert FIND.all(name="dropped") == FIND.all(name="other") == []
         assert (self.number_prepared("INSERT INTO event%"), self.number_prepared("SELECT%event.name = $1%")) == (1, 1)
 
-    def test_nothing_else_is_prepared(self):
+    def test_other_statements_are_not_prepared(self):
         for _ in range(20):
             db.session.execute(NAMED, {"name": "one"})
         theirs = "SELECT count(*) FROM pg_prepared_statements WHERE name NOT LIKE 'latchkey%'"
         assert db.session.scalar(sa.text(theirs)) == 0
 
     @pytest.mark.parametrize("change", ["DEALLOCATE ALL", "DISCARD ALL"])
-    def test_those_that_were_dropped_are_prepared_anew(self, change):
+    def test_dropped_statements_are_prepared_again(self, change):
         INTO.run(**ROW, name="one")
         db.session.commit()
         held = db.session.connection().connection.driver_connection  # by the session: the pool may give another one
@@ -130,7 +130,7 @@ class TestPrepared:
         INTO.run(**ROW, name="two")
         assert FIND.first(name="two")
 
-    def test_a_migration_that_changes_what_they_return_fails_none_outside_a_transaction(self, database):
+    def test_changed_result_type_is_handled_outside_a_transaction(self, database):
         assert FIND.first(name="one") is None
         database._connection.execute("ALTER TABLE event ALTER COLUMN request_id TYPE varchar(65)")
         try:
@@ -138,7 +138,7 @@ class TestPrepared:
         finally:
             database._connection.execute("ALTER TABLE event ALTER COLUMN request_id TYPE varchar(64)")
 
-    def test_in_a_transaction_all_are_prepared_anew_after_the_one_that_failed(self):
+    def test_statements_are_prepared_again_after_a_failure_in_a_transaction(self):
         assert FIND.first(name="one") is FIND_NONE.first() is None
         INTO.run(**ROW, name="one")
         db.session.connection().connection.driver_connection.execute("DEALLOCATE ALL")
@@ -149,7 +149,7 @@ class TestPrepared:
         assert FIND.first(name="one")
         assert FIND_NONE.first() is None
 
-    def test_another_process_has_no_name_of_theirs_for_another_text(self, monkeypatch):
+    def test_prepared_statement_names_differ_for_different_statements(self, monkeypatch):
         """Both begin to count, and a pooler may give them each other's connection."""
         names = set()
         for statement in (FIND_NONE, FIND):
@@ -159,11 +159,11 @@ class TestPrepared:
             names.add(db.session.scalar(sa.text("SELECT name FROM pg_prepared_statements")))
         assert len(names) == 2
 
-    def test_what_counts_changed_rows_says_so_for_each_statement(self):
+    def test_prepared_update_returns_its_own_row_count(self):
         INTO.run(**ROW, name="old")
         assert (RENAME.run(old="old"), RENAME.run(old="old")) == (1, 0)
 
-    def test_a_connection_that_was_ended_is_dropped(self, database):
+    def test_terminated_connection_is_invalidated(self, database):
         pid = db.session.scalar(sa.text("SELECT pg_backend_pid()"))
         database._connection.execute(f"SELECT pg_terminate_backend({pid})")
         with pytest.raises(sa.exc.OperationalError) as ended:

@@ -39,7 +39,7 @@ def frozen(pid: int):
         os.kill(pid, signal.SIGCONT)
 
 
-def test_a_slow_statement_ends_by_its_deadline(make_engine):
+def test_slow_statement_is_cancelled_at_the_timeout(make_engine):
     engine = make_engine(timeout=0.5)
     began = time.monotonic()
     with Session(engine) as session, pytest.raises(exc.DBAPIError) as slow:
@@ -51,7 +51,7 @@ def test_a_slow_statement_ends_by_its_deadline(make_engine):
 
 
 @pytest.mark.parametrize("write", [False, True])
-def test_a_frozen_server_holds_nobody_longer_than_six_seconds(engine, make_engine, tries, write):
+def test_statement_to_a_frozen_server_times_out(engine, make_engine, tries, write):
     engine = make_engine(timeout=1)
     with Session(engine) as session:
         pid = session.scalar(PID)
@@ -67,7 +67,7 @@ def test_a_frozen_server_holds_nobody_longer_than_six_seconds(engine, make_engin
     assert tries() == 1
 
 
-def test_a_commit_to_a_frozen_server_ends_too(engine, make_engine, tries):
+def test_commit_to_a_frozen_server_times_out(engine, make_engine, tries):
     engine = make_engine(timeout=1)
     with Session(engine) as session:
         session.execute(TRY)
@@ -82,7 +82,7 @@ def test_a_commit_to_a_frozen_server_ends_too(engine, make_engine, tries):
 
 
 @pytest.mark.parametrize("first", [READ, TRY])
-def test_a_server_process_that_was_killed_in_between_is_replaced_unnoticed(engine, database, tries, first):
+def test_connection_killed_while_pooled_is_replaced_transparently(engine, database, tries, first):
     with Session(engine) as session:
         pid = session.scalar(PID)
     with Session(engine) as session:
@@ -100,7 +100,7 @@ def _terminate(database: Database, pid: int) -> None:
 
 
 @pytest.mark.parametrize("first", [READ, TRY])
-def test_a_server_process_killed_under_a_session_is_the_databases_fault(engine, database, tries, first):
+def test_connection_killed_during_a_session_is_reported_as_unavailable(engine, database, tries, first):
     with Session(engine) as session:
         _terminate(database, session.scalar(PID))
         with pytest.raises(exc.DBAPIError) as gone:
@@ -112,7 +112,7 @@ def test_a_server_process_killed_under_a_session_is_the_databases_fault(engine, 
     assert tries() == 1
 
 
-def test_a_server_that_is_not_there_is_the_databases_fault(tmp_path):
+def test_unreachable_server_is_reported_as_unavailable(tmp_path):
     from app.db import attach, engine_options, engine_url
 
     url = f"postgresql://nobody@/nothing?host={tmp_path}"
@@ -125,14 +125,14 @@ def test_a_server_that_is_not_there_is_the_databases_fault(tmp_path):
     assert time.monotonic() - began < 2.5
 
 
-def test_options_of_the_url_are_kept_beside_our_deadlines(make_engine):
+def test_url_options_are_kept_beside_the_timeouts(make_engine):
     with make_engine(timeout=3, more="&options=-csearch_path=auth&application_name=ada").connect() as connection:
         shown = [connection.scalar(sa.text(f"SHOW {name}")) for name in ("search_path", "application_name")]
         assert shown == ["auth", "ada"]
         assert connection.scalar(sa.text("SHOW statement_timeout")) == "3s"
 
 
-def test_of_several_hosts_the_one_that_answers_is_taken(database):
+def test_reachable_host_is_chosen_from_several_hosts(database):
     from app.db import attach, engine_options, engine_url
 
     host = database.url.partition("host=")[2]
@@ -144,7 +144,7 @@ def test_of_several_hosts_the_one_that_answers_is_taken(database):
     engine.dispose()
 
 
-def test_a_pool_that_is_used_up_is_the_databases_fault(make_engine):
+def test_exhausted_pool_is_reported_as_unavailable(make_engine):
     engine = make_engine(pool_size=1)
     held = [engine.connect() for _ in range(5)]
     began = time.monotonic()
@@ -156,7 +156,7 @@ def test_a_pool_that_is_used_up_is_the_databases_fault(make_engine):
         connection.close()
 
 
-def test_with_eight_stuck_the_next_is_refused_at_once():
+def test_request_is_rejected_at_once_with_eight_stuck_statements():
     watchdog = Watchdog(limit=60)
     for number in range(MAX_STUCK):
         watchdog.begin(number)
@@ -169,7 +169,7 @@ def test_with_eight_stuck_the_next_is_refused_at_once():
     watchdog.begin("ninth")
 
 
-def test_a_lock_that_somebody_keeps_is_waited_for_until_the_deadline(engine, make_engine):
+def test_lock_wait_ends_at_the_timeout(engine, make_engine):
     engine = make_engine(timeout=0.5)
     with Session(engine) as holder, Session(engine) as waiter:
         holder.execute(TRY)
@@ -180,7 +180,7 @@ def test_a_lock_that_somebody_keeps_is_waited_for_until_the_deadline(engine, mak
         assert time.monotonic() - began < 2
 
 
-def test_the_pool_is_whole_after_many_faults(engine, make_engine):
+def test_pool_is_complete_after_many_timeouts(engine, make_engine):
     engine = make_engine(timeout=0.3, pool_size=2)
 
     def fail() -> None:

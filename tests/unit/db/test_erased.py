@@ -8,7 +8,7 @@ from contextlib import closing
 from app.db import sqlite
 
 
-def test_every_connection_overwrites_what_it_deletes():
+def test_every_sqlite_connection_enables_secure_delete():
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.execute("PRAGMA secure_delete=OFF")  # Debian's library has it on by itself
         sqlite.prepare(connection, None)

@@ -36,11 +36,11 @@ def run(app, *words: str) -> None:
     assert done.exit_code == 0, done.output
 
 
-def test_models_and_migrations_agree(app):
+def test_models_match_the_migrated_schema(app):
     assert differences(app) == []
 
 
-def test_up_down_and_up_again(bare_app):
+def test_migrations_upgrade_downgrade_and_upgrade_again(bare_app):
     run(bare_app, "upgrade")
     first = tables(bare_app)
     assert first >= {"user", "identity", "enrolled_method", "challenge", "auth_session", "message", "event"}
@@ -62,14 +62,14 @@ def test_migrations_are_found_from_any_directory(bare_app, tmp_path, monkeypatch
         assert not readiness.fit(connection).fault
 
 
-def test_upgrading_twice_changes_nothing(bare_app):
+def test_upgrade_is_idempotent(bare_app):
     run(bare_app, "upgrade")
     first = tables(bare_app)
     run(bare_app, "upgrade")
     assert tables(bare_app) == first
 
 
-def test_deleting_a_user_leaves_no_row_of_theirs(app, people, rows, database):
+def test_deleting_a_user_deletes_identities_and_enrollments(app, people, rows, database):
     from app.enrollments.models import Enrollment
     from app.users import Identity
 
@@ -104,7 +104,7 @@ def may_name_nobody() -> list:
     return [Challenge, FailureCounter, Message, Event]
 
 
-def test_neither_does_a_row_that_may_name_nobody(about_ada, rows, database):
+def test_deleting_a_user_deletes_or_anonymizes_rows_with_an_optional_user(about_ada, rows, database):
     if database.kind == "postgresql":
         database._connection.execute("SET session_replication_role = origin")
     database._connection.execute(f'DELETE FROM "user" WHERE id = {about_ada.id}')
@@ -114,7 +114,7 @@ def test_neither_does_a_row_that_may_name_nobody(about_ada, rows, database):
     assert set(events) == {None}
 
 
-def test_a_challenge_goes_with_the_method_it_hangs_on(about_ada, rows, database):
+def test_deleting_an_enrollment_deletes_its_challenges(about_ada, rows, database):
     if database.kind == "postgresql":
         database._connection.execute("SET session_replication_role = origin")
     database._connection.execute("DELETE FROM enrolled_method WHERE method = 'authenticator'")
@@ -124,7 +124,7 @@ def test_a_challenge_goes_with_the_method_it_hangs_on(about_ada, rows, database)
     assert rows(may_name_nobody()[0]) == []
 
 
-def test_accounts_keep_what_is_theirs_when_numbers_begin_to_be_counted(bare_app, bare):
+def test_autoincrement_migration_keeps_users_and_their_identities(bare_app, bare):
     run(bare_app, "upgrade", BEFORE_COUNTING)
     bare.query(OPENED)
     bare.query("INSERT INTO identity (user_id, kind, value, created_at) VALUES (7, 'email', 'a@b.cd', now) RETURNING id"
@@ -143,7 +143,7 @@ OPENED = """INSERT INTO "user" (id, handle, language, created_at) VALUES (7, 'x'
 RETURNING id"""
 
 
-def test_nobody_is_asked_for_passkeys_that_a_downgrade_took(bare_app, bare):
+def test_downgrade_below_passkeys_removes_their_enrollments(bare_app, bare):
     run(bare_app, "upgrade", "0018")
     bare.query(OPENED)
     columns = "(id, user_id, method, secret, name, last_step, created_at)"
@@ -155,7 +155,7 @@ def test_nobody_is_asked_for_passkeys_that_a_downgrade_took(bare_app, bare):
     assert bare.query("SELECT method FROM enrolled_method") == [("email",)]
 
 
-def test_messages_under_way_get_their_destination(bare_app, bare):
+def test_migration_fills_the_destination_of_pending_messages(bare_app, bare):
     run(bare_app, "upgrade", "0030")
     row = "'{}', 'sign_in', '{}', '{}', '{{}}', 'en', '', false, '{}', 0, {}, '', '2026-01-01 00:00:00'"
     columns = 'id, kind, channel, "to", facts, language, tag, decoy, state, attempts, next_attempt_at, last_error'
@@ -172,7 +172,7 @@ def test_messages_under_way_get_their_destination(bare_app, bare):
     assert found == [("a", "example.com"), ("b", "sms"), ("c", "")]
 
 
-def test_failures_that_the_release_before_counted_still_count(bare_app, bare):
+def test_migration_keeps_failure_counts(bare_app, bare):
     run(bare_app, "upgrade", "0040")
     times = [int((time.time() - ago) * 1000) for ago in (60, 600, 5000, 90_000)]
     packed = "".join(f"{each:013d}abcdef," for each in times)

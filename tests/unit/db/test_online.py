@@ -92,7 +92,7 @@ def rows(bare, count, statement):
     bare._connection.execute(f"{statement} FROM ({numbers}) AS numbers")
 
 
-def test_a_hundred_thousand_addresses_are_told_apart(bare, upgrade):
+def test_primary_identity_migration_handles_a_hundred_thousand_users(bare, upgrade):
     upgrade("0015")
     now = "'2026-01-01 00:00:00'"
     rows(bare, USERS, f"INSERT INTO \"user\" (id, handle, language, created_at) SELECT n, 'h' || n, 'en', {now}")
@@ -104,7 +104,7 @@ def test_a_hundred_thousand_addresses_are_told_apart(bare, upgrade):
     assert bare.query("SELECT count(*) FROM identity WHERE is_primary AND value LIKE 'b%'") == [(0,)]
 
 
-def test_a_migration_that_failed_half_way_is_run_again(bare, upgrade):
+def test_partially_applied_migration_can_be_run_again(bare, upgrade):
     upgrade("0015")
     bare._connection.execute("ALTER TABLE identity ADD COLUMN is_primary BOOLEAN DEFAULT true NOT NULL")
     upgrade("0016")
@@ -119,7 +119,7 @@ WRITING, READING = "ROW EXCLUSIVE", "ACCESS SHARE"
 IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_challenge_binding_created_at'::regclass"
 
 
-def test_others_write_while_an_index_is_built(postgresql, upgrade_postgresql):
+def test_index_migration_does_not_block_writes(postgresql, upgrade_postgresql):
     upgrade_postgresql("0006")
     with under_way(upgrade_postgresql, "0007"), locking(postgresql, "challenge", WRITING):
         until(lambda: waiting(postgresql, "locktype = 'virtualxid'"))  # for those who write already to end
@@ -129,7 +129,7 @@ def test_others_write_while_an_index_is_built(postgresql, upgrade_postgresql):
     assert postgresql.query(IS_VALID) == [(True,)]
 
 
-def test_an_index_that_was_cut_short_is_built_anew(postgresql, upgrade_postgresql):
+def test_invalid_index_is_rebuilt(postgresql, upgrade_postgresql):
     upgrade_postgresql("0006")
     postgresql._connection.execute("CREATE INDEX ix_challenge_binding_created_at ON challenge (binding, created_at)")
     postgresql._connection.execute("UPDATE pg_index SET indisvalid = false"
@@ -138,7 +138,7 @@ def test_an_index_that_was_cut_short_is_built_anew(postgresql, upgrade_postgresq
     assert postgresql.query(IS_VALID) == [(True,)]
 
 
-def test_a_table_in_use_is_tried_again_and_keeps_nobody_waiting_for_long(postgresql, upgrade_postgresql):
+def test_table_lock_of_a_migration_is_retried_without_blocking_readers_for_long(postgresql, upgrade_postgresql):
     upgrade_postgresql("0016")
     with under_way(upgrade_postgresql, "0017"), locking(postgresql, "auth_session", READING):
         until(lambda: waiting(postgresql, "mode = 'AccessExclusiveLock'"))
@@ -148,7 +148,7 @@ def test_a_table_in_use_is_tried_again_and_keeps_nobody_waiting_for_long(postgre
     assert postgresql.query("SELECT version_num FROM alembic_version") == [("0017",)]
 
 
-def test_two_that_start_at_once_take_turns(bare):
+def test_concurrent_upgrades_are_serialized(bare):
     bare.disconnect()
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(migrate, [bare.url] * 2))

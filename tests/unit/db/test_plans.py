@@ -69,7 +69,7 @@ class TestPostgresql:
         for table in FILL:
             database._connection.execute(f"ANALYZE {table}")
 
-    def test_pages_of_exports_and_activity_are_planned_for_their_values(self, app, ada, full):
+    def test_export_and_activity_pages_are_not_prepared_statements(self, app, ada, full):
         with app.app_context():
             took = []
             for user_id in [ada.id, *range(500, 500 + PAGES)]:
@@ -88,14 +88,14 @@ class TestPostgresql:
             assert db.session.scalars(sa.text(general)).all() == []
             assert max(took[-5:]) < 2, took
 
-    def test_signing_in_reads_no_table_whole_while_it_is_small(self, app, wire, ada, mail_to):
+    def test_sign_in_needs_no_full_scan_of_small_tables(self, app, wire, ada, mail_to):
         """A plan that is made then is kept while the table grows."""
         plans = self.plans_of_a_sign_in(app, wire, ada, mail_to)
         for table in ON_THE_WAY:
             assert not [plan for plan in plans if reads_whole(plan, table)], table
 
     @pytest.mark.parametrize("analyzed", [False, True])
-    def test_signing_in_finds_each_row_by_what_names_it(self, app, database, wire, ada, mail_to, analyzed):
+    def test_sign_in_uses_equality_index_conditions(self, app, database, wire, ada, mail_to, analyzed):
         """By a range of times it finds more rows with each sign-in."""
         if analyzed:
             database._connection.execute("ANALYZE")
@@ -104,7 +104,7 @@ class TestPostgresql:
         assert len(found_by) > 10
         assert [line for line in found_by if " = " not in line] == []
 
-    def test_reading_a_small_table_whole_is_not_compiled_first(self, app):
+    def test_sequential_scans_and_jit_are_disabled(self, app):
         """Before release 18 each statement that finds no index seems to cost enough for that."""
         with app.app_context():
             settings = "SELECT current_setting('enable_seqscan'), current_setting('jit')"
@@ -122,7 +122,7 @@ class TestPostgresql:
         return first + then
 
 
-def test_keys_in_use_are_found_by_the_index(app, ada):
+def test_keys_in_use_query_uses_the_indexes(app, ada):
     with collected(app) as plans:
         assert keys_in_use() == {app.extensions["latchkey.keyring"].kid}
         sealed = len(sealed_columns())
@@ -132,14 +132,14 @@ def test_keys_in_use_are_found_by_the_index(app, ada):
         assert not reads_whole(plan, table)
 
 
-def test_keys_in_use_are_each_key_of_both_tables(app, ada, database):
+def test_keys_in_use_covers_challenges_and_enrollments(app, ada, database):
     database._connection.execute("UPDATE enrolled_method SET secret = 'v1.0000000b.x' WHERE method = 'email'")
     database._connection.execute("UPDATE enrolled_method SET secret = 'v1.0000000a.x' WHERE method = 'authenticator'")
     with app.app_context():
         assert keys_in_use() == {"0000000a", "0000000b"}
 
 
-def test_erasing_an_account_reads_no_whole_table(app, ada):
+def test_erasing_an_account_needs_no_full_table_scan(app, ada):
     with collected(app) as plans:
         erase(ada.id, -1)
         db.session.rollback()
@@ -148,7 +148,7 @@ def test_erasing_an_account_reads_no_whole_table(app, ada):
         assert not [plan for plan in plans if reads_whole(plan, table)], table
 
 
-def test_what_the_database_takes_away_with_an_account_is_found_by_an_index(app):
+def test_foreign_keys_and_trigger_columns_are_indexed(app):
     """Foreign keys and the triggers of ADR 15 look for rows by these columns; EXPLAIN does not show it."""
     by = [(table, column) for table in db.metadata.tables.values() for column in table.columns if column.foreign_keys]
     by += [(db.metadata.tables[name], db.metadata.tables[name].c.user_id) for name in TRIGGERS]

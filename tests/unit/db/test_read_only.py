@@ -39,7 +39,7 @@ def read_only(database):
     database._connection.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
 
 
-def test_write_that_is_refused_drops_the_pool(engine, tries):
+def test_rejected_write_discards_the_pool(engine, tries):
     with engine.connect() as one, engine.connect() as two:
         pids = {one.scalar(PID), two.scalar(PID)}
     with Session(engine) as session:
@@ -52,7 +52,7 @@ def test_write_that_is_refused_drops_the_pool(engine, tries):
     assert tries() == 0
 
 
-def test_connection_that_turned_read_only_is_replaced_before_it_is_used(engine, tries):
+def test_read_only_connection_is_replaced_before_use(engine, tries):
     with Session(engine) as session:
         session.execute(TURN)
         assert session.scalar(READ) == 0
@@ -62,13 +62,13 @@ def test_connection_that_turned_read_only_is_replaced_before_it_is_used(engine, 
     assert tries() == 1
 
 
-def test_read_only_database_is_refused_by_new_connections(read_only, make_engine):
+def test_new_connection_to_a_read_only_database_is_rejected(read_only, make_engine):
     with Session(make_engine()) as session, pytest.raises(DatabaseReadOnly) as refused:
         session.scalar(sa.text("SELECT 1"))
     assert unavailable(refused.value)
 
 
-def test_readiness_asks_a_server_that_does_not_report_it(engine):
+def test_readiness_check_detects_a_read_only_session(engine):
     with engine.connect() as connection:
         refuse_unless_writable(connection)
         connection.execute(TURN)
@@ -77,7 +77,7 @@ def test_readiness_asks_a_server_that_does_not_report_it(engine):
         assert connection.invalidated
 
 
-def test_hot_statement_says_so_too(app):
+def test_compiled_statement_reports_a_read_only_database(app):
     with app.app_context():
         db.session.connection().exec_driver_sql("SET default_transaction_read_only = on")
         with pytest.raises(exc.DBAPIError) as refused:
@@ -89,10 +89,10 @@ def test_hot_statement_says_so_too(app):
 
 
 @pytest.mark.parametrize("state", ["25006", "57P01", "57P02", "57P03", "57P05", "08006", "08P01", "25P03"])
-def test_states_in_which_a_connection_is_of_no_use(state):
+def test_sqlstates_that_mean_a_lost_connection(state):
     assert is_connection_lost(psycopg.errors.lookup(state)("no more"))
 
 
 @pytest.mark.parametrize("state", ["57014", "55P03", "40P01", "23505", "53100", "42P01"])
-def test_other_states_keep_the_connection(state):
+def test_sqlstates_that_keep_the_connection(state):
     assert not is_connection_lost(psycopg.errors.lookup(state)("this statement alone"))

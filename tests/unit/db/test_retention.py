@@ -57,7 +57,7 @@ def prune(app):
     [(Challenge, {}, DAY + 600), (AuthSession, {"kind": "browser"}, 31 * DAY), (Event, {}, 365 * DAY)],
     ids=["challenge", "session", "event"],
 )
-def test_a_row_goes_when_it_is_past_its_time_and_no_sooner(come, prune, rows, clock, model, only, kept):
+def test_rows_are_pruned_after_their_retention_and_not_before(come, prune, rows, clock, model, only, kept):
     come()
     old = {row.id for row in rows(model, **only)}
     clock.shift(kept - 20)
@@ -70,14 +70,14 @@ def test_a_row_goes_when_it_is_past_its_time_and_no_sooner(come, prune, rows, cl
     assert {row.id for row in rows(model, **only)} == young != set()
 
 
-def test_who_is_signed_in_stays_so(come, prune, ada):
+def test_pruning_keeps_active_sessions(come, prune, ada):
     browsers = [come(), come()]
     took = prune()
     assert took == [[]] * len(took) != []
     assert [browser.signed_in_as() for browser in browsers] == [ada.email] * 2
 
 
-def test_a_session_that_was_ended_goes_a_day_later(come, prune, rows, clock):
+def test_revoked_session_is_pruned_after_a_day(come, prune, rows, clock):
     ended, living = come(), come()
     ended.post("/logout")
     clock.shift(DAY - 20)
@@ -99,7 +99,7 @@ def test_a_session_that_was_ended_goes_a_day_later(come, prune, rows, clock):
         (365 * DAY + 20, set()),
     ],
 )
-def test_a_failure_counter_goes_when_it_holds_nothing_more(app, prune, rows, ada, clock, kept, left):
+def test_failure_counters_are_pruned_once_unneeded(app, prune, rows, ada, clock, kept, left):
     now = clock.now()
     with app.app_context():
         db.session.add(FailureCounter(id="browser", user_id=ada.id, touched_at=now, first_seen_at=now, in_a_row=0))
@@ -124,7 +124,7 @@ def counters(app, rows):
     return lambda: {row.id[-1] for row in rows(FailureCounter)}
 
 
-def test_a_walk_goes_on_where_its_last_look_ended(app, counters, monkeypatch):
+def test_walk_resumes_after_its_last_batch(app, counters, monkeypatch):
     monkeypatch.setattr(retention, "BATCH", 3)
     monkeypatch.setattr(retention, "SCAN_TIME", -1)
     walk, old = retention.Walk(FailureCounter), is_unneeded(clock_now())
@@ -137,14 +137,14 @@ def test_a_walk_goes_on_where_its_last_look_ended(app, counters, monkeypatch):
         assert (walk.delete_batch(db.session, old), counters()) == (3, set("345678"))
 
 
-def test_a_walk_looks_at_the_whole_table_while_it_has_time(app, counters, monkeypatch):
+def test_walk_scans_the_whole_table_within_its_time(app, counters, monkeypatch):
     monkeypatch.setattr(retention, "BATCH", 3)
     with app.app_context():
         assert retention.Walk(FailureCounter).delete_batch(db.session, is_unneeded(clock_now())) == 1
     assert counters() == set("012345678")
 
 
-def test_what_each_attempt_changes_is_in_no_index():
+def test_frequently_updated_failure_columns_are_not_indexed():
     """PostgreSQL writes a row into all its indexes anew when a column changes that any of them looks at."""
     by = {"id", "user_id", "browser"}
     for index in FailureCounter.__table__.indexes:
@@ -152,7 +152,7 @@ def test_what_each_attempt_changes_is_in_no_index():
         assert index.dialect_options["postgresql"].get("where") is None
 
 
-def test_a_batch_at_a_time_goes(come, prune, rows, clock, monkeypatch):
+def test_rows_are_pruned_in_batches(come, prune, rows, clock, monkeypatch):
     monkeypatch.setattr(retention, "BATCH", 2)
     for _ in range(5):
         come()
@@ -161,7 +161,7 @@ def test_a_batch_at_a_time_goes(come, prune, rows, clock, monkeypatch):
     assert rows(Challenge) == []
 
 
-def test_every_pruner_finds_old_rows_by_an_index(app):
+def test_every_pruner_uses_an_index(app):
     from app.oidc.client_ends import prune_file_clients, prune_unusable_clients
     from app.oidc.grant_ends import prune_lost_access
     from app.outbox import leases

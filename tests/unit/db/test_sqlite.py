@@ -34,7 +34,7 @@ def locker(database):
     connection.close()
 
 
-def test_reading_goes_on_while_another_process_holds_the_lock(session, locker):
+def test_reads_continue_while_another_process_holds_the_lock(session, locker):
     session.scalar(READ)
     locker.execute("BEGIN EXCLUSIVE")
     began = time.monotonic()
@@ -42,7 +42,7 @@ def test_reading_goes_on_while_another_process_holds_the_lock(session, locker):
     assert time.monotonic() - began < 0.5
 
 
-def test_reading_holds_up_nobody(session, locker):
+def test_reads_do_not_block_writers(session, locker):
     session.scalar(READ)
     locker.execute("BEGIN EXCLUSIVE")
     locker.execute("UPDATE trial SET tries = 3")
@@ -51,7 +51,7 @@ def test_reading_holds_up_nobody(session, locker):
 
 
 @pytest.mark.parametrize("options", [{}, AUTOCOMMIT])
-def test_writing_waits_and_then_says_it_is_unavailable(make_engine, locker, options):
+def test_write_waits_for_the_lock_then_reports_unavailable(make_engine, locker, options):
     engine = make_engine(timeout=0.3)
     locker.execute("BEGIN IMMEDIATE")
     began = time.monotonic()
@@ -63,7 +63,7 @@ def test_writing_waits_and_then_says_it_is_unavailable(make_engine, locker, opti
     count_one(engine)
 
 
-def test_a_writer_of_this_process_is_waited_for_no_longer_than_the_deadline(make_engine):
+def test_wait_for_a_writer_of_this_process_ends_at_the_timeout(make_engine):
     engine = make_engine(timeout=0.3)
     with Session(engine) as holder, Session(engine) as waiter:
         holder.execute(TRY)
@@ -74,14 +74,14 @@ def test_a_writer_of_this_process_is_waited_for_no_longer_than_the_deadline(make
         assert 0.25 < time.monotonic() - began < 2
 
 
-def test_it_keeps_what_was_said_through_a_power_cut(session):
+def test_connections_use_wal_full_synchronous_and_foreign_keys(session):
     found = {
         name: session.scalar(sa.text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")
     }
     assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 
 
-def test_two_who_wait_in_turn_are_both_told_by_the_deadline(make_engine, locker):
+def test_queued_writers_both_time_out_within_the_deadline(make_engine, locker):
     engine = make_engine(timeout=1)
     locker.execute("BEGIN IMMEDIATE")
     took = []
@@ -100,7 +100,7 @@ def test_two_who_wait_in_turn_are_both_told_by_the_deadline(make_engine, locker)
     count_one(engine)
 
 
-def test_behind_a_stuck_writer_only_a_few_wait(make_engine, locker):
+def test_only_a_few_writers_wait_behind_a_stuck_one(make_engine, locker):
     engine = make_engine(timeout=3, pool_size=8)
     locker.execute("BEGIN IMMEDIATE")
     told_early = []
@@ -126,7 +126,7 @@ def test_behind_a_stuck_writer_only_a_few_wait(make_engine, locker):
 
 
 @pytest.mark.parametrize("options", [{}, AUTOCOMMIT])
-def test_the_lock_of_another_process_is_taken_soon_after_it_is_free(make_engine, locker, options):
+def test_released_lock_of_another_process_is_acquired_quickly(make_engine, locker, options):
     engine, late = make_engine(timeout=3), []
     for _ in range(5):
         locker.execute("BEGIN IMMEDIATE")
@@ -140,7 +140,7 @@ def test_the_lock_of_another_process_is_taken_soon_after_it_is_free(make_engine,
     assert min(late) < 0.02, "SQLite's own handler would look again after 38 ms"
 
 
-def test_a_statement_that_found_the_lock_held_leaves_nothing_behind(make_engine, locker):
+def test_statement_that_waited_for_the_lock_runs_once(make_engine, locker):
     engine = make_engine(timeout=3)
     locker.execute("BEGIN IMMEDIATE")
     holder = in_thread(lambda: (time.sleep(0.1), locker.rollback()))

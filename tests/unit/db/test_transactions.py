@@ -19,14 +19,14 @@ pytestmark = pytest.mark.both_databases
 AUTOCOMMIT = {"autocommit": True}
 
 
-def test_a_write_is_there_for_others_after_the_commit_only(session, tries):
+def test_write_is_visible_to_others_only_after_commit(session, tries):
     session.execute(TRY)
     assert tries() == 0
     session.commit()
     assert tries() == 1
 
 
-def test_a_rollback_keeps_nothing(session, tries):
+def test_rollback_discards_writes(session, tries):
     session.execute(TRY)
     session.rollback()
     assert tries() == 0
@@ -35,31 +35,31 @@ def test_a_rollback_keeps_nothing(session, tries):
     assert tries() == 1
 
 
-def test_closing_without_a_commit_keeps_nothing(engine, tries):
+def test_closing_without_commit_discards_writes(engine, tries):
     with Session(engine) as session:
         session.execute(TRY)
     assert tries() == 0
 
 
-def test_a_session_sees_what_it_wrote(session):
+def test_session_sees_its_own_uncommitted_write(session):
     session.execute(TRY)
     assert session.scalar(READ) == 1
 
 
-def test_reading_opens_no_transaction(session, tries, database):
+def test_read_opens_no_transaction(session, tries, database):
     session.scalar(READ)
     database._connection.execute("UPDATE trial SET tries = 7")
     assert session.scalar(READ) == 7, "the next read is not of an old snapshot"
 
 
-def test_what_is_said_at_once_is_there_at_once(session, tries):
+def test_autocommit_write_is_visible_immediately(session, tries):
     assert session.execute(TRY, execution_options=AUTOCOMMIT).scalar_one() == 1
     assert tries() == 1
     session.rollback()
     assert tries() == 1, "nothing afterwards undoes it"
 
 
-def test_what_is_said_at_once_comes_before_any_write(session, tries):
+def test_autocommit_after_a_write_is_rejected(session, tries):
     session.execute(TRY)
     with pytest.raises(RuntimeError, match="at once"):
         session.execute(TRY, execution_options=AUTOCOMMIT)
@@ -67,7 +67,7 @@ def test_what_is_said_at_once_comes_before_any_write(session, tries):
     assert tries() == 0
 
 
-def test_a_write_after_what_was_said_at_once_is_a_transaction(session, tries):
+def test_write_after_an_autocommit_starts_a_transaction(session, tries):
     session.execute(TRY, execution_options=AUTOCOMMIT).all()
     session.execute(TRY)
     assert tries() == 1
@@ -75,7 +75,7 @@ def test_a_write_after_what_was_said_at_once_is_a_transaction(session, tries):
     assert tries() == 2
 
 
-def test_a_savepoint_that_fails_leaves_the_rest(session, tries):
+def test_failed_savepoint_keeps_the_outer_transaction(session, tries):
     session.execute(TRY)
     with pytest.raises(exc.IntegrityError), session.begin_nested():
         session.execute(sa.text("UPDATE trial SET tries = 100"))
@@ -83,7 +83,7 @@ def test_a_savepoint_that_fails_leaves_the_rest(session, tries):
     assert tries() == 1
 
 
-def test_counting_at_once_is_exact_under_parallel_guesses(engine, tries):
+def test_autocommit_counter_is_exact_under_concurrency(engine, tries):
     counted = []
     ready = threading.Barrier(4)
 
@@ -100,7 +100,7 @@ def test_counting_at_once_is_exact_under_parallel_guesses(engine, tries):
     assert tries() == 5
 
 
-def test_writers_wait_for_one_another(engine, tries):
+def test_concurrent_writers_are_serialized(engine, tries):
     def write() -> None:
         for _ in range(10):
             with Session(engine) as session:
@@ -122,7 +122,7 @@ def test_writers_wait_for_one_another(engine, tries):
     ],
 )
 @pytest.mark.parametrize("options", [{}, AUTOCOMMIT])
-def test_a_write_that_fails_gives_the_lock_back(engine, tries, statement, options):
+def test_failed_write_releases_the_lock(engine, tries, statement, options):
     with Session(engine) as session, pytest.raises(exc.DBAPIError):
         session.execute(sa.text(statement), execution_options=options)
     began = time.monotonic()
@@ -132,7 +132,7 @@ def test_a_write_that_fails_gives_the_lock_back(engine, tries, statement, option
     assert time.monotonic() - began < 2
 
 
-def test_a_session_left_open_gives_the_lock_back_when_it_is_collected(engine, tries):
+def test_closed_session_releases_the_lock(engine, tries):
     session = Session(engine)
     session.execute(TRY)
     session.close()
@@ -140,13 +140,13 @@ def test_a_session_left_open_gives_the_lock_back_when_it_is_collected(engine, tr
     assert tries() == 1
 
 
-def test_times_come_back_in_utc(session):
+def test_times_are_returned_in_utc(session):
     moment = clock.now()
     kept = session.scalar(sa.select(sa.literal(moment, UtcDateTime())))
     assert kept == moment
     assert kept.tzinfo is not None
 
 
-def test_a_time_without_a_zone_is_refused(session):
+def test_naive_time_is_rejected(session):
     with pytest.raises(exc.StatementError, match="naive"):
         session.scalar(sa.select(sa.literal(clock.now().replace(tzinfo=None), UtcDateTime())))

@@ -43,19 +43,19 @@ def closed_port():
         (lambda url: f"{url}&options=-cnonsense%3D1", "knows no such option"),
     ],
 )
-def test_a_server_that_refuses_is_understood(server, change, said):
+def test_postgresql_rejection_is_explained_with_a_remedy(server, change, said):
     what, remedy = why(change(server))
     assert what == said
     assert "URL" in remedy
 
 
-def test_nobody_at_the_port_the_name_or_the_socket_is_understood(closed_port, tmp_path):
+def test_unreachable_port_host_or_socket_is_explained(closed_port, tmp_path):
     assert why(f"postgresql://u@127.0.0.1:{closed_port}/x")[0] == "does not listen there"
     assert why("postgresql://u:hush@nowhere.invalid/x")[0] == "is at a host whose name is not found"
     assert why(f"postgresql:///x?host={tmp_path}")[0] == "has no socket there"
 
 
-def test_a_file_that_cannot_be_opened_is_said(tmp_path):
+def test_sqlite_file_that_cannot_be_opened_is_explained(tmp_path):
     assert why(f"sqlite:///{tmp_path}/none/x.db")[0] == "can't be used (unable to open database file)"
 
 
@@ -74,11 +74,11 @@ def test_a_file_that_cannot_be_opened_is_said(tmp_path):
         ("something new", None),
     ],
 )
-def test_a_text_of_libpq_is_understood_and_not_repeated(text, said):
+def test_libpq_error_is_explained_without_repeating_it(text, said):
     found = unreachable_reason(Exception(text))
     assert (found and found[0]) == said
     assert "hush" not in str(found)
 
 
-def test_each_says_what_to_do():
+def test_every_known_error_has_a_remedy():
     assert all(why and remedy.endswith(".") for _, why, remedy in KNOWN_ERRORS)

@@ -39,7 +39,7 @@ def outcome_of(take) -> object:
     return left
 
 
-def test_writer_in_the_background_takes_no_place_of_a_request(started):
+def test_background_writer_does_not_take_a_requests_place(started):
     queue, ends = WriteQueue(LIMIT), []
     queue.acquire()
 
@@ -60,18 +60,18 @@ def test_writer_in_the_background_takes_no_place_of_a_request(started):
     assert [isinstance(end, float) for end in ends] == [True] * MAX_WAITING
 
 
-def test_writer_in_the_background_waits_briefly_for_the_lock():
+def test_background_writer_waits_briefly_for_the_lock():
     assert WriteQueue(LIMIT).acquire_in_background() == BACKGROUND_LOCK_WAIT
 
 
-def test_writer_in_the_background_gives_up_after_the_limit():
+def test_background_writer_times_out_after_the_limit():
     queue = WriteQueue(0.1)
     queue.acquire()
     with pytest.raises(exc.TimeoutError):
         queue.acquire_in_background()
 
 
-def test_writer_who_comes_to_a_stuck_queue_is_refused_at_once(started):
+def test_writer_is_rejected_at_once_by_a_stuck_queue(started):
     queue = WriteQueue(LIMIT)
     queue.acquire()
     for _ in range(MAX_WAITING):
@@ -83,7 +83,7 @@ def test_writer_who_comes_to_a_stuck_queue_is_refused_at_once(started):
     assert time.monotonic() - began < 0.1
 
 
-def test_writers_who_meet_a_turn_that_just_began_after_an_idle_time_wait_for_it(started, monkeypatch):
+def test_writers_wait_for_a_turn_that_just_began_after_an_idle_period(started, monkeypatch):
     """A busy machine may stop a thread between getting its turn and noting when: that is no stuck queue."""
     got_turn, may_go_on, first, calls, ends = threading.Event(), threading.Event(), [], [], []
 
