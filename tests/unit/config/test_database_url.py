@@ -50,13 +50,13 @@ COMMANDS = (["serve"], ["worker"], ["db", "upgrade"], ["doctor"], ["users", "lis
 
 
 @pytest.mark.parametrize("url", TAKEN)
-def test_parameters_of_libpq_are_kept(url):
+def test_libpq_parameters_are_kept(url):
     found = postgresql.parameters(url)
     assert {name: found[name] for name in TAKEN[url]} == TAKEN[url]
 
 
 @pytest.mark.parametrize("url", REFUSED)
-def test_wrong_parameters_are_refused_and_no_value_is_shown(monkeypatch, url):
+def test_invalid_libpq_parameters_are_rejected_without_showing_values(monkeypatch, url):
     monkeypatch.setenv("LATCHKEY_ENVIRONMENT", "development")
     monkeypatch.setenv("LATCHKEY_DATABASE_URL", url)
     with pytest.raises(ConfigurationError) as refused:
@@ -68,7 +68,7 @@ def test_wrong_parameters_are_refused_and_no_value_is_shown(monkeypatch, url):
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_commands_end_with_78_and_no_traceback(command):
+def test_commands_exit_78_without_traceback_for_an_invalid_database_url(command):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LATCHKEY_")}
     environment |= {
         "LATCHKEY_ENVIRONMENT": "development",
@@ -89,7 +89,7 @@ def test_commands_end_with_78_and_no_traceback(command):
         ("postgresql://ada@db/auth?options=-csearch_path=auth", "has options, which a pooler does not hand on"),
     ],
 )
-def test_what_a_pooler_can_not_do_is_refused(monkeypatch, url, what):
+def test_settings_incompatible_with_a_pooler_are_rejected(monkeypatch, url, what):
     monkeypatch.setenv("LATCHKEY_ENVIRONMENT", "development")
     monkeypatch.setenv("LATCHKEY_DATABASE_URL", url)
     monkeypatch.setenv("LATCHKEY_DATABASE_POOLER", "transaction")

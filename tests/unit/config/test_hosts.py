@@ -26,7 +26,7 @@ def load(**fields: str) -> Settings:
         ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
     ],
 )
-def test_the_public_address_is_the_one_that_browsers_send(public_url, origin):
+def test_public_url_is_normalized_like_browser_origins(public_url, origin):
     settings = load(public_url=public_url)
     assert settings.origin == origin
     assert settings.webauthn_origins == (origin,)
@@ -42,7 +42,7 @@ def test_the_public_address_is_the_one_that_browsers_send(public_url, origin):
         ("https://login.localhost/", "https://login.localhost", ""),
     ],
 )
-def test_the_public_address_may_have_a_path(public_url, kept, sub_path):
+def test_public_url_may_have_a_path(public_url, kept, sub_path):
     settings = load(public_url=public_url)
     assert (settings.public_url, settings.sub_path) == (kept, sub_path)
     assert settings.origin == kept.removesuffix(sub_path)
@@ -62,13 +62,13 @@ def test_the_public_address_may_have_a_path(public_url, kept, sub_path):
         ("post_login_url", "/für", "/für"),
     ],
 )  # fmt: skip
-def test_every_setting_with_a_host_is_read_alike(field, given, kept):
+def test_host_names_are_normalized_in_every_setting(field, given, kept):
     address = {"public_url": "https://zürich.example"} if field.startswith("passkey") else {}
     settings = Settings.model_validate({"environment": "development", field: given} | address)
     assert getattr(settings, field) == kept
 
 
-def test_front_ends_are_named_as_browsers_name_them():
+def test_front_end_origins_are_normalized_like_browser_origins():
     settings = load(post_login_url="https://Zürich.example./x", login_error_url="http://app.example:3000/")
     assert settings.front_ends == ("http://app.example:3000", "https://xn--zrich-kva.example")
 
@@ -89,7 +89,7 @@ def test_front_ends_are_named_as_browsers_name_them():
     ],
 )
 @pytest.mark.parametrize("field", ["public_url", "passkey_origins", "post_login_url", "allowed_hosts", "passkey_rp_id"])
-def test_a_host_that_is_no_name_is_refused(field, host):
+def test_invalid_host_name_is_rejected(field, host):
     given = host if field in ("allowed_hosts", "passkey_rp_id") else f"https://{host}"
     with pytest.raises(ValueError):
         Settings.model_validate({"environment": "development", field: given})

@@ -24,7 +24,7 @@ REMEDY = "Name another file, or unset it."
         ("brand_icon", svg(), "svg"),
     ],
 )
-def test_an_image_is_known_by_what_is_in_it(tmp_path, setting, data, kind):
+def test_image_type_is_detected_by_content(tmp_path, setting, data, kind):
     (tmp_path / "image.txt").write_bytes(data)
     image = read_image(setting, str(tmp_path / "image.txt"))
     assert (image.kind, image.data) == (kind, data)
@@ -48,7 +48,7 @@ def test_an_image_is_known_by_what_is_in_it(tmp_path, setting, data, kind):
         ("brand_image", JPEG + bytes(1024 * 1024), "is larger than 1024 KiB"),
     ],
 )
-def test_what_is_no_image_or_too_large_is_refused(tmp_path, setting, data, what):
+def test_invalid_damaged_or_oversized_image_is_rejected(tmp_path, setting, data, what):
     (tmp_path / "image").write_bytes(data)
     with pytest.raises(ValueError, match=what):
         read_image(setting, str(tmp_path / "image"))
@@ -77,13 +77,13 @@ def test_what_is_no_image_or_too_large_is_refused(tmp_path, setting, data, what)
         svg(before='<?xml-stylesheet href="https://evil.example/a.css"?>'),
     ],
 )
-def test_an_svg_that_runs_or_loads_something_is_refused(tmp_path, data):
+def test_svg_with_scripts_or_external_references_is_rejected(tmp_path, data):
     (tmp_path / "logo.svg").write_bytes(data)
     with pytest.raises(ValueError, match="save it as plain SVG"):
         read_image("brand_logo", str(tmp_path / "logo.svg"))
 
 
-def test_a_start_with_an_image_that_cannot_be_read_is_refused(set_up, production, tmp_path):
+def test_start_with_an_unreadable_image_is_refused(set_up, production, tmp_path):
     (tmp_path / "logo.png").write_bytes(png())
     set_up(brand_logo=str(tmp_path / "logo.png"), brand_icon=str(tmp_path / "none.svg"), brand_image=str(tmp_path))
     with pytest.raises(ConfigurationError) as refused:
@@ -96,13 +96,13 @@ def test_a_start_with_an_image_that_cannot_be_read_is_refused(set_up, production
 
 
 @pytest.mark.parametrize("name", ["none", "n" * 5000])
-def test_a_start_without_the_folder_of_templates_is_refused(set_up, production, tmp_path, name):
+def test_start_without_the_templates_folder_is_refused(set_up, production, tmp_path, name):
     set_up(templates_folder=str(tmp_path / name))
     with pytest.raises(ConfigurationError, match="LATCHKEY_TEMPLATES_FOLDER names no folder that can be read"):
         Settings.load()
 
 
-def test_a_logo_for_dark_backgrounds_needs_the_other_one(set_up, production, tmp_path):
+def test_dark_logo_requires_the_light_one(set_up, production, tmp_path):
     (tmp_path / "logo.png").write_bytes(png())
     set_up(brand_logo_dark=str(tmp_path / "logo.png"))
     with pytest.raises(ConfigurationError, match="LATCHKEY_BRAND_LOGO_DARK is set, but LATCHKEY_BRAND_LOGO isn't"):

@@ -49,7 +49,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("setting", "value", "what"), REFUSED)
-def test_production_refuses(production, monkeypatch, setting, value, what):
+def test_production_rejects_insecure_or_incomplete_setting(production, monkeypatch, setting, value, what):
     monkeypatch.setenv(setting, value)
     with pytest.raises(ConfigurationError) as refused:
         Settings.load()
@@ -65,7 +65,7 @@ def noticed() -> list[str]:
     return [str(warning) for warning in Settings.load().warnings]
 
 
-def test_production_starts_with_what_it_needs(production):
+def test_minimal_production_settings_are_accepted(production):
     settings = Settings.load()
     assert settings.is_production
     assert noticed() == [
@@ -73,7 +73,7 @@ def test_production_starts_with_what_it_needs(production):
     ]
 
 
-def test_sms_named_without_a_provider_is_refused(production, set_up):
+def test_sms_method_without_a_complete_provider_is_rejected(production, set_up):
     set_up(methods="email,sms")
     with pytest.raises(ConfigurationError, match="LATCHKEY_SMS_URL is not complete"):
         Settings.load()
@@ -84,7 +84,7 @@ def test_sms_named_without_a_provider_is_refused(production, set_up):
     assert Settings.load().methods == ("email", "sms")
 
 
-def test_sms_stays_a_method_when_its_provider_is_set(production, set_up):
+def test_sms_method_is_enabled_by_default_with_a_provider(production, set_up):
     set_up(sms_url="https://sms.example.com/send", sms_countries="GB,de")
     assert "sms" in Settings.load().methods
     assert Settings.load().sms_countries == ("GB", "DE")
@@ -102,25 +102,25 @@ def test_sms_stays_a_method_when_its_provider_is_set(production, set_up):
         ({"sms_provider": "twilio", "sms_fallback_provider": "twilio"}, "PROVIDER is the first provider as well"),
     ],
 )
-def test_a_second_provider_that_would_never_help_is_refused(production, set_up, changes, what):
+def test_useless_fallback_provider_is_rejected(production, set_up, changes, what):
     set_up(**changes)
     with pytest.raises(ConfigurationError, match=what):
         Settings.load()
 
 
-def test_a_second_sms_provider_without_tls_is_warned_of(production, set_up):
+def test_fallback_sms_provider_without_tls_causes_a_warning(production, set_up):
     set_up(sms_url="https://a.example/send", sms_countries="GB", sms_fallback_url="http://b.example/send")
     noticed = [f"{problem.setting} {problem.what}" for problem in Settings.load().warnings]
     assert "LATCHKEY_SMS_FALLBACK_URL hands codes over without TLS" in noticed
 
 
-def test_sms_named_without_a_country_is_refused(production, set_up):
+def test_sms_method_without_countries_is_rejected(production, set_up):
     set_up(methods="email,sms", sms_url="https://sms.example.com/send")
     with pytest.raises(ConfigurationError, match=r"LATCHKEY_SMS_COUNTRIES is not set.* List where"):
         Settings.load()
 
 
-def test_sms_that_goes_nowhere_is_switched_off_with_a_warning(production, set_up):
+def test_default_sms_method_without_countries_is_disabled_with_a_warning(production, set_up):
     set_up(sms_url="https://sms.example.com/send")
     assert "sms" not in Settings.load().methods
     assert any("LATCHKEY_SMS_COUNTRIES is not set" in each for each in noticed())
@@ -136,20 +136,20 @@ def test_sms_that_goes_nowhere_is_switched_off_with_a_warning(production, set_up
         ({}, False),
     ],
 )
-def test_a_default_country_that_gets_no_sms_is_warned_of(production, set_up, changes, is_warned_of):
+def test_default_phone_region_outside_the_sms_countries_causes_a_warning(production, set_up, changes, is_warned_of):
     set_up(sms_url="https://sms.example.com/send", **changes)
     said = "LATCHKEY_PHONE_REGION_DEFAULT is not in LATCHKEY_SMS_COUNTRIES"
     assert any(said in each for each in noticed()) == is_warned_of
 
 
-def test_what_people_call_a_country_is_answered_by_its_code(set_up):
+def test_common_country_name_is_rejected_with_its_iso_code(set_up):
     set_up(sms_countries="DE,UK")
     with pytest.raises(ConfigurationError, match=r"LATCHKEY_SMS_COUNTRIES names UK.* Write GB"):
         Settings.load()
 
 
 @pytest.mark.parametrize("value", ["Germany", "D", "D1", "DE,DE", "DE;FR"])
-def test_a_country_is_two_letters(set_up, value):
+def test_invalid_country_code_is_rejected(set_up, value):
     set_up(sms_countries=value)
     with pytest.raises(ConfigurationError, match="LATCHKEY_SMS_COUNTRIES"):
         Settings.load()
@@ -167,7 +167,7 @@ def test_a_country_is_two_letters(set_up, value):
         ("sms_success", "(a+)+$", "repeats a group"),
     ],
 )
-def test_a_value_that_would_fail_at_each_message_is_refused_at_start(set_up, setting, value, what):
+def test_provider_setting_that_would_fail_on_every_message_is_rejected(set_up, setting, value, what):
     set_up(**{setting: value})
     with pytest.raises(ConfigurationError, match=f"LATCHKEY_{setting.upper()}(?s:.*){what}"):
         Settings.load()
@@ -182,25 +182,25 @@ def test_a_value_that_would_fail_at_each_message_is_refused_at_start(set_up, set
         ("client_document_hosts", "agent.example.com/x"),
     ],
 )  # fmt: skip
-def test_what_is_no_group_and_no_host_is_refused(set_up, setting, value):
+def test_invalid_client_document_group_or_host_is_rejected(set_up, setting, value):
     set_up(**{setting: value})
     with pytest.raises(ConfigurationError, match=f"LATCHKEY_{setting.upper()}"):
         Settings.load()
 
 
-def test_groups_and_hosts_of_documents_are_read(production, set_up):
+def test_client_document_groups_and_hosts_are_parsed(production, set_up):
     set_up(client_documents="everyone, it.admins", client_document_hosts="*.Example.com, agent.example.org")
     assert Settings.load().client_documents == ("everyone", "it.admins")
     assert Settings.load().client_document_hosts == ("*.example.com", "agent.example.org")
 
 
-def test_documents_on_this_machine_are_for_development(production, set_up):
+def test_loopback_client_documents_are_rejected_in_production(production, set_up):
     set_up(client_documents_loopback="on")
     with pytest.raises(ConfigurationError, match=r"LATCHKEY_CLIENT_DOCUMENTS_LOOPBACK is on in production"):
         Settings.load()
 
 
-def test_plain_mail_is_allowed_by_name_and_warned_of(production, set_up):
+def test_explicitly_allowed_plaintext_mail_causes_a_warning(production, set_up):
     set_up(mail_url="smtp://127.0.0.1:25", mail_allow_plaintext="on")
     assert Settings.load().mail_allow_plaintext
     assert any("LATCHKEY_MAIL_ALLOW_PLAINTEXT is on" in each for each in noticed())
@@ -221,7 +221,7 @@ def test_plain_mail_is_allowed_by_name_and_warned_of(production, set_up):
         ("forward_auth_cookie_domain", "example.com"),
     ],
 )
-def test_what_weakens_production_is_warned_of(production, set_up, setting, value):
+def test_setting_that_weakens_production_causes_a_warning(production, set_up, setting, value):
     set_up(**{setting: value})
     assert any(each.startswith(f"LATCHKEY_{setting.upper()} ") for each in noticed())
 
@@ -229,18 +229,18 @@ def test_what_weakens_production_is_warned_of(production, set_up, setting, value
 @pytest.mark.parametrize(
     "address", ["http://localhost:8000", "http://127.0.0.9", "http://[::1]:8000", "https://a.localhost"]
 )
-def test_development_serves_its_own_machine(set_up, address):
+def test_development_accepts_a_localhost_public_url(set_up, address):
     set_up(environment="development", public_url=address)
     assert Settings.load().public_url == address
 
 
-def test_development_serves_no_other_machine(set_up):
+def test_development_rejects_a_non_local_public_url(set_up):
     set_up(environment="development", public_url="http://192.0.2.1:8000")
     with pytest.raises(ConfigurationError, match="LATCHKEY_PUBLIC_URL leads to another machine"):
         Settings.load()
 
 
-def test_a_drawn_key_is_not_refused():
+def test_random_keys_are_not_considered_weak():
     # The same keys in each run: one in some millions spells a sample word, and its owner draws another.
     source = random.Random(17)
     drawn = [source.randbytes(16).hex() for _ in range(2000)]
@@ -249,7 +249,7 @@ def test_a_drawn_key_is_not_refused():
 
 
 @pytest.mark.parametrize(("setting", "value", "what"), [REFUSED[3], REFUSED[12], REFUSED[14], REFUSED[17]])
-def test_a_refused_start_ends_soon_and_shows_no_value(production, monkeypatch, setting, value, what):
+def test_refused_start_exits_quickly_without_showing_values(production, monkeypatch, setting, value, what):
     monkeypatch.setenv(setting, value)
     program = "from config.settings import Settings; Settings.load_or_exit()"
     begun = time.monotonic()
@@ -278,14 +278,14 @@ def test_a_refused_start_ends_soon_and_shows_no_value(production, monkeypatch, s
         ("passkey_origins", "https://login.example.com,http://login.example.com", "without TLS"),
     ],
 )
-def test_passkeys_that_could_not_work_are_refused(production, set_up, name, value, said):
+def test_passkey_settings_that_cannot_work_are_rejected(production, set_up, name, value, said):
     set_up(**{name: value})
     with pytest.raises(ConfigurationError, match=said):
         Settings.load()
 
 
 @pytest.mark.parametrize("value", ["login.example.com", "example.com"])
-def test_passkeys_may_belong_to_a_domain_around(production, set_up, value):
+def test_passkey_rp_id_may_be_a_parent_domain(production, set_up, value):
     set_up(passkey_rp_id=value)
     assert Settings.load().rp_id == value
 
@@ -293,12 +293,12 @@ def test_passkeys_may_belong_to_a_domain_around(production, set_up, value):
 @pytest.mark.parametrize(
     ("url", "can"), [("http://localhost:8000", True), ("http://127.0.0.1:8000", False), ("http://[::1]:8000", False)]
 )
-def test_passkeys_want_a_name(url, can):
+def test_passkeys_require_a_host_name(url, can):
     assert Settings(environment="development", public_url=url).can_use_passkeys is can
 
 
 @pytest.mark.parametrize("name", ["X SRF", "xsrf;", "\u00fc", "latchkey_session", "__Host-latchkey_browser", "x" * 61])
-def test_a_csrf_cookie_has_a_name_of_its_own(set_up, name):
+def test_invalid_or_reserved_csrf_cookie_name_is_rejected(set_up, name):
     set_up(csrf_cookie_name=name)
     with pytest.raises(ConfigurationError, match="LATCHKEY_CSRF_COOKIE_NAME"):
         Settings.load()
@@ -314,7 +314,7 @@ def test_a_csrf_cookie_has_a_name_of_its_own(set_up, name):
         ("forward_auth_cookie_domain", "com", "is a top-level domain"),
     ],
 )
-def test_who_may_ask_about_requests_is_named_one_by_one(production, set_up, setting, value, said):
+def test_overbroad_or_invalid_forward_auth_setting_is_rejected(production, set_up, setting, value, said):
     set_up(**{setting: value})
     with pytest.raises(ConfigurationError, match=said):
         Settings.load()

@@ -17,7 +17,7 @@ SMS = {"sms_url": "https://sms.example.com/send", "sms_countries": "GB"}
         ("off", "off"), ("false", "off"), ("0", "off"), ("No", "off"),
     ],
 )  # fmt: skip
-def test_on_and_off_of_earlier_releases_are_still_understood(set_up, production, text, mode):
+def test_registration_accepts_boolean_values_of_earlier_releases(set_up, production, text, mode):
     set_up(registration=text)
     settings = Settings.load()
     assert settings.registration == mode
@@ -38,14 +38,14 @@ def test_on_and_off_of_earlier_releases_are_still_understood(set_up, production,
         ({"registration_by_phone": "on"} | SMS | {"identity_attributes": "email"}, "LATCHKEY_REGISTRATION_BY_PHONE"),
     ],
 )
-def test_what_names_nobody_stops_the_start(set_up, production, wrong, names):
+def test_invalid_registration_setting_refuses_the_start(set_up, production, wrong, names):
     set_up(**wrong)
     with pytest.raises(ConfigurationError) as refused:
         Settings.load()
     assert [problem.setting for problem in refused.value.problems] == [names]
 
 
-def test_a_line_that_is_no_domain_stops_the_start(set_up, production, tmp_path):
+def test_invalid_line_in_the_domains_file_refuses_the_start(set_up, production, tmp_path):
     (tmp_path / "domains").write_text("a.example\nnot a domain\n")
     set_up(disposable_domains_file=str(tmp_path / "domains"))
     with pytest.raises(ConfigurationError) as refused:
@@ -53,12 +53,12 @@ def test_a_line_that_is_no_domain_stops_the_start(set_up, production, tmp_path):
     assert "line 2" in str(refused.value)
 
 
-def test_domains_are_compared_as_mail_addresses_have_them(set_up, production):
+def test_registration_domains_are_normalized(set_up, production):
     set_up(registration="domains", registration_domains="Bücher.example, *.Example.com.")
     assert Settings.load().registration_domains == ("xn--bcher-kva.example", "*.example.com")
 
 
-def test_by_phone_is_off_and_can_be_switched_on(set_up, production):
+def test_registration_by_phone_is_off_by_default(set_up, production):
     set_up(**SMS)
     assert Settings.load().can_register_by_phone is False
     set_up(registration_by_phone="on", **SMS)

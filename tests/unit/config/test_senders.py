@@ -31,7 +31,7 @@ ADDRESS = "no-reply@acme.example"
         ("Acme <no-reply@bücher.example>", "Acme", "no-reply@xn--bcher-kva.example"),
     ],
 )
-def test_name_and_address_are_told_apart_and_stay_so(text, name, address):
+def test_sender_name_and_address_are_split_and_round_trip(text, name, address):
     assert split_sender(text) == (name, address)
     assert split_sender(check_sender(text)) == (name, address)
 
@@ -68,6 +68,6 @@ def test_name_and_address_are_told_apart_and_stay_so(text, name, address):
         "no-reply@ü..example",
     ],
 )
-def test_what_is_not_one_address_is_refused(text):
+def test_sender_without_exactly_one_valid_address_is_rejected(text):
     with pytest.raises(ValueError, match=r"sender|address"):
         check_sender(text)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.one_database
     ("text", "seconds"),
     [("600", 600), (" 600 ", 600), ("0.5", 0.5), ("PT10M", 600), ("pt10m", 600), ("P1DT2H", 93600), ("P1W", 604800)],
 )
-def test_a_duration_is_seconds_or_iso_8601(set_up, production, text, seconds):
+def test_duration_is_read_as_seconds_or_iso_8601(set_up, production, text, seconds):
     set_up(email_code_lifetime=text)
     assert Settings.load().email_code_lifetime == timedelta(seconds=seconds)
 
@@ -27,7 +27,7 @@ def test_a_duration_is_seconds_or_iso_8601(set_up, production, text, seconds):
 @pytest.mark.parametrize(
     "text", ["10 minutes", "00:10", "-5", "1e3", "nan", "inf", "P", "PT", "P1M", "²", "0", "9" * 400, "999999999"]
 )
-def test_any_other_duration_is_refused(set_up, production, text):
+def test_invalid_duration_is_rejected(set_up, production, text):
     set_up(email_code_lifetime=text)
     with pytest.raises(ConfigurationError) as refused:
         Settings.load()
@@ -35,19 +35,19 @@ def test_any_other_duration_is_refused(set_up, production, text):
 
 
 @pytest.mark.parametrize(("text", "is_on"), [("on", True), ("off", False), ("true", True), ("0", False), ("No", False)])
-def test_a_switch_is_on_or_off(set_up, production, text, is_on):
+def test_boolean_setting_is_parsed(set_up, production, text, is_on):
     set_up(mail_unknown=text)
     assert Settings.load().mail_unknown is is_on
 
 
-def test_a_list_is_split_at_commas(set_up, production):
+def test_list_is_split_at_commas(set_up, production):
     set_up(methods="password, email,", allowed_hosts="Other.example.com,[::1]:8443")
     settings = Settings.load()
     assert settings.methods == ("password", "email")
     assert settings.allowed_hosts == ("other.example.com", "[::1]:8443")
 
 
-def test_an_empty_variable_counts_as_not_set(set_up, production):
+def test_empty_variable_counts_as_unset(set_up, production):
     set_up(methods="", brand_name="", trusted_proxies="", mail_url_file="")
     settings = Settings.load()
     assert settings.methods == ("email", "authenticator")
@@ -115,7 +115,7 @@ def test_an_empty_variable_counts_as_not_set(set_up, production):
         ("totp_issuer", "a:b"),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_refused_by_its_name(set_up, production, field, text):
+def test_invalid_value_is_rejected_by_setting_name(set_up, production, field, text):
     set_up(**{field: text})
     with pytest.raises(ConfigurationError) as refused:
         Settings.load()
@@ -123,7 +123,7 @@ def test_a_value_of_the_wrong_kind_is_refused_by_its_name(set_up, production, fi
     assert "docs/settings.md" in str(refused.value)
 
 
-def test_all_problems_are_told_at_once(set_up):
+def test_all_problems_are_reported_together(set_up):
     set_up(email_code_digits="5", log_level="loud")
     with pytest.raises(ConfigurationError) as refused:
         Settings.load()
@@ -133,7 +133,7 @@ def test_all_problems_are_told_at_once(set_up):
     }
 
 
-def test_each_setting_can_come_from_a_file(monkeypatch, tmp_path):
+def test_every_setting_can_be_read_from_a_file(monkeypatch, tmp_path):
     file = tmp_path / "value"
     file.write_text(" the value\n")
     read = {}
@@ -144,7 +144,7 @@ def test_each_setting_can_come_from_a_file(monkeypatch, tmp_path):
     assert read == {field: {variable(field).lower(): "the value"} for field in Settings.model_fields}
 
 
-def test_keys_in_a_file_stand_on_lines_of_their_own(set_up, production, monkeypatch, tmp_path):
+def test_secret_keys_file_has_one_key_per_line(set_up, production, monkeypatch, tmp_path):
     monkeypatch.delenv("LATCHKEY_SECRET_KEYS")
     file = tmp_path / "keys"
     file.write_text("5f1d9be2c07a4483a6e1d2b7f90c3358\n77b0e94c1f2d4ea9b3c68d5a0e1f9246\n")
@@ -155,7 +155,7 @@ def test_keys_in_a_file_stand_on_lines_of_their_own(set_up, production, monkeypa
 @pytest.mark.parametrize(
     ("content", "what"), [(b"", "is empty"), (b"\xff\xfe", "UTF-8"), (b"a" * 70000, "64 KiB"), (None, "can't be read")]
 )
-def test_a_file_that_is_no_use_is_named(set_up, production, tmp_path, content, what):
+def test_unusable_settings_file_is_rejected_by_name(set_up, production, tmp_path, content, what):
     file = tmp_path / "file"
     if content is not None:
         file.write_bytes(content)
@@ -164,7 +164,7 @@ def test_a_file_that_is_no_use_is_named(set_up, production, tmp_path, content, w
         Settings.load()
 
 
-def test_a_setting_given_twice_is_refused(set_up, production, tmp_path):
+def test_setting_given_as_value_and_file_is_rejected(set_up, production, tmp_path):
     file = tmp_path / "url"
     file.write_text("smtps://mail.example.com")
     set_up(mail_url_file=str(file))
@@ -172,12 +172,12 @@ def test_a_setting_given_twice_is_refused(set_up, production, tmp_path):
         Settings.load()
 
 
-def test_a_misspelt_setting_is_warned_of(set_up, production):
+def test_unknown_setting_causes_a_warning(set_up, production):
     set_up(limit="off")
     assert any("LATCHKEY_LIMIT is no setting" in str(each) for each in Settings.load().warnings)
 
 
-def test_what_asks_for_a_second_step_goes_by_the_name_of_the_wire_too(set_up, production):
+def test_second_factor_for_accepts_its_us_mfa_required_alias(set_up, production):
     set_up(us_mfa_required="password,email")
     settings = Settings.load()
     assert settings.second_factor_for == ("password", "email")
@@ -187,26 +187,26 @@ def test_what_asks_for_a_second_step_goes_by_the_name_of_the_wire_too(set_up, pr
         Settings.load()
 
 
-def test_settings_made_by_hand_read_no_environment(set_up):
+def test_directly_constructed_settings_ignore_the_environment(set_up):
     set_up(brand_name="From outside", limits="off")
     settings = Settings(environment="development", sms_timeout=4, methods="email")
     assert (settings.brand_name, settings.limits, settings.methods) == ("Latchkey", True, ("email",))
     assert settings.sms_timeout == timedelta(seconds=4)
 
 
-def test_settings_never_change():
+def test_settings_are_immutable():
     settings = Settings()
     with pytest.raises(ValidationError):
         settings.limits = False
     assert all(not isinstance(getattr(settings, field), list | dict | set) for field in Settings.model_fields)
 
 
-def test_settings_made_by_hand_refuse_unknown_names():
+def test_directly_constructed_settings_reject_unknown_names():
     with pytest.raises(ValidationError):
         Settings(limit=False)
 
 
-def test_defaults_follow_the_environment_and_the_public_address():
+def test_defaults_depend_on_environment_and_public_url():
     assert Settings(environment="development").public_url == "http://localhost:8000"
     assert Settings(environment="development").can_use_passkeys
     assert Settings(environment="development").mail_sender == '"Latchkey" <no-reply@localhost>'
@@ -215,20 +215,20 @@ def test_defaults_follow_the_environment_and_the_public_address():
 
 
 @pytest.mark.parametrize("name", ["Acme", "Acme, Inc.", 'The "A" \\ B', "Müller @ Söhne, KG"])
-def test_mail_comes_from_the_brand_unless_a_sender_is_set(name):
+def test_mail_sender_defaults_to_the_brand_name(name):
     sender = Settings(public_url="https://login.example.com", brand_name=name).mail_sender
     assert split_sender(sender) == (name, "no-reply@login.example.com")
     assert Settings(brand_name=name, mail_sender="codes@acme.example").mail_sender == "codes@acme.example"
 
 
-def test_the_origin_has_no_usual_port_and_cookies_follow_https():
+def test_origin_omits_the_default_port_and_https_sets_the_cookie_prefix():
     settings = Settings(environment="development", public_url="https://Localhost:443/")
     assert (settings.origin, settings.cookie_prefix) == ("https://localhost", "__Host-")
     assert Settings(environment="development").cookie_prefix == ""
     assert Settings(environment="production").cookie_prefix == "__Host-"
 
 
-def test_no_secret_is_shown():
+def test_settings_repr_and_listing_mask_secrets():
     urls = dict.fromkeys(("mail_url", "sms_url", "queue_url", "redis_url", "database_url"))
     urls |= {"mail_url": "smtp://u:hush@h:25", "sms_url": "https://h/hush?k=hush", "queue_url": "redis://:hush@h/0"}
     urls |= {"redis_url": "rediss://u:hush@h", "database_url": "postgresql://u:hush@h/d?password=hush"}
@@ -247,12 +247,12 @@ def test_no_secret_is_shown():
     assert shown(settings)["LATCHKEY_SESSION_ABSOLUTE"] == "2592000"
 
 
-def test_a_password_with_a_slash_is_masked():
+def test_url_password_with_a_slash_is_masked():
     assert masked_url("postgresql://u:hu/sh@h/d") == "postgresql://***"
     assert masked_url("postgresql://h1,h2/d") == "postgresql://h1,h2/***"
 
 
-def test_it_is_known_where_a_value_comes_from(set_up, production, tmp_path):
+def test_source_of_each_setting_is_known(set_up, production, tmp_path):
     (tmp_path / "name").write_text("Acme")
     set_up(brand_name_file=str(tmp_path / "name"), pool_size="16")
     known = {
@@ -263,7 +263,7 @@ def test_it_is_known_where_a_value_comes_from(set_up, production, tmp_path):
     assert known["LATCHKEY_HSTS"].source == "default"
 
 
-def test_a_key_drawn_for_development_was_not_set(set_up):
+def test_generated_development_key_is_not_listed_as_configured(set_up):
     set_up(environment="development")
     settings = Settings.load()
     assert settings.key_texts
@@ -278,13 +278,13 @@ def test_a_key_drawn_for_development_was_not_set(set_up):
     ]
 
 
-def test_every_setting_that_can_hold_a_secret_is_kept_out_of_texts():
+def test_every_secret_setting_is_excluded_from_repr():
     hidden = {name for name, field in Settings.model_fields.items() if not field.repr}
     assert hidden == set(environment.SECRETS)
     assert all(field.description for field in Settings.model_fields.values())
 
 
-def test_a_development_key_is_drawn_once_and_for_its_owner_alone(set_up):
+def test_development_key_is_generated_once_with_mode_600(set_up):
     set_up(environment="development")
     first, second = Settings.load(), Settings.load()
     assert first.key_texts == second.key_texts

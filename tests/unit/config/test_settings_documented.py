@@ -20,11 +20,11 @@ ROWS = {
 }
 
 
-def test_each_setting_stands_in_the_settings_page_and_nothing_else_does():
+def test_settings_page_documents_exactly_the_settings():
     assert sorted(ROWS) == sorted(map(variable, Settings.model_fields))
 
 
-def test_settings_are_shown_by_the_sections_of_the_settings_page():
+def test_setting_subjects_match_the_sections_of_the_settings_page():
     text = (ROOT / "docs/settings.md").read_text()
     parts = [part.partition("\n") for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]]
     sections = {title: [row[0] for row in ROW.findall(rest)] for title, _, rest in parts}
@@ -33,7 +33,7 @@ def test_settings_are_shown_by_the_sections_of_the_settings_page():
     }
 
 
-def test_the_settings_page_says_default_and_unit():
+def test_settings_page_states_default_unit_and_description():
     for field, known in Settings.model_fields.items():
         default, unit, text = ROWS[variable(field)]
         assert unit, field
@@ -42,7 +42,7 @@ def test_the_settings_page_says_default_and_unit():
             assert default.strip("`").replace("none", "") == as_text(known.default), field
 
 
-def test_the_example_file_names_only_settings():
+def test_example_env_file_names_only_existing_settings():
     names = re.findall(r"^#? ?(LATCHKEY_[A-Z_]+?)(?:_FILE)?=", (ROOT / ".env.example").read_text(), re.MULTILINE)
     assert names
     assert set(names) <= set(map(variable, Settings.model_fields))
