@@ -6,20 +6,20 @@ from app import clock
 from app.outbox.channels.provider_gate import Breaker
 
 
-def test_it_opens_after_failures_in_a_row():
+def test_breaker_opens_after_consecutive_failures():
     breaker = Breaker(failures=3, seconds=60)
     assert [breaker.failed(), breaker.failed(), breaker.wait(), breaker.failed()] == [False, False, 0, True]
     assert 59 < breaker.wait() <= 60
 
 
-def test_a_success_in_between_starts_the_count_again():
+def test_success_resets_the_failure_count():
     breaker = Breaker(failures=2, seconds=60)
     breaker.failed()
     breaker.succeeded()
     assert not breaker.failed()
 
 
-def test_after_its_time_one_more_failure_opens_it_again():
+def test_one_failure_after_the_pause_reopens_the_breaker():
     breaker = Breaker(failures=3, seconds=60)
     for _ in range(3):
         breaker.failed()

@@ -21,7 +21,7 @@ def pair():
 
 
 @pytest.mark.parametrize("client", [None, SimpleNamespace(), SimpleNamespace(sock=None)], ids=["none", "new", "closed"])
-def test_the_end_of_one_that_is_not_connected_does_not_keep_another_from_its_end(pair, client):
+def test_cutting_off_an_unconnected_client_keeps_the_watchdog_alive(pair, client):
     """Clients of smtplib and http.client have no socket before they connect and after they close."""
     ours, _ = pair
     with attempt.cut_off_after(0.1) as early:
@@ -38,7 +38,7 @@ def test_the_end_of_one_that_is_not_connected_does_not_keep_another_from_its_end
         assert ours.recv(1) == b"", "it is shut"
 
 
-def test_a_client_that_forgets_its_socket_while_a_body_is_read_is_cut_off(pair):
+def test_client_that_dropped_its_socket_reference_is_cut_off(pair):
     """http.client does, where the server closes the connection behind its answer."""
     ours, _ = pair
     client = SimpleNamespace(sock=ours)
@@ -48,7 +48,7 @@ def test_a_client_that_forgets_its_socket_while_a_body_is_read_is_cut_off(pair):
         assert ours.recv(1) == b"", "it is shut"
 
 
-def test_a_worker_that_stops_ends_every_conversation_wherever_it_is(pair):
+def test_stopping_worker_cuts_off_every_connection(pair):
     ours, _ = pair
     try:
         with attempt.cut_off_after(30) as one, attempt.cut_off_after(30) as other:

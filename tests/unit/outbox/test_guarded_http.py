@@ -27,7 +27,7 @@ def reason(url: str, **options) -> str:
     return caught.value.reason
 
 
-def test_a_document_is_fetched(site):
+def test_document_is_fetched(site):
     url = site.publish()
     found = fetch(url)
     assert json.loads(found.body)["client_id"] == url
@@ -42,7 +42,7 @@ def test_a_document_is_fetched(site):
         ("max-age=99999999999999", None),
     ],
 )  # fmt: skip
-def test_its_server_says_for_how_long_it_may_be_kept(site, header, seconds):
+def test_cache_control_sets_max_age(site, header, seconds):
     site.headers["Cache-Control"] = header
     assert fetch(site.publish()).max_age == seconds
 
@@ -63,38 +63,38 @@ NOT_PUBLIC = [
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_an_address_on_the_internet_is_public(address):
+def test_internet_address_is_public(address):
     assert is_public(address)
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC)
-def test_an_address_of_a_network_of_ones_own_is_not(address):
+def test_private_or_reserved_address_is_not_public(address):
     assert not is_public(address)
 
 
-def test_a_stranger_does_not_learn_which_names_a_network_of_ones_own_has():
+def test_private_and_unreachable_addresses_have_the_same_error_text():
     assert guarded_http.REASONS["address"] == guarded_http.REASONS["unreachable"]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "10.0.0.1", "169.254.169.254", "fe80::1", "fd00::1"])
-def test_a_name_that_leads_into_a_private_network_is_not_connected_to(site, names, address):
+def test_name_resolving_to_a_private_address_is_rejected(site, names, address):
     names["agent.example.com"] = [address]
     assert reason(site.publish(), allows=is_public) == "address"
     assert site.asked == []
 
 
-def test_one_private_address_among_public_ones_is_enough(site, names):
+def test_name_with_any_private_address_is_rejected(site, names):
     names["agent.example.com"] = ["93.184.216.34", "10.0.0.1"]
     assert reason(site.publish(), allows=is_public) == "address"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "[::1]"])
-def test_no_way_to_write_an_own_address_is_connected_to(site, host):
+def test_alternative_spellings_of_loopback_are_rejected(site, host):
     assert reason(f"https://{host}:{site.port}/client.json", allows=is_public) in ("address", "unreachable")
     assert site.asked == []
 
 
-def test_a_name_is_resolved_once(site, names):
+def test_name_is_resolved_only_once(site, names):
     """A second look-up could have another answer than the one that was checked."""
     answers = [["127.0.0.1"], ["10.0.0.1"]]
     names["agent.example.com"] = lambda: answers.pop(0)
@@ -102,7 +102,7 @@ def test_a_name_is_resolved_once(site, names):
     assert names.asked == ["agent.example.com"]
 
 
-def test_a_name_with_many_addresses_has_few_of_them_tried(site, names, monkeypatch):
+def test_number_of_tried_addresses_is_limited(site, names, monkeypatch):
     tried = []
 
     def refusing(address, *_given, **_more):
@@ -115,19 +115,19 @@ def test_a_name_with_many_addresses_has_few_of_them_tried(site, names, monkeypat
     assert tried == [f"127.0.1.{number}" for number in range(guarded_http.MAX_ADDRESSES)]
 
 
-def test_the_certificate_is_checked_for_the_name(site, names):
+def test_certificate_for_another_host_is_rejected(site, names):
     names["wrong.example.net"] = ["127.0.0.1"]
     assert reason(site.publish(host="wrong.example.net")) == "certificate"
     assert site.asked == []
 
 
-def test_a_certificate_of_nobody_is_not_trusted(site, monkeypatch):
+def test_certificate_of_an_untrusted_ca_is_rejected(site, monkeypatch):
     monkeypatch.delenv("SSL_CERT_FILE")
     assert reason(site.publish()) == "certificate"
     assert site.asked == []
 
 
-def test_a_name_that_is_none_and_a_server_that_is_none(site, names, monkeypatch):
+def test_unresolvable_name_and_closed_port_are_unreachable(site, names, monkeypatch):
     def unknown():
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
@@ -145,7 +145,7 @@ def test_a_name_that_is_none_and_a_server_that_is_none(site, names, monkeypatch)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed(site, status):
+def test_redirect_is_not_followed(site, status):
     site.status = status
     site.headers["Location"] = site.publish("/other.json")
     assert reason(site.publish()) == "redirect"
@@ -153,7 +153,7 @@ def test_a_redirect_is_not_followed(site, status):
 
 
 @pytest.mark.parametrize("status", [201, 204, 400, 401, 404, 500, 503])
-def test_another_status_than_200_is_no_document(site, status):
+def test_status_other_than_200_is_rejected(site, status):
     site.status = status
     assert reason(site.publish()) == "status"
 
@@ -161,18 +161,18 @@ def test_another_status_than_200_is_no_document(site, status):
 @pytest.mark.parametrize(
     "kind", ["text/html", "text/json", "application/json5", "application/jsonp", "", "application/x-json", "json"]
 )
-def test_another_content_type_is_no_document(site, kind):
+def test_content_type_other_than_json_is_rejected(site, kind):
     site.headers["Content-Type"] = kind
     assert reason(site.publish()) == "type"
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "application/cimd+json"])
-def test_a_content_type_of_json_is(site, kind):
+def test_json_content_type_is_accepted(site, kind):
     site.headers["Content-Type"] = kind
     assert fetch(site.publish()).body
 
 
-def test_a_large_document_is_refused_before_it_is_read(site):
+def test_oversized_document_is_rejected_by_content_length(site):
     site.documents["/client.json"] = b"x" * 10_000_000
     assert reason(site.url()) == "large"
     site.documents["/client.json"] = b"x" * (MOST + 1)
@@ -181,7 +181,7 @@ def test_a_large_document_is_refused_before_it_is_read(site):
     assert len(fetch(site.url()).body) == MOST
 
 
-def test_a_large_document_without_a_length_is_cut_off(site):
+def test_oversized_document_without_content_length_is_cut_off(site):
     sent = []
 
     def endless(handler, over):
@@ -194,7 +194,7 @@ def test_a_large_document_without_a_length_is_cut_off(site):
     assert reason(site.url()) == "large"
 
 
-def test_a_large_document_in_chunks_is_cut_off(site):
+def test_oversized_chunked_document_is_cut_off(site):
     def chunks(handler, over):
         handler.protocol_version = "HTTP/1.1"
         start(handler, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
@@ -206,7 +206,7 @@ def test_a_large_document_in_chunks_is_cut_off(site):
 
 
 @pytest.mark.parametrize("size", ["-1", "-40000000", "+0x10", "1_0", " 5", "fffffffff"])
-def test_a_chunk_of_an_odd_size_does_not_lift_the_limit(site, size):
+def test_malformed_chunk_size_does_not_bypass_the_limit(site, size):
     sent = []
 
     def endless(handler, over):
@@ -221,7 +221,7 @@ def test_a_chunk_of_an_odd_size_does_not_lift_the_limit(site, size):
     assert len(sent) < 200, "the connection is closed before all of it was taken"
 
 
-def test_a_header_of_many_long_lines_is_cut_off(site):
+def test_oversized_headers_are_rejected(site):
     def long_header(handler, over):
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
         for number in range(90):
@@ -233,7 +233,7 @@ def test_a_header_of_many_long_lines_is_cut_off(site):
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "zstd", "gzip, identity"])
-def test_what_is_compressed_is_not_unpacked(site, encoding):
+def test_compressed_response_is_rejected(site, encoding):
     bomb = gzip.compress(b"0" * 3_000_000)
     assert len(bomb) < MOST
     site.documents["/client.json"] = bomb
@@ -241,7 +241,7 @@ def test_what_is_compressed_is_not_unpacked(site, encoding):
     assert reason(site.url()) == "encoding"
 
 
-def test_an_answer_that_ends_early_is_no_document(site):
+def test_truncated_response_is_rejected(site):
     site.headers["Content-Length"] = "3000"
     assert reason(site.publish()) == "broken"
 
@@ -249,7 +249,7 @@ def test_an_answer_that_ends_early_is_no_document(site):
 @pytest.mark.parametrize(
     "said", [b"SSH-2.0\r\n", b"HTTP/1.1 999999999 x\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"a" * 70_000]
 )
-def test_what_is_no_http_is_no_document(site, said):
+def test_non_http_response_is_rejected(site, said):
     site.answer = lambda handler, over: handler.wfile.write(said)
     assert reason(site.url()) in ("broken", "slow")
 
@@ -265,12 +265,12 @@ def timed(*given, within: float = 0.4, **options) -> str:
     return found
 
 
-def test_a_server_that_says_nothing_is_left(site):
+def test_silent_server_times_out(site):
     site.answer = lambda handler, over: over.wait(10)
     assert timed(site.url()) == "slow"
 
 
-def test_slow_bytes_do_not_prolong_it(site):
+def test_slow_body_does_not_extend_the_timeout(site):
     def drip(handler, over):
         start(handler, {"Content-Type": "application/json", "Content-Length": "1000"})
         while not over.wait(0.05):
@@ -280,7 +280,7 @@ def test_slow_bytes_do_not_prolong_it(site):
     assert timed(site.url()) == "slow"
 
 
-def test_slow_headers_do_not_prolong_it(site):
+def test_slow_headers_do_not_extend_the_timeout(site):
     def drip(handler, over):
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
         while not over.wait(0.05):
@@ -290,12 +290,12 @@ def test_slow_headers_do_not_prolong_it(site):
     assert timed(site.url()) == "slow"
 
 
-def test_a_slow_handshake_does_not_prolong_it(names):
+def test_silent_tls_handshake_does_not_extend_the_timeout(names):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert timed(f"https://agent.example.com:{silent.getsockname()[1]}/client.json") == "slow"
 
 
-def test_slow_bytes_of_a_handshake_do_not_prolong_it(names):
+def test_slow_tls_handshake_does_not_extend_the_timeout(names):
     over = threading.Event()
 
     def drip() -> None:
@@ -311,7 +311,7 @@ def test_slow_bytes_of_a_handshake_do_not_prolong_it(names):
         over.set()
 
 
-def test_a_slow_name_server_does_not_prolong_it(site, names):
+def test_slow_name_resolution_does_not_extend_the_timeout(site, names):
     def slow():
         time.sleep(1.5)
         return ["127.0.0.1"]

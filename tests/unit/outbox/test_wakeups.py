@@ -36,23 +36,23 @@ def check_wakes(url):
         second.close()
 
 
-def test_wake_ups_through_a_folder(tmp_path):
+def test_folder_queue_delivers_wakeups(tmp_path):
     check_wakes(f"sqlite:///{tmp_path}/queue.db")
 
 
-def test_wake_ups_through_a_folder_with_a_long_path(tmp_path):
+def test_folder_queue_with_a_long_path_delivers_wakeups(tmp_path):
     check_wakes(f"sqlite:///{tmp_path}/{'long' * 30}/queue.db")
 
 
-def test_wake_ups_through_redis(redis_url):
+def test_redis_queue_delivers_wakeups(redis_url):
     check_wakes(redis_url)
 
 
-def test_wake_ups_through_postgresql(databases):
+def test_postgresql_queue_delivers_wakeups(databases):
     check_wakes(databases.fresh("postgresql").url)
 
 
-def test_one_wake_up_through_a_server_does_for_several(monkeypatch):
+def test_redis_sender_coalesces_wakeups(monkeypatch):
     class Server:
         sent = 0
 
@@ -72,7 +72,7 @@ def test_one_wake_up_through_a_server_does_for_several(monkeypatch):
     until(lambda: server.sent == before + 1, 1)
 
 
-def test_wake_ups_through_redis_are_read_together(redis_url):
+def test_redis_listener_drains_pending_wakeups(redis_url):
     listener, other = wakeups.listen(redis_url), wakeups._redis(redis_url)
     for _ in range(5):
         other.publish(wakeups.CHANNEL, "")
@@ -81,7 +81,7 @@ def test_wake_ups_through_redis_are_read_together(redis_url):
     listener.close()
 
 
-def test_wake_up_says_nothing(tmp_path):
+def test_wakeup_carries_no_data(tmp_path):
     listener = wakeups.listen(f"sqlite:///{tmp_path}/queue.db")
     wakeups._sender(f"sqlite:///{tmp_path}/queue.db", os.getpid()).wake()
     assert listener._socket.recv(100) == b"\0"
@@ -89,7 +89,7 @@ def test_wake_up_says_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["redis", "postgresql"])
-def test_nobody_waits_for_a_queue_that_does_not_answer(scheme):
+def test_unresponsive_queue_does_not_block_the_sender(scheme):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -100,7 +100,7 @@ def test_nobody_waits_for_a_queue_that_does_not_answer(scheme):
         assert time.monotonic() - began < 0.1
 
 
-def test_socket_of_a_worker_that_was_killed_is_removed(tmp_path):
+def test_socket_of_a_killed_worker_is_removed(tmp_path):
     url = f"sqlite:///{tmp_path}/queue.db"
     alive, killed = wakeups.listen(url), wakeups.listen(url)
     killed._socket.close()
@@ -110,7 +110,7 @@ def test_socket_of_a_worker_that_was_killed_is_removed(tmp_path):
     assert list((tmp_path / "queue.wake").iterdir()) == []
 
 
-def test_listener_that_comes_later_is_woken_too(tmp_path):
+def test_listener_added_later_is_woken(tmp_path):
     url = f"sqlite:///{tmp_path}/queue.db"
     sender = wakeups._sender(url, os.getpid())
     sender.wake()
@@ -124,7 +124,7 @@ def test_listener_that_comes_later_is_woken_too(tmp_path):
     listener.close()
 
 
-def test_worker_that_does_not_read_its_wake_ups_blocks_nobody(tmp_path):
+def test_worker_not_reading_its_wakeups_does_not_block_senders(tmp_path):
     url = f"sqlite:///{tmp_path}/queue.db"
     listener, sender = wakeups.listen(url), wakeups._sender(url, os.getpid())
     for _ in range(2000):
@@ -134,7 +134,7 @@ def test_worker_that_does_not_read_its_wake_ups_blocks_nobody(tmp_path):
     listener.close()
 
 
-def test_listeners_in_redis_are_counted(redis_url):
+def test_redis_listeners_are_counted(redis_url):
     assert wakeups.count_listeners(redis_url) == 0
     listener = wakeups.listen(redis_url)
     assert wakeups.count_listeners(redis_url) == 1
@@ -149,17 +149,17 @@ def test_listeners_in_redis_are_counted(redis_url):
         ({"queue_url": "redis://cache/0"}, "redis://cache/0"),
     ],
 )
-def test_where_wake_ups_go(values, url):
+def test_queue_location_follows_the_settings(values, url):
     assert wakeups.location(settings(**values)) == url
 
 
-def test_each_database_without_a_file_has_a_folder_of_its_own():
+def test_each_postgresql_database_has_its_own_queue_folder():
     urls = {wakeups.location(settings(database_url=f"postgresql://db/{name}")) for name in ("one", "two")}
     assert len(urls) == 2
     assert all(url.startswith("sqlite:///var/queue-") for url in urls)
 
 
-def test_nobody_is_woken_beside_a_database_in_memory():
+def test_in_memory_database_has_no_wakeups():
     listener = wakeups.listen(wakeups.NO_WAKEUPS)
     wakeups._sender(wakeups.NO_WAKEUPS, os.getpid()).wake()
     assert not listener.wait(0.01)
