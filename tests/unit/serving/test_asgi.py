@@ -118,7 +118,7 @@ async def hold_all_threads(answering: WsgiAdapter, count: int) -> list[asyncio.T
     return held
 
 
-def test_a_whole_body_reaches_the_application(application):
+def test_complete_body_reaches_the_app(application):
     async def scene() -> None:
         answer = await ask(WsgiAdapter(application, pool=ThreadPool(1, 1), max_body=100), pieces=[b"wh", b"", b"ole"])
         assert (answer.status, answer.body, answer.headers) == (200, b"whole", {"X-Answers": "yes"})
@@ -126,7 +126,7 @@ def test_a_whole_body_reaches_the_application(application):
     play(scene())
 
 
-def test_half_a_body_does_not_reach_the_application(application):
+def test_truncated_or_chunked_body_is_rejected(application):
     async def scene() -> None:
         answering = WsgiAdapter(application, pool=ThreadPool(1, 1), max_body=100)
         assert (await ask(answering, pieces=[b"half"], announced=8)).status == 400
@@ -135,7 +135,7 @@ def test_half_a_body_does_not_reach_the_application(application):
     play(scene())
 
 
-def test_a_body_that_does_not_come_is_refused_and_holds_no_thread(application, monkeypatch):
+def test_body_timeout_returns_408_and_occupies_no_thread(application, monkeypatch):
     monkeypatch.setattr(asgi, "BODY_TIMEOUT", 0.3)
 
     async def scene() -> None:
@@ -150,7 +150,7 @@ def test_a_body_that_does_not_come_is_refused_and_holds_no_thread(application, m
     play(scene())
 
 
-def test_a_body_that_is_too_large_is_not_read(application):
+def test_oversized_body_is_not_read(application):
     async def scene() -> None:
         answer = await ask(WsgiAdapter(application, pool=ThreadPool(1, 1), max_body=4), pieces=[b"large"], stays=True)
         assert (answer.status, answer.body) == (200, b""), "the application sees its length, and says no"
@@ -163,7 +163,7 @@ def test_a_body_that_is_too_large_is_not_read(application):
     [[(b"host", b"evil.example")], [(b"host", b"login.example.com")], [(b"content-length", b"7")]],
     ids=["two hosts", "one host twice", "two lengths"],
 )
-def test_a_request_that_means_two_things_is_refused(application, headers):
+def test_request_with_duplicate_host_or_length_is_rejected(application, headers):
     async def scene() -> None:
         answer = await ask(WsgiAdapter(application, pool=ThreadPool(1, 1), max_body=4), headers=headers)
         assert answer.status == 400
@@ -171,7 +171,7 @@ def test_a_request_that_means_two_things_is_refused(application, headers):
     play(scene())
 
 
-def test_what_is_answered_here_carries_the_headers_that_were_given(application):
+def test_adapter_errors_carry_the_configured_headers(application):
     async def scene() -> None:
         headers = [("Content-Security-Policy", "default-src 'none'")]
         answering = WsgiAdapter(application, pool=ThreadPool(1, 1), max_body=100, headers=headers)
@@ -182,7 +182,7 @@ def test_what_is_answered_here_carries_the_headers_that_were_given(application):
     play(scene())
 
 
-def test_nobody_waits_for_threads_that_do_not_come_back(application, monkeypatch):
+def test_stalled_threads_make_requests_fail_fast_with_503(application, monkeypatch):
     monkeypatch.setattr(thread_pool, "STALL_LIMIT", 0.4)
 
     async def scene() -> None:
@@ -200,7 +200,7 @@ def test_nobody_waits_for_threads_that_do_not_come_back(application, monkeypatch
     play(scene())
 
 
-def test_a_thread_that_comes_back_is_taken(application):
+def test_waiting_request_uses_a_released_thread(application):
     async def scene() -> None:
         answering = WsgiAdapter(application, pool=ThreadPool(1, 1), max_body=100)
         await hold_all_threads(answering, 1)
@@ -210,7 +210,7 @@ def test_a_thread_that_comes_back_is_taken(application):
     play(scene())
 
 
-def test_after_a_standstill_it_goes_on(application, monkeypatch):
+def test_adapter_recovers_after_a_stall(application, monkeypatch):
     monkeypatch.setattr(thread_pool, "STALL_LIMIT", 0.1)
 
     async def scene() -> None:
@@ -224,7 +224,7 @@ def test_after_a_standstill_it_goes_on(application, monkeypatch):
     play(scene())
 
 
-def test_a_loop_that_is_late_does_not_take_threads_for_lost(application):
+def test_late_event_loop_is_not_mistaken_for_a_stall(application):
     async def scene() -> None:
         answering = WsgiAdapter(application, pool=ThreadPool(1, 1), max_body=100)
         await hold_all_threads(answering, 1)
@@ -237,7 +237,7 @@ def test_a_loop_that_is_late_does_not_take_threads_for_lost(application):
     play(scene())
 
 
-def test_a_process_that_waits_for_its_database_says_that_it_lives(application):
+def test_healthz_answers_while_all_threads_are_busy(application):
     async def scene() -> None:
         answering = WsgiAdapter(application, pool=ThreadPool(1, 1), max_body=100)
         await hold_all_threads(answering, 1)
@@ -248,7 +248,7 @@ def test_a_process_that_waits_for_its_database_says_that_it_lives(application):
 
 
 @pytest.mark.parametrize(("path", "answers"), [("/auth/healthz", True), ("/healthz", True), ("/other/healthz", False)])
-def test_below_a_path_it_says_so_too(application, path, answers):
+def test_healthz_answers_below_the_sub_path(application, path, answers):
     async def scene() -> None:
         answering = WsgiAdapter(application, pool=ThreadPool(1, 1), max_body=100, sub_path="/auth")
         await hold_all_threads(answering, 1)
@@ -261,7 +261,7 @@ def test_below_a_path_it_says_so_too(application, path, answers):
     play(scene())
 
 
-def test_one_at_a_time_is_worked_on_while_each_is_quick():
+def test_quick_requests_run_one_at_a_time():
     async def scene() -> None:
         answering = WsgiAdapter(Counting(), pool=ThreadPool(1, 4), max_body=100)
         await asyncio.gather(*(ask(answering) for _ in range(8)))
@@ -270,7 +270,7 @@ def test_one_at_a_time_is_worked_on_while_each_is_quick():
     play(scene())
 
 
-def test_who_lingers_keeps_nobody_waiting_for_long(application):
+def test_slow_requests_do_not_delay_others_for_long(application):
     async def scene() -> None:
         answering = WsgiAdapter(application, pool=ThreadPool(1, 4), max_body=100)
         await hold_all_threads(answering, 3)
@@ -283,7 +283,7 @@ def test_who_lingers_keeps_nobody_waiting_for_long(application):
     play(scene())
 
 
-def test_an_application_that_fails_is_a_500_and_gives_its_thread_back():
+def test_app_error_returns_500_and_releases_the_thread():
     def fails(environ, start_response):
         raise RuntimeError("on purpose")
 
@@ -295,7 +295,7 @@ def test_an_application_that_fails_is_a_500_and_gives_its_thread_back():
     play(scene())
 
 
-def test_how_many_were_turned_away_stands_in_the_log(application, monkeypatch):
+def test_rejected_requests_are_counted_in_the_log(application, monkeypatch):
     monkeypatch.setattr(thread_pool, "WAIT_LIMIT", 0.05)
     monkeypatch.setattr(asgi, "BUSY_REPORT_DELAY", 0.5)
 
@@ -314,7 +314,7 @@ def test_how_many_were_turned_away_stands_in_the_log(application, monkeypatch):
     assert "flask doctor" in lines[0]["remedy"]
 
 
-def test_what_is_about_the_connection_does_not_reach_the_application():
+def test_connection_header_is_not_passed_to_the_app():
     """A proxy's question about a WebSocket is an ordinary request: with ``Connection: Upgrade`` none would match it."""
     headers = [(b"host", b"x"), (b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
     scope = {"method": "GET", "path": "/", "raw_path": b"/a%2Fb", "query_string": b"", "http_version": "1.1",

@@ -47,7 +47,7 @@ def events(started):
     return [line["event"] for line in started.log]
 
 
-def test_who_waits_second_does_not_take_an_ended_child_for_one_that_must_be_killed(started, monkeypatch):
+def test_child_reaped_by_another_thread_is_not_reported_as_killed(started, monkeypatch):
     def slow_to_note(*arguments):
         keeper = threading.current_thread().name.startswith("keeper")
         time.sleep(0 if keeper else 0.2)
@@ -62,7 +62,7 @@ def test_who_waits_second_does_not_take_an_ended_child_for_one_that_must_be_kill
     assert events(it) == []
 
 
-def test_one_that_does_not_end_is_killed(started, monkeypatch):
+def test_child_that_ignores_sigterm_is_killed(started, monkeypatch):
     monkeypatch.setattr(supervisor, "STOP_TIMEOUT", 0.2)
     it = started(deaf)
     time.sleep(0.2)
@@ -70,7 +70,7 @@ def test_one_that_does_not_end_is_killed(started, monkeypatch):
     assert (events(it), it.process.exitcode) == (["server.child_killed"], -signal.SIGKILL)
 
 
-def test_one_that_dies_is_begun_again_and_its_status_logged(started, monkeypatch):
+def test_dead_child_is_restarted_and_its_status_logged(started, monkeypatch):
     monkeypatch.setattr(supervisor, "MIN_BACKOFF", 0.01)
     it = started(obedient)
     it.process.kill()
@@ -78,7 +78,7 @@ def test_one_that_dies_is_begun_again_and_its_status_logged(started, monkeypatch
     assert [(line["event"], line["status"]) for line in it.log] == [("server.child_died", -signal.SIGKILL)]
 
 
-def test_a_signal_to_all_processes_is_a_stop_and_no_death(started):
+def test_sigterm_to_all_processes_is_not_logged_as_a_child_death(started):
     it = started(obedient)
     os.kill(it.process.pid, signal.SIGTERM)
     time.sleep(supervisor.DEATH_REPORT_DELAY / 4)
@@ -89,7 +89,7 @@ def test_a_signal_to_all_processes_is_a_stop_and_no_death(started):
     assert it.child._process is it.process
 
 
-def test_one_that_waits_to_be_begun_again_is_not_after_a_stop(started):
+def test_stop_cancels_a_pending_restart(started):
     it = started(obedient)
     it.process.kill()
     until(lambda: "server.child_died" in events(it))

@@ -12,7 +12,7 @@ from app.serving import supervisor
 from app.serving.supervisor import stop_workers, stopping_here
 
 
-def test_a_process_that_is_told_to_stop_before_it_listens_for_that_ends():
+def test_forked_process_exits_on_sigterm_before_installing_its_handler():
     handler = stopping_here(lambda: None)
     forked = os.fork()
     if forked == 0:
@@ -23,13 +23,13 @@ def test_a_process_that_is_told_to_stop_before_it_listens_for_that_ends():
     assert os.waitpid(forked, 0)[1] == 0
 
 
-def test_the_supervisor_itself_is_told_to_stop():
+def test_sigterm_handler_stops_the_supervisor():
     stopped = threading.Event()
     stopping_here(stopped.set)(signal.SIGTERM, None)
     assert stopped.wait(5)
 
 
-def test_a_worker_that_forgets_the_first_signal_is_told_again(monkeypatch):
+def test_stop_signal_is_repeated_to_an_unresponsive_worker(monkeypatch):
     monkeypatch.setattr(supervisor, "REPEAT_INTERVAL", 0.05)
     context = multiprocessing.get_context("fork")
     listens = context.Event()

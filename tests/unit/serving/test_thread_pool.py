@@ -41,7 +41,7 @@ async def outcome(threads: ThreadPool, seconds: float) -> tuple[str, float]:
     return "done", time.monotonic() - began
 
 
-def test_a_call_returns_or_raises_what_its_work_does():
+def test_call_returns_or_raises_the_result_of_its_work():
     async def scene() -> None:
         threads = ThreadPool(1, 1)
         assert await threads.run(lambda: 7) == 7
@@ -52,7 +52,7 @@ def test_a_call_returns_or_raises_what_its_work_does():
     asyncio.run(scene())
 
 
-def test_threads_that_were_started_for_calls_that_linger_end_after_them():
+def test_extra_threads_for_slow_calls_end_afterwards():
     async def scene() -> None:
         threads = ThreadPool(1, 3)
         await asyncio.gather(*(threads.run(lambda: time.sleep(0.15)) for _ in range(3)))
@@ -63,7 +63,7 @@ def test_threads_that_were_started_for_calls_that_linger_end_after_them():
     asyncio.run(scene())
 
 
-def test_first_come_first_served():
+def test_calls_run_in_order_of_arrival():
     order: list[int] = []
 
     async def scene() -> None:
@@ -79,7 +79,7 @@ def test_first_come_first_served():
     assert order == [0, 1, 2, 3, 4, 5]
 
 
-def test_no_thread_is_lost_or_too_many_while_calls_come_and_go(monkeypatch):
+def test_thread_count_stays_within_the_limit_under_load(monkeypatch):
     monkeypatch.setattr(thread_pool, "SLOW_CALL", 0.001)
     inside = Inside()
 
@@ -95,7 +95,7 @@ def test_no_thread_is_lost_or_too_many_while_calls_come_and_go(monkeypatch):
     assert (inside.most, inside.all) == (3, 800)
 
 
-def test_a_call_whose_caller_is_gone_does_not_stop_the_others():
+def test_cancelled_call_does_not_affect_the_others():
     complaints: list[object] = []
 
     async def scene() -> None:
@@ -114,7 +114,7 @@ def test_a_call_whose_caller_is_gone_does_not_stop_the_others():
     assert complaints == []
 
 
-def test_a_long_queue_that_moves_is_not_stalled(monkeypatch):
+def test_long_but_moving_queue_is_not_stalled(monkeypatch):
     monkeypatch.setattr(thread_pool, "STALL_LIMIT", 0.1)
 
     async def scene() -> list[tuple[str, float]]:
@@ -124,7 +124,7 @@ def test_a_long_queue_that_moves_is_not_stalled(monkeypatch):
     assert {how for how, _ in asyncio.run(scene())} == {"done"}
 
 
-def test_no_call_waits_longer_than_the_limit(monkeypatch):
+def test_calls_wait_at_most_the_limit(monkeypatch):
     monkeypatch.setattr(thread_pool, "WAIT_LIMIT", 0.1)
 
     async def scene() -> list[tuple[str, float]]:
@@ -136,7 +136,7 @@ def test_no_call_waits_longer_than_the_limit(monkeypatch):
     assert 0.1 <= min(waited) <= max(waited) < 0.3
 
 
-def test_a_call_that_was_turned_away_is_not_run_later(monkeypatch):
+def test_rejected_call_is_not_run_later(monkeypatch):
     monkeypatch.setattr(thread_pool, "STALL_LIMIT", 0.06)
     ran: list[int] = []
 
@@ -155,7 +155,7 @@ def test_a_call_that_was_turned_away_is_not_run_later(monkeypatch):
 
 
 @pytest.mark.parametrize("ending", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), StopIteration()], ids=repr)
-def test_what_no_event_loop_can_hand_on_ends_one_call_and_not_the_loop(ending):
+def test_exit_exceptions_end_only_the_call_and_not_the_event_loop(ending):
     def end() -> None:
         raise ending
 
@@ -169,7 +169,7 @@ def test_what_no_event_loop_can_hand_on_ends_one_call_and_not_the_loop(ending):
     asyncio.run(scene())
 
 
-def test_a_system_that_has_no_more_threads_makes_calls_wait_but_not_for_ever(monkeypatch):
+def test_failure_to_start_a_thread_makes_calls_wait_with_a_limit(monkeypatch):
     monkeypatch.setattr(thread_pool, "STALL_LIMIT", 0.2)
 
     def refused(thread: Thread) -> None:
@@ -190,7 +190,7 @@ def test_a_system_that_has_no_more_threads_makes_calls_wait_but_not_for_ever(mon
     asyncio.run(scene())
 
 
-def test_a_call_whose_caller_is_gone_before_its_turn_is_not_run():
+def test_call_cancelled_before_its_turn_is_not_run():
     ran: list[int] = []
 
     async def scene() -> None:

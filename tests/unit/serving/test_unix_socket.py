@@ -25,12 +25,12 @@ def path(tmp_path):
     return tmp_path / "web.sock"
 
 
-def test_a_free_path_is_left_free(path):
+def test_claiming_an_unused_socket_path_creates_nothing(path):
     startup.claim_socket(BEHIND_ONE, str(path))
     assert not path.exists()
 
 
-def test_the_socket_of_a_dead_server_makes_way(path):
+def test_stale_socket_is_removed(path):
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
     assert path.is_socket()
@@ -38,7 +38,7 @@ def test_the_socket_of_a_dead_server_makes_way(path):
     assert not path.exists()
 
 
-def test_one_in_use_is_refused_and_stays(path, capsys):
+def test_socket_in_use_is_refused_and_kept(path, capsys):
     with socket.socket(socket.AF_UNIX) as alive:
         alive.bind(str(path))
         alive.listen()
@@ -48,20 +48,20 @@ def test_one_in_use_is_refused_and_stays(path, capsys):
     assert path.is_socket()
 
 
-def test_a_file_is_never_replaced(path, capsys):
+def test_regular_file_is_never_replaced(path, capsys):
     path.write_text("kept")
     status, said = refusal(capsys, BEHIND_ONE, path)
     assert (status, path.read_text()) == (startup.NOT_CONFIGURED, "kept")
     assert "is not a socket" in said
 
 
-def test_a_directory_that_is_missing_is_named(path, capsys):
+def test_missing_socket_directory_is_reported(path, capsys):
     status, said = refusal(capsys, BEHIND_ONE, path.parent / "missing" / "web.sock")
     assert status == startup.UNAVAILABLE
     assert f"{path.parent / 'missing'} does not exist" in said
 
 
-def test_a_directory_of_somebody_else_is_named(path, capsys, monkeypatch):
+def test_unwritable_socket_directory_is_reported(path, capsys, monkeypatch):
     def refuse(*_rest):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
@@ -71,7 +71,7 @@ def test_a_directory_of_somebody_else_is_named(path, capsys, monkeypatch):
     assert f"can't listen at {path} (Permission denied)" in said
 
 
-def test_without_a_trusted_proxy_nobody_would_be_known(path, capsys):
+def test_unix_socket_in_production_requires_a_trusted_proxy(path, capsys):
     status, said = refusal(capsys, Settings(environment="production"), path)
     assert status == startup.NOT_CONFIGURED
     assert "LATCHKEY_TRUSTED_PROXIES=1" in said
@@ -87,7 +87,7 @@ def test_without_a_trusted_proxy_nobody_would_be_known(path, capsys):
         (("--unix", "/tmp/" + "a" * 100), "at most 100 bytes"),
     ],
 )
-def test_what_cannot_be_meant_is_a_wrong_use(app, words, said, monkeypatch):
+def test_invalid_unix_option_combination_is_a_usage_error(app, words, said, monkeypatch):
     monkeypatch.setattr(startup, "allow_many_connections", lambda: pytest.fail("it starts"))
     done = app.test_cli_runner().invoke(args=["serve", *words])
     assert done.exit_code == 2
@@ -105,5 +105,5 @@ def test_what_cannot_be_meant_is_a_wrong_use(app, words, said, monkeypatch):
         ("/run/latchkey/metrics.sock", ("127.0.0.1", 8000), None),
     ],
 )
-def test_two_listeners_share_a_port_or_a_socket(one, other, shared):
+def test_shared_port_or_socket_of_two_listeners_is_detected(one, other, shared):
     assert startup.shared_listener(one, other) == shared

@@ -18,7 +18,7 @@ print(len(looked), gc.isenabled(), gc.get_freeze_count() > 100_000)
 """
 
 
-def test_what_is_loaded_is_never_looked_through_for_garbage():
+def test_loaded_modules_are_frozen_before_garbage_collection():
     environment = {"LATCHKEY_ENVIRONMENT": "development", "LATCHKEY_SECRET_KEYS": KEY, "FLASK_SKIP_DOTENV": "1"}
     command = [sys.executable, "-c", LOAD]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
