@@ -17,13 +17,13 @@ contexts = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6
 
 
 @given(st.binary(max_size=200), contexts)
-def test_opens_what_was_sealed(plain, context):
+def test_sealed_value_opens_in_its_context(plain, context):
     ring = KeyRing([NEW])
     assert ring.open(ring.seal(plain, *context), *context) == plain
 
 
 @given(contexts, contexts)
-def test_opens_only_in_the_context_it_was_sealed_in(sealed_in, opened_in):
+def test_sealed_value_does_not_open_in_another_context(sealed_in, opened_in):
     ring = KeyRing([NEW])
     sealed = ring.seal(b"secret", *sealed_in)
     if sealed_in == opened_in:
@@ -33,7 +33,7 @@ def test_opens_only_in_the_context_it_was_sealed_in(sealed_in, opened_in):
 
 
 @pytest.mark.parametrize("place", range(len(CONTEXT)))
-def test_sealed_text_copied_to_another_table_row_user_or_method_does_not_open(place):
+def test_sealed_value_copied_to_another_row_does_not_open(place):
     ring = KeyRing([NEW])
     elsewhere = [*CONTEXT[:place], "another", *CONTEXT[place + 1 :]]
     with pytest.raises(DecryptionError) as refusal:
@@ -41,7 +41,7 @@ def test_sealed_text_copied_to_another_table_row_user_or_method_does_not_open(pl
     assert not refusal.value.key_is_unknown
 
 
-def test_context_cannot_be_cut_another_way():
+def test_context_encoding_is_unambiguous():
     ring = KeyRing([NEW])
     for sealed_in, opened_in in [(("ab", "c"), ("a", "bc")), (("a|b",), ("a", "b")), (("1:a",), ("a",)), (("",), ())]:
         with pytest.raises(DecryptionError):
@@ -49,7 +49,7 @@ def test_context_cannot_be_cut_another_way():
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 20, 32])
-def test_any_changed_character_keeps_it_shut(length):
+def test_any_changed_character_prevents_opening(length):
     ring = KeyRing([NEW, OLD])
     sealed = ring.seal(b"s" * length, *CONTEXT)
     for place, was in enumerate(sealed):
@@ -59,12 +59,12 @@ def test_any_changed_character_keeps_it_shut(length):
 
 
 @given(st.text(max_size=80))
-def test_text_that_was_never_sealed_does_not_open(text):
+def test_arbitrary_text_does_not_open(text):
     with pytest.raises(DecryptionError):
         KeyRing([NEW]).open(text)
 
 
-def test_cut_or_lengthened_text_does_not_open():
+def test_truncated_or_extended_text_does_not_open():
     ring = KeyRing([NEW])
     sealed = ring.seal(b"secret")
     for changed in (sealed[:-1], sealed[1:], sealed + "A", sealed + "=", sealed + "\n", sealed + ".", sealed.upper()):
@@ -72,7 +72,7 @@ def test_cut_or_lengthened_text_does_not_open():
             ring.open(changed)
 
 
-def test_unknown_key_is_named_and_told_from_damage():
+def test_unknown_key_is_reported_by_its_id():
     sealed = KeyRing([OLD]).seal(b"secret")
     with pytest.raises(DecryptionError, match=kid_of(sealed)) as refusal:
         KeyRing([NEW]).open(sealed)
@@ -80,7 +80,7 @@ def test_unknown_key_is_named_and_told_from_damage():
     assert refusal.value.key_is_unknown
 
 
-def test_a_failure_says_nothing_of_what_was_sealed():
+def test_decryption_error_does_not_contain_the_text():
     with pytest.raises(DecryptionError) as refusal:
         KeyRing([NEW]).open("hunter2 in clear")
     assert "hunter2" not in str(refusal.value)
@@ -94,7 +94,7 @@ def test_first_key_seals_and_every_key_opens():
     assert both.kids == (KeyRing([NEW]).kid, KeyRing([OLD]).kid)
 
 
-def test_sealing_twice_gives_two_texts_in_the_stated_form():
+def test_sealing_twice_yields_different_texts_in_the_documented_format():
     ring = KeyRing([NEW])
     one, other = ring.seal(b"secret"), ring.seal(b"secret")
     assert one != other
@@ -102,7 +102,7 @@ def test_sealing_twice_gives_two_texts_in_the_stated_form():
     assert len(one.split(".")[2]) == 16
 
 
-def test_derived_keys_differ_by_purpose_and_by_key_and_stay_the_same():
+def test_derived_keys_differ_by_purpose_and_key_and_are_deterministic():
     ring = KeyRing([NEW, OLD])
     keys = {ring.derive("csrf"), ring.derive("link"), ring.derive("csrf", KeyRing([OLD]).kid)}
     assert len(keys) == 3
@@ -110,7 +110,7 @@ def test_derived_keys_differ_by_purpose_and_by_key_and_stay_the_same():
     assert KeyRing([NEW]).derive("csrf") == ring.derive("csrf") == ring.derive("csrf", ring.kid)
 
 
-def test_derived_key_of_this_version_never_changes():
+def test_key_derivation_and_sealed_format_are_stable():
     """What was sealed and signed by an older release has to open and hold in this one."""
     ring = KeyRing(["k" * 32])
     assert ring.kid == "5ab15161"
@@ -118,31 +118,31 @@ def test_derived_key_of_this_version_never_changes():
     assert ring.open("v1.5ab15161.51Fc0UB8a2ScWUGM.w1XyUBKRR-D-8G33HLZiNzcx7CVV8A", "table", "row") == b"secret"
 
 
-def test_deriving_from_an_unknown_key_names_it():
+def test_deriving_from_an_unknown_key_reports_its_id():
     with pytest.raises(DecryptionError, match="0badc0de"):
         KeyRing([NEW]).derive("csrf", "0badc0de")
 
 
 @pytest.mark.parametrize("keys", [[], [""], [NEW, ""]])
-def test_ring_without_a_usable_key_is_refused(keys):
+def test_key_ring_without_a_usable_key_is_rejected(keys):
     with pytest.raises(ValueError, match="key"):
         KeyRing(keys)
 
 
-def test_a_key_listed_twice_counts_once():
+def test_duplicate_keys_count_once():
     assert KeyRing([NEW, OLD, NEW]).kids == KeyRing([NEW, OLD]).kids
 
 
-def test_ring_shows_ids_and_no_key():
+def test_key_ring_repr_shows_ids_but_no_key():
     ring = KeyRing(["correct-horse-battery-staple-1234"])
     assert repr(ring) == f"<KeyRing {ring.kid}>"
 
 
-def test_kid_of_something_else_is_empty():
+def test_kid_of_text_that_is_not_sealed_is_empty():
     assert [kid_of(text) for text in ("", "v1", "v2.00000000.a.b", "plain", "v1.0000000g.a.b")] == [""] * 5
 
 
-def test_opening_is_quick_enough_for_every_request():
+def test_opening_takes_microseconds():
     """Some 8 us where this was written; the bound leaves room for a slow machine and catches a key made per read."""
     ring = KeyRing([NEW])
     sealed = ring.seal(b"s" * 20, *CONTEXT)

@@ -58,23 +58,23 @@ def verified(name: str, token: str, ring: KeyRing = RING, origin: str = ORIGIN) 
 
 
 @pytest.mark.parametrize("name", LINKS)
-def test_links_have_the_bytes_of_the_releases_before(name):
+def test_link_tokens_keep_the_format_of_earlier_releases(name):
     assert signed(name) == GIVEN_OUT[name]
     assert verified(name, GIVEN_OUT[name]) == Claims(ID, int(AT.timestamp()), SECRET if name == "link" else "")
 
 
-def test_challenge_tokens_have_the_bytes_of_the_releases_before():
+def test_challenge_tokens_keep_the_format_of_earlier_releases():
     assert CHALLENGE_TOKEN.sign(RING, ID) == CHALLENGE_GIVEN_OUT
     assert CHALLENGE_TOKEN.verify(RING, CHALLENGE_GIVEN_OUT) == ID
 
 
-def test_sealed_tokens_of_the_releases_before_are_read():
+def test_sealed_tokens_of_earlier_releases_are_accepted():
     assert PROOF.open(RING, PROOF_GIVEN_OUT) == ["7", ID, "1795867200"]
     assert CANCEL.open(RING, CANCEL_GIVEN_OUT) == [ID]
 
 
 @pytest.mark.parametrize(("made_for", "read_for"), list(permutations(LINKS, 2)))
-def test_a_link_is_refused_for_every_other_purpose(made_for, read_for):
+def test_link_token_is_rejected_for_every_other_purpose(made_for, read_for):
     secret = SECRET if LINKS[read_for].has_secret else ""
     mark = LINKS[read_for].mark
     other = SignedToken(LINKS[made_for].purpose, mark=mark, has_secret=bool(secret))  # alike but for the purpose
@@ -84,20 +84,20 @@ def test_a_link_is_refused_for_every_other_purpose(made_for, read_for):
         assert verified(read_for, token) is None
 
 
-def test_a_sign_in_link_confirms_no_address():
+def test_sign_in_link_token_does_not_confirm_an_address():
     assert MAGIC_LINK.verify(RING, ORIGIN, signed("link"), scope="confirm") is None
 
 
-def test_a_sealed_token_is_refused_for_another_purpose():
+def test_sealed_token_is_rejected_for_another_purpose():
     assert CANCEL.open(RING, PROOF.seal(RING, "7", ID, "1795867200")) is None
     assert PROOF.open(RING, CANCEL.seal(RING, ID)) is None
 
 
-def test_a_signed_id_is_refused_for_another_purpose():
+def test_signed_id_is_rejected_for_another_purpose():
     assert CHALLENGE_TOKEN.verify(RING, SignedId("undo").sign(RING, ID)) is None
 
 
-def test_each_purpose_is_declared_once():
+def test_each_token_purpose_is_declared_once():
     kinds = ("SignedToken", "SignedId", "SealedToken")
     calls = [call for module in modules() for kind in kinds for call in module.calls(kind)]
     declared = [(ast.unparse(call.args[0]), *(ast.unparse(more) for more in call.keywords)) for call in calls]
@@ -107,24 +107,24 @@ def test_each_purpose_is_declared_once():
 
 
 @pytest.mark.parametrize("name", LINKS)
-def test_a_link_of_another_origin_is_refused(name):
+def test_link_token_of_another_origin_is_rejected(name):
     assert verified(name, signed(name, origin="https://other.example")) is None
 
 
 @pytest.mark.parametrize("name", LINKS)
-def test_a_link_is_read_under_an_older_key_and_under_no_foreign_one(name):
+def test_link_token_is_accepted_with_an_older_key_and_rejected_with_an_unknown_one(name):
     assert verified(name, signed(name, KeyRing([OLD])), KeyRing([NEW, OLD])) is not None
     assert verified(name, signed(name, KeyRing([OLD]))) is None
 
 
-def test_a_challenge_token_is_read_under_an_older_key_and_under_no_foreign_one():
+def test_challenge_token_is_accepted_with_an_older_key_and_rejected_with_an_unknown_one():
     token = CHALLENGE_TOKEN.sign(KeyRing([OLD]), ID)
     assert CHALLENGE_TOKEN.verify(KeyRing([NEW, OLD]), token) == ID
     assert CHALLENGE_TOKEN.verify(RING, token) is None
 
 
 @pytest.mark.parametrize("name", LINKS)
-def test_a_changed_character_is_noticed(name):
+def test_link_token_with_a_changed_character_is_rejected(name):
     token = signed(name)
     for place, letter in enumerate(token):
         other = "1" if letter != "1" else "2"
@@ -133,19 +133,19 @@ def test_a_changed_character_is_noticed(name):
 
 @pytest.mark.parametrize("extra", ["\n", " ", ".", "0"])
 @pytest.mark.parametrize("name", LINKS)
-def test_nothing_may_stand_around_a_link(name, extra):
+def test_link_token_with_extra_characters_is_rejected(name, extra):
     assert verified(name, signed(name) + extra) is None
     assert verified(name, extra + signed(name)) is None
 
 
 @given(st.text() | st.text(ALPHABET))
-def test_any_text_is_read_without_an_error(text):
+def test_arbitrary_text_is_rejected_without_error(text):
     assert [verified(name, text) for name in LINKS] == [None] * len(LINKS)
     assert CHALLENGE_TOKEN.verify(RING, text) is None
     assert PROOF.open(RING, text) is None
 
 
-def test_a_token_says_whether_its_time_is_over():
+def test_token_reports_whether_it_has_expired():
     now = datetime.now(UTC)
     past, future = now - timedelta(seconds=1), now + timedelta(minutes=1)
     assert verified("undo", signed("undo", at=past)).has_expired
