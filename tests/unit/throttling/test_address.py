@@ -63,22 +63,22 @@ def taken(app):
         "unreadable",
     ],
 )
-def test_who_counts_as_one_caller(taken, addresses, given):
+def test_equivalent_addresses_share_a_limit(taken, addresses, given):
     assert taken(addresses) == given
 
 
-def test_a_zone_does_not_make_another_caller(taken):
+def test_ipv6_zone_does_not_change_the_caller(taken):
     assert taken(["fe80::1%eth0", "fe80::1%eth1", "fe80::1%x", "fe80::1"]) == 3
 
 
-def test_who_holds_a_48_is_not_remembered_by_each_of_its_64s(app, taken):
+def test_exhausted_ipv6_48_is_not_stored_per_64(app, taken):
     assert taken(f"2001:db8:1:{net:x}::1" for net in range(1000)) == 3 * WIDER_NETWORK_FACTOR
     with app.app_context():
         remembered = app.extensions["latchkey.counters"].local.storage.reset()
     assert remembered <= 3 * WIDER_NETWORK_FACTOR + 2, "the /64s that had a turn, their /48, and that it was told"
 
 
-def test_a_limit_holds_from_the_first_requests_on(app, monkeypatch):
+def test_limit_holds_for_concurrent_first_requests(app, monkeypatch):
     """They come at once, and each would like to make what counts them."""
 
     class SlowlyMade(counters.Counters):

@@ -27,7 +27,7 @@ def most_within(times: list[float], seconds: float) -> int:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_no_hour_and_no_day_has_more_failures_than_its_limit(app, clock, seed):
+def test_failures_never_exceed_the_hourly_and_daily_limit(app, clock, seed):
     draw = random.Random(seed)
     now, counted = 0.0, []
     with app.app_context():
@@ -41,7 +41,7 @@ def test_no_hour_and_no_day_has_more_failures_than_its_limit(app, clock, seed):
     assert most_within(counted, DAY) <= PER_DAY
 
 
-def test_all_are_free_again_an_hour_after_the_last(app, clock):
+def test_failure_limit_resets_an_hour_after_the_last_failure(app, clock):
     with app.app_context():
         for _ in range(PER_HOUR):
             assert attempt()
@@ -52,7 +52,7 @@ def test_all_are_free_again_an_hour_after_the_last(app, clock):
         assert [attempt() for _ in range(PER_HOUR + 1)] == [True] * PER_HOUR + [False]
 
 
-def test_failures_of_the_hour_before_still_count(app, clock):
+def test_failures_of_the_previous_window_still_count(app, clock):
     with app.app_context():
         assert attempt()
         clock.shift(HOUR - 60)
@@ -62,7 +62,7 @@ def test_failures_of_the_hour_before_still_count(app, clock):
         assert [attempt() for _ in range(2)] == [True, False]
 
 
-def test_a_refunded_attempt_leaves_the_others(app, clock, rows):
+def test_refund_removes_only_its_own_attempt(app, clock, rows):
     with app.app_context():
         for _ in range(3):
             right = by_account.reserve(None, "nobody@example.com")
@@ -72,7 +72,7 @@ def test_a_refunded_attempt_leaves_the_others(app, clock, rows):
     assert (row.hour_count, row.day_count, row.in_a_row) == (2, 2, 0)
 
 
-def test_an_attempt_is_refunded_from_its_own_window_alone(app, clock, rows):
+def test_refund_applies_only_to_its_own_window(app, clock, rows):
     with app.app_context():
         right = by_account.reserve(None, "nobody@example.com")
         clock.shift(HOUR - 60)
@@ -85,7 +85,7 @@ def test_an_attempt_is_refunded_from_its_own_window_alone(app, clock, rows):
     assert (row.hour_count, row.hour_before, row.day_count) == (1, 2, 2)
 
 
-def test_a_refund_takes_nothing_from_a_counter_that_was_unlocked_meanwhile(app, people, rows):
+def test_refund_after_an_unlock_changes_nothing(app, people, rows):
     ada = people.open(email="ada@example.com")
     with app.app_context():
         right = by_account.reserve(ada.id, ada.email)

@@ -40,7 +40,7 @@ def hits(counters: Counters, times: int = 3) -> list[bool]:
     return taken
 
 
-def test_two_processes_share_a_window(replicas):
+def test_processes_share_a_window_in_redis(replicas):
     one, other = replicas
     assert (hits(one, 1), hits(other, 1)) == ([True], [True])
     assert (hits(one, 1), hits(other, 1)) == ([False], [False])
@@ -50,7 +50,7 @@ def test_two_processes_share_a_window(replicas):
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
-def test_without_redis_each_process_counts_by_itself(redis_server, replicas, how):
+def test_processes_count_locally_while_redis_is_down(redis_server, replicas, how):
     assert hits(replicas[0], 1) == [True]
     os.kill(redis_server.process.pid, how)
     if how == signal.SIGKILL:
@@ -61,7 +61,7 @@ def test_without_redis_each_process_counts_by_itself(redis_server, replicas, how
         assert counters.full_until(TWO, "starts", "192.0.2.7") > time.time()
 
 
-def test_a_process_that_starts_without_redis_counts_too(redis_server):
+def test_process_started_without_redis_counts_locally(redis_server):
     redis_server.process.kill()
     redis_server.process.wait(5)
     assert hits(Counters(redis_server.url)) == [True, True, False]
@@ -83,13 +83,13 @@ threads = [threading.Thread(target=request, args=[number]) for number in range(3
 """What a process's first requests do, one every hundredth of a second: loading the client of Redis takes longer."""
 
 
-def test_the_first_requests_of_a_process_may_come_while_it_loads_the_client():
+def test_concurrent_first_requests_while_loading_the_redis_client():
     command = [sys.executable, "-c", FIRST_REQUESTS]
     ended = subprocess.run(command, cwd=ROOT, env=OURS, capture_output=True, text=True, timeout=60, check=True)
     assert ended.stdout.count("made") == 30, ended.stderr
 
 
-def test_redis_is_asked_again_after_a_rest(redis_server, replicas, monkeypatch):
+def test_redis_is_retried_after_a_pause(redis_server, replicas, monkeypatch):
     one, other = replicas
     os.kill(redis_server.process.pid, signal.SIGSTOP)
     assert hits(one, 2) == [True, True]
@@ -100,24 +100,24 @@ def test_redis_is_asked_again_after_a_rest(redis_server, replicas, monkeypatch):
     assert [hits(counters, 1) for counters in (one, other, one)] == [[True], [True], [False]]
 
 
-def test_without_redis_each_process_holds_its_share(redis_server):
+def test_limit_is_divided_among_replicas_while_redis_is_down(redis_server):
     counters = Counters(redis_server.url, replicas=2)
     assert hits(counters, 3) == [True, True, False]
     os.kill(redis_server.process.pid, signal.SIGSTOP)
     assert hits(counters, 2) == [True, False], "half of two"
 
 
-def test_a_share_is_never_nothing(redis_server):
+def test_share_of_a_replica_is_at_least_one(redis_server):
     redis_server.process.kill()
     redis_server.process.wait(5)
     assert hits(Counters(redis_server.url, replicas=1000), 2) == [True, False]
 
 
-def test_one_process_alone_holds_all_of_it():
+def test_limit_is_not_divided_without_a_redis_url():
     assert hits(Counters("", replicas=2)) == [True, True, False]
 
 
-def test_the_log_says_once_a_rest_that_redis_is_away(redis_server, monkeypatch):
+def test_redis_outage_is_logged_once_per_pause(redis_server, monkeypatch):
     counters, there = Counters(redis_server.url), time.monotonic
     os.kill(redis_server.process.pid, signal.SIGSTOP)
     with capture_logs() as first, ThreadPoolExecutor(4) as threads:

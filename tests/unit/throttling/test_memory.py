@@ -50,7 +50,7 @@ def flood(limiter, addresses: Iterator[str], many: int, times: int = 1) -> int:
     return sum(not limiter.hit(ITEM, address) for address in islice(addresses, many) for _ in range(times))
 
 
-def test_a_hit_costs_the_same_after_a_hundred_thousand_addresses(limiter, strangers):
+def test_hit_cost_is_independent_of_the_number_of_addresses(limiter, strangers):
     def cost(many: int = 2000) -> float:
         took = []
         for address in islice(strangers, many):
@@ -65,7 +65,7 @@ def test_a_hit_costs_the_same_after_a_hundred_thousand_addresses(limiter, strang
     assert threading.active_count() == threads
 
 
-def test_the_memory_of_a_flood_is_bounded(limiter, strangers, monkeypatch):
+def test_memory_under_a_flood_is_bounded(limiter, strangers, monkeypatch):
     monkeypatch.setattr("app.throttling.counters.MAX_KEYS", keys := 4096)
     tracemalloc.start()
     try:
@@ -78,7 +78,7 @@ def test_the_memory_of_a_flood_is_bounded(limiter, strangers, monkeypatch):
     assert full < keys * 400 + 2 * SHARED_COUNTERS
 
 
-def test_a_flood_frees_nobody_and_stops_nobody(limiter, strangers):
+def test_flood_neither_resets_nor_blocks_other_addresses(limiter, strangers):
     used_up, halfway = "192.0.2.7", "192.0.2.8"
     assert [limiter.hit(ITEM, used_up) for _ in range(TURNS + 1)] == [True] * TURNS + [False]
     assert all(limiter.hit(ITEM, halfway) for _ in range(TURNS // 2))
@@ -89,7 +89,7 @@ def test_a_flood_frees_nobody_and_stops_nobody(limiter, strangers):
     assert sum(not limiter.test(ITEM, each) for each in newcomers) < 10
 
 
-def test_who_comes_while_it_is_full_is_counted_too(limiter, strangers, now):
+def test_new_address_is_counted_while_the_storage_is_full(limiter, strangers, now):
     flood(limiter, strangers, MAX_KEYS)
     now[0] += WINDOW - 10
     assert [limiter.hit(ITEM, "192.0.2.7") for _ in range(TURNS + 1)] == [True] * TURNS + [False]
@@ -98,19 +98,19 @@ def test_who_comes_while_it_is_full_is_counted_too(limiter, strangers, now):
     assert [limiter.hit(ITEM, "192.0.2.7") for _ in range(TURNS)].count(True) <= 1
 
 
-def test_a_flood_of_one_limit_leaves_the_others_alone(limiter, strangers):
+def test_flood_of_one_limit_does_not_affect_other_limits(limiter, strangers):
     flood(limiter, strangers, MAX_KEYS * 2)
     assert all(limiter.test(OTHER, each) for each in islice(strangers, 1000))
 
 
-def test_old_entries_are_gone(limiter, memory, strangers, now):
+def test_expired_entries_are_removed(limiter, memory, strangers, now):
     flood(limiter, strangers, 1000)
     now[0] += WINDOW + 1
     flood(limiter, strangers, 500, times=2)
     assert memory.reset() == 500
 
 
-def test_a_shared_counter_ends_with_its_window(limiter, strangers, now):
+def test_shared_counter_expires_with_its_window(limiter, strangers, now):
     flood(limiter, strangers, MAX_KEYS)
     while limiter.hit(ITEM, "192.0.2.7"):
         pass
@@ -118,7 +118,7 @@ def test_a_shared_counter_ends_with_its_window(limiter, strangers, now):
     assert limiter.hit(ITEM, "192.0.2.7")
 
 
-def test_a_window_moves(limiter, now):
+def test_window_slides(limiter, now):
     for _ in range(TURNS // 2):
         limiter.hit(ITEM, "192.0.2.7")
     now[0] += WINDOW / 2
@@ -129,7 +129,7 @@ def test_a_window_moves(limiter, now):
     assert [limiter.hit(ITEM, "192.0.2.7") for _ in range(TURNS // 2 + 1)] == [True] * (TURNS // 2) + [False]
 
 
-def test_one_key_can_be_cleared(limiter):
+def test_clearing_affects_only_one_key(limiter):
     for each in ("192.0.2.7", "192.0.2.8"):
         while limiter.hit(ITEM, each):
             pass
