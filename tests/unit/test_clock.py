@@ -22,7 +22,7 @@ def test_now_is_an_aware_utc_datetime_of_this_moment():
     assert abs(clock.unix() - time.time()) < SLACK.total_seconds()
 
 
-def test_travel_moves_both_ways_and_comes_back():
+def test_travel_moves_both_ways_and_is_undone():
     before = clock.now()
     with clock.travel(3600):
         assert abs(clock.now() - before - timedelta(hours=1)) < SLACK
@@ -31,7 +31,7 @@ def test_travel_moves_both_ways_and_comes_back():
     assert abs(clock.now() - before) < SLACK
 
 
-def test_travel_comes_back_also_from_a_failure():
+def test_travel_is_undone_after_an_exception():
     before = clock.unix()
     with pytest.raises(LookupError), clock.travel(3600):
         raise LookupError
@@ -47,7 +47,7 @@ def test_shifts_add_up_until_the_reset():
     assert clock.unix() - before < SLACK.total_seconds()
 
 
-def test_a_shift_inside_a_journey_ends_with_it():
+def test_shift_during_travel_is_undone_with_it():
     before = clock.unix()
     with clock.travel(60):
         clock.shift(600)

@@ -31,7 +31,7 @@ NAMES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
         ({"LANG": "C", "LANGUAGE": "pl"}, "en"),
     ],
 )
-def test_the_language_is_that_of_the_locale(monkeypatch, environment, language):
+def test_command_language_follows_the_locale_variables(monkeypatch, environment, language):
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
@@ -39,7 +39,7 @@ def test_the_language_is_that_of_the_locale(monkeypatch, environment, language):
     assert command_language() == language
 
 
-def test_programs_read_english(monkeypatch):
+def test_machine_readable_output_is_english(monkeypatch):
     monkeypatch.setenv("LC_MESSAGES", "de_DE.UTF-8")
     with in_english():
         assert (command_language(), number_text(1234567)) == ("en", "1,234,567")

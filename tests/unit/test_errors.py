@@ -3,15 +3,15 @@
 from app.errors import ReauthenticationRequired, Rejected
 
 
-def test_refusal_carries_code_field_status_and_facts():
+def test_rejection_has_code_field_status_and_facts():
     refusal = Rejected("too_many", "identity", 429, retry_after=30)
     assert (refusal.code, refusal.field, refusal.status) == ("too_many", "identity", 429)
     assert refusal.facts == {"retry_after": 30}
 
 
-def test_refusal_is_a_400_on_the_whole_form_unless_told_otherwise():
+def test_rejection_defaults_to_status_400_on_the_whole_form():
     assert (Rejected("api_error").field, Rejected("api_error").status, Rejected("api_error").facts) == ("", 400, {})
 
 
-def test_a_missing_proof_is_no_refusal():
+def test_reauthentication_required_is_not_a_rejection():
     assert not issubclass(ReauthenticationRequired, Rejected)

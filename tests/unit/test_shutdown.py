@@ -20,6 +20,6 @@ raise SystemExit(0 if stop.wait(10) else 3)
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 @pytest.mark.parametrize("when", ["", "with stop._cond: "], ids=["between waits", "as a wait begins or ends"])
-def test_a_signal_sets_the_event(when, name):
+def test_stop_signal_sets_the_event(when, name):
     program = ANY_TIME.format(when=when, name=name)
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=30, check=False).returncode == 0

@@ -10,22 +10,22 @@ from app.terminal import Table, columns, counted, fields, padded, status, wrappe
 @pytest.mark.parametrize(
     ("text", "count"), [("", 0), ("ID", 2), ("状態", 4), ("ﾊﾝｶｸ", 4), ("e\u0301", 1), ("مُرسَل", 4), ("a\u200db", 2)]
 )
-def test_a_text_takes_the_columns_that_its_letters_take(text, count):
+def test_column_count_respects_wide_and_combining_characters(text, count):
     assert columns(text) == count
 
 
-def test_a_text_is_padded_to_columns():
+def test_text_is_padded_to_columns():
     assert (padded("状態", 6), padded("状態", -6), padded("状態", 3)) == ("状態  ", "  状態", "状態")
 
 
-def test_columns_are_as_wide_as_their_heads_or_as_is_said():
+def test_table_columns_are_at_least_as_wide_as_their_headings():
     table = Table(("ID", "次の試行", "理由"), (4, -5, 0))
     assert table.head() == "ID    次の試行  理由"
     assert table.line("x", 7, "timed out") == "x            7  timed out"
     assert table.line("x", 7, "") == "x            7"
 
 
-def test_values_begin_below_each_other_whatever_their_titles_are():
+def test_field_values_are_aligned():
     assert list(fields([("ID", 7), ("クライアント", "x")])) == ["ID            7", "クライアント  x"]
     assert list(fields([("ID", 7)], room=4)) == ["ID    7"]
     assert list(fields([])) == []
@@ -43,7 +43,7 @@ def test_values_begin_below_each_other_whatever_their_titles_are():
         ("", 10, []),
     ],
 )
-def test_lines_are_broken_where_a_language_allows_it(text, room, lines):
+def test_lines_wrap_by_the_rules_of_the_language(text, room, lines):
     assert list(wrapped(text, room)) == lines
 
 
@@ -59,7 +59,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("is_one", [True, False])
-def test_what_is_being_done_shows_on_a_terminal_alone(monkeypatch, is_one):
+def test_progress_is_shown_only_on_a_terminal(monkeypatch, is_one):
     shown = Terminal(is_one=is_one)
     monkeypatch.setattr("sys.stderr", shown)
     with status("Sealing anew") as say:

@@ -22,7 +22,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize(("header", "name"), NAMES.items(), ids=NAMES.values())
-def test_browser_and_system_are_named(header, name):
+def test_label_names_browser_and_system(header, name):
     assert user_agents.label(header) == name
 
 
@@ -39,29 +39,29 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("header", HOSTILE)
-def test_nothing_of_a_header_is_in_the_name(header):
+def test_hostile_header_text_is_not_in_the_label(header):
     assert user_agents.label(header) in user_agents.LABELS
     assert "evil" not in user_agents.label(header)
 
 
 @given(st.text() | st.from_regex(r"[ -~]{0,40}(/[0-9.]{1,4}|bot|CFNetwork|Spider|Chrome/1)[ -~]{0,40}", fullmatch=True))
-def test_every_header_is_one_of_the_list(header):
+def test_label_is_always_from_the_fixed_list(header):
     assert user_agents.label(header) in user_agents.LABELS
 
 
-def test_a_name_from_the_list_stays_what_it_is():
+def test_label_of_a_label_is_unchanged():
     assert {name: user_agents.label(name) for name in user_agents.LABELS} == {name: name for name in user_agents.LABELS}
 
 
 @pytest.mark.parametrize("header", [None, "", "x", "Mozilla/5.0", "\x00", "\ud800", "<script>alert(1)</script>"])
-def test_header_that_says_nothing_is_an_unknown_browser(header):
+def test_uninformative_header_is_an_unknown_browser(header):
     assert user_agents.label(header) == "Unknown browser"
 
 
 @given(st.text())
-def test_no_header_raises(header):
+def test_label_never_raises(header):
     assert user_agents.label(header)
 
 
-def test_only_the_beginning_of_a_long_header_is_read():
+def test_long_header_is_truncated():
     assert user_agents.label("x" * user_agents.MAX_LENGTH + " Firefox/128.0") == "Unknown browser"

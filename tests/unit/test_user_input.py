@@ -28,7 +28,7 @@ def codes(draw):
 
 
 @given(codes())
-def test_a_code_in_any_digits_with_anything_unseen_between_is_that_code(both):
+def test_code_in_unicode_digits_with_invisible_characters_is_normalized(both):
     code, written = both
     assert user_input.digits(written, len(code)) == code
     assert user_input.digits(written, len(code) + 1) is None
@@ -40,22 +40,22 @@ def test_a_code_in_any_digits_with_anything_unseen_between_is_that_code(both):
 @example("12345½", 6)
 @example("12345O", 6)
 @example("-1234567", 8)
-def test_whatever_is_typed_is_digits_of_ascii_or_no_code(text, length):
+def test_code_input_is_ascii_digits_or_rejected(text, length):
     typed = user_input.digits(text, length)
     assert typed is None or (len(typed) == length and set(typed) <= set("0123456789"))
 
 
 @pytest.mark.parametrize("text", ["12345a", "1234５.6", "12345", "1234567", "", "¹²x", "1" * 201])
-def test_what_has_not_the_form_is_no_code(text):
+def test_malformed_code_is_rejected(text):
     assert user_input.digits(text, 6) is None
 
 
-def test_letters_of_full_width_are_plain_ones():
+def test_full_width_letters_are_normalized():
     assert user_input.compact("\u200fＡＢ\u3000ｃ－Ｄ\n") == "ABcD"
 
 
 @pytest.mark.parametrize("character", UNSEEN + "\u3164\u115f\u034f", ids=ascii)
-def test_what_nobody_sees_is_dropped(character):
+def test_invisible_characters_are_removed(character):
     assert user_input.visible(f"a{character}b c") == "ab c"
 
 
@@ -63,5 +63,5 @@ def test_what_nobody_sees_is_dropped(character):
     ("text", "shows"),
     [("❤\ufe0f key", True), ("work", True), ("", False), (" \ufe0f", False), ("\u3164", False), ("a\u034fb", False)],
 )
-def test_a_text_shows_all_that_it_holds(text, shows):
+def test_text_with_invisible_characters_is_detected(text, shows):
     assert user_input.shows_all(text) is shows

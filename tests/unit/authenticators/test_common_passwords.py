@@ -27,27 +27,27 @@ GOOD = [
 
 
 @pytest.mark.parametrize("text", COMMON)
-def test_what_is_guessed_first_is_common(text):
+def test_easily_guessed_password_is_common(text):
     assert is_common(text, NAMES)
 
 
 @pytest.mark.parametrize("text", GOOD)
-def test_what_people_think_up_is_not(text):
+def test_uncommon_password_is_not_common(text):
     assert not is_common(text, NAMES)
 
 
-def test_each_of_the_list_is_common_by_itself_and_twice():
+def test_every_listed_password_is_common_alone_and_doubled():
     assert len(common()) == 30_000
     assert [word for word in common() if not is_common(word) or not is_common(word * 2)] == []
 
 
 @given(st.text(max_size=128))
-def test_any_text_is_read(text):
+def test_arbitrary_text_is_checked_without_error(text):
     assert is_common(text, NAMES) in (True, False)
 
 
 @pytest.mark.parametrize("alphabet", ["4@8({[<369&#!1/|0$5+7%2", "ab", "password", "1234567890", "qwertyuiop"])
-def test_reading_one_takes_no_time(alphabet):
+def test_checking_a_password_is_fast(alphabet):
     text = (alphabet * 128)[:127] + "~"
     is_common(text, NAMES)
     began = time.process_time()
@@ -57,7 +57,7 @@ def test_reading_one_takes_no_time(alphabet):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("text", ["passwordpassword", "ada.lovelace2024", "LatchkeyLatchkey"])
-def test_it_is_refused_by_its_code(app, text):
+def test_common_password_is_rejected_with_its_error_code(app, text):
     with app.app_context(), pytest.raises(Rejected) as refused:
         password.hash_password(text, ["ada.lovelace@example.com"])
     assert refused.value.code == "password_too_common"

@@ -24,7 +24,7 @@ def refusal(app, text):
 
 
 @pytest.mark.slow_hashes
-def test_a_password_is_kept_as_argon2id(app):
+def test_password_is_stored_as_argon2id(app):
     with app.app_context():
         kept = password.hash_password(GOOD)
     assert kept.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
@@ -38,7 +38,7 @@ def test_a_password_is_kept_as_argon2id(app):
         ("2 4 6", "password_invalid_length"),
     ],
 )
-def test_a_weak_password_is_refused(app, text, code):
+def test_password_of_invalid_length_is_rejected(app, text, code):
     assert refusal(app, text) == code
 
 
@@ -55,16 +55,16 @@ def test_a_weak_password_is_refused(app, text, code):
         ("1 3 5 7 9 1 3 5", "password_too_common"),
     ],
 )
-def test_a_password_that_looks_like_a_code_is_refused(make_app, text, code):
+def test_password_that_looks_like_a_code_is_rejected(make_app, text, code):
     assert refusal(make_app(password_length_min=8), text) == code
 
 
-def test_a_password_of_more_digits_than_any_code_has_is_taken(make_app):
+def test_password_with_more_digits_than_any_code_is_accepted(make_app):
     with make_app(password_length_min=8).app_context():
         assert password.hash_password("604815973")
 
 
-def test_a_password_on_the_operators_list_is_refused_in_any_case(make_app, tmp_path):
+def test_password_on_the_blocklist_is_rejected_case_insensitively(make_app, tmp_path):
     (tmp_path / "stolen.txt").write_text(f"something else\n{GOOD}\n", encoding="utf-8")
     app = make_app(password_blocklist=str(tmp_path / "stolen.txt"))
     assert refusal(app, GOOD.upper()) == "password_too_common"

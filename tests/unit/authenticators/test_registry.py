@@ -11,7 +11,7 @@ pytestmark = pytest.mark.one_database
 
 @pytest.mark.parametrize("field", ["methods", "second_factor_for"])
 @pytest.mark.parametrize("name", ["pigeon", "webauthn", "recovery_code"])
-def test_method_that_is_none_is_refused_by_its_setting(make_app, field, name):
+def test_unknown_method_is_rejected_by_setting_name(make_app, field, name):
     with pytest.raises(ConfigurationError) as refused:
         make_app(**{field: ("email", name)})
     assert [problem.setting for problem in refused.value.problems] == [f"LATCHKEY_{field.upper()}"]
@@ -19,7 +19,7 @@ def test_method_that_is_none_is_refused_by_its_setting(make_app, field, name):
     assert "Use password, email, authenticator, sms." in str(refused.value)
 
 
-def test_refused_start_ends_with_the_status_of_wrong_settings(capsys):
+def test_configuration_error_exits_with_status_78(capsys):
     with pytest.raises(ConfigurationError) as refused:
         raise ConfigurationError([])
     with pytest.raises(SystemExit) as ended:

@@ -46,31 +46,31 @@ def ask(status: int) -> Script:
         yield Done(bool(answer and answer.status == status and answer.body == b"ok"), "another answer")
 
 
-def test_each_whole_answer_is_one_operation(address):
+def test_each_complete_response_counts_as_one_operation(address):
     tally = drive(address, [ask(200) for _ in range(4)], 0.2)
     assert len(tally.times) > 4
     assert tally.errors == []
     assert 0 < tally.percentile(0.5) <= tally.percentile(0.99)
 
 
-def test_a_wrong_answer_is_told_apart(address):
+def test_unexpected_response_is_counted_separately(address):
     tally = drive(address, [ask(404)], 0.1)
     assert tally.times == []
     assert set(tally.errors) == {"another answer"}
 
 
-def test_cookies_that_are_taken_away_are_not_kept():
+def test_deleted_cookies_are_not_kept():
     assert Answer(200, OK.partition(b"\r\n\r\n")[0], b"").cookies() == {"a": "b"}
 
 
 @pytest.mark.parametrize("length", range(len(b"2\r\nok\r\n3;a=b\r\n\r\n!\r\n0\r\n\r\n")))
-def test_body_in_chunks_is_whole_only_with_its_last_chunk(length):
+def test_chunked_body_is_complete_only_with_its_last_chunk(length):
     data = b"2\r\nok\r\n3;a=b\r\n\r\n!\r\n0\r\n\r\n"
     assert joined_chunks(data[:length]) is None
     assert joined_chunks(data + data[:length]) == (b"ok\r\n!", data[:length])
 
 
-def test_pause_ends_when_it_is_over_and_is_not_counted(address):
+def test_pause_ends_on_its_condition_and_is_not_timed(address):
     def wait() -> Script:
         yield get("/")
         over = time.perf_counter() + 0.2
@@ -84,7 +84,7 @@ def test_pause_ends_when_it_is_over_and_is_not_counted(address):
     assert tally.times[0] < 0.2
 
 
-def test_pause_ends_after_its_longest_time(address):
+def test_pause_ends_after_its_maximum_time(address):
     def wait() -> Script:
         yield get("/")
         yield Pause(lambda: False, most=0.05)
@@ -95,7 +95,7 @@ def test_pause_ends_after_its_longest_time(address):
     assert drive(address, [wait()], 0.5).errors == ["nothing came"]
 
 
-def test_mailbox_tells_the_code_of_the_newest_mail():
+def test_mailbox_returns_the_code_of_the_newest_mail():
     mailbox = Mailbox()
     try:
         for code in ("123456", "BCDF-GHJK"):

@@ -29,7 +29,7 @@ def filled(database, databases, tmp_path, monkeypatch):
         db.engine.dispose()
 
 
-def test_people_of_a_filled_database_sign_in(filled):
+def test_users_of_a_generated_database_can_sign_in(filled):
     from app.extensions import db
     from app.sessions.models import AuthSession
 

@@ -70,7 +70,7 @@ def test_right_code_signs_in_once(safe, browser):
     assert events(safe) == ["code.sent", "code.guessed", "signed_in"]
 
 
-def test_fifth_guess_is_the_last(safe, browser):
+def test_challenge_allows_five_guesses(safe, browser):
     code, _ = ask(browser, safe)
     assert statuses(browser, *[WRONG] * 4, code) == [400] * 4 + [200]
     code, _ = ask(browser, safe)
@@ -91,7 +91,7 @@ def test_guess_is_stored_before_the_code_is_compared(safe, browser, monkeypatch)
         assert floor.db.session.scalar(floor.sa.select(floor.Challenge.guesses)) == 1
 
 
-def test_link_signs_in_once_and_only_where_it_was_asked_for(safe, browser):
+def test_link_signs_in_once_and_only_in_the_requesting_browser(safe, browser):
     _, token = ask(browser, safe)
     assert new_browser(safe).get(f"/link?token={token}").status_code == 400
     assert browser.get("/link?token=wrong").status_code == 400
@@ -100,7 +100,7 @@ def test_link_signs_in_once_and_only_where_it_was_asked_for(safe, browser):
     assert browser.get(f"/link?token={token}").status_code == 400
 
 
-def test_challenge_ends(safe, browser, monkeypatch):
+def test_challenge_expires(safe, browser, monkeypatch):
     code, token = ask(browser, safe)
     later = floor.time.time() + floor.CHALLENGE_LASTS
     monkeypatch.setattr(floor.time, "time", lambda: later)
@@ -108,7 +108,7 @@ def test_challenge_ends(safe, browser, monkeypatch):
     assert browser.get(f"/link?token={token}").status_code == 400
 
 
-def test_unknown_address_is_answered_alike(safe, browser):
+def test_unknown_address_gets_the_same_response(safe, browser):
     known = browser.post("/send-code", json={"address": address(0)})
     unknown = browser.post("/send-code", json={"address": "nobody@example.com"})
     assert (known.status_code, known.data) == (unknown.status_code, unknown.data)
@@ -124,7 +124,7 @@ def test_secret_is_encrypted_for_its_user(safe):
             floor.decrypt(stored, 2)
 
 
-def test_network_address_has_a_limit(safe, browser, monkeypatch):
+def test_requests_are_limited_per_network_address(safe, browser, monkeypatch):
     monkeypatch.setattr(floor, "REQUESTS_A_MINUTE", 2)
     monkeypatch.setattr(floor.time, "time", lambda: 1_000_000.0)  # so that no new minute begins
     assert statuses(browser, WRONG, WRONG, WRONG) == [400, 400, 429]
@@ -133,7 +133,7 @@ def test_network_address_has_a_limit(safe, browser, monkeypatch):
 
 
 @pytest.mark.one_database
-def test_clients_of_the_benchmark_do_every_work_on_its_server(safe):
+def test_benchmark_clients_complete_every_workload(safe):
     safe.start()
     for work in ("W1", "W2", "W3", "W4"):
         safe.prepare(work, 2)

@@ -15,7 +15,7 @@ def challenge(**different: str) -> Challenge:
     return Challenge(**(row | different))
 
 
-def test_each_character_comes_as_often_as_any_other():
+def test_confirmation_characters_are_uniformly_distributed():
     root = b"r" * 20
     counts = [Counter() for _ in range(CONFIRMATION_CHARACTERS)]
     for _ in range(9000):
@@ -27,7 +27,7 @@ def test_each_character_comes_as_often_as_any_other():
         assert spread < 72  # chi squared with 29 degrees of freedom: once in 60,000 runs
 
 
-def test_they_are_the_same_each_time_and_bound_to_everything():
+def test_confirmation_characters_are_deterministic_and_bound_to_the_challenge():
     one = challenge(id="0" * 32)
     told = confirmation_characters_of(one, b"root")
     assert told == confirmation_characters_of(challenge(id="0" * 32), b"root")

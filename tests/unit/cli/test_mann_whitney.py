@@ -24,11 +24,11 @@ PRESENT = [17, 16, 15, 15, 15, 14, 14, 14, 13, 13, 13, 12, 12, 12, 12, 11, 11, 1
         (PRESENT, ABSENT, 3.45),  # Siegel 1956, page 125
     ],
 )
-def test_it_gives_the_known_values(one, other, z):
+def test_z_score_matches_known_values(one, other, z):
     assert mann_whitney_z(one, other) == pytest.approx(z, abs=0.005)
 
 
-def test_a_tenth_of_a_standard_deviation_shows_in_ten_thousand_values_and_chance_does_not():
+def test_small_shift_is_detected_in_ten_thousand_values_and_chance_is_not():
     draw = random.Random(7)
     one, same = ([draw.gauss(0, 1) for _ in range(10_000)] for _ in range(2))
     later = [draw.gauss(0.1, 1) for _ in range(10_000)]

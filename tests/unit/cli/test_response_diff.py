@@ -11,7 +11,7 @@ def reply(body: str, *headers: tuple[str, str], status: int = 200) -> tuple[Repl
     return Reply(status, headers, body.encode(), 0.001), "ada@example.com"
 
 
-def test_pieces_that_differ_at_equal_length_are_masked():
+def test_random_parts_of_equal_length_are_masked():
     one = template_of([reply('{"token":"abcd"}', ("X-Id", "1111")), reply('{"token":"wxyz"}', ("X-Id", "2222"))])
     other = template_of([reply('{"token":"0000"}', ("X-Id", "3333")), reply('{"token":"1234"}', ("X-Id", "4444"))])
     assert one is not None
@@ -30,12 +30,12 @@ def test_pieces_that_differ_at_equal_length_are_masked():
     ],
     ids=["another key", "another length", "never random", "no one length", "status", "header"],
 )
-def test_whatever_else_differs_is_told(leak):
+def test_other_differences_are_reported(leak):
     plain = template_of([reply('{"token":"0000"}'), reply('{"token":"1234"}')])
     assert differences(plain, template_of(leak)) != []
 
 
-def test_the_identity_that_was_asked_for_is_no_difference():
+def test_requested_identity_is_not_a_difference():
     one = template_of([reply("sent to ada@example.com"), reply("sent to ada@example.com")])
     other = template_of([(Reply(200, (), b"sent to bob@example.com", 0.0), "bob@example.com")] * 2)
     assert differences(one, other) == []

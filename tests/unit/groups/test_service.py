@@ -51,7 +51,7 @@ def groups(app, ada, bob, eve):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("name", ["a", "7", "admins", "a.b_c-d", "a--", "x" * MAX_NAME_LENGTH])
-def test_what_is_a_name(name):
+def test_valid_group_name_is_accepted(name):
     assert service.is_name(name)
 
 
@@ -75,13 +75,13 @@ def test_what_is_a_name(name):
         "x" * (MAX_NAME_LENGTH + 1),
     ],
 )
-def test_what_is_no_name(app, name):
+def test_invalid_group_name_is_rejected(app, name):
     assert not service.is_name(name)
     with app.app_context(), pytest.raises(ValueError, match="lower-case letters"):
         service.create(name, by="operator")
 
 
-def test_a_group_is_created_once(app, rows):
+def test_creating_an_existing_group_changes_nothing(app, rows):
     with app.app_context():
         assert service.create("admins", "Administrators", by="operator")
         assert not service.create("admins", "Others", by="operator")
@@ -95,7 +95,7 @@ def test_a_group_is_created_once(app, rows):
 
 
 @pytest.mark.usefixtures("groups")
-def test_an_account_is_in_the_groups_that_it_was_added_to(ada, bob, statements):
+def test_memberships_and_member_counts_are_read_in_one_statement_each(ada, bob, statements):
     for name in ("media", "a-team"):
         assert service.add_member(name, ada.id, by="operator")
     service.add_member("media", bob.id, by="operator")
@@ -112,7 +112,7 @@ def test_an_account_is_in_the_groups_that_it_was_added_to(ada, bob, statements):
 
 
 @pytest.mark.usefixtures("groups")
-def test_names_are_in_the_order_of_their_bytes(ada):
+def test_group_names_are_sorted_bytewise(ada):
     """As claims and headers are compared: a collation of PostgreSQL would pass over the punctuation."""
     names = ["a-team", "a.team", "a_team", "ab", "a1", "b"]
     for name in names:
@@ -124,7 +124,7 @@ def test_names_are_in_the_order_of_their_bytes(ada):
 
 
 @pytest.mark.usefixtures("groups")
-def test_adding_and_removing_twice_is_the_same_as_once(ada, rows):
+def test_adding_and_removing_a_member_is_idempotent(ada, rows):
     done = [service.add_member("media", ada.id, by="operator") for _ in range(2)]
     assert (done, service.groups_of(ada.id)) == ([True, False], ["media"])
     done = [service.remove_member("media", ada.id, by="operator") for _ in range(2)]
@@ -137,7 +137,7 @@ def test_adding_and_removing_twice_is_the_same_as_once(ada, rows):
 
 
 @pytest.mark.usefixtures("groups")
-def test_one_leaves_and_the_others_stay(ada, bob):
+def test_removing_a_member_affects_no_other_membership(ada, bob):
     for name in ("admins", "media"):
         for person in (ada, bob):
             service.add_member(name, person.id, by="operator")
@@ -147,7 +147,7 @@ def test_one_leaves_and_the_others_stay(ada, bob):
 
 @pytest.mark.usefixtures("groups")
 @pytest.mark.parametrize("change", [service.add_member, service.remove_member])
-def test_a_group_that_is_not_there_is_no_group(ada, change):
+def test_unknown_group_is_rejected(ada, change):
     with pytest.raises(UnknownGroup):
         change("nothing", ada.id, by="operator")
     with pytest.raises(UnknownGroup):
@@ -158,7 +158,7 @@ def test_a_group_that_is_not_there_is_no_group(ada, change):
 
 
 @pytest.mark.usefixtures("groups")
-def test_many_are_added_by_three_statements(ada, bob, rows, statements):
+def test_adding_many_members_takes_three_statements(ada, bob, rows, statements):
     with statements() as seen:
         service.add_members({ada.id: ["media", "admins"], bob.id: ["media"]}, by="operator")
         db.session.commit()
@@ -172,7 +172,7 @@ def test_many_are_added_by_three_statements(ada, bob, rows, statements):
 
 
 @pytest.mark.usefixtures("groups")
-def test_a_deleted_group_leaves_no_member_and_tells_each(ada, bob, rows):
+def test_deleting_a_group_removes_its_members_and_records_an_event_for_each(ada, bob, rows):
     for person in (ada, bob):
         service.add_member("media", person.id, by="operator")
     service.add_member("admins", ada.id, by="operator")
@@ -194,7 +194,7 @@ def names_beside(user_id: int) -> list[str]:
 
 
 @pytest.mark.usefixtures("groups")
-def test_a_statement_carries_the_groups_of_each_row_along(ada, bob, eve, statements):
+def test_group_names_can_be_selected_per_row_in_one_statement(ada, bob, eve, statements):
     for name, person in (("media", ada), ("a-team", ada), ("media", bob)):
         service.add_member(name, person.id, by="operator")
     found = sa.select(Identity.value, service.group_names(User.id)).join(User, User.id == Identity.user_id)
@@ -206,7 +206,7 @@ def test_a_statement_carries_the_groups_of_each_row_along(ada, bob, eve, stateme
 
 
 @pytest.mark.usefixtures("groups")
-def test_it_can_stand_beside_the_groups_themselves(ada, bob):
+def test_group_names_can_be_selected_beside_a_join_with_groups(ada, bob):
     """In a statement that reads groups on its own, as who may use a client, each keeps its own."""
     for name, person in (("media", ada), ("admins", bob)):
         service.add_member(name, person.id, by="operator")
@@ -221,7 +221,7 @@ def test_it_can_stand_beside_the_groups_themselves(ada, bob):
 
 
 @pytest.mark.usefixtures("groups")
-def test_groups_of_an_account_are_read_by_an_index(app, ada):
+def test_group_queries_need_no_full_scan_of_memberships(app, ada):
     service.add_member("media", ada.id, by="operator")
     db.session.commit()
     with collected(app) as plans:
@@ -264,13 +264,13 @@ def at_once(app, groups, monkeypatch):
     return change
 
 
-def test_of_two_that_add_at_once_one_does(ada, at_once, rows):
+def test_concurrent_additions_of_a_member_take_effect_once(ada, at_once, rows):
     done = at_once(*[lambda: service.add_member("media", ada.id, by="operator")] * 2)
     assert sorted(done) == [False, True]
     assert len(rows(GroupMembership)) == len(rows(Event, name="group.member_added")) == 1
 
 
-def test_of_two_that_remove_at_once_one_does(ada, at_once, rows):
+def test_concurrent_removals_of_a_member_take_effect_once(ada, at_once, rows):
     service.add_member("media", ada.id, by="operator")
     db.session.commit()
     done = at_once(*[lambda: service.remove_member("media", ada.id, by="operator")] * 2)
@@ -278,14 +278,14 @@ def test_of_two_that_remove_at_once_one_does(ada, at_once, rows):
     assert len(rows(Event, name="group.member_removed")) == 1
 
 
-def test_of_two_that_create_at_once_one_does(at_once, rows):
+def test_concurrent_creations_of_a_group_take_effect_once(at_once, rows):
     done = at_once(*[lambda: service.create("family", by="operator")] * 2)
     assert sorted(done) == [False, True]
     assert len(rows(Group, name="family")) == len(rows(Event, name="group.created")) - 3 == 1
 
 
 @pytest.mark.parametrize("_", range(3))
-def test_who_is_added_while_the_group_is_deleted_has_both_events_or_none(ada, at_once, rows, _):
+def test_addition_racing_with_group_deletion_records_both_events_or_none(ada, at_once, rows, _):
     added, left = at_once(
         lambda: service.add_member("media", ada.id, by="operator"), lambda: service.delete("media", by="operator")
     )
@@ -295,7 +295,7 @@ def test_who_is_added_while_the_group_is_deleted_has_both_events_or_none(ada, at
     assert events == [left, left]
 
 
-def test_who_is_erased_is_in_no_group(app, ada, operate_erasure, rows):
+def test_erased_user_is_removed_from_groups(app, ada, operate_erasure, rows):
     with app.app_context():
         service.create("media", by="operator")
         service.add_member("media", ada.id, by="operator")

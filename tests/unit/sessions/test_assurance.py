@@ -35,7 +35,7 @@ def in_app(app):
         ("something_new", 1),
     ],
 )
-def test_a_proof_is_worth(amr, strength):
+def test_strength_of_authentication_methods(amr, strength):
     assert strength_of(amr) == strength_of(amr.split(",")) == strength
 
 
@@ -56,5 +56,5 @@ def test_a_proof_is_worth(amr, strength):
         ("authenticator,webauthn", True),
     ],
 )
-def test_two_factors_are_two_kinds_or_a_passkey_that_knows_its_holder(amr, two):
+def test_two_factors_need_two_kinds_or_a_user_verifying_passkey(amr, two):
     assert is_two_factor(amr) is two

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.one_database
         ("3 Musketeers", "3"), ("ნინო ბერიძე", "ნბ"),
     ],
 )  # fmt: skip
-def test_initials_are_those_that_a_script_has(name, letters):
+def test_initials_follow_the_script_of_the_name(name, letters):
     assert initials_of(name) == letters
 
 
@@ -30,17 +30,17 @@ def test_initials_are_those_that_a_script_has(name, letters):
         (None, "7of9@example.com", "7"), (None, "_.-@例え.jp", "例"), ("Grace Hopper", "ada@example.com", "GH"),
     ],
 )  # fmt: skip
-def test_without_a_name_the_address_gives_its_first_letter(name, label, letters):
+def test_avatar_without_a_name_uses_the_first_letter_of_the_address(name, label, letters):
     assert avatar_of(name, label, "x").letters == letters
 
 
-def test_an_account_always_has_the_same_color_and_all_colors_are_used():
+def test_avatar_color_is_stable_per_account_and_all_colors_are_used():
     found = {f"{number:032x}": avatar_of("Ada", "", f"{number:032x}").color for number in range(200)}
     assert set(found.values()) == set(range(1, COLORS + 1))
     assert all(avatar_of(None, "else@example.com", handle).color == color for handle, color in found.items())
 
 
-def test_letters_can_be_read_in_every_color():
+def test_avatar_colors_have_enough_contrast():
     css = (ROOT / "app/static/app.css").read_text()
     assert re.search(r"\.avatar \{[^}]*background: var\(--person\);\s*color: #fff;", css)
     shades = dict(re.findall(r"\.avatar-(\d) \{ --person: (#[0-9a-f]{6}); \}", css))
@@ -49,6 +49,6 @@ def test_letters_can_be_read_in_every_color():
         assert colors.contrast("#ffffff", shade) >= 4.5
 
 
-def test_a_letter_with_many_marks_covers_nothing_beside_it():
+def test_avatar_clips_a_letter_with_many_combining_marks():
     assert len(initials_of("X" + "\u0903" * 40)) == 41  # so it is for the page to keep it within
     assert ".app-letter, .avatar { overflow: hidden; }" in (ROOT / "app/static/app.css").read_text()

@@ -29,7 +29,7 @@ def behind(entries: str, proxies: int = 1) -> str:
         ("[::ffff:203.0.113.9]:51008", "203.0.113.9"),
     ],
 )
-def test_ports_brackets_and_zones_are_taken_off(entry, address):
+def test_ports_brackets_and_zones_are_removed(entry, address):
     assert behind(f"{FORGED}, {entry}") == address
 
 
@@ -42,7 +42,7 @@ def test_ports_brackets_and_zones_are_taken_off(entry, address):
         "[2001:db8::5]:", "[]", "203.0.113.9 203.0.113.8", "login.example.com:443", "\xfc",
     ],
 )  # fmt: skip
-def test_what_is_no_address_is_unknown(entry):
+def test_invalid_forwarded_entry_is_unknown(entry):
     assert behind(f"{FORGED}, {entry}") == "unknown"
 
 
@@ -60,15 +60,15 @@ def test_what_is_no_address_is_unknown(entry):
         ("", 1, "unknown"),
     ],
 )
-def test_entries_are_counted_from_the_right(entries, proxies, address):
+def test_forwarded_entries_are_counted_from_the_right(entries, proxies, address):
     assert behind(entries, proxies) == address
 
 
-def test_without_a_trusted_proxy_no_entry_is_believed():
+def test_forwarded_entries_are_ignored_without_a_trusted_proxy():
     assert behind(FORGED, 0) == "10.0.0.1"
 
 
 @pytest.mark.parametrize("environ", [{}, {"REMOTE_ADDR": ""}], ids=["none", "empty"])
-def test_a_socket_without_an_address_is_unknown_and_no_fault(environ):
+def test_missing_remote_addr_is_unknown(environ):
     assert client_address(environ, 0) == "unknown"
     assert client_address(environ | {"HTTP_X_FORWARDED_FOR": "203.0.113.9"}, 1) == "203.0.113.9"

@@ -22,10 +22,10 @@ from app.web.cookies import read_cookies
         "ours2=0; xours=0; ours=1",
     ],
 )
-def test_each_cookie_is_read_by_itself(header):
+def test_malformed_cookies_do_not_affect_others(header):
     found = [value for name, value in read_cookies(header) if name == "ours"]
     assert found[0] == "1"
 
 
-def test_a_value_keeps_its_signs():
+def test_cookie_value_may_contain_equals_signs():
     assert list(read_cookies("a=b=c==; d=")) == [("a", "b=c=="), ("d", "")]

@@ -29,14 +29,14 @@ def left(app):
 
 
 @pytest.mark.parametrize(("method", "dest"), [("GET", "document"), ("GET", ""), ("POST", ""), ("POST", "empty")])
-def test_what_is_no_form_of_a_page_is_redirected_to_the_letter(left, method, dest):
+def test_request_that_is_not_a_page_form_is_redirected_with_303(left, method, dest):
     answer = left(method=method, dest=dest)
     assert answer.status_code == 303
     assert answer.headers["Location"] == URL
 
 
 @pytest.mark.parametrize("url", [URL, OWN_SCHEME])
-def test_a_form_is_answered_by_a_page_that_goes_on_by_itself(left, url):
+def test_form_post_is_answered_by_a_page_with_meta_refresh(left, url):
     answer = left(url)
     text = answer.get_data(as_text=True)
     assert (answer.status_code, answer.headers.get("Location")) == (200, None)
@@ -48,18 +48,18 @@ def test_a_form_is_answered_by_a_page_that_goes_on_by_itself(left, url):
     assert "<script>&" not in text
 
 
-def test_the_page_says_where_it_leads(left):
+def test_redirect_page_names_its_target(left):
     assert "wiki.example.com" in re.sub(r'"[^"]*"', "", left().get_data(as_text=True))
     assert "com.example.app:" in re.sub(r'"[^"]*"', "", left(OWN_SCHEME).get_data(as_text=True))
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_no_address_of_ours_goes_along_and_nobody_keeps_it(left, method):
+def test_external_redirect_sends_no_referrer_and_is_not_cached(left, method):
     headers = left(method=method).headers
     assert headers["Referrer-Policy"] == "no-referrer"
     assert headers["Cache-Control"] == "no-store"
 
 
-def test_what_is_no_url_can_not_be_registered():
+def test_client_with_an_invalid_redirect_uri_is_rejected():
     with pytest.raises(ValueError, match="is no URL"):
         Client(id="app", name="App", auth_method="none", redirect_uris=("com.example.app://[",))
