@@ -157,7 +157,7 @@ def pages_of(things: dict[str, str]) -> list[str]:
     return list(dict.fromkeys([*(entry.path for entry in CONSOLE_PAGES), *(page.format(**things) for page in PAGES)]))
 
 
-def test_every_page_is_looked_at(service):
+def test_every_console_page_is_measured(service):
     """One that joins the console is one to be timed."""
     looked_at = {path.partition("?")[0].replace("{handle}", "<handle>") for path in PAGES}
     looked_at |= {path.replace("{endpoint}", "<endpoint_id>").replace("/staff", "/<name>") for path in looked_at}
@@ -171,7 +171,7 @@ def test_every_page_is_looked_at(service):
     assert {rule.rule for rule in rules} - looked_at == of_lists
 
 
-def test_each_page_of_the_console_is_quick(things, console):
+def test_console_pages_are_fast_on_a_large_database(things, console):
     slow = {}
     for path in pages_of(things):
         assert console(path) == 200, path
@@ -180,7 +180,7 @@ def test_each_page_of_the_console_is_quick(things, console):
     assert slow == {}
 
 
-def test_no_page_of_the_console_reads_a_large_table_whole(service, things, console):
+def test_console_pages_need_no_full_scan_of_large_tables(service, things, console):
     whole = []
     for path in pages_of(things):
         with collected(service) as plans:
@@ -194,7 +194,7 @@ def commands_of(things: dict[str, str]) -> list[list[str]]:
     return [[word.format(**things) for word in words] for words in COMMANDS]
 
 
-def test_no_command_reads_a_large_table_whole(service, things):
+def test_commands_need_no_full_scan_of_large_tables(service, things):
     whole, runner = [], service.test_cli_runner()
     for words in commands_of(things):
         with collected(service) as plans:
@@ -203,7 +203,7 @@ def test_no_command_reads_a_large_table_whole(service, things):
     assert whole == []
 
 
-def test_each_command_is_quick(service, things):
+def test_commands_are_fast_on_a_large_database(service, things):
     runner, slow = service.test_cli_runner(), {}
     for words in commands_of(things):
         assert runner.invoke(args=words).exit_code == 0, words
@@ -212,7 +212,7 @@ def test_each_command_is_quick(service, things):
     assert slow == {}
 
 
-def test_people_sign_in_by_either_replica_and_are_signed_in_at_both(stack, smtp_server):
+def test_session_of_either_replica_is_valid_at_both(stack, smtp_server):
     with Crowd(stack.url, stack.addresses[:200], smtp_server, size=4, insisting=True) as ledger:
         time.sleep(3)
     assert ledger.wrong == []
@@ -225,7 +225,7 @@ def test_people_sign_in_by_either_replica_and_are_signed_in_at_both(stack, smtp_
             assert visitor.is_signed_in()
 
 
-def test_a_replica_that_dies_takes_what_it_was_at_with_it_and_no_more(stack, smtp_server):
+def test_killed_replica_loses_only_its_running_requests(stack, smtp_server):
     dying = stack.replicas[1]
     with Crowd(stack.url, stack.addresses[200:], smtp_server, size=4) as ledger:
         time.sleep(1)
@@ -239,7 +239,7 @@ def test_a_replica_that_dies_takes_what_it_was_at_with_it_and_no_more(stack, smt
     assert _signs_in(stack, smtp_server, stack.addresses[0])
 
 
-def test_old_events_go_while_people_sign_in(stack, smtp_server):
+def test_old_events_are_pruned_without_slowing_requests(stack, smtp_server):
     """Two thirds of the events are older than ``LATCHKEY_EVENTS_KEEP``; the workers delete them batch by batch."""
     left = lambda: int(stack.database.query("SELECT count(*) FROM event WHERE at < now() - interval '31 days'")[0][0])  # noqa: E731
     visitors, before = [Visitor(stack.url) for _ in range(4)], left()

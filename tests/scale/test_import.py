@@ -42,7 +42,7 @@ def export(tmp_path: Path) -> Path:
     return path
 
 
-def test_one_fault_in_a_hundred_costs_nothing_else(stack: Stack, export: Path, tmp_path: Path):
+def test_large_import_skips_and_reports_invalid_records(stack: Stack, export: Path, tmp_path: Path):
     bad = RECORDS // 100
     refused = tmp_path / "refused.jsonl"
 
