@@ -53,7 +53,7 @@ def _comparisons(module: Module) -> Iterator[str]:
             yield f"{module.name}:{node.lineno}: {ast.unparse(node)[:80]}"
 
 
-def test_nothing_outside_compares_method_names():
+def test_only_authenticators_compare_method_names():
     outside = (module for module in modules() if not module.name.startswith(INSIDE))
     assert [found for module in outside for found in _comparisons(module)] == []
 
@@ -70,5 +70,5 @@ def test_nothing_outside_compares_method_names():
         ("match method:\n    case 'authenticator':\n        pass", True),
     ],
 )
-def test_the_search_finds_what_it_should(source, is_found):
+def test_method_name_comparisons_are_detected(source, is_found):
     assert bool(list(_comparisons(Module("app/any.py", source, ast.parse(source))))) is is_found

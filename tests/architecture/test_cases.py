@@ -59,7 +59,7 @@ class Item:
 
 
 @pytest.mark.parametrize("cases", [(2,), (3,), (1, 1), (3, 1, 2)], ids=str)
-def test_half_of_them_are_kept_and_none_is_lost(kept, cases):
+def test_half_of_the_combinations_run_and_every_case_is_covered(kept, cases):
     found = kept(*cases)
     assert len(found) == 2 * sum(cases)
     seen = defaultdict(set)
@@ -69,7 +69,7 @@ def test_half_of_them_are_kept_and_none_is_lost(kept, cases):
     assert len({what[1:3] for what in found}) == 4
 
 
-def test_all_are_kept_of_one_test_and_where_there_are_no_two_databases(kept):
+def test_all_combinations_run_for_a_single_case_or_a_single_database(kept):
     assert (len(kept(1)), len(kept(3, databases=1))) == (4, 6)
 
 
@@ -85,13 +85,13 @@ def dealt():
 
 
 @pytest.mark.parametrize("cases", [2, 3, 8, 15])
-def test_each_case_without_a_language_is_on_one_database_and_its_test_on_both(dealt, cases):
+def test_cases_without_a_language_are_split_between_the_databases(dealt, cases):
     found = dealt(cases)
     assert sorted(case for _, case in found) == list(range(cases))
     assert {database for database, _ in found} == {0, 1}
 
 
-def test_each_value_of_two_parameters_meets_both_databases(dealt):
+def test_every_parameter_value_runs_on_both_databases(dealt):
     found = dealt(4)  # two values of one, in turn, for each of two values of the other
     for value in (0, 1):
         assert {database for database, case in found if case % 2 == value} == {0, 1}
@@ -99,13 +99,13 @@ def test_each_value_of_two_parameters_meets_both_databases(dealt):
 
 
 @pytest.mark.parametrize(("cases", "mark"), [(1, ""), (3, "both_databases"), (3, "every_pair")])
-def test_one_case_and_what_is_marked_is_on_both(dealt, cases, mark):
+def test_single_case_and_marked_tests_run_on_both_databases(dealt, cases, mark):
     assert len(dealt(cases, mark)) == 2 * cases
 
 
 @pytest.mark.parametrize("processes", ["0", "2"])
 @pytest.mark.parametrize(("every", "said"), [((), "4 passed, 4 deselected"), (("--every",), "8 passed")])
-def test_what_is_left_out_is_reported_as_deselected(tmp_path, processes, every, said):
+def test_omitted_combinations_are_reported_as_deselected(tmp_path, processes, every, said):
     (tmp_path / "test_x.py").write_text(TWO_CASES_IN_FOUR_PAIRS)
     command = [
         sys.executable,

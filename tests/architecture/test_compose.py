@@ -24,7 +24,7 @@ def images() -> list[str]:
     return [service["image"] for service in SERVICES.values()] + re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
 
 
-def test_all_parts_are_there():
+def test_compose_defines_all_services():
     assert {"nginx", "web", "worker", "migrate", "postgres", "redis", "mail"} == set(SERVICES)
     assert SERVICES["web"]["deploy"]["replicas"] == 2
     assert SERVICES["worker"]["command"] == ["flask", "worker"]
@@ -33,23 +33,23 @@ def test_all_parts_are_there():
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_each_variable_is_a_setting(name):
+def test_environment_variables_are_existing_settings(name):
     known = {variable(field) + ending for field in Settings.model_fields for ending in ("", "_FILE")}
     assert set(SERVICES[name]["environment"]) <= known
 
 
-def test_all_our_services_have_the_same_settings():
+def test_latchkey_services_share_their_settings():
     assert all(SERVICES[name]["environment"] == SERVICES["web"]["environment"] for name in OURS)
     assert SERVICES["web"]["environment"]["LATCHKEY_ENVIRONMENT"] == "production"
 
 
-def test_limits_are_shared_by_as_many_processes_as_there_are():
+def test_replicas_setting_matches_the_number_of_web_processes():
     web = SERVICES["web"]
     workers = int(web["command"][web["command"].index("--workers") + 1])
     assert int(web["environment"]["LATCHKEY_REPLICAS"]) == web["deploy"]["replicas"] * workers
 
 
-def test_secrets_come_from_files_that_are_declared():
+def test_secrets_are_read_from_declared_files():
     for service in SERVICES.values():
         names = set(service.get("secrets", ()))
         assert names <= set(COMPOSE["secrets"])
@@ -68,7 +68,7 @@ def test_make_secrets_writes_each_declared_secret():
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
-def test_each_container_can_write_and_do_as_little_as_possible(name):
+def test_containers_are_read_only_and_unprivileged(name):
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -78,11 +78,11 @@ def test_each_container_can_write_and_do_as_little_as_possible(name):
 
 
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {"worker", "migrate"}))
-def test_each_server_is_asked_whether_it_is_well(name):
+def test_compose_servers_have_a_healthcheck(name):
     assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
 
 
-def test_web_waits_for_the_migrations_and_its_stores():
+def test_web_and_worker_wait_for_migrations_and_stores():
     for name in ("web", "worker"):
         conditions = {on: how["condition"] for on, how in SERVICES[name]["depends_on"].items()}
         assert conditions == {
@@ -92,7 +92,7 @@ def test_web_waits_for_the_migrations_and_its_stores():
         }
 
 
-def test_only_the_proxy_faces_the_world():
+def test_only_nginx_publishes_public_ports():
     open_ports = {name: [str(port) for port in service.get("ports", ())] for name, service in SERVICES.items()}
     faced = {name for name, ports in open_ports.items() if any(not port.startswith("127.0.0.1:") for port in ports)}
     assert faced == {"nginx"}
@@ -100,7 +100,7 @@ def test_only_the_proxy_faces_the_world():
     assert all(set(service["networks"]) <= set(COMPOSE["networks"]) for service in SERVICES.values())
 
 
-def test_images_have_fixed_versions_and_no_registry():
+def test_images_are_pinned_and_name_no_registry():
     for image in images():
         name, _, tag = image.partition(":")
         assert image == "latchkey:local" or re.search(r"[0-9]+\.[0-9]+|^[0-9]+-", tag), image
@@ -108,33 +108,33 @@ def test_images_have_fixed_versions_and_no_registry():
         assert "." not in name.split("/")[0]
 
 
-def test_the_image_runs_as_nobody_special_with_hashed_packages():
+def test_image_runs_as_unprivileged_user_with_hashed_packages():
     assert re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE)[-1] == "10001:10001"
     assert "--require-hashes" in DOCKERFILE
     assert len(re.findall(r"^FROM ", DOCKERFILE, re.MULTILINE)) == 2
     assert "LATCHKEY_SECRET" not in DOCKERFILE
 
 
-def test_the_image_holds_no_more_than_what_runs():
+def test_docker_context_includes_only_runtime_files():
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     assert lines[0] == "*"
     assert {"!app", "!config", "!migrations", "!wsgi.py", "!requirements/production.txt"} <= set(lines)
     assert not {"!.env", "!deploy", "!deploy/secrets", "!var", "!.git"} & set(lines)
 
 
-def test_every_host_that_nginx_asks_is_a_service():
+def test_nginx_upstreams_are_compose_services():
     assert re.findall(r"set \$latchkey ([a-z-]+):(\d+);", NGINX) == [("web", "8000")]
     assert set(re.findall(r"proxy_pass (\S+);", NGINX)) == {"http://$latchkey"}
     assert "--port" in SERVICES["web"]["command"]
     assert SERVICES["web"]["command"][SERVICES["web"]["command"].index("--port") + 1] == "8000"
 
 
-def test_nginx_finds_its_certificate_among_its_secrets():
+def test_nginx_certificate_files_are_declared_secrets():
     files = set(re.findall(r"/run/secrets/(\S+);", NGINX))
     assert files == set(SERVICES["nginx"]["secrets"])
 
 
-def test_nginx_overwrites_what_latchkey_believes_about_the_caller():
+def test_nginx_overwrites_trusted_forwarding_headers():
     assert SERVICES["web"]["environment"]["LATCHKEY_TRUSTED_PROXIES"] == "1"
     sent = dict(re.findall(r"proxy_set_header (\S+) (\S+);", NGINX))
     assert sent["X-Forwarded-For"] == "$remote_addr"
@@ -144,21 +144,21 @@ def test_nginx_overwrites_what_latchkey_believes_about_the_caller():
     }
 
 
-def test_nginx_logs_no_query_and_no_token():
+def test_nginx_access_log_contains_no_query_or_token():
     formats = re.search(r"log_format latchkey(.*?);", NGINX, re.DOTALL)
     assert formats
     assert not re.search(r"\$(request|request_uri|args|query_string|http_referer|http_cookie)\b", formats[1])
     assert "error_log /dev/stderr crit;" in NGINX
 
 
-def test_nginx_logs_which_replica_answered_and_by_which_id_its_log_knows_the_request():
+def test_nginx_log_contains_upstream_and_request_id():
     formats = re.search(r"log_format latchkey(.*?);", NGINX, re.DOTALL)
     assert formats
     assert {"$upstream_addr", "$request_id"} <= set(re.findall(r"\$\w+", formats[1]))
     assert "proxy_set_header X-Request-ID $request_id;" in NGINX
 
 
-def test_compose_starts_with_the_settings_it_gives(monkeypatch, tmp_path):
+def test_compose_settings_are_valid_in_production(monkeypatch, tmp_path):
     """What compose hands to web, with its defaults and drawn secrets, is accepted as production."""
     contents = {"secret_keys": "5f1d9be2c07a4483a6e1d2b7f90c3358", "database_url": "postgresql://l:p@postgres:5432/l"}
     for name, text in SERVICES["web"]["environment"].items():
@@ -174,7 +174,7 @@ def test_compose_starts_with_the_settings_it_gives(monkeypatch, tmp_path):
     assert settings.key_texts == [contents["secret_keys"]]
 
 
-def test_the_proxy_logs_no_path_that_is_a_secret(app):
+def test_nginx_masks_paths_with_tokens_in_its_log(app):
     masked = re.findall(r"~\^(/\S+/) \S+/-;", NGINX)
     secret = {
         rule.rule.partition("<")[0] for rule in app.url_map.iter_rules() if re.search("<(token|state)>", rule.rule)

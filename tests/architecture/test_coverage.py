@@ -70,7 +70,7 @@ WHILE, NOT_WHILE, CAUGHT, A, OTHER, NEVER, ON_AND_ON = range(9, 16)
 
 
 @pytest.mark.parametrize(("floor", "processes", "status"), [(1, 0, 0), (100, 1, 1)])
-def test_a_run_prints_its_coverage_and_fails_under_the_floor(tmp_path, floor, processes, status):
+def test_run_prints_coverage_and_fails_below_the_floor(tmp_path, floor, processes, status):
     (tmp_path / "test_x.py").write_text(READS_SETTINGS)
     command = [sys.executable, "-m", "pytest", "-p", "tests.branch_coverage", "-p", "no:cacheprovider"]
     command += [f"--floor={floor}", "-n", str(processes), "-c", "/dev/null", "--rootdir", str(tmp_path), "test_x.py"]
@@ -99,7 +99,7 @@ def taken(tmp_path, monkeypatch):
     return call
 
 
-def test_a_decision_has_a_way_for_each_outcome(taken):
+def test_branches_of_each_decision_are_recorded(taken):
     beyond = {ENTERED, NOT_ONE, NOT_TWO, NOT_WHILE, CAUGHT}
     assert taken(1) == {ENTERED, ONE}
     assert taken(2) == {ENTERED, NOT_ONE, TWO}
@@ -108,12 +108,12 @@ def test_a_decision_has_a_way_for_each_outcome(taken):
     assert taken("") == beyond | {NO_MORE, OTHER}
 
 
-def test_what_two_processes_took_counts_together(tmp_path):
+def test_coverage_of_several_processes_is_merged(tmp_path):
     for name, found in {"1": {"a": "000100", "b": "00"}, "2": {"a": "010000"}}.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(found))
     assert branches.merged(tmp_path) == {"a": bytes([1, 1, 0]), "b": bytes([0])}
 
 
-def test_what_is_loaded_already_is_not_left_out_in_silence():
+def test_instrumenting_an_already_loaded_module_fails():
     with pytest.raises(AssertionError, match="too late"):
         branches.instrument(["tests"])

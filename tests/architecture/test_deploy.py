@@ -41,11 +41,11 @@ def pods() -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("document", manifests(), ids=lambda each: f"{each['kind']}-{each['metadata']['name']}")
-def test_a_manifest_is_what_kubernetes_takes(document):
+def test_manifests_match_the_kubernetes_schema(document):
     kubernetes_validate.validate(document, KUBERNETES, strict=True)
 
 
-def test_the_schema_refuses_a_slip():
+def test_kubernetes_schema_rejects_a_misspelled_field():
     (service,) = of_kind("Service")
     service["spec"]["port"] = service["spec"].pop("ports")
     with pytest.raises(kubernetes_validate.ValidationError):
@@ -53,7 +53,7 @@ def test_the_schema_refuses_a_slip():
 
 
 @pytest.mark.parametrize("name", ["latchkey-migrate", "latchkey-web", "latchkey-worker"])
-def test_a_pod_may_do_what_it_needs_and_no_more(name):
+def test_pods_run_with_minimal_privileges(name):
     pod = pods()[name]
     assert pod["automountServiceAccountToken"] is False
     assert pod["enableServiceLinks"] is False  # LATCHKEY_PORT of a Service would be read as a setting
@@ -74,7 +74,7 @@ def dockerfile() -> str:
     return (ROOT / "Dockerfile").read_text()
 
 
-def test_probes_ask_what_they_are_for():
+def test_probes_use_the_right_endpoints():
     (web,) = pods()["latchkey-web"]["containers"]
     assert web["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
     assert web["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
@@ -84,7 +84,7 @@ def test_probes_ask_what_they_are_for():
     assert pods()["latchkey-web"]["terminationGracePeriodSeconds"] >= 5 + 45
 
 
-def test_what_selects_pods_finds_them():
+def test_selectors_match_exactly_one_workload():
     labels = [each["spec"]["template"]["metadata"]["labels"] for each in of_kind("Deployment") + of_kind("Job")]
     selecting = [each["spec"]["selector"] for each in of_kind("Service")]
     selecting += [each["spec"]["selector"]["matchLabels"] for each in of_kind("Deployment")]
@@ -100,7 +100,7 @@ def test_what_selects_pods_finds_them():
     assert backend["port"]["name"] in [port["name"] for port in service["spec"]["ports"]]
 
 
-def test_settings_are_ours_and_secrets_are_files_without_values(tmp_path, monkeypatch):
+def test_config_map_settings_are_valid_and_secrets_have_no_values(tmp_path, monkeypatch):
     (config,), (secret,) = of_kind("ConfigMap"), of_kind("Secret")
     assert set(secret["stringData"].values()) == {""}
     mount = "/run/secrets/latchkey/"
@@ -120,7 +120,7 @@ def test_settings_are_ours_and_secrets_are_files_without_values(tmp_path, monkey
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
-def test_a_unit_is_what_systemd_takes(unit, tmp_path):
+def test_systemd_units_pass_verification_and_security_analysis(unit, tmp_path):
     analyze = program("systemd-analyze")
     copy = tmp_path / unit.name  # what it starts has to be there
     copy.write_text(unit.read_text().replace(PYTHON, str(shutil.which("true"))))
@@ -132,7 +132,7 @@ def test_a_unit_is_what_systemd_takes(unit, tmp_path):
     assert judged.returncode == 0, judged.stdout + judged.stderr
 
 
-def test_units_differ_in_what_they_run_alone():
+def test_systemd_units_differ_only_in_what_they_run():
     web, worker, migrate = (keys_of(ROOT / f"deploy/systemd/latchkey-{name}.service") for name in
                             ("web", "worker", "migrate"))  # fmt: skip
     own = {"Description", "ExecStart", "RuntimeDirectory", "RuntimeDirectoryMode", "KillMode", "LimitNOFILE"}
@@ -159,7 +159,7 @@ def keys_of(unit: Path) -> dict[str, list[str]]:
     return found
 
 
-def test_what_nginx_leaves_out_of_its_log_it_leaves_out_below_a_path_too():
+def test_nginx_masks_the_same_paths_below_a_sub_path():
     text = (ROOT / "deploy/nginx.conf").read_text()
     (below,) = re.findall(r"kept>/\.\*/\(([^)]+)\)/", text)
     assert set(below.split("|")) == set(re.findall(r"^ +~\^/(\S+)/ /", text, re.MULTILINE))

@@ -27,12 +27,12 @@ def sided(text: str) -> list[str]:
     return found
 
 
-def test_it_is_for_both_directions_of_text():
+def test_style_sheet_uses_logical_directions_only():
     text = (ROOT / "app" / "static" / "app.css").read_text()
     assert sided(text) == ["summary::before: border-width"]  # an arrow, which is turned
 
 
-def test_what_is_for_one_direction_is_found():
+def test_one_sided_style_declarations_are_detected():
     assert sided("a { padding: 1px 2px 3px 4px } b { color: red; margin-left: 0; text-align: right }") == [
         "a: padding",
         "b: margin-left",

@@ -21,7 +21,7 @@ def name_of(document: Path) -> str:
     return str(document.relative_to(ROOT))
 
 
-def test_every_file_that_a_document_names_exists():
+def test_files_named_in_documents_exist():
     missing = []
     for document in DOCUMENTS:
         named = re.findall(r"`((?:app|bench|config|deploy|docs|migrations|tests)/[\w./-]+)`", document.read_text())
@@ -31,7 +31,7 @@ def test_every_file_that_a_document_names_exists():
     assert missing == []
 
 
-def test_every_section_that_a_document_links_to_exists():
+def test_sections_linked_from_documents_exist():
     missing = []
     for document in DOCUMENTS:
         for file, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", document.read_text()):
@@ -47,7 +47,7 @@ def anchors_of(target: Path, document: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_every_test_that_a_promise_names_exists():
+def test_files_named_in_security_promises_exist():
     """A name without a folder is in the folder of the one before it."""
     missing, found = [], 0
     for line in (ROOT / "docs/security.md").read_text().splitlines():
@@ -61,20 +61,20 @@ def test_every_test_that_a_promise_names_exists():
     assert found > 200
 
 
-def test_a_table_of_promises_is_not_broken():
+def test_tables_of_security_promises_have_no_blank_lines():
     """A blank line between two rows ends a table, and the rows below it are shown as text."""
     text = (ROOT / "docs/security.md").read_text()
     assert re.findall(r"\n\|[^\n]*\n\n\|(?! [^\n]*\n\|---)[^\n]{0,60}", text) == []
 
 
-def test_a_decision_fits_on_a_page():
+def test_decision_records_fit_on_a_page():
     for decision in DECISIONS:
         lines = decision.read_text().splitlines()
         assert len(lines) < LINES, name_of(decision)
         assert [line for line in lines if len(line) > 120 and not line.lstrip().startswith("|")] == [], decision.name
 
 
-def test_the_picture_of_the_layers_is_the_contract():
+def test_layer_diagram_matches_the_import_contract():
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     layers = next(contract for contract in contracts if contract["type"] == "layers")["layers"]
     text = (ROOT / "docs/architecture.md").read_text()

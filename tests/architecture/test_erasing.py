@@ -9,7 +9,7 @@ BY_TRIGGER = {"challenge", "standing", "message", "event", "webhook_delivery"}
 
 
 @pytest.mark.one_database
-def test_every_table_with_an_owner_is_emptied_with_its_account(app):
+def test_every_table_with_a_user_id_is_emptied_when_the_account_is_erased(app):
     from app.extensions import db
 
     hanging = {

@@ -33,16 +33,16 @@ def test_every_table_with_a_users_rows_is_exported_or_excluded_with_a_reason(app
     assert [table for table, reason in exported.excluded.items() if len(reason) < 20] == []
 
 
-def test_nothing_is_exported_from_a_table_without_an_owner(app, exported):
+def test_only_tables_with_an_owner_are_exported(app, exported):
     assert {part.table for part in exported.parts} | set(exported.excluded) <= owned(app)
 
 
-def test_no_column_of_a_secret_is_exported(exported):
+def test_secret_columns_are_not_exported(exported):
     columns = [f"{part.name}.{column}" for part in exported.parts for column in map(source_of, part.columns.values())]
     assert [name for name in columns if any(word in name for word in SECRET)] == []
 
 
-def test_no_two_files_have_one_name(exported):
+def test_export_file_names_are_unique(exported):
     names = [part.name for part in exported.parts]
     assert len(names) == len(set(names))
 
@@ -52,5 +52,5 @@ def source_of(column) -> str:
     return str(getattr(getattr(column, "expression", column), "name", ""))
 
 
-def test_every_part_says_what_it_is(exported):
+def test_every_export_part_has_a_description(exported):
     assert [part.name for part in exported.parts if not part.says.endswith(".")] == []

@@ -8,7 +8,7 @@ from tests.architecture.sources import modules
 from tests.databases import ROOT
 
 
-def test_rooms_import_downward_only():
+def test_packages_import_only_lower_layers():
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as lint; lint()"]
     checked = subprocess.run(
         [*command, "--no-cache", "--no-logo"], cwd=ROOT, capture_output=True, text=True, timeout=120
@@ -16,7 +16,7 @@ def test_rooms_import_downward_only():
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_request_and_g_are_imported_from_flask_alone():
+def test_request_and_g_are_imported_only_from_flask():
     """Under another name the contract "Only features speak HTTP" wouldn't see them."""
     takers = [
         module.name

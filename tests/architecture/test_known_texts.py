@@ -69,19 +69,19 @@ def events() -> Iterator[tuple[str, set[str]]]:
                 yield from ((f"admin.{name}", named) for name in written(call.args[0]))
 
 
-def test_every_reason_has_a_text(app):
+def test_every_stored_reason_has_a_translatable_text(app):
     with app.test_request_context():
         unknown = sorted(reason for reason in reasons() if not reason_text(reason).is_known)
     assert len(reasons()) > 40
     assert unknown == []
 
 
-def test_every_event_is_called_something():
+def test_every_event_has_a_title():
     told = {key.partition(":")[0] for key in (*TEXTS, *DESCRIPTIONS)}
     found = {name for name, _ in events()}
     assert len(found) > 90
     assert sorted(found - told) == []
 
 
-def test_every_fact_is_called_something():
+def test_every_event_fact_has_a_label():
     assert sorted({fact for _, facts in events() for fact in facts} - FACTS.keys()) == []

@@ -64,7 +64,7 @@ def unmarked_in_template(source: str) -> Iterator[str]:
     yield from (text for text in said(Environment().parse(source)) if WORDS.match(text) and text != "None")
 
 
-def test_a_template_says_nothing_that_is_not_marked():
+def test_template_texts_are_marked_for_translation():
     assert TEMPLATES
     assert [(path.name, text) for path in TEMPLATES for text in unmarked_in_template(path.read_text())] == []
 
@@ -90,7 +90,7 @@ def unmarked(tree: ast.AST) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("package", READ_BY_PEOPLE)
-def test_a_module_says_nothing_that_is_not_marked(package):
+def test_module_texts_are_marked_for_translation(package):
     found = {
         f"{module.name}: {text}"
         for module in modules()
@@ -133,7 +133,7 @@ def called(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
-def test_a_command_says_nothing_that_is_not_marked():
+def test_command_texts_are_marked_for_translation():
     found = {
         f"{module.name}: {text}"
         for module in modules()
@@ -143,7 +143,7 @@ def test_a_command_says_nothing_that_is_not_marked():
     assert sorted(found) == []
 
 
-def test_what_a_command_says_without_a_mark_is_found():
+def test_unmarked_command_text_is_detected():
     tree = ast.parse("""
 click.echo(f"{name}: was added")
 click.echo(f"{name}: {gettext('was added')}")
@@ -154,12 +154,12 @@ click.echo(gettext("{name}: was added", name=name))
     assert list(said_by_commands(tree)) == [": was added", "gettext('was added')", "There is none.", "All of them."]
 
 
-def test_an_unmarked_text_is_found():
+def test_unmarked_template_and_module_text_is_detected():
     assert list(said(Environment().parse('{{ "Sign in" if x else _("Sign out") }}'))) == ["Sign in"]
     assert [text.strip() for text in text_nodes("<p>Sign in</p>{{ x }}") if text.strip()] == ["Sign in"]
     assert list(unmarked(ast.parse('say("You are here", N_("You are not"))'))) == ["You are here"]
 
 
-def test_texts_and_documents_use_the_words_that_were_agreed_on():
+def test_texts_and_documents_use_the_agreed_terms():
     done = subprocess.run([sys.executable, ".ci/words.py"], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")

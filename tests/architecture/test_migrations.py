@@ -81,7 +81,7 @@ def text_of(node: ast.AST) -> str:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
-def test_a_migration_expands_and_holds_nobody_up():
+def test_migrations_are_backward_compatible_and_non_blocking():
     found = {path.stem: faults(path.read_text()) for path in VERSIONS}
     assert found == {path.stem: EARLIER.get(path.stem[:4], set()) for path in VERSIONS}
 
@@ -105,7 +105,7 @@ def test_a_migration_expands_and_holds_nobody_up():
         ("op.execute(event.update().values(a=1))", "changes rows by SQL"),
     ],
 )
-def test_what_the_rules_find(statement, fault):
+def test_unsafe_migration_statement_is_detected(statement, fault):
     assert faults(f"def upgrade():\n    {statement}\n") == {fault}
     assert faults(f"def downgrade():\n    {statement}\n") == set()
 
@@ -119,7 +119,7 @@ def test_what_the_rules_find(statement, fault):
         "op.add_column('user', sa.Column('a', sa.Integer(), server_default='0', nullable=False))",
     ],
 )
-def test_what_the_rules_allow(statement):
+def test_safe_migration_statement_is_allowed(statement):
     assert faults(f"def upgrade():\n    {statement}\n") == set()
     assert (
         faults("SAFE_BECAUSE = 'since 0.2 nothing reads it'\ndef upgrade():\n    op.drop_column('user', 'a')\n")

@@ -8,6 +8,6 @@ def test_create_session_is_called_from_one_module():
     assert len(callers) == 1, f"create_session() is called in {callers}"
 
 
-def test_flask_login_signs_nobody_in_elsewhere():
+def test_login_user_is_called_only_by_the_session_store():
     callers = [module.name for module in modules() for _ in module.calls("login_user")]
     assert callers in ([], ["app/sessions/store.py"])

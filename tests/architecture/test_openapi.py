@@ -9,13 +9,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from tests.openapi import PLACES, document
 
 
-def test_the_document_is_openapi_3_1():
+def test_document_is_valid_openapi_3_1():
     faults = [fault.message for fault in OpenAPIV31SpecValidator(document()).iter_errors()]
     assert faults == []
 
 
 @pytest.mark.one_database
-def test_every_documented_address_exists(app):
+def test_every_documented_path_exists(app):
     served = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule) for rule in app.url_map.iter_rules()}
     assert set(document()["paths"]) <= served
 
@@ -31,5 +31,5 @@ class Strict(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def test_nothing_stands_in_it_twice():
+def test_document_has_no_duplicate_keys():
     yaml.load(next(place for place in PLACES if place.exists()).read_text(), Strict)

@@ -30,7 +30,7 @@ def test_d(case):
 
 
 @pytest.mark.parametrize("processes", ["0", "1"])
-def test_long_ones_begin_first_and_the_others_keep_their_order(tmp_path, processes):
+def test_long_tests_run_first_and_the_others_keep_their_order(tmp_path, processes):
     (tmp_path / "test_x.py").write_text(LONG_ONES_AMONG_OTHERS)
     command = [sys.executable, "-m", "pytest", "-v", "-p", "tests.order", "-p", "no:cacheprovider", "-c", "/dev/null"]
     command += ["-n", processes, "--dist", "worksteal", "--rootdir", str(tmp_path), str(tmp_path)]

@@ -49,15 +49,15 @@ def lines_with(pattern: re.Pattern[str]) -> list[str]:
     return found
 
 
-def test_no_registry_is_named():
+def test_no_package_registry_is_named():
     assert lines_with(REGISTRY_HOST) == []
 
 
-def test_no_path_of_a_machine_is_named():
+def test_no_machine_path_is_named():
     assert lines_with(MACHINE_PATH) == []
 
 
-def test_each_decision_has_a_number_of_its_own():
+def test_decision_records_have_unique_numbers():
     records = [Path(name) for name in files() if name.startswith("docs/adr/")]
     numbers = [int(record.name[:4]) for record in records]
     assert len(set(numbers)) == len(numbers)
@@ -65,7 +65,7 @@ def test_each_decision_has_a_number_of_its_own():
         assert (ROOT / record).read_text().startswith(f"# {number}. "), record
 
 
-def test_no_lock_file_of_another_tool_and_no_secret_is_kept():
+def test_no_foreign_lock_file_or_secret_is_tracked():
     unwanted = {"uv.lock", "poetry.lock", "Pipfile.lock", "yarn.lock", "pnpm-lock.yaml"}
     assert [name for name in files() if Path(name).name in unwanted or SECRET_FILES.search(name)] == []
 
@@ -78,7 +78,7 @@ def test_every_pin_is_exact_and_hashed(pins):
         assert re.match(r"[a-z0-9.-]+==\S+ \\\n    --hash=sha256:[0-9a-f]{64}", entry), entry
 
 
-def test_what_runs_in_production_is_tested_in_development():
+def test_production_pins_are_in_the_development_requirements():
     pinned = [
         dict(re.findall(r"(?m)^([a-z0-9.-]+)==(\S+)", (ROOT / "requirements" / name).read_text()))
         for name in ("production.txt", "development.txt")
@@ -108,7 +108,7 @@ def rooms() -> list[Path]:
     return sorted(path.parent for room in ("app", "config") for path in (ROOT / room).rglob("*.py"))
 
 
-def test_every_room_has_a_door_plate():
+def test_every_package_has_a_short_docstring():
     for room in sorted(set(rooms())):
         plate = room / "__init__.py"
         assert plate.exists(), f"{room} has no __init__.py"
@@ -118,12 +118,12 @@ def test_every_room_has_a_door_plate():
         assert 1 <= len(lines) <= 4, f"{room} says too much at its door"
 
 
-def test_what_production_pins_is_pinned_everywhere():
+def test_production_pins_are_in_every_requirements_file():
     pinned = {path.stem: set(re.findall(r"(?m)^([\w.-]+==\S+)", path.read_text())) for path in PINS}
     assert {name: pinned["production"] - found for name, found in pinned.items() if pinned["production"] - found} == {}
 
 
-def test_ci_runs_everything():
+def test_ci_script_requires_all_tests():
     script = ROOT / ".ci" / "run"
     assert script.stat().st_mode & 0o111
     assert "LATCHKEY_TEST_REQUIRE_ALL=1" in script.read_text()
@@ -163,23 +163,23 @@ def machine(tmp_path):
     return run
 
 
-def test_only_packages_that_are_missing_are_installed_by_one_command(machine):
+def test_missing_system_packages_are_installed_by_one_command(machine):
     _, told = machine(*sorted(PACKAGES.keys() - {"nginx", "chromium"}))
     missing = " ".join(PACKAGES["chromium"] + PACKAGES["nginx"])
     assert told == [UPDATE, f"install -y -qq --no-install-recommends {missing}"]
 
 
-def test_a_package_that_is_not_to_be_had_everywhere_stops_nothing(machine):
+def test_unavailable_optional_package_does_not_stop_the_installation(machine):
     said, told = machine(*PACKAGES.keys() - {"chromium-headless-shell"})
     assert told == [UPDATE, "install -y -qq --no-install-recommends chromium-headless-shell"]
     assert said.endswith("It is not to be had here. Tests take longer without it.\n")
 
 
-def test_where_all_packages_are_installed_nothing_is_asked_for(machine):
+def test_nothing_is_installed_if_all_packages_are_present(machine):
     assert machine(*PACKAGES) == ("Nothing is missing.\n", [])
 
 
-def test_make_lists_what_it_can_do():
+def test_every_phony_make_target_is_documented():
     makefile = (ROOT / "Makefile").read_text()
     declared = set(re.search(r"(?m)^\.PHONY: (.*)$", makefile)[1].split())
     assert declared == set(re.findall(r"(?m)^([a-z-]+):.*## ", makefile))
@@ -196,14 +196,14 @@ def targets_in(command: str) -> list[str]:
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", ".github/pull_request_template.md"])
-def test_every_make_command_of_a_document_exists(document):
+def test_make_commands_in_documents_exist(document):
     text = (ROOT / document).read_text()
     commands = re.findall(r"(?m)(?:`|^    )(?:[A-Z_]+=\S+ )*(make [^`#\n]+)", text)
     assert commands
     assert {target for command in commands for target in targets_in(command)} <= make_targets()
 
 
-def test_hooks_before_a_commit_run_make_and_download_nothing():
+def test_pre_commit_hooks_run_local_make_targets():
     configuration = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
     assert [repository["repo"] for repository in configuration["repos"]] == ["local"]
     hooks = configuration["repos"][0]["hooks"]
@@ -211,7 +211,7 @@ def test_hooks_before_a_commit_run_make_and_download_nothing():
     assert {hook["language"] for hook in hooks} == {"system"}
 
 
-def test_hosted_tests_run_the_make_targets_on_each_python_and_database():
+def test_github_workflow_runs_make_targets_on_each_python_and_database():
     import tomllib
 
     jobs = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text())["jobs"]
@@ -227,7 +227,7 @@ def test_hosted_tests_run_the_make_targets_on_each_python_and_database():
 @pytest.mark.parametrize(
     "form", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml")), ids=lambda path: path.name
 )
-def test_an_issue_form_is_one_that_the_host_takes(form):
+def test_issue_forms_are_valid_for_github(form):
     """GitHub shows no form that lacks a name, or whose fields have no label or share an id."""
     content = yaml.safe_load(form.read_text())
     assert content["name"]

@@ -18,17 +18,17 @@ CONSOLE = "admin."
 pytestmark = pytest.mark.one_database
 
 
-def test_the_list_names_endpoints_and_scopes_that_exist(app):
+def test_scope_list_names_existing_endpoints_and_scopes(app):
     assert set(REQUIRED) | OPEN <= set(app.view_functions)
     assert set(REQUIRED.values()) | {SCOPE_OF_APPS, SCOPE_OF_CONSOLE} == set(SCOPES)
 
 
-def test_read_changes_nothing(app):
+def test_read_scope_covers_only_safe_methods(app):
     changing = {rule.endpoint for rule in app.url_map.iter_rules() if set(rule.methods or ()) - SAFE}
     assert {name for name, scope in REQUIRED.items() if scope == "read"} & changing == set()
 
 
-def test_what_is_not_on_the_list_is_refused_to_a_token_with_every_scope(app, json_wire, people):
+def test_unlisted_endpoints_reject_a_token_with_every_scope(app, json_wire, people):
     wanted = {"name": "all", "scopes": list(SCOPES), "expires_in_days": 1}
     token = sign_in(json_wire, make_administrator(app, people.open())).post("/tokens", **wanted).json["token"]
     headers = {"Authentication-Token": token, "Accept": "application/json"}
@@ -42,7 +42,7 @@ def test_what_is_not_on_the_list_is_refused_to_a_token_with_every_scope(app, jso
     assert set(let_in) <= set(REQUIRED)
 
 
-def test_the_console_is_open_to_its_own_scope_alone(app, json_wire, people):
+def test_console_rejects_a_token_without_the_admin_scope(app, json_wire, people):
     wanted = {
         "name": "others",
         "scopes": [scope for scope in SCOPES if scope != SCOPE_OF_CONSOLE],

@@ -11,12 +11,12 @@ FUNCTION_LINES = 40
 VAGUE = {"common", "core", "helper", "helpers", "lib", "manager", "misc", "shared", "tools", "util", "utils"}
 
 
-def test_a_module_has_one_idea():
+def test_modules_stay_within_the_line_limit():
     lengths = {module.name: len(module.text.splitlines()) for module in modules()}
     assert {name: lines for name, lines in lengths.items() if lines > MODULE_LINES} == {}
 
 
-def test_a_function_has_one_idea():
+def test_functions_stay_within_the_line_limit():
     lengths = {
         f"{module.name}:{function.lineno} {function.name}": lines_of(function)
         for module in modules()
@@ -25,12 +25,12 @@ def test_a_function_has_one_idea():
     assert {name: lines for name, lines in lengths.items() if lines > FUNCTION_LINES} == {}
 
 
-def test_a_module_is_named_after_its_subject():
+def test_modules_have_no_vague_names():
     vague = [module.name for module in modules() if VAGUE & set(module.name.removesuffix(".py").split("/"))]
     assert vague == []
 
 
-def test_a_module_is_a_thing_and_not_an_activity():
+def test_module_names_are_nouns_not_activities():
     active = [module.name for module in modules() if module.name.endswith("ing.py")]
     assert active == ["app/login/pending.py"], "what a sign-in under way is called"
 

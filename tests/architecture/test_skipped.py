@@ -47,13 +47,13 @@ def run(tmp_path):
 
 
 @pytest.mark.parametrize("processes", [0, 2])
-def test_what_is_not_installed_is_counted_and_the_command_that_installs_it_is_named(run, processes):
+def test_skipped_tests_are_counted_with_the_install_command(run, processes):
     status, output = run(processes)
     assert status == 0, output
     assert "Tests skipped: 3 without nginx. Install what is missing: make system-packages" in output.splitlines()[-2]
 
 
-def test_where_everything_is_required_a_missing_program_fails(run):
+def test_missing_program_fails_the_run_when_everything_is_required(run):
     status, output = run(0, LATCHKEY_TEST_REQUIRE_ALL="1")
     assert status == 1
     assert "nginx is not installed" in output

@@ -64,12 +64,12 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 
 
 @pytest.mark.parametrize("module", LATER)
-def test_a_server_starts_without_what_it_may_never_need(loaded, module):
+def test_server_does_not_load_rarely_needed_modules_at_start(loaded, module):
     assert "app.signin.views" in loaded  # it is the whole service
     assert module not in loaded, f"loaded at start, though it is for {LATER[module]}: import it where it is used"
 
 
-def test_limits_without_redis_load_no_client_of_it():
+def test_limits_without_redis_do_not_load_its_client():
     counted = "import sys; from app.throttling.counters import Counters; Counters(''); print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", counted], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = ran.stdout.split()
@@ -77,7 +77,7 @@ def test_limits_without_redis_load_no_client_of_it():
     assert "redis" not in loaded
 
 
-def test_revisions_are_those_that_alembic_finds():
+def test_revisions_match_those_of_alembic():
     scripts = ScriptDirectory("migrations")
     assert migrations.revisions() == [script.revision for script in scripts.walk_revisions()][::-1]
     assert scripts.get_heads() == [migrations.revisions()[-1]]

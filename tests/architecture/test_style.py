@@ -18,6 +18,6 @@ pytestmark = pytest.mark.one_database
 
 @pytest.mark.long
 @pytest.mark.parametrize("command", CHECKS.values(), ids=CHECKS)
-def test_nothing_is_found(command):
+def test_style_and_type_checks_pass(command):
     done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -16,13 +16,13 @@ SPEC.loader.exec_module(messages)
 pytestmark = pytest.mark.one_database
 
 
-def test_each_language_of_the_settings_has_a_catalog():
+def test_every_language_has_a_catalog():
     assert {tag.replace("-", "_") for tag in LANGUAGES} == {"en", *messages.LANGUAGES}
     assert {path.name for path in messages.FOLDER.iterdir() if path.is_dir()} == set(messages.LANGUAGES)
 
 
 @pytest.mark.parametrize("language", messages.LANGUAGES)
-def test_translations_have_the_placeholders_and_tags_of_their_texts(language):
+def test_translations_keep_the_placeholders_and_tags(language):
     catalog = messages.read(messages.FOLDER / language / "LC_MESSAGES" / "messages.po", language)
     assert list(messages.problems_of(catalog)) == []
 
@@ -41,7 +41,7 @@ def test_every_text_is_translated(language, texts):
 
 
 @pytest.mark.parametrize("language", messages.LANGUAGES)
-def test_the_compiled_catalog_is_that_of_its_source(language):
+def test_compiled_catalog_is_up_to_date(language):
     path = messages.FOLDER / language / "LC_MESSAGES" / "messages.po"
     assert path.with_suffix(".mo").read_bytes() == messages.compiled(messages.read(path, language)), "make messages"
 
@@ -56,13 +56,13 @@ def test_the_compiled_catalog_is_that_of_its_source(language):
         ("<b>Now</b>", "Jetzt"),
     ],
 )
-def test_a_translation_with_other_placeholders_or_tags_is_found(text, translation):
+def test_translation_with_other_placeholders_or_tags_is_detected(text, translation):
     catalog = Catalog(locale="de")
     catalog.add(text, translation)
     assert len(list(messages.problems_of(catalog))) == 1
 
 
-def test_a_plural_may_leave_the_count_out_and_needs_all_forms():
+def test_plural_may_omit_the_count_but_needs_all_forms():
     catalog = Catalog(locale="pl")
     catalog.add(("{count} code", "{count} codes"), ("jeden kod", "{count} kody", "{count} kodów"))
     assert list(messages.problems_of(catalog)) == []

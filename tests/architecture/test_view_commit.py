@@ -68,7 +68,7 @@ def test_handlers_that_change_state_begin_with_view_commit(app):
 
 
 @pytest.mark.one_database
-def test_handlers_that_change_state_are_functions_apart_from_pages(app):
+def test_state_changing_handlers_are_separate_from_pages(app):
     both = [path for path, methods, _ in handlers(app) if methods & CHANGING and "GET" in methods]
     both = [path for path in both if not path.startswith(ENVOY)]
     assert both == []
@@ -85,12 +85,12 @@ def test_pages_do_not_commit(app):
 
 
 @pytest.mark.one_database
-def test_links_from_mails_are_where_this_test_thinks(app):
+def test_state_changing_get_links_from_mails_exist(app):
     paths = {path for path, methods, _ in handlers(app) if "GET" in methods}
     assert paths >= GETS_THAT_CHANGE
 
 
-def test_nothing_but_view_commit_commits_in_a_request():
+def test_only_view_commit_commits_during_a_request():
     allowed = ("app/web/commit.py", *COMMITS_OUTSIDE_REQUESTS)
     elsewhere = [
         f"{module.name}:{call.lineno}"
@@ -102,7 +102,7 @@ def test_nothing_but_view_commit_commits_in_a_request():
     assert elsewhere == []
 
 
-def test_view_commit_is_registered_nowhere_but_in_views():
+def test_view_commit_is_registered_only_in_views():
     """``app.after_request(view_commit)`` would commit for handlers that never asked for it."""
     elsewhere = [
         f"{module.name}:{call.lineno}"

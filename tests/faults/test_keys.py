@@ -93,7 +93,7 @@ def test_replicas_at_adjacent_rotation_stages_accept_each_others_data(fresh_data
 
 
 @pytest.mark.one_database
-def test_skipping_the_first_rotation_stage_makes_replicas_reject_each_others_forms(fresh_database, start, smtp):
+def test_skipping_the_first_rotation_stage_makes_one_replica_reject_forms_of_another(fresh_database, start, smtp):
     [address] = open_many(fresh_database, 1)
     older, newer = (start(fresh_database, workers=1, LATCHKEY_SECRET_KEYS=keys) for keys in (STAGES[0], STAGES[2]))
     assert wander(older, newer, address, smtp) == [200, 200, 400]
