@@ -51,7 +51,7 @@ def test_arbitrary_text_is_not_recognized_as_a_token(text):
     assert not secrets.has_prefix(text, MARK)
 
 
-def test_letters_per_number_of_bytes():
+def test_length_of_random_letters_follows_the_number_of_bytes():
     assert [len(secrets.letters(size)) for size in (16, 32, 48)] == [22, 43, 65]
 
 

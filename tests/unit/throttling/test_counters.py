@@ -83,7 +83,7 @@ threads = [threading.Thread(target=request, args=[number]) for number in range(3
 """What a process's first requests do, one every hundredth of a second: loading the client of Redis takes longer."""
 
 
-def test_concurrent_first_requests_while_loading_the_redis_client():
+def test_concurrent_first_requests_succeed_while_the_redis_client_is_loading():
     command = [sys.executable, "-c", FIRST_REQUESTS]
     ended = subprocess.run(command, cwd=ROOT, env=OURS, capture_output=True, text=True, timeout=60, check=True)
     assert ended.stdout.count("made") == 30, ended.stderr
