@@ -18,14 +18,14 @@ MIN_SECRET_LENGTH = 16
 def check_topic(text: str) -> str:
     """Accept the ARN of an SNS topic."""
     if not TOPIC.match(text):
-        raise ValueError("a topic is named by its ARN, as arn:aws:sns:eu-west-1:123456789012:bounces")
+        raise ValueError("a topic must be an ARN, such as arn:aws:sns:eu-west-1:123456789012:bounces")
     return text
 
 
 def check_secret(secret: SecretStr) -> SecretStr:
     """Reject secrets that are short enough to guess."""
     if secret.get_secret_value() and len(secret.get_secret_value()) < MIN_SECRET_LENGTH:
-        raise ValueError(f"it has fewer than {MIN_SECRET_LENGTH} characters: openssl rand -hex 32")
+        raise ValueError(f"it has fewer than {MIN_SECRET_LENGTH} characters: generate one with openssl rand -hex 32")
     return secret
 
 
@@ -49,7 +49,7 @@ def check_public_key(text: str) -> str:
 def check_mailbox(address: str) -> str:
     """Accept an address whose local part leaves room for a suffix: the limit is 64 characters (RFC 5321)."""
     if len(address.rpartition("@")[0]) > 12:
-        raise ValueError("what is before its @ has more than 12 characters")
+        raise ValueError("the part before its @ has more than 12 characters")
     return address
 
 
@@ -66,32 +66,34 @@ class BounceSettings(BaseModel, defer_build=True):
     bounces_postmark_secret: Secret = Field(
         default=SecretStr(""),
         repr=False,
-        description="Password with which Postmark posts to `/hooks/mail/postmark`; empty: it is not there.",
+        description="Password with which Postmark posts to `/hooks/mail/postmark`; if empty, that URL is disabled.",
     )
     bounces_ses_topics: Topics = Field(
         default=(),
-        description="ARNs of the SNS topics that post to `/hooks/mail/ses`; empty: it is not there.",
+        description="ARNs of the SNS topics that post to `/hooks/mail/ses`; if empty, that URL is disabled.",
     )
     bounces_mailgun_key: Secret = Field(
         default=SecretStr(""),
         repr=False,
-        description="HTTP webhook signing key of Mailgun, for `/hooks/mail/mailgun`; empty: it is not there.",
+        description="Mailgun's HTTP webhook signing key, for `/hooks/mail/mailgun`; if empty, that URL is disabled.",
     )
     bounces_sendgrid_key: PublicKey = Field(
         default="",
-        description="Verification key of SendGrid, for `/hooks/mail/sendgrid`; empty: it is not there.",
+        description="SendGrid's verification key, for `/hooks/mail/sendgrid`; if empty, that URL is disabled.",
     )
     mail_bounce_address: Annotated[OptionalAddress, AfterValidator(check_mailbox)] = Field(
         default="",
-        description="Address to which undeliverable mail comes back, as `bounce@example.com`; empty: the sender.",
+        description="Address that undeliverable emails are returned to, such as `bounce@example.com`; if empty, the "
+        "sender.",
     )
     suppress_for: types.Duration = Field(
         default=timedelta(days=90),
-        description="How long an address gets no mail after a hard bounce or a complaint.",
+        description="How long no email is sent to an address after a hard bounce or a complaint.",
     )
     soft_bounces: int = Field(
-        default=5, ge=1, le=100, description="Soft bounces within their span after which an address gets no mail."
+        default=5, ge=1, le=100, description="Number of soft bounces after which no email is sent to an address."
     )
     soft_bounce_span: types.Duration = Field(
-        default=timedelta(days=7), description="Span in which soft bounces count, and how long they suppress."
+        default=timedelta(days=7),
+        description="Period in which soft bounces are counted, and for which they then suppress the address.",
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 KEY_REMEDY = "Set it: openssl rand -hex 32"
 LONG_MAIL_CODE, LONG_SMS_CODE, MANY_TRIES = timedelta(minutes=10), timedelta(minutes=5), 5
 MIN_ROTATION = timedelta(days=2)
-PLAIN = "hands codes over without TLS"
+PLAIN = "sends codes without TLS"
 NO_DEBUG = ("", "0", "false", "no")
 
 
@@ -51,31 +51,33 @@ def rotation_of_keys(settings: "Settings") -> Iterable[Problem]:
 def forward_auth(settings: "Settings") -> Iterable[Problem]:
     """Proxies that may ask about requests are trusted in everything they report about a visitor."""
     if any(network.endswith("/0") for network in settings.forward_auth_proxies):
-        remedy = "List the addresses of your proxies alone."
-        yield problem("forward_auth_proxies", "names every address: anybody could say who they are", remedy)
+        remedy = "List only the addresses of your proxies."
+        yield problem("forward_auth_proxies", "contains every address: anyone could claim to be anyone", remedy)
     domain = settings.forward_auth_cookie_domain
     if domain and "." not in domain:
-        yield problem("forward_auth_cookie_domain", "is a top-level domain", "Name a domain of yours, as example.com.")
+        yield problem(
+            "forward_auth_cookie_domain", "is a top-level domain", "Set it to a domain of yours, such as example.com."
+        )
 
 
 def webhook_networks(settings: "Settings") -> Iterable[Problem]:
     """A network that contains every address protects nothing."""
     if any(network.endswith("/0") for network in settings.webhook_networks):
-        remedy = "List your own networks alone: the internet is reached by https:// without that."
-        yield problem("webhook_networks", "names every address", remedy)
+        remedy = "List only your own networks. Endpoints on the internet don't need it."
+        yield problem("webhook_networks", "contains every address", remedy)
 
 
 def mail_domains(settings: "Settings") -> Iterable[Problem]:
     """Domains that can register must be listed, and the file of disposable domains must be readable."""
     if settings.registration == "domains" and not settings.registration_domains:
-        remedy = "Set it, as in example.com,*.example.com, or let everybody register: LATCHKEY_REGISTRATION=open."
+        remedy = "Set it, as in example.com,*.example.com, or let everyone register: LATCHKEY_REGISTRATION=open."
         yield problem("registration_domains", "is not set: nobody could register", remedy)
     if settings.disposable_domains_file:
         try:
             registration.read_domains(settings.disposable_domains_file)
         except ValueError as error:
-            remedy = "Name a text file with one domain a line, or unset it."
-            yield problem("disposable_domains_file", f"names a file that {error}", remedy)
+            remedy = "Set it to a text file with one domain per line, or unset it."
+            yield problem("disposable_domains_file", f"points to a file that {error}", remedy)
 
 
 def registration_by_phone(settings: "Settings") -> Iterable[Problem]:
@@ -83,14 +85,14 @@ def registration_by_phone(settings: "Settings") -> Iterable[Problem]:
     if not settings.registration_by_phone:
         return
     if "sms" not in settings.methods:
-        remedy = "Add sms to LATCHKEY_METHODS, or switch this off."
-        yield problem("registration_by_phone", "is on, but LATCHKEY_METHODS has no sms", remedy)
+        remedy = "Add sms to LATCHKEY_METHODS, or turn this off."
+        yield problem("registration_by_phone", "is on, but LATCHKEY_METHODS doesn't include sms", remedy)
     elif settings.is_production and not (settings.can_send_sms and settings.sms_countries):
-        remedy = "Set LATCHKEY_SMS_URL, or Twilio, and LATCHKEY_SMS_COUNTRIES, or switch this off."
-        yield problem("registration_by_phone", "is on, but no text can be sent", remedy)
+        remedy = "Set LATCHKEY_SMS_URL, or Twilio, and LATCHKEY_SMS_COUNTRIES, or turn this off."
+        yield problem("registration_by_phone", "is on, but no text messages can be sent", remedy)
     if "phone" not in settings.identity_attributes:
-        remedy = "Add phone to LATCHKEY_IDENTITY_ATTRIBUTES, or switch this off."
-        yield problem("registration_by_phone", "is on, but LATCHKEY_IDENTITY_ATTRIBUTES has no phone", remedy)
+        remedy = "Add phone to LATCHKEY_IDENTITY_ATTRIBUTES, or turn this off."
+        yield problem("registration_by_phone", "is on, but LATCHKEY_IDENTITY_ATTRIBUTES doesn't include phone", remedy)
 
 
 def master_keys(settings: "Settings") -> Iterable[Problem]:
@@ -119,19 +121,17 @@ def debugging(_settings: "Settings") -> Iterable[Problem]:
 def database_file(settings: "Settings") -> Iterable[Problem]:
     """An in-memory database is empty at each start, separate for each process, and lost when the process ends."""
     if settings.is_sqlite and types.is_in_memory(settings.database_url):
-        remedy = "Name a file: sqlite:////var/lib/latchkey/latchkey.db, or a PostgreSQL database."
-        yield problem(
-            "database_url", "is an SQLite database in memory, which no migration and no restart keeps", remedy
-        )
+        remedy = "Use a file: sqlite:////var/lib/latchkey/latchkey.db, or a PostgreSQL database."
+        yield problem("database_url", "is an SQLite database in memory, which is lost at every restart", remedy)
 
 
 def mail_transport(settings: "Settings") -> Iterable[Problem]:
     """Mail with codes needs a server to send it, over an encrypted connection."""
     if not settings.mail_url and "email" in settings.methods:
         remedy = "Set it: smtp+starttls://user:password@mail.example.com:587"
-        yield problem("mail_url", "is not set, but people sign in by e-mail", remedy)
+        yield problem("mail_url", "is not set, but people sign in by email", remedy)
     if settings.mail_url.startswith("smtp://") and not settings.mail_allow_plaintext:
-        remedy = f"Use smtp+starttls:// or smtps://, or set {variable('mail_allow_plaintext')}=on for a private way."
+        remedy = f"Use smtp+starttls:// or smtps://. On a private network: {variable('mail_allow_plaintext')}=on"
         yield problem("mail_url", "sends mail without TLS", remedy)
     if settings.mail_fallback_url.startswith("smtp://") and not settings.mail_allow_plaintext:
         yield problem("mail_fallback_url", "sends mail without TLS", "Use smtp+starttls:// or smtps://.")
@@ -153,13 +153,13 @@ def second_providers(settings: "Settings") -> Iterable[Problem]:
         if url and not has_first:
             yield problem(second, f"is set, but {variable(first)} isn't", f"Set {variable(first)} to it instead.")
         elif url and url == getattr(settings, first):
-            yield problem(second, f"is that of {variable(first)}", "Name another provider, or unset it.")
+            yield problem(second, f"is the same as {variable(first)}", "Use another provider, or unset it.")
     if settings.sms_fallback_provider == "twilio":
         if settings.sms_provider == "twilio":
-            yield problem("sms_fallback_provider", "is the first provider as well", "Unset it, or name another one.")
+            yield problem("sms_fallback_provider", "is the first provider as well", "Unset it, or choose another one.")
         elif not settings.has_twilio:
-            remedy = "Set account SID, token and sender of Twilio."
-            yield problem("sms_fallback_provider", "is twilio, but its settings are not complete", remedy)
+            remedy = "Set Twilio's account SID, token and sender."
+            yield problem("sms_fallback_provider", "is twilio, but its settings are incomplete", remedy)
 
 
 def sms_provider(settings: "Settings") -> Iterable[Problem]:
@@ -167,46 +167,48 @@ def sms_provider(settings: "Settings") -> Iterable[Problem]:
     if "sms" in settings.methods and "methods" in settings.model_fields_set and not settings.can_send_sms:
         missing = "twilio_auth_token" if settings.sms_provider == "twilio" else "sms_url"
         if settings.sms_provider == "twilio":
-            remedy = "Set account SID, token and sender of Twilio, or take sms out of LATCHKEY_METHODS."
+            remedy = "Set Twilio's account SID, token and sender, or remove sms from LATCHKEY_METHODS."
         else:
-            remedy = "Set it, or take sms out of LATCHKEY_METHODS."
-        yield problem(missing, "is not complete, but LATCHKEY_METHODS names sms", remedy)
+            remedy = "Set it, or remove sms from LATCHKEY_METHODS."
+        yield problem(missing, "is incomplete, but LATCHKEY_METHODS includes sms", remedy)
 
 
 def sms_countries(settings: "Settings") -> Iterable[Problem]:
     """Toll fraud is possible in every country, so texts go only to countries the operator has listed."""
     named = "sms" in settings.methods and "methods" in settings.model_fields_set
     if named and settings.can_send_sms and not settings.sms_countries:
-        remedy = "List where your people's numbers are, as in GB,DE, or take sms out of LATCHKEY_METHODS."
-        yield problem("sms_countries", "is not set, but LATCHKEY_METHODS names sms", remedy)
+        remedy = "List the countries of your users' numbers, as in GB,DE, or remove sms from LATCHKEY_METHODS."
+        yield problem("sms_countries", "is not set, but LATCHKEY_METHODS includes sms", remedy)
     if "UK" in settings.sms_countries:
-        yield problem("sms_countries", "names UK, which is no country of ISO 3166", "Write GB for the United Kingdom.")
+        yield problem(
+            "sms_countries", "contains UK, which isn't a country code of ISO 3166", "Use GB for the United Kingdom."
+        )
 
 
 def second_factors(settings: "Settings") -> Iterable[Problem]:
     """A required second factor must be one that people can set up."""
     if settings.second_factor == "required" and not {"authenticator", "sms"} & set(settings.methods):
         remedy = "Add authenticator to LATCHKEY_METHODS."
-        yield problem("second_factor", "is required, but LATCHKEY_METHODS has none to set up", remedy)
+        yield problem("second_factor", "is required, but LATCHKEY_METHODS includes none to set up", remedy)
 
 
 def own_machine(settings: "Settings") -> Iterable[Problem]:
     """Development mode relaxes cookies and displays mail, so it is restricted to this machine."""
     if not types.is_loopback(urlsplit(settings.public_url).hostname or ""):
         remedy = "Use http://localhost:8000, or set LATCHKEY_ENVIRONMENT=production (a .flaskenv sets development)."
-        yield problem("public_url", "leads to another machine, but LATCHKEY_ENVIRONMENT is development", remedy)
+        yield problem("public_url", "points to another machine, but LATCHKEY_ENVIRONMENT is development", remedy)
 
 
 def passkey_places(settings: "Settings") -> Iterable[Problem]:
     """Passkeys only work for their own domain and over TLS. Anywhere else they would fail for everyone."""
     host = urlsplit(settings.public_url).hostname or ""
     if settings.passkey_rp_id and host and not f".{host}".endswith(f".{settings.rp_id}"):
-        remedy = "Name the host of LATCHKEY_PUBLIC_URL, or a domain that it is under."
+        remedy = "Use the host of LATCHKEY_PUBLIC_URL, or a domain above it."
         yield problem("passkey_rp_id", f"is not the domain of {variable('public_url')}", remedy)
     if settings.passkey_origins and settings.origin not in settings.passkey_origins:
-        yield problem("passkey_origins", f"leaves out {variable('public_url')}", "List it as well.")
+        yield problem("passkey_origins", f"doesn't include {variable('public_url')}", "Add it.")
     if settings.is_production and any(origin.startswith("http://") for origin in settings.passkey_origins):
-        yield problem("passkey_origins", "has an origin without TLS", "List https:// origins alone.")
+        yield problem("passkey_origins", "has an origin without TLS", "List only https:// origins.")
 
 
 def pooler(settings: "Settings") -> Iterable[Problem]:
@@ -217,7 +219,7 @@ def pooler(settings: "Settings") -> Iterable[Problem]:
         yield problem("database_pooler", "is set, but the database is an SQLite file", "Unset it.")
     elif "options" in postgresql.parameters(settings.database_url):
         remedy = "Set them for the role instead: ALTER ROLE name SET search_path = auth"
-        yield problem("database_url", "has options, which a pooler does not hand on", remedy)
+        yield problem("database_url", "has options, which a pooler doesn't pass on", remedy)
 
 
 def documents_on_loopback(settings: "Settings") -> Iterable[Problem]:
@@ -233,7 +235,7 @@ def brand_images(settings: "Settings") -> Iterable[Problem]:
             try:
                 images.read_image(field, path)
             except ValueError as error:
-                yield problem(field, f"names a file that {error}", "Name another file, or unset it.")
+                yield problem(field, f"points to a file that {error}", "Use another file, or unset it.")
     if settings.brand_logo_dark and not settings.brand_logo:
         yield problem("brand_logo_dark", f"is set, but {variable('brand_logo')} isn't", "Set that one as well.")
 
@@ -242,7 +244,7 @@ def templates_folder(settings: "Settings") -> Iterable[Problem]:
     """If the folder is missing, the service would suddenly show the built-in templates."""
     # Not Path.is_dir, which raises if a parent folder isn't readable.
     if settings.templates_folder and not os.path.isdir(settings.templates_folder):
-        yield problem("templates_folder", "names no folder that can be read", "Name the folder, or unset it.")
+        yield problem("templates_folder", "isn't a folder that can be read", "Set it to your folder, or unset it.")
 
 
 def brand_colors(settings: "Settings") -> Iterable[Problem]:
@@ -285,7 +287,9 @@ DEVELOPMENT_RULES = (own_machine,)
 def unread_variables(settings: "Settings") -> list[Problem]:
     """Return a warning for each variable that looks like a setting but isn't one."""
     names = environment.unknown_variables(type(settings).model_fields)
-    return [Problem(name, "is no setting: nothing reads it", "docs/settings.md has the names.") for name in names]
+    return [
+        Problem(name, "isn't a setting, so it is ignored", "docs/settings.md lists the settings.") for name in names
+    ]
 
 
 def warnings(settings: "Settings") -> list[Problem]:
@@ -293,24 +297,24 @@ def warnings(settings: "Settings") -> list[Problem]:
     if not settings.is_production:
         return []
     weak = {
-        "limits": (not settings.limits, "is off: guesses and messages are not limited", "Switch it on."),
+        "limits": (not settings.limits, "is off: guesses and messages are not limited", "Turn it on."),
         "generic_responses": (
             not settings.generic_responses,
-            "is off: answers tell who is known",
-            "Switch it on.",
+            "is off: responses reveal who has an account",
+            "Turn it on.",
         ),
         "recovery_wait": (
             settings.recovery_wait < timedelta(hours=24),
-            "is short: an owner who reads no mail for a day cannot contest a recovery",
-            "Wait for 72 hours (259200).",
+            "is short: an owner who doesn't read email for a day can't cancel a recovery",
+            "Set it to 259200 (72 hours).",
         ),
         "freshness_strength": (
             settings.freshness_strength == "any",
-            "is any: a mailed code is enough to remove a stronger way to sign in",
-            "Leave it as_strongest.",
+            "is any: an emailed code is enough to remove a stronger sign-in method",
+            "Set it to as_strongest.",
         ),
-        "hsts": (not settings.hsts, "is off: a first visit may come without TLS", "Switch it on."),
-        "mail_allow_plaintext": (settings.mail_allow_plaintext, "is on: mail may leave without TLS", "Use TLS."),
+        "hsts": (not settings.hsts, "is off: a browser's first visit may be without TLS", "Turn it on."),
+        "mail_allow_plaintext": (settings.mail_allow_plaintext, "is on: mail may be sent without TLS", "Use TLS."),
         "email_code_lifetime": (
             settings.email_code_lifetime > LONG_MAIL_CODE,
             "is over 10 minutes",
@@ -329,13 +333,13 @@ def _warnings_of_sms(settings: "Settings") -> Iterable[Problem]:
     if "sms" not in settings.methods:
         return
     if not settings.can_send_sms:
-        what = "has sms by default, but no SMS provider is set: switched off"
+        what = "includes sms by default, but no SMS provider is set: sms is turned off"
         yield problem("methods", what, "Set LATCHKEY_SMS_URL.")
     elif not settings.sms_countries:
-        yield problem("sms_countries", "is not set: sms is switched off", "List countries, as in GB,DE.")
+        yield problem("sms_countries", "is not set: sms is turned off", "List countries, as in GB,DE.")
     elif settings.phone_region_default not in settings.sms_countries:
-        what = f"is not in {variable('sms_countries')}: numbers typed without + are read as of a country without SMS"
-        yield problem("phone_region_default", what, "Set the country that most of your people are in.")
+        what = f"is not in {variable('sms_countries')}: numbers entered without + get a country that no SMS are sent to"
+        yield problem("phone_region_default", what, "Set it to the country of most of your users.")
 
 
 def _warnings_of_forward_auth(settings: "Settings") -> Iterable[Problem]:

@@ -17,18 +17,21 @@ Networks = Annotated[
 class ConsoleSettings(BaseModel, defer_build=True):
     """Whether the console is enabled, where it can be reached from, and its timeouts."""
 
-    admin: bool = Field(default=True, description="Whether administrators have a console, at `/admin`.")
+    admin: bool = Field(default=True, description="Whether administrators have a console at `/admin`.")
     admin_listen: Annotated[str, AfterValidator(types.check_listener)] = Field(
         default="",
-        description="Where the console alone is reached, as `127.0.0.1:9000` or `unix:/run/latchkey/console.sock`;"
-        " empty: where everything is.",
+        description="Separate address for the console, such as `127.0.0.1:9000` or "
+        "`unix:/run/latchkey/console.sock`; if empty, it is served at the public address.",
     )
     admin_networks: Networks = Field(
-        default=(), description="Networks from which the console can be reached; empty: from everywhere."
+        default=(), description="Networks from which the console can be reached; if empty, from everywhere."
     )
     admin_idle: types.Duration = Field(
-        default=timedelta(minutes=30), description="Time unused after which the console asks again who is there."
+        default=timedelta(minutes=30),
+        description="Idle time after which administrators have to confirm it's them before they can use the console "
+        "again.",
     )
     admin_absolute: types.Duration = Field(
-        default=timedelta(hours=12), description="Time after which the console asks that anyway."
+        default=timedelta(hours=12),
+        description="Time after which they have to confirm it's them even if they are active.",
     )

@@ -48,7 +48,7 @@ def read_aliases() -> dict[str, str]:
     for other, name in ((variable(other), variable(field)) for other, field in ALIASES.items()):
         if text := os.environ.get(other):
             if os.environ.get(name) or os.environ.get(name + FILE):
-                problems.append(Problem(other, f"is set, and {name}, which is the same, too", "Keep one of them."))
+                problems.append(Problem(other, f"is set, and so is {name}, which means the same", "Keep one of them."))
             texts[name.lower()] = text
     if problems:
         raise ConfigurationError(problems)
@@ -65,11 +65,11 @@ def read_files(fields: Iterable[str]) -> dict[str, str]:
         if not (path := os.environ.get(name + FILE)):
             continue
         if os.environ.get(name):
-            problems.append(Problem(name, f"is set, and {name}{FILE} too", "Keep one of them."))
+            problems.append(Problem(name, f"is set, and so is {name}{FILE}", "Keep one of them."))
         try:
             texts[name.lower()] = read_file(path)
         except ValueError as error:
-            problems.append(Problem(name + FILE, f"names a file that {error}", "Put the value, and only it, into it."))
+            problems.append(Problem(name + FILE, f"points to a file that {error}", "Put only the value into it."))
     if problems:
         raise ConfigurationError(problems)
     return texts

@@ -20,69 +20,78 @@ class FlowSettings(BaseModel, defer_build=True):
     methods: Methods = Field(
         default=("email", "sms", "authenticator"),
         min_length=1,
-        description="Sign-in methods, in the order shown: `email`, `sms`, `authenticator`, `password`.",
+        description="Sign-in methods, in the order they are shown: `email`, `sms`, `authenticator`, `password`.",
     )
     identity_attributes: Attributes = Field(
         default=("email", "phone", "username"),
         min_length=1,
-        description="What people may type into the identity box, in the order it is tried.",
+        description="What people can enter in the sign-in field, in the order in which it is tried.",
     )
     phone_region_default: str = Field(
         default="US",
         pattern=r"^[A-Z]{2}$",
-        description="Country (ISO 3166, two letters) of phone numbers typed without +.",
+        description="Country (ISO 3166, two letters) of phone numbers entered without `+`.",
     )
     second_factor: Literal["off", "if_enrolled", "required"] = Field(
         default="if_enrolled",
-        description="Whether a second step is asked for: never, of who has set one up, or of everybody.",
+        description="Who is asked for a second step: nobody, people who have set one up, or everyone.",
     )
     second_factor_for: Methods = Field(
-        default=("password", "email", "sms"), description="First proofs after which it is asked for."
+        default=("password", "email", "sms"), description="First factors that require a second step."
     )
-    default_remember_me: bool = Field(
-        default=False, description="Whether 'keep me signed in' is ticked when nobody chose."
+    default_remember_me: bool = Field(default=False, description='Whether "Keep me signed in" is selected by default.')
+    generic_responses: bool = Field(
+        default=True, description="Give the same response whether or not an account exists."
     )
-    generic_responses: bool = Field(default=True, description="Answer alike whether an account exists or not.")
     mail_unknown: bool = Field(
         default=False,
-        description="Whether an address without an account that asks to sign in is told so, by a mail to it, where"
-        " it can't create one.",
+        description="Whether to send an email to an address that has no account and can't create one when someone "
+        "tries to sign in with it.",
     )
     totp_issuer: str = Field(
         default="Latchkey",
         min_length=1,
         max_length=60,
         pattern=r"^[^\x00-\x1f:]+$",
-        description="Name that an authenticator app shows beside its code.",
+        description="Name that authenticator apps show next to the code.",
     )
     redirect_behavior: Literal["", "browser", "spa"] = Field(
         default="",
-        description="What a click in a mail leads to: our own pages (empty or `browser`) or a front end (`spa`).",
+        description="Where links in emails lead: to Latchkey's own pages (empty or `browser`) or to a front end "
+        "(`spa`).",
     )
-    post_login_url: types.Target = Field(default="/", min_length=1, description="Page after signing in.")
-    post_logout_url: types.Target = Field(default="/", min_length=1, description="Page after signing out.")
+    post_login_url: types.Target = Field(default="/", min_length=1, description="Page to redirect to after signing in.")
+    post_logout_url: types.Target = Field(
+        default="/", min_length=1, description="Page to redirect to after signing out."
+    )
     login_error_url: types.Target = Field(
-        default="", description="Page of the front end that shows a sign-in link's failure."
+        default="", description="Page of the front end that shows why a sign-in link failed."
     )
-    post_register_url: types.Target = Field(default="", description="Page after asking for an account; empty: our own.")
+    post_register_url: types.Target = Field(
+        default="", description="Page to redirect to after requesting an account; if empty, the built-in one."
+    )
     post_confirm_url: types.Target = Field(
-        default="", description="Page after an address is confirmed; empty: our own."
+        default="", description="Page to redirect to after an address is confirmed; if empty, the built-in one."
     )
     confirm_error_url: types.Target = Field(
-        default="", description="Page of the front end that shows a failed confirmation."
+        default="", description="Page of the front end that shows why a confirmation failed."
     )
     post_change_email_url: types.Target = Field(
-        default="", description="Page after a change of address by its link; empty: the page after signing in."
+        default="",
+        description="Page to redirect to after an address is changed with the emailed link; if empty, the page "
+        "after signing in.",
     )
     change_email_error_url: types.Target = Field(
-        default="", description="Page that shows a failed change of address; empty: our own."
+        default="", description="Page that shows why an address couldn't be changed; if empty, the built-in one."
     )
-    emails_per_account: int = Field(default=5, ge=1, le=50, description="Email addresses an account may have.")
+    emails_per_account: int = Field(
+        default=5, ge=1, le=50, description="Maximum number of email addresses per account."
+    )
     post_verify_url: types.Target = Field(
-        default="", description="Page after proving oneself again; empty: where one came from."
+        default="", description="Page to redirect to after reauthentication; if empty, the page the person came from."
     )
     us_post_setup_url: types.Target = Field(
-        default="", description="Page after a method was set up; empty: the set-up page."
+        default="", description="Page to redirect to after a sign-in method is set up; if empty, the setup page."
     )
 
     @cached_property

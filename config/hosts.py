@@ -14,8 +14,8 @@ def ascii_host(host: str) -> str:
     try:
         name = name if name.isascii() else idna.encode(name, uts46=True).decode("ascii")
     except idna.IDNAError as error:
-        raise ValueError(f"its host is no name in the DNS ({error})") from None
+        raise ValueError(f"its host is not a valid DNS name ({error})") from None
     name = name.removesuffix(".")
     if not all(name.split(".")) and ":" not in name:
-        raise ValueError("its host has a part that is empty: two dots in a row, or one at the beginning")
+        raise ValueError("its host has an empty part: two dots in a row, or one at the beginning")
     return name

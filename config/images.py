@@ -61,13 +61,13 @@ def image_at(path: str, kinds: tuple[str, ...] = LOGO_KINDS, largest: int = DEFA
     except OSError as error:
         raise ValueError(f"can't be read ({error.strerror})") from None
     except ValueError:
-        raise ValueError("can't be read (no path)") from None
+        raise ValueError("can't be read (it isn't a path)") from None
     if len(data) > largest:
         raise ValueError(f"is larger than {largest // KIB} KiB")
     kind = kind_of(data)
     if kind not in kinds:
         *first, last = map(str.upper, kinds)
-        raise ValueError(f"is no {', '.join(first)} or {last} image")
+        raise ValueError(f"isn't a {', '.join(first)} or {last} image")
     if kind == "svg":
         check_svg(data)
     elif not is_whole(kind, data):
@@ -112,7 +112,7 @@ def check_svg(data: bytes) -> None:
         nonlocal depth
         space, _, local = name.rpartition(" ")
         if depth == 0 and (space, local) != (SVG, "svg"):
-            raise ValueError("is XML, but no SVG image")
+            raise ValueError("is XML, but not an SVG image")
         depth += 1
         if local.lower() in ACTIVE:
             raise ValueError(f"is an SVG with <{local}>: {PLAIN}")

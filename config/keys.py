@@ -32,12 +32,12 @@ def weakness(key: str) -> str | None:
     variety (8 different characters, 80 bits by their frequency) is far below that of 32 random hex digits.
     """
     if len(key.encode("utf-8", "surrogatepass")) < MIN_LENGTH:
-        return f"holds a key shorter than {MIN_LENGTH} bytes"
+        return f"contains a key shorter than {MIN_LENGTH} bytes"
     letters = re.sub(r"[^a-z]", "", key.lower())
     if any(word in letters for word in SAMPLES):
-        return "holds a sample key that others know"
+        return "contains a sample key that others know"
     if has_low_variety(key):
-        return "holds a key of too little variety to have been drawn at random"
+        return "contains a key that isn't random enough"
     return None
 
 

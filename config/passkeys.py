@@ -21,22 +21,25 @@ class PasskeySettings(ServiceSettings, defer_build=True):
         default="",
         max_length=253,
         pattern=r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$",
-        description="Domain that passkeys belong to; empty: the host of the public address.",
+        description="Domain that passkeys belong to; if empty, the host of the public URL.",
     )
     passkey_origins: Origins = Field(
-        default=(), description="Origins whose passkey answers are taken; empty: that of the public address alone."
+        default=(),
+        description="Origins from which passkey responses are accepted; if empty, only the origin of the public URL.",
     )
     passkey_user_verification: Literal["required", "preferred"] = Field(
         default="required",
-        description="What a passkey that signs in alone must show: PIN or fingerprint (`required`), or only a touch "
-        "(`preferred`).",
+        description="What is required of a passkey used on its own to sign in: a PIN or biometrics (`required`), or "
+        "only a touch (`preferred`).",
     )
     passkey_counter: Literal["refuse", "note"] = Field(
-        default="refuse", description="What becomes of a passkey whose counter goes back: `refuse`, or `note` it alone."
+        default="refuse",
+        description="What to do with a passkey whose signature counter goes backwards: reject it (`refuse`), or "
+        "only record it (`note`).",
     )
 
     passkey_starts_per_address: int = Field(
-        default=300, ge=1, description="Passkeys asked for from one network address in a window."
+        default=300, ge=1, description="Maximum passkey requests from one network address per window."
     )
 
     @property

@@ -32,7 +32,7 @@ def parameters(url: str) -> dict[str, str]:
     except ProgrammingError as error:
         unknown = re.search(r'invalid URI query parameter: "(\w+)"', str(error))
         raise ValueError(
-            f"libpq knows no parameter {unknown[1]}" if unknown else f"it is not a URL that libpq can read ({ENCODE})"
+            f"libpq has no parameter {unknown[1]}" if unknown else f"it is not a URL that libpq can read ({ENCODE})"
         ) from None
     _check_values(found)
     return found
@@ -53,7 +53,7 @@ def _check_values(found: dict[str, str]) -> None:
         if not (re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) and 0 < int(port) < 65536):
             raise ValueError("port must be a number from 1 to 65535")
     if found.get("target_session_attrs") in NOT_PRIMARY:
-        raise ValueError("target_session_attrs must lead to a server that can be written: read-write or primary")
+        raise ValueError("target_session_attrs must select a writable server: read-write or primary")
     for name, instead in OURS.items():
         if re.search(rf"-[c-]\s*{name.replace('_', '[-_]')}\s*=", found.get("options", ""), re.IGNORECASE):
             raise ValueError(f"its options must not set {name}: {instead}")
@@ -74,4 +74,4 @@ def _refused_by_libpq(found: dict[str, str]) -> str | None:
     if attempt.status != pq.ConnStatus.BAD or said.startswith("connection to server"):
         return None
     named = re.search(r"\b(" + "|".join(map(re.escape, sorted(found, key=len, reverse=True))) + r")\b", said)
-    return f"libpq does not take the value of {named[1]}" if named else f"libpq does not take it ({ENCODE})"
+    return f"libpq rejects the value of {named[1]}" if named else f"libpq rejects it ({ENCODE})"

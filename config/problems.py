@@ -48,8 +48,8 @@ def variable(field: str) -> str:
 
 def path_of_ours(first: str) -> Problem:
     """Return the problem of a public URL whose path begins like one of the service's own routes."""
-    what = f"has a path that begins with /{first}, as addresses of Latchkey itself do"
-    return Problem(variable("public_url"), what, "Choose another one, as /auth or /sso.")
+    what = f"has a path that begins with /{first}, like Latchkey's own addresses"
+    return Problem(variable("public_url"), what, "Choose another one, such as /auth or /sso.")
 
 
 def from_validation(error: "ValidationError") -> list[Problem]:
@@ -60,6 +60,6 @@ def from_validation(error: "ValidationError") -> list[Problem]:
             continue
         name = variable(str(detail["loc"][0])) if detail["loc"] else PREFIX + "*"
         what = detail["msg"].removeprefix("Value error, ").replace("datetime.timedelta(0)", "0")
-        what = f"is not usable: {what[:1].lower()}{what[1:]}"
-        found.setdefault(name, Problem(name, what, "Mend it; docs/settings.md says what it takes."))
+        what = f"is invalid: {what[:1].lower()}{what[1:]}"
+        found.setdefault(name, Problem(name, what, "Fix it: docs/settings.md describes the valid values."))
     return list(found.values())

@@ -34,7 +34,7 @@ def read_domains(path: str) -> frozenset[str]:
             try:
                 found.add(check_host_or_subdomains(text))
             except ValueError:
-                raise ValueError(f"has no domain in line {number}") from None
+                raise ValueError(f"has an invalid domain in line {number}") from None
     return frozenset(found)
 
 
@@ -45,17 +45,20 @@ class RegistrationSettings(BaseModel, defer_build=True):
         default="open", description="Who can create an account without an administrator."
     )
     registration_domains: Hosts = Field(
-        default=(), description="Mail domains that can register with `domains`; `*.example.com`: those below it."
+        default=(),
+        description="Email domains that can register with `domains`; `*.example.com` stands for its subdomains.",
     )
     registration_denied_domains: Hosts = Field(
-        default=(), description="Mail domains, with all below them, that no account can be created with or get."
+        default=(),
+        description="Email domains, including their subdomains, that can't be used for an account.",
     )
     disposable_domains_file: str = Field(
-        default="", description="Path of a file with more such domains, one a line; empty: none."
+        default="", description="Path of a file with more denied domains, one per line; if empty, none."
     )
 
     registration_by_phone: bool = Field(
-        default=False, description="Whether an account can be created with a phone number alone. Each text costs money."
+        default=False,
+        description="Whether an account can be created with only a phone number. Each text message costs money.",
     )
 
     @property

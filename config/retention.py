@@ -11,19 +11,19 @@ class RetentionSettings(BaseModel, defer_build=True):
     """Exports, accounts pending deletion or confirmation, statistics, and webhook deliveries."""
 
     export_keep: types.Duration = Field(
-        default=timedelta(hours=24), description="How long an export of someone's data can be fetched."
+        default=timedelta(hours=24), description="How long an export of someone's data can be downloaded."
     )
     delete_wait: types.Duration = Field(
         default=timedelta(days=7),
-        description="Time between asking for an account to be deleted and its erasure, in which its owner can undo it.",
+        description="Time between a request to delete an account and its erasure, during which its owner can undo it.",
     )
     unconfirmed_keep: types.DurationOrZero = Field(
         default=timedelta(days=7),
-        description="How long an account that nobody has confirmed is kept; `0` keeps it for good.",
+        description="How long an account that nobody has confirmed is kept; `0` keeps it forever.",
     )
     webhooks_keep: types.Duration = Field(
-        default=timedelta(days=7), description="How long an event that was posted to a webhook endpoint stays listed."
+        default=timedelta(days=7), description="How long an event that was posted to a webhook endpoint remains listed."
     )
     statistics_keep: types.Duration = Field(
-        default=timedelta(days=400), description="How long the counts behind the charts of the console are kept."
+        default=timedelta(days=400), description="How long the counts for the charts in the console are kept."
     )

@@ -20,17 +20,19 @@ def split_sender(text: str) -> tuple[str, str]:
     :raises ValueError: when it isn't exactly one address
     """
     if UNPRINTED.search(text):
-        raise ValueError("a sender has no line breaks or control characters")
+        raise ValueError("a sender can't have line breaks or control characters")
     form = FORM.fullmatch(text.strip())
     if form is None:
-        raise ValueError("a sender is an address, or Name <address>; quotes come in pairs, around the whole name")
+        raise ValueError(
+            "a sender must be an address or Name <address>; quotes must be in pairs, around the whole name"
+        )
     if form["alone"] is not None:
         return "", read_address(form["alone"])
     name = form["name"].strip()
     if name.startswith('"'):
         name = re.sub(r"\\(.)", r"\1", name[1:-1]).strip()
     elif re.search(r"@.*[,;]", name):
-        raise ValueError("a sender is one address; put its name into double quotes if it has an @ and a comma")
+        raise ValueError("a sender must be one address; put its name into double quotes if it has an @ and a comma")
     return name, read_address(form["address"])
 
 
@@ -39,7 +41,7 @@ def read_address(text: str) -> str:
     local, at, domain = text.rpartition("@")
     if not at or not LOCAL.fullmatch(local):
         raise ValueError(
-            "a sender's address has one @, and before it nothing but ASCII letters, digits, dots and dashes"
+            "a sender's address must have one @, and only ASCII letters, digits, dots and dashes before it"
         )
     if not domain.isascii():
         domain = ascii_domain(domain)

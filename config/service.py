@@ -44,85 +44,93 @@ class ServiceSettings(BaseModel, defer_build=True):
 
     environment: Literal["development", "production"] = Field(
         default="production",
-        description="Where this runs. `production` refuses unsafe settings; `development` works on this machine alone.",
+        description="Environment: `production` rejects unsafe settings, `development` works only on this machine.",
     )
     database_url: Annotated[
         str, types.having_scheme("sqlite", "postgresql", "postgresql+psycopg"), AfterValidator(check_database_url)
     ] = Field(
         default="sqlite:///var/latchkey.db",
         repr=False,
-        description="Database: `sqlite:///path` or `postgresql://user:password@host/name`, as libpq reads it.",
+        description="Database URL: `sqlite:///path` or `postgresql://user:password@host/name` (libpq syntax).",
     )
     database_pooler: Literal["off", "transaction"] = Field(
         default="off",
-        description="Whether a pooler such as PgBouncer, in `transaction` mode, stands before PostgreSQL.",
+        description="Set it to `transaction` if PostgreSQL is behind a pooler, such as PgBouncer, in transaction mode.",
     )
     secret_keys: Keys = Field(
         default=(),
         repr=False,
-        description="Master keys, 32 bytes or more each, separated by commas. The first one writes, all of them read.",
+        description="Master keys of at least 32 bytes each, separated by commas. The first one is used for new "
+        "data, all of them for reading.",
     )
     public_url: types.OptionalAddress = Field(
         default_factory=default_public_url,
         validate_default=True,
-        description="Address under which people reach the service. Every link in a mail begins with it.",
+        description="URL at which people reach the service. All links in emails begin with it.",
     )
     allowed_hosts: Hosts = Field(
-        default=(), description="Further host names that requests may carry, as `host` or `host:port`."
+        default=(), description="Additional host names that are accepted in requests, as `host` or `host:port`."
     )
     trusted_proxies: int = Field(
         default=0,
         ge=0,
         le=10,
-        description="Number of proxies in front whose forwarded headers are believed, from the right.",
+        description="Number of proxies in front of Latchkey whose forwarded headers are trusted, counted from the "
+        "right.",
     )
     languages: Languages = Field(
         default=tuple(LANGUAGES),
         min_length=1,
-        description="Languages that pages and messages are offered in, separated by commas.",
+        description="Languages that pages and messages are available in, separated by commas.",
     )
     log_level: Annotated[Level, BeforeValidator(types.lower)] = Field(
-        default="info", description="Least important line logged."
+        default="info", description="Minimum level of the lines that are logged."
     )
     log_format: Literal["json", "text"] = Field(
-        default_factory=default_log_format, description="`json` for machines, `text` for a terminal."
+        default_factory=default_log_format, description="Log format: `json` for machines, `text` for a terminal."
     )
     replica_name: str = Field(
         default="",
         max_length=60,
         pattern=r"^[A-Za-z0-9._-]*$",
-        description="Name of this machine or container in logs and `flask doctor`; empty: its host name.",
+        description="Name of this machine or container in logs and `flask doctor`; if empty, its host name.",
     )
     metrics_listen: Annotated[str, AfterValidator(types.check_listener)] = Field(
         default="",
-        description="Where figures for Prometheus are read, as `127.0.0.1:9464` or `unix:/run/latchkey/metrics.sock`;"
-        " empty: nowhere.",
+        description="Address at which Prometheus reads metrics, such as `127.0.0.1:9464` or "
+        "`unix:/run/latchkey/metrics.sock`; if empty, metrics are off.",
     )
     redis_url: Annotated[str, types.having_scheme("redis", "rediss", "unix")] = Field(
         default="",
         repr=False,
-        description="Redis that all replicas share for counting per address; empty: each process counts.",
+        description="Redis in which all replicas count requests per network address; if empty, each process counts "
+        "on its own.",
     )
     replicas: int = Field(
         default=2,
         ge=1,
         le=1000,
-        description="Server processes that count together in Redis; while it is away each has so small a share.",
+        description="Number of server processes that count together in Redis. While Redis is unavailable, each "
+        "applies its share of the limits.",
     )
     statement_timeout: types.Duration = Field(
-        default=timedelta(seconds=5), description="Longest wait for the database or its lock; then the answer is 503."
+        default=timedelta(seconds=5),
+        description="Maximum wait for the database or its lock; after that, the response is 503.",
     )
-    pool_size: int = Field(default=16, ge=1, le=200, description="Open database connections of one process, at most.")
-    body_limit: int = Field(default=65536, ge=1024, le=10_485_760, description="Bytes in a request's body, at most.")
-    json_depth: int = Field(default=32, ge=2, le=200, description="Levels of nesting in a JSON body, at most.")
+    pool_size: int = Field(
+        default=16, ge=1, le=200, description="Maximum number of open database connections per process."
+    )
+    body_limit: int = Field(
+        default=65536, ge=1024, le=10_485_760, description="Maximum size of a request body, in bytes."
+    )
+    json_depth: int = Field(default=32, ge=2, le=200, description="Maximum nesting depth of a JSON body.")
     csrf_cookie_name: Annotated[str, AfterValidator(types.cookie_name)] = Field(
         default="",
         max_length=60,
-        description="Name of a cookie in which scripts of this site read the CSRF token, as `XSRF-TOKEN`; empty: none.",
+        description="Name of a cookie from which this site's scripts can read the CSRF token, such as `XSRF-TOKEN`; "
+        "if empty, none.",
     )
-    hsts: bool = Field(
-        default=True, description="Tell browsers to come by HTTPS only, for a year, sub-domains included."
-    )
+    hsts: bool = Field(default=True, description="Tell browsers to use only HTTPS for a year, for subdomains too.")
 
     @property
     def origin(self) -> str:

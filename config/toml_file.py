@@ -46,9 +46,9 @@ class TomlFile:
             self.tables = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             what = str(error)
-            self._say(0, f"is no TOML: {what[:1].lower()}{what[1:]}", "Mend that line; see https://toml.io.")
+            self._say(0, f"isn't valid TOML: {what[:1].lower()}{what[1:]}", "Fix that line; see https://toml.io.")
         except ValueError as error:
-            self._say(0, f"names a file that {error}", "Name another file, or unset it.")
+            self._say(0, f"points to a file that {error}", "Use another file, or unset it.")
         else:
             self._lines = text.splitlines()
 
@@ -64,10 +64,10 @@ class TomlFile:
         """
         remedy = f"Begin each with its name: [{kind}.{example}]."
         for other in sorted(self.tables.keys() - {kind}):
-            self.add("", other, f" is no table of {kind}", remedy)
+            self.add("", other, f" isn't a table of {kind}", remedy)
         found = self.tables.get(kind, {})
         if not isinstance(found, dict) or not all(isinstance(table, dict) for table in found.values()):
-            self.add("", kind, " holds more than tables", remedy)
+            self.add("", kind, " contains more than tables", remedy)
             return {}
         return found
 

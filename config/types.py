@@ -53,16 +53,16 @@ def read_list(value: Any) -> Any:
 def unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Reject a list with duplicates."""
     if len(set(values)) != len(values):
-        raise ValueError("a value stands twice in the list")
+        raise ValueError("the list contains a value twice")
     return values
 
 
 def cookie_name(value: str) -> str:
     """Reject invalid cookie names (RFC 6265, section 4.1.1) and names reserved for our own cookies."""
     if value and not COOKIE_NAME.fullmatch(value):
-        raise ValueError("a cookie's name has letters, digits and !#$%&'*+-.^_`|~")
+        raise ValueError("a cookie name may have only letters, digits and !#$%&'*+-.^_`|~")
     if "latchkey" in value.lower():
-        raise ValueError("cookies of the service itself have names like this one")
+        raise ValueError("Latchkey's own cookies have names like this one")
     return value
 
 
@@ -112,7 +112,7 @@ def read_headers(text: str) -> list[tuple[str, str]]:
     for line in filter(None, map(str.strip, text.splitlines())):
         name, colon, value = line.partition(":")
         if not colon or not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(value.strip()):
-            raise ValueError("each line is a header, as in X-Api-Key: secret, in ASCII")
+            raise ValueError("each line must be a header in ASCII, such as X-Api-Key: secret")
         if name.lower() in OURS:
             raise ValueError(f"{name} is set by Latchkey itself")
         headers.append((name, value.strip()))
@@ -123,7 +123,7 @@ def check_headers(secret: SecretStr) -> SecretStr:
     """Accept text that ``read_headers`` can parse, without duplicate names."""
     names = [name.lower() for name, _ in read_headers(secret.get_secret_value())]
     if len(set(names)) != len(names):
-        raise ValueError("a header stands twice in it")
+        raise ValueError("it contains a header twice")
     return secret
 
 
@@ -133,7 +133,7 @@ def check_credential(text: str) -> str:
     :raises ValueError: without the text, which may be a secret
     """
     if text and not CREDENTIAL.fullmatch(text):
-        raise ValueError("it has blanks around it, or other characters than printable ASCII: copy it once more")
+        raise ValueError("it has spaces around it, or characters other than printable ASCII: copy it again")
     return text
 
 
@@ -157,10 +157,10 @@ def check_pattern(text: str) -> str:
     try:
         re.compile(text)
     except (re.error, OverflowError) as error:
-        raise ValueError(f"it is no regular expression ({error})") from None
+        raise ValueError(f"it is not a valid regular expression ({error})") from None
     if repeats_what_varies(text):
-        what = "as in (a+)+ or (a|b)*: that can take hours to match. Repeat one character or class: a+, [ab]*"
-        raise ValueError(f"it repeats a group that holds a repeat or a choice, {what}")
+        what = "as in (a+)+ or (a|b)*: matching can take hours. Repeat a single character or class: a+, [ab]*"
+        raise ValueError(f"it repeats a group that contains a repetition or an alternative, {what}")
     return text
 
 
@@ -179,11 +179,11 @@ def check_reachable(parts: SplitResult) -> None:
     :raises ValueError: without the URL
     """
     if not (parts.path + parts.query).isascii():
-        raise ValueError("percent-encode what is not ASCII after its host")
+        raise ValueError("percent-encode characters after its host that are not ASCII")
     try:
         (parts.hostname or "").encode("idna")
     except UnicodeError:
-        raise ValueError("its host is no name that can be looked up (an empty part, or one over 63 letters)") from None
+        raise ValueError("its host can't be looked up (it has an empty part, or one over 63 letters)") from None
 
 
 def is_loopback(host: str) -> bool:
@@ -202,7 +202,7 @@ def read_origin(text: str) -> str:
     if parts.scheme not in ("http", "https"):
         raise ValueError("it must begin with https:// (http:// in development)")
     if parts.path or parts.query or parts.fragment or "@" in parts.netloc:
-        raise ValueError("it must be scheme and host alone, as in https://login.example.com")
+        raise ValueError("it must be only a scheme and a host, as in https://login.example.com")
     host = ascii_host(parts.hostname or "")
     host = f"[{host}]" if ":" in host else host
     usual = {"http": 80, "https": 443}[parts.scheme]
@@ -246,7 +246,7 @@ def check_target(text: str) -> str:
 def check_listener(text: str) -> str:
     """Accept an address to listen on: ``address:port``, ``[address]:port``, ``unix:/absolute/path``, or "" for none."""
     if text and listener(text) is None:
-        raise ValueError("say 127.0.0.1:9464, [::1]:9464 or unix:/run/latchkey/metrics.sock")
+        raise ValueError("use 127.0.0.1:9464, [::1]:9464 or unix:/run/latchkey/metrics.sock")
     return text
 
 
@@ -271,7 +271,7 @@ def check_host(text: str) -> str:
     name, colon, port = (text, "", "") if text.endswith("]") or ":" not in text else text.rpartition(":")
     host = f"{ascii_host(name)}{colon}{port}"
     if not HOST.fullmatch(host):
-        raise ValueError("a host is a name or address, as in login.example.com or login.example.com:8443")
+        raise ValueError("a host must be a name or an address, as in login.example.com or login.example.com:8443")
     return host
 
 
@@ -280,7 +280,7 @@ def check_network(text: str) -> str:
     try:
         return str(ipaddress.ip_network(text))
     except ValueError as error:
-        raise ValueError(f"it is no address or network ({error})") from None
+        raise ValueError(f"it is not an address or network ({error})") from None
 
 
 def read_host(value: Any) -> Any:

@@ -47,7 +47,7 @@ log = structlog.get_logger()
 
 SETTING = variable("apps_file")
 KIND = "apps"
-REMEDY = "Mend it; docs/forward-auth.md says what it takes."
+REMEDY = "Fix it: docs/forward-auth.md describes the valid values."
 CHECK_INTERVAL = 1.0
 """Seconds between checks whether the file has changed."""
 
@@ -61,31 +61,31 @@ _RESERVED_HEADERS = ("location", "set-cookie", "content-length", "content-type",
 
 def _check_path(path: str) -> str:
     if not _PATH.fullmatch(path) or "//" in path or re.search(r"/\.{1,2}(?:/|$)", path):
-        raise ValueError("a path begins with / and is written as people read it; * is only for all below: /a/*")
+        raise ValueError("a path must begin with / and not be percent-encoded; * may only be at the end: /a/*")
     return path
 
 
 def _check_group(name: str) -> str:
     if not is_name(name):
-        raise ValueError(f"{name[:70]!r} can't be the name of a group")
+        raise ValueError(f"{name[:70]!r} can't be a group name")
     return name
 
 
 def _check_method(name: str) -> str:
     if not _METHOD.fullmatch(name):
-        raise ValueError('a method is written in capitals, as in "GET"')
+        raise ValueError('a method must be in capitals, as in "GET"')
     if name == "HEAD":
-        raise ValueError("write GET, which HEAD counts as")
+        raise ValueError("write GET, which includes HEAD")
     return name
 
 
 def _read_network(text: object) -> Network:
     if not isinstance(text, str):
-        raise ValueError("a network is text, as in 10.0.0.0/8")
+        raise ValueError("a network must be text, as in 10.0.0.0/8")
     try:
         return ipaddress.ip_network(text)
     except ValueError as error:
-        raise ValueError(f"it is no network ({error})") from None
+        raise ValueError(f"it is not a network ({error})") from None
 
 
 Paths = tuple[Annotated[str, AfterValidator(_check_path)], ...]
@@ -114,7 +114,7 @@ class RuleEntry(_BaseEntry):
     @classmethod
     def _check_not_empty(cls, listed: tuple[Any, ...]) -> tuple[Any, ...]:
         if not listed:
-            raise ValueError("it is empty; leave it out for all")
+            raise ValueError("it is empty; leave it out to match all")
         return listed
 
 
@@ -139,7 +139,7 @@ class AppEntry(_BaseEntry):
     @classmethod
     def _check_name(cls, name: str) -> str:
         if not name.strip() or len(name) > 64 or not name.isprintable():
-            raise ValueError("a name has 1 to 64 characters")
+            raise ValueError("a name must have 1 to 64 characters")
         return name.strip()
 
     @field_validator("headers")
@@ -147,7 +147,7 @@ class AppEntry(_BaseEntry):
     def _check_headers(cls, headers: dict[str, str]) -> dict[str, str]:
         for name in headers:
             if not types.HEADER_NAME.fullmatch(name) or "_" in name:
-                raise ValueError(f"{name[:40]!r} is no name of a header")
+                raise ValueError(f"{name[:40]!r} isn't a valid header name")
             lower = name.lower()
             if lower in (*_IDENTITY_HEADERS, *_RESERVED_HEADERS) or lower.startswith(("x-forwarded-", "x-original-")):
                 raise ValueError(f"the header {name} can't be sent to an app")
@@ -192,7 +192,7 @@ class AppFile:
         found, self.problems = self._read(self._path)
         if self.problems:
             problems = [str(each) for each in self.problems]
-            log.error("apps_file.not_read", problems=problems, remedy="the apps of before go on; mend the file")
+            log.error("apps_file.not_read", problems=problems, remedy="the previous apps remain in use; fix the file")
         else:
             self._by_host = found
             log.info("apps_file.read", apps=len(found))
@@ -215,8 +215,10 @@ def init_app(app: Flask) -> None:
 def _check_cookie_domain(domain: str, apps: Mapping[str, ProtectedApp]) -> Iterator[Problem]:
     """Report a cookie domain that no app is on, since none of them would get its cookie."""
     if domain and apps and not any(is_in_domain(app, domain) for app in apps.values()):
-        remedy = "Name the domain that they are below, as example.com for wiki.example.com, or leave it empty."
-        yield Problem(variable("forward_auth_cookie_domain"), "is the domain of no app in the apps file", remedy)
+        remedy = (
+            "Set it to the domain that they are below, such as example.com for wiki.example.com, or leave it empty."
+        )
+        yield Problem(variable("forward_auth_cookie_domain"), "isn't the domain of any app in the apps file", remedy)
 
 
 def is_in_domain(app: ProtectedApp, domain: str) -> bool:
@@ -262,9 +264,9 @@ def read_apps(
         if app is None:
             continue
         if needs_https and not app.origin.startswith("https://"):
-            file.add(KIND, app_id, " begins with http://", "Serve the app by https://.", "url")
+            file.add(KIND, app_id, " begins with http://", "Serve the app with https://.", "url")
         if app.host in own:
-            file.add(KIND, app_id, " is this service's own address", "Give the app a host of its own.", "url")
+            file.add(KIND, app_id, " is this service's own address", "Give the app its own host.", "url")
         if app.host in found:
             what = f" has the host of {found[app.host].id}"
             file.add(KIND, app_id, what, "Give one app rules for its paths instead.", "url")
@@ -274,7 +276,7 @@ def read_apps(
 
 def _read_app(file: TomlFile, app_id: str, table: dict[str, Any]) -> ProtectedApp | None:
     if not _ID.fullmatch(app_id):
-        file.add(KIND, app_id, " is no id of an app", "Write small letters, digits, - and _, as in [apps.wiki].")
+        file.add(KIND, app_id, " isn't a valid app ID", "Use lower-case letters, digits, - and _, as in [apps.wiki].")
         return None
     try:
         return _build_app(app_id, AppEntry(**table))
@@ -288,8 +290,8 @@ def _read_app(file: TomlFile, app_id: str, table: dict[str, Any]) -> ProtectedAp
 def _describe_error(fault: ErrorDetails) -> tuple[str, str, str]:
     """Return the field an error is about, what is wrong with it without its value, and what to do."""
     if fault["type"] == "open_rule":
-        what = f", {fault['msg']}: it names groups or max_age, and its level is public, which lets everybody in"
-        return "rules", what, "Give the rule the level signed_in or aal2."
+        what = f", {fault['msg']}: it has groups or max_age, but its level is public, which lets everyone in"
+        return "rules", what, "Set the rule's level to signed_in or aal2."
     place = list(fault["loc"])
     field = str(place[0]) if place else ""
     in_rule = field == "rules" and len(place) > 2
@@ -298,7 +300,7 @@ def _describe_error(fault: ErrorDetails) -> tuple[str, str, str]:
     if fault["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, RULE_FIELDS if in_rule else FIELDS, 1)
         remedy = f"Did you mean {near[0]}?" if near else "docs/forward-auth.md lists the fields."
-        return ("rules" if in_rule else field), f"{where} is no field of {'a rule' if in_rule else 'an app'}", remedy
+        return ("rules" if in_rule else field), f"{where} isn't a field of {'a rule' if in_rule else 'an app'}", remedy
     text = WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, ").replace("Input should", "must"))
     return ("rules" if in_rule else field), f"{where}: {text[:1].lower()}{text[1:]}", REMEDY
 

@@ -37,12 +37,12 @@ NOT_IN_FILE = ("id", "source", "secret_digests", "logo_url")
 FIELDS = (*(name for name in Client.model_fields if name not in NOT_IN_FILE), *SECRET_FIELDS, LOGO)
 """Keys allowed in a client's table."""
 
-REMEDY = "Mend it; docs/apps.md says what it takes."
+REMEDY = "Fix it: docs/apps.md describes the valid values."
 DIGEST_REMEDY = "flask clients digest makes one."
 HINTS = {
-    "client_id": "The id stands in the header, as in [clients.grafana].",
-    "logo_url": 'Put the file beside this one, and write logo = "app.svg".',
-    "id": "The id stands in the header, as in [clients.grafana].",
+    "client_id": "The ID belongs in the table's header, as in [clients.grafana].",
+    "logo_url": 'Put the file next to this one, and write logo = "app.svg".',
+    "id": "The ID belongs in the table's header, as in [clients.grafana].",
     "public": 'Write auth_method = "none".',
     "trusted": 'Write consent = "trusted".',
 }
@@ -146,18 +146,18 @@ class _Reader:
     def _check_names(self, client_id: str, table: dict[str, Any]) -> None:
         for field in sorted(table.keys() - set(FIELDS)):
             if field in ("secret", "client_secret"):
-                remedy = 'Take it out and write secret_digest = "sha256:..."; flask clients digest prints that line.'
-                self._add(client_id, field, " is a secret in clear, which has no place in this file", remedy)
+                remedy = 'Remove it and write secret_digest = "sha256:..."; flask clients digest prints that line.'
+                self._add(client_id, field, " is a secret in plaintext, which doesn't belong in this file", remedy)
                 continue
             near = difflib.get_close_matches(field, FIELDS, 1)
             remedy = HINTS.get(field, f"Did you mean {near[0]}?" if near else "docs/apps.md lists the fields.")
-            self._add(client_id, field, " is no field of a client", remedy)
+            self._add(client_id, field, " isn't a field of a client", remedy)
 
     def _digests(self, client_id: str, table: dict[str, Any]) -> tuple[str, ...]:
         """Return the digests of a client's secrets: one, or the new and the old one during a rotation."""
         if "secret_file" in table:
             if "secret_digest" in table:
-                self._add(client_id, "secret_file", " is set, and secret_digest too", "Keep one of them.")
+                self._add(client_id, "secret_file", " is set, and so is secret_digest", "Keep one of them.")
             return self._digest_of_file(client_id, table["secret_file"])
         given = table.get("secret_digest", [])
         texts = given if isinstance(given, list) else [given]
@@ -167,7 +167,7 @@ class _Reader:
             if isinstance(text, str) and text.startswith(DIGEST_PREFIX)
         ]
         if len(digests) != len(texts) or not all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests):
-            what = ' must be "sha256:" and 64 hexadecimal digits, or a list of such texts'
+            what = ' must be "sha256:" and 64 hexadecimal digits, or a list of these'
             self._add(client_id, "secret_digest", what, DIGEST_REMEDY)
             return ()
         return tuple(digests)
@@ -175,15 +175,15 @@ class _Reader:
     def _digest_of_file(self, client_id: str, path: object) -> tuple[str, ...]:
         try:
             if not isinstance(path, str):
-                raise ValueError("is named by no text")
+                raise ValueError("isn't given as text")
             secret = read_file(str(self.file.folder / path))
         except ValueError as error:
-            self._add(client_id, "secret_file", f" names a file that {error}", "Put the secret, and only it, into it.")
+            self._add(client_id, "secret_file", f" points to a file that {error}", "Put only the secret into it.")
             return ()
         try:
             check_secret(secret)
         except ValueError as error:
-            what = f" names a file with a secret that {error}"
+            what = f" points to a file with a secret that {error}"
             self._add(client_id, "secret_file", what, "flask clients digest makes a better one.")
         return (secrets.digest(secret),)
 
@@ -192,10 +192,10 @@ class _Reader:
             return
         try:
             if not isinstance(table[LOGO], str):
-                raise ValueError("is named by no text")
+                raise ValueError("isn't given as text")
             self.logos[client_id] = image_at(str(self.file.folder / table[LOGO]))
         except ValueError as error:
-            self._add(client_id, LOGO, f" names a file that {error}", "Name a logo, or leave it out.")
+            self._add(client_id, LOGO, f" points to a file that {error}", "Use another file, or leave it out.")
 
     def _add(self, client_id: str, field: str, what: str, remedy: str) -> None:
         self._has_fault = True

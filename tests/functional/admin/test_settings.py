@@ -121,12 +121,12 @@ def test_encryption_keys_are_listed_by_id_including_missing_ones(console, app, m
 
 
 def test_startup_warnings_are_shown(console, monkeypatch):
-    warning = Problem("LATCHKEY_LIMITS", "is off: guesses are not limited", "Switch it on.")
+    warning = Problem("LATCHKEY_LIMITS", "is off: guesses are not limited", "Turn it on.")
     assert "guesses are not limited" not in console.get("/admin/settings").text
     monkeypatch.setattr(Settings, "warnings", (warning,))
     answer = console.get("/admin/settings")
     assert "guesses are not limited" in answer.text
-    assert "Switch it on." in answer.text
+    assert "Turn it on." in answer.text
 
 
 def test_each_settings_subject_has_a_title():

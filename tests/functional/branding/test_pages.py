@@ -167,5 +167,7 @@ def test_phone_number_is_isolated_in_right_to_left_mail(browser_wire, people, ma
 
 def test_start_with_a_brand_file_that_is_not_an_image_is_refused(settings_values, tmp_path):
     (tmp_path / "logo.png").write_bytes(b"no image")
-    with pytest.raises(ConfigurationError, match="LATCHKEY_BRAND_LOGO names a file that is no PNG, SVG or WEBP image"):
+    with pytest.raises(
+        ConfigurationError, match="LATCHKEY_BRAND_LOGO points to a file that isn't a PNG, SVG or WEBP image"
+    ):
         create_app(Settings(**settings_values, brand_logo=str(tmp_path / "logo.png")))

@@ -99,7 +99,7 @@ def test_changed_logo_gets_a_new_url(make_app, folder, browser):
     [
         (svg("<script>alert(1)</script>"), "is an SVG with <script>"),
         (svg('<image href="https://spy.example/x.png"/>'), "is an SVG with a link"),
-        (b"GIF89a", "is no PNG, SVG or WEBP image"),
+        (b"GIF89a", "isn't a PNG, SVG or WEBP image"),
         (svg() + b" " * 256 * 1024, "is larger than 256 KiB"),
     ],
 )
@@ -108,7 +108,7 @@ def test_startup_with_invalid_logo_fails(make_app, folder, data, what):
     (folder / "wrong.toml").write_text(FILE)
     with pytest.raises(ConfigurationError) as refused:
         make_app(clients_file=str(folder / "wrong.toml"))
-    assert f"clients.grafana.logo names a file that {what}" in str(refused.value)
+    assert f"clients.grafana.logo points to a file that {what}" in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_accent_color_is_parsed(set_up, production, text, color):
 )
 def test_invalid_color_is_rejected(set_up, production, text):
     set_up(brand_color=text)
-    with pytest.raises(ConfigurationError, match="LATCHKEY_BRAND_COLOR is not usable: a color has three or six"):
+    with pytest.raises(ConfigurationError, match="LATCHKEY_BRAND_COLOR is invalid: a color has three or six"):
         Settings.load()
 
 

@@ -31,14 +31,14 @@ TAKEN = {
     "postgresql://ada:a%40b%3D@db/auth": {"password": "a@b="},
 }
 REFUSED = {
-    "postgresql://ada:s3same@db/auth?sslmod=require": "libpq knows no parameter sslmod",
-    "postgresql://ada:s3same@db/auth?sslmode=s3same": "libpq does not take the value of sslmode",
+    "postgresql://ada:s3same@db/auth?sslmod=require": "libpq has no parameter sslmod",
+    "postgresql://ada:s3same@db/auth?sslmode=s3same": "libpq rejects the value of sslmode",
     "postgresql://ada:s3same@db/auth?sslmode": "not a URL that libpq can read",
     "postgresql://ada:s3same%zz@db/auth": "percent-encode",
     "postgresql://ada:s3same@db:s3same/auth": "port must be a number",
     "postgresql://ada:s3same@one:1,two:99999/auth": "port must be a number",
     "postgresql://ada:s3same@db/auth?connect_timeout=s3same": "connect_timeout must be a whole number",
-    "postgresql://ada:s3same@db/auth?target_session_attrs=standby": "must lead to a server that can be written",
+    "postgresql://ada:s3same@db/auth?target_session_attrs=standby": "must select a writable server",
     "postgresql://ada:s3same@db/auth?target_session_attrs=s3same": "the value of target_session_attrs",
     "postgresql://ada:s3same@db/auth?service=s3same": "the value of service",
     "postgresql://ada:s3same@db/auth?options=-cstatement_timeout=9": "set LATCHKEY_STATEMENT_TIMEOUT",
@@ -77,7 +77,7 @@ def test_commands_exit_78_without_traceback_for_an_invalid_database_url(command)
     command = [sys.executable, "-m", "flask", "--app", "wsgi", *command]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 78, done.stderr
-    assert "LATCHKEY_DATABASE_URL is not usable: libpq knows no parameter nonsense. " in done.stderr
+    assert "LATCHKEY_DATABASE_URL is invalid: libpq has no parameter nonsense. " in done.stderr
     assert "Traceback" not in done.stderr
     assert "s3same" not in done.stdout + done.stderr
 
@@ -86,7 +86,7 @@ def test_commands_exit_78_without_traceback_for_an_invalid_database_url(command)
     ("url", "what"),
     [
         ("sqlite:///var/latchkey.db", "LATCHKEY_DATABASE_POOLER is set, but the database is an SQLite file"),
-        ("postgresql://ada@db/auth?options=-csearch_path=auth", "has options, which a pooler does not hand on"),
+        ("postgresql://ada@db/auth?options=-csearch_path=auth", "has options, which a pooler doesn't pass on"),
     ],
 )
 def test_settings_incompatible_with_a_pooler_are_rejected(monkeypatch, url, what):

@@ -8,7 +8,7 @@ from tests.images import JPEG, WEBP, png, svg
 
 pytestmark = pytest.mark.one_database
 
-REMEDY = "Name another file, or unset it."
+REMEDY = "Use another file, or unset it."
 
 
 @pytest.mark.parametrize(
@@ -33,17 +33,17 @@ def test_image_type_is_detected_by_content(tmp_path, setting, data, kind):
 @pytest.mark.parametrize(
     ("setting", "data", "what"),
     [
-        ("brand_logo", b"GIF89a" + bytes(40), "is no PNG, SVG or WEBP image"),
-        ("brand_logo", b"", "is no PNG, SVG or WEBP image"),
-        ("brand_logo", b"<html><body>logo</body></html>", "is no PNG, SVG or WEBP image"),
-        ("brand_logo", JPEG, "is no PNG, SVG or WEBP image"),
-        ("brand_icon", WEBP, "is no PNG or SVG image"),
+        ("brand_logo", b"GIF89a" + bytes(40), "isn't a PNG, SVG or WEBP image"),
+        ("brand_logo", b"", "isn't a PNG, SVG or WEBP image"),
+        ("brand_logo", b"<html><body>logo</body></html>", "isn't a PNG, SVG or WEBP image"),
+        ("brand_logo", JPEG, "isn't a PNG, SVG or WEBP image"),
+        ("brand_icon", WEBP, "isn't a PNG or SVG image"),
         ("brand_logo", png()[:-6], "is a damaged PNG image"),
         ("brand_logo", WEBP[:-8], "is a damaged WEBP image"),
         ("brand_image", JPEG[:-9], "is a damaged JPEG image"),
         ("brand_logo", svg()[:-6], "is a damaged SVG image"),
-        ("brand_logo", b"<svg><rect/></svg>", "is XML, but no SVG image"),
-        ("brand_logo", b'<p xmlns="x"><svg xmlns="http://www.w3.org/2000/svg"/></p>', "is XML, but no SVG image"),
+        ("brand_logo", b"<svg><rect/></svg>", "is XML, but not an SVG image"),
+        ("brand_logo", b'<p xmlns="x"><svg xmlns="http://www.w3.org/2000/svg"/></p>', "is XML, but not an SVG image"),
         ("brand_logo", png() + bytes(256 * 1024), "is larger than 256 KiB"),
         ("brand_image", JPEG + bytes(1024 * 1024), "is larger than 1024 KiB"),
     ],
@@ -89,16 +89,16 @@ def test_start_with_an_unreadable_image_is_refused(set_up, production, tmp_path)
     with pytest.raises(ConfigurationError) as refused:
         Settings.load()
     said = [str(problem).replace(str(tmp_path), "") for problem in refused.value.problems]
-    assert [line.partition(" names a file that ") for line in said] == [
-        ("LATCHKEY_BRAND_ICON", " names a file that ", f"can't be read (No such file or directory). {REMEDY}"),
-        ("LATCHKEY_BRAND_IMAGE", " names a file that ", f"can't be read (Is a directory). {REMEDY}"),
+    assert [line.partition(" points to a file that ") for line in said] == [
+        ("LATCHKEY_BRAND_ICON", " points to a file that ", f"can't be read (No such file or directory). {REMEDY}"),
+        ("LATCHKEY_BRAND_IMAGE", " points to a file that ", f"can't be read (Is a directory). {REMEDY}"),
     ]
 
 
 @pytest.mark.parametrize("name", ["none", "n" * 5000])
 def test_start_without_the_templates_folder_is_refused(set_up, production, tmp_path, name):
     set_up(templates_folder=str(tmp_path / name))
-    with pytest.raises(ConfigurationError, match="LATCHKEY_TEMPLATES_FOLDER names no folder that can be read"):
+    with pytest.raises(ConfigurationError, match="LATCHKEY_TEMPLATES_FOLDER isn't a folder that can be read"):
         Settings.load()
 
 

@@ -26,16 +26,16 @@ REFUSED = [
     ("LATCHKEY_SECRET_KEYS", "secret" * 6, "sample key"),
     ("LATCHKEY_SECRET_KEYS", "SuperSecretKeyForMyApplication!!", "sample key"),
     ("LATCHKEY_SECRET_KEYS", SAMPLE, "sample key"),
-    ("LATCHKEY_SECRET_KEYS", "x" * 32, "too little variety"),
-    ("LATCHKEY_SECRET_KEYS", "0123456789abcdef" * 2, "too little variety"),
-    ("LATCHKEY_SECRET_KEYS", "12345678901234567890123456789012", "too little variety"),
-    ("LATCHKEY_SECRET_KEYS", "abcdefghijklmnopqrstuvwxyz012345", "too little variety"),
+    ("LATCHKEY_SECRET_KEYS", "x" * 32, "isn't random enough"),
+    ("LATCHKEY_SECRET_KEYS", "0123456789abcdef" * 2, "isn't random enough"),
+    ("LATCHKEY_SECRET_KEYS", "12345678901234567890123456789012", "isn't random enough"),
+    ("LATCHKEY_SECRET_KEYS", "abcdefghijklmnopqrstuvwxyz012345", "isn't random enough"),
     ("LATCHKEY_PUBLIC_URL", "", "is not set"),
     ("LATCHKEY_PUBLIC_URL", "http://login.example.com", "does not begin with https://"),
     ("LATCHKEY_PUBLIC_URL", "http://127.0.0.1:8000", "does not begin with https://"),
     ("FLASK_DEBUG", "1", "is on"),
     ("FLASK_DEBUG", "off", "is on"),
-    ("LATCHKEY_MAIL_URL", "", "people sign in by e-mail"),
+    ("LATCHKEY_MAIL_URL", "", "people sign in by email"),
     ("LATCHKEY_MAIL_URL", "smtp://ada:s3same@mail.example.com", "without TLS"),
     ("LATCHKEY_MAIL_URL", "smtps://s3same@mail.example.com", "not both"),
     ("LATCHKEY_MAIL_URL", "smtp://127.0.0.1:25", "without TLS"),
@@ -69,16 +69,16 @@ def test_minimal_production_settings_are_accepted(production):
     settings = Settings.load()
     assert settings.is_production
     assert noticed() == [
-        "LATCHKEY_METHODS has sms by default, but no SMS provider is set: switched off. Set LATCHKEY_SMS_URL."
+        "LATCHKEY_METHODS includes sms by default, but no SMS provider is set: sms is turned off. Set LATCHKEY_SMS_URL."
     ]
 
 
 def test_sms_method_without_a_complete_provider_is_rejected(production, set_up):
     set_up(methods="email,sms")
-    with pytest.raises(ConfigurationError, match="LATCHKEY_SMS_URL is not complete"):
+    with pytest.raises(ConfigurationError, match="LATCHKEY_SMS_URL is incomplete"):
         Settings.load()
     set_up(sms_provider="twilio", twilio_account_sid="AC1", twilio_sender="+15005550006")
-    with pytest.raises(ConfigurationError, match="LATCHKEY_TWILIO_AUTH_TOKEN is not complete"):
+    with pytest.raises(ConfigurationError, match="LATCHKEY_TWILIO_AUTH_TOKEN is incomplete"):
         Settings.load()
     set_up(twilio_auth_token="5f1d9be2", sms_countries="GB")
     assert Settings.load().methods == ("email", "sms")
@@ -95,10 +95,10 @@ def test_sms_method_is_enabled_by_default_with_a_provider(production, set_up):
     [
         ({"mail_url": "", "mail_fallback_url": "smtps://b.example"}, "MAIL_FALLBACK_URL is set, but LATCHKEY_MAIL_URL"),
         ({"sms_fallback_url": "https://b.example/send"}, "SMS_FALLBACK_URL is set, but LATCHKEY_SMS_URL isn't"),
-        ({"mail_url": "smtps://b.example", "mail_fallback_url": "smtps://b.example"}, "FALLBACK_URL is that of"),
+        ({"mail_url": "smtps://b.example", "mail_fallback_url": "smtps://b.example"}, "FALLBACK_URL is the same as"),
         ({"mail_fallback_url": "smtps://ada@b.example"}, "MAIL_FALLBACK_URL has a user or a password, but not both"),
         ({"mail_fallback_url": "smtp://b.example"}, "MAIL_FALLBACK_URL sends mail without TLS"),
-        ({"sms_fallback_provider": "twilio"}, "SMS_FALLBACK_PROVIDER is twilio, but its settings are not complete"),
+        ({"sms_fallback_provider": "twilio"}, "SMS_FALLBACK_PROVIDER is twilio, but its settings are incomplete"),
         ({"sms_provider": "twilio", "sms_fallback_provider": "twilio"}, "PROVIDER is the first provider as well"),
     ],
 )
@@ -111,12 +111,12 @@ def test_useless_fallback_provider_is_rejected(production, set_up, changes, what
 def test_fallback_sms_provider_without_tls_causes_a_warning(production, set_up):
     set_up(sms_url="https://a.example/send", sms_countries="GB", sms_fallback_url="http://b.example/send")
     noticed = [f"{problem.setting} {problem.what}" for problem in Settings.load().warnings]
-    assert "LATCHKEY_SMS_FALLBACK_URL hands codes over without TLS" in noticed
+    assert "LATCHKEY_SMS_FALLBACK_URL sends codes without TLS" in noticed
 
 
 def test_sms_method_without_countries_is_rejected(production, set_up):
     set_up(methods="email,sms", sms_url="https://sms.example.com/send")
-    with pytest.raises(ConfigurationError, match=r"LATCHKEY_SMS_COUNTRIES is not set.* List where"):
+    with pytest.raises(ConfigurationError, match=r"LATCHKEY_SMS_COUNTRIES is not set.* List the countries"):
         Settings.load()
 
 
@@ -144,7 +144,7 @@ def test_default_phone_region_outside_the_sms_countries_causes_a_warning(product
 
 def test_common_country_name_is_rejected_with_its_iso_code(set_up):
     set_up(sms_countries="DE,UK")
-    with pytest.raises(ConfigurationError, match=r"LATCHKEY_SMS_COUNTRIES names UK.* Write GB"):
+    with pytest.raises(ConfigurationError, match=r"LATCHKEY_SMS_COUNTRIES contains UK.* Use GB"):
         Settings.load()
 
 
@@ -160,9 +160,9 @@ def test_invalid_country_code_is_rejected(set_up, value):
     [
         ("sms_url", "https://sms.example.com/nachrichten/für", "percent-encode"),
         ("sms_url", "https://sms.example.com/send?from=Müller", "percent-encode"),
-        ("sms_url", "https://sms..example.com/send", "can be looked up"),
-        ("mail_url", f"smtps://{'a' * 64}.example.com", "can be looked up"),
-        ("twilio_url", "https://.example.com", "can be looked up"),
+        ("sms_url", "https://sms..example.com/send", "can't be looked up"),
+        ("mail_url", f"smtps://{'a' * 64}.example.com", "can't be looked up"),
+        ("twilio_url", "https://.example.com", "can't be looked up"),
         ("sms_success", "a{99999999999}", "regular expression"),
         ("sms_success", "(a+)+$", "repeats a group"),
     ],
@@ -236,7 +236,7 @@ def test_development_accepts_a_localhost_public_url(set_up, address):
 
 def test_development_rejects_a_non_local_public_url(set_up):
     set_up(environment="development", public_url="http://192.0.2.1:8000")
-    with pytest.raises(ConfigurationError, match="LATCHKEY_PUBLIC_URL leads to another machine"):
+    with pytest.raises(ConfigurationError, match="LATCHKEY_PUBLIC_URL points to another machine"):
         Settings.load()
 
 
@@ -274,7 +274,7 @@ def test_refused_start_exits_quickly_without_showing_values(production, monkeypa
     [
         ("passkey_rp_id", "example.org", "is not the domain of"),
         ("passkey_rp_id", "ogin.example.com", "is not the domain of"),
-        ("passkey_origins", "https://shop.example.com", "leaves out"),
+        ("passkey_origins", "https://shop.example.com", "doesn't include"),
         ("passkey_origins", "https://login.example.com,http://login.example.com", "without TLS"),
     ],
 )
@@ -307,10 +307,10 @@ def test_invalid_or_reserved_csrf_cookie_name_is_rejected(set_up, name):
 @pytest.mark.parametrize(
     ("setting", "value", "said"),
     [
-        ("forward_auth_proxies", "0.0.0.0/0", "names every address"),
-        ("forward_auth_proxies", "10.0.0.2,::/0", "names every address"),
-        ("forward_auth_proxies", "10.0.0.1/8", "it is no address or network"),
-        ("forward_auth_proxies", "proxy.example.com", "it is no address or network"),
+        ("forward_auth_proxies", "0.0.0.0/0", "contains every address"),
+        ("forward_auth_proxies", "10.0.0.2,::/0", "contains every address"),
+        ("forward_auth_proxies", "10.0.0.1/8", "it is not an address or network"),
+        ("forward_auth_proxies", "proxy.example.com", "it is not an address or network"),
         ("forward_auth_cookie_domain", "com", "is a top-level domain"),
     ],
 )

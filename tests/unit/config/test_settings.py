@@ -160,7 +160,7 @@ def test_unusable_settings_file_is_rejected_by_name(set_up, production, tmp_path
     if content is not None:
         file.write_bytes(content)
     set_up(sms_url_file=str(file))
-    with pytest.raises(ConfigurationError, match=f"LATCHKEY_SMS_URL_FILE names a file that .*{what}"):
+    with pytest.raises(ConfigurationError, match=f"LATCHKEY_SMS_URL_FILE points to a file that .*{what}"):
         Settings.load()
 
 
@@ -168,13 +168,13 @@ def test_setting_given_as_value_and_file_is_rejected(set_up, production, tmp_pat
     file = tmp_path / "url"
     file.write_text("smtps://mail.example.com")
     set_up(mail_url_file=str(file))
-    with pytest.raises(ConfigurationError, match="LATCHKEY_MAIL_URL is set, and LATCHKEY_MAIL_URL_FILE too"):
+    with pytest.raises(ConfigurationError, match="LATCHKEY_MAIL_URL is set, and so is LATCHKEY_MAIL_URL_FILE"):
         Settings.load()
 
 
 def test_unknown_setting_causes_a_warning(set_up, production):
     set_up(limit="off")
-    assert any("LATCHKEY_LIMIT is no setting" in str(each) for each in Settings.load().warnings)
+    assert any("LATCHKEY_LIMIT isn't a setting" in str(each) for each in Settings.load().warnings)
 
 
 def test_second_factor_for_accepts_its_us_mfa_required_alias(set_up, production):
@@ -183,7 +183,9 @@ def test_second_factor_for_accepts_its_us_mfa_required_alias(set_up, production)
     assert settings.second_factor_for == ("password", "email")
     assert not any("MFA_REQUIRED" in str(each) for each in settings.warnings)
     set_up(second_factor_for="sms")
-    with pytest.raises(ConfigurationError, match="LATCHKEY_US_MFA_REQUIRED is set, and LATCHKEY_SECOND_FACTOR_FOR"):
+    with pytest.raises(
+        ConfigurationError, match="LATCHKEY_US_MFA_REQUIRED is set, and so is LATCHKEY_SECOND_FACTOR_FOR"
+    ):
         Settings.load()
 
 

@@ -23,41 +23,41 @@ FAULTS = {
     ),
     "no https": ('[apps.wiki]\nname = "x"\nurl = "http://a.example"', "line 3: apps.wiki.url begins with http://"),
     "a level": (f'{APP}level = "open"', "line 4: apps.wiki.level: must be 'public', 'signed_in', 'aal2' or 'deny'"),
-    "a field": (f"{APP}group = []", "line 4: apps.wiki.group is no field of an app"),
-    "a group": (f'{APP}groups = ["A B"]', "line 4: apps.wiki.groups: 'A B' can't be the name of a group"),
-    "a table": ("[clients.x]", "line 1: clients is no table of apps"),
-    "an id": ('[apps."A b"]\nname = "x"\nurl = "https://a.example"', "apps.A b is no id of an app"),
+    "a field": (f"{APP}group = []", "line 4: apps.wiki.group isn't a field of an app"),
+    "a group": (f'{APP}groups = ["A B"]', "line 4: apps.wiki.groups: 'A B' can't be a group name"),
+    "a table": ("[clients.x]", "line 1: clients isn't a table of apps"),
+    "an id": ('[apps."A b"]\nname = "x"\nurl = "https://a.example"', "apps.A b isn't a valid app ID"),
     "twice": (f'{APP}[apps.b]\nname = "B"\nurl = "https://WIKI.example.com"', "apps.b.url has the host of wiki"),
     "a header of ours": (f'{APP}headers = {{"Remote-User" = "user"}}', "Remote-User can't be sent to an app"),
     "a header of proxies": (f'{APP}headers = {{"X-Forwarded-For" = "user"}}', "X-Forwarded-For can't be sent"),
-    "an underscore": (f'{APP}headers = {{"Remote_User" = "user"}}', "is no name of a header"),
+    "an underscore": (f'{APP}headers = {{"Remote_User" = "user"}}', "isn't a valid header name"),
     "a value": (f'{APP}headers = {{"X-User" = "id"}}', "must be 'user', 'email', 'name' or 'groups'"),
     "a path of a rule": (
         f'{APP}[[apps.wiki.rules]]\npaths = ["x"]',
         "apps.wiki.rules, rule 1: paths: a path",
     ),
-    "a star": (f'{APP}[[apps.wiki.rules]]\npaths = ["/a*"]', "rule 1: paths: a path begins with /"),
-    "dots": (f'{APP}[[apps.wiki.rules]]\npaths = ["/a/../b"]', "rule 1: paths: a path begins with /"),
-    "encoded": (f'{APP}[[apps.wiki.rules]]\npaths = ["/a%20b"]', "rule 1: paths: a path begins with /"),
-    "a network": (f'{APP}[[apps.wiki.rules]]\nnetworks = ["10.0.0.1/8"]', "rule 1: networks: it is no network"),
-    "a method": (f'{APP}[[apps.wiki.rules]]\nmethods = ["get"]', "rule 1: methods: a method is written in capitals"),
-    "HEAD": (f'{APP}[[apps.wiki.rules]]\nmethods = ["HEAD"]', "rule 1: methods: write GET, which HEAD counts as"),
-    "no paths": (f"{APP}[[apps.wiki.rules]]\npaths = []", "rule 1: paths: it is empty; leave it out for all"),
+    "a star": (f'{APP}[[apps.wiki.rules]]\npaths = ["/a*"]', "rule 1: paths: a path must begin with /"),
+    "dots": (f'{APP}[[apps.wiki.rules]]\npaths = ["/a/../b"]', "rule 1: paths: a path must begin with /"),
+    "encoded": (f'{APP}[[apps.wiki.rules]]\npaths = ["/a%20b"]', "rule 1: paths: a path must begin with /"),
+    "a network": (f'{APP}[[apps.wiki.rules]]\nnetworks = ["10.0.0.1/8"]', "rule 1: networks: it is not a network"),
+    "a method": (f'{APP}[[apps.wiki.rules]]\nmethods = ["get"]', "rule 1: methods: a method must be in capitals"),
+    "HEAD": (f'{APP}[[apps.wiki.rules]]\nmethods = ["HEAD"]', "rule 1: methods: write GET, which includes HEAD"),
+    "no paths": (f"{APP}[[apps.wiki.rules]]\npaths = []", "rule 1: paths: it is empty; leave it out to match all"),
     "no methods": (f"{APP}[[apps.wiki.rules]]\nmethods = []", "rule 1: methods: it is empty"),
     "no networks": (f"{APP}[[apps.wiki.rules]]\nnetworks = []", "rule 1: networks: it is empty"),
     "an open rule with groups": (
         f'{APP}level = "public"\n[[apps.wiki.rules]]\npaths = ["/admin/*"]\ngroups = ["admins"]',
-        "apps.wiki.rules, rule 1: it names groups or max_age, and its level is public",
+        "apps.wiki.rules, rule 1: it has groups or max_age, but its level is public",
     ),
     "an open rule with an age": (
         f'{APP}[[apps.wiki.rules]]\n[[apps.wiki.rules]]\nlevel = "public"\nmax_age = 60',
-        "apps.wiki.rules, rule 2: it names groups or max_age",
+        "apps.wiki.rules, rule 2: it has groups or max_age",
     ),
     "a field of a rule": (
         f'{APP}[[apps.wiki.rules]]\npath = "/x"',
-        "path is no field of a rule. Did you mean paths?",
+        "path isn't a field of a rule. Did you mean paths?",
     ),
-    "no TOML": ("[apps.wiki", "is no TOML"),
+    "no TOML": ("[apps.wiki", "isn't valid TOML"),
 }
 
 
@@ -98,7 +98,7 @@ def test_invalid_file_keeps_the_last_valid_apps_and_reports_problems(file, capsy
     path, read = file
     path.write_text("[apps.wiki")
     assert list(read.by_host()) == ["wiki.example.com"]
-    assert "is no TOML" in str(read.problems[0])
+    assert "isn't valid TOML" in str(read.problems[0])
     path.unlink()
     assert list(read.by_host()) == ["wiki.example.com"]
     assert "can't be read" in str(read.problems[0])
@@ -140,7 +140,7 @@ def test_file_is_reloaded_after_permissions_are_fixed(file, monkeypatch):
     reading = read._read
 
     def refused(_path):
-        return {}, [Problem("LATCHKEY_APPS_FILE", "names a file that can't be read (Permission denied)", "")]
+        return {}, [Problem("LATCHKEY_APPS_FILE", "points to a file that can't be read (Permission denied)", "")]
 
     monkeypatch.setattr(read, "_read", refused)
     assert [app.name for app in read.by_host().values()] == ["Wiki"]

@@ -132,17 +132,17 @@ def with_line(line: str, instead_of: str = "") -> str:
 
 
 WRONG = {
-    "no TOML": ("[clients.grafana\n", "is no TOML: ", "line 1, column 17"),
-    "a field twice": (with_line('name = "x"'), "is no TOML: ", "line 6"),
-    "a client twice": (GRAFANA + GRAFANA, "is no TOML: ", "line 7"),
-    "no UTF-8": (b"\xff", "names a file that is not UTF-8 text", ""),
-    "another table": ('[client.x]\nname = "x"', "line 1: client is no table of clients", "[clients.grafana]"),
-    "no table": ("clients = 7", "line 1: clients holds more than tables", ""),
-    "a list of tables": ('[[clients]]\nname = "x"', "line 1: clients holds more than tables", ""),
-    "a value among tables": ("[clients]\nx = 1", "clients holds more than tables", ""),
-    "a clear secret": (with_line(f'secret = "{SECRET}"'), "line 6: clients.grafana.secret is a secret in clear",
+    "no TOML": ("[clients.grafana\n", "isn't valid TOML: ", "line 1, column 17"),
+    "a field twice": (with_line('name = "x"'), "isn't valid TOML: ", "line 6"),
+    "a client twice": (GRAFANA + GRAFANA, "isn't valid TOML: ", "line 7"),
+    "no UTF-8": (b"\xff", "points to a file that is not UTF-8 text", ""),
+    "another table": ('[client.x]\nname = "x"', "line 1: client isn't a table of clients", "[clients.grafana]"),
+    "no table": ("clients = 7", "line 1: clients contains more than tables", ""),
+    "a list of tables": ('[[clients]]\nname = "x"', "line 1: clients contains more than tables", ""),
+    "a value among tables": ("[clients]\nx = 1", "clients contains more than tables", ""),
+    "a clear secret": (with_line(f'secret = "{SECRET}"'), "line 6: clients.grafana.secret is a secret in plaintext",
                        "flask clients digest prints that line"),
-    "a clear secret by another name": (with_line(f'client_secret = "{SECRET}"'), "is a secret in clear", ""),
+    "a clear secret by another name": (with_line(f'client_secret = "{SECRET}"'), "is a secret in plaintext", ""),
     "a clear secret as digest": (with_line(f'secret_digest = "{SECRET}"', "secret_digest"),
                                  'line 5: clients.grafana.secret_digest must be "sha256:"', "flask clients digest"),
     "a digest of another length": (with_line(f'secret_digest = "{DIGEST[:-1]}"', "secret_digest"), "must be", ""),
@@ -150,13 +150,13 @@ WRONG = {
     "digests that are none": (with_line("secret_digest = [7]", "secret_digest"), "must be", ""),
     "no secret": (with_line("", "secret_digest"), "line 2: clients.grafana has no secret: set", "flask clients digest"),
     "an empty list of digests": (with_line("secret_digest = []", "secret_digest"), "has no secret", ""),
-    "a misspelt field": (with_line('redirect_uri = "x"'), "line 6: clients.grafana.redirect_uri is no field",
+    "a misspelt field": (with_line('redirect_uri = "x"'), "line 6: clients.grafana.redirect_uri isn't a field",
                          "Did you mean redirect_uris?"),
-    "a field of the command": (with_line("trusted = true"), "is no field", 'Write consent = "trusted".'),
-    "an unknown field": (with_line("zzz = 1"), "is no field", "docs/apps.md"),
-    "its id": (with_line('id = "x"'), "line 6: clients.grafana.id is no field", "in the header"),
-    "its source": (with_line('source = "command"'), "is no field", ""),
-    "its digests": (with_line("secret_digests = []"), "is no field", "Did you mean secret_digest?"),
+    "a field of the command": (with_line("trusted = true"), "isn't a field", 'Write consent = "trusted".'),
+    "an unknown field": (with_line("zzz = 1"), "isn't a field", "docs/apps.md"),
+    "its id": (with_line('id = "x"'), "line 6: clients.grafana.id isn't a field", "in the table's header"),
+    "its source": (with_line('source = "command"'), "isn't a field", ""),
+    "its digests": (with_line("secret_digests = []"), "isn't a field", "Did you mean secret_digest?"),
     "no name": (with_line("", "name"), "line 2: clients.grafana.name: is missing", ""),
     "an empty name": (with_line('name = ""', "name"), "line 3: clients.grafana.name: ", ""),
     "a name that turns": (with_line('name = "a\\u202Eb"', "name"), "clients.grafana.name: must be one line", ""),
@@ -190,14 +190,14 @@ WRONG = {
     "an id with a blank": ('[clients."my app"]\nname = "x"\nauth_method = "none"\nredirect_uris = ["https://x.example/"]',
                            "line 1: clients.my app: must be printable ASCII", ""),
     "a secret nowhere": (with_line('secret_file = "nowhere"', "secret_digest"),
-                         "line 5: clients.grafana.secret_file names a file that can't be read", ""),
+                         "line 5: clients.grafana.secret_file points to a file that can't be read", ""),
     "a secret's file of a wrong type": (with_line("secret_file = 7", "secret_digest"), "secret_file", ""),
     "a logo nowhere": (with_line('logo = "nowhere.svg"'),
-                       "line 6: clients.grafana.logo names a file that can't be read", "Name a logo, or leave it out."),
+                       "line 6: clients.grafana.logo points to a file that can't be read", "Use another file"),
     "a logo of a wrong type": (with_line("logo = 7"), "line 6: clients.grafana.logo", ""),
-    "a logo that is no image": (with_line('logo = "clients.toml"'), "grafana.logo names a file that is no PNG", ""),
-    "a logo elsewhere": (with_line('logo_url = "https://x.example/x.svg"'), "is no field", 'logo = "app.svg"'),
-    "both": (with_line('secret_file = "nowhere"'), "is set, and secret_digest too", "Keep one of them."),
+    "a logo that is no image": (with_line('logo = "clients.toml"'), "points to a file that isn't a PNG", ""),
+    "a logo elsewhere": (with_line('logo_url = "https://x.example/x.svg"'), "isn't a field", 'logo = "app.svg"'),
+    "both": (with_line('secret_file = "nowhere"'), "is set, and so is secret_digest", "Keep one of them."),
 }  # fmt: skip
 
 
@@ -223,13 +223,13 @@ def test_invalid_secret_in_secret_file_is_rejected(write, secret):
     write(secret, "grafana.secret")
     text = GRAFANA.replace(f'secret_digest = "{DIGEST}"', 'secret_file = "grafana.secret"')
     _, [problem] = read_clients(write(text))
-    assert "secret_file names a file with a secret that" in problem.what
+    assert "secret_file points to a file with a secret that" in problem.what
     assert secret not in str(problem)
 
 
 def test_missing_or_oversized_clients_file_is_rejected(write, tmp_path):
     _, [gone] = read_clients(str(tmp_path / "nowhere.toml"))
-    assert str(gone).startswith(f"{SETTING} names a file that can't be read (No such file or directory).")
+    assert str(gone).startswith(f"{SETTING} points to a file that can't be read (No such file or directory).")
     _, [large] = read_clients(write("#" * 1_048_577))
     assert "is larger than 1 MiB" in str(large)
 
@@ -254,7 +254,7 @@ def test_file_client_is_found_without_a_query(make_app, write, statements):
 def test_startup_with_invalid_clients_file_fails(make_app, write):
     with pytest.raises(ConfigurationError) as refused:
         make_app(clients_file=write(with_line("zzz = 1")))
-    assert str(refused.value).startswith("LATCHKEY_CLIENTS_FILE line 6: clients.grafana.zzz is no field of a client.")
+    assert str(refused.value).startswith("LATCHKEY_CLIENTS_FILE line 6: clients.grafana.zzz isn't a field of a client.")
 
 
 @pytest.mark.one_database
@@ -269,6 +269,6 @@ def test_process_with_invalid_clients_file_exits_with_78_and_no_traceback(write,
     command = [sys.executable, "-m", "flask", "--app", "wsgi", "users", "list"]
     done = subprocess.run(command, cwd=Path(ROOT), env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 78, done.stderr
-    assert "LATCHKEY_CLIENTS_FILE line 6: clients.grafana.secret is a secret in clear" in done.stderr
+    assert "LATCHKEY_CLIENTS_FILE line 6: clients.grafana.secret is a secret in plaintext" in done.stderr
     assert "Traceback" not in done.stderr
     assert SECRET not in done.stdout + done.stderr
