@@ -53,8 +53,8 @@ OTHERS: Final = (
         N_("{file} is an SQLite database, not a backup. Point LATCHKEY_DATABASE_URL at a copy of it."),
     ),
     (b"PGDMP", N_("{file} is a dump by pg_dump itself. Load it with pg_restore.")),
-    (b"\x1f\x8b", N_("{file} is a file of gzip, not a backup of Latchkey.")),
-    (b"PK\x03\x04", N_("{file} is a ZIP archive, not a backup of Latchkey.")),
+    (b"\x1f\x8b", N_("{file} is a gzip file, not a Latchkey backup.")),
+    (b"PK\x03\x04", N_("{file} is a ZIP archive, not a Latchkey backup.")),
     (b"-- PostgreSQL", N_("{file} is a script by pg_dump. Load it with psql.")),
 )
 """Signatures of files that are easily mistaken for a backup, with the error message for each."""
@@ -159,7 +159,7 @@ def read_manifest(file: IO[bytes], name: str) -> tuple[Manifest, bytes, str]:
     if not head:
         raise BackupError(gettext("{path} is empty.", path=name))
     if not head.startswith(MAGIC):
-        known = next((what for begin, what in OTHERS if head.startswith(begin)), N_("{file} is no backup of Latchkey."))
+        known = next((what for begin, what in OTHERS if head.startswith(begin)), N_("{file} isn't a Latchkey backup."))
         raise BackupError(gettext(known, file=name))
     line, _, rest = head[len(MAGIC) :].partition(b"\n")
     mac = rest.partition(b"\n")[0].decode("ascii", "replace")
@@ -206,8 +206,8 @@ class BackupReader:
         except DecryptionError:
             raise BackupError(
                 gettext(
-                    "{file} is sealed under key {key}, which isn't in LATCHKEY_SECRET_KEYS. Put that key at the end of "
-                    "the list.",
+                    "{file} is encrypted with key {key}, which isn't in LATCHKEY_SECRET_KEYS. Put that key at "
+                    "the end of the list.",
                     file=name,
                     key=self.manifest.kid,
                 )
@@ -219,7 +219,7 @@ class BackupReader:
     def _changed(self, what: str) -> BackupError:
         return BackupError(
             gettext(
-                "{file} was changed or damaged: {what} doesn't fit its seal. Use another copy.",
+                "{file} was changed or damaged: {what} fails its integrity check. Use another copy.",
                 file=self._name,
                 what=what,
             )
@@ -237,7 +237,7 @@ class BackupReader:
             )
             raise BackupError(text)
         if size > self.manifest.size:
-            raise self._changed(gettext("what stands after its end"))
+            raise self._changed(gettext("what follows its end"))
 
     def content(self) -> Iterator[bytes]:
         """Yield the content in pieces, each of them authenticated."""

@@ -38,7 +38,7 @@ def new_file(name: str, *, force: bool) -> Iterator[IO[bytes]]:
         return
     path = Path(name)
     if path.is_dir():
-        raise BackupError(gettext("{path} is a folder. Name a file.", path=path))
+        raise BackupError(gettext("{path} is a folder. Specify a file.", path=path))
     if path.exists() and not force:
         raise BackupError(gettext(EXISTS, path=path))
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")

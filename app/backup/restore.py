@@ -108,8 +108,8 @@ def restore(
         if manifest.content == PG_DUMP and isinstance(target, Sqlite):
             raise BackupError(
                 gettext(
-                    "The backup was made by pg_dump, which PostgreSQL alone can load. Set LATCHKEY_DATABASE_URL to a "
-                    "PostgreSQL database; or restore it there, then: flask db move"
+                    "The backup was made by pg_dump, which only PostgreSQL can load. Set LATCHKEY_DATABASE_URL "
+                    "to a PostgreSQL database; or restore it there, then: flask db move"
                 )
             )
         reject_newer_tables(target)

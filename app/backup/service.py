@@ -137,10 +137,10 @@ def open_backup(name: str) -> Iterator[BackupReader]:
         if missing := sorted(set(found.manifest.keys) - set(keyring.kids)):
             raise BackupError(
                 ngettext(
-                    "Rows of the backup are sealed under key {keys}, not in LATCHKEY_SECRET_KEYS. Put what is missing "
-                    "at the end of the list.",
-                    "Rows of the backup are sealed under keys {keys}, not in LATCHKEY_SECRET_KEYS. Put what is missing "
-                    "at the end of the list.",
+                    "Rows of the backup are encrypted with key {keys}, not in LATCHKEY_SECRET_KEYS. Put what is "
+                    "missing at the end of the list.",
+                    "Rows of the backup are encrypted with keys {keys}, not in LATCHKEY_SECRET_KEYS. Put what is "
+                    "missing at the end of the list.",
                     len(missing),
                     keys=", ".join(missing),
                 )

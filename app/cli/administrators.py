@@ -16,24 +16,26 @@ from app.users import administrators
 
 @users.command("admin")
 @click.argument("identity", required=False)
-@click.option("--off", is_flag=True, help=N_("Let it use the console no more."))
-@click.option("--link", is_flag=True, help=N_("Print a one-time link; who opens it first becomes an administrator."))
+@click.option("--off", is_flag=True, help=N_("Stop it from using the console."))
+@click.option(
+    "--link", is_flag=True, help=N_("Print a one-time link. The first person to open it becomes an administrator.")
+)
 def admin(identity: str | None, off: bool, link: bool) -> None:
-    """Let an account use the console, or list those that may.
+    """Let an account use the console, or list those that can.
 
-    IDENTITY is an email address, phone number or username. The account must be there: `flask users create` opens one.
+    IDENTITY is an email address, phone number or username. The account must exist: `flask users create` creates one.
     """
     if link and (identity or off):
-        raise click.UsageError(gettext("Give --link alone."))
+        raise click.UsageError(gettext("Use --link alone."))
     if off and not identity:
-        raise click.UsageError(gettext("Name the account that may use the console no more."))
+        raise click.UsageError(gettext("Specify the account to stop from using the console."))
     if link:
         made = access.new_first_link()
         db.session.commit()
         minutes = int(access.FIRST_LINK_LIVES.total_seconds() // 60)
         text = ngettext(
-            "For {count} minute, the first to open this and sign in becomes an administrator:",
-            "For {count} minutes, the first to open this and sign in becomes an administrator:",
+            "For {count} minute, the first person to open this and sign in becomes an administrator:",
+            "For {count} minutes, the first person to open this and sign in becomes an administrator:",
             minutes,
         )
         click.echo(text, err=True)
@@ -46,7 +48,7 @@ def admin(identity: str | None, off: bool, link: bool) -> None:
         click.echo(gettext("Note: LATCHKEY_ADMIN=off, so there is no console here."), err=True)
 
 
-ADMINISTRATOR_NO_MORE = N_("{identity}: is no administrator any more.")
+ADMINISTRATOR_NO_MORE = N_("{identity}: is no longer an administrator.")
 
 
 def _switch(identity: str, off: bool) -> str:
@@ -56,7 +58,7 @@ def _switch(identity: str, off: bool) -> str:
     else:
         done, text = administrators.grant(user.id, by="operator"), N_("{identity}: is an administrator; {url}.")
     if not done:
-        before = N_("{identity}: is no administrator.") if off else N_("{identity}: is an administrator already.")
+        before = N_("{identity}: isn't an administrator.") if off else N_("{identity}: is already an administrator.")
         return gettext(before, identity=identity)
     if not off:
         record("administrator.added", user.id, by="operator")
@@ -70,5 +72,5 @@ def _list() -> None:
     for account in found:
         click.echo(in_one_line(account))
     text = ngettext("{count} administrator.", "{count} administrators.", len(found))
-    hint = gettext("Make one: flask users admin IDENTITY, or flask users admin --link")
+    hint = gettext("Add one: flask users admin IDENTITY, or flask users admin --link")
     click.echo(text if found else f"{text} {hint}", err=True)

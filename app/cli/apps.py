@@ -27,10 +27,10 @@ apps = OperatorGroup("apps", help=N_("Check and try the rules of apps behind a p
 _ASCII = string.printable
 
 LEVELS = {
-    "public": N_("open to everybody"),
-    "signed_in": N_("for who is signed in"),
-    "aal2": N_("for who is signed in with two factors"),
-    "deny": N_("closed to everybody"),
+    "public": N_("open to everyone"),
+    "signed_in": N_("for everyone who is signed in"),
+    "aal2": N_("for everyone who is signed in with two factors"),
+    "deny": N_("closed to everyone"),
 }
 
 
@@ -39,7 +39,7 @@ LEVELS = {
 def check(file: str | None) -> None:
     """Check the apps file.
 
-    FILE is checked instead of the one that LATCHKEY_APPS_FILE names, as it would be at start.
+    FILE is checked instead of LATCHKEY_APPS_FILE, as it would be at startup.
     """
     path = file or settings.apps_file
     if not path:
@@ -52,15 +52,13 @@ def check(file: str | None) -> None:
         click.echo(str(problem), err=True)
     for note in _notes(found.values()):
         click.echo(gettext("Note: {note}", note=note), err=True)
-    message = ngettext(
-        "{count} app, {wrong} to mend.", "{count} apps, {wrong} to mend.", len(found), wrong=len(problems)
-    )
+    message = ngettext("{count} app, {wrong} to fix.", "{count} apps, {wrong} to fix.", len(found), wrong=len(problems))
     click.echo(message)
     sys.exit(1 if problems else 0)
 
 
 @apps.command("list")
-@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object per line."))
 def list_apps(as_json: bool) -> None:
     """List the protected apps, and who may use each."""
     for app in sorted(apps_by_host().values(), key=lambda each: each.id):
@@ -76,18 +74,18 @@ def list_apps(as_json: bool) -> None:
 
 @apps.command("try")
 @click.argument("url")
-@click.option("--as", "who", metavar="IDENTITY", help=N_("Whose request it is: an email, phone number or username."))
+@click.option("--as", "who", metavar="IDENTITY", help=N_("Who makes the request: an email, phone number or username."))
 @click.option("--method", default="GET", show_default=True, help=N_("Of the request."))
 @click.option("--from", "address", metavar="ADDRESS", help=N_("The visitor's IP address, for rules of networks."))
 def try_url(url: str, who: str | None, method: str, address: str | None) -> None:
-    """Say which rule decides about a request, and whether it may pass.
+    """Show which rule applies to a request, and whether it may pass.
 
-    URL is what the visitor asks for, with its scheme and host. Nothing is changed.
+    URL is what the visitor requests, with scheme and host. Nothing is changed.
     """
     asked = URL.fullmatch(url)
     app = app_of(asked[1]) if asked else None
     if asked is None or app is None:
-        raise click.ClickException(gettext("No app of the apps file is at {url}: a proxy gets 403 for it.", url=url))
+        raise click.ClickException(gettext("The apps file has no app at {url}: a proxy gets 403 for it.", url=url))
     path = (asked[2] or "/").partition("?")[0]
     path = quote(path, safe=_ASCII) if path.startswith("/") else "/"  # the encoding that browsers send
     requirements = app.requirements_for(method.upper(), path, _address(address))
@@ -103,7 +101,7 @@ def _verdict(app: ProtectedApp, requirements: Requirements, who: str) -> str:
     """Return the outcome of a request by a signed-in person."""
     user = user_named(who)
     if requirements.level == "public":
-        return gettext("{identity} may pass, as everybody does.", identity=who)
+        return gettext("{identity} may pass, like everyone.", identity=who)
     if requirements.level == "deny":
         return gettext("{identity} gets 403.", identity=who)
     if not user.is_active:
@@ -113,9 +111,9 @@ def _verdict(app: ProtectedApp, requirements: Requirements, who: str) -> str:
         return _not_in_groups(requirements, who, mine)
     said = [gettext("{identity} may pass once signed in at {host}.", identity=who, host=app.host)]
     if requirements.level == "aal2":
-        said.append(gettext("A second factor is asked for if the session has had one alone."))
+        said.append(gettext("A second factor is required if the session has only one."))
     if requirements.max_age:
-        said.append(gettext("They confirm who they are again if their last proof is older."))
+        said.append(gettext("They have to confirm it's them again if their last verification is older."))
     return " ".join(said)
 
 
@@ -124,10 +122,10 @@ def _not_in_groups(requirements: Requirements, who: str, mine: Sequence[str]) ->
         wanted = i18n.all_of([i18n.any_of(sorted(each)) for each in requirements.groups])
     if not mine:
         return gettext(
-            "{identity} gets 403: the account is in no group, and {groups} is asked for.", identity=who, groups=wanted
+            "{identity} gets 403: the account is in no group, and {groups} is required.", identity=who, groups=wanted
         )
     return gettext(
-        "{identity} gets 403: the account is in {mine}, and {groups} is asked for.",
+        "{identity} gets 403: the account is in {mine}, and {groups} is required.",
         identity=who,
         mine=", ".join(mine),
         groups=wanted,
@@ -140,7 +138,7 @@ def _in_words(requirements: Requirements) -> str:
         choices = [i18n.any_of(sorted(each)) for each in requirements.groups]
     words += [gettext("in the group {groups}", groups=each) for each in choices]
     if requirements.max_age:
-        words.append(gettext("proved within {seconds} s", seconds=int(requirements.max_age.total_seconds())))
+        words.append(gettext("verified within {seconds} s", seconds=int(requirements.max_age.total_seconds())))
     return ", ".join(words)
 
 
@@ -148,14 +146,16 @@ def _address(text: str | None) -> Address | None:
     try:
         return ipaddress.ip_address(text) if text else None
     except ValueError:
-        raise click.ClickException(gettext("{option}: {text} is no IP address.", option="--from", text=text)) from None
+        raise click.ClickException(
+            gettext("{option}: {text} isn't an IP address.", option="--from", text=text)
+        ) from None
 
 
 def _notes(found: Iterable[ProtectedApp]) -> Iterator[str]:
     """Yield things that are valid but may be mistakes."""
     if not settings.forward_auth_proxies:
         yield gettext(
-            "{setting} is empty: no proxy is believed, and each request gets 403.",
+            "{setting} is empty: no proxy is trusted, and each request gets 403.",
             setting=variable("forward_auth_proxies"),
         )
     known = known_groups()

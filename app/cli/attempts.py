@@ -18,7 +18,7 @@ attempts = OperatorGroup("attempts", help=N_("Explain attempts to sign in."))
 
 @attempts.command("show")
 @click.argument("support_id", metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object per line."))
 def show(support_id: str, as_json: bool) -> None:
     """Explain the attempt that a support ID belongs to.
 
@@ -29,8 +29,8 @@ def show(support_id: str, as_json: bool) -> None:
     if not moments:
         days = settings.events_keep.days
         text = ngettext(
-            "Nothing is known of {support_id}. Events are kept for {count} day.",
-            "Nothing is known of {support_id}. Events are kept for {count} days.",
+            "Nothing is known about {support_id}. Events are kept for {count} day.",
+            "Nothing is known about {support_id}. Events are kept for {count} days.",
             days,
             support_id=repr(support_id),
         )
@@ -43,15 +43,17 @@ def show(support_id: str, as_json: bool) -> None:
 @attempts.command("list")
 @click.argument("identity", required=False)
 @click.option("--identity", "named", hidden=True, help=N_("As it was named before."))
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help=N_("Newest so many."))
-@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help=N_("Only the newest ones, this many.")
+)
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object per line."))
 def list_attempts(identity: str | None, named: str | None, limit: int, as_json: bool) -> None:
     """List the last attempts at an account, newest first.
 
     IDENTITY is an email address, phone number or username. Each line has the support id that `attempts show` explains.
     """
     if bool(identity) == bool(named):
-        raise click.UsageError(gettext("Name one account: flask attempts list IDENTITY"))
+        raise click.UsageError(gettext("Specify one account: flask attempts list IDENTITY"))
     user = user_named(str(identity or named))
     for event in latest(user.id, limit):
         facts: dict[str, Any] = {"at": event.at, "support_id": event.support_id, "reason": reason_of(event)}

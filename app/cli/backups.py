@@ -63,7 +63,7 @@ def described(manifest: Manifest) -> str:
     """Return a one-line summary of a backup."""
     people = manifest.tables.get("user", {}).get("rows", 0)
     return gettext(
-        "{accounts}, {rows} rows in {tables} tables, of {time}, {kind}, migration {revision}, sealed under key {key}",
+        "{accounts}, {rows} rows in {tables} tables, of {time}, {kind}, migration {revision}, encrypted with key {key}",
         accounts=ngettext("{count} account", "{count} accounts", people),
         rows=manifest.rows,
         tables=len(manifest.tables),
@@ -77,14 +77,14 @@ def described(manifest: Manifest) -> str:
 @backup.command("create")
 @click.argument("file")
 @click.option(
-    "--native", is_flag=True, help=N_("By SQLite's online copy or pg_dump, which that database alone can load.")
+    "--native", is_flag=True, help=N_("Use SQLite's online copy or pg_dump, which only that database can load.")
 )
-@click.option("--force", is_flag=True, help=N_("Replace FILE if there is one."))
+@click.option("--force", is_flag=True, help=N_("Overwrite FILE if it exists."))
 def create(file: str, native: bool, force: bool) -> None:
     """Write a backup to FILE, or to standard output for "-".
 
-    The service goes on meanwhile; the backup shows the moment at which it began. It is encrypted with the first of
-    LATCHKEY_SECRET_KEYS: keep the keys in another place. Without --native either database can load it.
+    The service keeps running; the backup shows the moment at which it began. It is encrypted with the first of
+    LATCHKEY_SECRET_KEYS: keep the keys in another place. Without --native, either database can load it.
     """
     with show_progress(gettext("Backing up")) as progress:
         manifest = service.back_up(file, native_copy=native, force=force, progress=progress)
@@ -109,7 +109,7 @@ def _record(manifest: Manifest) -> None:
 def check(file: str) -> None:
     """Read all of FILE and compare it with its manifest.
 
-    Restores nothing. Exits with 1 when it can't be restored here.
+    Restores nothing. Exits with 1 if it can't be restored here.
     """
     with show_progress(gettext("Checking")) as progress:
         manifest = service.check(file, progress)
@@ -119,11 +119,13 @@ def check(file: str) -> None:
 @click.command("restore", cls=TranslatedCommand)
 @click.argument("file")
 @click.option("--replace", is_flag=True, help=N_("Replace a database that has rows, or that the service is using."))
-@click.option("--yes", is_flag=True, help=N_("Don't ask whether that is meant."))
-@click.option("--keep-sessions", is_flag=True, help=N_("Leave everyone signed in who was when the backup was made."))
+@click.option("--yes", is_flag=True, help=N_("Don't ask for confirmation."))
+@click.option(
+    "--keep-sessions", is_flag=True, help=N_("Keep everyone signed in who was signed in when the backup was made.")
+)
 @with_appcontext
 def restore(file: str, replace: bool, yes: bool, keep_sessions: bool) -> None:
-    """Replace the database by the backup in FILE, or on standard input for "-".
+    """Replace the database with the backup in FILE, or on standard input for "-".
 
     Completely or not at all. A backup of an older release is brought up to date. All sessions and API tokens end,
     since some may have been ended after the backup; --keep-sessions leaves them. Messages that were waiting
@@ -143,7 +145,7 @@ def restore(file: str, replace: bool, yes: bool, keep_sessions: bool) -> None:
     click.echo(gettext("Restored: {backup}.", backup=described(done.manifest)))
     _say_ended(done.ended, keep_sessions=keep_sessions)
     if used[0].processes:
-        click.echo(gettext("Restart every server and worker: they remember what was there before."))
+        click.echo(gettext("Restart every server and worker: they still remember what was there before."))
 
 
 def _confirm(file: str, what: str, *, replace: bool, yes: bool) -> None:
@@ -193,7 +195,7 @@ ENDED = {
 
 def _say_ended(ended: dict[str, int], *, keep_sessions: bool) -> None:
     if keep_sessions:
-        click.echo(gettext("Sessions are as they were then, also those that were ended since."))
+        click.echo(gettext("Sessions are as they were then, including those that have ended since."))
     else:
         click.echo(ngettext(*ENDED["sessions"], ended["sessions"]))
     for name in ("invitations", "messages", "recoveries", "deletions"):
@@ -212,30 +214,30 @@ def commands() -> click.Command:
 def move_command(url: str) -> None:
     """Move everything to the empty database at URL.
 
-    From SQLite to PostgreSQL, or the other way. Meanwhile the service answers reads, and changes with 503 and
-    Retry-After. It stays so at the end, until it is restarted with the new URL. When the move fails or is stopped, the
-    service takes changes again; run it again.
+    From SQLite to PostgreSQL, or the other way around. Meanwhile, the service can be read, and responds to changes with
+    503 and Retry-After. It remains so afterwards, until it is restarted with the new URL. If the move fails or is
+    stopped, the service accepts changes again; run the command again.
     """
     with show_progress(gettext("Moving")) as progress:
         rows = move.move(url, progress)
     text = ngettext(
-        "Moved: {count} row, compared one by one. The old database takes no changes any more.",
-        "Moved: {count} rows, compared one by one. The old database takes no changes any more.",
+        "Moved: {count} row, compared one by one. The old database no longer accepts changes.",
+        "Moved: {count} rows, compared one by one. The old database no longer accepts changes.",
         rows,
     )
     click.echo(text)
     click.echo(
         gettext("Now set LATCHKEY_DATABASE_URL to the new one, everywhere, and restart every server and worker.")
     )
-    click.echo(gettext("To stay with the old one instead: flask db read-write"))
+    click.echo(gettext("To keep using the old one instead: flask db read-write"))
 
 
 @group.command("read-write", cls=TranslatedCommand)  # type: ignore[untyped-decorator]
 @with_appcontext
 def read_write_command() -> None:
-    """Let the database take changes again that was left read-only by a move.
+    """Make a database writable again that a move left read-only.
 
-    What is written from then on is missing in the database that it was moved to.
+    Whatever is written from then on is missing in the database that it was moved to.
     """
     was = move.make_writable()
-    click.echo(gettext("The database takes changes again.") if was else gettext("The database wasn't read-only."))
+    click.echo(gettext("The database accepts changes again.") if was else gettext("The database wasn't read-only."))

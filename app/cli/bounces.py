@@ -20,7 +20,7 @@ from app.extensions import db, settings, this_app
 from app.monitoring.listener import remove_stale_socket
 from config import types
 
-bounces = OperatorGroup("bounces", help=N_("Take what mail servers send back."))
+bounces = OperatorGroup("bounces", help=N_("Process what mail servers send back."))
 
 REFUSED = 65
 """EX_DATAERR (sysexits.h), which mail servers understand."""
@@ -39,7 +39,7 @@ log = structlog.get_logger()
 @bounces.command("read")
 @click.argument("recipient")
 def read(recipient: str) -> None:
-    """Take one mail on standard input that came to RECIPIENT, an address of LATCHKEY_MAIL_BOUNCE_ADDRESS."""
+    """Process an email on standard input that was sent to RECIPIENT, an address of LATCHKEY_MAIL_BOUNCE_ADDRESS."""
     _require_return_paths()
     raw = sys.stdin.buffer.read(delivery_reports.MAX_BYTES)
     try:
@@ -62,7 +62,7 @@ def read(recipient: str) -> None:
 @bounces.command("listen")
 @click.argument("address", default="127.0.0.1:2424")
 def listen(address: str) -> None:
-    """Take mails by LMTP at ADDRESS until Ctrl-C or SIGTERM.
+    """Accept emails by LMTP at ADDRESS until Ctrl-C or SIGTERM.
 
     ADDRESS is 127.0.0.1:2424 or another one with its port, or unix:/run/latchkey/lmtp.sock, which the group may write
     to.

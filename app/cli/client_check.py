@@ -29,7 +29,7 @@ MAX_USES = 1_000_000
 def check(file: str | None) -> None:
     """Check the clients file, and the database's clients.
 
-    FILE is checked instead of the one that LATCHKEY_CLIENTS_FILE names, as it would be at start.
+    FILE is checked instead of LATCHKEY_CLIENTS_FILE, as it would be at startup.
     """
     path = file or settings.clients_file
     found, problems = read_clients(path, file or variable("clients_file")) if path else ({}, [])
@@ -38,7 +38,7 @@ def check(file: str | None) -> None:
     if not path:
         click.echo(gettext("{setting} isn't set.", setting=variable("clients_file")))
     stored, broken = _stored()
-    twice = gettext("the database has a client of this id as well, which isn't used")
+    twice = gettext("the database also has a client with this ID, which isn't used")
     notes = [f"{client_id}: {twice}" for client_id in found if client_id in stored or client_id in broken]
     groups = known_groups()
     for client in (*found.values(), *(client for name, client in stored.items() if name not in found)):
@@ -46,12 +46,12 @@ def check(file: str | None) -> None:
     for note in notes:
         click.echo(gettext("Note: {note}", note=note), err=True)
     for client_id in broken:
-        text = gettext("{client}: its row is no client any more: flask clients delete {client}", client=client_id)
+        text = gettext("{client}: its row is no longer a client: flask clients delete {client}", client=client_id)
         click.echo(text, err=True)
     wrong = len(problems) + len(broken)
     click.echo(
         gettext(
-            "{of_file} in the file, {of_database} in the database, {wrong} to mend.",
+            "{of_file} in the file, {of_database} in the database, {wrong} to fix.",
             of_file=_count(found),
             of_database=_count(stored),
             wrong=wrong,
@@ -61,11 +61,13 @@ def check(file: str | None) -> None:
 
 
 @clients.command("digest")
-@click.option("--existing", is_flag=True, help=N_("Of a secret that the app has: typed, or on standard input."))
+@click.option(
+    "--existing", is_flag=True, help=N_("For a secret that the app already has: typed, or on standard input.")
+)
 def digest(existing: bool) -> None:
-    """Print the line of a secret for the clients file.
+    """Print the line for a secret in the clients file.
 
-    Without --existing a new secret is made, and printed to standard error once.
+    Without --existing, a new secret is generated, and printed to standard error once.
     """
     secret = _existing() if existing else new_secret()
     click.echo(f'secret_digest = "{digest_text(secret)}"')
@@ -75,22 +77,26 @@ def digest(existing: bool) -> None:
 
 @clients.command("registration-token")
 @click.option(
-    "--uses", type=click.IntRange(1, MAX_USES), default=1, show_default=True, help=N_("Clients it registers.")
+    "--uses",
+    type=click.IntRange(1, MAX_USES),
+    default=1,
+    show_default=True,
+    help=N_("Number of clients that it can register."),
 )
-@click.option("--lasts", type=DurationType(), default="7d", show_default=True, help=N_("For how long it is valid."))
-@click.option("--name", default="", help=N_("What it is for, for the event."))
+@click.option("--lasts", type=DurationType(), default="7d", show_default=True, help=N_("How long it is valid."))
+@click.option("--name", default="", help=N_("Purpose, recorded in the event."))
 @click.option("--json", "as_json", is_flag=True, help=N_("One JSON object."))
 def registration_token(uses: int, lasts: timedelta, name: str, as_json: bool) -> None:
-    """Print a token with which programs register clients.
+    """Print a token with which apps register clients.
 
-    It goes as a bearer token to /oauth/register (RFC 7591), and is shown once.
+    It is sent as a bearer token to /oauth/register (RFC 7591), and is shown once.
     """
     if len(name) > client_store.MAX_TOKEN_NAME_LENGTH or not name.isprintable():
         raise click.ClickException(
             gettext(
-                "{option}: give one line of at most {count} characters.",
+                "{option}: must be one line of at most {count} characters.",
                 option="--name",
-                count=client_store.MAX_TOKEN_NAME_LENGTH,
+                count=client_store.TOKEN_NAME,
             )
         )
     token = client_store.issue_registration_token(name, uses, lasts, by=BY)
@@ -101,8 +107,8 @@ def registration_token(uses: int, lasts: timedelta, name: str, as_json: bool) ->
         return
     click.echo(token)
     text = ngettext(
-        "Good for {count} client at {url}, for {time}.",
-        "Good for {count} clients at {url}, for {time}.",
+        "Valid for {count} client at {url}, for {time}.",
+        "Valid for {count} clients at {url}, for {time}.",
         uses,
         url=url,
         time=span_text(lasts),
@@ -125,7 +131,7 @@ def _why_refused(secret: str) -> str:
     """Return what is wrong with a secret, without revealing it."""
     if len(secret) < MIN_SECRET_LENGTH:
         return gettext("That secret is shorter than {count} characters, so it can be guessed.", count=MIN_SECRET_LENGTH)
-    return gettext("That secret has other characters than printable ASCII.")
+    return gettext("That secret has characters other than printable ASCII.")
 
 
 def _stored() -> tuple[dict[str, Client], list[str]]:

@@ -27,69 +27,80 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _many(
         "--redirect-uri",
         "redirect_uris",
-        N_("Where people are sent back to, to the letter; may be repeated."),
+        N_("Where people are redirected after signing in, matched exactly; may be repeated."),
         metavar="URI",
     ),
     _many(
         "--post-logout-uri",
         "post_logout_redirect_uris",
-        N_("Where they may go after signing out; may be repeated."),
+        N_("Where they may be redirected after signing out; may be repeated."),
         metavar="URI",
     ),
-    click.option("--backchannel-uri", "backchannel_logout_uri", metavar="URL", help=N_("Told when a session ends.")),
+    click.option(
+        "--backchannel-uri",
+        "backchannel_logout_uri",
+        metavar="URL",
+        help=N_("URL that is notified when a session ends."),
+    ),
     _many(
         "--origin",
         "origins",
         N_("Origin of pages whose scripts call the endpoints; may be repeated."),
         metavar="ORIGIN",
     ),
-    click.option("--home-url", metavar="URL", help=N_("The app itself, for the list of apps.")),
+    click.option("--home-url", metavar="URL", help=N_("URL of the app, for the list of apps.")),
     click.option("--policy-url", metavar="URL", help=N_("Its privacy policy.")),
     click.option("--terms-url", metavar="URL", help=N_("Its terms of service.")),
     _many(
         "--scope",
         "scopes",
-        N_("A scope that it may ask for; all without this; may be repeated."),
+        N_("A scope that it may request; default: all; may be repeated."),
         type=click.Choice(SCOPES),
     ),
-    _many("--grant", "grant_types", N_("A grant that it may use; may be repeated."), type=click.Choice(list(GRANTS))),
     _many(
-        "--group", "groups", N_("Whose members may use it; everybody without this; may be repeated."), metavar="NAME"
+        "--grant", "grant_types", N_("A grant type that it may use; may be repeated."), type=click.Choice(list(GRANTS))
     ),
-    click.option("--level", type=click.Choice(["aal1", "aal2"]), help=N_("aal2 asks for two factors.")),
-    click.option("--trusted", "consent", flag_value="trusted", help=N_("Ask no one for consent.")),
+    _many(
+        "--group", "groups", N_("A group whose members may use it; default: everyone; may be repeated."), metavar="NAME"
+    ),
+    click.option("--level", type=click.Choice(["aal1", "aal2"]), help=N_("aal2 requires two factors.")),
+    click.option("--trusted", "consent", flag_value="trusted", help=N_("Don't ask people for consent.")),
     click.option("--ask", "consent", flag_value="ask", help=N_("Ask each person for consent once (default).")),
     click.option(
-        "--pkce", type=click.Choice(["required", "optional"]), help=N_("optional for apps that don't speak it.")
+        "--pkce", type=click.Choice(["required", "optional"]), help=N_("optional: for apps that don't support it.")
     ),
     click.option(
         "--auth-method", type=click.Choice(METHODS), help=N_("How it authenticates; secret: in header or body.")
     ),
     click.option(
-        "--public", "auth_method", flag_value="none", help=N_("It can keep no secret: browser, phone, desktop.")
+        "--public", "auth_method", flag_value="none", help=N_("It can't keep a secret: browser, phone, desktop.")
     ),
     click.option("--jwks", type=click.File("rb"), help=N_("A file with its public keys, for private_key_jwt.")),
-    click.option("--alg", "id_token_alg", type=click.Choice(ALGORITHMS), help=N_("What signs its ID tokens.")),
-    click.option("--access-token", type=click.Choice(["opaque", "jwt"]), help=N_("What access tokens are.")),
     click.option(
-        "--subject", type=click.Choice(["public", "pairwise"]), help=N_("pairwise: ids of its own for people.")
+        "--alg", "id_token_alg", type=click.Choice(ALGORITHMS), help=N_("Algorithm that signs its ID tokens.")
     ),
-    click.option("--sector", metavar="HOST", help=N_("Clients with the same one share pairwise ids.")),
+    click.option("--access-token", type=click.Choice(["opaque", "jwt"]), help=N_("Format of its access tokens.")),
+    click.option("--subject", type=click.Choice(["public", "pairwise"]), help=N_("pairwise: its own IDs for people.")),
+    click.option("--sector", metavar="HOST", help=N_("Clients with the same sector share pairwise IDs.")),
     _many("--resource", "resources", N_("A service that its tokens may be for; may be repeated."), metavar="URI"),
     _many(
         "--serves",
         "serves",
-        N_("A service that it is, so that it may ask about tokens for it; may be repeated."),
+        N_("A service that it provides, so that it may introspect tokens for it; may be repeated."),
         metavar="URI",
     ),
     click.option(
-        "--serves-all/--no-serves-all", default=None, help=N_("Any app may ask for tokens for what it serves.")
+        "--serves-all/--no-serves-all", default=None, help=N_("Any app may request tokens for what it serves.")
     ),
-    click.option("--introspects/--no-introspects", default=None, help=N_("It may ask about tokens of other apps.")),
-    click.option("--require-pushed/--no-require-pushed", default=None, help=N_("Accept pushed requests alone (PAR).")),
+    click.option("--introspects/--no-introspects", default=None, help=N_("It may introspect tokens of other apps.")),
+    click.option("--require-pushed/--no-require-pushed", default=None, help=N_("Accept only pushed requests (PAR).")),
     click.option("--require-dpop/--no-require-dpop", default=None, help=N_("Bind its tokens to a key (DPoP).")),
     click.option(
-        "--max-age", "default_max_age", type=click.IntRange(min=0), metavar="S", help=N_("Sign in again after.")
+        "--max-age",
+        "default_max_age",
+        type=click.IntRange(min=0),
+        metavar="S",
+        help=N_("Time after which people have to sign in again."),
     ),
 )
 
@@ -156,4 +167,4 @@ def _json_of(file: BinaryIO) -> Any:
     try:
         return json.loads(file.read(65536))
     except (ValueError, RecursionError):
-        raise click.ClickException(gettext("{option}: the file is no JSON.", option="--jwks")) from None
+        raise click.ClickException(gettext("{option}: the file isn't JSON.", option="--jwks")) from None

@@ -40,14 +40,14 @@ TITLES = {
 
 @clients.command("create")
 @click.argument("name")
-@click.option("--id", "client_id", metavar="ID", help=N_("Its client id; made of NAME without this."))
-@click.option("--device", is_flag=True, help=N_("It signs people in by a code that they type elsewhere."))
+@click.option("--id", "client_id", metavar="ID", help=N_("Its client ID; default: derived from NAME."))
+@click.option("--device", is_flag=True, help=N_("It signs people in with a code that they enter elsewhere."))
 @client_options
 @click.option("--json", "as_json", is_flag=True, help=N_("One JSON object."))
 def create(name: str, client_id: str | None, device: bool, as_json: bool, **options: Any) -> None:
     """Add an app, and print what it needs.
 
-    NAME is what people read. Its secret is shown once.
+    NAME is what people see. Its secret is shown once.
     """
     fields = given_fields(options)
     if device:
@@ -60,7 +60,7 @@ def create(name: str, client_id: str | None, device: bool, as_json: bool, **opti
         )
     if not client_store.create(client, by=BY, secret=secret):
         raise click.ClickException(
-            gettext("There is a client {client} already. Choose another --id.", client=repr(client.id))
+            gettext("There is already a client {client}. Choose another --id.", client=repr(client.id))
         )
     db.session.commit()
     if not as_json:
@@ -71,12 +71,12 @@ def create(name: str, client_id: str | None, device: bool, as_json: bool, **opti
 
 @clients.command("change")
 @click.argument("client_id", metavar="ID")
-@click.option("--name", help=N_("What people read."))
+@click.option("--name", help=N_("Name that people see."))
 @client_options
 def change(client_id: str, **options: Any) -> None:
     """Change fields of a client.
 
-    A list that is given replaces the one before; "" empties it. Its secret stays: see rotate-secret.
+    A list replaces the previous one; "" empties it. The secret stays the same: see rotate-secret.
     """
     row = _row_named(client_id)
     if row.source == "document":
@@ -85,7 +85,7 @@ def change(client_id: str, **options: Any) -> None:
         )
     fields = given_fields(options)
     if not fields:
-        raise click.UsageError(gettext("Name at least one option."))
+        raise click.UsageError(gettext("Specify at least one option."))
     before = client_of(row)
     registered = before.model_dump(include=set(REGISTERED))
     client = made_client(client_id, source=row.source, **(registered | fields))
@@ -101,11 +101,11 @@ def change(client_id: str, **options: Any) -> None:
 
 
 @clients.command("list")
-@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object per line."))
 def list_(as_json: bool) -> None:
-    """List clients: of the file, then of the database.
+    """List clients: in the file, then in the database.
 
-    One of the database that is "hidden" has the id of one in the clients file, which is used instead.
+    A "hidden" client in the database has the same ID as one in the clients file, which is used instead.
     """
     of_file = [fields_of(client) | {"state": "enabled"} for client in clients_in_memory().values()]
     count = 0
@@ -136,14 +136,14 @@ def show(client_id: str, as_json: bool) -> None:
     print_fields(facts)
     click.echo(gettext("The app needs:"))
     print_recipe(client, "", as_json=False)
-    if of_file and client_store.get_row(client_id) is not None:
-        click.echo(gettext("Note: the database has a client of this id as well, which isn't used."), err=True)
+    if of_file and client_store.row_of(client_id) is not None:
+        click.echo(gettext("Note: the database also has a client with this ID, which isn't used."), err=True)
 
 
 @clients.command("rotate-secret")
 @click.argument("client_id", metavar="ID")
 @click.option("--overlap", type=DurationType(or_zero=True), default="24h", show_default=True,
-              help=N_("For how long the old one is accepted too; 0 for not at all."))  # fmt: skip
+              help=N_("How long the old one is also accepted; 0: not at all."))  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help=N_("One JSON object."))
 def rotate_secret(client_id: str, overlap: timedelta, as_json: bool) -> None:
     """Give a client a new secret, and print it once."""
@@ -159,7 +159,7 @@ def rotate_secret(client_id: str, overlap: timedelta, as_json: bool) -> None:
         )
     db.session.commit()
     print_recipe(client_of(row), secret, as_json=as_json)
-    until = gettext("The secret before it is accepted for {time}.", time=span_text(overlap))
+    until = gettext("The previous secret is accepted for {time}.", time=span_text(overlap))
     click.echo(until if overlap else gettext("No other secret is accepted."), err=True)
 
 
@@ -179,11 +179,11 @@ def enable(client_id: tuple[str, ...]) -> None:
 
 @clients.command("delete")
 @click.argument("client_id", metavar="ID")
-@click.option("--yes", is_flag=True, help=N_("Don't ask whether that is meant."))
+@click.option("--yes", is_flag=True, help=N_("Don't ask for confirmation."))
 def delete(client_id: str, yes: bool) -> None:
     """Delete a client and its tokens.
 
-    What people consented to is forgotten with it.
+    People's consents are deleted with it.
     """
     row = _row_named(client_id)
     if not yes:
@@ -220,7 +220,7 @@ def _row_named(client_id: str) -> OAuthClient:
     """
     if client_id in clients_in_memory():
         raise click.ClickException(
-            gettext("{client} stands in the clients file: change it there, and restart.", client=client_id)
+            gettext("{client} is in the clients file: change it there, and restart.", client=client_id)
         )
     row = client_store.get_row(client_id)
     if row is None:

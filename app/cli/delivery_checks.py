@@ -51,7 +51,7 @@ def mail_server_answers() -> Iterator[HealthCheck]:
         try:
             mail.check(settings.model_copy(update={"mail_timeout": min(PATIENCE, settings.mail_timeout)}), name)
         except Failed as failure:
-            look = gettext("Look at {setting}, and whether that server runs.", setting=mail.SETTINGS[name])
+            look = gettext("Check {setting}, and whether that server is running.", setting=mail.SETTINGS[name])
             remedy = failure.remedy or look
             yield HealthCheck(of_two + failure.reason, remedy, wrong=True)
         else:
@@ -95,7 +95,7 @@ def providers_send() -> Iterator[HealthCheck]:
     for each in doubled:
         name = f"{each.channel} {each.name} ({each.host})"
         if each.state == providers.FAILS:
-            remedy = gettext("Mend it: the other one is alone now. See flask outbox providers")
+            remedy = gettext("Fix it: only the other one is left. See flask outbox providers")
             yield HealthCheck(_failing(name, each), remedy)
         else:
             what = ngettext(
@@ -114,7 +114,7 @@ def _failing(name: str, provider: providers.ProviderState) -> str:
     facts = {"provider": name, "reason": provider.reason}
     if not provider.sent_at:
         return gettext("{provider} fails: {reason}", **facts)
-    return gettext("{provider} fails: {reason}, took its last message at {time}", time=provider.sent_at, **facts)
+    return gettext("{provider} fails: {reason}, accepted its last message at {time}", time=provider.sent_at, **facts)
 
 
 def mail_arrives() -> Iterator[HealthCheck]:
@@ -122,13 +122,13 @@ def mail_arrives() -> Iterator[HealthCheck]:
     found = suppressions.summary()
     back, spam = (sum(found.by_kind.get(kind, 0) for kind in kinds) for kinds in (("hard", "soft"), ("complaint",)))
     what = gettext(
-        "{back} came back and {spam} were called spam in the last day; {suppressed} suppressed",
+        "{back} bounced and {spam} were reported as spam in the last day; {suppressed} suppressed",
         back=back,
         spam=spam,
         suppressed=found.suppressed,
     )
     much = back + spam >= MIN_BOUNCES and back + spam > found.sent * MAX_BOUNCE_RATE
-    remedy = N_("Look why: flask mail suppressions list. Look at SPF, DKIM and the reputation of your domain.")
+    remedy = N_("See why: flask mail suppressions list. Check SPF, DKIM and the reputation of your domain.")
     yield HealthCheck(what, gettext(remedy) if much else "")
 
 
@@ -155,7 +155,7 @@ def queue_answers() -> Iterator[HealthCheck]:
 def redis_answers() -> Iterator[HealthCheck]:
     """All replicas share their counters."""
     if not settings.redis_url:
-        yield HealthCheck(gettext("not in use: each process counts by itself"))
+        yield HealthCheck(gettext("not in use: each process counts on its own"))
         return
     from redis import Redis
 
@@ -172,7 +172,7 @@ def messages_leave() -> Iterator[HealthCheck]:
         minutes = int((now - due) / timedelta(minutes=1))
         remedy = N_("Start a worker: flask worker")
         if workers:
-            remedy = N_("The workers are too slow. Look at the mail server, and raise LATCHKEY_WORKER_THREADS.")
+            remedy = N_("The workers are too slow. Check the mail server, and raise LATCHKEY_WORKER_THREADS.")
         what = gettext("the oldest message has been due for {minutes} min", minutes=minutes)
         yield HealthCheck(what, gettext(remedy), wrong=True)
     waiting = waiting_messages()
@@ -184,7 +184,7 @@ def messages_leave() -> Iterator[HealthCheck]:
             destination=each.destination,
             reason=each.reason,
         )
-        yield HealthCheck(what, gettext("They leave by themselves once that is over."))
+        yield HealthCheck(what, gettext("They are sent automatically once that is over."))
     lately = (Message.state == ABANDONED, Message.created_at > now - timedelta(days=1))
     given_up = db.session.scalar(sa.select(sa.func.count()).select_from(Message).where(*lately)) or 0
     if given_up:
@@ -193,7 +193,7 @@ def messages_leave() -> Iterator[HealthCheck]:
             "{count} messages were given up in the last day",
             given_up,
         )
-        yield HealthCheck(what, gettext("Look why: flask outbox list"))
+        yield HealthCheck(what, gettext("See why: flask outbox list"))
     if due is None and not given_up and not waiting:
         yield HealthCheck(gettext("nothing waits"))
     yield HealthCheck(ngettext("{count} worker runs", "{count} workers run", workers))
@@ -212,7 +212,7 @@ def _worker(sign: jobs.WorkerHeartbeat) -> HealthCheck:
     if now - since > STUCK:
         minutes = int((now - since) / timedelta(minutes=1))
         parts.append(gettext("has not finished a round of its other work for {minutes} min", minutes=minutes))
-        remedy = gettext("Look at its log for worker.task_failed, and start it again.")
+        remedy = gettext("Check its log for worker.task_failed, and restart it.")
         return HealthCheck(", ".join(parts), remedy, wrong=True)
     parts.append(gettext("last round {seconds} s ago", seconds=int((now - since).total_seconds())))
     return HealthCheck(", ".join(parts))
@@ -224,8 +224,8 @@ USED = {
 }
 TOTALS = {
     "overall": N_("in all"),
-    "strangers": N_("to addresses no one has proved"),
-    "known": N_("asked for by known browsers"),
+    "strangers": N_("to unverified addresses"),
+    "known": N_("requested by known browsers"),
 }
 """Messages counted by each of ``service_totals.NAMES``."""
 
@@ -239,13 +239,13 @@ def budgets_suffice() -> Iterator[HealthCheck]:
         what = gettext(USED[total.channel], time=since, **facts)
         setting = service_totals.SETTINGS[total.channel]
         if total.count > total.most:
-            remedy = gettext("Raise {setting} if they are your people.", setting=setting)
-            yield HealthCheck(gettext("{what}; the rest didn't leave", what=what), remedy, wrong=True)
+            remedy = gettext("Raise {setting} if they are your users.", setting=setting)
+            yield HealthCheck(gettext("{what}; the rest weren't sent", what=what), remedy, wrong=True)
         else:
             remedy = gettext("Raise {setting} before it is used up.", setting=setting)
             yield HealthCheck(what, remedy if total.percent >= service_totals.WARNING_PERCENT else "")
     mails, texts = (service_totals.most_of(channel, "overall") for channel in ("mail", "sms"))
-    what = N_("{mails} mails in an hour and {texts} text messages in a day may leave")
+    what = N_("{mails} mails in an hour and {texts} text messages in a day may be sent")
     yield HealthCheck(gettext(what, mails=mails, texts=texts))
 
 
@@ -256,17 +256,17 @@ def webhooks_are_taken() -> Iterator[HealthCheck]:
         name, why = each.endpoint.id, each.endpoint.last_error
         if each.endpoint.disabled_reason in (GONE, FAILING):
             what = gettext("endpoint {id} was disabled ({reason})", id=name, reason=why)
-            remedy = gettext("Look at it, then: flask webhooks enable {id}, or delete it", id=name)
+            remedy = gettext("Check it, then: flask webhooks enable {id}, or delete it", id=name)
             yield HealthCheck(what, remedy, wrong=True)
         elif each.endpoint.failures and each.endpoint.disabled_at is None:
             what = gettext(
-                "endpoint {id} takes nothing since {time}: {reason}; {waiting} waiting",
+                "endpoint {id} has accepted nothing since {time}: {reason}; {waiting} waiting",
                 id=name,
                 time=each.endpoint.failing_since,
                 reason=why,
                 waiting=each.waiting,
             )
-            remedy = remedy_of_endpoint(why) or gettext("Look: flask webhooks deliveries {id}", id=name)
+            remedy = remedy_of_endpoint(why) or gettext("See: flask webhooks deliveries {id}", id=name)
             yield HealthCheck(what, remedy)
         elif each.abandoned:
             what = ngettext(

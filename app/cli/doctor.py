@@ -21,29 +21,32 @@ if TYPE_CHECKING:
 COLOURS = {"mend": "red", "note": "yellow", "ok": "green", "over": "green"}
 """``over``: a finding that no longer applies."""
 
+SHOWN = {"mend": "fix"}
+"""States that are printed as another word than in ``--json``, whose values don't change."""
+
 
 @click.command("doctor", cls=TranslatedCommand)
-@click.option("--watch", is_flag=True, help=N_("Go on looking, and say what changes, until Ctrl-C or SIGTERM."))
+@click.option("--watch", is_flag=True, help=N_("Keep checking, and print changes, until Ctrl-C or SIGTERM."))
 @click.option(
     "--every",
     type=click.FloatRange(min=0, max=3600),
     default=10.0,
     show_default=True,
-    help=N_("Seconds between two looks of --watch."),
+    help=N_("Seconds between two checks of --watch."),
 )
-@click.option("--rounds", type=click.IntRange(min=1), help=N_("End --watch after so many looks."))
-@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
+@click.option("--rounds", type=click.IntRange(min=1), help=N_("Stop --watch after this many checks."))
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object per line."))
 @click.pass_obj
 def doctor(info: Any, watch: bool, every: float, rounds: int | None, as_json: bool) -> None:
     """Check settings and services, and say how to fix them.
 
-    Looks at settings, database, migrations, keys, mail, SMS, queue, Redis and outbox. Changes and sends nothing.
-    Exits with 1 when something has to be mended, with --watch by the last look. A note is something that works but
-    could be better.
+    Checks settings, database, migrations, keys, mail, SMS, queue, Redis and outbox. Changes and sends nothing. Exits
+    with 1 if something has to be fixed; with --watch, the last check counts. A note is something that works but could
+    be better.
     """
     app = info.load_app()
     if rounds is not None and not watch:
-        raise click.UsageError(gettext("--rounds goes with --watch."))
+        raise click.UsageError(gettext("--rounds requires --watch."))
     stop = shutdown.event_set_by(signal.SIGINT, signal.SIGTERM) if watch else None
     known: list[Finding] = []
     looks = 0
@@ -57,7 +60,7 @@ def doctor(info: Any, watch: bool, every: float, rounds: int | None, as_json: bo
             break
     wrong = sum(finding.check.wrong for finding in known)
     if not as_json:
-        click.echo(ngettext("{count} to mend.", "{count} to mend.", wrong) if wrong else gettext("All is well."))
+        click.echo(ngettext("{count} to fix.", "{count} to fix.", wrong) if wrong else gettext("All is well."))
     sys.exit(1 if wrong else 0)
 
 
@@ -77,7 +80,7 @@ def print_findings(findings: Iterable[tuple[str, Finding]], as_json: bool, *, da
             facts = {"at": at, "state": state, "subject": finding.subject, "what": what, "remedy": remedy}
             click.echo(orjson.dumps(facts).decode())
         else:
-            mark = click.style(f"{state:<5}", fg=COLOURS[state])
+            mark = click.style(f"{SHOWN.get(state, state):<5}", fg=COLOURS[state])
             more = f" -> {remedy}" if remedy else ""
             click.echo(f"{f'{at} ' if dated else ''}{mark} {finding.subject:<11} {what}{more}")
     sys.stdout.flush()

@@ -40,7 +40,7 @@ class DurationType(click.ParamType[timedelta]):
         try:
             found = _READ.validate_python(str(int(short[1]) * UNITS[short[2]]) if short else value)
         except ValidationError:
-            message = gettext("{text} is no length of time: 24h, 7d, seconds, or ISO 8601 (PT1H).", text=repr(value))
+            message = gettext("{text} isn't a length of time: 24h, 7d, seconds, or ISO 8601 (PT1H).", text=repr(value))
             self.fail(message, param, ctx)
         if not (found or self.or_zero):
             self.fail(gettext("It must be longer than 0."), param, ctx)

@@ -38,18 +38,18 @@ def _explained(error: Exception) -> Exception:
         text = f"{type(error.orig).__name__} {error.orig}"
         if any(sign in text for sign in MISSING_TABLES):
             return click.ClickException(
-                gettext("The database has not all its tables. Bring it up to date: flask db upgrade")
+                gettext("The database doesn't have all its tables. Bring it up to date: flask db upgrade")
             )
     if unavailable(error):
-        return click.ClickException(gettext("The database doesn't answer. Look what is wrong with it: flask doctor"))
+        return click.ClickException(gettext("The database doesn't answer. Find out why: flask doctor"))
     return error
 
 
 def switched(name: str, *, off: bool, done: bool) -> str:
     """Return the message for something disabled (``off``) or enabled. Not ``done`` means that it already was."""
     if off:
-        return gettext(N_("{name}: disabled.") if done else N_("{name}: disabled already."), name=name)
-    return gettext(N_("{name}: enabled.") if done else N_("{name}: enabled already."), name=name)
+        return gettext(N_("{name}: disabled.") if done else N_("{name}: already disabled."), name=name)
+    return gettext(N_("{name}: enabled.") if done else N_("{name}: already enabled."), name=name)
 
 
 def user_named(text: str) -> User:
@@ -67,7 +67,7 @@ def user_named(text: str) -> User:
         with in_command_language():
             kinds = kinds_in_words()
         raise click.ClickException(gettext("{text} isn't {kinds}.", text=repr(text), kinds=kinds))
-    raise click.ClickException(gettext("{identity}: no one has that.", identity=text))
+    raise click.ClickException(gettext("{identity}: no account has that.", identity=text))
 
 
 def for_each(identities: Iterable[str], do: Callable[[str, User], str]) -> NoReturn:

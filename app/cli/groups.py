@@ -25,27 +25,27 @@ groups = OperatorGroup("groups", help=N_("Create and delete groups, add and remo
 
 @groups.command("create")
 @click.argument("name")
-@click.option("--title", default="", help=N_("What people read. Without it: NAME."))
+@click.option("--title", default="", help=N_("Name that people see. Default: NAME."))
 def create(name: str, title: str) -> None:
     """Create a group.
 
-    NAME is what apps see: lower-case letters, digits, ".", "_" and "-", 63 at most. It can't be changed later.
+    NAME is what apps see: lower-case letters, digits, ".", "_" and "-", at most 63. It can't be changed later.
     """
     refuse_name(name)
     title = title.strip()
     if len(title) > MAX_TITLE_LENGTH or not title.isprintable():
         raise click.ClickException(
-            gettext("{option}: give one line of at most {count} characters.", option="--title", count=MAX_TITLE_LENGTH)
+            gettext("{option}: must be one line of at most {count} characters.", option="--title", count=TITLE_LENGTH)
         )
     if not service.create(name, title, by="operator"):
-        raise click.ClickException(gettext("There is a group {group} already.", group=name))
+        raise click.ClickException(gettext("There is already a group {group}.", group=name))
     db.session.commit()
     click.echo(gettext("Created the group {group}. Add accounts to it: flask groups add {group} IDENTITY", group=name))
 
 
 @groups.command("delete")
 @click.argument("name")
-@click.option("--yes", is_flag=True, help=N_("Don't ask whether that is meant."))
+@click.option("--yes", is_flag=True, help=N_("Don't ask for confirmation."))
 def delete(name: str, yes: bool) -> None:
     """Delete a group. Its members keep their accounts.
 
@@ -85,7 +85,7 @@ def add(name: str, identity: tuple[str, ...]) -> None:
 
     def do(user: User) -> str:
         added = service.add_member(name, user.id, by="operator")
-        return N_("{identity}: added to {group}.") if added else N_("{identity}: is in {group} already.")
+        return N_("{identity}: added to {group}.") if added else N_("{identity}: is already in {group}.")
 
     _each(name, identity, do)
 
@@ -107,7 +107,7 @@ def remove(name: str, identity: tuple[str, ...]) -> None:
 
 
 @groups.command("list")
-@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object per line."))
 def list_(as_json: bool) -> None:
     """List groups, with how many members each has.
 

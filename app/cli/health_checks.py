@@ -48,7 +48,7 @@ def examine() -> list[Finding]:
 def unanswered(error: Exception, remedy: str) -> HealthCheck:
     """Return the finding for a check that failed with an exception."""
     if isinstance(error, DatabaseReadOnly):
-        what = gettext("takes no writes: it is a standby, or it was set to be read-only")
+        what = gettext("accepts no writes: it is a standby, or it was set to be read-only")
         return HealthCheck(what, gettext("Point LATCHKEY_DATABASE_URL at the primary."), wrong=True)
     if isinstance(error, PoolerFound):
         what, remedy = str(error).split(". ", 1)
@@ -64,14 +64,14 @@ def settings_hold() -> Iterator[HealthCheck]:
                            for problem in checks.problems(settings)]  # fmt: skip
     held += [HealthCheck(f"{problem.setting} {problem.what}", problem.remedy) for problem in checks.warnings(settings)]
     unknown = environment.unknown_variables(Settings.model_fields)
-    look = gettext("Look in docs/settings.md.")
+    look = gettext("See docs/settings.md.")
     held += [
         HealthCheck(gettext("{setting} is set, but there is no such setting", setting=name), look) for name in unknown
     ]
-    yield from held or [HealthCheck(gettext("sound, for {environment}", environment=settings.environment))]
+    yield from held or [HealthCheck(gettext("valid, for {environment}", environment=settings.environment))]
 
 
-WRITABLE = N_("{version}, can be written")
+WRITABLE = N_("{version}, writable")
 
 
 def database_answers() -> Iterator[HealthCheck]:
@@ -79,8 +79,13 @@ def database_answers() -> Iterator[HealthCheck]:
     with db.engine.connect() as connection:
         refuse_unless_writable(connection)
         if (found := read_only.state(connection)) is not None:
-            moving, moved = gettext("takes no changes: it is being moved"), gettext("takes no changes: it was moved")
-            remedy = gettext("Set LATCHKEY_DATABASE_URL to the new one and restart; or stay here: flask db read-write")
+            moving, moved = (
+                gettext("accepts no changes: it is being moved"),
+                gettext("accepts no changes: it was moved"),
+            )
+            remedy = gettext(
+                "Set LATCHKEY_DATABASE_URL to the new one and restart; or keep using this one: flask db read-write"
+            )
             yield HealthCheck(moved if found.permanent else moving, remedy, wrong=found.permanent)
         if settings.is_sqlite:
             mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
@@ -94,10 +99,10 @@ def database_answers() -> Iterator[HealthCheck]:
         yield HealthCheck(gettext(WRITABLE, version=" ".join(version.split()[:2])))
         if abs(clock.correction()) > clock_sync.WARNING_DIFFERENCE:
             what = gettext(
-                "its clock and this machine's differ by {seconds} s; the service goes by its clock",
+                "its clock and this machine's differ by {seconds} s; the service uses its clock",
                 seconds=round(abs(clock.correction())),
             )
-            remedy = gettext("Let both machines keep time by NTP. Authenticator apps need the right time.")
+            remedy = gettext("Synchronize both machines by NTP. Authenticator apps need the right time.")
             yield HealthCheck(what, remedy, wrong=True)
 
 
@@ -125,16 +130,18 @@ def keys_fit() -> Iterator[HealthCheck]:
     for kid in counts.keys() - set(keyring.kids):
         remedy = gettext("Put the key back at the end of LATCHKEY_SECRET_KEYS, then: flask keys rotate")
         what = ngettext(
-            "{count} row is sealed under key {key}, which is missing",
-            "{count} rows are sealed under key {key}, which is missing",
+            "{count} row is encrypted with key {key}, which is missing",
+            "{count} rows are encrypted with key {key}, which is missing",
             counts[kid],
             key=kid,
         )
         yield HealthCheck(what, remedy, wrong=True)
     for kid in keyring.kids:
         if not _opens(kid):
-            remedy = gettext("Compare the database with a backup; its owner has to set up that method anew.")
-            yield HealthCheck(gettext("a row sealed under key {key} was changed or moved", key=kid), remedy, wrong=True)
+            remedy = gettext("Compare the database with a backup; its owner has to set up that method again.")
+            yield HealthCheck(
+                gettext("a row encrypted with key {key} was changed or moved", key=kid), remedy, wrong=True
+            )
         elif kid == keyring.kid:
             what = ngettext("current key {key}, {count} row", "current key {key}, {count} rows", counts[kid], key=kid)
             yield HealthCheck(what)
@@ -142,8 +149,8 @@ def keys_fit() -> Iterator[HealthCheck]:
             what = ngettext("older key {key}, {count} row", "older key {key}, {count} rows", counts[kid], key=kid)
             yield HealthCheck(what, gettext("Run: flask keys rotate"))
         else:
-            remedy = N_("New: put it first, once every server has it. Old: take it out, a day after keys rotate.")
-            yield HealthCheck(gettext("further key {key} seals nothing", key=kid), gettext(remedy))
+            remedy = N_("New: put it first, once every server has it. Old: remove it, a day after keys rotate.")
+            yield HealthCheck(gettext("additional key {key} encrypts nothing", key=kid), gettext(remedy))
 
 
 def _opens(kid: str) -> bool:
@@ -166,24 +173,24 @@ def backups_are_made() -> Iterator[HealthCheck]:
     """The last backup isn't old, if our command makes them."""
     made = last_backup()
     if made is None:
-        yield HealthCheck(gettext("none is known of; flask backup makes one"))
+        yield HealthCheck(gettext("none is known; flask backup makes one"))
         return
     what = gettext("the last one was made at {time}", time=made)
-    remedy = gettext("Run: flask backup FILE. Look why the job that does has not.")
+    remedy = gettext("Run: flask backup FILE. Check why the job that does this hasn't.")
     yield HealthCheck(what, remedy if clock.now() - made > OLD_BACKUP else "")
 
 
 CHECKS: tuple[tuple[str, Callable[[], Iterator[HealthCheck]], str], ...] = (
-    ("settings", settings_hold, N_("Look at the LATCHKEY_ variables.")),
-    ("database", database_answers, N_("Look at LATCHKEY_DATABASE_URL, and whether the database runs.")),
+    ("settings", settings_hold, N_("Check the LATCHKEY_ variables.")),
+    ("database", database_answers, N_("Check LATCHKEY_DATABASE_URL, and whether the database is running.")),
     ("migrations", migrations_are_current, N_("Run: flask db upgrade")),
     ("keys", keys_fit, N_("Run: flask db upgrade")),
-    ("mail", delivery.mail_server_answers, N_("Look at LATCHKEY_MAIL_URL.")),
-    ("sms", delivery.sms_provider_answers, N_("Look at LATCHKEY_SMS_URL.")),
-    ("providers", delivery.providers_send, N_("Look at the database.")),
+    ("mail", delivery.mail_server_answers, N_("Check LATCHKEY_MAIL_URL.")),
+    ("sms", delivery.sms_provider_answers, N_("Check LATCHKEY_SMS_URL.")),
+    ("providers", delivery.providers_send, N_("Check the database.")),
     ("bounces", delivery.mail_arrives, N_("Run: flask db upgrade")),
-    ("queue", delivery.queue_answers, N_("Look at LATCHKEY_QUEUE_URL, and whether the queue runs.")),
-    ("redis", delivery.redis_answers, N_("Look at LATCHKEY_REDIS_URL, and whether Redis runs.")),
+    ("queue", delivery.queue_answers, N_("Check LATCHKEY_QUEUE_URL, and whether the queue is running.")),
+    ("redis", delivery.redis_answers, N_("Check LATCHKEY_REDIS_URL, and whether Redis is running.")),
     ("outbox", delivery.messages_leave, N_("Run: flask db upgrade")),
     ("budgets", delivery.budgets_suffice, N_("Run: flask db upgrade")),
     ("webhooks", delivery.webhooks_are_taken, N_("Run: flask db upgrade")),

@@ -25,7 +25,7 @@ SHOWN = 100
 
 @invitations.command("create")
 @click.option(
-    "--email", default="", help=N_("Mail it to this address, for one account. Without it the link is printed.")
+    "--email", default="", help=N_("Email it to this address, for one account. By default, the link is printed.")
 )
 @click.option("--group", "groups", multiple=True, metavar="NAME", help=N_("A group to join; may be repeated."))
 @click.option("--uses", type=int, default=1, show_default=True, help=N_("How many accounts may accept it."))
@@ -36,7 +36,7 @@ SHOWN = 100
 def create(email: str, groups: tuple[str, ...], uses: int, expires: timedelta, language: str) -> None:
     """Create an invitation.
 
-    With --email the link is mailed and not printed: who opens it proves that they read that mailbox.
+    With --email, the link is emailed and not printed: opening it proves access to that mailbox.
     """
     try:
         made = service.create(Terms(email, groups, uses, expires, language), by="operator")
@@ -59,8 +59,8 @@ def create(email: str, groups: tuple[str, ...], uses: int, expires: timedelta, l
 
 
 @invitations.command("list")
-@click.option("--all", "everything", is_flag=True, help=N_("Those that can't be accepted any more, too."))
-@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
+@click.option("--all", "everything", is_flag=True, help=N_("Include those that can no longer be accepted."))
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object per line."))
 def list_(everything: bool, as_json: bool) -> None:
     """List invitations, the newest first. Their links aren't shown."""
     before = ""
@@ -75,7 +75,7 @@ def list_(everything: bool, as_json: bool) -> None:
 @invitations.command("revoke")
 @click.argument("invitation_id", metavar="ID")
 def revoke(invitation_id: str) -> None:
-    """Let no one accept an invitation any more."""
+    """Revoke an invitation, so that no one can accept it."""
     found = service.find(invitation_id)
     if found is None:
         raise click.ClickException(
@@ -83,7 +83,7 @@ def revoke(invitation_id: str) -> None:
         )
     revoked = service.revoke(found, by="operator")
     db.session.commit()
-    text = N_("Invitation {id}: revoked.") if revoked else N_("Invitation {id}: was revoked already.")
+    text = N_("Invitation {id}: revoked.") if revoked else N_("Invitation {id}: was already revoked.")
     click.echo(gettext(text, id=found.id))
 
 

@@ -30,7 +30,7 @@ from app.terminal import padded, status
 SHOWN = 5
 """Rows listed for each reason why rows couldn't be decrypted."""
 
-keys = OperatorGroup("keys", help=N_("Make, list and rotate keys, of encryption and of signing."))
+keys = OperatorGroup("keys", help=N_("Create, list and rotate encryption and signing keys."))
 
 BATCH = 500
 
@@ -46,18 +46,18 @@ COST = N_(
 def new() -> None:
     """Print a new key.
 
-    Put it last in LATCHKEY_SECRET_KEYS and restart every server, one by one: now each can read it. Then put it first
-    and restart every server again, and run: flask keys rotate. After a day, take the old key out.
+    Put it last in LATCHKEY_SECRET_KEYS and restart every server, one by one: now each can decrypt with it. Then put it
+    first and restart every server again, and run: flask keys rotate. After a day, remove the old key.
     """
     click.echo(secrets.token_hex(32))
     click.echo(gettext("1. Put it last, LATCHKEY_SECRET_KEYS=OLD,NEW, and restart every server, one by one."), err=True)
     click.echo(gettext("2. Put it first, NEW,OLD, and restart them again. Then: flask keys rotate"), err=True)
-    click.echo(gettext("3. A day later take the old one out: NEW. (docs/security.md, Rotating keys)"), err=True)
+    click.echo(gettext("3. A day later, remove the old one: NEW. (docs/security.md, Rotating keys)"), err=True)
 
 
 @keys.command("list")
 def list_() -> None:
-    """List key ids: how many rows each seals, and which sign ID tokens.
+    """List key IDs: how many rows each encrypts, and which sign ID tokens.
 
     No key is shown.
     """
@@ -72,7 +72,7 @@ def list_() -> None:
     sys.exit(1 if counts else 0)
 
 
-USES = {False: N_("seals nothing"), True: N_("still needed: flask keys rotate")}
+USES = {False: N_("encrypts nothing"), True: N_("still needed: flask keys rotate")}
 """What an older key is needed for, by whether any rows are encrypted with it."""
 
 
@@ -81,28 +81,28 @@ def _rows(count: int) -> str:
 
 
 @keys.command("rotate")
-@click.option("--alg", type=click.Choice(ALGORITHMS), help=N_("Rotate the signing key of this algorithm alone."))
+@click.option("--alg", type=click.Choice(ALGORITHMS), help=N_("Rotate only the signing key of this algorithm."))
 @click.option("--now", is_flag=True, help=N_("Drop signing keys that leaked: the next ones sign immediately."))
 def rotate(alg: str | None, now: bool) -> None:
-    """Seal everything under the current key, and rotate signing keys.
+    """Encrypt everything with the current key, and rotate signing keys.
 
-    Everything at rest is sealed again under the first of LATCHKEY_SECRET_KEYS. The next key of each algorithm signs as
-    soon as it has been published for a day. The service goes on meanwhile. It can be stopped and run again.
+    Everything at rest is encrypted again with the first of LATCHKEY_SECRET_KEYS. The next key of each algorithm signs
+    as soon as it has been published for a day. The service keeps running. The command can be stopped and run again.
 
-    With --alg or --now it rotates signing keys alone. --now doesn't wait for that day, and drops the keys that have
+    With --alg or --now, it rotates only signing keys. --now doesn't wait for that day, and drops the keys that have
     signed until now.
     """
     if alg or now:
         rotate_signing_keys(alg, now=now)
         return
     _await_readers()
-    with status(gettext("Sealing anew")) as update:
+    with status(gettext("Re-encrypting")) as update:
         total = 0
 
         def moved(count: int) -> None:
             nonlocal total
             total += count
-            update(ngettext("Sealing anew: {count} row", "Sealing anew: {count} rows", total))
+            update(ngettext("Re-encrypting: {count} row", "Re-encrypting: {count} rows", total))
 
         result = reseal(moved)
     for why, rows in result.failures.items():
@@ -111,8 +111,8 @@ def rotate(alg: str | None, now: bool) -> None:
             named = gettext("{rows} and {more} more", rows=named, more=more)
         click.echo(f"{why}: {named}", err=True)
     text = ngettext(
-        "{count} row is now under key {key}, {shut} couldn't be opened.",
-        "{count} rows are now under key {key}, {shut} couldn't be opened.",
+        "{count} row is now encrypted with key {key}, {shut} couldn't be decrypted.",
+        "{count} rows are now encrypted with key {key}, {shut} couldn't be decrypted.",
         result.moved,
         key=keyring.kid,
         shut=result.failed_rows,
@@ -121,8 +121,8 @@ def rotate(alg: str | None, now: bool) -> None:
     older = sum(count for kid, count in sealed_rows().items() if kid != keyring.kid) - result.failed_rows
     if older > 0:
         text = ngettext(
-            "{count} row was written meanwhile under an older key. Restart the servers, run this again.",
-            "{count} rows were written meanwhile under an older key. Restart the servers, run this again.",
+            "{count} row was encrypted with an older key in the meantime. Restart the servers, run this again.",
+            "{count} rows were encrypted with an older key in the meantime. Restart the servers, run this again.",
             older,
         )
         click.echo(text)
@@ -239,7 +239,7 @@ def _use(row: SigningKey, signing: SigningKey | None) -> str:
         return gettext("next, signs from {time}", time=_time(row.signs_from))
     if row.published_until:
         return gettext("published until {time}", time=_time(row.published_until))
-    return gettext("signs no more")
+    return gettext("no longer signs")
 
 
 def rotate_signing_keys(alg: str | None = None, *, now: bool = False) -> None:

@@ -70,7 +70,7 @@ class Written:
 def preview(folder: Path) -> None:
     """Write every email and text message to FOLDER, in each language of LATCHKEY_LANGUAGES, with an index page.
 
-    Their facts are made up, and their links can't be used. Files of an earlier preview are replaced.
+    Their contents are made up, and their links don't work. Files of an earlier preview are replaced.
     """
     try:
         count = sum(_write_language(folder, tag) for tag in settings.languages)
@@ -110,8 +110,8 @@ def _table(tag: str) -> Markup:
 
 @mail.command("test")
 @click.argument("address")
-@click.option("--language", help=N_("In which language; the first of LATCHKEY_LANGUAGES when left out."))
-@click.option("--fallback", is_flag=True, help=N_("By the second mail server, LATCHKEY_MAIL_FALLBACK_URL."))
+@click.option("--language", help=N_("Language; default: the first of LATCHKEY_LANGUAGES."))
+@click.option("--fallback", is_flag=True, help=N_("Use the second mail server, LATCHKEY_MAIL_FALLBACK_URL."))
 def test(address: str, language: str | None, fallback: bool) -> None:
     """Send a test email to ADDRESS now, and print what the mail server answered."""
     if language is not None and language not in settings.languages:
@@ -143,11 +143,17 @@ def test(address: str, language: str | None, fallback: bool) -> None:
 
 @mail.group("suppressions", cls=OperatorGroup)
 def suppressed() -> None:
-    """Addresses that get no mail, because it came back or was called spam."""
+    """Addresses that get no mail, because it bounced or was reported as spam."""
 
 
 @suppressed.command("list")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help=N_("Newest so many."))
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help=N_("Only the newest ones, this many."),
+)
 @click.option("--json", "as_json", is_flag=True, help=N_("As JSON."))
 def list_suppressed(limit: int, as_json: bool) -> None:
     """List addresses that get no mail now, masked, newest first."""

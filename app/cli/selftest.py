@@ -19,7 +19,7 @@ from app.cli.response_diff import Reply, differences, mann_whitney_z, template_o
 from app.command_language import N_, gettext, ngettext
 from app.extensions import settings
 
-selftest = OperatorGroup("selftest", help=N_("Measure what the running service promises."))
+selftest = OperatorGroup("selftest", help=N_("Measure whether the running service keeps its promises."))
 
 MAX_Z = 4.0
 """Threshold in standard deviations above which times differ. Chance exceeds it once in 16,000 comparisons."""
@@ -46,25 +46,25 @@ PATIENCE = 10.0
 
 
 @selftest.command("enumeration")
-@click.option("--url", help=N_("Where the service runs; its public URL when left out."))
+@click.option("--url", help=N_("URL of the service; default: its public URL."))
 @click.option("--known", multiple=True, required=True, metavar="ADDRESS", help=N_("Has an account. May be repeated."))
 @click.option("--unconfirmed", multiple=True, metavar="ADDRESS", help=N_("Has one with an unproved address."))
 @click.option("--disabled", multiple=True, metavar="ADDRESS", help=N_("Has one that is disabled."))
 @click.option(
     "--requests", "count", type=click.IntRange(20), default=1000, show_default=True, help=N_("For each class.")
 )
-@click.option("--rps", type=click.FloatRange(0), default=0, help=N_("Requests a second at the most."))
-@click.option("--median-ms", type=float, default=1.0, show_default=True, help=N_("Medians may differ so far."))
-@click.option("--register", is_flag=True, help=N_("Registering too. Opens accounts that no one confirms."))
+@click.option("--rps", type=click.FloatRange(0), default=0, help=N_("Maximum requests per second."))
+@click.option("--median-ms", type=float, default=1.0, show_default=True, help=N_("Maximum difference between medians."))
+@click.option("--register", is_flag=True, help=N_("Measure registration too. Creates accounts that no one confirms."))
 def enumeration(
     url: str | None, count: int, rps: float, median_ms: float, register: bool, **given: tuple[str, ...]
 ) -> None:
-    """Measure whether answers tell who has an account.
+    """Measure whether responses reveal who has an account.
 
-    Asks a running service about people with and without one, and compares what it says and how long it takes.
+    Asks a running service about people with and without one, and compares its responses and how long they take.
 
-    Starts nothing and needs no database. Real codes are asked for: run it against a copy, with LATCHKEY_LIMITS=off.
-    Exits with 1 when the answers differ or the times do (|z| > 4, or medians by 1 ms), with 2 when it can't measure.
+    Starts nothing and needs no database. Real codes are requested: run it against a copy, with LATCHKEY_LIMITS=off.
+    Exits with 1 if the responses or the times differ (|z| > 4, or medians by 1 ms), with 2 if it can't measure.
     """
     people = {name: addresses for name, addresses in given.items() if addresses}
     asked_about = _alike_many(people)
@@ -80,7 +80,7 @@ def enumeration(
         sys.exit(2)
     finally:
         service.close()
-    text = N_("Nothing tells who has an account.") if all(found) else N_("It can be told who has an account.")
+    text = N_("Nothing reveals who has an account.") if all(found) else N_("Responses reveal who has an account.")
     click.echo(gettext(text))
     sys.exit(0 if all(found) else 1)
 
@@ -150,8 +150,8 @@ def _host(url: str | None) -> str:
 
 
 NO_ANSWER = N_("The service doesn't answer ({error}). Is the URL right?")
-LIMITED = N_("The service says 429. Raise its limits, or run it with LATCHKEY_LIMITS=off on a copy.")
-UNEXPECTED = N_("The service says {status} to {path}. Look what its log says.")
+LIMITED = N_("The service returned 429. Raise its limits, or run it with LATCHKEY_LIMITS=off on a copy.")
+UNEXPECTED = N_("The service returned {status} for {path}. Check its log.")
 
 
 class CannotMeasure(Exception):

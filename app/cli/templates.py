@@ -44,7 +44,7 @@ REQUEST_VALUES = (
 
 IDENTITY_KINDS = ("email", "phone", "username")
 
-templates = OperatorGroup("templates", help=N_("Check templates of your own, and list what they can use."))
+templates = OperatorGroup("templates", help=N_("Check your own templates, and list what they can use."))
 
 
 @dataclass(frozen=True, order=True)
@@ -235,7 +235,7 @@ def _faults_of_source(environment: Environment, folder: str, name: str) -> Itera
         return
     if name not in built_in_names():
         if not _is_used(environment, folder, name):
-            yield Fault(file, 1, gettext("takes the place of no template of ours, and none of yours uses it"))
+            yield Fault(file, 1, gettext("replaces no built-in template, and none of yours uses it"))
         return
     for block in tree.find_all(nodes.Block):
         if block.name not in blocks_of(name) and any(tree.find_all(nodes.Extends)):
@@ -244,7 +244,7 @@ def _faults_of_source(environment: Environment, folder: str, name: str) -> Itera
     known = variables_of(name) | _functions()
     for missing in used - known:
         line = next(node.lineno for node in tree.find_all(nodes.Name) if node.name == missing)
-        yield Fault(file, line, gettext("{name} is no value of this template", name=repr(missing)))
+        yield Fault(file, line, gettext("{name} isn't a value of this template", name=repr(missing)))
 
 
 def _is_used(environment: Environment, folder: str, name: str) -> bool:
@@ -277,7 +277,8 @@ def _faults_of_rendering(environment: Environment, folder: str, name: str, conte
 def check() -> None:
     """Render every page and message with sample data, and report what is wrong with templates.
 
-    Looks at those in LATCHKEY_TEMPLATES_FOLDER and at ours that use them. Exits with 1 when there is something to fix.
+    Checks those in LATCHKEY_TEMPLATES_FOLDER and the built-in ones that use them. Exits with 1 if there is something to
+    fix.
     """
     found = faults()
     for fault in found:
@@ -293,8 +294,8 @@ def check() -> None:
     rendered = len({name for name, _ in renderings()})
     folder = settings.templates_folder or gettext("no LATCHKEY_TEMPLATES_FOLDER is set")
     text = ngettext(
-        "Rendered {count} template without a fault ({folder}).",
-        "Rendered {count} templates without a fault ({folder}).",
+        "Rendered {count} template without errors ({folder}).",
+        "Rendered {count} templates without errors ({folder}).",
         rendered,
         folder=folder,
     )
@@ -304,7 +305,7 @@ def check() -> None:
 @templates.command("list")
 @click.argument("name", required=False)
 def list_templates(name: str | None) -> None:
-    """List our templates, or the blocks and values of the one called NAME."""
+    """List the built-in templates, or the blocks and values of the one called NAME."""
     if name is None:
         for each in built_in_names():
             click.echo(each)

@@ -17,14 +17,14 @@ from app.users import User
 
 @users.command("delete")
 @click.argument("identity", nargs=-1, required=True)
-@click.option("--now", "at_once", is_flag=True, help=N_("Erase it immediately. Nothing brings it back."))
-@click.option("--yes", is_flag=True, help=N_("With --now: don't ask whether that is meant."))
+@click.option("--now", "at_once", is_flag=True, help=N_("Erase it immediately. This can't be undone."))
+@click.option("--yes", is_flag=True, help=N_("With --now: don't ask for confirmation."))
 def delete(identity: tuple[str, ...], at_once: bool, yes: bool) -> None:
     """Close accounts and have them erased.
 
     Each IDENTITY is an email address, phone number or username.
 
-    Its owner is told by mail, and has LATCHKEY_DELETE_WAIT to keep it; ``undelete`` does the same.
+    Its owner is notified by email, and has LATCHKEY_DELETE_WAIT to keep it; ``undelete`` does the same.
     """
     if at_once and not yes:
         asked = ngettext("Erase {count} account for good?", "Erase {count} accounts for good?", len(identity))
@@ -35,9 +35,9 @@ def delete(identity: tuple[str, ...], at_once: bool, yes: bool) -> None:
 @users.command("undelete")
 @click.argument("identity", nargs=-1, required=True)
 def undelete(identity: tuple[str, ...]) -> None:
-    """Keep accounts that were to be erased.
+    """Keep accounts that were going to be erased.
 
-    Each IDENTITY is an email address, phone number or username. Sessions that were ended stay so.
+    Each IDENTITY is an email address, phone number or username. Sessions that were ended stay ended.
     """
     for_each(identity, _cancel_deletion)
 
@@ -51,7 +51,7 @@ def _schedule_deletion(identity: str, user: User) -> str:
     return gettext(text, identity=identity, time=at)
 
 
-ERASED_BEFORE = N_("{identity}: erased already.")
+ERASED_BEFORE = N_("{identity}: already erased.")
 
 
 def _erase(identity: str, user: User) -> str:
@@ -70,4 +70,4 @@ def _erase(identity: str, user: User) -> str:
 
 def _cancel_deletion(identity: str, user: User) -> str:
     kept = deletion.cancel_requested(user, late=True, by="operator")
-    return gettext(N_("{identity}: kept.") if kept else N_("{identity}: wasn't to be erased."), identity=identity)
+    return gettext(N_("{identity}: kept.") if kept else N_("{identity}: wasn't going to be erased."), identity=identity)

@@ -22,9 +22,9 @@ sessions = OperatorGroup("sessions", help=N_("List and end the sessions of an ac
 
 @sessions.command("list")
 @click.argument("identity")
-@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object per line."))
 def list_(identity: str, as_json: bool) -> None:
-    """List the sessions of an account, used last first.
+    """List the sessions of an account, most recently used first.
 
     IDENTITY is an email address, phone number or username.
     """
@@ -43,17 +43,18 @@ def list_(identity: str, as_json: bool) -> None:
 @click.argument("session", nargs=-1)
 @click.option("--all", "every", is_flag=True, help=N_("End all of them."))
 @click.option(
-    "--tokens", is_flag=True, help=N_("End API tokens as well, and what apps may do when no one is signed in.")
+    "--tokens", is_flag=True, help=N_("Revoke API tokens as well, and apps' access while no one is signed in.")
 )
 def end(identity: str, session: tuple[str, ...], every: bool, tokens: bool) -> None:
-    """End sessions, with the tokens they gave.
+    """End sessions, with the tokens they issued.
 
-    IDENTITY is an email address, phone number or username; SESSION is as `list` names it, or give --all.
+    IDENTITY is an email address, phone number or username; SESSION is an ID from `list`, or use --all.
 
-    They are dead at the next request, at every process. It keeps no one from signing in again: `users disable` does.
+    They end with the next request, in every process. People can still sign in again: to prevent that, use `users
+    disable`.
     """
     if every == bool(session):
-        raise click.UsageError(gettext("Name the sessions, or say --all."))
+        raise click.UsageError(gettext("Specify sessions, or use --all."))
     user = user_named(identity)
     missing = 0
     ended = revoke_all_sessions(user.id) if every else 0

@@ -45,17 +45,17 @@ TITLES = {
 @users.command("create")
 @click.argument("email")
 @click.option("--phone", help=N_("A phone number; with --method sms, codes can go there."))
-@click.option("--username", help=N_("A name that finds the account too."))
-@click.option("--name", help=N_("What pages and apps call its owner."))
+@click.option("--username", help=N_("A name that identifies the account too."))
+@click.option("--name", help=N_("Display name of its owner, on pages and in apps."))
 @click.option("--password", help=N_("A password. Others on this machine may see it here; import takes hashes."))
 @click.option("--authenticator", metavar="BASE32", help=N_("The secret of an authenticator app."))
 @click.option("--method", "methods", multiple=True, metavar=f"[{'|'.join(configurable_methods())}]",
               help=N_("A sign-in method; may be repeated."))  # fmt: skip
 @click.option("--group", "groups", multiple=True, metavar="G", help=N_("Put it in this group; may be repeated."))
-@click.option("--disabled", is_flag=True, help=N_("Open it, but let no one in yet."))
-@click.option("--unconfirmed", is_flag=True, help=N_("Its owner has still to prove the address."))
+@click.option("--disabled", is_flag=True, help=N_("Create it, but let no one sign in yet."))
+@click.option("--unconfirmed", is_flag=True, help=N_("Its owner still has to verify the address."))
 def create(unconfirmed: bool, methods: tuple[str, ...], groups: tuple[str, ...], **described: Any) -> None:
-    """Open an account for EMAIL. Without --method, its owner signs in by email."""
+    """Create an account for EMAIL. Without --method, its owner signs in by email."""
     try:
         lists = {"methods": list(methods), "groups": list(groups)}
         draft = read_draft(described | lists | {"confirmed": not unconfirmed})
@@ -63,19 +63,19 @@ def create(unconfirmed: bool, methods: tuple[str, ...], groups: tuple[str, ...],
         raise _not_opened(str(error)) from None
     outcome = open_accounts({1: draft})
     if not outcome.created:
-        raise _not_opened(outcome.rejected.get(1) or gettext("it is there already"))
+        raise _not_opened(outcome.rejected.get(1) or gettext("it already exists"))
     if unused := [name for name in draft.methods if name not in settings.methods]:
         output = gettext(
-            "Note: LATCHKEY_METHODS doesn't name {methods}, so that works nowhere yet.", methods=", ".join(unused)
+            "Note: LATCHKEY_METHODS doesn't include {methods}, so that doesn't work yet.", methods=", ".join(unused)
         )
         click.echo(output, err=True)
     facts = {"identity": draft.identities[0].value, "methods": ", ".join(draft.methods)}
-    click.echo(gettext("Opened an account for {identity}: {methods}.", **facts))
+    click.echo(gettext("Created an account for {identity}: {methods}.", **facts))
 
 
 def _not_opened(reason: str) -> click.ClickException:
     """Return the error for a rejected account. The reason is worded as in files of rejected records."""
-    return click.ClickException(gettext("No account was opened: {reason}", reason=reason))
+    return click.ClickException(gettext("No account was created: {reason}", reason=reason))
 
 
 @users.command("send-link")
@@ -83,8 +83,8 @@ def _not_opened(reason: str) -> click.ClickException:
 def send_link(identity: str) -> None:
     """Send a one-time sign-in link to the account's own email.
 
-    For people who can't get in from the browser they began in. It is never shown, works once and for 15 minutes, and a
-    second step is still asked for.
+    For people who can't sign in from the browser they started in. It is never shown, works once and for 15 minutes, and
+    a second step is still required.
     """
     user = user_named(identity)
     try:
@@ -101,12 +101,12 @@ def send_link(identity: str) -> None:
 @click.argument("search", required=False)
 @click.option("--disabled", is_flag=True, help=N_("Only accounts that are disabled."))
 @click.option("--group", metavar="NAME", help=N_("Only members of this group."))
-@click.option("--limit", type=click.IntRange(min=1), help=N_("At most so many."))
-@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
+@click.option("--limit", type=click.IntRange(min=1), help=N_("At most this many."))
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object per line."))
 def list_(search: str | None, disabled: bool, group: str | None, limit: int | None, as_json: bool) -> None:
     """List accounts, or search them by a prefix.
 
-    With SEARCH, those with an email address, phone number or username that begins so, in that order.
+    With SEARCH, those with an email address, phone number or username that begins with it, in that order.
     """
     if group is not None:
         group_named(group)
@@ -228,13 +228,13 @@ NO_SECOND_STEP = N_("{identity}: no second step is set up.")
 
 @users.command("second-step")
 @click.argument("identity")
-@click.option("--off", is_flag=True, help=N_("Ask for none any more. Make sure first who it is that asks you."))
+@click.option("--off", is_flag=True, help=N_("Turn it off. First make sure who is asking you to."))
 def second_step(identity: str, off: bool) -> None:
     """Show an account's second step, or turn it off.
 
-    IDENTITY is an email address, phone number or username. Off is for an owner who has lost what it needs.
+    IDENTITY is an email address, phone number or username. --off is for owners who have lost what it needs.
 
-    What was asked for stays a sign-in method. Every session of the account ends, and its owner is told.
+    What was required remains a sign-in method. Every session of the account ends, and its owner is notified.
     """
     user = user_named(identity)
     if not off:

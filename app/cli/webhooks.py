@@ -26,7 +26,7 @@ from app.webhooks.sender import remedy_for
 
 BY = "operator"
 
-webhooks = OperatorGroup("webhooks", help=N_("Post events to your other programs, and see how that goes."))
+webhooks = OperatorGroup("webhooks", help=N_("Post events to your other services, and check how that goes."))
 
 
 @webhooks.command("create")
@@ -59,7 +59,7 @@ def create(url: str, events: tuple[str, ...], as_json: bool) -> None:
 
 
 @webhooks.command("list")
-@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object per line."))
 def list_(as_json: bool) -> None:
     """List endpoints, and how many events wait for each."""
     found = endpoints.health()
@@ -94,14 +94,14 @@ def show(endpoint_id: str, as_json: bool) -> None:
 
 @webhooks.command("change")
 @click.argument("endpoint_id", metavar="ID")
-@click.option("--url", help=N_("Where it is from now on; what waits goes there, too."))
+@click.option("--url", help=N_("New URL; waiting events go there, too."))
 @click.option(
-    "--event", "events", multiple=True, metavar="TYPE", help=N_("Instead of all that it gets; may be repeated.")
+    "--event", "events", multiple=True, metavar="TYPE", help=N_("Replaces all events that it gets; may be repeated.")
 )
 def change(endpoint_id: str, url: str | None, events: tuple[str, ...]) -> None:
     """Change the URL of an endpoint, or which events it gets. Its secret stays."""
     if url is None and not events:
-        raise click.UsageError(gettext("Name --url or --event."))
+        raise click.UsageError(gettext("Specify --url or --event."))
     with _in_words():
         endpoints.change(endpoint_id, by=BY, url=url, patterns=events or None)
     db.session.commit()
@@ -111,21 +111,21 @@ def change(endpoint_id: str, url: str | None, events: tuple[str, ...]) -> None:
 @webhooks.command("rotate-secret")
 @click.argument("endpoint_id", metavar="ID")
 @click.option("--overlap", type=DurationType(or_zero=True), default="24h", show_default=True,
-              help=N_("For how long the old one signs as well; 0 for not at all."))  # fmt: skip
+              help=N_("How long the old one also signs; 0: not at all."))  # fmt: skip
 def rotate_secret(endpoint_id: str, overlap: timedelta) -> None:
-    """Give an endpoint a new secret, and print it once. What is posted has both signatures meanwhile."""
+    """Give an endpoint a new secret, and print it once. Events have both signatures in the meantime."""
     with _in_words():
         secret = endpoints.rotate_secret(endpoint_id, overlap, by=BY)
     db.session.commit()
     click.echo(secret)
-    output = gettext("The secret before it signs as well for {time}.", time=span_text(overlap))
-    click.echo(output if overlap else gettext("It alone signs now."), err=True)
+    output = gettext("The previous secret also signs for {time}.", time=span_text(overlap))
+    click.echo(output if overlap else gettext("Only the new one signs now."), err=True)
 
 
 @webhooks.command("disable")
 @click.argument("endpoint_id", metavar="ID")
 def disable(endpoint_id: str) -> None:
-    """Disable an endpoint. It gets no new events; what waits leaves when it is enabled within 5 days."""
+    """Disable an endpoint. It gets no new events; waiting ones are posted if it is enabled within 5 days."""
     with _in_words():
         done = endpoints.disable(endpoint_id, by=BY)
     db.session.commit()
@@ -145,12 +145,12 @@ def enable(endpoint_id: str) -> None:
 
 @webhooks.command("delete")
 @click.argument("endpoint_id", metavar="ID")
-@click.option("--yes", is_flag=True, help=N_("Don't ask whether that is meant."))
+@click.option("--yes", is_flag=True, help=N_("Don't ask for confirmation."))
 def delete(endpoint_id: str, yes: bool) -> None:
-    """Delete an endpoint, its secret, and what waits for it."""
+    """Delete an endpoint, its secret, and its waiting events."""
     endpoint = _named(endpoint_id)
     if not yes:
-        asked = gettext("Delete {id} ({url}) and what waits for it?", id=endpoint_id, url=_without_query(endpoint.url))
+        asked = gettext("Delete {id} ({url}) and its waiting events?", id=endpoint_id, url=_without_query(endpoint.url))
         click.confirm(asked, abort=True)
     endpoints.delete(endpoint_id, by=BY)
     db.session.commit()
@@ -160,9 +160,9 @@ def delete(endpoint_id: str, yes: bool) -> None:
 @webhooks.command("test")
 @click.argument("endpoint_id", metavar="ID")
 def test(endpoint_id: str) -> None:
-    """Post a webhook.test from this machine now, and show how the endpoint answers.
+    """Post a webhook.test from this machine now, and show how the endpoint responds.
 
-    Exits with 1 when it isn't taken.
+    Exits with 1 if it isn't accepted.
     """
     _named(endpoint_id)
     answer = delivery.send_test(endpoint_id)
@@ -180,11 +180,15 @@ def test(endpoint_id: str) -> None:
 @click.argument("endpoint_id", metavar="[ID]", required=False, default="")
 @click.option("--state", type=click.Choice(STATES), multiple=True, help=N_("Only these states; may be repeated."))
 @click.option(
-    "--limit", type=click.IntRange(1, endpoints.MAX_LISTED), default=50, show_default=True, help=N_("Newest so many.")
+    "--limit",
+    type=click.IntRange(1, endpoints.MAX_LISTED),
+    default=50,
+    show_default=True,
+    help=N_("Only the newest ones, this many."),
 )
-@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object per line."))
 def deliveries(endpoint_id: str, state: tuple[str, ...], limit: int, as_json: bool) -> None:
-    """List what was posted, is posted or waits, newest first."""
+    """List posted and waiting deliveries, newest first."""
     if endpoint_id:
         _named(endpoint_id)
     found = endpoints.deliveries(endpoint_id=endpoint_id, states=state, limit=limit)
@@ -199,15 +203,15 @@ def deliveries(endpoint_id: str, state: tuple[str, ...], limit: int, as_json: bo
 
 @webhooks.command("retry")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
-@click.option("--failed", "endpoint_id", metavar="ENDPOINT", help=N_("All that failed at this endpoint."))
+@click.option("--failed", "endpoint_id", metavar="ENDPOINT", help=N_("All that failed for this endpoint."))
 def retry(ids: tuple[str, ...], endpoint_id: str | None) -> None:
     """Post deliveries again now, by their IDs or webhook-ids; or all that failed at an endpoint.
 
-    Also those that were taken: their webhook-id tells the receiver that it has them.
+    Also those that were accepted: their webhook-id tells the receiver that it already has them.
     """
     if bool(ids) == bool(endpoint_id):
         raise click.UsageError(
-            gettext("Name deliveries by their ids (flask webhooks deliveries), or an endpoint by --failed.")
+            gettext("Specify deliveries by their IDs (flask webhooks deliveries), or an endpoint by --failed.")
         )
     with _in_words():
         again = endpoints.retry_failed(endpoint_id) if endpoint_id else len(endpoints.retry(ids))

@@ -203,7 +203,7 @@ def schema() -> Iterator[Gauge]:
     yield plain("latchkey_schema_fits", "Whether this release works with the tables.", float(not found.fault))
     if not found.fault:
         missing = len(keys_in_use().difference(keyring.kids))
-        yield plain("latchkey_keys_missing", "Keys that rows are sealed under and this process lacks.", missing)
+        yield plain("latchkey_keys_missing", "Keys that encrypted rows and that this process lacks.", missing)
 
 
 def totals() -> Iterator[Gauge]:

@@ -47,18 +47,24 @@ class InAppContext(TranslatedGroup):
             except Exception as error:
                 if not unavailable(error):
                     raise
-                message = gettext("The database doesn't answer. Look what is wrong with it: flask doctor")
+                message = gettext("The database doesn't answer. Find out why: flask doctor")
                 raise click.ClickException(message) from error
 
 
 @click.group("outbox", cls=InAppContext)
 def outbox() -> None:
-    """Messages that must leave: see them, send them again."""
+    """List messages that have to be sent, and send them again."""
 
 
 @outbox.command("list")
 @click.option("--state", type=click.Choice(STATES), multiple=True, help=N_("Only these states; may be repeated."))
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help=N_("Newest so many."))
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help=N_("Only the newest ones, this many."),
+)
 def list_messages(state: tuple[str, ...], limit: int) -> None:
     """List messages, newest first, with addresses masked."""
     query = sa.select(Message).order_by(Message.created_at.desc()).limit(limit)
@@ -78,7 +84,7 @@ def list_messages(state: tuple[str, ...], limit: int) -> None:
 
 @outbox.command("providers")
 def list_providers() -> None:
-    """List mail servers and SMS providers, and which of them works."""
+    """List mail servers and SMS providers, and which of them work."""
     states = providers.states()
     if not states:
         click.echo(gettext("No mail server and no SMS provider is set."))
@@ -99,7 +105,7 @@ def retry(ids: tuple[str, ...], everything: bool) -> None:
     """Send abandoned messages again, by their IDS or all of them."""
     if bool(ids) == everything:
         raise click.UsageError(
-            gettext("Name messages by their ids (flask outbox list --state abandoned), or say --all.")
+            gettext("Specify messages by their IDs (flask outbox list --state abandoned), or use --all.")
         )
     requeued = leases.retry(None if everything else ids)
     db.session.commit()

@@ -28,14 +28,14 @@ def refuse_both(unix: str | None) -> None:
     context = click.get_current_context()
     given = [name for name in ("host", "port") if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     if unix and given:
-        raise click.UsageError(gettext("--unix listens at a socket alone: leave out {option}.", option="--" + given[0]))
+        raise click.UsageError(gettext("--unix listens only on a socket: leave out {option}.", option="--" + given[0]))
 
 
 @click.command("serve", cls=TranslatedCommand)
-@click.option("--host", default="127.0.0.1", show_default=True, help=N_("Address to listen at."))
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help=N_("Port to listen at."))
+@click.option("--host", default="127.0.0.1", show_default=True, help=N_("Address to listen on."))
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help=N_("Port to listen on."))
 @click.option(
-    "--unix", metavar="PATH", callback=read_socket, help=N_("Unix socket to listen at for a proxy, instead of a port.")
+    "--unix", metavar="PATH", callback=read_socket, help=N_("Unix socket to listen on for a proxy, instead of a port.")
 )
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64), help=N_("Web processes."))
 @click.option(
@@ -43,19 +43,18 @@ def refuse_both(unix: str | None) -> None:
     default=4,
     show_default=True,
     type=click.IntRange(1, 64),
-    help=N_("Requests that each web process works on at a time; on SQLite at most, while some linger."),
+    help=N_("Requests that each web process handles at a time; on SQLite at most, while some are slow."),
 )
-@click.option("--no-worker", is_flag=True, help=N_("Deliver no messages: `flask worker` does it elsewhere."))
+@click.option("--no-worker", is_flag=True, help=N_("Don't deliver messages: `flask worker` does it elsewhere."))
 @click.pass_obj
 def serve_command(
     info: Any, host: str, port: int, unix: str | None, workers: int, threads: int, no_worker: bool
 ) -> None:
     """Serve and deliver messages until Ctrl-C or SIGTERM.
 
-    In development the database is made or brought up to date first, and only this machine is served. In
-    production pending migrations are refused, with exit status 78; 69 says that the database doesn't answer
-    or the port is taken. At a Unix socket the owner and the group may connect; who calls is known from
-    LATCHKEY_TRUSTED_PROXIES alone.
+    In development, the database is created or brought up to date first, and only this machine is served. In production,
+    pending migrations are refused, with exit status 78; 69 means that the database doesn't answer or the port is taken.
+    On a Unix socket, the owner and the group may connect; callers are known only from LATCHKEY_TRUSTED_PROXIES.
     """
     refuse_both(unix)
     listen_address: ListenAddress = unix or (host, port)

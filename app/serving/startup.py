@@ -224,7 +224,7 @@ def refuse_missing_keys() -> None:
     if missing := keys_in_use().difference(keyring.kids):
         counts = sealed_rows()
         count, kids = sum(counts[kid] for kid in missing), ", ".join(sorted(missing))
-        what = f"{count:,} row{'' if count == 1 else 's'} sealed under a key that is missing ({kids})."
+        what = f"{count:,} row{'' if count == 1 else 's'} encrypted with a key that is missing ({kids})."
         refuse(NOT_CONFIGURED, what, "Put the key back at the end of LATCHKEY_SECRET_KEYS, then: flask keys rotate")
 
 

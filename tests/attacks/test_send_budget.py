@@ -134,7 +134,7 @@ def test_nearly_exhausted_total_mail_limit_is_reported(app, crowd, ask, deliver)
     assert ask_and_hear(people[7:9]) == [("budget.nearly_exhausted", setting)]
     assert said().startswith("note")
     assert ask_and_hear(people[9:]) == [("budget.exhausted", setting)]
-    assert said().startswith("mend")
+    assert said().startswith("fix")
     assert setting in said()
 
 

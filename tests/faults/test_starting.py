@@ -138,7 +138,7 @@ def test_commands_use_the_development_environment_after_make_run(checkout: Path)
     assert "LATCHKEY_SECRET_KEYS is not set" in sound_for(checkout)  # production
     made = ["make", "--makefile", str(ROOT / "Makefile"), ".flaskenv"]
     subprocess.run(made, cwd=checkout, check=True, capture_output=True)
-    assert "sound, for development" in sound_for(checkout)
+    assert "valid, for development" in sound_for(checkout)
     assert "LATCHKEY_SECRET_KEYS is not set" in sound_for(checkout, LATCHKEY_ENVIRONMENT="production")
     (checkout / ".env").write_text("LATCHKEY_ENVIRONMENT=production\n")
     assert "LATCHKEY_SECRET_KEYS is not set" in sound_for(checkout)

@@ -62,9 +62,9 @@ class Terminal(io.StringIO):
 def test_progress_is_shown_only_on_a_terminal(monkeypatch, is_one):
     shown = Terminal(is_one=is_one)
     monkeypatch.setattr("sys.stderr", shown)
-    with status("Sealing anew") as say:
-        say("Sealing anew: 5 rows")
+    with status("Re-encrypting") as say:
+        say("Re-encrypting: 5 rows")
     with counted("Importing", None) as update:
         update(1, "3 opened")
-    said = [each in shown.getvalue() for each in ("Sealing anew", "5 rows", "Importing", "3 opened")]
+    said = [each in shown.getvalue() for each in ("Re-encrypting", "5 rows", "Importing", "3 opened")]
     assert said == [is_one] * 4

@@ -37,8 +37,8 @@ SHOWN = 20
 """Number of reasons counted separately. The others are counted together."""
 
 REFUSED = N_("{count} refused: {reason}")
-OMITTED = N_("{count} left out of accounts that come: {reason}")
-SKIPPED = N_("{count} passed over: {reason}")
+OMITTED = N_("{count} left out of imported accounts: {reason}")
+SKIPPED = N_("{count} skipped: {reason}")
 ORPHANS = ngettext_noop(
     "{count} row belongs to no account in these files.", "{count} rows belong to no account in these files."
 )
@@ -55,15 +55,15 @@ PATH = click.Path(exists=True, allow_dash=True, path_type=Path)
 @click.option(
     "--from", "name", type=click.Choice([each.name for each in PRODUCTS]), help=N_("The product that wrote FILE.")
 )
-@click.option("--dry-run", is_flag=True, help=N_("Say what would happen, and write nothing."))
+@click.option("--dry-run", is_flag=True, help=N_("Show what would happen, and write nothing."))
 @click.option(
-    "--refused", type=click.Path(path_type=Path), help=N_("Where to put what opened no account, with reasons.")
+    "--refused", type=click.Path(path_type=Path), help=N_("File for what couldn't be imported, with reasons.")
 )
-@click.option("--create-groups", is_flag=True, help=N_("Create the groups that aren't there yet."))
-@click.option("--no-groups", is_flag=True, help=N_("Leave groups and roles behind."))
-@click.option("--unverified", is_flag=True, help=N_("Addresses of which FILE doesn't say so weren't verified."))
-@click.option("--skip-unreadable", is_flag=True, help=N_("Leave passwords and apps behind that can't be read."))
-@click.option("--single-hash", is_flag=True, help=N_("Flask-Security: passwords aren't of an HMAC."))
+@click.option("--create-groups", is_flag=True, help=N_("Create groups that don't exist yet."))
+@click.option("--no-groups", is_flag=True, help=N_("Don't import groups and roles."))
+@click.option("--unverified", is_flag=True, help=N_("Addresses are unverified unless FILE says otherwise."))
+@click.option("--skip-unreadable", is_flag=True, help=N_("Don't import passwords and apps that can't be read."))
+@click.option("--single-hash", is_flag=True, help=N_("Flask-Security: passwords weren't hashed with an HMAC."))
 @click.option("--totp-secrets", type=click.File("rb"), help=N_("Flask-Security: SECURITY_TOTP_SECRETS, as JSON."))
 @with_appcontext
 def import_(
@@ -74,19 +74,20 @@ def import_(
     single_hash: bool,
     **flags: bool,
 ) -> None:
-    """Open accounts from an export or JSON lines.
+    """Create accounts from an export or JSON lines.
 
     Without --from, each line of FILE is a JSON object. Its fields: email, phone, username (at least one of them),
     more_emails (a list), methods (a list), password or password_hash, password_hmac, authenticator (base32 or otpauth),
     second_factor (a list), groups (a list), disabled, confirmed (true unless said otherwise).
 
-    With --from, FILE is what that product exports; docs/import.md says how to get it. Give all files of one export
-    together. FILE is "-" for standard input, and can be packed by gzip.
+    With --from, FILE is what that product exports; docs/import.md says how to get it. Pass all files of one export
+    together. FILE is "-" for standard input, and can be compressed with gzip.
 
     A password of 6 to 8 digits is read as a code and signs no one in. A hash doesn't tell: its owner signs in by
     email, and sets another password.
 
-    What is there already is left alone: stopped half-way, run it again. Mend what --refused wrote, and import that.
+    Existing accounts aren't changed: if the import was interrupted, run it again. Fix what --refused wrote, and import
+    that.
     """
     product = next((each() for each in PRODUCTS if each.name == name), Latchkey())
     secrets = _secrets(totp_secrets)

@@ -43,12 +43,12 @@ OTHERS = (
     (b"PGDMP", N_("{path} is pg_dump's custom format: pg_restore --data-only --file=users.sql FILE")),
     (b"PK\x03\x04", N_("{path} is a ZIP archive: unpack it first.")),
     (b"SQLite format 3", N_("{path} is a SQLite database: docs/import.md says how to export from it.")),
-    (b"-----BEGIN PGP", N_("{path} is encrypted by PGP: gpg --decrypt FILE > users.json")),
-    (b"\x85", N_("{path} is encrypted by PGP: gpg --decrypt FILE > users.json")),
-    (b"\x84", N_("{path} is encrypted by PGP: gpg --decrypt FILE > users.json")),
-    (b"BZh", N_("{path} is packed by bzip2: unpack it first.")),
-    (b"\xfd7zXZ", N_("{path} is packed by xz: unpack it first.")),
-    (b"\x28\xb5\x2f\xfd", N_("{path} is packed by zstd: unpack it first.")),
+    (b"-----BEGIN PGP", N_("{path} is encrypted with PGP: gpg --decrypt FILE > users.json")),
+    (b"\x85", N_("{path} is encrypted with PGP: gpg --decrypt FILE > users.json")),
+    (b"\x84", N_("{path} is encrypted with PGP: gpg --decrypt FILE > users.json")),
+    (b"BZh", N_("{path} is compressed with bzip2: unpack it first.")),
+    (b"\xfd7zXZ", N_("{path} is compressed with xz: unpack it first.")),
+    (b"\x28\xb5\x2f\xfd", N_("{path} is compressed with zstd: unpack it first.")),
 )
 """Signatures of files that aren't text, with what to do about each."""
 
@@ -207,7 +207,7 @@ def _as_utf8(stream: io.BufferedReader, path: Path) -> io.BufferedReader:
             stream = _reader(_Counted(cast(BinaryIO, gzip.GzipFile(fileobj=stream)), lambda _count: None))
         begin = stream.peek(CHUNK)[:CHUNK]
     except READ_ERRORS:
-        raise click.ClickException(gettext("{path} is packed by gzip, and damaged.", path=path)) from None
+        raise click.ClickException(gettext("{path} is compressed with gzip, and damaged.", path=path)) from None
     if not begin.strip():
         raise click.ClickException(gettext("{path} is empty.", path=path))
     for mark, what in OTHERS:
@@ -217,7 +217,7 @@ def _as_utf8(stream: io.BufferedReader, path: Path) -> io.BufferedReader:
     if encoding:
         return _reader(_Recoded(stream, encoding))
     if b"\0" in begin:
-        raise click.ClickException(gettext("{path} is no text file.", path=path))
+        raise click.ClickException(gettext("{path} isn't a text file.", path=path))
     if begin.startswith(codecs.BOM_UTF8):
         stream.read(len(codecs.BOM_UTF8))
     return stream

@@ -27,12 +27,12 @@ def path(operate):
 
 def test_users_admin_command_adds_and_removes_administrators(operate, people, rows):
     people.open(email="ada@example.com")
-    assert operate("users", "admin").stderr.startswith("0 administrators. Make one:")
+    assert operate("users", "admin").stderr.startswith("0 administrators. Add one:")
     assert "is an administrator" in operate("users", "admin", "ada@example.com").stdout
     assert "already" in operate("users", "admin", "ada@example.com").stdout
     assert "ada@example.com" in operate("users", "admin").stdout
-    assert "no administrator any more" in operate("users", "admin", "ada@example.com", "--off").stdout
-    assert "is no administrator" in operate("users", "admin", "ada@example.com", "--off").stdout
+    assert "no longer an administrator" in operate("users", "admin", "ada@example.com", "--off").stdout
+    assert "isn't an administrator" in operate("users", "admin", "ada@example.com", "--off").stdout
     assert [event.name for event in rows(Event) if "administrator" in event.name] == [
         "administrator.added",
         "administrator.removed",

@@ -293,11 +293,11 @@ def test_expired_suppressions_and_bounces_are_pruned(app, ada, report, rows, clo
 
 def test_doctor_reports_bounces_and_complaints(app, ada, report, people):
     operate = app.test_cli_runner().invoke
-    assert "0 came back and 0 were called spam" in operate(args=["doctor"]).output
+    assert "0 bounced and 0 were reported as spam" in operate(args=["doctor"]).output
     report()
     report("complaint")
     told = operate(args=["doctor"]).output
-    assert "1 came back and 1 were called spam in the last day; 1 suppressed" in told
+    assert "1 bounced and 1 were reported as spam in the last day; 1 suppressed" in told
     assert "note  bounces" not in told
     for _ in range(20):
         report("soft")

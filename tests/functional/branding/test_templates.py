@@ -139,7 +139,7 @@ def test_built_in_templates_render_with_sample_data(operate):
     done = operate("templates", "check")
     assert (done.exit_code, re.sub(r"\d+", "N", done.output)) == (
         0,
-        "Rendered N templates without a fault (no LATCHKEY_TEMPLATES_FOLDER is set).\n",
+        "Rendered N templates without errors (no LATCHKEY_TEMPLATES_FOLDER is set).\n",
     )
 
 
@@ -156,9 +156,9 @@ def test_valid_custom_templates_pass_templates_check(checked):
         (
             "signin/signin.html",
             "{{ nmae }}",
-            ["1: 'nmae' is no value of this template", "1: UndefinedError: 'nmae'"],
+            ["1: 'nmae' isn't a value of this template", "1: UndefinedError: 'nmae'"],
         ),
-        ("signin/signin.html", "{% if False %}{{ nmae }}{% endif %}", ["1: 'nmae' is no value of this template"]),
+        ("signin/signin.html", "{% if False %}{{ nmae }}{% endif %}", ["1: 'nmae' isn't a value of this template"]),
         (
             "signin/signin.html",
             '{% extends "ui/doorway.html" %}\n{% block pgae %}{% endblock %}',
@@ -168,9 +168,9 @@ def test_valid_custom_templates_pass_templates_check(checked):
         (
             "sms/sign_in.txt",
             "{{ code }} {{ cdoe }}",
-            ["1: 'cdoe' is no value of this template", "1: UndefinedError:"],
+            ["1: 'cdoe' isn't a value of this template", "1: UndefinedError:"],
         ),
-        ("signin/sign_in.html", "Hello", ["1: takes the place of no template of ours, and none of yours uses it"]),
+        ("signin/sign_in.html", "Hello", ["1: replaces no built-in template, and none of yours uses it"]),
     ],
 )
 def test_templates_check_reports_file_line_and_error(checked, name, source, faults):

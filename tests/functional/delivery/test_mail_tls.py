@@ -203,6 +203,6 @@ def test_doctor_reports_mail_server_problem_and_remedy(serve, make_app, scheme, 
     app = make_app(mail_url=f"{scheme}://{user}localhost:{port}", mail_timeout=5)
     said = app.test_cli_runner().invoke(args=["doctor"]).stdout
     (line,) = [line for line in said.splitlines() if line.split()[1:2] == ["mail"]]
-    assert line.startswith("mend")
+    assert line.startswith("fix")
     assert what in line
     assert remedy in line

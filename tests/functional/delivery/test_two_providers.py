@@ -358,7 +358,7 @@ def test_doctor_and_outbox_providers_report_the_failing_provider(operate, app, p
     attempt(post())
     health(app)
     told = operate("doctor").output
-    assert "mend  mail        primary: mail server unreachable" in told
+    assert "fix   mail        primary: mail server unreachable" in told
     assert "LATCHKEY_MAIL_URL" in told
     assert "ok    mail        fallback: 127.0.0.1 answers by smtp" in told
     assert "note  providers   mail primary (127.0.0.1) fails: mail server unreachable" in told

@@ -243,7 +243,7 @@ def with_manifest(**changes):
 
 FAULTS = {
     "empty": (lambda content: b"", "is empty"),
-    "text": (lambda content: b"hello\n", "is no backup of Latchkey"),
+    "text": (lambda content: b"hello\n", "isn't a Latchkey backup"),
     "sqlite": (lambda content: b"SQLite format 3\0" + bytes(5000), "is an SQLite database"),
     "pg_dump": (lambda content: b"PGDMP\x01\x0f\x00", "is a dump by pg_dump itself"),
     "script": (lambda content: b"-- PostgreSQL database dump\n", "Load it with psql"),
@@ -252,13 +252,13 @@ FAULTS = {
     "half a manifest": (lambda content: content[:200], "its manifest can't be read"),
     "manifest alone": (lambda content: content[: envelope.AREA], "was cut short"),
     "cut": (lambda content: content[:-1], "was cut short: its last byte is missing"),
-    "longer": (lambda content: content + b"x", "what stands after its end"),
+    "longer": (lambda content: content + b"x", "what follows its end"),
     "changed": (change_at(CUT), "was changed or damaged: byte 65,536 or one after it"),
     "changed at its end": (change_at(-1), "was changed or damaged: byte 65,536 or one after it"),
-    "seal of the manifest": (with_manifest(revision="0001"), "its manifest doesn't fit its seal"),
-    "of others": (with_manifest(salt="ab" * 32), "its manifest doesn't fit its seal"),
+    "seal of the manifest": (with_manifest(revision="0001"), "its manifest fails its integrity check"),
+    "of others": (with_manifest(salt="ab" * 32), "its manifest fails its integrity check"),
     "no salt": (with_manifest(salt="zz"), "its manifest can't be read"),
-    "no kid": (with_manifest(kid="00000000"), "sealed under key 00000000, which isn't in LATCHKEY_SECRET_KEYS"),
+    "no kid": (with_manifest(kid="00000000"), "encrypted with key 00000000, which isn't in LATCHKEY_SECRET_KEYS"),
     "a kid that commands the terminal": (with_manifest(kid="\x1b[2J"), "its manifest can't be read"),
     "other members": (with_manifest(extra=1), "its manifest can't be read"),
     "newer format": (with_manifest(format=2), "was made by a newer release (format 2, ours is 1)"),
@@ -280,7 +280,7 @@ def test_damaged_or_foreign_backup_is_rejected_with_its_reason(operate, people, 
 @pytest.mark.one_database
 def test_backup_sealed_under_a_missing_key_is_rejected(operate, backed_up, new_key_app, rotating_app):
     file = backed_up()
-    assert f"is sealed under key {KeyRing([OLD_KEY]).kid}, which isn't in LATCHKEY_SECRET_KEYS" in refused(
+    assert f"is encrypted with key {KeyRing([OLD_KEY]).kid}, which isn't in LATCHKEY_SECRET_KEYS" in refused(
         operate("backup", "check", str(file), on=new_key_app)
     )
     assert operate("backup", "check", str(file), on=rotating_app).exit_code == 0
@@ -292,7 +292,7 @@ def test_backup_with_rows_sealed_under_a_missing_key_is_rejected(
     people.open("ada@example.com")
     file = backed_up(on=rotating_app)  # sealed under the new key, its rows under the old one
     old = KeyRing([OLD_KEY]).kid
-    assert f"Rows of the backup are sealed under key {old}" in refused(operate("restore", str(file), on=new_key_app))
+    assert f"Rows of the backup are encrypted with key {old}" in refused(operate("restore", str(file), on=new_key_app))
     assert manifest_of(file)["keys"] == sorted([old, KeyRing([NEW_KEY]).kid])
     there = elsewhere(database.kind, secret_keys=NEW_KEY)
     assert old in refused(operate("restore", str(file), on=there))
@@ -456,7 +456,7 @@ def test_native_backup_requires_recent_pg_dump_and_pg_restore(operate, elsewhere
     said = refused(operate("restore", str(file), on=there))
     assert "pg_restore failed: pg_restore: error: unsupported version" in said
     assert_nothing_left(there)
-    assert "which PostgreSQL alone can load" in refused(operate("restore", str(file), on=elsewhere("sqlite")))
+    assert "which only PostgreSQL can load" in refused(operate("restore", str(file), on=elsewhere("sqlite")))
 
 
 # --- over a living database ---------------------------------------------------------------------

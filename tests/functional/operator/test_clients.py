@@ -168,14 +168,14 @@ def test_invalid_client_options_are_rejected(operate, rows, words, reason):
 def test_jwks_file_that_is_not_json_is_rejected(operate, tmp_path):
     broken = tmp_path / "keys.json"
     broken.write_text("{")
-    assert "--jwks: the file is no JSON." in operate(*GRAFANA, "--jwks", str(broken)).stderr
+    assert "--jwks: the file isn't JSON." in operate(*GRAFANA, "--jwks", str(broken)).stderr
 
 
 def test_client_id_already_in_use_is_rejected(operate, grafana, rows):
     result = operate(*GRAFANA)
     assert (result.exit_code, result.stderr) == (
         1,
-        "Error: There is a client 'grafana' already. Choose another --id.\n",
+        "Error: There is already a client 'grafana'. Choose another --id.\n",
     )
     assert rows(OAuthClient)[0].secret_digest == secrets.digest(grafana)
 
@@ -338,7 +338,7 @@ def test_client_can_be_disabled_and_enabled(operate, grafana, app, rows):
 
     assert operate("clients", "disable", "grafana").stdout == "grafana: disabled.\n"
     assert not is_found()
-    assert operate("clients", "disable", "grafana").stdout == "grafana: disabled already.\n"
+    assert operate("clients", "disable", "grafana").stdout == "grafana: already disabled.\n"
     result = operate("clients", "enable", "grafana", "nobody")
     assert (result.exit_code, result.stdout) == (1, "grafana: enabled.\n")
     assert is_found()
@@ -437,10 +437,10 @@ def test_clients_file_takes_precedence_over_the_database(operate, grafana, filed
     ]
     shown = operate("clients", "show", "grafana", on=filed_app)
     assert "Grafana of the file" in shown.stdout
-    assert "the database has a client of this id as well" in shown.stderr
+    assert "the database also has a client with this ID" in shown.stderr
     checked = operate("clients", "check", on=filed_app)
-    assert (checked.exit_code, checked.stdout) == (0, "1 client in the file, 1 client in the database, 0 to mend.\n")
-    assert "Note: grafana: the database has a client of this id as well, which isn't used" in checked.stderr
+    assert (checked.exit_code, checked.stdout) == (0, "1 client in the file, 1 client in the database, 0 to fix.\n")
+    assert "Note: grafana: the database also has a client with this ID, which isn't used" in checked.stderr
     assert "Note: grafana: there is no group staff: flask groups create staff" in checked.stderr
 
 
@@ -449,7 +449,7 @@ def test_client_of_the_file_cannot_be_changed_by_command(operate, filed_app, row
     more = {"change": ("--ask",), "delete": ("--yes",)}.get(command, ())
     result = operate("clients", command, "grafana", *more, on=filed_app)
     assert result.exit_code == 1
-    assert "grafana stands in the clients file: change it there, and restart." in result.stderr
+    assert "grafana is in the clients file: change it there, and restart." in result.stderr
 
 
 def test_client_id_used_in_the_file_is_rejected(operate, filed_app, rows):
@@ -460,11 +460,11 @@ def test_client_id_used_in_the_file_is_rejected(operate, filed_app, rows):
 
 def test_check_validates_the_given_file(operate, tmp_path, clients_file):
     good = operate("clients", "check", str(clients_file))
-    assert (good.exit_code, good.stdout) == (0, "1 client in the file, 0 clients in the database, 0 to mend.\n")
+    assert (good.exit_code, good.stdout) == (0, "1 client in the file, 0 clients in the database, 0 to fix.\n")
     clients_file.write_text(FILE + f'secret = "{SECRET}"\n')
     bad = operate("clients", "check", str(clients_file))
-    assert (bad.exit_code, bad.stdout) == (1, "0 clients in the file, 0 clients in the database, 1 to mend.\n")
-    assert bad.stderr.startswith(f"{clients_file} line 7: clients.grafana.secret is a secret in clear")
+    assert (bad.exit_code, bad.stdout) == (1, "0 clients in the file, 0 clients in the database, 1 to fix.\n")
+    assert bad.stderr.startswith(f"{clients_file} line 7: clients.grafana.secret is a secret in plaintext")
     assert SECRET not in bad.output
     gone = operate("clients", "check", str(tmp_path / "nowhere"))
     assert (gone.exit_code, "can't be read" in gone.stderr) == (1, True)
@@ -474,14 +474,14 @@ def test_check_without_a_file_validates_the_database(operate, app, grafana):
     from app.extensions import db
 
     assert operate("clients", "check").stdout == (
-        "LATCHKEY_CLIENTS_FILE isn't set.\n0 clients in the file, 1 client in the database, 0 to mend.\n"
+        "LATCHKEY_CLIENTS_FILE isn't set.\n0 clients in the file, 1 client in the database, 0 to fix.\n"
     )
     with app.app_context():
         db.session.get(OAuthClient, "grafana").registered = {"name": ""}
         db.session.commit()
     broken = operate("clients", "check")
-    assert (broken.exit_code, "0 clients in the database, 1 to mend" in broken.stdout) == (1, True)
-    assert "grafana: its row is no client any more" in broken.stderr
+    assert (broken.exit_code, "0 clients in the database, 1 to fix" in broken.stdout) == (1, True)
+    assert "grafana: its row is no longer a client" in broken.stderr
 
 
 # --- digest and registration-token --------------------------------------------------------------
@@ -513,7 +513,7 @@ def test_registration_token_is_printed_once_and_stored_as_digest(operate, rows, 
     [row] = rows(RegistrationToken)
     assert (row.digest, row.uses_left, row.name) == (secrets.digest(token), 3, "CI")
     assert timedelta(minutes=119) < row.expires_at - clock.now() <= timedelta(hours=2)
-    assert "Good for 3 clients at http://localhost/oauth/register" in result.stderr
+    assert "Valid for 3 clients at http://localhost/oauth/register" in result.stderr
     assert [event.facts for event in rows(Event)] == [{"token": "CI", "uses": 3, "by": "operator"}]
     assert token not in repr([event.facts for event in rows(Event)])
 

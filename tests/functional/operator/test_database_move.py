@@ -162,7 +162,7 @@ def test_failed_or_interrupted_move_allows_writes_and_can_be_repeated(
 
 
 def lapse(app):
-    """Let the time pass for which the database takes no changes."""
+    """Let the time pass for which the database accepts no changes."""
     with app.app_context():
         db.session.execute(sa.text(f"UPDATE {read_only.TABLE} SET until = 1"))
         db.session.commit()
@@ -201,11 +201,11 @@ def test_read_write_command_reopens_the_source_after_a_move(app, operate, people
     ada = people.open("ada@example.com")
     assert operate("db", "move", target.url).exit_code == 0
     assert ask(Wire(app, "json"), ada.email).status == 503
-    assert "takes no changes: it was moved" in operate("doctor").output
-    assert operate("db", "read-write").output == "The database takes changes again.\n"
+    assert "accepts no changes: it was moved" in operate("doctor").output
+    assert operate("db", "read-write").output == "The database accepts changes again.\n"
     assert ask(Wire(app, "json"), ada.email).ok
     assert operate("db", "read-write").output == "The database wasn't read-only.\n"
-    assert "takes no changes" not in operate("doctor").output
+    assert "accepts no changes" not in operate("doctor").output
 
 
 def test_move_requires_a_different_empty_database(app, operate, people, target, database):

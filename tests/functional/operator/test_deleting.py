@@ -41,7 +41,7 @@ def test_undelete_keeps_the_account_even_after_the_deadline(operate, ada, rows, 
     result = operate("users", "undelete", ada.email)
     assert (result.exit_code, result.stdout) == (0, "ada@example.com: kept.\n")
     assert (rows(User)[0].deletes_at, rows(Deletion)) == (None, [])
-    assert operate("users", "undelete", ada.email).stdout == "ada@example.com: wasn't to be erased.\n"
+    assert operate("users", "undelete", ada.email).stdout == "ada@example.com: wasn't going to be erased.\n"
 
 
 def test_delete_now_erases_immediately_and_sends_nothing(operate, ada, rows, deliver):
@@ -59,7 +59,7 @@ def test_delete_now_asks_for_confirmation(operate, ada, rows):
 @pytest.mark.parametrize("command", ["delete", "undelete"])
 def test_unknown_identity_is_reported_and_others_are_processed(operate, command, ada, rows):
     result = operate("users", command, "nobody@example.com", ada.email)
-    assert (result.exit_code, "nobody@example.com: no one has that." in result.stderr) == (1, True)
+    assert (result.exit_code, "nobody@example.com: no account has that." in result.stderr) == (1, True)
     assert ada.email in result.stdout
 
 

@@ -52,7 +52,7 @@ def test_mail_server_down_is_reported(operate, smtp):
     smtp.down()
     result = operate("doctor")
     assert result.exit_code == 1
-    assert "mend  mail" in result.stdout
+    assert "fix   mail" in result.stdout
     assert "LATCHKEY_MAIL_URL" in lines_on(result, "mail")[0]
 
 
@@ -70,7 +70,7 @@ def test_checking_mail_and_sms_sends_nothing(operate, smtp, sms):
 
 def test_sms_provider_down_is_reported(operate, sms):
     sms.down()
-    assert lines_on(operate("doctor"), "sms")[0].startswith("mend")
+    assert lines_on(operate("doctor"), "sms")[0].startswith("fix")
 
 
 def test_sms_provider_rejecting_credentials_is_reported_until_it_accepts(operate, app, clock, sms):
@@ -107,7 +107,7 @@ def test_missing_key_still_in_use_is_reported(operate, people, new_key_app):
     people.open()
     result = operate("doctor", on=new_key_app)
     assert result.exit_code == 1
-    assert "1 row is sealed under key" in lines_on(result, "keys")[0]
+    assert "1 row is encrypted with key" in lines_on(result, "keys")[0]
 
 
 def test_older_key_in_use_is_a_note(operate, people, rotating_app):
@@ -143,7 +143,7 @@ def test_abandoned_messages_are_a_note(operate, app, clock):
 
 
 def test_outdated_backup_is_a_note(operate, clock, tmp_path):
-    assert "none is known of" in lines_on(operate("doctor"), "backups")[0]
+    assert "none is known;" in lines_on(operate("doctor"), "backups")[0]
     assert operate("backup", str(tmp_path / "monday")).exit_code == 0
     assert lines_on(operate("doctor"), "backups")[0].startswith("ok")
     clock.shift(2 * 86400 + 60)
@@ -153,23 +153,23 @@ def test_outdated_backup_is_a_note(operate, clock, tmp_path):
 def test_queue_and_redis_down_are_reported(operate, make_app):
     result = operate("doctor", on=make_app(queue_url="redis://127.0.0.1:1/0", redis_url="redis://127.0.0.1:1/0"))
     assert result.exit_code == 1
-    assert lines_on(result, "queue")[0].startswith("mend")
-    assert lines_on(result, "redis")[0].startswith("mend")
+    assert lines_on(result, "queue")[0].startswith("fix")
+    assert lines_on(result, "redis")[0].startswith("fix")
 
 
 def test_database_down_is_reported_as_the_only_problem(operate, make_app):
     result = operate("doctor", on=make_app(database_url="postgresql://ada:s3same@127.0.0.1:1/latchkey"))
     assert result.exit_code == 1
-    assert lines_on(result, "database")[0].startswith("mend")
+    assert lines_on(result, "database")[0].startswith("fix")
     assert not lines_on(result, "keys")
-    assert result.stdout.endswith("1 to mend.\n")
+    assert result.stdout.endswith("1 to fix.\n")
     assert "s3same" not in result.output
 
 
 def test_command_reports_that_the_database_is_down(operate, make_app):
     result = operate("users", "list", on=make_app(database_url="postgresql://ada:s3same@127.0.0.1:1/latchkey"))
     assert result.exit_code == 1
-    assert result.stderr == "Error: The database doesn't answer. Look what is wrong with it: flask doctor\n"
+    assert result.stderr == "Error: The database doesn't answer. Find out why: flask doctor\n"
 
 
 def test_command_reports_missing_tables(operate, make_app, tmp_path):

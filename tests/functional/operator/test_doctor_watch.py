@@ -49,7 +49,7 @@ def states(output: str, subject: str) -> list[str]:
 def test_watch_prints_only_changes_after_the_first_round(operate, smtp, between):
     between(smtp.down, lambda: None, smtp.up)
     result = operate("doctor", "--watch", "--rounds", "4")
-    assert states(result.stdout, "mail") == ["ok", "mend", "over", "ok"]
+    assert states(result.stdout, "mail") == ["ok", "fix", "over", "ok"]
     assert states(result.stdout, "database") == ["ok"]
     assert result.exit_code == 0, result.stdout
 
@@ -57,7 +57,7 @@ def test_watch_prints_only_changes_after_the_first_round(operate, smtp, between)
 def test_watch_exits_with_1_if_a_problem_remains(operate, smtp, between):
     between(smtp.down)
     result = operate("doctor", "--watch", "--rounds", "2")
-    assert (result.exit_code, result.stdout.splitlines()[-1]) == (1, "1 to mend.")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (1, "1 to fix.")
 
 
 def test_watch_exits_on_signal(operate, stop, between):
@@ -109,7 +109,7 @@ def test_doctor_lists_workers_and_reports_the_stalled_one(operate, app, clock):
     said = {name: next(line for line in result.stdout.splitlines() if name in line) for name in ("web-1", "web-2")}
     assert said["web-1"].startswith("ok")
     assert f"release {VERSION}" in said["web-1"]
-    assert said["web-2"].startswith("mend")
+    assert said["web-2"].startswith("fix")
     assert "60 min" in said["web-2"]
     assert result.exit_code == 1
 

@@ -51,7 +51,7 @@ def test_group_title_defaults_to_its_name(operate, rows):
 
 def test_creating_an_existing_group_is_rejected(operate, media, rows):
     result = operate("groups", "create", "media", "--title", "Others")
-    assert (result.exit_code, result.stderr) == (1, "Error: There is a group media already.\n")
+    assert (result.exit_code, result.stderr) == (1, "Error: There is already a group media.\n")
     assert [row.title for row in rows(Group)] == ["Films and music"]
 
 
@@ -81,7 +81,7 @@ def test_invalid_group_name_is_rejected_with_a_suggestion(operate, rows, name, i
 def test_invalid_group_title_is_rejected(operate, rows, title):
     result = operate("groups", "create", "media", "--title", title)
     assert result.exit_code == 1
-    assert "--title: give one line of at most 120 characters." in result.stderr
+    assert "--title: must be one line of at most 120 characters." in result.stderr
     assert rows(Group) == []
 
 
@@ -91,9 +91,9 @@ def test_add_accepts_any_identity_and_reports_unknown_ones(operate, media, ada, 
     assert result.stdout.splitlines() == [
         "(650) 555-1234: added to media.",
         "BOB@example.com: added to media.",
-        "ada: is in media already.",
+        "ada: is already in media.",
     ]
-    assert result.stderr.splitlines()[0] == "nobody@example.com: no one has that."
+    assert result.stderr.splitlines()[0] == "nobody@example.com: no account has that."
     assert "'???' isn't an email address" in result.stderr
     assert members(rows) == [ada.id, bob.id]
 
@@ -233,7 +233,7 @@ def test_user_can_be_created_in_groups(operate, media, rows):
     for group, reason in (("medai", "there is no group medai"), ("Media", "'Media' can't be the name of a group")):
         result = operate("users", "create", "eve@example.com", "--group", group)
         assert result.exit_code == 1
-        assert f"No account was opened: groups: {reason}" in result.stderr
+        assert f"No account was created: groups: {reason}" in result.stderr
     assert operate("users", "show", "eve@example.com").exit_code == 1
 
 

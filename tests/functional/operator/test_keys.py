@@ -37,7 +37,10 @@ def test_new_prints_a_random_hex_key(operate):
 def test_rotate_moves_everything_to_the_current_key(operate, people, rows, rotating_app):
     people.open(methods=["email", "authenticator"])
     result = operate("keys", "rotate", on=rotating_app)
-    assert (result.exit_code, result.stdout) == (0, f"2 rows are now under key {NEW}, 0 couldn't be opened.\n")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        f"2 rows are now encrypted with key {NEW}, 0 couldn't be decrypted.\n",
+    )
     assert under(rows) == [NEW, NEW]
     assert rows(Event, name="key.rotated")[0].facts["moved"] == 2
 
@@ -119,7 +122,7 @@ def test_rotate_reports_unreadable_rows_and_moves_the_others(operate, people, ro
     result = operate("keys", "rotate", on=rotating_app)
     assert result.exit_code == 1
     assert f"changed or moved: enrolled_method {eve.id}" in result.stderr
-    assert result.stdout == f"1 row is now under key {NEW}, 1 couldn't be opened.\n"
+    assert result.stdout == f"1 row is now encrypted with key {NEW}, 1 couldn't be decrypted.\n"
     assert {row.id: kid_of(row.secret) for row in rows(Enrollment)} == {ada.id: NEW, eve.id: OLD}
 
 
@@ -139,7 +142,7 @@ def test_list_shows_which_keys_are_still_needed(operate, people, app, rotating_a
     assert missing.exit_code == 1
     assert f"{OLD}           1 row  MISSING" in missing.stdout
     operate("keys", "rotate", on=rotating_app)
-    assert f"{OLD}          0 rows  seals nothing" in operate("keys", "list", on=rotating_app).stdout
+    assert f"{OLD}          0 rows  encrypts nothing" in operate("keys", "list", on=rotating_app).stdout
 
 
 def test_commands_never_print_keys(operate, people, rotating_app):

@@ -27,7 +27,7 @@ def eve(people):
 def test_valid_apps_file_passes_the_check(operate, eve, app):
     put_in(app, eve, "admins")
     done = operate("apps", "check")
-    assert (done.exit_code, done.stdout) == (0, "2 apps, 0 to mend.\n")
+    assert (done.exit_code, done.stdout) == (0, "2 apps, 0 to fix.\n")
     assert done.stderr == "Note: apps.board: there is no group staff yet; flask groups create staff\n"
 
 
@@ -38,7 +38,7 @@ def test_check_validates_the_given_file(operate, tmp_path):
     assert done.exit_code == 1
     assert done.stderr.startswith(f"{path} line ")
     assert "apps.x.url: is missing" in done.stderr
-    assert done.stdout == "2 apps, 1 to mend.\n"
+    assert done.stdout == "2 apps, 1 to fix.\n"
 
 
 def test_app_at_the_services_own_address_is_rejected(operate, tmp_path):
@@ -52,8 +52,8 @@ def test_app_at_the_services_own_address_is_rejected(operate, tmp_path):
 def test_list_shows_apps(operate):
     done = operate("apps", "list")
     assert done.output.splitlines() == [
-        "board  https://board.example.org  for who is signed in, in the group staff, 0 rules for its parts",
-        "wiki  https://wiki.example.com  for who is signed in, 8 rules for its parts",
+        "board  https://board.example.org  for everyone who is signed in, in the group staff, 0 rules for its parts",
+        "wiki  https://wiki.example.com  for everyone who is signed in, 8 rules for its parts",
     ]
     assert '"groups":["staff"]' in operate("apps", "list", "--json").output
 
@@ -61,8 +61,8 @@ def test_list_shows_apps(operate):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([f"{WIKI}/public/x?y=1"], ["Wiki: GET /public/x", "Decided by rule 1: open to everybody."]),
-        ([f"{WIKI}/metrics"], ["Wiki: GET /metrics", "Decided by rule 4: closed to everybody."]),
+        ([f"{WIKI}/public/x?y=1"], ["Wiki: GET /public/x", "Decided by rule 1: open to everyone."]),
+        ([f"{WIKI}/metrics"], ["Wiki: GET /metrics", "Decided by rule 4: closed to everyone."]),
         (
             [f"{WIKI}/public//x"],
             [
@@ -70,41 +70,41 @@ def test_list_shows_apps(operate):
                 "The path can be read in two ways, so the strictest of the rules holds.",
                 (
                     "Decided by rule 1 + rule 2 + rule 4 + rule 6 + rule 7 + rule 8 + the app wiki: "
-                    "closed to everybody, in the group admins, proved within 300 s."
+                    "closed to everyone, in the group admins, verified within 300 s."
                 ),
             ],
         ),
         (
             [f"{WIKI}/internal/x", "--from", "192.0.2.9"],
-            ["Wiki: GET /internal/x", "Decided by rule 3: for who is signed in."],
+            ["Wiki: GET /internal/x", "Decided by rule 3: for everyone who is signed in."],
         ),
-        ([f"{WIKI}/hook", "--method", "post"], ["Wiki: POST /hook", "Decided by rule 5: open to everybody."]),
+        ([f"{WIKI}/hook", "--method", "post"], ["Wiki: POST /hook", "Decided by rule 5: open to everyone."]),
         (
             [f"{WIKI}/admin/x", "--as", "eve@example.com"],
             [
                 "Wiki: GET /admin/x",
-                "Decided by rule 2: for who is signed in with two factors, in the group admins.",
-                "eve@example.com gets 403: the account is in no group, and admins is asked for.",
+                "Decided by rule 2: for everyone who is signed in with two factors, in the group admins.",
+                "eve@example.com gets 403: the account is in no group, and admins is required.",
             ],
         ),
         (
             [f"{WIKI}/strong", "--as", "eve@example.com"],
             [
                 "Wiki: GET /strong",
-                "Decided by rule 7: for who is signed in with two factors.",
+                "Decided by rule 7: for everyone who is signed in with two factors.",
                 (
                     "eve@example.com may pass once signed in at wiki.example.com. "
-                    "A second factor is asked for if the session has had one alone."
+                    "A second factor is required if the session has only one."
                 ),
             ],
         ),
-        (["https://wiki.example.com:443/health"], ["Wiki: GET /health", "Decided by rule 1: open to everybody."]),
+        (["https://wiki.example.com:443/health"], ["Wiki: GET /health", "Decided by rule 1: open to everyone."]),
         (
             [f"{WIKI}/public/caf\u00e9/\u65e5"],
-            ["Wiki: GET /public/caf%C3%A9/%E6%97%A5", "Decided by rule 1: open to everybody."],
+            ["Wiki: GET /public/caf%C3%A9/%E6%97%A5", "Decided by rule 1: open to everyone."],
         ),
         (["https://WIKI.example.com", "--as", "eve@example.com"],
-         ["Wiki: GET /", "Decided by the app wiki: for who is signed in.",
+         ["Wiki: GET /", "Decided by the app wiki: for everyone who is signed in.",
           "eve@example.com may pass once signed in at wiki.example.com."]),
     ],
 )  # fmt: skip
@@ -117,10 +117,10 @@ def test_try_shows_the_deciding_rule_and_outcome(operate, eve, arguments, said):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["https://evil.example/"], "No app of the apps file is at https://evil.example/: a proxy gets 403 for it."),
-        (["wiki.example.com"], "No app of the apps file is at wiki.example.com"),
-        ([WIKI, "--from", "x"], "--from: x is no IP address."),
-        ([WIKI, "--as", "nobody@example.com"], "nobody@example.com: no one has that."),
+        (["https://evil.example/"], "The apps file has no app at https://evil.example/: a proxy gets 403 for it."),
+        (["wiki.example.com"], "The apps file has no app at wiki.example.com"),
+        ([WIKI, "--from", "x"], "--from: x isn't an IP address."),
+        ([WIKI, "--as", "nobody@example.com"], "nobody@example.com: no account has that."),
     ],
 )
 def test_try_reports_invalid_arguments(operate, arguments, said):

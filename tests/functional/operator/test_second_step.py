@@ -38,7 +38,7 @@ def test_second_step_is_shown_and_can_be_turned_off(flask, bob, json_wire, mail_
 
 def test_unknown_user_is_reported(flask):
     printed, status = flask("second-step", "nobody@example.com")
-    assert ("no one has that" in printed, status) == (True, 1)
+    assert ("no account has that" in printed, status) == (True, 1)
 
 
 def test_unlock_resets_the_failed_attempts_of_an_authenticator_app(app, flask, bob, rows):

@@ -52,7 +52,7 @@ def test_list_shows_until_when_an_old_key_is_published(operate, app, clock, es25
 def test_rotate_reseals_private_keys_and_they_keep_signing(operate, app, rotating_app, new_key_app, rows):
     with app.app_context():
         token = keys.sign({"sub": "ada"}, "ES256")
-    assert operate("keys", "rotate", on=rotating_app).stdout.startswith("6 rows are now under key")
+    assert operate("keys", "rotate", on=rotating_app).stdout.startswith("6 rows are now encrypted with key")
     assert {kid_of(row.sealed_private) for row in rows(SigningKey)} == {NEW}
     with new_key_app.app_context():
         assert keys.verify(token) == {"sub": "ada"}
@@ -101,7 +101,7 @@ def test_unknown_algorithm_is_rejected(operate):
 
 def test_missing_encryption_key_of_signing_keys_is_reported(operate, new_key_app):
     assert f"{OLD}          6 rows  MISSING" in operate("keys", "list", on=new_key_app).stdout
-    assert "rows are sealed under key" in operate("doctor", on=new_key_app).stdout
+    assert "rows are encrypted with key" in operate("doctor", on=new_key_app).stdout
     with new_key_app.app_context(), pytest.raises(SystemExit):
         refuse_missing_keys()
 

@@ -103,7 +103,7 @@ def test_session_of_another_user_is_rejected(operate, people, laptop, rows):
 def test_unknown_user_is_reported(operate, command):
     more = ["--all"] if command == "end" else []
     result = operate("users", "sessions", command, "nobody@example.com", *more)
-    assert (result.exit_code, "no one has that" in result.stderr) == (1, True)
+    assert (result.exit_code, "no account has that" in result.stderr) == (1, True)
 
 
 def test_ended_sessions_are_rejected_by_other_replicas_within_a_second(operate, make_app, ada, laptop):

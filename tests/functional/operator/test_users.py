@@ -29,7 +29,7 @@ def opened(app, row):
 
 def test_create_adds_an_account_with_email_sign_in(operate, app, rows):
     result = operate("users", "create", "Ada@Example.com")
-    assert (result.exit_code, result.stdout) == (0, "Opened an account for ada@example.com: email.\n")
+    assert (result.exit_code, result.stdout) == (0, "Created an account for ada@example.com: email.\n")
     [identity], [method] = rows(Identity), rows(Enrollment)
     assert (identity.kind, identity.value, bool(identity.confirmed_at)) == ("email", "ada@example.com", True)
     assert method.method == "email"
@@ -138,8 +138,8 @@ def test_disable_accepts_any_identity_and_reports_unknown_ones(operate, people, 
     people.open("ada@example.com", phone="+16505551234", username="ada")
     result = operate("users", "disable", "(650) 555-1234", "nobody@example.com", "ada")
     assert result.exit_code == 1
-    assert result.stdout == "(650) 555-1234: disabled.\nada: disabled already.\n"
-    assert result.stderr == "nobody@example.com: no one has that.\n"
+    assert result.stdout == "(650) 555-1234: disabled.\nada: already disabled.\n"
+    assert result.stderr == "nobody@example.com: no account has that.\n"
 
 
 def test_list_shows_all_users_in_order(operate, people):

@@ -160,11 +160,11 @@ def test_endpoint_can_be_disabled_enabled_changed_and_deleted(
 ):
     endpoint_id, _ = created
     assert "disabled." in operate("disable", endpoint_id)
-    assert "disabled already" in operate("disable", endpoint_id)
+    assert "already disabled" in operate("disable", endpoint_id)
     sign_in(Wire(app, "form"), ada)
     assert posted() == []
     assert "enabled." in operate("enable", endpoint_id)
-    assert "enabled already" in operate("enable", endpoint_id)
+    assert "already enabled" in operate("enable", endpoint_id)
     assert posted() == []  # what happened meanwhile was not kept
     operate("change", endpoint_id, "--url", other_receiver.url, "--event", "session.*")
     browser = sign_in(Wire(app, "form"), ada)
@@ -228,7 +228,7 @@ def test_deliveries_are_listed_and_can_be_retried(app, operate, created, ada, re
     assert "1 delivery will" in operate("retry", hook.id)
     assert len(posted()) == 1
     assert "0 deliveries will" in operate("retry", "--failed", created[0])
-    assert "by their ids" in operate("retry", fails=2)
+    assert "by their IDs" in operate("retry", fails=2)
 
 
 def test_retry_failed_resends_all_failed_deliveries(app, operate, created, ada, receiver, posted, rows, clock):
@@ -250,11 +250,13 @@ def test_doctor_reports_failing_and_disabled_endpoints(app, operate, created, ad
     sign_in(Wire(app, "form"), ada)
     posted()
     failing, _ = doctor(app)
-    assert re.search(rf"note +webhooks +endpoint {created[0]} takes nothing since .* answered 500; 1 waiting", failing)
+    assert re.search(
+        rf"note +webhooks +endpoint {created[0]} has accepted nothing since .* answered 500; 1 waiting", failing
+    )
     operate("retry", "--failed", created[0])
     posted()
     gone, _ = doctor(app)
-    assert f"mend  webhooks    endpoint {created[0]} was disabled (answered 410)" in gone
+    assert f"fix   webhooks    endpoint {created[0]} was disabled (answered 410)" in gone
 
 
 def test_doctor_reports_webhooks_not_in_use(app):

@@ -30,7 +30,10 @@ def test_docs_table_matches_the_event_types():
         assert says == each.description
         assert fields == "; ".join(f"`{name}`: {text}" if text else f"`{name}`" for name, text in each.fields.items())
         assert {name for name, text in each.fields.items() if not text} <= set(FIELDS)
-    listed = re.findall(r"(?ms)^- `([a-z_]+)`: (.*?)(?=\n- |\n\n)", TEXT.partition("In every type:")[2])
+    listed = re.findall(
+        r"(?ms)^- `([a-z_]+)`: (.*?)(?=\n- |\n\n)",
+        TEXT.partition("In every type")[2],
+    )
     assert {name: " ".join(text.split()) for name, text in listed} == FIELDS
 
 

@@ -129,9 +129,9 @@ WRONG = {
     "custom dump": (b"PGDMP\x01\x0e\x00", "is pg_dump's custom format: pg_restore"),
     "ZIP": (b"PK\x03\x04\x14\x00", "is a ZIP archive"),
     "SQLite": (b"SQLite format 3\x00\x10", "is a SQLite database"),
-    "PGP": (b"-----BEGIN PGP MESSAGE-----\n", "is encrypted by PGP"),
-    "no text": (b"\x7fELF\x02\x01\x00\x00", "is no text file"),
-    "not gzip at all": (b"\x1f\x8bnonsense", "is packed by gzip, and damaged"),
+    "PGP": (b"-----BEGIN PGP MESSAGE-----\n", "is encrypted with PGP"),
+    "no text": (b"\x7fELF\x02\x01\x00\x00", "isn't a text file"),
+    "not gzip at all": (b"\x1f\x8bnonsense", "is compressed with gzip, and damaged"),
     "prose": (b"Dear operator,\nplease find attached\n", "Error: There is no account"),
     "Keycloak": (b'{"realm": "r", "users": [{"username": "ada", "credentials": []}]}', "an export of Keycloak"),
     "Keycloak's users": (

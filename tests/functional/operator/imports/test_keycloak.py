@@ -104,7 +104,7 @@ def test_groups_roles_and_account_states_are_imported(bring, accounts):
     )
     result = bring("keycloak", people, "--create-groups")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert "1 passed over: service accounts of clients\n" in result.stdout
+    assert "1 skipped: service accounts of clients\n" in result.stdout
     assert "1 account: A phone number that can't be read stays behind" in result.stdout
     assert "1 account: Roles that only its own apps know" in result.stdout
     assert "Created groups: editor, sales.north-west, staff." in result.stdout
@@ -170,7 +170,7 @@ def test_app_with_unsupported_parameters_is_rejected_unless_skip_unreadable(brin
     assert f"account 1: authenticator: {'makes codes of ' if 'digits, ' in what else ''}{what}" in refused.stderr
     assert accounts() == {}
     result = bring("keycloak", people, "--skip-unreadable")
-    assert "1 left out of accounts that come: authenticator:" in result.stdout
+    assert "1 left out of imported accounts: authenticator:" in result.stdout
     assert enter("ada@example.com", PASSWORD) == "ada@example.com"
 
 

@@ -133,7 +133,7 @@ def test_users_are_imported_with_all_tables_in_every_format(bring, enter, accoun
     result = bring("supabase", *FORMS[form], "--create-groups")
     assert (result.exit_code, result.stderr) == (0, ""), result.output
     assert result.stdout.endswith("5 opened, 0 there already, 0 refused.\n")
-    assert "1 passed over: anonymous users\n1 passed over: deleted users\n" in result.stdout
+    assert "1 skipped: anonymous users\n1 skipped: deleted users\n" in result.stdout
     assert "2 accounts: Sign-in with another service" in result.stdout
     found = accounts()
     assert found["ada@example.com"]["groups"] == ["editor"]
