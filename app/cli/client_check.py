@@ -96,7 +96,7 @@ def registration_token(uses: int, lasts: timedelta, name: str, as_json: bool) ->
             gettext(
                 "{option}: must be one line of at most {count} characters.",
                 option="--name",
-                count=client_store.TOKEN_NAME,
+                count=client_store.MAX_TOKEN_NAME_LENGTH,
             )
         )
     token = client_store.issue_registration_token(name, uses, lasts, by=BY)

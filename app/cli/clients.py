@@ -136,7 +136,7 @@ def show(client_id: str, as_json: bool) -> None:
     print_fields(facts)
     click.echo(gettext("The app needs:"))
     print_recipe(client, "", as_json=False)
-    if of_file and client_store.row_of(client_id) is not None:
+    if of_file and client_store.get_row(client_id) is not None:
         click.echo(gettext("Note: the database also has a client with this ID, which isn't used."), err=True)
 
 

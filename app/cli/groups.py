@@ -35,7 +35,9 @@ def create(name: str, title: str) -> None:
     title = title.strip()
     if len(title) > MAX_TITLE_LENGTH or not title.isprintable():
         raise click.ClickException(
-            gettext("{option}: must be one line of at most {count} characters.", option="--title", count=TITLE_LENGTH)
+            gettext(
+                "{option}: must be one line of at most {count} characters.", option="--title", count=MAX_TITLE_LENGTH
+            )
         )
     if not service.create(name, title, by="operator"):
         raise click.ClickException(gettext("There is already a group {group}.", group=name))
