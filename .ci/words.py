@@ -43,7 +43,7 @@ IN_TEXTS = {
     r"drawer|key of your own|two locks": "no mottos",
     r"type (the|your|its|this) code": "enter the code",
     r"ask for a new": "request a new",
-    r"(did|does|do|is|can|could|was|are|will) not": "a contraction: didn't, doesn't, isn't",
+    r"(did|does|do|is|can|could|was|are|will) not\b": "a contraction: didn't, doesn't, isn't",
     "’": "a straight apostrophe: one spelling for translators",
 }
 
