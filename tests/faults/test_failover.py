@@ -108,7 +108,7 @@ def test_read_only_database_is_unavailable_until_it_accepts_writes_again(pair, s
     turn_read_only(pair, stranger)
     assert_away(answers_of(visitor, stranger, "person1@example.com"))
     assert visitor.get("/healthz").status == 200
-    assert "takes no writes" in doctor(server)
+    assert "accepts no writes" in doctor(server)
     pair.set_first_read_only("off")
     until(lambda: Visitor(server.url).get("/readyz").status == 200, RECOVERS_WITHIN)
     signed_in_visitor(server.url, "person2@example.com", smtp)
