@@ -82,8 +82,7 @@ def count_here(kind: str) -> bool:
         return False
     try:
         for name, size in ROOM.items():
-            with open(Path(directory, f"{name}_{os.getpid()}.db"), "ab") as file:
-                os.posix_fallocate(file.fileno(), 0, size)
+            allocate(Path(directory, f"{name}_{os.getpid()}.db"), size)
     except OSError as error:
         log.error("metrics.no_room", directory=directory, error=error.strerror)
         return False
@@ -94,6 +93,19 @@ def count_here(kind: str) -> bool:
     full = Path(directory, f"{FULL}{os.getpid()}")
     disk_space.on_change(partial(_note_full, full))
     return True
+
+
+def allocate(path: Path, size: int) -> None:
+    """Create a metrics file of this size in bytes, or extend it.
+
+    A scrape fails on an empty file, so a new one gets its name when it has its size.
+
+    :raises OSError: if there is no space
+    """
+    file_path = path if path.exists() else path.with_suffix(".new")
+    with file_path.open("ab") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+    file_path.rename(path)
 
 
 def _note_full(note: Path, is_full: bool) -> None:

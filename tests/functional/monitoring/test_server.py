@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from app.monitoring import shared_files
 from tests.databases import ROOT
 from tests.functional.monitoring.conftest import Scrape, read
 from tests.serving import free_port
@@ -248,3 +249,20 @@ def test_invalid_metrics_address_is_rejected(address):
 
     with pytest.raises(ValidationError, match="9464"):
         Settings(metrics_listen=address)
+
+
+def test_metrics_file_is_never_empty_under_its_own_name(tmp_path, monkeypatch):
+    """A scrape while a process starts would fail on an empty file."""
+    sizes = []
+
+    def allocate(descriptor: int, begin: int, size: int) -> None:
+        sizes.extend(path.stat().st_size for path in tmp_path.glob("*.db"))
+        os.ftruncate(descriptor, max(size, os.fstat(descriptor).st_size))
+
+    monkeypatch.setattr(os, "posix_fallocate", allocate)
+    file = tmp_path / "counter_1.db"
+    shared_files.allocate(file, 8192)
+    assert (sizes, file.stat().st_size, list(tmp_path.iterdir())) == ([], 8192, [file])
+    file.write_bytes(b"counted" + bytes(8185))
+    shared_files.allocate(file, 16384)
+    assert (sizes, file.stat().st_size, file.read_bytes()[:7]) == ([8192], 16384, b"counted")
