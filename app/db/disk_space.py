@@ -68,11 +68,11 @@ def means_full(error: BaseException) -> bool:
     return getattr(reason, "sqlstate", None) == SQLSTATE
 
 
-def note(context: ExceptionContext) -> None:
+def remember_if_full(context: ExceptionContext) -> None:
     """Remember an error that means that PostgreSQL's disk is full. Runs as the engine's error listener."""
     if context.engine is not None and means_full(context.original_exception):
         suspect(context.engine)
-        _tell(True)
+        _notify(True)
 
 
 def suspect(engine: sa.Engine) -> None:
@@ -93,7 +93,7 @@ def refuse_if_full(engine: sa.Engine) -> None:
             state.next_try = time.monotonic() + TRY_EVERY
             if _has_room(engine) and _full.pop(engine, None) is not None:
                 log.info("database.has_room")
-                _tell(False)
+                _notify(False)
         if engine in _full:
             raise DatabaseFull("the disk of the database is full")
 
@@ -118,6 +118,6 @@ def _has_room(engine: sa.Engine) -> bool:
     return True
 
 
-def _tell(full: bool) -> None:
+def _notify(full: bool) -> None:
     for listener in _listeners:
         listener(full)

@@ -77,7 +77,7 @@ def attach(engine: sa.Engine, *, timeout: float) -> None:
         from app.db import clock_sync, postgresql
 
         clock_sync.follow(engine, postgresql.attach(engine, timeout))
-        event.listen(engine, "handle_error", disk_space.note)
+        event.listen(engine, "handle_error", disk_space.remember_if_full)
     event.listen(engine, "handle_error", read_only.raise_if_read_only)
     event.listen(engine, "before_cursor_execute", _begin_before_writing)
     event.listen(engine, "commit", _clear_transaction)

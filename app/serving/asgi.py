@@ -109,16 +109,16 @@ LIVENESS_PATH: Final = "/healthz"
 """Liveness check. It has its own thread, so that a process isn't killed because its database is unavailable."""
 
 REJECTIONS: Final = {
-    400: ("body_incomplete", "The request ended before its body was whole."),
+    400: ("body_incomplete", "The request ended before its body was complete."),
     408: ("body_late", "The request's body did not arrive in time."),
-    411: ("length_required", "A body must be announced by its length (Content-Length)."),
+    411: ("length_required", "A request with a body needs a Content-Length header."),
     500: ("internal_server_error", "Something went wrong on our side. Try again in a moment."),
     503: ("busy", "Too many requests at once. Try again in a moment."),
 }
-AMBIGUOUS: Final = ("bad_request", "A header stands in the request twice that may stand there once.")
+AMBIGUOUS: Final = ("bad_request", "A header that may occur only once was sent twice.")
 
 
-BUSY_REMEDY: Final = "Look whether the database is slow (flask doctor). Else serve with more --workers or --threads."
+BUSY_REMEDY: Final = "Check whether the database is slow (flask doctor). If it isn't, use more --workers or --threads."
 
 BUSY_REPORT_DELAY: Final = 5.0
 """Seconds after a rejected request during which further ones are counted into the same log line."""

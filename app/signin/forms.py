@@ -82,16 +82,17 @@ class SendCodeForm(BaseForm):
 
 
 class EnterForm(SendCodeForm):
-    """The first step as the Enter key sent it, with an identity alone: its button names the method, as one that sends.
+    """The first step, submitted with the Enter key and without a password. Its button's value names the method.
 
-    A form has one button for that key, its first. Beside a folded field for a password, that one can mean either.
+    Enter submits a form by its first button. If the form also has a folded password field, Enter can mean sending a
+    code or signing in, so that button has a name of its own.
     """
 
     aliases = {ENTER: "chosen_method"}
 
 
 def enter_asks_for_code() -> bool:
-    """Return whether the Enter key sent this form of a page, and no passcode was typed: then a code is sent."""
+    """Return whether a page's form was submitted with the Enter key and no passcode, which requests a code."""
     return not wants_json() and ENTER in request.form and not request.form.get("passcode")
 
 

@@ -142,7 +142,7 @@ def new_username(text: str) -> str:
             "username", f"A username has 3 to {USERNAME_MAX} characters, and ends in one of a-z 0-9."
         )
     if name in RESERVED or re.sub(r"[._-]", "", name) in RESERVED:
-        raise InvalidIdentifier("username", "This name is kept for whoever runs the service.")
+        raise InvalidIdentifier("username", "This name is reserved.")
     return name
 
 
