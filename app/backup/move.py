@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from app.backup import after_restore, builds, restore, service, tables
+from app.backup import builds, restore, service, tables
 from app.backup.builds import NOTHING_CHANGED, Progress
 from app.backup.databases import Database, Postgresql, Sqlite, database_at
 from app.backup.faults import BackupError, readable_errors
@@ -153,7 +153,7 @@ def _copy(source: Database, target: Database, revision: str, lease: ReadOnlyLeas
         build.verify({table.name: table for table in here}, wanted, progress)
         build.advance_sequences(last)
         with build.database.engine.connect() as connection:
-            after_restore.delete_process_records(connection)
+            restore.delete_process_records(connection)
         lease.make_permanent()
         try:
             build.replace_target()

@@ -1,17 +1,24 @@
-"""Restore a backup: determine whether the current database is in use, and replace it."""
+"""Restore a backup: determine whether the current database is in use, and replace it.
+
+Rows that may have changed since the backup was made are invalidated (ADR 57). Otherwise codes used, sessions ended,
+invitations revoked and recoveries refused since then would be valid again, and messages sent long ago would be sent
+again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from app import clock, i18n
+from app.admin.models import AdminLink, AdminVisit
 from app.authenticators.keys import DEAD_AFTER
-from app.authenticators.models import KeyAnnouncement
-from app.backup import after_restore, builds, native, tables
+from app.authenticators.models import KeyAnnouncement, WebauthnChallenge
+from app.backup import builds, native, tables
 from app.backup.builds import Build, Progress
 from app.backup.databases import Database, Sqlite, database_at
 from app.backup.envelope import BackupReader, Manifest
@@ -28,9 +35,19 @@ from app.backup.service import (
     tables_in_order,
 )
 from app.backup.tables import Digest, Table, line_of
+from app.challenges.models import Challenge
 from app.command_language import gettext, in_command_language, ngettext
 from app.db.readiness import fit
 from app.extensions import db, settings
+from app.forward_auth.models import AppSession, EntryTicket
+from app.invitations.models import Invitation
+from app.oidc.models import AccessToken, DeviceRequest, Grant
+from app.outbox.models import ABANDONED, Lease, Message, ProviderHealth
+from app.privacy.models import Deletion
+from app.recovery.models import Recovery
+from app.sessions.models import ApiToken, AuthSession, KnownDevice, PendingSignIn, RefreshToken
+from app.signin.models import SentLink
+from app.webhooks.models import WebhookDelivery
 
 SELF_FILLED_TABLES = ("admin_link", "event", "key_holder", "lease", "oauth_file_client", "oauth_key", "oauth_naming")
 """Tables that even an unused service fills when it starts."""
@@ -123,7 +140,7 @@ def restore(
             build.verify(layout, manifest.tables, progress)
             build.advance_sequences(manifest.sequences)
             build.migrate("head")
-            ended = _invalidate_open_rows(build, keep_sessions=keep_sessions)
+            ended = _invalidate_in(build, keep_sessions=keep_sessions)
             db.session.remove()
             db.engine.dispose()
             build.replace_target()
@@ -194,9 +211,80 @@ def _rows_of(
         digests[table.name] = digest
 
 
-def _invalidate_open_rows(build: Build, *, keep_sessions: bool) -> dict[str, int]:
+def _invalidate_in(build: Build, *, keep_sessions: bool) -> dict[str, int]:
     with build.database.engine.connect() as connection:
         connection.exec_driver_sql("BEGIN")
-        ended = after_restore.invalidate_open_rows(connection, clock.now(), keep_sessions=keep_sessions)
+        ended = invalidate_open_rows(connection, clock.now(), keep_sessions=keep_sessions)
         connection.exec_driver_sql("COMMIT")
     return ended
+
+
+# --- after a restore ----------------------------------------------------------------------------
+
+
+RESTORED = "restored from a backup"
+
+
+def invalidate_open_rows(connection: sa.Connection, now: datetime, *, keep_sessions: bool) -> dict[str, int]:
+    """Invalidate open rows in a restored database; return counts by kind.
+
+    :param keep_sessions: keep sessions, everything that depends on them, and invitations as they were in the backup
+    """
+    delete_process_records(connection)
+    done = {"messages": _stop_messages(connection, Message) + _stop_messages(connection, WebhookDelivery)}
+    _end_pending_requests(connection, now)
+    done["recoveries"] = _close_open(connection, Recovery, ("cancelled_at", "done_at"), cancelled_at=now)
+    done["deletions"] = _postpone_deletions(connection, now + settings.delete_wait)
+    if not keep_sessions:
+        done["invitations"] = _close_open(connection, Invitation, ("revoked_at",), revoked_at=now)
+        done["sessions"] = _end_sessions(connection, now)
+    return done
+
+
+def delete_process_records(connection: sa.Connection) -> None:
+    """Delete what our processes recorded about themselves. The new database will be used by other processes."""
+    for model in (KeyAnnouncement, Lease, ProviderHealth):
+        connection.execute(sa.delete(model))
+
+
+def _stop_messages(connection: sa.Connection, model: Any) -> int:
+    """Cancel delivery of waiting messages. ``flask outbox retry`` and ``flask webhooks retry`` can still send them."""
+    stopped = {"state": ABANDONED, "next_attempt_at": None, "last_error": RESTORED}
+    waiting = sa.update(model).where(model.next_attempt_at.is_not(None)).values(stopped)
+    return connection.execute(waiting).rowcount
+
+
+def _end_pending_requests(connection: sa.Connection, now: datetime) -> None:
+    """End codes, links and incomplete sign-ins, since any of them may have been used after the backup."""
+    _close_open(connection, Challenge, ("spent_at",), spent_at=now)
+    _close_open(connection, PendingSignIn, ("ended_at",), ended_at=now)
+    _close_open(connection, WebauthnChallenge, ("spent_at",), spent_at=now)
+    _close_open(connection, SentLink, ("used_at",), used_at=now)
+    _close_open(connection, Grant, ("code_used_at",), code_used_at=now)
+    for model in (EntryTicket, DeviceRequest, AdminLink, AdminVisit):
+        connection.execute(sa.delete(model))
+
+
+def _postpone_deletions(connection: sa.Connection, until: datetime) -> int:
+    """Postpone deletions to ``until``, as owners may have kept their accounts since. The link to do so stays valid."""
+    early = (Deletion.pseudonym.is_(None), Deletion.due_at < until)
+    return connection.execute(sa.update(Deletion).where(*early).values(due_at=until)).rowcount
+
+
+def _end_sessions(connection: sa.Connection, now: datetime) -> int:
+    """End sessions of people, API clients and apps, and revoke API tokens and trust in devices."""
+    ended = _close_open(connection, AuthSession, ("revoked_at",), revoked_at=now, expires_at=now, untold=False)
+    _close_open(connection, ApiToken, ("revoked_at",), revoked_at=now)
+    _close_open(connection, Grant, ("revoked_at",), revoked_at=now, ended_at=now)
+    for model in (RefreshToken, AccessToken, AppSession):
+        connection.execute(sa.delete(model))
+    trusted = sa.update(KnownDevice.__table__).where(KnownDevice.trusted_until.is_not(None))
+    connection.execute(trusted.values(trusted_until=None))
+    return ended
+
+
+def _close_open(connection: sa.Connection, model: Any, open_: tuple[str, ...], **values: Any) -> int:
+    """Update the rows of ``model`` in which all columns of ``open_`` are NULL; return how many."""
+    table = model.__table__
+    is_open = [getattr(model, name).is_(None) for name in open_]
+    return connection.execute(sa.update(table).where(*is_open).values(values)).rowcount

@@ -5,26 +5,34 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+import sqlalchemy as sa
 import structlog
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from flask import Request
+from sqlalchemy.dialects.postgresql import insert  # SQLite accepts this INSERT as well
 
 from app import clock
-from app.bounces import payloads, sns_documents
+from app.bounces import payloads
+from app.bounces.models import SnsDocument
 from app.bounces.payloads import WebhookRejected
-from app.extensions import settings
+from app.db.retention import delete_batch
+from app.extensions import changed, db, settings
+from app.outbox.channels import Interrupted
+from app.outbox.channels.guarded_http import NotFetched, fetch, is_public
+from app.outbox.leases import claim_rows, claiming
 from app.outbox.suppressions import COMPLAINT, HARD, NO_COMPLAINTS, SOFT, Report, code_in
 
 NAME = "ses"
 
 HOST = re.compile(r"sns\.[a-z]{2,4}(-[a-z]+){1,3}-[0-9]\.amazonaws\.com(\.cn)?\Z")
-CERTIFICATE = re.compile(r"/SimpleNotificationService-[0-9a-f]{16,64}\.pem\Z")
+CERTIFICATE_PATH = re.compile(r"/SimpleNotificationService-[0-9a-f]{16,64}\.pem\Z")
 SIGNER = re.compile(r"sns(\.[a-z0-9-]+)?\.amazonaws\.com(\.cn)?\Z")
 """Common name in Amazon's certificates."""
 
@@ -63,7 +71,7 @@ def read(request: Request) -> list[Report]:
         url = payloads.text(envelope, "SubscribeURL")
         if not _is_of_sns(url):
             raise WebhookRejected("subscribe_url_foreign")
-        sns_documents.schedule_confirmation(url)
+        schedule_confirmation(url)
     log.warning("bounces.topic", topic=topic, kind=kind)
     return []
 
@@ -102,9 +110,9 @@ def _key_of(pem: str) -> rsa.RSAPublicKey:
 
 def _certificate(url: str) -> str:
     """Return an Amazon certificate. Raises WebhookRejected until the worker has fetched it, so that SNS retries."""
-    if not _is_of_sns(url) or not CERTIFICATE.match(urlsplit(url).path) or urlsplit(url).query:
+    if not _is_of_sns(url) or not CERTIFICATE_PATH.match(urlsplit(url).path) or urlsplit(url).query:
         raise WebhookRejected("certificate_url_foreign")
-    pem = sns_documents.certificate(url)
+    pem = fetched_certificate(url)
     if pem is None:
         raise WebhookRejected("certificate_not_here_yet", 503)
     return pem
@@ -116,9 +124,7 @@ def _is_of_sns(url: str) -> bool:
         is_https = parts.scheme == "https" and parts.port is None and "@" not in parts.netloc
     except ValueError:
         return False
-    return (
-        is_https and len(url) <= sns_documents.MAX_URL_LENGTH and HOST.match(parts.netloc) is not None and url.isascii()
-    )
+    return is_https and len(url) <= MAX_URL_LENGTH and HOST.match(parts.netloc) is not None and url.isascii()
 
 
 def _check_time(text: str) -> None:
@@ -161,3 +167,87 @@ def _complaints(complaint: dict[str, Any]) -> list[Report]:
         return []
     recipients = payloads.objects(complaint.get("complainedRecipients"))
     return [Report(payloads.text(each, "emailAddress"), COMPLAINT, NAME, name) for each in recipients]
+
+
+# --- documents that the worker fetches ----------------------------------------------------------
+
+
+CERTIFICATE, CONFIRMATION = "certificate", "confirmation"
+MAX_URL_LENGTH = 1000
+MAX_BYTES = 64 * 1024
+FETCH_TIMEOUT = 5.0
+
+MAX_WAITING = 16
+"""Maximum documents waiting to be fetched, because anyone can cause a fetch."""
+
+KEEP_FOR = timedelta(days=30)
+RETRY_FOR = timedelta(hours=1)
+RETRY_INTERVAL = timedelta(minutes=1)
+
+_c = SnsDocument.__table__.c
+_CLAIM = claiming(_c.url, _c.due_at)
+_IS_DUE = sa.select(sa.exists().where(_c.due_at <= sa.bindparam("now")))
+
+
+def fetched_certificate(url: str) -> str | None:
+    """Return the certificate at a URL; if it hasn't been fetched yet, schedule that and return None."""
+    pem = db.session.scalar(sa.select(_c.body).where(_c.url == url, _c.kind == CERTIFICATE))
+    if not pem:
+        _schedule(url, CERTIFICATE)
+    return pem or None
+
+
+def schedule_confirmation(url: str) -> None:
+    """Have the worker confirm a subscription."""
+    _schedule(url, CONFIRMATION)
+
+
+def _schedule(url: str, kind: str) -> None:
+    """Have the worker fetch a document. Commits separately, because the request may be rejected."""
+    waiting = db.session.scalar(sa.select(sa.func.count()).where(_c.due_at.is_not(None))) or 0
+    if waiting >= MAX_WAITING:
+        log.warning("bounces.too_many_documents", waiting=waiting)
+        return
+    now = clock.now()
+    row = {"url": url, "kind": kind, "body": "", "due_at": now, "created_at": now}
+    statement = insert(SnsDocument.__table__).values(**row).on_conflict_do_nothing()
+    db.session.execute(statement.execution_options(autocommit=True))
+
+
+def fetch_due(stop: threading.Event) -> bool:
+    """Fetch one due document; return whether there may be more."""
+    if not settings.bounces_ses_topics or stop.is_set():
+        return False
+    if not db.session.scalar(_IS_DUE, {"now": clock.now()}):
+        return False
+    claimed = claim_rows(_CLAIM)
+    db.session.close()  # don't hold a connection while waiting for another server
+    for row in claimed:
+        _fetch(row.url, row.kind)
+    return bool(claimed)
+
+
+def _fetch(url: str, kind: str) -> None:
+    is_document = SnsDocument.url == url
+    try:
+        body = fetch(url, most=MAX_BYTES, within=FETCH_TIMEOUT, allows=is_public).body
+    except Interrupted:
+        changed(sa.update(SnsDocument).where(is_document).values(due_at=clock.now()))
+        return
+    except NotFetched as error:
+        log.warning("bounces.not_fetched", kind=kind, reason=error.reason)
+        created_before = clock.now() - (timedelta(0) if kind == CERTIFICATE else RETRY_FOR)  # ordered again when needed
+        if not changed(sa.delete(SnsDocument).where(is_document, SnsDocument.created_at <= created_before)):
+            changed(sa.update(SnsDocument).where(is_document).values(due_at=clock.now() + RETRY_INTERVAL))
+        return
+    if kind == CERTIFICATE:
+        text = body.decode("ascii", "replace")
+        changed(sa.update(SnsDocument).where(is_document).values(body=text, due_at=None))
+    else:
+        changed(sa.delete(SnsDocument).where(is_document))
+        log.info("bounces.topic_confirmed")
+
+
+def prune_documents() -> int:
+    """Delete a batch of old documents."""
+    return delete_batch(db.session, SnsDocument, SnsDocument.created_at < clock.now() - KEEP_FOR)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,17 +17,25 @@ from app.challenges import idempotency
 from app.challenges.bindings import binding_matches, binding_of, binding_params, remember_binding
 from app.challenges.models import Challenge, challenge_id_in
 from app.challenges.passcodes import challenge_context
-from app.challenges.queries import METHOD_MATCHES, method_params
 from app.client import ClientContext
 from app.crypto import secrets
 from app.db import has_written, serialize_on, use_async_commit
 from app.db.compiled import CompiledStatement, Detached, detached_from, note, session_connection
-from app.enrollments.catalog import method_of
+from app.enrollments.catalog import MAX_SENDING, method_of
 from app.enrollments.models import Enrollment
 from app.extensions import changed, db, keyring, settings
 from app.outbox.service import SMS
 from app.throttling import by_destination
 from app.users import subject_of
+
+CHANGING = (*by_destination.SETUP_PURPOSES, "change_email", "add_email")
+"""Purposes of challenges that change an account."""
+
+_NAMES = [f"method_{number}" for number in range(MAX_SENDING)]
+"""One bind parameter for each method that sends codes."""
+
+_METHOD_MATCHES = Challenge.__table__.c.method.in_([sa.bindparam(name) for name in _NAMES])
+"""The same SQL for any number of methods, so the statement is compiled only once (ADR 16)."""
 
 AN_HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)
 LAST_MINUTE = timedelta(seconds=60)
@@ -92,7 +101,7 @@ _BUDGET_QUERIES = {
 _COUNT = (
     sa.update(_table)
     .where(_c.subject == sa.bindparam("whose"), _c.purpose == sa.bindparam("what_for"))
-    .where(METHOD_MATCHES, _c.sends > 0)
+    .where(_METHOD_MATCHES, _c.sends > 0)
     .where(_c.passcode_expires_at > sa.bindparam("now"), *_unanswered)
     .values(tries=_c.tries + 1)
     .returning(_table)
@@ -207,8 +216,13 @@ def count_try(purpose: str, methods: Sequence[str], subject: str, client: Client
     named = challenge_id_in(client.challenge_token) if client.challenge_token else None
     which = {"named": named} if named else binding_params(client.bindings)
     counted = {"whose": subject, "what_for": purpose, "most": settings.challenge_tries, "now": clock.now()}
-    rows = (_COUNT_NAMED if named else _COUNT_OF_BROWSER).all(**counted, **method_params(methods), **which)
+    rows = (_COUNT_NAMED if named else _COUNT_OF_BROWSER).all(**counted, **_method_params(methods), **which)
     return [challenge for row in rows for challenge in _ROWS.read(row)]
+
+
+def _method_params(methods: Sequence[str]) -> dict[str, str]:
+    """Return the parameters for ``methods``, which must not be empty. Repeats the last one to fill them all."""
+    return dict(zip_longest(_NAMES, methods, fillvalue=methods[-1]))
 
 
 def count_try_of(
@@ -240,6 +254,22 @@ def end_open(user_id: int) -> None:
     """End every open challenge of a user, so that passcodes and links already sent no longer work."""
     still = (Challenge.user_id == user_id, Challenge.spent_at.is_(None))
     changed(sa.update(Challenge).where(*still).values(spent_at=clock.now()))
+
+
+def end_others(user_id: int, purpose: str, destination: str) -> None:
+    """End the user's open challenges for ``purpose`` that were sent to another destination."""
+    mine = (Challenge.user_id == user_id, Challenge.purpose == purpose, Challenge.destination != destination)
+    changed(sa.update(Challenge).where(*mine, Challenge.spent_at.is_(None)).values(spent_at=clock.now()))
+
+
+def end_changes(user_id: int, *, except_id: str) -> None:
+    """End the setups and changes that the user's sessions have started.
+
+    :param except_id: id of a session whose challenges stay open
+    """
+    theirs = sa.or_(Challenge.session_id.is_(None), Challenge.session_id != except_id)
+    begun = (Challenge.user_id == user_id, Challenge.purpose.in_(CHANGING), theirs, Challenge.spent_at.is_(None))
+    changed(sa.update(Challenge).where(*begun).values(spent_at=clock.now()))
 
 
 def find(challenge_id: str, purpose: str) -> Challenge | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
 GROUPS = {
-    "users": ("users", "administrators", "user_deletion"),
+    "users": ("users", "administrators"),
     "groups": ("groups",),
     "invitations": ("invitations",),
     "clients": ("clients", "client_check"),

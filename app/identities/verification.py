@@ -11,8 +11,7 @@ from app.challenges import passcodes
 from app.challenges import service as challenges
 from app.challenges.magic_links import open_link
 from app.challenges.models import Challenge, challenge_id_in
-from app.challenges.queries import end_others
-from app.challenges.service import ChallengeRequest, latest_in_browser
+from app.challenges.service import ChallengeRequest, end_others, latest_in_browser
 from app.client import ClientContext
 from app.enrollments.catalog import method_of
 from app.errors import Rejected

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from app.authenticators import enrollments
 from app.authenticators.webauthn.passkeys import signs_in_alone
-from app.challenges.queries import end_changes
+from app.challenges.service import end_changes
 from app.client import ClientContext
 from app.enrollments.catalog import active_methods, method_of
 from app.errors import Rejected

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from app.extensions import db
-from app.monitoring import processes, readings
+from app.monitoring import readings
 from app.monitoring.readings import Gauge, Queue, Reading
 from app.monitoring.shared_files import VARIABLE, longest_silence, truncate_dead_files
 from app.version import VERSION
@@ -106,7 +106,7 @@ class ServiceCollector:
         gauges.insert(1, readings.plain("latchkey_database_up", "Whether the database answers.", up))
         silence = "Time since the process of this service that is silent longest gave a sign."
         gauges.insert(2, readings.plain("latchkey_process_silence_seconds", silence, longest_silence()))
-        yield from map(family, [*gauges, *processes.read()])
+        yield from map(family, [*gauges, *readings.process_usage()])
 
 
 class FilesCollector:

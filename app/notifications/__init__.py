@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 def init_app(app: Flask) -> None:
     """Register the renderers, and the task that notifies users of new devices."""
-    from app.notifications import challenge_emails, new_device
+    from app.notifications import challenge_emails, notices
     from app.outbox import register_periodic_task
 
     challenge_emails.register(app)
-    register_periodic_task(app, new_device.notify_of_new_devices)
+    register_periodic_task(app, notices.notify_of_new_devices)

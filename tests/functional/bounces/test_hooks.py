@@ -241,7 +241,7 @@ def test_published_sendgrid_signature_verifies():
 @pytest.fixture
 def amazon(app, clock, monkeypatch):
     """Stands in for Amazon: what is fetched, by URL. ``amazon.fetch()`` is the worker's turn."""
-    from app.bounces import sns_documents
+    from app.bounces import ses
     from app.outbox.channels.guarded_http import Fetched, NotFetched
 
     class Amazon:
@@ -251,7 +251,7 @@ def amazon(app, clock, monkeypatch):
 
         def fetch(self):
             with app.app_context():
-                while sns_documents.fetch_due(threading.Event()):
+                while ses.fetch_due(threading.Event()):
                     from app.extensions import db
 
                     db.session.commit()
@@ -264,7 +264,7 @@ def amazon(app, clock, monkeypatch):
             raise NotFetched("status")
         return Fetched(stand_in.documents[url].encode(), None)
 
-    monkeypatch.setattr(sns_documents, "fetch", fetch)
+    monkeypatch.setattr(ses, "fetch", fetch)
     return stand_in
 
 
@@ -372,7 +372,7 @@ def test_failed_certificate_fetch_is_retried_on_the_next_notification(ada, hooks
 
 def test_number_of_queued_certificate_fetches_is_limited(hooks, rows):
     from app.bounces.models import SnsDocument
-    from app.bounces.sns_documents import MAX_WAITING
+    from app.bounces.ses import MAX_WAITING
 
     for number in range(MAX_WAITING + 5):
         url = CERTIFICATE_URL.replace("9c6465fa", f"{number:08x}")

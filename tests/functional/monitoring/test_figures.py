@@ -191,23 +191,23 @@ def test_process_memory_and_open_files_are_exported(scrape):
 
 @pytest.mark.one_database
 def test_process_metrics_are_omitted_without_proc(scrape, monkeypatch, tmp_path):
-    from app.monitoring import processes
+    from app.monitoring import readings
 
-    monkeypatch.setattr(processes, "PROC", tmp_path)
+    monkeypatch.setattr(readings, "PROC", tmp_path)
     assert "latchkey_process_resident_bytes" not in scrape().text
     assert "latchkey_process_open_files" not in scrape().text
 
 
 @pytest.mark.one_database
 def test_unlimited_open_files_are_exported_without_a_limit(monkeypatch, tmp_path):
-    from app.monitoring import processes
+    from app.monitoring import readings
 
     place = tmp_path / "7"
     (place / "fd").mkdir(parents=True)
     (place / "statm").write_text("100 10 5 1 0 9 0\n")
     (place / "limits").write_text("Max open files            unlimited            unlimited            files     \n")
-    monkeypatch.setattr(processes, "PROC", tmp_path)
-    assert processes.usage_of(7).most_files is None
+    monkeypatch.setattr(readings, "PROC", tmp_path)
+    assert readings.usage_of(7).most_files is None
 
 
 def domains_of(found, state: str = "new") -> dict[str, float]:

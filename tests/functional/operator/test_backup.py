@@ -629,9 +629,9 @@ KEPT = {
 
 @pytest.mark.one_database
 def test_every_table_is_either_kept_or_handled_after_a_restore(app):
-    from app.backup import after_restore
+    from app.backup import restore
 
-    named = [found for found in vars(after_restore).values() if isinstance(found, type)]
+    named = [found for found in vars(restore).values() if isinstance(found, type)]
     settled = {model.__tablename__ for model in named if issubclass(model, db.Model)}
     assert set(db.metadata.tables) - settled == KEPT
 

@@ -144,7 +144,7 @@ def test_new_device_notifications_beyond_one_batch_are_sent_in_one_run(came_in, 
     import sqlalchemy as sa
 
     from app.extensions import db
-    from app.notifications.new_device import BATCH
+    from app.notifications.notices import SESSIONS_PER_BATCH
     from app.outbox import jobs
 
     table = AuthSession.__table__
@@ -152,7 +152,7 @@ def test_new_device_notifications_beyond_one_batch_are_sent_in_one_run(came_in, 
         found = db.session.execute(sa.select(table).where(table.c.untold).limit(1)).one()
         row = dict(zip(table.c.keys(), found, strict=True))
         del row["id"]
-        copies = [row | {"digest": f"{number:064}"} for number in range(2 * BATCH + 50)]
+        copies = [row | {"digest": f"{number:064}"} for number in range(2 * SESSIONS_PER_BATCH + 50)]
         db.session.execute(sa.insert(table), copies)
         db.session.commit()
         jobs.run_periodic_tasks(Event())

@@ -53,7 +53,7 @@ def test_each_address_takes_as_many_statements_as_an_unknown_one(wire, identity,
 
 
 def test_new_device_email_is_sent_to_every_address(wire, ada, sign_in, clock, app, deliver):
-    from app.notifications.new_device import notify_of_new_devices
+    from app.notifications.notices import notify_of_new_devices
 
     sign_in(ada.email)
     clock.shift(3600)
