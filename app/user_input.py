@@ -1,9 +1,11 @@
-"""Normalization of short texts that people type or paste, whatever their keyboard or app.
+"""Short texts that people type or paste: normalized, whatever their keyboard or app, and harmless in spreadsheets.
 
 Phones, chat apps and input methods add invisible characters, and write digits in other scripts. Input is always
 normalized before it is validated, never afterwards, so what is compared, counted and remembered as used is always the
 normalized form.
 """
+
+from __future__ import annotations
 
 import re
 import unicodedata
@@ -69,3 +71,16 @@ def _folded(character: str) -> str:
         return ""
     digit = unicodedata.decimal(character, None)
     return character if digit is None else str(digit)
+
+
+_FORMULA = re.compile(r"(?:^|(?<=[;\t\r\n|]))(?=[\t\r\n]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
+"""Positions where a formula may start, with plain or full-width signs, even after whitespace (OWASP, CSV Injection).
+
+This includes positions after a semicolon: with a decimal comma, Excel splits CSV files at semicolons, quoted or not.
+Anyone who enters a user's email address can choose a browser name that ends up in such a file.
+"""
+
+
+def harmless_in_spreadsheets(text: str) -> str:
+    """Return ``text`` with an apostrophe in front of anything that a spreadsheet would take for a formula."""
+    return _FORMULA.sub("'", text)

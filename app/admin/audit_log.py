@@ -19,7 +19,7 @@ from app.audit import Event
 from app.audit.models import HAS_SUPPORT_ID
 from app.errors import Rejected
 from app.extensions import db
-from app.spreadsheets import harmless
+from app.user_input import harmless_in_spreadsheets
 from app.users import User
 
 PAGE = 50
@@ -146,7 +146,7 @@ def cells(event: Event, person: dict[str, Any] | None, facts: str) -> list[str]:
     about = person or {"handle": "", "label": ""}
     texts = (event.at.astimezone(UTC).isoformat(), event.name, about["handle"], about["label"], event.address,
              event.agent, event.support_id, event.request_id, facts)  # fmt: skip
-    return [harmless(text) for text in texts]
+    return [harmless_in_spreadsheets(text) for text in texts]
 
 
 COLUMNS = ("at", "event", "account_id", "account", "address", "browser", "support_id", "request_id", "facts")

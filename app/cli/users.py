@@ -24,7 +24,7 @@ from app.cli.user_sessions import sessions
 from app.command_language import N_, gettext, in_command_language, ngettext, table
 from app.errors import Rejected
 from app.extensions import changed, db, settings
-from app.privacy import deletion, erasure
+from app.privacy import deletion
 from app.privacy.models import Deletion
 from app.recovery import requests
 from app.recovery import service as recovery_service
@@ -328,15 +328,15 @@ ERASED_BEFORE = N_("{identity}: already erased.")
 
 def _erase(identity: str, user: User) -> str:
     account_changes.erase_now(user, by="operator")
-    drawn = sa.func.coalesce(Deletion.pseudonym, erasure.new_pseudonym())
+    drawn = sa.func.coalesce(Deletion.pseudonym, deletion.new_pseudonym())
     changed(sa.update(Deletion).where(Deletion.user_id == user.id).values(pseudonym=drawn))
     db.session.commit()
     pseudonym = db.session.scalar(sa.select(Deletion.pseudonym).where(Deletion.user_id == user.id))
     if pseudonym is None:
         return gettext(ERASED_BEFORE, identity=identity)
-    while erasure.anonymise(user.id, pseudonym, autocommit=True):
+    while deletion.anonymise(user.id, pseudonym, autocommit=True):
         pass
-    text = N_("{identity}: erased.") if erasure.erase(user.id, pseudonym) else ERASED_BEFORE
+    text = N_("{identity}: erased.") if deletion.erase(user.id, pseudonym) else ERASED_BEFORE
     return gettext(text, identity=identity)
 
 

@@ -15,11 +15,11 @@ def init_app(app: Flask) -> None:
     from app.db.retention import register_cleanups
     from app.notifications.notices import sendable_notices
     from app.outbox import register_job, register_periodic_task, register_renderers
-    from app.privacy import deletion, emails, erasure, export, export_requests, views  # noqa: F401 - views registers itself
+    from app.privacy import deletion, emails, export, export_requests, views  # noqa: F401 - views registers itself
 
     app.register_blueprint(bp)
     register_job(app, export_requests.build_one)
-    register_job(app, erasure.erase_one)
+    register_job(app, deletion.erase_one)
     register_periodic_task(app, deletion.remind)
     register_cleanups(app, export_requests.prune_archives, export_requests.prune_exports)
     register_export(app, export.PARTS)

@@ -15,7 +15,7 @@ import orjson
 from app.db.export import ExportPart
 from app.extensions import settings
 from app.i18n import datetime_text
-from app.spreadsheets import harmless
+from app.user_input import harmless_in_spreadsheets
 
 CHUNK = 64 * 1024
 """Bytes passed on at a time. Only slightly more than that is held in memory."""
@@ -128,7 +128,7 @@ def cell(value: Any) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else orjson.dumps(value, option=_JSON).decode().strip('"')
-    return harmless(text)
+    return harmless_in_spreadsheets(text)
 
 
 def _lines(rows: Iterable[Sequence[str]]) -> bytes:

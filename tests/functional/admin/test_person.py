@@ -158,10 +158,10 @@ def erase_due(app):
 
     def once() -> bool:
         from app.extensions import db
-        from app.privacy import erasure
+        from app.privacy import deletion
 
         with app.app_context():
-            more = erasure.erase_one(threading.Event())
+            more = deletion.erase_one(threading.Event())
             db.session.commit()
             return more
 

@@ -9,7 +9,7 @@ import pytest
 from app import clock as time_of
 from app.extensions import db
 from app.oidc.models import Grant
-from app.privacy.erasure import erase_one
+from app.privacy.deletion import erase_one
 from app.sessions.models import AuthSession
 from tests.functional.identities.conftest import path_in
 from tests.functional.operator.conftest import operate as operate

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import make_url
 
 from app.audit import Event
-from app.privacy import deletion, erasure
+from app.privacy import deletion
 from app.privacy.models import Deletion
 from app.users import Identity, User
 from tests.databases import content_of
@@ -110,7 +110,7 @@ def test_undo_link_returns_404_after_erasure(left, work, clock, json_wire):
 
 
 def test_events_are_pseudonymized_in_batches(app, left, ada, work, rows, clock, monkeypatch):
-    monkeypatch.setattr(erasure, "BATCH", 2)
+    monkeypatch.setattr(deletion, "EVENTS_PER_BATCH", 2)
     clock.shift(WEEK + 1)
     work()
     assert rows(Event, user_id=ada.id) == []
@@ -119,7 +119,7 @@ def test_events_are_pseudonymized_in_batches(app, left, ada, work, rows, clock, 
 
 def test_erasure_resumes_after_a_crash(app, left, ada, work, rows, clock, monkeypatch):
     clock.shift(WEEK + 1)
-    monkeypatch.setattr(erasure, "erase", lambda *_: 1 / 0)
+    monkeypatch.setattr(deletion, "erase", lambda *_: 1 / 0)
     work()
     assert len(rows(User)) == 1
     half = {event.user_id for event in rows(Event)} - {None}
@@ -179,7 +179,7 @@ def test_concurrent_undo_and_erasure_have_one_winner(app, left, rows, clock, _ro
     def undo() -> bool:
         return deletion.cancel_requested(the_user(), late=True)
 
-    kept, _erased = at_once(app, undo, lambda: erasure.erase_one(threading.Event()))
+    kept, _erased = at_once(app, undo, lambda: deletion.erase_one(threading.Event()))
     if kept is True:
         assert (len(rows(User)), rows(Deletion), rows(User)[0].deletes_at) == (1, [], None)
         assert len(rows(Identity)) == 2
@@ -193,7 +193,7 @@ def test_concurrent_undo_and_erasure_have_one_winner(app, left, rows, clock, _ro
 
 def test_concurrent_workers_erase_an_account_once(app, left, rows, clock):
     clock.shift(WEEK + 1)
-    at_once(app, *[lambda: erasure.erase_one(threading.Event())] * 8)
+    at_once(app, *[lambda: deletion.erase_one(threading.Event())] * 8)
     assert (rows(User), len(rows(Event, name="account.deleted"))) == ([], 1)
 
 

@@ -11,7 +11,7 @@ from app.account import activity
 from app.authenticators.keys import keys_in_use, sealed_columns
 from app.db import export
 from app.extensions import db
-from app.privacy.erasure import erase
+from app.privacy.deletion import erase
 from tests.plans import collected, reads_whole
 from tests.sinks import code_in
 
