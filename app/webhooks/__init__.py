@@ -24,10 +24,10 @@ def init_app(app: Flask) -> None:
     from app.db.export import register_export
     from app.db.retention import register_cleanups
     from app.outbox import register_deliverer
-    from app.webhooks import cleanup, export, queue, signatures, worker
+    from app.webhooks import cleanup, delivery, export, queue, signatures
 
     set_listener(app, queue.AuditListener())
-    register_deliverer(app, worker.Deliverer)
+    register_deliverer(app, delivery.Deliverer)
     register_sealed(app, *signatures.SEALED)
     register_cleanups(app, cleanup.prune_overdue, cleanup.prune_deliveries)
     register_cleanups(app, cleanup.prune_deliveries_to_deleted, cleanup.prune_deleted_endpoints)

@@ -311,7 +311,7 @@ def test_commit_wakes_the_workers_only_with_endpoints(app, add, receiver, happen
 
 
 def test_wake_triggers_an_immediate_poll(app):
-    from app.webhooks.worker import Deliverer
+    from app.webhooks.delivery import Deliverer
 
     deliverer = Deliverer(app, threading.Event())
     assert not deliverer._schedule._woken.is_set()

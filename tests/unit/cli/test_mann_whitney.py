@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from app.cli.response_diff import mann_whitney_z
+from app.cli.selftest import mann_whitney_z
 
 ABSENT = [13, 12, 12, 10, 10, 10, 10, 9, 8, 8, 7, 7, 7, 7, 7, 6]
 PRESENT = [17, 16, 15, 15, 15, 14, 14, 14, 13, 13, 13, 12, 12, 12, 12, 11, 11, 10, 10, 10, 8, 8, 6]

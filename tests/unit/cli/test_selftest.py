@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.cli.response_diff import Reply, differences, template_of
+from app.cli.selftest import Reply, differences, template_of
 
 
 def reply(body: str, *headers: tuple[str, str], status: int = 200) -> tuple[Reply, str]:
