@@ -21,7 +21,8 @@ from app.cli.group import OperatorGroup
 from app.command_language import N_, gettext, ngettext
 from app.crypto.encryption import DecryptionError
 from app.extensions import db, keyring
-from app.oidc import key_rotation, key_store
+from app.oidc import key_store
+from app.oidc import keys as signing_keys
 from app.oidc.clients import ALGORITHMS
 from app.oidc.discovery_views import JWKS_MAX_AGE
 from app.oidc.models import SigningKey
@@ -244,7 +245,7 @@ def _use(row: SigningKey, signing: SigningKey | None) -> str:
 
 def rotate_signing_keys(alg: str | None = None, *, now: bool = False) -> None:
     """Rotate signing keys, commit, and print when each new key starts signing."""
-    rotations = key_rotation.rotate(alg, now=now)
+    rotations = signing_keys.rotate(alg, now=now)
     db.session.commit()
     for rotation in rotations:
         for kid in rotation.dropped:

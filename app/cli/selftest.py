@@ -233,7 +233,7 @@ def made_up(like: Sequence[str]) -> list[str]:
     return ["".join(random.choices(letters, k=len(local))) + at + domain for local, at, domain in split]  # noqa: S311
 
 
-# --- comparing responses --------------------------------------------------------------------------
+# --- comparing responses ------------------------------------------------------------------------
 
 
 _PIECES = re.compile(rb"([A-Za-z0-9_=+/.-]+)")

@@ -20,14 +20,14 @@ def init_app(app: Flask) -> None:
     from app.oidc import (
         authorize_views,
         cleanup,
+        client_documents,
         client_ends,
         client_file,
-        document_fetches,
         emails,
         errors,
         export,
         grant_ends,
-        key_rotation,
+        keys,
         presenters,
         subjects,
     )
@@ -40,9 +40,9 @@ def init_app(app: Flask) -> None:
     register_destination(app, authorize_views.CONTINUE, presenters.destination_of_request)
     cleanup.init_app(app)
     register_sealed(app, subjects.SEALED)
-    key_rotation.init_app(app)
+    keys.init_app(app)
     register_renderers(app, grant_ends.RENDERERS, reads=grant_ends.read)
-    register_prompt_job(app, document_fetches.fetch_due)
+    register_prompt_job(app, client_documents.fetch_due)
     register_prompt_job(app, client_ends.end_due)
     register_renderers(app, emails.RENDERERS, reads=emails.READS)
     register_session_end_hook(app, grant_ends.end_grants)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from app import clock
 from app.db.retention import delete_batch, register_cleanups
 from app.extensions import db
-from app.oidc import client_ends, document_fetches, grant_ends
+from app.oidc import client_documents, client_ends, grant_ends
 from app.oidc.models import (
     AccessToken,
     AuthorizationRequest,
@@ -35,8 +35,8 @@ def init_app(app: Flask) -> None:
         prune_grants,
         prune_used_proofs,
         prune_registration_tokens,
-        document_fetches.prune_unused_apps,
-        document_fetches.prune_documents,
+        client_documents.prune_unused_apps,
+        client_documents.prune_documents,
         grant_ends.prune_lost_access,
         client_ends.prune_unusable_clients,
         client_ends.prune_file_clients,

@@ -297,7 +297,7 @@ def _auto_disable(endpoint_id: str, reason: str) -> None:
         log.error("webhook.endpoint_disabled", endpoint=endpoint_id, reason=reason, remedy=remedy)
 
 
-# --- the worker's threads -------------------------------------------------------------------------
+# --- the worker's threads -----------------------------------------------------------------------
 
 
 MAX_CONCURRENT = 32

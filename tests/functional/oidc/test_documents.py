@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from app.audit import Event
 from app.extensions import db
-from app.oidc import client_documents, document_fetches
+from app.oidc import client_documents
 from app.oidc.clients import client_of, find_client
 from app.oidc.models import AuthorizationRequest, ClientDocument, Grant, OAuthClient
 from config.settings import Settings
@@ -289,7 +289,7 @@ def test_pending_document_is_not_fetched_after_its_host_was_disallowed(make_app,
     browser.get(agent.request())
     changed = make_app(**(ON | {"client_document_hosts": ("other.example.com",)}))
     with changed.app_context():
-        document_fetches.fetch_due(threading.Event())
+        client_documents.fetch_due(threading.Event())
         db.session.commit()
     assert site.asked == []
     assert rows(ClientDocument)[0].fault == "The host of the document is not accepted here."
@@ -445,7 +445,7 @@ def test_private_use_scheme_of_the_documents_domain_is_accepted(app, site, brows
 
 
 def test_document_fetch_from_a_hanging_server_times_out(monkeypatch, agent, site, browser, work):
-    monkeypatch.setattr(document_fetches, "TIMEOUT", 0.3)
+    monkeypatch.setattr(client_documents, "TIMEOUT", 0.3)
     site.answer = lambda handler, over: over.wait(10)
     began = time.monotonic()
     assert fault_of(browser, agent, work) == "The document can't be read: its server takes too long."
@@ -453,7 +453,7 @@ def test_document_fetch_from_a_hanging_server_times_out(monkeypatch, agent, site
 
 
 def test_client_documents_are_fetched_concurrently(monkeypatch, app, site, browser, work):
-    monkeypatch.setattr(document_fetches, "TIMEOUT", 0.5)
+    monkeypatch.setattr(client_documents, "TIMEOUT", 0.5)
     site.answer = lambda handler, over: over.wait(10)
     for number in range(8):
         browser.get(RelyingParty(app, site.publish(f"/{number}.json")).request())
@@ -638,7 +638,7 @@ def test_document_that_was_never_valid_is_pruned_after_ten_minutes(app, agent, s
 
 def prune(app) -> None:
     with app.app_context():
-        for cleanup in (document_fetches.prune_unused_apps, document_fetches.prune_documents):
+        for cleanup in (client_documents.prune_unused_apps, client_documents.prune_documents):
             cleanup()
             db.session.commit()
 
@@ -661,8 +661,8 @@ def test_interrupted_document_fetch_is_resumed_by_the_next_worker(monkeypatch, a
 
     browser.get(agent.request())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(document_fetches, "fetch_json", stopped)
-        patch.setattr(document_fetches, "BATCH", 0)
+        patch.setattr(client_documents, "fetch_json", stopped)
+        patch.setattr(client_documents, "BATCH", 0)
         work()
     work()
     assert "Allow An agent?" in browser.get(agent.request()).text
@@ -879,7 +879,7 @@ def test_pairwise_sub_is_derived_from_the_document_host(app, site, browser, work
 
 
 def test_document_fetch_limits_match_the_documentation():
-    assert document_fetches.TIMEOUT == 3.0
-    assert document_fetches.MAX_BYTES == 5 * 1024
-    assert timedelta(minutes=5) == document_fetches.MIN_FRESHNESS
-    assert timedelta(days=1) == document_fetches.MAX_FRESHNESS
+    assert client_documents.TIMEOUT == 3.0
+    assert client_documents.MAX_BYTES == 5 * 1024
+    assert timedelta(minutes=5) == client_documents.MIN_FRESHNESS
+    assert timedelta(days=1) == client_documents.MAX_FRESHNESS

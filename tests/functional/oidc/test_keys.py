@@ -17,7 +17,7 @@ from joserfc.jwk import KeySet
 from app.audit import Event
 from app.db.retention import registered_cleanups
 from app.extensions import db
-from app.oidc import key_rotation, key_store, keys
+from app.oidc import key_store, keys
 from app.oidc.clients import ALGORITHMS
 from app.oidc.models import SigningKey
 from app.outbox import jobs
@@ -52,13 +52,13 @@ class Replica:
         with self.app.app_context():
             jobs.run_periodic_tasks(threading.Event())
             for cleanup in registered_cleanups():
-                if cleanup.__module__ == key_rotation.__name__:
+                if cleanup.__module__ == keys.__name__:
                     cleanup()
 
-    def rotate(self, alg: str | None = "ES256", *, now: bool = False) -> list[key_rotation.Rotation]:
+    def rotate(self, alg: str | None = "ES256", *, now: bool = False) -> list[keys.Rotation]:
         """Rotate as ``flask keys rotate`` does."""
         with self.app.app_context():
-            rotations = key_rotation.rotate(alg, now=now)
+            rotations = keys.rotate(alg, now=now)
             db.session.commit()
             return rotations
 
@@ -323,15 +323,15 @@ def test_replicas_creating_a_key_concurrently_agree_on_one(here, there, rows, mo
 def test_concurrent_immediate_rotations_drop_the_key_once(here, there, clock, monkeypatch):
     here.work()
     leaked, following = here.jwks("ES256")
-    prepare, rotated = key_rotation._prepare, []
+    prepare, rotated = keys._prepare, []
 
     def meanwhile(signing, at_once):
         found = prepare(signing, at_once)
-        monkeypatch.setattr(key_rotation, "_prepare", prepare)
+        monkeypatch.setattr(keys, "_prepare", prepare)
         rotated.extend(there.rotate(now=True))
         return found
 
-    monkeypatch.setattr(key_rotation, "_prepare", meanwhile)
+    monkeypatch.setattr(keys, "_prepare", meanwhile)
     here.rotate(now=True)
     clock.shift(11)
     assert rotated[0].dropped == (leaked,)
@@ -342,15 +342,15 @@ def test_concurrent_immediate_rotations_drop_the_key_once(here, there, clock, mo
 def test_planned_rotation_does_not_undo_a_concurrent_immediate_one(here, there, rows, clock, monkeypatch):
     here.work()
     clock.shift(HOUR)
-    prepare = key_rotation._prepare
+    prepare = keys._prepare
 
     def meanwhile(signing, at_once):
         found = prepare(signing, at_once)
-        monkeypatch.setattr(key_rotation, "_prepare", prepare)
+        monkeypatch.setattr(keys, "_prepare", prepare)
         there.rotate(now=True)
         return found
 
-    monkeypatch.setattr(key_rotation, "_prepare", meanwhile)
+    monkeypatch.setattr(keys, "_prepare", meanwhile)
     here.rotate()
     assert rows(SigningKey, alg="ES256", number=2)[0].signs_from <= clock.now()
 

@@ -39,7 +39,7 @@ def test_docs_table_lists_every_clients_command():
 
 
 def test_docs_table_lists_every_authentication_failure_reason():
-    raised = set(re.findall(r'InvalidAssertion\("(\w+)"\)', (ROOT / "app/oidc/client_assertions.py").read_text()))
+    raised = set(re.findall(r'InvalidAssertion\("(\w+)"\)', (ROOT / "app/oidc/client_auth.py").read_text()))
     reasons = raised | {"unknown", "method", "secret"}
     table = TEXT.partition("## When an app can't authenticate")[2]
     assert set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)))) == reasons

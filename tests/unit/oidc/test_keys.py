@@ -15,7 +15,7 @@ from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 
 from app.crypto.encryption import DecryptionError
 from app.extensions import db
-from app.oidc import jose, key_rotation, key_store, keys
+from app.oidc import jose, key_store, keys
 from app.oidc.clients import ALGORITHMS
 from app.oidc.models import SigningKey
 
@@ -211,7 +211,7 @@ def test_malformed_kid_runs_no_query(statements):
 
 
 def test_private_key_is_encrypted_for_its_row(rows):
-    key_rotation.create_missing_key()
+    keys.create_missing_key()
     [row] = rows(SigningKey)
     assert row.sealed_private.startswith("v1.")
     assert key_store.private_key(row).thumbprint() == row.kid
@@ -254,4 +254,4 @@ def test_next_key_is_published_at_least_a_day_before_it_signs(rows):
     keys.public_set()
     first, following = rows(SigningKey, alg="ES256")
     assert following.signs_from - first.signs_from == timedelta(days=90)
-    assert following.signs_from - following.created_at >= key_rotation.PUBLICATION_LEAD
+    assert following.signs_from - following.created_at >= keys.PUBLICATION_LEAD
