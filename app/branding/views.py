@@ -7,7 +7,7 @@ from flask import Response, abort
 from app.branding import bp
 from app.branding.files import Branding
 from app.extensions import this_app
-from app.web.operator_files import file_response
+from app.web.respond import file_response
 
 
 @bp.get("/brand/<name>")

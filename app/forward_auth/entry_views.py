@@ -44,10 +44,9 @@ from app.web.client import is_click, present_client
 from app.web.commit import view_commit
 from app.web.destinations import letter_of, tint_of
 from app.web.errors import error_answer
-from app.web.external_redirect import redirect_to_app
 from app.web.messages import message
 from app.web.redirects import with_query
-from app.web.respond import respond
+from app.web.respond import redirect_to_app, respond
 
 log = structlog.get_logger()
 

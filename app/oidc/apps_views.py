@@ -15,8 +15,7 @@ from app.oidc.presenters import access_facts, app_to_open, describe_scopes, look
 from app.users import identities_of
 from app.web.access import login_required
 from app.web.commit import view_commit
-from app.web.operator_files import file_response
-from app.web.respond import flash_message, respond, wants_json
+from app.web.respond import file_response, flash_message, respond, wants_json
 
 
 @bp.get("/apps")

@@ -38,10 +38,9 @@ from app.web.client import present_client
 from app.web.commit import view_commit
 from app.web.cookies import set_cookie
 from app.web.errors import error_answer
-from app.web.external_redirect import redirect_to_app
 from app.web.messages import message
 from app.web.redirects import with_query
-from app.web.respond import respond
+from app.web.respond import redirect_to_app, respond
 
 CONTINUE = "/oauth/continue"
 DENIED = ("access_denied", "The person has refused.")

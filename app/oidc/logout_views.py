@@ -24,10 +24,9 @@ from app.sessions.store import current_session, is_signed_out_already, revoke_cu
 from app.users import identities_of
 from app.web.client import is_click, present_client
 from app.web.commit import view_commit
-from app.web.external_redirect import redirect_to_app
 from app.web.headers import clear_site
 from app.web.redirects import with_query
-from app.web.respond import respond, wants_json
+from app.web.respond import redirect_to_app, respond, wants_json
 
 PATH = "/oauth/logout"
 REQUEST_LIFETIME = timedelta(minutes=10)

@@ -18,7 +18,7 @@ from app.oidc.clients import Client
 from app.oidc.consents import Relation
 from app.oidc.models import DeviceRequest
 from app.web.destinations import Destination, LauncherEntry, letter_of, tint_of
-from app.web.external_redirect import shown_target
+from app.web.respond import shown_target
 
 SCOPE_DESCRIPTIONS = {
     "openid": N_("Sign you in without seeing your email or other details"),

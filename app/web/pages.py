@@ -1,8 +1,9 @@
-"""Context values and filters for all templates, and the navigation of the account pages."""
+"""Context values and filters for all templates, the navigation of the account pages, and avatars made of initials."""
 
 from __future__ import annotations
 
 import hashlib
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,9 +16,8 @@ from markupsafe import Markup
 from app import i18n, own_templates
 from app.extensions import settings, this_app
 from app.i18n import N_
-from app.web.avatars import avatar_of
 from app.web.csrf import FIELD, csrf_token
-from app.web.destinations import destination_of
+from app.web.destinations import destination_of, letter_of
 from app.web.headers import csp_nonce
 from app.web.idempotency import idempotency_field
 from app.web.redirects import safe_next, with_query
@@ -161,3 +161,51 @@ ACCOUNT_PAGES = [
     NavigationItem("mydata", "/my-data", N_("Your data"), "data"),
 ]
 """In display order. To add a page, add a line here; tests then cover it like the others."""
+
+
+# --- avatars ------------------------------------------------------------------------------------
+
+
+COLORS = 6
+"""Number of avatar colors. app.css has a class for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Avatar:
+    """The avatar that pages show for an account, in place of a picture.
+
+    :ivar letters: "" if there is no letter to show; the page then shows a generic person icon
+    :ivar color: number of the color, starting at 1
+    """
+
+    letters: str
+    color: int
+
+
+def avatar_of(name: str | None, label: str | None, handle: str | None) -> Avatar:
+    """Return the avatar of an account.
+
+    :param label: what to call an account without a name: the first letter of an email address is used, none of a
+        phone number
+    :param handle: determines the color, so that an account always has the same one
+    """
+    letters = initials_of(name) if name else _first_letter(label or "")
+    return Avatar(letters, zlib.crc32((handle or "").encode()) % COLORS + 1)
+
+
+def initials_of(name: str) -> str:
+    """Return the initials of a name: the first letters of its first and last word.
+
+    Scripts without case don't use initials, so for those return the first letter only.
+    """
+    words = [word for word in name.split() if any(character.isalnum() for character in word)]
+    letters = [letter_of(word) for word in words[:1] + words[1:][-1:]]
+    return "".join(letters) if all(map(_has_case, letters)) else "".join(letters[:1])
+
+
+def _first_letter(label: str) -> str:
+    return letter_of(label) if any(character.isalpha() for character in label) else ""
+
+
+def _has_case(letter: str) -> bool:
+    return letter.lower() != letter.upper()

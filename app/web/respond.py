@@ -1,8 +1,12 @@
-"""respond(): the only place that distinguishes browsers from API clients and picks the response for each."""
+"""respond(): the only place that distinguishes browsers from API clients and picks the response for each.
+
+Besides it, redirects to apps, and files of the operator.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 import orjson
 from flask import Response, current_app, flash, g, redirect, request
@@ -20,6 +24,13 @@ SET_UP = "set_up"
 
 Wanted = Literal["", "access", "refresh"]
 """Tokens that an API client requests with its sign-in: none, an access token, or also a refresh token."""
+
+FILES_KEPT_FOR = 365 * 86400
+"""Seconds that browsers may cache a file. A URL never serves different content."""
+
+SVG = "image/svg+xml"
+SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'none'"
+"""Policy for an SVG opened directly: its own styles, but no scripts, no requests, and not our origin."""
 
 
 def wants_json() -> bool:
@@ -123,3 +134,40 @@ def wants_token() -> Wanted:
     if "include_auth_token" not in request.args:
         return ""
     return "refresh" if "include_refresh_token" in request.args and wants_json() else "access"
+
+
+def redirect_to_app(url: str, *, after_form: bool = False) -> Response:
+    """Send the browser to ``url``. The caller must have checked that the client registered it.
+
+    Chrome applies ``form-action``, which allows this site only, to redirects that follow a form submission and blocks
+    them. So the response to a form is a page that refreshes to the app, with a link in case refreshes are disabled.
+    Any other request, and an API client's POST, gets a 303, so that the posted data isn't passed on (RFC 9700, section
+    4.12).
+    :param after_form: whether this request may follow a redirect from a form submission
+    """
+    if (request.method == "POST" or after_form) and request.headers.get("Sec-Fetch-Dest") == "document":
+        page = render_page("leave.html", url=url, host=shown_target(url), languages={})
+        answer = current_app.make_response(page)
+    else:
+        answer = redirect(url, 303)  # type: ignore[assignment]
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    return answer
+
+
+def shown_target(url: str) -> str:
+    """Return the part of a URL that a person can verify: its host, or an app's custom scheme."""
+    parts = urlsplit(url)
+    return parts.hostname or f"{parts.scheme}:"
+
+
+def file_response(data: bytes, content_type: str) -> Response:
+    """Return a file of the operator (a logo, image or style sheet), which browsers may cache.
+
+    Its URL must change with its content.
+    """
+    answer = Response(data, content_type=content_type)
+    answer.cache_control.public, answer.cache_control.immutable = True, True
+    answer.cache_control.max_age = FILES_KEPT_FOR
+    if content_type == SVG:
+        answer.headers["Content-Security-Policy"] = SVG_POLICY
+    return answer

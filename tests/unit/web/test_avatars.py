@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from app.web.avatars import COLORS, avatar_of, initials_of
+from app.web.pages import COLORS, avatar_of, initials_of
 from config import colors
 from tests.databases import ROOT
 

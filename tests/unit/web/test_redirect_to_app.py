@@ -8,7 +8,7 @@ from html import unescape
 import pytest
 
 from app.oidc.clients import Client
-from app.web.external_redirect import redirect_to_app
+from app.web.respond import redirect_to_app
 
 URL = "https://wiki.example.com/callback?code=a%2Fb&state=x%22%3E|{}\"'<script>&iss=http%3A%2F%2Flocalhost"
 OWN_SCHEME = "com.example.app:/callback?code=abc&state=1"
