@@ -6,11 +6,12 @@ A broken template never breaks a page: a sign-in that fails for everyone is wors
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from flask import templating
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, TemplateNotFound, TemplateSyntaxError
 
 from app.extensions import this_app
@@ -26,8 +27,17 @@ PREFIX = "builtin"
 _FALLBACK = "latchkey.builtin_templates"
 
 
+class _Environment(templating.Environment):
+    """Flask's environment for globals that are all set at startup."""
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        """Return a template's globals as a dict. Each rendering copies them, which from a ChainMap takes 20 us."""
+        return {**self.globals, **(d or {})}
+
+
 def init_app(app: Flask) -> None:
     """Look up templates in ``LATCHKEY_TEMPLATES_FOLDER`` first, if it is set."""
+    app.jinja_environment = _Environment
     if folder := folder_of(app):
         built_in_loader = FileSystemLoader(str(Path(app.root_path) / "templates"))
         app.jinja_loader = ChoiceLoader([_OwnLoader(folder), built_in_loader, PrefixLoader({PREFIX: built_in_loader})])

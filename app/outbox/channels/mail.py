@@ -228,7 +228,7 @@ class _Mail(flask_mail.Message):
         self.extra_headers = {"Auto-Submitted": "auto-generated"}
         self.cc, self.bcc, self.attachments, self.mail_options, self.rcpt_options = [], [], [], [], []
         self.reply_to = self.charset = None
-        self.boundary = f"=_{message.id}"
+        self.boundary = f"=_{message.id[:16]}"  # "=_" is in no encoded text, and the header fits on a line
 
     def as_bytes(self) -> bytes:
         """Return the mail as sent (RFC 5322)."""

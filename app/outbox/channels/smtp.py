@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import smtplib
 from base64 import b64encode
+from collections.abc import Sequence
 from typing import Any
 
 from app.outbox.channels.attempt import MESSAGE, PROVIDER, TEMPORARY, Deadline, Failed, connection_failure
@@ -88,8 +89,16 @@ class SmtpConnection(smtplib.SMTP):
             raise smtplib.SMTPAuthenticationError(code, reply)
         return code, reply
 
+    def mail(self, sender: str, options: Sequence[str] = ()) -> tuple[int, bytes]:
+        """Name the sender, a bare address. smtplib would parse it again, which takes longer than the command."""
+        return self.docmd("mail", " ".join((f"FROM:<{sender}>", *options)))
+
+    def rcpt(self, recip: str, options: Sequence[str] = ()) -> tuple[int, bytes]:
+        """Name the recipient, a bare address."""
+        return self.docmd("rcpt", " ".join((f"TO:<{recip}>", *options)))
+
     def data(self, msg: Any) -> tuple[int, bytes]:
-        """Send a mail whose lines end with CRLF, and wait up to ``response_timeout`` for the response.
+        """Send a mail, which begins with a header, in CRLF lines, and wait up to ``response_timeout`` for the response.
 
         "When the receiver gets the final period terminating the message data, it typically performs processing", so a
         client should wait ten minutes (RFC 5321, section 4.5.3.2.6). With less, the mail may arrive twice.
@@ -97,7 +106,7 @@ class SmtpConnection(smtplib.SMTP):
         code, reply = self.docmd("DATA")
         if code != 354:
             raise smtplib.SMTPDataError(code, reply)
-        self.send(re.sub(rb"(?m)^\.", b"..", msg) + b".\r\n")
+        self.send(msg.replace(b"\n.", b"\n..") + b".\r\n")
         self.deadline.hand_over(seconds=self.response_timeout, retry_wait=NO_RESPONSE_WAIT)
         if self.sock is not None:
             self.sock.settimeout(self.response_timeout)

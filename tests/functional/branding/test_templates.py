@@ -215,3 +215,7 @@ def test_message_template_values_are_documented(app):
                 values = templates.variables_of(name) - OF_MESSAGES - OF_EMAILS
                 used.setdefault(name.partition(".")[0], set()).update(values)
     assert messages == used
+
+
+def test_globals_of_a_template_are_a_dict_that_is_fast_to_copy(app):
+    assert type(app.jinja_env.get_template("mail/sign_in.txt").globals) is dict

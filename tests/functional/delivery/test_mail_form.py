@@ -72,6 +72,13 @@ def test_text_and_html_bodies_arrive_unchanged(send, text):
     assert max(map(len, mail.raw.split(b"\r\n"))) <= 998
 
 
+def test_boundary_fits_on_a_line_and_separates_only_the_parts(send):
+    mail = send(text="=_1111111111111111\n", html="<p>=_1111111111111111</p>")
+    assert b'\r\nContent-Type: multipart/alternative; boundary="=_1111111111111111"\r\n' in mail.raw
+    assert mail.raw.count(b"=_1111111111111111") == 4
+    assert mail.text.strip() == "=_1111111111111111"
+
+
 @pytest.mark.parametrize(
     ("text", "encoding"),
     [
