@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.authenticators import password
-from app.authenticators.common_passwords import common, is_common
+from app.authenticators.password import common_passwords, is_common
 from app.errors import Rejected
 
 NAMES = ["Latchkey", "login.example.com", "ada.lovelace@example.com", "countess_ada"]
@@ -37,8 +37,8 @@ def test_uncommon_password_is_not_common(text):
 
 
 def test_every_listed_password_is_common_alone_and_doubled():
-    assert len(common()) == 30_000
-    assert [word for word in common() if not is_common(word) or not is_common(word * 2)] == []
+    assert len(common_passwords()) == 30_000
+    assert [word for word in common_passwords() if not is_common(word) or not is_common(word * 2)] == []
 
 
 @given(st.text(max_size=128))
