@@ -39,6 +39,13 @@ _BY_DIGEST = CompiledStatement(
     .select_from(ApiToken.__table__.join(_user, _user.c.id == _c.user_id))
     .where(_c.digest == sa.bindparam("digest"))
 )
+RECORD_USE = CompiledStatement(
+    sa.update(ApiToken.__table__)
+    .where(_c.id == sa.bindparam("token"), sa.or_(_c.last_used_at.is_(None), _c.last_used_at < sa.bindparam("due")))
+    .values(last_used_at=sa.bindparam("now"), last_used_address=sa.bindparam("address")),
+    autocommit=True,
+)
+"""Records a use, unless one was recorded since ``due``."""
 
 
 def is_api_token(token: str) -> bool:
@@ -66,16 +73,6 @@ def session_for(api_token: ApiToken) -> AuthSession:
         "expires_at": api_token.expires_at, "persistent": False,
         "address": "", "agent": "", "untold": False,
     })  # fmt: skip
-
-
-def use_statement(api_token: ApiToken, address: str, every: timedelta) -> sa.Update | None:
-    """Return the statement that records a use of ``api_token``; None if a use was recorded within ``every``."""
-    now = clock.now()
-    if api_token.last_used_at is not None and now - api_token.last_used_at <= every:
-        return None
-    due = sa.or_(_c.last_used_at.is_(None), _c.last_used_at < now - every)
-    noted = sa.update(ApiToken).where(_c.id == api_token.id, due)
-    return noted.values(last_used_at=now, last_used_address=address)
 
 
 def issue(user_id: int, name: str, scopes: Collection[str], life: timedelta, session_id: str) -> tuple[ApiToken, str]:

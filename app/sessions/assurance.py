@@ -59,11 +59,14 @@ def level(session: AuthSession, now: datetime) -> int:
     return 2 if lasts and now < session.seen_at + settings.two_factor_idle else 1
 
 
-def columns_when_seen(now: datetime) -> dict[str, Any]:
-    """Return the columns to update when a session is used. Clears its two-factor rights if it was idle too long."""
+def columns_when_seen() -> dict[str, Any]:
+    """Return the columns to update when a session is used, for a ``CompiledStatement``.
+
+    Clears its two-factor rights if it was last used before ``idle_since``; the other parameter is ``now``.
+    """
     c = AuthSession.__table__.c
-    unused = c.seen_at <= now - settings.two_factor_idle
-    return {"seen_at": now, "second_at": sa.case((unused, sa.null()), else_=c.second_at)}
+    unused = c.seen_at <= sa.bindparam("idle_since")
+    return {"seen_at": sa.bindparam("now"), "second_at": sa.case((unused, sa.null()), else_=c.second_at)}
 
 
 def initial_columns(amr: str, now: datetime, *, in_cooldown: bool = False) -> dict[str, Any]:

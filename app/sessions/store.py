@@ -54,6 +54,13 @@ _BY_PROGRAM_TOKEN = CompiledStatement(
 )
 """Checks the browser session, so an access token is invalid even if it was issued while that session was revoked."""
 
+_RECORD_USE = CompiledStatement(
+    sa.update(_session)
+    .where(_c.id == sa.bindparam("session"), _c.seen_at < sa.bindparam("due"))
+    .values(assurance.columns_when_seen()),
+    autocommit=True,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class SessionSummary:
@@ -330,22 +337,24 @@ def record_use(session: AuthSession, now: datetime) -> None:
     """Record the use of a session, at most once a minute."""
     if now - session.seen_at <= SEEN_EVERY:
         return
-    due = (AuthSession.id == session.id, AuthSession.seen_at < now - SEEN_EVERY)
-    _run_in_own_transaction(sa.update(AuthSession).where(*due).values(**assurance.columns_when_seen(now)))
+    idle_since = now - settings.two_factor_idle
+    _run_in_own_transaction(_RECORD_USE, session=session.id, due=now - SEEN_EVERY, now=now, idle_since=idle_since)
 
 
 def record_token_use(row: ApiToken, address: str) -> None:
     """Record the use of an API token and the network address, at most once a minute."""
-    if (use := api_tokens.use_statement(row, address, SEEN_EVERY)) is not None:
-        _run_in_own_transaction(use)
+    now = clock.now()
+    if row.last_used_at is None or now - row.last_used_at > SEEN_EVERY:
+        values = {"token": row.id, "due": now - SEEN_EVERY, "now": now, "address": address}
+        _run_in_own_transaction(api_tokens.RECORD_USE, **values)
 
 
-def _run_in_own_transaction(seen: sa.Update) -> None:
+def _run_in_own_transaction(statement: CompiledStatement, **values: Any) -> None:
     """Record a use in a separate transaction, unless this one has written. The request continues if that fails."""
     if has_written(session_connection()):
         return
     try:
-        db.session.execute(seen.execution_options(autocommit=True, synchronize_session=False))
+        statement.run(**values)
     except Exception as error:
         if not unavailable(error) or getattr(error, "connection_invalidated", False):
             raise  # the connection is lost: don't wait for the database again
