@@ -155,13 +155,14 @@ def _checksum(body: str) -> str:
 
 
 def _base62(number: int, length: int) -> str:
-    text = ""
+    digits = []
     for _ in range(length):
         number, index = divmod(number, len(_DIGITS))
-        text = _DIGITS[index] + text
-    return text
+        digits.append(_DIGITS[index])
+    return "".join(reversed(digits))
 
 
+@lru_cache
 def _base62_length(size: int) -> int:
     """Return the number of base-62 characters needed for ``size`` bytes."""
     length, most = 0, 256**size - 1
