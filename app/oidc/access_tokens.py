@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,7 +28,7 @@ from app.users import Identity, User
 _token, _grant, _user = AccessToken.__table__, Grant.__table__, User.__table__
 _INSERT = CompiledStatement.into(_token)
 _app = OAuthClient.__table__
-_ROWS = Detached(AccessToken, Grant, User, OAuthClient)
+_CLIENTS = Detached(OAuthClient)
 _KINDS = ("email", "phone", "username")
 _identities = {kind: Identity.__table__.alias(kind) for kind in _KINDS}
 
@@ -53,13 +54,18 @@ _is_current = (
     outlasts_client,
     sa.or_(_grant.c.offline, session_is_open),
 )
-_FIND = CompiledStatement(_ROWS.select().add_columns(group_names(_user.c.id)).select_from(_joined).where(*_is_current))
-_columns = [column for each in _identities.values() for column in (each.c.value, each.c.confirmed_at)]
+_stored = (
+    *(_token.c.scopes, _token.c.resource, _token.c.jkt, _token.c.created_at, _token.c.expires_at),
+    *(_grant.c.session_id, _grant.c.level, _grant.c.authenticated_at, _grant.c.claims),
+    *(_user.c.handle, _user.c.name, _user.c.language),
+)
+"""The fields of a ``PresentedToken`` after the first three, in their order."""
+
+_columns = (*_stored, _grant.c.client_id, group_names(_user.c.id), *_app.c)
+_FIND = CompiledStatement(sa.select(*_columns).select_from(_joined).where(*_is_current))
+_found_identities = [column for each in _identities.values() for column in (each.c.value, each.c.confirmed_at)]
 _FIND_WITH_CLAIMS = CompiledStatement(
-    _ROWS.select()
-    .add_columns(*_columns, group_names(_user.c.id))
-    .select_from(_join_identities(_joined))
-    .where(*_is_current)
+    sa.select(*_columns, *_found_identities).select_from(_join_identities(_joined)).where(*_is_current)
 )
 
 
@@ -78,23 +84,36 @@ class IssuedToken:
 
 @dataclass(frozen=True, slots=True)
 class PresentedToken:
-    """A valid access token that was presented, with its grant, account and client.
+    """A valid access token that was presented, with its client and what is needed of its grant and account.
 
-    :ivar identities: by kind, the primary identity and whether it is confirmed
     :ivar groups: names of the account's groups
+    :ivar identities: by kind, the primary identity and whether it is confirmed; empty if they weren't loaded
+    :ivar granted: its scopes, joined
+    :ivar jkt: thumbprint of the key it is bound to, or None
+    :ivar level: assurance level of the grant; the next two fields are the grant's, too
+    :ivar handle: handle of the account; the next two fields are the account's, too
     """
 
-    row: AccessToken
-    grant: Grant
-    user: User
     client: Client
-    identities: dict[str, tuple[str, bool]]
     groups: tuple[str, ...]
+    identities: dict[str, tuple[str, bool]]
+    granted: str
+    resource: str
+    jkt: str | None
+    created_at: datetime
+    expires_at: datetime
+    session_id: str
+    level: int
+    authenticated_at: datetime
+    claims: dict[str, list[str]]
+    handle: str
+    name: str
+    language: str
 
     @property
     def scopes(self) -> list[str]:
         """Scopes granted by the token that its client may still ask for, in their order."""
-        return self.client.still_allowed(self.row.scopes)
+        return self.client.still_allowed(self.granted)
 
 
 def issue(
@@ -145,19 +164,19 @@ def find_with_claims(token: str) -> PresentedToken | None:
     found = _FIND_WITH_CLAIMS.first(digest=secrets.digest(token), now=clock.now())
     if found is None:
         return None
-    more = found[-2 * len(_KINDS) - 1 :]
-    values = zip(_KINDS, more[0:-1:2], more[1:-1:2], strict=True)
+    more = found[len(_columns) :]
+    values = zip(_KINDS, more[::2], more[1::2], strict=True)
     identities = {kind: (value, confirmed_at is not None) for kind, value, confirmed_at in values if value is not None}
     return _read_presented(found, identities)
 
 
 def _read_presented(found: Sequence[Any], identities: dict[str, tuple[str, bool]]) -> PresentedToken | None:
-    token, grant, user, row = _ROWS.read(found)
-    groups = tuple(names_in(found[-1] or ""))
-    client = clients_in_memory().get(grant.client_id) or (row and enabled_client_of(row))
+    *stored, client_id, group_list = found[: len(_stored) + 2]
+    (row,) = _CLIENTS.read(found[len(_stored) + 2 :])
+    client, groups = clients_in_memory().get(client_id) or (row and enabled_client_of(row)), tuple(names_in(group_list))
     if client is None or not client.admits(groups):
         return None
-    return PresentedToken(token, grant, user, client, identities, groups)
+    return PresentedToken(client, groups, identities, *stored)
 
 
 def revoke(token: str, client: Client) -> int:

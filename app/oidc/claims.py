@@ -33,7 +33,7 @@ def claims_of(presented: PresentedToken, place: str = "userinfo") -> dict[str, A
     Neither includes claims of scopes that the client may no longer ask for.
     """
     by_scope = {claim for scope in presented.scopes for claim in CLAIMS_OF_SCOPE.get(scope, ())}
-    named = {name for name in presented.grant.claims.get(place, ()) if SCOPE_OF.get(name) in presented.client.scopes}
+    named = {name for name in presented.claims.get(place, ()) if SCOPE_OF.get(name) in presented.client.scopes}
     return _values(presented, (by_scope if place == "userinfo" else set()) | named)
 
 
@@ -42,8 +42,8 @@ def _values(presented: PresentedToken, wanted: Iterable[str]) -> dict[str, Any]:
     email, is_email_verified = presented.identities.get("email", ("", False))
     phone, is_phone_verified = presented.identities.get("phone", ("", False))
     username = presented.identities.get("username", ("", False))[0]
-    name = presented.user.name or username or email.partition("@")[0]
-    values: dict[str, Any] = {"locale": presented.user.language.replace("_", "-"), "groups": list(presented.groups)}
+    name = presented.name or username or email.partition("@")[0]
+    values: dict[str, Any] = {"locale": presented.language.replace("_", "-"), "groups": list(presented.groups)}
     if name:
         values["name"] = name
     if username or email:

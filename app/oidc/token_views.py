@@ -64,37 +64,34 @@ def introspect() -> Response:
     if client.is_public:
         raise OAuthError("unauthorized_client", "A client without a secret can't ask about tokens.", status=403)
     found = access_tokens.find(required(fields, "token"))
-    if (
-        found is None
-        or not _may_introspect(client, found.grant, found.row.resource)
-        or not _may_use_service(client, found)
-    ):
+    if found is None or not _may_introspect(client, found) or not _may_use_service(client, found):
         return json_response({"active": False})
     facts: dict[str, Any] = {
         "active": True,
         "scope": " ".join(found.scopes),
-        "client_id": found.grant.client_id,
-        "token_type": token_type(found.row.jkt),
-        "exp": int(found.row.expires_at.timestamp()),
-        "iat": int(found.row.created_at.timestamp()),
-        "sub": subject_for(found.user.handle, found.client),
-        "aud": found.row.resource.split() or settings.public_url,
+        "client_id": found.client.id,
+        "token_type": token_type(found.jkt),
+        "exp": int(found.expires_at.timestamp()),
+        "iat": int(found.created_at.timestamp()),
+        "sub": subject_for(found.handle, found.client),
+        "aud": found.resource.split() or settings.public_url,
         "iss": settings.public_url,
-        "auth_time": int(found.grant.authenticated_at.timestamp()),
-        "acr": f"aal{found.grant.level}",
-        "sid": sid_for(found.grant.session_id, found.grant.client_id),
+        "auth_time": int(found.authenticated_at.timestamp()),
+        "acr": f"aal{found.level}",
+        "sid": sid_for(found.session_id, found.client.id),
     }
-    return json_response(facts | ({"cnf": {"jkt": found.row.jkt}} if found.row.jkt else {}))
+    return json_response(facts | ({"cnf": {"jkt": found.jkt}} if found.jkt else {}))
 
 
-def _may_introspect(client: Client, grant: Grant, resource: str) -> bool:
+def _may_introspect(client: Client, found: PresentedToken) -> bool:
     """Return whether a client may introspect a token: its own, one for its service, or any if registered to do so."""
-    return client.introspects or grant.client_id == client.id or bool(set(resource.split()) & set(client.serves))
+    is_its_own = found.client.id == client.id
+    return client.introspects or is_its_own or bool(set(found.resource.split()) & set(client.serves))
 
 
 def _may_use_service(client: Client, found: PresentedToken) -> bool:
     """Return whether the user may use what ``client`` serves for any app, if the token is for that."""
-    open_to_all = set(found.row.resource.split()) - set(found.client.resources)
+    open_to_all = set(found.resource.split()) - set(found.client.resources)
     return open_to_all.isdisjoint(client.serves) or client.admits(found.groups)
 
 

@@ -49,16 +49,16 @@ def _answer(token: str | None, scheme: str) -> Response:
     if found is None:
         raise _invalid_token("The token is invalid or has expired.", scheme)
     cors.set_request_client(found.client)
-    if found.row.jkt is None and scheme == "dpop":
+    if found.jkt is None and scheme == "dpop":
         raise _invalid_token("The token is bound to no key.", "bearer")
-    if found.row.jkt is not None:
+    if found.jkt is not None:
         if scheme != "dpop":
             raise _invalid_token("The token is bound to a key: send it as DPoP, with a proof.", "dpop")
-        dpop.check_token(token, found.row.jkt)
+        dpop.check_token(token, found.jkt)
     if "openid" not in found.scopes:
         challenge = _challenge(scheme, "insufficient_scope") + ', scope="openid"'
         raise OAuthError("insufficient_scope", "The token has no openid scope.", status=403, challenge=challenge)
-    facts: dict[str, Any] = claims_of(found) | {"sub": subject_for(found.user.handle, found.client)}
+    facts: dict[str, Any] = claims_of(found) | {"sub": subject_for(found.handle, found.client)}
     return json_response(facts)
 
 
