@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, after_this_request, g, redirect, request
+from werkzeug.datastructures import MultiDict
 
 from app import clock, i18n, throttling
 from app.audit import record
@@ -57,7 +58,8 @@ def authorize() -> Response:
         row = claim_pushed(parameters)
         if row is None:
             return request_error_page("oauth_request_over")
-    return _respond_to(row)
+        parameters = requests.parameters_of(row)
+    return _respond_to(parameters, row)
 
 
 @bp.post("/oauth/authorize")
@@ -85,7 +87,7 @@ def continue_request() -> Response:
         return Response()
     request_id = request.args.get("request", "")
     row = requests.find(request_id)
-    return _repeat_response(request_id) if row is None else _respond_to(row)
+    return _repeat_response(request_id) if row is None else _respond_to(requests.parameters_of(row), row)
 
 
 @bp.post("/oauth/consent")
@@ -149,10 +151,9 @@ def request_error_page(code: str, status: int = 400) -> Response:
     return error_answer(status, message(code))
 
 
-def _respond_to(row: AuthorizationRequest | None) -> Response:
+def _respond_to(parameters: MultiDict[str, str], row: AuthorizationRequest | None) -> Response:
     """Handle a request, stored or new."""
     try:
-        parameters = query_parameters() if row is None else requests.parameters_of(row)
         return page_until_read(parameters, row, CONTINUE) or _take_next_step(read_authorization(parameters), row)
     except PageError as error:
         return request_error_page(error.code)

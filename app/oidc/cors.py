@@ -59,7 +59,9 @@ def answer_preflight() -> Response | None:
 def allow_origin(answer: Response) -> Response:
     """Let scripts on the client's origins read the response."""
     origin = request.headers.get("Origin", "")
-    if request.method != "OPTIONS" and request.path in METHODS and answer.status_code < 500 and _is_allowed(origin):
+    if not origin or request.method == "OPTIONS":
+        return answer
+    if request.path in METHODS and answer.status_code < 500 and _is_allowed(origin):
         answer.headers["Access-Control-Allow-Origin"] = origin
         answer.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
     return answer

@@ -70,22 +70,25 @@ outlasts_client = sa.not_(
 
 is_valid = sa.and_(_c.revoked_at.is_(None), is_active, outlasts_client, sa.or_(_c.offline, session_is_open))
 
+_handle = sa.select(_user.c.handle).where(_user.c.id == _c.user_id).scalar_subquery()
+
 
 class _MemberStatement:
-    """A grant query restricted to one client, and to accounts allowed to use that client."""
+    """An UPDATE of a grant, restricted to one client, and to accounts allowed to use that client."""
 
     def __init__(self, statement: sa.Update) -> None:
         self._statement = statement
         self._compiled: dict[int, CompiledStatement] = {}
 
     def first(self, client: Client, **values: Any) -> Sequence[Any] | None:
-        """Return its row, or None."""
+        """Return the grant's row and its account's handle, or None."""
         named = {f"group_{place}": name for place, name in enumerate(client.groups)}
         compiled = self._compiled.get(len(named))
         if compiled is None:
             parameters = [sa.bindparam(name, type_=sa.String) for name in named]
             condition = [is_member_of_any(_c.user_id, parameters)] if named else []
-            compiled = self._compiled[len(named)] = CompiledStatement(self._statement.where(*condition))
+            statement = self._statement.where(*condition).returning(*_table.columns, _handle)
+            compiled = self._compiled[len(named)] = CompiledStatement(statement)
         return compiled.first(client=client.id, **named, **values)
 
 
@@ -104,7 +107,6 @@ _REDEEM = _MemberStatement(
         refreshed_at=sa.bindparam("now"),
         expires_at=sa.bindparam("until"),
     )
-    .returning(*_table.columns)
 )
 _is_own = (_c.id == sa.bindparam("grant"), _c.client_id == sa.bindparam("client"))
 _REDEEM_DEVICE_GRANT = _MemberStatement(
@@ -117,7 +119,6 @@ _REDEEM_DEVICE_GRANT = _MemberStatement(
         refreshed_at=sa.bindparam("now"),
         expires_at=sa.bindparam("until"),
     )
-    .returning(*_table.columns)
 )
 _outlasts_session = sa.and_(_c.offline, sa.bindparam("lasts", type_=sa.Boolean))
 _is_usable = (
@@ -140,7 +141,6 @@ _EXCHANGE = _MemberStatement(
         refreshed_at=sa.bindparam("now"),
         repeats=0,
     )
-    .returning(*_table.columns)
 )
 _REPEAT = _MemberStatement(
     sa.update(_table)
@@ -148,9 +148,7 @@ _REPEAT = _MemberStatement(
     .where(_c.refresh_digest == sa.bindparam("new"), _c.refreshed_at > sa.bindparam("lately"))
     .where(_c.repeats < MAX_REPEATS)
     .values(repeats=_c.repeats + 1)
-    .returning(*_table.columns)
 )
-_OWNER = CompiledStatement(sa.select(_user.c.handle).where(_user.c.id == sa.bindparam("user")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +225,7 @@ def _row(
     claims: dict[str, Any],
     jkt: str | None,
 ) -> dict[str, Any]:
-    values: dict[str, Any] = dict.fromkeys(column.key for column in _table.columns)
-    return values | {
+    return {
         "id": secrets.row_id(),
         "client_id": client.id,
         "user_id": session.user_id,
@@ -248,7 +245,7 @@ def _row(
 
 
 def redeem(code: str, client: Client, redirect_uri: str, verifier: str, jkt: str | None) -> Redeemed:
-    """Exchange a code. Two statements.
+    """Exchange a code. One statement.
 
     Using a code again revokes what its first use issued (RFC 6749, section 4.1.2).
 
@@ -271,7 +268,7 @@ def redeem(code: str, client: Client, redirect_uri: str, verifier: str, jkt: str
 
 
 def redeem_device_grant(grant_id: str, client: Client, jkt: str | None) -> Redeemed:
-    """Activate the grant of a device that has just used its code. Two statements.
+    """Activate the grant of a device that has just used its code. One statement.
 
     :param jkt: thumbprint of the key that the request proves, or None (RFC 9449)
     :raises OAuthError: ``invalid_grant`` if the session that issued it has ended, or its account is closed
@@ -289,7 +286,7 @@ def redeem_device_grant(grant_id: str, client: Client, jkt: str | None) -> Redee
 
 
 def refresh(token: str, client: Client, jkt: str | None) -> Redeemed:
-    """Exchange a refresh token for the next one. Two statements; three for a repeated request.
+    """Exchange a refresh token for the next one. One statement; two for a repeated request.
 
     If the same client repeats the exchange within 30 s, it gets the same new token. Any other reuse means that the
     token was copied, and there is no telling which copy is the owner's, so the grant is revoked (RFC 9700, section
@@ -350,11 +347,7 @@ def _key_to_bind(client: Client, jkt: str | None) -> str | None:
 
 
 def _redeemed(row: Sequence[Any], refresh_token: str | None) -> Redeemed:
-    grant: Grant = _GRANTS.read(row)[0]
-    owner = _OWNER.first(user=grant.user_id)
-    if owner is None:
-        raise OAuthError("invalid_grant", "The account is gone.")  # erased between the two statements
-    return Redeemed(grant, owner[0], refresh_token)
+    return Redeemed(_GRANTS.read(row)[0], row[-1], refresh_token)
 
 
 def _revoke_reused_grant(named: sa.ColumnElement[bool], client: Client, used: sa.ColumnElement[bool]) -> int | None:

@@ -80,14 +80,17 @@ def single_values(parameters: MultiDict[str, str], names: Container[str] | None 
 
 def _problem_with(name: str, values: Sequence[str]) -> str:
     """Return what is wrong with a parameter, or ""."""
+    is_repeatable = name in REPEATABLE
+    if len(values) > (MAX_VALUES if is_repeatable else 1):
+        problem = "is sent more than once"
+    elif max(map(len, values)) > max_length_of(name):
+        problem = "is too long"
+    elif any(map(_FORBIDDEN.search, values)) or (is_repeatable and " " in "".join(values)):
+        problem = "has a character that it can't have"
+    else:
+        return ""
     label = name if name.isascii() and name.replace("_", "").isalnum() and len(name) <= 40 else "A parameter"
-    if len(values) > (MAX_VALUES if name in REPEATABLE else 1):
-        return f"{label} is sent more than once."
-    if any(len(value) > max_length_of(name) for value in values):
-        return f"{label} is too long."
-    if any(_FORBIDDEN.search(value) or (name in REPEATABLE and " " in value) for value in values):
-        return f"{label} has a character that it can't have."
-    return ""
+    return f"{label} {problem}."
 
 
 def single_value(parameters: MultiDict[str, str], name: str) -> str | None:
