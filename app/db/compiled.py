@@ -3,7 +3,8 @@
 Looking up a cached statement and building its result takes SQLAlchemy several times as long as the database takes for
 an indexed row. Here each statement is compiled once per kind of database, along with the converters for its parameters
 and columns. It runs on the session's connection and notifies the engine's listeners, so transactions, deadlines and
-statement counts work as for any other statement.
+statement counts work as for any other statement. The lookup of a session, often the only statement of its request, runs
+without opening an ORM session.
 
 Detached rows are model objects that are only changed by statements. Those use tables and columns rather than mapped
 attributes, which would double the cost. Detached rows belong to no session: setting an attribute raises AttributeError.
@@ -117,25 +118,40 @@ class CompiledStatement:
 
     def all(self, **values: Any) -> list[Sequence[Any]]:
         """Return the selected rows, or those of a RETURNING clause."""
-        compiled_form, rows, _ = self._run(values, fetch=True)
-        return [compiled_form.row(row) for row in rows] if compiled_form.columns else rows
+        return self._rows(session_connection(), values)
 
     def first(self, **values: Any) -> Sequence[Any] | None:
         """Return the first row, or None. All rows are fetched, so the statement should limit them."""
         rows = self.all(**values)
         return rows[0] if rows else None
 
+    def first_without_session(self, **values: Any) -> Sequence[Any] | None:
+        """Like ``first``, but if no session is open, don't open one: use a connection for this statement only.
+
+        For a read that is often the only statement of its request, where a session would cost more than the statement.
+        """
+        if db.session.registry.has():
+            return self.first(**values)
+        with db.engine.connect() as connection:
+            rows = self._rows(connection, values)
+        return rows[0] if rows else None
+
     def run(self, **values: Any) -> int:
         """Run it and return the number of rows changed."""
-        return int(self._run(values)[2])
+        return int(self._run(session_connection(), values)[2])
 
-    def _run(self, values: dict[str, Any], *, fetch: bool = False) -> tuple[_CompiledForm, list[Sequence[Any]], int]:
+    def _rows(self, connection: sa.Connection, values: dict[str, Any]) -> list[Sequence[Any]]:
+        compiled_form, rows, _ = self._run(connection, values, fetch=True)
+        return [compiled_form.row(row) for row in rows] if compiled_form.columns else rows
+
+    def _run(
+        self, connection: sa.Connection, values: dict[str, Any], *, fetch: bool = False
+    ) -> tuple[_CompiledForm, list[Sequence[Any]], int]:
         """Run it; return its compiled form, the rows if they are to be fetched, and the number of rows changed.
 
         Rows are fetched before the listeners are told that the statement ended: SQLite completes a statement with
         RETURNING when its last row is read, so a full disk only shows then, and the write lock is needed until then.
         """
-        connection = session_connection()
         raw: Any = connection.connection.dbapi_connection
         cursor = connection.info.get(PREPARED) or raw.cursor()
         compiled_form = self._forms.get(type(cursor)) or self._compile(connection.dialect, type(cursor))

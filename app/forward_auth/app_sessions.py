@@ -107,7 +107,7 @@ class Visitor:
 
 def find(token: str, host: str) -> Visitor | None:
     """Return who is signed in to an app with this cookie, or None. One statement."""
-    found = _FIND.first(digest=secrets.digest(token), host=host)
+    found = _FIND.first_without_session(digest=secrets.digest(token), host=host)
     if found is None:
         return None
     session, user = _SESSIONS.read(found)
@@ -125,7 +125,7 @@ def find_by_api_token(token: str, address: str) -> Visitor | None:
     """
     if not settings.personal_tokens or not secrets.has_prefix(token, secrets.API_PREFIX):
         return None
-    found = _FIND_TOKEN.first(digest=secrets.digest(token))
+    found = _FIND_TOKEN.first_without_session(digest=secrets.digest(token))
     if found is None:
         return None
     row, user = _TOKENS.read(found)

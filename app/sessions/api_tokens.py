@@ -57,7 +57,7 @@ def find(token: str) -> tuple[ApiToken, User] | None:
     """Return an active token and its active user, or None. One statement; none if the checksum is wrong."""
     if not settings.personal_tokens or not secrets.has_prefix(token, secrets.API_PREFIX):
         return None
-    found = _BY_DIGEST.first(digest=secrets.digest(token))
+    found = _BY_DIGEST.first_without_session(digest=secrets.digest(token))
     if found is None:
         return None
     api_token, user = _ROWS.read(found)

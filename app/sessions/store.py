@@ -280,7 +280,8 @@ def load_user(request: Request) -> User | None:
     kind = "browser" if auth_token is None else "program"
     if kind == "program" and api_tokens.is_api_token(token):
         return _load_api_token(token)
-    found = (_BY_TOKEN if kind == "browser" else _BY_PROGRAM_TOKEN).first(digest=secrets.digest(token))
+    by_token = _BY_TOKEN if kind == "browser" else _BY_PROGRAM_TOKEN
+    found = by_token.first_without_session(digest=secrets.digest(token))
     if found is None:
         return None
     user: User

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 import structlog
 
 from tests.forward_auth import NAVIGATION, PROGRAM, Proxy, identity_of
@@ -325,14 +326,13 @@ def test_public_path_sends_empty_custom_identity_headers(app, stranger, make_app
 
 def test_unavailable_database_blocks_only_protected_paths(app, proxy, monkeypatch):
     from app.db import DatabaseUnavailable
-    from app.forward_auth import app_sessions
 
     proxy.enter(f"{WIKI}/")
 
-    def away(**_values):
+    def away(_engine):
         raise DatabaseUnavailable("away")
 
-    monkeypatch.setattr(app_sessions, "_FIND", type("Away", (), {"first": staticmethod(away)})())
+    monkeypatch.setattr(sa.Engine, "connect", away)
     assert proxy.ask(f"{WIKI}/private").status_code == 503
     assert proxy.ask(f"{WIKI}/metrics").status_code == 403
     public = proxy.ask(f"{WIKI}/public/x")

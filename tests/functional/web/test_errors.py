@@ -109,8 +109,6 @@ def test_pages_reveal_no_implementation_details(app, client):
 
 
 def test_unavailable_database_returns_503_on_every_page(wire, people, monkeypatch):
-    from sqlalchemy.orm import Session
-
     from tests.signed_in import sign_in
 
     sign_in(wire, people.open(email="ada@example.com"))
@@ -118,8 +116,7 @@ def test_unavailable_database_returns_503_on_every_page(wire, people, monkeypatc
     def gone(*_args, **_kwargs):
         raise sa.exc.OperationalError("SELECT", {}, Exception("gone"))
 
-    monkeypatch.setattr(Session, "execute", gone)
-    monkeypatch.setattr(Session, "connection", gone)
+    monkeypatch.setattr(sa.Engine, "connect", gone)
     more = ["/nothing"] if wire.language == "form" else []
     for path in ("/", "/us-setup", "/sessions", "/activity", "/us-signin", *more):
         answer = wire.send("GET", path)

@@ -61,6 +61,21 @@ def test_compiled_statement_joins_the_session_transaction(rows):
     assert [event.name for event in rows(Event)] == ["kept"]
 
 
+def test_read_without_a_session_opens_none():
+    INTO.run(**ROW, name="one")
+    db.session.commit()
+    db.session.remove()
+    assert FIND.first_without_session(name="one") == FIND.first(name="one")
+    db.session.remove()
+    assert FIND.first_without_session(name="two") is None
+    assert not db.session.registry.has()
+
+
+def test_read_without_a_session_uses_the_one_that_is_open():
+    INTO.run(**ROW, name="uncommitted")
+    assert FIND.first_without_session(name="uncommitted") is not None
+
+
 def test_autocommit_statement_survives_a_rollback(rows):
     AUTOCOMMIT.run(**ROW, name="kept")
     db.session.rollback()
