@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from flask import Flask, has_request_context, request
+from flask import Flask, g, has_request_context, request
 from flask.globals import _cv_app
 from flask_login import LoginManager
 from flask_mail import Mail
@@ -27,9 +27,9 @@ of a session check (ADR 26)."""
 class _SessionTableLoginManager(LoginManager):  # type: ignore[misc]
     """Flask-Login for users who are signed in through our session table, never through Flask's session."""
 
-    def _session_protection_failed(self) -> bool:
-        """Return False without computing a fingerprint of address and browser, as our cookie is bound to neither."""
-        return False
+    def _load_user(self) -> None:
+        """Ask our loader only: no fingerprint of address and browser, and no user in Flask's session or cookies."""
+        g._login_user = self._request_callback(request) or self.anonymous_user()
 
 
 login_manager = _SessionTableLoginManager()

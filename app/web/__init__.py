@@ -30,7 +30,6 @@ def init_app(app: Flask) -> None:
         SESSION_COOKIE_SECURE=bool(settings.cookie_prefix),
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
-        REMEMBER_COOKIE_NAME="latchkey-unused",
         MAX_CONTENT_LENGTH=settings.body_limit,
         MAX_FORM_MEMORY_SIZE=settings.body_limit,
         MAX_FORM_PARTS=100,

@@ -45,6 +45,14 @@ def test_https_cookies_are_secure_with_host_prefix(wire, ada):
     assert set_cookies(answers[0])
 
 
+@pytest.mark.one_database
+def test_remember_cookie_of_another_app_signs_nobody_out(wire, ada, sign_in):
+    """Flask-Login would look up the user by that cookie, and not by ours: fails if it no longer calls our override."""
+    sign_in(ada.email)
+    wire.client.set_cookie("remember_token", "7|abc", domain="localhost")
+    assert wire.signed_in_as() is not None
+
+
 @pytest.mark.parametrize("remember", [True, False, "false"])
 @pytest.mark.one_database
 def test_session_cookie_is_persistent_only_with_remember(wire, ada, code_for, remember):
