@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import cycle, islice
 from typing import Any
 
 import pytest
@@ -57,28 +58,61 @@ def addresses(app: Flask, method: str) -> list[str]:
     return sorted("/".join("x" if "<" in part else part for part in path.split("/")) for path in paths)
 
 
+def shared_out(paths: Iterable[str], values: Sequence[Any], each: int, first: int = 0) -> Iterator[tuple[str, Any]]:
+    """Yield pairs of a path and a value: each path with the next ``each`` of the values, in turn.
+
+    For what one place of the code does for every path: each path and each value is tested, but not every pair.
+
+    :param first: index of the first path's first value
+    """
+    turn = islice(cycle(values), first, None)
+    for path in paths:
+        for value in islice(turn, each):
+            yield path, value
+
+
 def wants_signed_in(path: str) -> bool:
     """Say whether only somebody who is signed in comes as far as the form at ``path``."""
     return path.startswith(WANTS_SIGNED_IN) and not path.startswith(("/us-verify-link", "/my-data/undo"))
 
 
 @pytest.fixture
-def visitor(wire: Wire, people: Any) -> Callable[[str], Wire]:
-    """Returns a client that gets as far as the form at a path: ``visitor("/us-setup")`` is signed in."""
-    ada = people.open(email="ada@example.com")
-    grace = make_administrator(wire.app, people.open(email="grace@example.com"))
+def visitor(wire: Wire, people: Any) -> Visitors:
+    """Returns a client that gets as far as the form at a path: ``visitor("/us-setup")`` is signed in.
 
-    def come(path: str) -> Wire:
-        client = wire.elsewhere()
-        if path.startswith("/admin"):
-            sign_in(client, grace).get("/admin")  # what opens the console is an event of its own
-            return client
-        if wants_signed_in(path):
-            return sign_in(client, ada)
-        client.fetch_csrf()
+    Always the same three, until ``visitor.leave()``.
+    """
+    return Visitors(wire, people)
+
+
+class Visitors:
+    """An administrator, somebody who is signed in, and somebody who isn't, each created at its first use."""
+
+    def __init__(self, wire: Wire, people: Any) -> None:
+        self.wire = wire
+        self.ada = people.open(email="ada@example.com")
+        self.grace = make_administrator(wire.app, people.open(email="grace@example.com"))
+        self.clients: dict[str, Wire] = {}
+
+    def __call__(self, path: str) -> Wire:
+        kind = "admin" if path.startswith("/admin") else "signed in" if wants_signed_in(path) else ""
+        if kind not in self.clients:
+            self.clients[kind] = self._new(kind)
+        return self.clients[kind]
+
+    def leave(self) -> None:
+        """Take new clients from now on: a request may have ended a session."""
+        self.clients.clear()
+
+    def _new(self, kind: str) -> Wire:
+        client = self.wire.elsewhere()
+        if kind == "admin":
+            sign_in(client, self.grace).get("/admin")  # what opens the console is an event of its own
+        elif kind:
+            sign_in(client, self.ada)
+        else:
+            client.fetch_csrf()
         return client
-
-    return come
 
 
 @pytest.fixture
