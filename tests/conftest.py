@@ -18,7 +18,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -28,10 +28,10 @@ from flask.testing import FlaskClient
 from jinja2 import FileSystemBytecodeCache
 from joserfc.jwk import RSAKey
 from sqlalchemy import event
-from werkzeug.routing import Rule
 
 from tests.databases import KEY, MEMORY, Database, stop_postgresql
 from tests.factories import People
+from tests.known_rules import KnownRule
 from tests.sinks import Mail, Sms, SmsStub, SmtpSink
 
 pytest_plugins = [
@@ -160,28 +160,6 @@ def run_directory(pytestconfig: pytest.Config) -> Path:
 def worker_id(request: pytest.FixtureRequest) -> str:
     """The name of this test process: ``gw0`` and so on, or ``alone``."""
     return str(getattr(request.config, "workerinput", {}).get("workerid", "alone"))
-
-
-class KnownRule(Rule):
-    """A URL rule that is compiled once per test process: all applications have the same 200.
-
-    Compiling them took four fifths of the time to create an application.
-    """
-
-    compiled: ClassVar[dict[Any, dict[str, Any]]] = {}
-
-    def compile(self) -> None:
-        """Reuse the result of compiling an identical rule."""
-        key = self.rule, self.host, self.subdomain, self.merge_slashes, repr(self.defaults)
-        if key not in self.compiled:
-            before = dict(vars(self))
-            super().compile()
-            self.compiled[key] = {
-                name: value
-                for name, value in vars(self).items()
-                if name == "arguments" or before.get(name, ...) is not value
-            }
-        vars(self).update(self.compiled[key])
 
 
 @pytest.fixture(scope="session", autouse=True)

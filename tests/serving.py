@@ -33,14 +33,14 @@ OURS = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "FLASK_
 
 
 class Forked:
-    """``flask`` with some arguments, in a process forked from one that has loaded the application (tests/preloaded.py).
+    """``flask`` with some arguments, in a process forked from one that has loaded the application (tests/forked.py).
 
     Implements the part of ``subprocess.Popen`` that tests use.
     """
 
     def __init__(self, words: list[str], environment: dict[str, str], log: Path) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["tests.preloaded", "tests.serving"])
+        context.set_forkserver_preload(["tests.forked", "tests.serving"])
         self._process = context.Process(target=_flask, args=(words, environment, str(log)))
         self._process.start()
         assert self._process.pid is not None
