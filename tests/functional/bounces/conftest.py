@@ -53,10 +53,12 @@ class Hooks:
         headers = {} if secret is None else {"Authorization": f"Basic {_base64(f'latchkey:{secret}')}"}
         return self.post("postmark", postmark_bounce() | changes, headers)
 
-    def mailgun(self, event: Any, *, key: str = MAILGUN_KEY, age: float = 0, token: str = "", **more: Any):
+    def mailgun(
+        self, event: Any, *, key: str = MAILGUN_KEY, age: float = 0, token: str = "", at: float = 0, **more: Any
+    ):
         self.numbers += 1
         token = token or f"{self.numbers:050}"
-        time = str(int(self.clock.unix() - age))
+        time = str(int((at or self.clock.unix()) - age))
         signature = hmac.new(key.encode(), (time + token).encode(), hashlib.sha256).hexdigest()
         signed = {"timestamp": time, "token": token, "signature": signature} | more
         return self.post("mailgun", {"signature": signed, "event-data": event})
