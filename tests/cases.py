@@ -5,15 +5,17 @@ or the next test of its module, covers the other two. The only faults this could
 a single pair, and code that depends on the language doesn't depend on the database (docs/architecture.md). Modules
 whose figures differ by pair are marked ``every_pair``; ``pytest --every``, or naming a single test, runs all four.
 
-A test parametrized by database only runs on both; if it has several cases, each of them runs on one of the two, unless
-it is marked ``both_databases`` because the cases differ in what they ask of the database. Omitted tests are reported as
-deselected.
+A test that has a database but no language runs once: each of its cases runs on one of the two databases, and tests with
+a single case take turns within their module. If it is marked ``both_databases``, because the database can make a
+difference, each case runs on both; so does ``--every``, and naming a single test that has one case. Omitted tests are
+reported as deselected.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -68,7 +70,7 @@ def by_test(items: list[pytest.Item]) -> Iterable[Pairs]:
     tests: dict[str, Pairs] = defaultdict(lambda: defaultdict(list))
     for item in items:
         if (pair := pair_of(item)) and not marked(item, "every_pair"):
-            tests[item.nodeid.partition("[")[0]][pair].append(item)
+            tests[test_of(item)][pair].append(item)
     return tests.values()
 
 
@@ -82,18 +84,32 @@ def of_no_turn(pairs: Pairs) -> list[pytest.Item]:
 def on_the_other_database(items: list[pytest.Item]) -> Iterator[pytest.Item]:
     """Yield the cases to leave out of tests parametrized by database only.
 
-    Cases alternate by the parity of the bits of their index (0110 1001 ...), so that with two parameters, too, each
-    value is tested on both databases.
+    Tests with a single case alternate within their module. The cases of others alternate by the parity of the bits of
+    their index (0110 1001 ...), so that with two parameters, too, each value is tested on both databases.
     """
+    turns: dict[str, Iterator[int]] = defaultdict(lambda: cycle(range(len(KINDS))))
+    named = len({test_of(item) for item in items}) == 1
+    for name, cases in by_database(items).items():
+        if len(cases) < len(KINDS) or (named and len(cases[0]) == 1):
+            continue
+        turn = next(turns[name.partition("::")[0]]) if len(cases[0]) == 1 else 0
+        for database, found in cases.items():
+            yield from (item for number, item in enumerate(found) if (number.bit_count() + turn) % 2 != database)
+
+
+def by_database(items: list[pytest.Item]) -> dict[str, dict[int, list[pytest.Item]]]:
+    """Return the cases, by database, of each unmarked test parametrized by database only."""
     tests: dict[str, dict[int, list[pytest.Item]]] = defaultdict(lambda: defaultdict(list))
     for item in items:
         chosen = indices_of(item)
         if "database" in chosen and "language" not in chosen and not marked(item, "every_pair", "both_databases"):
-            tests[item.nodeid.partition("[")[0]][chosen["database"]].append(item)
-    for cases in tests.values():
-        if len(cases) == len(KINDS) and len(cases[0]) > 1:
-            for database, found in cases.items():
-                yield from (item for number, item in enumerate(found) if number.bit_count() % 2 != database)
+            tests[test_of(item)][chosen["database"]].append(item)
+    return tests
+
+
+def test_of(item: pytest.Item) -> str:
+    """Return the id of the test that this is a case of."""
+    return item.nodeid.partition("[")[0]
 
 
 def marked(item: pytest.Item, *names: str) -> bool:

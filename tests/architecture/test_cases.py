@@ -7,6 +7,7 @@ import sys
 from collections import defaultdict
 from itertools import product
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -46,11 +47,17 @@ class Item:
     """One case of a test in one language, on one database."""
 
     def __init__(
-        self, what: tuple[int, ...], *, mark: str = "", axes: tuple[str, ...] = ("language", "database")
+        self,
+        what: tuple[int, ...],
+        *,
+        mark: str = "",
+        axes: tuple[str, ...] = ("language", "database"),
+        module: str = "x",
     ) -> None:
         self.what = what
         self.mark = mark
-        self.nodeid = f"test_x.py::test_{what[0]}[{what[1:]}]"
+        self.module = module
+        self.nodeid = f"test_{module}.py::test_{what[0]}[{what[1:]}]"
         self.callspec = SimpleNamespace(indices=dict(zip(axes, what[1:], strict=False)))
 
     def get_closest_marker(self, name: str) -> bool:
@@ -98,9 +105,44 @@ def test_every_parameter_value_runs_on_both_databases(dealt):
         assert {database for database, case in found if case // 2 == value} == {0, 1}
 
 
-@pytest.mark.parametrize(("cases", "mark"), [(1, ""), (3, "both_databases"), (3, "every_pair")])
-def test_single_case_and_marked_tests_run_on_both_databases(dealt, cases, mark):
+@pytest.mark.parametrize(("cases", "mark"), [(1, "both_databases"), (3, "both_databases"), (3, "every_pair")])
+def test_marked_tests_run_on_both_databases(dealt, cases, mark):
     assert len(dealt(cases, mark)) == 2 * cases
+
+
+def test_single_test_with_one_case_runs_on_both_databases(dealt):
+    assert len(dealt(1)) == 2
+
+
+def test_tests_with_one_case_take_turns_within_their_module():
+    assert turns("abbba") == [("a", 0, 0), ("b", 1, 0), ("b", 2, 1), ("b", 3, 0), ("a", 4, 1)]
+
+
+def test_marked_and_parametrized_tests_take_no_turn():
+    assert turns("aaaa", marked=(1,), cases={2: 2}) == [
+        ("a", 0, 0),
+        ("a", 1, 0),
+        ("a", 1, 1),
+        ("a", 2, 0),
+        ("a", 2, 1),
+        ("a", 3, 1),
+    ]
+
+
+def turns(modules: str, *, marked: tuple[int, ...] = (), cases: dict[int, int] | None = None) -> list[tuple[Any, ...]]:
+    """Return (module, test, database) of what is left of tests without a language, each in one of the modules."""
+    items = [
+        Item(
+            (test, database, case),
+            mark="both_databases" if test in marked else "",
+            axes=("database",),
+            module=module,
+        )
+        for test, module in enumerate(modules)
+        for database in range(2)
+        for case in range((cases or {}).get(test, 1))
+    ]
+    return [(item.module, *item.what[:2]) for item in items if item not in left_out(items)]
 
 
 @pytest.mark.parametrize("processes", ["0", "2"])

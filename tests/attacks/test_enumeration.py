@@ -15,6 +15,8 @@ from app.crypto.secrets import token
 from tests.factories import People
 from tests.faults.accounts import application_on
 
+pytestmark = pytest.mark.both_databases
+
 PEOPLE = {"known": {}, "unconfirmed": {"confirmed": False}, "disabled": {"disabled": True}}
 EACH = 12
 

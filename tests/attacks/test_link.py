@@ -16,6 +16,8 @@ from tests.faults.visitors import SESSION, Answer, Visitor, answers_at_once, cod
 from tests.serving import Server
 from tests.sinks import SmtpSink, link_in
 
+pytestmark = pytest.mark.both_databases
+
 LINK, STATUS, GO_ON = "/us-verify-link", "/us-signin/status", "/us-signin/continue"
 _numbers = itertools.count()
 

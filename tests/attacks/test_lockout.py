@@ -10,7 +10,7 @@ from app.audit import Event
 from tests.signed_in import sign_in
 from tests.sinks import code_in, link_in
 
-pytestmark = pytest.mark.settings(failures_per_address=10**6, starts_per_address=10**6)
+pytestmark = [pytest.mark.settings(failures_per_address=10**6, starts_per_address=10**6), pytest.mark.both_databases]
 
 SIGN_IN, SEND = "/us-signin", "/us-signin/send-code"
 HOUR = 3600

@@ -14,6 +14,8 @@ from tests.faults.visitors import SESSION, Visitor, answer_to, answers_at_once, 
 from tests.serving import Server
 from tests.sinks import SmtpSink, code_in, denial_in
 
+pytestmark = pytest.mark.both_databases
+
 FORM = "Content-Type: application/x-www-form-urlencoded"
 _numbers = itertools.count()
 

@@ -15,7 +15,7 @@ from tests.faults.visitors import Visitor, code_for
 from tests.serving import Server
 from tests.sinks import SmtpSink, until
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.both_databases]
 
 SECOND = "for-tests-alone-too-0a9b8c7d6e5f4a3b2c1d0e9f8a7b6c5d"
 THIRD = "for-tests-alone-again-f1e2d3c4b5a697887766554433221100"

@@ -13,7 +13,7 @@ from tests.faults.visitors import SESSION, Visitor
 from tests.serving import Server
 from tests.sinks import until
 
-pytestmark = [pytest.mark.usefixtures("started_as_typed"), pytest.mark.long]
+pytestmark = [pytest.mark.usefixtures("started_as_typed"), pytest.mark.long, pytest.mark.both_databases]
 
 KILLS = 3
 LOAD_FOR = 1.0

@@ -30,7 +30,7 @@ from tests.signed_in import sign_in
 from tests.sinks import until
 from tests.wire import Wire
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.both_databases]
 
 DAY = timedelta(days=1)
 

@@ -70,6 +70,7 @@ def test_start_with_an_http_public_url_is_refused(fresh_database):
     assert "LATCHKEY_PUBLIC_URL does not begin with https://" in said
 
 
+@pytest.mark.both_databases
 def test_start_with_pending_migrations_is_refused(database, databases):
     empty = databases.fresh(database.kind, migrated=False)
     status, said = refused(empty)
@@ -78,6 +79,7 @@ def test_start_with_pending_migrations_is_refused(database, databases):
     assert "flask db upgrade" in said
 
 
+@pytest.mark.both_databases
 def test_start_without_the_key_that_encrypts_rows_is_refused(fresh_database):
     open_one(fresh_database, email="ada@example.com", methods=["email", "authenticator"])
     status, said = refused(fresh_database, LATCHKEY_SECRET_KEYS=OTHER_KEY)

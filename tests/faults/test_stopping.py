@@ -22,7 +22,7 @@ from tests.sinks import until
 
 ENDS_WITHIN = 15.0
 
-pytestmark = pytest.mark.usefixtures("started_as_typed")
+pytestmark = [pytest.mark.usefixtures("started_as_typed"), pytest.mark.both_databases]
 
 
 def test_sigterm_lets_running_requests_finish(fresh_database, start):

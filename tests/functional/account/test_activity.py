@@ -151,6 +151,7 @@ def test_invalid_pagination_cursor_is_rejected(here, before):
     assert "read this value. Check it and try again." in answer.text
 
 
+@pytest.mark.both_databases
 def test_pagination_cursor_of_another_user_is_rejected(json_wire, ada, people, happen):
     happen(ada.id, *["factor.added"] * 60)
     path = older(sign_in(json_wire, ada).get("/activity"))
@@ -159,6 +160,7 @@ def test_pagination_cursor_of_another_user_is_rejected(json_wire, ada, people, h
     assert eve.get(path).status == 400
 
 
+@pytest.mark.both_databases
 def test_pagination_cursor_is_opaque(json_wire, ada, happen):
     happen(ada.id, *["factor.added"] * 60)
     sign_in(json_wire, ada)

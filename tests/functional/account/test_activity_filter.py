@@ -89,6 +89,7 @@ def test_unknown_filter_is_rejected(wire, ada, show):
         assert answer.codes == ["api_error"]
 
 
+@pytest.mark.both_databases
 def test_filter_is_kept_across_pages(browser_wire, ada, happen):
     sign_in(browser_wire, ada)
     for name in ["factor.added", "session.ended"] * 52:
@@ -101,6 +102,7 @@ def test_filter_is_kept_across_pages(browser_wire, ada, happen):
     assert older(second) is None
 
 
+@pytest.mark.both_databases
 def test_filter_is_kept_across_json_pages(json_wire, ada, happen):
     sign_in(json_wire, ada)
     for name in ["factor.added", "session.ended"] * 52:

@@ -86,6 +86,7 @@ def test_email_change_requests_of_parallel_sessions_stay_separate(both, mail_to,
     assert len(asked) == 2
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(failures_per_hour=3)
 def test_wrong_codes_for_all_new_emails_of_a_session_share_one_limit(both, ada, mail_to, rows, clock):
     here, _ = both

@@ -90,6 +90,7 @@ def test_browsers_with_the_same_user_agent_are_not_merged(browser_wire, ada, com
     assert [buttons for _, buttons in devices] == [["Sign out", "Forget"], ["Sign out"], ["Forget"]]
 
 
+@pytest.mark.both_databases
 def test_session_is_listed_after_its_known_browser_row_was_deleted(browser_wire, ada, come_in, database):
     come_in(browser_wire.elsewhere(agent=PHONE), ada.email)
     database.query("DELETE FROM standing RETURNING id")
@@ -97,6 +98,7 @@ def test_session_is_listed_after_its_known_browser_row_was_deleted(browser_wire,
     assert [buttons for _, buttons in devices] == [["Sign out", "Forget"], ["Sign out"]]
 
 
+@pytest.mark.both_databases
 def test_current_browser_is_recognized_by_cookie_if_session_has_no_browser(browser_wire, ada, come_in, database):
     come_in(browser_wire.elsewhere(agent=PHONE), ada.email)
     come_in(browser_wire, ada.email)

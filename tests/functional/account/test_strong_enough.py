@@ -200,6 +200,7 @@ def test_access_token_inherits_the_proof_of_its_session(program, ada):
     assert opens(give_token(program, ada))
 
 
+@pytest.mark.both_databases
 def test_checking_proof_strength_costs_one_query(json_wire, ada, statements):
     hers = sign_in(json_wire, ada, via="email")
     assert not opens(hers)

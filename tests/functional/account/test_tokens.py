@@ -179,6 +179,7 @@ def test_expired_token_is_rejected_and_stays_listed_for_a_while(here, ada, make,
     assert "Nightly" not in sign_in(here, ada).get("/tokens").text
 
 
+@pytest.mark.both_databases
 def test_disabling_the_account_revokes_its_tokens_permanently(app, ada, make):
     program = make(ada)
     for command in ("disable", "enable"):
@@ -239,6 +240,7 @@ def test_denying_a_sign_in_revokes_tokens_only_if_it_had_succeeded(json_wire, ad
     assert len(rows(Event, name="tokens.revoked")) == again
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(starts_per_address=3)
 def test_token_creation_is_rate_limited(json_wire, ada, deliver):
     browser = sign_in(json_wire, ada)
@@ -253,6 +255,7 @@ def test_denial_link_in_the_new_token_email_revokes_the_token(json_wire, ada, ma
     assert program.signed_in_as() is None
 
 
+@pytest.mark.both_databases
 def test_session_denied_during_the_request_creates_no_token(json_wire, ada, mail_to, rows, monkeypatch):
     from app.account import api_tokens
 
@@ -271,6 +274,7 @@ def test_session_denied_during_the_request_creates_no_token(json_wire, ada, mail
     assert rows(ApiToken) == []
 
 
+@pytest.mark.both_databases
 def test_session_ended_during_the_request_creates_no_token(json_wire, ada, rows, monkeypatch):
     from app.account import api_tokens
 
@@ -286,6 +290,7 @@ def test_session_ended_during_the_request_creates_no_token(json_wire, ada, rows,
     assert rows(ApiToken) == []
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(personal_tokens=3)
 def test_token_limit_holds_under_concurrent_creation(json_wire, ada, rows):
     browsers = [sign_in(json_wire.elsewhere(), ada) for _ in range(8)]
@@ -297,6 +302,7 @@ def test_token_limit_holds_under_concurrent_creation(json_wire, ada, rows):
     assert len(rows(ApiToken)) == 3
 
 
+@pytest.mark.both_databases
 def test_tokens_appear_in_no_log_line_or_database_row(app, ada, program, json_wire, database, capfd, caplog):
     from app.observability import configure_logging
 
@@ -314,6 +320,7 @@ def test_tokens_appear_in_no_log_line_or_database_row(app, ada, program, json_wi
     assert not [secret for secret in secrets if secret in said or secret in kept]
 
 
+@pytest.mark.both_databases
 def test_erasing_the_account_deletes_its_tokens(ada, make, rows, database):
     make(ada)
     if database.kind == "sqlite":

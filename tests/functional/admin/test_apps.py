@@ -180,6 +180,7 @@ def test_client_of_the_clients_file_is_read_only(console, app, monkeypatch):
     assert console.post("/admin/apps", name="filed", redirect_uris=[CALLBACK]).status == 409
 
 
+@pytest.mark.both_databases
 def test_client_list_is_paginated(json_wire, grace, app, monkeypatch):
     monkeypatch.setattr("app.admin.app_views.ON_PAGE", 2)
     for number in range(5):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 import sqlalchemy as sa
 
 from tests.functional.signin.conftest import wrong
@@ -74,12 +75,14 @@ def test_people_search_by_support_id_redirects_to_the_attempt(console, wire, ada
         assert console.get("/admin/people?q=ZZZZZZZZ").status == 200
 
 
+@pytest.mark.both_databases
 def test_account_page_lists_its_latest_attempts(json_wire, grace, ada, of_ada, mail_to):
     support_id = attempt_of(json_wire, mail_to)
     person = sign_in(json_wire, grace).get(of_ada).json["person"]
     assert support_id in [each["support_id"] for each in person["attempts"] if each["reason"] == "wrong_code"]
 
 
+@pytest.mark.both_databases
 def test_attempt_shows_the_message_waiting_for_a_retry(json_wire, grace, ada, app):
     from app.extensions import db
     from app.outbox import Message

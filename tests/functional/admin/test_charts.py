@@ -17,6 +17,8 @@ from app.outbox import Message
 from app.outbox.jobs import periodic_tasks
 from tests.plans import collected, reads_whole
 
+pytestmark = pytest.mark.both_databases
+
 HOUR = timedelta(hours=1)
 
 

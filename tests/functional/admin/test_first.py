@@ -25,6 +25,7 @@ def path(operate):
     return re.fullmatch(r"https?://[^/]+(/admin/first\?token=[\w-]{43})", out.strip())[1]
 
 
+@pytest.mark.both_databases
 def test_users_admin_command_adds_and_removes_administrators(operate, people, rows):
     people.open(email="ada@example.com")
     assert operate("users", "admin").stderr.startswith("0 administrators. Add one:")

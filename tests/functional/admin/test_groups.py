@@ -12,6 +12,8 @@ from app.groups.models import Group, GroupMembership
 from tests.groups import put_in
 from tests.signed_in import sign_in
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def staff(app, ada) -> str:

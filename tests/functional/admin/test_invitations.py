@@ -108,6 +108,7 @@ def test_creating_and_revoking_invitations_requires_reauthentication(app, consol
     assert [row.revoked_at for row in rows(Invitation)] == [None]
 
 
+@pytest.mark.both_databases
 def test_invitation_list_shows_open_ones_unless_all_are_requested(app, json_wire, grace, clock):
     from tests.signed_in import sign_in
 

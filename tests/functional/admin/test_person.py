@@ -210,6 +210,7 @@ def test_unknown_account_returns_404(console, handle):
     assert console.post(f"/admin/people/{handle}/disable").status == 404
 
 
+@pytest.mark.both_databases
 def test_every_console_change_records_an_audit_event(app):
     """Reads each handler: one that changes something also records it."""
     silent = [

@@ -186,6 +186,7 @@ def test_sendgrid_events_map_to_bounce_kinds(ada, hooks, kept, changes, kind):
     assert [report[0] for report in kept()[0]] == ([kind] if kind else [])
 
 
+@pytest.mark.both_databases
 def test_batch_of_a_thousand_sendgrid_events_takes_few_statements(people, hooks, kept, statements):
     addresses = [f"user{number}@example.com" for number in range(1000)]
     for address in addresses[:5]:
@@ -371,6 +372,7 @@ def test_failed_certificate_fetch_is_retried_on_the_next_notification(ada, hooks
     assert hooks.ses(ses_bounce("ada@example.com")).status_code == 200
 
 
+@pytest.mark.both_databases
 def test_number_of_queued_certificate_fetches_is_limited(hooks, rows):
     from app.bounces.models import SnsDocument
     from app.bounces.ses import MAX_WAITING
@@ -415,6 +417,7 @@ def test_foreign_sns_subscription_is_not_confirmed(trusted, amazon, changes):
     assert amazon.asked == [CERTIFICATE_URL]
 
 
+@pytest.mark.both_databases
 def test_failed_sns_confirmation_is_retried_for_an_hour(trusted, amazon, clock, rows):
     from app.bounces.models import SnsDocument
 
@@ -431,6 +434,7 @@ def test_failed_sns_confirmation_is_retried_for_an_hour(trusted, amazon, clock, 
 # --- all of them --------------------------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 def test_repeated_report_counts_once(ada, hooks, trusted, kept, rows):
     from app.audit import Event
 
@@ -446,6 +450,7 @@ def test_repeated_report_counts_once(ada, hooks, trusted, kept, rows):
     assert event.facts == {"kind": "hard", "provider": "postmark", "code": "5.1.1"}
 
 
+@pytest.mark.both_databases
 def test_concurrent_copies_of_a_report_count_once(app, ada, clock, kept):
     from tests.functional.bounces.conftest import Hooks
 
@@ -499,6 +504,7 @@ def test_oversized_webhook_body_is_rejected(hooks):
     assert hooks.post("mailgun", b" " * (2 * 1024 * 1024 + 1)).status_code == 413
 
 
+@pytest.mark.both_databases
 def test_remote_server_texts_and_addresses_are_not_stored(ada, hooks, database):
     hooks.postmark(Details="smtp;550 5.1.1 Visit http://evil.example now", Description="evil words")
     everything = [str(database.query(f'SELECT * FROM "{table}"')) for table in ("bounce", "suppression", "event")]

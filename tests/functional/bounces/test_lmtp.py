@@ -65,6 +65,7 @@ def kept(rows) -> list[tuple[str, str]]:
     return [(row.kind, row.code) for row in rows(Bounce)]
 
 
+@pytest.mark.both_databases
 def test_lmtp_report_counts_once_and_suppresses_the_original_recipient(mail_server, path, rows):
     from app.outbox.models import Suppression
 
@@ -84,6 +85,7 @@ def test_forged_return_path_is_rejected_at_rcpt(mail_server, path, rows):
     assert kept(rows) == []
 
 
+@pytest.mark.both_databases
 def test_report_for_a_deleted_message_is_rejected(mail_server, path, rows, app):
     from app.extensions import db
 
@@ -101,6 +103,7 @@ def test_second_recipient_of_an_lmtp_transaction_is_deferred(mail_server, path):
     }
 
 
+@pytest.mark.both_databases
 def test_lmtp_report_during_a_database_failure_is_deferred(mail_server, path, rows, monkeypatch):
     from app.extensions import db
 

@@ -85,6 +85,7 @@ def test_mail_to_a_suppressed_address_is_dropped_with_the_reason(ada, json_wire,
     assert event.user_id == ada.id
 
 
+@pytest.mark.both_databases
 def test_notices_go_to_the_other_addresses_of_the_account(app, people, report, deliver, smtp, clock):
     from app.client import ClientContext
     from app.extensions import db
@@ -104,6 +105,7 @@ def test_notices_go_to_the_other_addresses_of_the_account(app, people, report, d
     assert [mail.to for mail in smtp.mails] == [["ada@b.example"]]
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(soft_bounces=3, soft_bounce_span=timedelta(days=7))
 def test_several_soft_bounces_within_the_span_suppress_the_address(ada, report, suppressed, clock):
     report("soft", code="4.2.2")
@@ -117,6 +119,7 @@ def test_several_soft_bounces_within_the_span_suppress_the_address(ada, report, 
     assert not suppressed()
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(suppress_for=timedelta(days=30))
 def test_suppression_expires(ada, json_wire, report, suppressed, deliver, clock):
     report()
@@ -128,6 +131,7 @@ def test_suppression_expires(ada, json_wire, report, suppressed, deliver, clock)
     assert len(deliver()) == 1
 
 
+@pytest.mark.both_databases
 def test_repeated_bounces_extend_the_suppression_and_record_one_event(ada, report, rows, clock):
     from app.audit import Event
     from app.outbox.models import Suppression
@@ -143,6 +147,7 @@ def test_repeated_bounces_extend_the_suppression_and_record_one_event(ada, repor
     assert len(rows(Event, name="address.suppressed")) == 1
 
 
+@pytest.mark.both_databases
 def test_suppressions_command_lists_and_lifts(app, ada, report, suppressed, rows):
     from app.audit import Event
 
@@ -163,6 +168,7 @@ def test_suppressions_command_lists_and_lifts(app, ada, report, suppressed, rows
     assert operate(args=["mail", "suppressions", "lift", "ada"]).exit_code == 2
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(soft_bounces=2)
 def test_soft_bounces_before_lifting_no_longer_count(app, ada, report, suppressed):
     report("soft")
@@ -175,6 +181,7 @@ def test_soft_bounces_before_lifting_no_longer_count(app, ada, report, suppresse
     assert suppressed()
 
 
+@pytest.mark.both_databases
 def test_report_repeated_after_lifting_does_not_suppress_again(app, ada, hooks, suppressed):
     hooks.sendgrid([sendgrid_event()])
     app.test_cli_runner().invoke(args=["mail", "suppressions", "lift", ADA])
@@ -259,6 +266,7 @@ def test_json_reports_undelivered_only_to_a_known_browser(ada, json_wire, mail_t
     assert "undelivered" not in ask_for_code(json_wire.elsewhere()).json
 
 
+@pytest.mark.both_databases
 def test_identities_page_shows_suppressed_addresses_to_their_owner(ada, browser_wire, json_wire, report):
     from tests.signed_in import sign_in
 
@@ -270,6 +278,7 @@ def test_identities_page_shows_suppressed_addresses_to_their_owner(ada, browser_
     assert one["undelivered"] is True
 
 
+@pytest.mark.both_databases
 def test_suppressions_survive_key_rotation(app, make_app, ada, report, suppressed, settings_values):
     report()
     rotated = make_app(secret_keys=f"{NEW_KEY},{settings_values['secret_keys']}")
@@ -279,6 +288,7 @@ def test_suppressions_survive_key_rotation(app, make_app, ada, report, suppresse
         assert suppressions.reasons_for({ADA})
 
 
+@pytest.mark.both_databases
 def test_expired_suppressions_and_bounces_are_pruned(app, ada, report, rows, clock):
     from app.outbox import suppressions
     from app.outbox.models import Bounce, Suppression
@@ -291,6 +301,7 @@ def test_expired_suppressions_and_bounces_are_pruned(app, ada, report, rows, clo
     assert (rows(Bounce), rows(Suppression)) == ([], [])
 
 
+@pytest.mark.both_databases
 def test_doctor_reports_bounces_and_complaints(app, ada, report, people):
     operate = app.test_cli_runner().invoke
     assert "0 bounced and 0 were reported as spam" in operate(args=["doctor"]).output

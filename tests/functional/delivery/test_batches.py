@@ -29,6 +29,7 @@ def ask_for_codes(people, json_wire, rows):
     return ask
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(limits=False)
 def test_batch_of_mails_takes_as_many_statements_as_one_mail(app, ask_for_codes, statements, smtp):
     from app.outbox.delivery import deliver_all
@@ -43,6 +44,7 @@ def test_batch_of_mails_takes_as_many_statements_as_one_mail(app, ask_for_codes,
     assert len({code_in(mail) for mail in smtp.mails}) == 6
 
 
+@pytest.mark.both_databases
 def test_total_mail_limit_adds_one_statement_per_batch(app, ask_for_codes, statements):
     from app.outbox.delivery import deliver_all
 
@@ -87,6 +89,7 @@ def say_nothing(message, known):
     """Say nothing."""
 
 
+@pytest.mark.both_databases
 def test_unexpected_error_in_one_message_does_not_affect_the_rest_of_the_batch(app, post, smtp, row, monkeypatch):
     from app.outbox.channels import sms as channel
     from app.outbox.delivery import deliver_all

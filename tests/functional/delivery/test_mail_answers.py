@@ -71,6 +71,7 @@ def test_retry_has_a_longer_timeout_on_a_reused_connection(post, attempt, clock,
     assert (row(message_id).attempts, smtp.connections) == (2, before)
 
 
+@pytest.mark.both_databases
 def test_mail_interrupted_after_its_data_by_a_stop_is_retried_after_two_minutes(post, attempt, clock, smtp, row):
     from app.outbox.channels.attempt import cut_off_all
 
@@ -86,6 +87,7 @@ def test_mail_interrupted_after_its_data_by_a_stop_is_retried_after_two_minutes(
     assert 115 < seconds_to_wait(row(message_id), clock) <= 120
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(mail_timeout=5)
 def test_mail_interrupted_before_its_data_by_a_stop_counts_no_attempt(post, attempt, clock, smtp, row):
     from app.outbox.channels.attempt import cut_off_all

@@ -23,6 +23,7 @@ def abandoned(post, attempt, smtp):
     return message_id
 
 
+@pytest.mark.both_databases
 def test_outbox_list_shows_abandoned_messages_with_reason_and_masked_address(flask, abandoned):
     listed = flask("outbox", "list", "--state", "abandoned")
     assert listed.exit_code == 0
@@ -32,10 +33,12 @@ def test_outbox_list_shows_abandoned_messages_with_reason_and_masked_address(fla
     assert "ada@example.com" not in listed.output
 
 
+@pytest.mark.both_databases
 def test_outbox_list_reports_an_empty_outbox(flask):
     assert flask("outbox", "list").output == "No messages.\n"
 
 
+@pytest.mark.both_databases
 def test_outbox_retry_sends_an_abandoned_message(flask, abandoned, attempt, smtp, row):
     done = flask("outbox", "retry", abandoned)
     assert (done.exit_code, done.output) == (0, "1 message will be tried again.\n")
@@ -44,11 +47,13 @@ def test_outbox_retry_sends_an_abandoned_message(flask, abandoned, attempt, smtp
     assert len(smtp.mails) == 1
 
 
+@pytest.mark.both_databases
 def test_outbox_retry_all_sends_abandoned_messages(flask, abandoned, attempt):
     assert flask("outbox", "retry", "--all").exit_code == 0
     assert attempt(abandoned)
 
 
+@pytest.mark.both_databases
 def test_outbox_retry_rejects_sent_and_expired_messages(flask, post, attempt, clock, row):
     sent = post()
     attempt(sent)

@@ -15,6 +15,8 @@ import pytest
 from tests.databases import KEY, ROOT
 from tests.sinks import until
 
+pytestmark = pytest.mark.both_databases
+
 ROUNDS = 20
 THREADS = 6
 

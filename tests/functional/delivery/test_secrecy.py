@@ -15,6 +15,7 @@ def app(make_app, clock, tmp_path):
     return make_app(queue_url=f"sqlite:///{tmp_path}/queue.db")
 
 
+@pytest.mark.both_databases
 def test_passcodes_are_stored_in_neither_database_nor_queue(post, attempt, database, tmp_path, smtp):
     smtp.mode = "busy"
     attempt(post(tag="K7Q2"))

@@ -324,6 +324,7 @@ def health(app):
         return {(each.channel, each.name): each for each in providers.states()}
 
 
+@pytest.mark.both_databases
 def test_workers_record_provider_health(app, post, attempt, clock, smtp, sms):
     assert {each.state for each in health(app).values()} == {"unused"}
     smtp.down()
@@ -344,6 +345,7 @@ def test_workers_record_provider_health(app, post, attempt, clock, smtp, sms):
     assert (health(app)["mail", "primary"].state, health(app)["mail", "primary"].reason) == ("works", "")
 
 
+@pytest.mark.both_databases
 def test_older_provider_health_does_not_overwrite_newer(app, clock):
     from app.outbox.channels import mail
 
@@ -353,6 +355,7 @@ def test_older_provider_health_does_not_overwrite_newer(app, clock):
     assert health(app)["mail", "primary"].sent_at == newest
 
 
+@pytest.mark.both_databases
 def test_doctor_and_outbox_providers_report_the_failing_provider(operate, app, post, attempt, smtp, other_smtp):
     smtp.down()
     attempt(post())

@@ -10,6 +10,8 @@ import pytest
 from app.outbox import jobs
 from tests.sinks import until
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def app(make_app, clock, tmp_path):

@@ -16,6 +16,7 @@ def app(make_app, clock, tmp_path):
     return make_app(queue_url=f"sqlite:///{tmp_path}/queue.db")
 
 
+@pytest.mark.both_databases
 def test_message_is_sent_within_200_ms_of_its_commit(app, post, working, smtp):
     working(app)
     post(to="first@example.com")
@@ -29,6 +30,7 @@ def test_message_is_sent_within_200_ms_of_its_commit(app, post, working, smtp):
     assert sorted(delays)[5] < 0.2
 
 
+@pytest.mark.both_databases
 def test_message_of_a_rolled_back_transaction_is_never_sent(app, working, smtp, post, rows):
     from app import outbox
     from app.extensions import db
@@ -43,6 +45,7 @@ def test_message_of_a_rolled_back_transaction_is_never_sent(app, working, smtp, 
     assert len(rows(outbox.Message)) == 1
 
 
+@pytest.mark.both_databases
 def test_message_with_a_lost_wakeup_is_sent_within_two_seconds(app, post, working, smtp, monkeypatch):
     from app.outbox import wakeups
 
@@ -77,6 +80,7 @@ def test_consecutive_wakeups_are_coalesced(app, monkeypatch):
     assert 2 <= flood.read <= 0.5 / wakeups.COALESCE_TIME + 1
 
 
+@pytest.mark.both_databases
 def test_unreachable_queue_does_not_fail_the_commit(make_app, rows):
     from app import outbox
     from app.extensions import db
@@ -91,6 +95,7 @@ def test_unreachable_queue_does_not_fail_the_commit(make_app, rows):
     assert len(rows(outbox.Message)) == 20
 
 
+@pytest.mark.both_databases
 def test_message_of_a_dead_worker_is_claimed_again_when_its_lease_ends(post, attempt, clock, row, app, smtp):
     from app.outbox.leases import claim
 
@@ -105,6 +110,7 @@ def test_message_of_a_dead_worker_is_claimed_again_when_its_lease_ends(post, att
     assert len(smtp.mails) == 1
 
 
+@pytest.mark.both_databases
 def test_result_reported_after_the_lease_is_ignored(post, clock, row, app):
     from app.outbox.delivery import Outcome
     from app.outbox.leases import claim, record_results
@@ -118,6 +124,7 @@ def test_result_reported_after_the_lease_is_ignored(post, clock, row, app):
     assert row(message_id).state == "sending"
 
 
+@pytest.mark.both_databases
 def test_sent_event_is_not_recorded_after_the_lease(post, clock, rows, app):
     from app.audit import Event
     from app.outbox.delivery import Outcome
@@ -143,6 +150,7 @@ def test_worker_retries_a_failed_message(app, post, working, smtp, row):
     assert row(message_id).attempts == 2
 
 
+@pytest.mark.both_databases
 def test_slow_mail_domain_does_not_block_other_domains(app, post, working, smtp):
     smtp.modes = {"slow.test": "slow"}
     working(app)
@@ -166,6 +174,7 @@ def test_rejected_recipients_do_not_affect_the_other_messages(app, post, working
     assert len({mail.to[0] for mail in smtp.mails}) == len(smtp.mails) == 90
 
 
+@pytest.mark.both_databases
 def test_stopped_worker_releases_the_message_being_sent(app, post, smtp, row):
     from app.outbox import worker
 
@@ -184,6 +193,7 @@ def test_stopped_worker_releases_the_message_being_sent(app, post, smtp, row):
     assert (given_back.state, given_back.attempts, given_back.last_error) == ("waiting", 0, "worker stopped")
 
 
+@pytest.mark.both_databases
 def test_old_finished_messages_are_pruned(post, attempt, clock, app, rows):
     from datetime import timedelta
 
@@ -197,6 +207,7 @@ def test_old_finished_messages_are_pruned(post, attempt, clock, app, rows):
     assert [message.id for message in rows(Message)] == [waiting]
 
 
+@pytest.mark.both_databases
 def test_hung_periodic_task_does_not_stop_worker_heartbeats(make_app, working, clock):
     from app.extensions import db
     from app.outbox import jobs

@@ -324,6 +324,7 @@ def test_public_path_sends_empty_custom_identity_headers(app, stranger, make_app
     assert (answer.headers["X-WebAuth-User"], answer.headers["X-WebAuth-Groups"]) == ("", "")
 
 
+@pytest.mark.both_databases
 def test_unavailable_database_blocks_only_protected_paths(app, proxy, monkeypatch):
     from app.db import DatabaseUnavailable
 

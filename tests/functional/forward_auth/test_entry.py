@@ -113,6 +113,7 @@ def test_second_tab_reuses_the_entry_binding_of_the_first(proxy):
     assert binding_of(proxy)
 
 
+@pytest.mark.both_databases
 def test_entry_ticket_can_be_used_only_once(proxy, rows):
     url = ticket_of(proxy)
     assert proxy.open(url).status_code == 303
@@ -143,6 +144,7 @@ def test_entry_ticket_expires_after_thirty_seconds(proxy, clock):
     assert "/.latchkey/start?to=" in late.text
 
 
+@pytest.mark.both_databases
 def test_entry_ticket_is_rejected_in_another_browser_and_not_spent(app, proxy, rows):
     url = ticket_of(proxy)
     other = Proxy(Wire(app, "form"))
@@ -200,6 +202,7 @@ def test_disabled_account_loses_app_access_at_once(app, proxy, ada):
     assert proxy.ask(DEEP).status_code == 302
 
 
+@pytest.mark.both_databases
 def test_app_use_keeps_the_session_alive_until_idle_timeout(app, proxy, clock):
     from app.extensions import settings
 
@@ -343,6 +346,7 @@ def test_identity_headers_are_sent_on_every_allowed_request(proxy, stranger):
     assert identity_of(proxy.ask(f"{WIKI}/public/x"))[0] == "ada"
 
 
+@pytest.mark.both_databases
 def test_check_runs_one_query_when_signed_in_and_none_otherwise(proxy, stranger, statements):
     proxy.enter(DEEP)
     with statements() as counted:
@@ -467,6 +471,7 @@ def test_invalid_step_up_parameters_are_ignored(proxy, asked):
     assert proxy.follow(begun).status_code in (200, 303)
 
 
+@pytest.mark.both_databases
 def test_ending_other_sessions_ends_app_access_in_other_browsers_only(app, proxy, browser, ada):
     other = Proxy(sign_in(Wire(app, "form"), ada))
     for each in (proxy, other):

@@ -64,6 +64,7 @@ def test_requesting_account_deletion_ends_app_access(proxy, eve):
     assert proxy.ask(f"{WIKI}/").status_code == 302
 
 
+@pytest.mark.both_databases
 def test_erasing_an_account_deletes_app_sessions_and_tickets(app, proxy, eve, rows):
     from app.extensions import db
     from app.forward_auth.models import AppSession, EntryTicket
@@ -78,6 +79,7 @@ def test_erasing_an_account_deletes_app_sessions_and_tickets(app, proxy, eve, ro
     assert proxy.ask(f"{WIKI}/").status_code == 302
 
 
+@pytest.mark.both_databases
 def test_reentering_an_app_replaces_the_app_session(proxy, rows):
     from app.forward_auth.models import AppSession
 

@@ -13,6 +13,8 @@ from tests.signed_in import give_token
 from tests.sinks import code_in
 from tests.wire import Program
 
+pytestmark = pytest.mark.both_databases
+
 BARRIER_TIMEOUT = 0.5
 """Seconds for which one change is held back before its commit, so that the other one could come in between."""
 

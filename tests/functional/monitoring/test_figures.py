@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from app import metrics
 from tests.sinks import code_in
 
+pytestmark = pytest.mark.both_databases
+
 AT = 'instance="a:9464",job="latchkey"'
 
 

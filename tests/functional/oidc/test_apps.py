@@ -110,6 +110,7 @@ def test_app_with_offline_access_is_listed_as_staying_signed_in(browser, json_br
     assert facts_of(json_browser)[1] == {}
 
 
+@pytest.mark.both_databases
 def test_users_can_see_and_remove_only_their_own_apps(app, people, browser, asking):
     allow(browser, asking)
     other = sign_in(Wire(app, "json"), people.open(email="grace@example.com", methods=["email"]))
@@ -134,6 +135,7 @@ def test_apps_page_describes_the_granted_scopes(browser, asking):
     assert "https://photos.example.com/" in page.page.links
 
 
+@pytest.mark.both_databases
 def test_removing_an_app_revokes_its_tokens_and_its_consent(browser, json_browser, asking, rows):
     from app.audit import Event
 
@@ -150,6 +152,7 @@ def test_removing_an_app_revokes_its_tokens_and_its_consent(browser, json_browse
     assert "Removed access for the app Immich" in browser.get("/activity").text
 
 
+@pytest.mark.both_databases
 def test_removing_an_app_sends_one_logout_token_per_session(app, ada, browser, json_browser, endpoint, deliver):
     wiki = register(app, "wiki", name="Wiki", backchannel_logout_uri=endpoint.url)
     register(app, "blog", name="Blog", backchannel_logout_uri=endpoint.url).tokens(browser)
@@ -172,6 +175,7 @@ def test_removing_an_app_sends_one_logout_token_per_session(app, ada, browser, j
     assert [wiki.claims(each.token)["aud"] for each in endpoint.posted[2:]] == ["blog"]
 
 
+@pytest.mark.both_databases
 def test_removing_an_app_keeps_access_of_other_apps_and_users(app, people, browser, json_browser, asking, grafana):
     theirs = sign_in(Wire(app, "form"), people.open(email="grace@example.com", methods=["email"]))
     others = allow(theirs, asking)
@@ -194,6 +198,7 @@ def test_self_registered_app_is_listed_with_access_but_not_in_the_launcher(app, 
     assert access["immich"]["host"] == "app.example.com"  # its home page is its own claim
 
 
+@pytest.mark.both_databases
 def test_code_that_expired_unredeemed_grants_no_access(browser, json_browser, grafana, clock):
     grafana.code(browser)
     assert facts_of(json_browser)[1]["grafana"]["signed_in"] is True
@@ -201,6 +206,7 @@ def test_code_that_expired_unredeemed_grants_no_access(browser, json_browser, gr
     assert facts_of(json_browser)[1] == {}
 
 
+@pytest.mark.both_databases
 def test_removing_an_app_revokes_its_unredeemed_code(browser, json_browser, grafana):
     code = grafana.code(browser)
     assert json_browser.post("/apps/remove", client="grafana").json["removed"] is True
@@ -233,6 +239,7 @@ def test_removing_an_app_requires_no_reauthentication(browser, json_browser, ask
     assert json_browser.post("/apps/remove", client="immich").json["removed"] is True
 
 
+@pytest.mark.both_databases
 def test_deleted_app_is_listed_by_its_id_and_can_be_removed(app, browser, json_browser, asking):
     allow(browser, asking)
     with app.app_context():
@@ -296,6 +303,7 @@ def test_app_whose_tokens_are_rejected_is_listed_without_access(app, browser, js
     assert [access[name] for name in ("has_access", "scopes", "signed_in", "stays_signed_in")] == NOTHING
 
 
+@pytest.mark.both_databases
 def test_unregistered_scopes_are_listed_only_while_tokens_carry_them(app, browser, json_browser, asking):
     tokens = allow(browser, asking, scope="openid email offline_access")
     with app.app_context():
@@ -309,6 +317,7 @@ def test_unregistered_scopes_are_listed_only_while_tokens_carry_them(app, browse
     assert facts_of(json_browser)[1]["immich"]["scopes"] == ["openid"]
 
 
+@pytest.mark.both_databases
 def test_launcher_list_length_is_capped(app, json_browser, monkeypatch):
     from app.oidc import apps
 
@@ -318,6 +327,7 @@ def test_launcher_list_length_is_capped(app, json_browser, monkeypatch):
     assert len(facts_of(json_browser)[0]) == 3
 
 
+@pytest.mark.both_databases
 def test_self_registered_apps_do_not_count_toward_the_launcher_cap(app, json_browser, monkeypatch):
     from app.oidc import apps
 

@@ -164,6 +164,7 @@ def test_userinfo_rejects_access_token_without_openid_scope(rp, browser):
     assert response.headers["WWW-Authenticate"] == 'Bearer realm="userinfo", error="insufficient_scope", scope="openid"'
 
 
+@pytest.mark.both_databases
 def test_exchange_attempt_by_another_client_does_not_spend_the_code(app, rp, browser):
     code = rp.code(browser)
     other = RelyingParty(app, "gitea", "not its secret", verifier=rp.verifier)

@@ -157,6 +157,7 @@ def test_previous_secret_is_accepted_until_it_expires(app, ask, clock):
     assert ask(basic("app")).client == "app"
 
 
+@pytest.mark.both_databases
 def test_client_authentication_runs_one_query(app, ask, statements):
     register(app)
     ask(basic("app"))
@@ -168,6 +169,7 @@ def test_client_authentication_runs_one_query(app, ask, statements):
 # --- failures are counted -----------------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(failures_per_address=3)
 def test_failed_client_auth_is_rate_limited_per_ip_address(app, ask, rows):
     register(app)
@@ -382,6 +384,7 @@ def test_client_assertion_requires_both_assertion_and_type(app, ask):
     assert ask(**signed | {"client_assertion_type": "urn:example:other"}).error == "invalid_request"
 
 
+@pytest.mark.both_databases
 def test_concurrent_replay_of_an_assertion_is_accepted_once(app, ask):
     from concurrent.futures import ThreadPoolExecutor
 

@@ -52,6 +52,7 @@ def test_signed_out_user_signs_in_and_returns_to_the_client_once(app, grafana, a
     assert "Location" not in again.headers
 
 
+@pytest.mark.both_databases
 def test_code_reuse_is_rejected_and_revokes_its_tokens(grafana, browser):
     code = grafana.code(browser)
     tokens = grafana.exchange(code).json
@@ -92,6 +93,7 @@ def test_code_verifier_without_code_challenge_is_rejected(app, browser):
     assert lax.exchange(code, code_verifier=None).status_code == 200
 
 
+@pytest.mark.both_databases
 def test_logout_revokes_access_and_refresh_tokens(grafana, browser):
     tokens = grafana.tokens(browser)
     browser.post("/logout")
@@ -106,6 +108,7 @@ def test_offline_access_tokens_survive_logout(grafana, browser):
     assert grafana.refresh(tokens["refresh_token"]).status_code == 200
 
 
+@pytest.mark.both_databases
 def test_disabling_an_account_revokes_its_tokens_and_codes(app, grafana, browser, ada):
     tokens = grafana.tokens(browser, scope="openid offline_access")
     code = grafana.code(browser)

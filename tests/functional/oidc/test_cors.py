@@ -73,6 +73,7 @@ def test_preflight_from_unregistered_origin_gets_no_cors_headers(app, spa, origi
         assert (answer.status_code, forms(answer)) == (204, {})
 
 
+@pytest.mark.both_databases
 def test_preflight_runs_at_most_one_query(app, spa, statements):
     preflight(app, "/oauth/token")
     with statements() as seen:
@@ -98,12 +99,14 @@ def test_origin_of_disabled_client_is_not_allowed(app, spa):
     assert forms(preflight(app, "/oauth/token")) == {}
 
 
+@pytest.mark.both_databases
 def test_removed_origin_is_no_longer_allowed(app, spa):
     app.test_cli_runner().invoke(args=("clients", "change", "spa", "--origin", "https://new.example.com"))
     assert forms(preflight(app, "/oauth/token")) == {}
     assert forms(preflight(app, "/oauth/token", "https://new.example.com"))[ALLOW] == "https://new.example.com"
 
 
+@pytest.mark.both_databases
 def test_origins_from_clients_file_need_no_query(app, make_app, tmp_path, statements):
     path = tmp_path / "clients.toml"
     more = f'origins = ["{ORIGIN}"]\nredirect_uris = ["{ORIGIN}/cb"]'
@@ -176,6 +179,7 @@ def test_cors_never_allows_credentials_or_a_wildcard_origin(app, spa, people):
             assert answer.headers.get(ALLOW) != "*"
 
 
+@pytest.mark.both_databases
 def test_same_origin_request_runs_no_origin_query(app, statements):
     store(app, "app")
     body = {"client_id": "app", "client_secret": SECRET}
@@ -186,6 +190,7 @@ def test_same_origin_request_runs_no_origin_query(app, statements):
     assert (answer.status_code, forms(answer), len(seen)) == (400, {}, 1)
 
 
+@pytest.mark.both_databases
 def test_cors_adds_no_query_to_token_requests(app, spa, statements):
     spa.post("/oauth/token", grant_type="x")
     with statements() as seen:

@@ -72,6 +72,7 @@ def test_unauthenticated_api_client_gets_401_on_device_pages(app, device):
     assert device.error() == "authorization_pending"
 
 
+@pytest.mark.both_databases
 def test_link_with_code_asks_to_compare_it_without_a_lookup(browser, device, statements):
     browser.get("/device")
     with statements() as without:
@@ -418,6 +419,7 @@ def test_wrong_user_codes_are_limited_per_ip_address_across_accounts(app, langua
     assert sign_in(elsewhere, people.open(methods=["email"])).post("/device", user_code=device.user_code).ok
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(failures_per_hour=5)
 def test_concurrent_wrong_user_codes_are_all_counted(app, ada, device):
     wires = [sign_in(Wire(app, "json"), ada) for _ in range(4)]
@@ -432,6 +434,7 @@ def test_concurrent_wrong_user_codes_are_all_counted(app, ada, device):
 # --- at the same moment -------------------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 def test_only_one_of_many_concurrent_decisions_is_recorded(app, ada, device, rows):
     from app.oidc.models import Grant
 
@@ -471,6 +474,7 @@ def test_decision_racing_with_an_earlier_one_does_not_override_it(
     assert len(rows(Grant)) == before
 
 
+@pytest.mark.both_databases
 def test_only_one_of_many_concurrent_polls_gets_tokens(app, browser, device, rows):
     from app.oidc.models import AccessToken
 
@@ -484,6 +488,7 @@ def test_only_one_of_many_concurrent_polls_gets_tokens(app, browser, device, row
     assert device.rp.userinfo(tokens["access_token"]).status_code == 200
 
 
+@pytest.mark.both_databases
 def test_only_one_of_many_concurrent_polls_is_not_slowed_down(device, rows):
     from app.oidc.models import DeviceRequest
 

@@ -152,6 +152,7 @@ def test_metadata_runs_no_query_even_with_credentials(browser_wire, people, stat
     assert seen == []
 
 
+@pytest.mark.both_databases
 def test_jwks_runs_one_query_and_is_then_cached(browser_wire, people, statements, clock):
     browser_wire.get(JWKS)
     sign_in(browser_wire, people.open())
@@ -178,6 +179,7 @@ def test_first_jwks_request_creates_keys_and_publishes_no_private_parts(client, 
     assert not {"d", "p", "q", "dp", "dq", "qi", "k"} & {member for key in published for member in key}
 
 
+@pytest.mark.both_databases
 def test_jwks_is_served_when_the_next_key_cannot_be_created(app, client, clock, monkeypatch):
     """As with a database that takes no writes."""
     before = client.get(JWKS).json["keys"]

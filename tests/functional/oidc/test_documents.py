@@ -275,6 +275,7 @@ def test_clients_file_entry_with_a_url_id_is_not_fetched(make_app, tmp_path, sit
     assert "Allow Ours?" in browser.get(ours.request()).text
 
 
+@pytest.mark.both_databases
 def test_operator_client_takes_precedence_over_a_pending_document(app, agent, browser, work, clock, rows):
     browser.get(agent.request())
     store(app, agent.id, secret="", auth_method="none", redirect_uris=[agent.redirect_uri], name="Ours")
@@ -295,6 +296,7 @@ def test_pending_document_is_not_fetched_after_its_host_was_disallowed(make_app,
     assert rows(ClientDocument)[0].fault == "The host of the document is not accepted here."
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(client_documents=())
 def test_worker_runs_no_document_query_when_documents_are_disabled(work, statements):
     with statements() as seen:
@@ -452,6 +454,7 @@ def test_document_fetch_from_a_hanging_server_times_out(monkeypatch, agent, site
     assert time.monotonic() - began < 3
 
 
+@pytest.mark.both_databases
 def test_client_documents_are_fetched_concurrently(monkeypatch, app, site, browser, work):
     monkeypatch.setattr(client_documents, "TIMEOUT", 0.5)
     site.answer = lambda handler, over: over.wait(10)
@@ -553,6 +556,7 @@ def test_redirect_uri_removed_from_document_is_rejected(known, site, browser, wo
     assert "Location" not in browser.get(back).response.headers
 
 
+@pytest.mark.both_databases
 def test_known_client_document_is_refetched_daily(known, site, work, clock, rows):
     clock.shift(86_390)
     work()
@@ -571,6 +575,7 @@ def test_refetching_an_unchanged_document_records_no_event(known, work, clock, r
     assert rows(Event, name="client.changed") == []
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(failures_per_address=3, **ON)
 def test_document_fetches_are_rate_limited_per_ip_address(app, site, browser, rows):
     found = [browser.get(RelyingParty(app, site.publish(f"/{number}.json")).request()).status for number in range(5)]
@@ -610,6 +615,7 @@ def test_checking_page_stops_refreshing_when_no_worker_responds(agent, browser, 
     assert "http-equiv" not in late.text
 
 
+@pytest.mark.both_databases
 def test_unused_client_document_is_pruned(app, known, browser, site, work, clock, rows):
     prune(app)
     assert len(rows(ClientDocument)) == 1
@@ -618,6 +624,7 @@ def test_unused_client_document_is_pruned(app, known, browser, site, work, clock
     assert (rows(ClientDocument), rows(OAuthClient)) == ([], [])
 
 
+@pytest.mark.both_databases
 def test_client_document_with_grants_is_not_pruned(app, known, browser, clock, rows):
     allowed(known, browser)
     assert len(rows(Grant)) == 1
@@ -626,6 +633,7 @@ def test_client_document_with_grants_is_not_pruned(app, known, browser, clock, r
     assert (len(rows(ClientDocument)), len(rows(OAuthClient))) == (1, 1)
 
 
+@pytest.mark.both_databases
 def test_document_that_was_never_valid_is_pruned_after_ten_minutes(app, agent, site, browser, work, clock, rows):
     site.status = 404
     fault_of(browser, agent, work)
@@ -643,6 +651,7 @@ def prune(app) -> None:
             db.session.commit()
 
 
+@pytest.mark.both_databases
 def test_concurrent_workers_fetch_a_document_once(app, agent, browser, site, work):
     browser.get(agent.request())
     threads = [threading.Thread(target=work) for _ in range(2)]
@@ -653,6 +662,7 @@ def test_concurrent_workers_fetch_a_document_once(app, agent, browser, site, wor
     assert site.asked == ["/client.json"]
 
 
+@pytest.mark.both_databases
 def test_interrupted_document_fetch_is_resumed_by_the_next_worker(monkeypatch, agent, browser, site, work):
     from app.outbox.channels import Interrupted
 
@@ -760,6 +770,7 @@ def test_missing_documents_do_not_crowd_out_known_clients(monkeypatch, app, know
     assert "Allow An agent?" in browser.get(back).text
 
 
+@pytest.mark.both_databases
 def test_invalid_documents_from_one_address_do_not_block_other_apps_of_the_host(app, agent, browser, site):
     for number in range(client_documents.MAX_PER_HOST + 5):
         assert browser.get(RelyingParty(app, site.url(f"/{number}")).request()).status == 200
@@ -768,6 +779,7 @@ def test_invalid_documents_from_one_address_do_not_block_other_apps_of_the_host(
     assert usual < client_documents.MAX_INVALID_PER_HOST
 
 
+@pytest.mark.both_databases
 def test_invalid_documents_count_toward_the_host_limit_for_ten_minutes(
     monkeypatch, app, agent, browser, site, work, clock
 ):
@@ -779,6 +791,7 @@ def test_invalid_documents_count_toward_the_host_limit_for_ten_minutes(
     assert CHECKING in browser.get(agent.request()).text
 
 
+@pytest.mark.both_databases
 def test_client_document_never_consented_to_is_pruned_after_a_day(app, known, browser, clock, rows):
     clock.shift(86_000)
     prune(app)
@@ -788,6 +801,7 @@ def test_client_document_never_consented_to_is_pruned_after_a_day(app, known, br
     assert (rows(ClientDocument), rows(OAuthClient)) == ([], [])
 
 
+@pytest.mark.both_databases
 def test_client_document_once_consented_to_is_kept_for_a_month(app, known, browser, clock, rows):
     allowed(known, browser)
     with app.app_context():
@@ -801,6 +815,7 @@ def test_client_document_once_consented_to_is_kept_for_a_month(app, known, brows
     assert rows(OAuthClient) == []
 
 
+@pytest.mark.both_databases
 def test_disabled_client_document_is_not_pruned(app, known, browser, work, clock, rows):
     from app.oidc import client_store
 

@@ -70,6 +70,7 @@ def test_jwt_access_token_contains_the_dpop_key_thumbprint(app, browser, key):
     assert "cnf" not in rp.claims(rp.tokens(browser)["access_token"])
 
 
+@pytest.mark.both_databases
 def test_dpop_proof_adds_one_query_to_userinfo(spa, browser, key, statements):
     token = bound_tokens(spa, browser, key)["access_token"]
     with statements() as counted:
@@ -195,6 +196,7 @@ def test_dpop_proof_iat_must_be_within_a_minute(spa, browser, key, clock, second
 # --- once ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 def test_replayed_dpop_proof_is_rejected_at_userinfo(spa, browser, key):
     token = bound_tokens(spa, browser, key)["access_token"]
     headers = key.headers(USERINFO, "GET", token=token)
@@ -202,6 +204,7 @@ def test_replayed_dpop_proof_is_rejected_at_userinfo(spa, browser, key):
     assert error_of(spa.userinfo(token, headers)) == (401, "invalid_dpop_proof")
 
 
+@pytest.mark.both_databases
 def test_concurrent_replay_of_a_dpop_proof_is_accepted_once(spa, browser, key):
     token = bound_tokens(spa, browser, key)["access_token"]
     headers = key.headers(USERINFO, "GET", token=token)
@@ -210,17 +213,20 @@ def test_concurrent_replay_of_a_dpop_proof_is_accepted_once(spa, browser, key):
     assert sorted(answers) == [200] + [401] * 39
 
 
+@pytest.mark.both_databases
 def test_replayed_dpop_proof_is_rejected_at_token_endpoint(spa, browser, key):
     headers = key.headers()
     assert spa.exchange(spa.code(browser), headers=headers).status_code == 200
     assert error_of(spa.exchange(spa.code(browser), headers=headers)) == (400, "invalid_dpop_proof")
 
 
+@pytest.mark.both_databases
 def test_same_jti_from_two_keys_is_accepted(spa, browser, key):
     for each in (key, ProofKey()):
         assert spa.exchange(spa.code(browser), headers=each.headers(jti="1")).status_code == 200
 
 
+@pytest.mark.both_databases
 def test_used_proof_is_not_pruned_before_it_expires(spa, browser, key, clock, app):
     from app.oidc.cleanup import prune_used_proofs
 

@@ -120,6 +120,7 @@ def test_sign_in_page_names_a_self_registered_app_by_its_host(app, stranger, gra
     assert "Grafana" not in page.text
 
 
+@pytest.mark.both_databases
 def test_sign_in_page_for_an_app_runs_two_more_queries(app, stranger, grafana, statements):
     to = sent(stranger, grafana)
     stranger.get("/us-signin")

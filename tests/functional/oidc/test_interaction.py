@@ -45,6 +45,7 @@ def test_consent_page_shows_app_host_scopes_and_account(asking, browser):
     assert "See your phone number" not in page.text
 
 
+@pytest.mark.both_databases
 def test_consent_is_remembered_and_new_scopes_require_consent(asking, browser):
     page = shown(browser, asking.request(scope="openid email"))
     answer = asking.answer(decide(browser, page, "yes"))
@@ -66,6 +67,7 @@ def test_denied_consent_returns_access_denied_and_is_not_remembered(asking, brow
     assert [event.facts["client"] for event in rows(Event, name="app.refused")] == ["immich"]
 
 
+@pytest.mark.both_databases
 def test_double_submitted_consent_redirects_with_the_same_code(asking, browser, rows):
     from app.audit import Event
     from app.oidc.models import Grant
@@ -78,6 +80,7 @@ def test_double_submitted_consent_redirects_with_the_same_code(asking, browser, 
     assert asking.exchange(asking.answer(second)["code"]).status_code == 200
 
 
+@pytest.mark.both_databases
 def test_double_submitted_denial_is_idempotent(asking, browser, rows):
     from app.audit import Event
 
@@ -266,6 +269,7 @@ def test_cross_site_authorization_post_is_stored_and_continues_by_redirect(grafa
     assert grafana.exchange(answer["code"]).status_code == 200
 
 
+@pytest.mark.both_databases
 def test_claims_parameter_requests_individual_claims(asking, browser):
     wanted = json.dumps({"userinfo": {"email": None}, "id_token": {"email": {"essential": True}}})
     page = shown(browser, asking.request(claims=wanted))

@@ -93,6 +93,7 @@ def test_worker_creates_first_and_next_key_per_algorithm(here, rows):
     assert len(rows(SigningKey)) == 6
 
 
+@pytest.mark.both_databases
 def test_signing_key_rotates_after_ninety_days(here, clock):
     here.work()
     first, following = here.jwks("ES256")
@@ -120,6 +121,7 @@ def test_keys_rotate_on_schedule_without_a_worker(here, clock):
     assert len(here.jwks("ES256")) == 3
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(oauth_jwt_lifetime=timedelta(days=3))
 def test_retired_key_is_published_until_its_last_token_expires(here, clock):
     here.work()
@@ -204,6 +206,7 @@ def test_manual_rotation_to_a_long_published_key_is_immediate(here, clock):
     assert len(here.jwks("ES256")) == 3
 
 
+@pytest.mark.both_databases
 def test_repeated_manual_rotation_changes_keys_at_most_daily(here, clock, rows):
     here.work()
     clock.shift(2 * DAY)
@@ -230,6 +233,7 @@ def test_rotation_without_keys_does_nothing(here, rows):
 # --- a key that leaked --------------------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 def test_immediate_rotation_drops_the_leaked_key(here, clock, rows):
     here.work()
     first, following = here.jwks("ES256")
@@ -245,6 +249,7 @@ def test_immediate_rotation_drops_the_leaked_key(here, clock, rows):
     assert rows(Event, name="signing_key.rotated")[0].facts["dropped"] == [first]
 
 
+@pytest.mark.both_databases
 def test_immediate_rotation_drops_retired_keys_too(here, clock):
     here.work()
     old = here.sign()
@@ -256,6 +261,7 @@ def test_immediate_rotation_drops_retired_keys_too(here, clock):
     assert kid_of(old) not in here.jwks()
 
 
+@pytest.mark.both_databases
 def test_second_immediate_rotation_drops_the_leaked_next_key(here, clock):
     here.work()
     leaked = here.jwks("ES256")
@@ -278,6 +284,7 @@ def test_immediate_rotation_works_without_a_next_key(here, clock):
 # --- two replicas -------------------------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 def test_replicas_share_the_first_key(here, there):
     assert len({kid_of(replica.sign(alg)) for replica in (here, there) for alg in ALGORITHMS}) == len(ALGORITHMS)
     assert here.verify(there.sign()) == there.verify(here.sign()) == CLAIMS
@@ -298,6 +305,7 @@ def test_replicas_publish_the_same_keys(here, there, clock):
         assert here.jwks() == there.jwks()
 
 
+@pytest.mark.both_databases
 def test_replicas_creating_a_key_concurrently_agree_on_one(here, there, rows, monkeypatch):
     both = threading.Barrier(2, timeout=10)
     generate = key_store.generate
@@ -320,6 +328,7 @@ def test_replicas_creating_a_key_concurrently_agree_on_one(here, there, rows, mo
     assert len(rows(SigningKey)) == 1
 
 
+@pytest.mark.both_databases
 def test_concurrent_immediate_rotations_drop_the_key_once(here, there, clock, monkeypatch):
     here.work()
     leaked, following = here.jwks("ES256")
@@ -339,6 +348,7 @@ def test_concurrent_immediate_rotations_drop_the_key_once(here, there, clock, mo
     assert len(here.jwks("ES256")) == 2
 
 
+@pytest.mark.both_databases
 def test_planned_rotation_does_not_undo_a_concurrent_immediate_one(here, there, rows, clock, monkeypatch):
     here.work()
     clock.shift(HOUR)
@@ -389,6 +399,7 @@ def test_daily_cached_jwks_verifies_all_tokens_through_rotations(here, there, cl
 # --- faults -------------------------------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 def test_cached_jwks_is_served_while_the_database_is_unavailable(here, clock, monkeypatch):
     from sqlalchemy.exc import OperationalError
 
@@ -413,6 +424,7 @@ def test_cached_jwks_does_not_hide_other_errors(here, clock, monkeypatch):
     assert here.app.test_client().get("/oauth/jwks").status_code == 500
 
 
+@pytest.mark.both_databases
 def test_jwks_returns_503_when_database_is_unavailable_and_nothing_cached(here, monkeypatch):
     from sqlalchemy.exc import OperationalError
 
@@ -423,6 +435,7 @@ def test_jwks_returns_503_when_database_is_unavailable_and_nothing_cached(here, 
     assert here.app.test_client().get("/oauth/jwks").status_code == 503
 
 
+@pytest.mark.both_databases
 def test_concurrent_first_signatures_create_a_single_key(here, rows):
     signed: list[str] = []
     threads = [threading.Thread(target=lambda: signed.append(here.sign("EdDSA"))) for _ in range(12)]

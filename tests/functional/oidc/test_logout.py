@@ -162,6 +162,7 @@ def test_logout_confirmation_with_unregistered_redirect_uri_is_rejected(browser,
     assert browser.signed_in_as() == "ada@example.com"
 
 
+@pytest.mark.both_databases
 def test_double_submitted_logout_confirmation_is_idempotent(browser, wiki, rows):
     page = browser.get(path(client_id="wiki", post_logout_redirect_uri=BYE, state="42"))
     cookie = browser.client.get_cookie("latchkey_session").value
@@ -323,6 +324,7 @@ def test_stored_logout_request_expires_after_ten_minutes(browser, wiki, clock):
     assert browser.client.get("/oauth/logout?request=nonsense").status_code == 400
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(exchanges_per_address=5)
 def test_logout_posts_are_rate_limited_per_ip_address(browser, wiki):
     answers = [browser.client.post(LOGOUT, data={"client_id": "wiki"}).status_code for _ in range(6)]

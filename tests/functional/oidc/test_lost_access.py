@@ -182,6 +182,7 @@ def test_leaving_a_group_affects_no_other_apps_or_members(app, given, wiki, brow
     assert [grant.revoked_at for grant in rows(Grant)] == [None, None]
 
 
+@pytest.mark.both_databases
 def test_deleting_a_group_sends_a_logout_token_for_each_member(app, given, wiki, browser, people, told):
     carol = people.open("carol@example.com", methods=["email"])
     put_in(app, carol, "staff")
@@ -224,6 +225,7 @@ def test_approved_device_gets_no_tokens_after_losing_group_membership(app, ada, 
     assert device.poll().json["error"] == "invalid_grant"
 
 
+@pytest.mark.both_databases
 def test_group_check_adds_no_query_to_token_requests(wiki, app, browser, statements):
     blog = register(app, "blog")
     counts = []
@@ -267,6 +269,7 @@ def client_of_file(make_app, path, groups, **more):
     return make_app(clients_file=str(path))
 
 
+@pytest.mark.both_databases
 def test_worker_sends_logout_token_when_clients_file_changed_the_groups(
     app, make_app, tmp_path, browser, wiki, staff, endpoint, told
 ):

@@ -111,6 +111,7 @@ def test_apps_page_omits_scopes_the_client_lost(grafana, browser, lose):
     assert "See your email" not in browser.get("/apps").text
 
 
+@pytest.mark.both_databases
 def test_scope_check_adds_no_query(grafana, browser, lose, statements):
     tokens = grafana.tokens(browser, scope=ALL)
     counts = []

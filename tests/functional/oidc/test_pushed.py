@@ -54,6 +54,7 @@ def test_parameters_beside_request_uri_are_ignored(grafana, browser):
     assert grafana.exchange(answer["code"]).json["scope"] == "openid"
 
 
+@pytest.mark.both_databases
 def test_request_uri_can_be_used_once(grafana, browser):
     address = grafana.pushed()
     assert "code" in grafana.answer(browser.client.get(address))
@@ -70,6 +71,7 @@ def test_request_uri_cannot_be_reused_while_consent_is_pending(app, browser):
     assert "code" in asking.answer(decide(browser, page, "yes"))
 
 
+@pytest.mark.both_databases
 def test_concurrent_uses_of_a_request_uri_succeed_once(app, grafana, ada):
     address = grafana.pushed()
     wires = [sign_in(Wire(app, "form"), ada) for _ in range(4)]
@@ -126,6 +128,7 @@ def test_head_request_does_not_use_the_request_uri(grafana, browser):
     assert "code" in grafana.answer(browser.client.get(address))
 
 
+@pytest.mark.both_databases
 def test_request_uri_with_wrong_client_id_is_rejected_and_not_spent(app, grafana, browser):
     register(app, "gitea")
     address = grafana.pushed()
@@ -275,6 +278,7 @@ def test_client_without_code_grant_cannot_push(app):
     assert error_of(tv.push()) == (400, "unauthorized_client")
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(exchanges_per_address=3)
 def test_pushes_of_public_clients_are_rate_limited_per_ip_address(app, grafana):
     spa = register(app, "spa", public=True)

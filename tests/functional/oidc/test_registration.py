@@ -126,6 +126,7 @@ def test_self_registered_client_can_sign_users_in(app, registrar, browser):
     assert party.userinfo(tokens["access_token"]).json["email"] == "ada@example.com"
 
 
+@pytest.mark.both_databases
 def test_registration_stores_and_returns_all_supported_metadata(registrar, rows):
     metadata = {
         "client_name": "Everything", "redirect_uris": [URI, "com.example.app:/cb"], "application_type": "native",
@@ -331,12 +332,14 @@ def test_initial_token_is_read_only_from_the_bearer_header(app, issue):
     assert registrar.send("POST", json=METADATA, headers={"Authorization": f"Basic {token}"}).status_code == 401
 
 
+@pytest.mark.both_databases
 def test_initial_token_is_limited_to_its_number_of_uses(app, issue, rows):
     registrar = Registrar(app, issue(uses=2))
     assert [registrar.register().status_code for _ in range(3)] == [201, 201, 401]
     assert (len(rows(OAuthClient)), left(rows)) == (2, 0)
 
 
+@pytest.mark.both_databases
 def test_concurrent_registrations_do_not_exceed_token_uses(app, issue, rows):
     registrar = Registrar(app, issue(uses=2))
     with ThreadPoolExecutor(8) as pool:
@@ -353,12 +356,14 @@ def test_expired_initial_token_is_rejected(app, issue, rows, clock):
     assert rows(OAuthClient) == []
 
 
+@pytest.mark.both_databases
 def test_rejected_metadata_does_not_use_up_the_token(app, issue, rows):
     registrar = Registrar(app, issue())
     assert registrar.register(grant_types=["password"]).status_code == 400
     assert registrar.register().status_code == 201
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(failures_per_address=3)
 def test_wrong_initial_tokens_are_rate_limited_per_ip_address(app, issue, registrar):
     assert [registrar.register(token="wrong").status_code for _ in range(5)] == [401, 401, 401, 429, 429]
@@ -391,6 +396,7 @@ def test_reading_a_registration_omits_the_secret(registrar, registered):
     assert answer.json == told
 
 
+@pytest.mark.both_databases
 def test_update_replaces_the_whole_registration(registrar, rows):
     first = registrar.register(logo_uri="https://app.example.com/l.svg", scope="openid email", default_max_age=60).json
     new = {"client_id": first["client_id"], "redirect_uris": ["https://b.example.com/cb"], "client_name": "B"}
@@ -453,6 +459,7 @@ def test_update_may_include_the_current_secret(registrar, registered):
     assert registrar.manage("PUT", registered, json=body).status_code == 200
 
 
+@pytest.mark.both_databases
 def test_deleting_a_registration_revokes_tokens_and_consents(app, registrar, registered, browser, rows):
     party = RelyingParty(app, registered["client_id"], registered["client_secret"], redirect_uri=URI)
     page = browser.get(party.request())
@@ -499,6 +506,7 @@ def test_unsupported_http_methods_return_405(registrar, registered):
     assert registrar.manage("POST", registered, json={}).status_code == 405
 
 
+@pytest.mark.both_databases
 def test_reading_a_registration_runs_one_query(registrar, registered, statements):
     with statements() as seen:
         registrar.manage("GET", registered)

@@ -163,6 +163,7 @@ def test_disabled_resource_is_rejected_as_invalid_target(app, api, stranger, bro
     assert error_of(stranger, browser, resource=API) == "invalid_target"
 
 
+@pytest.mark.both_databases
 def test_changing_served_resources_takes_effect_at_once(app, api, stranger, browser, rows):
     result = app.test_cli_runner().invoke(args=["clients", "change", "api", "--serves", OTHER])
     assert result.exit_code == 0, result.output

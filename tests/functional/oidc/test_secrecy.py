@@ -166,6 +166,7 @@ def test_endpoint_exception_logs_no_secrets(said, app, ada, grafana, monkeypatch
     assert [value for value in (code, grafana.secret, grafana.verifier) if value in said()] == []
 
 
+@pytest.mark.both_databases
 def test_database_contains_no_oauth_secrets(journeys, database):
     secrets, kept = journeys(), dump(database)
     kept_on_purpose = {"nonce", "state"}  # an app's own, which come back to it; and a request's public id

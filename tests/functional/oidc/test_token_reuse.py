@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from app.outbox import Message
 from tests.client_rows import SECRET
 from tests.client_rows import register as store
@@ -38,6 +40,7 @@ def test_reuse_notice_contains_no_token(grafana, browser, deliver, rows):
     assert not any(token in mail.text + mail.html for token in tokens)
 
 
+@pytest.mark.both_databases
 def test_reuse_notice_is_sent_once_per_grant(grafana, browser, deliver):
     for token in reuse(grafana, browser) * 2:
         assert grafana.refresh(token).json["error"] == "invalid_grant"

@@ -12,6 +12,8 @@ from app.audit import Event
 from app.oidc.models import AccessToken, Grant
 from tests.oidc import RelyingParty
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def servers(grafana, make_app, app) -> list[RelyingParty]:

@@ -171,6 +171,7 @@ def test_jwks_file_that_is_not_json_is_rejected(operate, tmp_path):
     assert "--jwks: the file isn't JSON." in operate(*GRAFANA, "--jwks", str(broken)).stderr
 
 
+@pytest.mark.both_databases
 def test_client_id_already_in_use_is_rejected(operate, grafana, rows):
     result = operate(*GRAFANA)
     assert (result.exit_code, result.stderr) == (
@@ -183,6 +184,7 @@ def test_client_id_already_in_use_is_rejected(operate, grafana, rows):
 # --- list and show ------------------------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 def test_list_shows_every_client(operate, grafana):
     operate("clients", "create", "Gitea", "--redirect-uri", "https://git.example.com/cb")
     operate("clients", "disable", "gitea")
@@ -201,6 +203,7 @@ def test_list_shows_every_client(operate, grafana):
     )
 
 
+@pytest.mark.both_databases
 def test_list_continues_past_a_batch(operate, app, monkeypatch):
     from app.oidc import client_store
     from tests.client_rows import register
@@ -217,6 +220,7 @@ def test_list_without_clients_is_empty(operate):
     assert (operate("clients", "list").stdout, operate("clients", "list").stderr) == ("", "0 clients.\n")
 
 
+@pytest.mark.both_databases
 def test_show_prints_every_field_but_no_secret(operate, grafana, rows):
     result = operate("clients", "show", "grafana")
     assert result.exit_code == 0
@@ -241,6 +245,7 @@ def test_unknown_client_is_reported(operate, command):
 # --- change -------------------------------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 def test_change_replaces_only_the_named_fields(operate, grafana, stored, rows):
     operate("groups", "create", "staff")
     before = stored()
@@ -329,6 +334,7 @@ def test_rotating_the_secret_of_a_public_client_is_rejected(operate, rows):
 # --- disable, enable, delete --------------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 def test_client_can_be_disabled_and_enabled(operate, grafana, app, rows):
     from app.oidc.clients import find_client
 
@@ -376,6 +382,7 @@ def test_old_and_new_secret_both_get_tokens_during_overlap(operate, app, json_wi
     assert party.exchange(party.code(wire)).json["error"] == "invalid_client"
 
 
+@pytest.mark.both_databases
 def test_delete_removes_a_client_with_its_tokens_and_consents(operate, app, json_wire, people, rows):
     from app.oidc.models import AccessToken, Consent, Grant
     from tests.oidc import register, work
@@ -470,6 +477,7 @@ def test_check_validates_the_given_file(operate, tmp_path, clients_file):
     assert (gone.exit_code, "can't be read" in gone.stderr) == (1, True)
 
 
+@pytest.mark.both_databases
 def test_check_without_a_file_validates_the_database(operate, app, grafana):
     from app.extensions import db
 
@@ -505,6 +513,7 @@ def test_digest_of_an_existing_secret_is_printed(operate):
         assert not wrong or wrong not in refused.stderr
 
 
+@pytest.mark.both_databases
 def test_registration_token_is_printed_once_and_stored_as_digest(operate, rows, clock):
     from app.oidc.models import RegistrationToken
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import sqlalchemy as sa
 
 from app.enrollments.models import Enrollment
@@ -38,6 +39,7 @@ def post(app, row: Message) -> None:
         db.session.commit()
 
 
+@pytest.mark.both_databases
 def test_healthy_service_passes_all_checks(operate, people, database):
     people.open()
     result = operate("doctor")
@@ -84,6 +86,7 @@ def test_sms_provider_rejecting_credentials_is_reported_until_it_accepts(operate
     assert [line.split()[0] for line in lines_on(operate("doctor"), "sms")] == ["ok"]
 
 
+@pytest.mark.both_databases
 def test_schema_of_another_release_is_reported(operate, app, database):
     [(revision,)] = database.query("SELECT version_num FROM alembic_version")
     try:
@@ -103,6 +106,7 @@ def test_schema_of_another_release_is_reported(operate, app, database):
     assert "newer release (revision 9999" in lines_on(newer, "migrations")[0]
 
 
+@pytest.mark.both_databases
 def test_missing_key_still_in_use_is_reported(operate, people, new_key_app):
     people.open()
     result = operate("doctor", on=new_key_app)
@@ -110,6 +114,7 @@ def test_missing_key_still_in_use_is_reported(operate, people, new_key_app):
     assert "1 row is encrypted with key" in lines_on(result, "keys")[0]
 
 
+@pytest.mark.both_databases
 def test_older_key_in_use_is_a_note(operate, people, rotating_app):
     people.open()
     result = operate("doctor", on=rotating_app)
@@ -117,6 +122,7 @@ def test_older_key_in_use_is_a_note(operate, people, rotating_app):
     assert any(line.startswith("note") and "flask keys rotate" in line for line in lines_on(result, "keys"))
 
 
+@pytest.mark.both_databases
 def test_tampered_sealed_text_is_reported(operate, people, app, rows):
     people.open()
     ring = app.extensions["latchkey.keyring"]
@@ -126,6 +132,7 @@ def test_tampered_sealed_text_is_reported(operate, people, app, rows):
     assert "was changed or moved" in lines_on(result, "keys")[0]
 
 
+@pytest.mark.both_databases
 def test_overdue_messages_are_reported(operate, app, clock):
     post(app, message(clock))
     assert operate("doctor").exit_code == 0
@@ -135,6 +142,7 @@ def test_overdue_messages_are_reported(operate, app, clock):
     assert "due for 2 min -> Start a worker: flask worker" in lines_on(result, "outbox")[0]
 
 
+@pytest.mark.both_databases
 def test_abandoned_messages_are_a_note(operate, app, clock):
     post(app, message(clock, state=ABANDONED, next_attempt_at=None))
     result = operate("doctor")
@@ -142,6 +150,7 @@ def test_abandoned_messages_are_a_note(operate, app, clock):
     assert "1 message was given up" in lines_on(result, "outbox")[0]
 
 
+@pytest.mark.both_databases
 def test_outdated_backup_is_a_note(operate, clock, tmp_path):
     assert "none is known;" in lines_on(operate("doctor"), "backups")[0]
     assert operate("backup", str(tmp_path / "monday")).exit_code == 0

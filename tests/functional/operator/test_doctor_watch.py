@@ -96,6 +96,7 @@ def test_rounds_option_requires_watch(operate):
     assert "--watch" in result.output
 
 
+@pytest.mark.both_databases
 def test_doctor_lists_workers_and_reports_the_stalled_one(operate, app, clock):
     from app.outbox import jobs
     from app.version import VERSION
@@ -114,6 +115,7 @@ def test_doctor_lists_workers_and_reports_the_stalled_one(operate, app, clock):
     assert result.exit_code == 1
 
 
+@pytest.mark.both_databases
 def test_worker_of_a_previous_release_is_listed(operate, app, database, clock):
     from app.outbox import jobs
 

@@ -29,6 +29,7 @@ def emails(rows) -> list[str]:
     return [row.value for row in rows(Identity, kind="email")]
 
 
+@pytest.mark.both_databases
 def test_import_creates_an_account_per_line(operate, rows):
     accounts = lines(
         {"email": "Ada@example.com", "phone": "+16505551234", "methods": ["email", "sms"]},
@@ -46,6 +47,7 @@ def test_import_creates_an_account_per_line(operate, rows):
     assert methods == [(0, "email"), (0, "sms"), (1, "sms"), (2, "authenticator"), (2, "email")]
 
 
+@pytest.mark.both_databases
 def test_import_takes_display_names_and_rejects_invalid_ones(operate, rows):
     people = [{"email": f"person{number}@example.com", "name": name} for number, name in enumerate(NAMES)]
     result = operate(*IMPORT, stdin=lines(*people))
@@ -59,6 +61,7 @@ def test_import_takes_display_names_and_rejects_invalid_ones(operate, rows):
 NAMES = (" Ada\u202e  Lovelace", "boss@example.com", "x" * 65, None)
 
 
+@pytest.mark.both_databases
 def test_repeated_import_changes_no_existing_accounts(operate, rows):
     operate(*IMPORT, stdin=many(7))
     before = [(row.id, row.secret) for row in rows(Enrollment)]
@@ -157,6 +160,7 @@ def test_invalid_line_is_reported_and_the_others_are_imported(operate, rows, lin
     assert "hunter2" not in result.output
 
 
+@pytest.mark.both_databases
 def test_line_with_a_taken_email_is_rejected_and_the_others_are_imported(operate, rows):
     taken = {"email": "ada@example.com", "username": "xenia"}
     result = operate(*IMPORT, stdin=lines({"email": "ada@example.com"}, taken, {"email": "bea@example.com"}))
@@ -166,6 +170,7 @@ def test_line_with_a_taken_email_is_rejected_and_the_others_are_imported(operate
     assert emails(rows) == ["ada@example.com", "bea@example.com"]
 
 
+@pytest.mark.both_databases
 def test_rejected_lines_can_be_saved_fixed_and_imported(operate, tmp_path):
     refused = tmp_path / "refused.jsonl"
     operate(*IMPORT, "--refused", str(refused), stdin=lines(b"oops", {"email": "ada@example.com"}, b'{"email": "x"}'))
@@ -182,6 +187,7 @@ def test_rejected_lines_can_be_saved_fixed_and_imported(operate, tmp_path):
     assert (result.exit_code, result.output) == (0, "2 opened, 0 there already, 0 refused.\n")
 
 
+@pytest.mark.both_databases
 def test_duplicate_account_in_a_file_is_rejected_regardless_of_batch(operate, rows, monkeypatch):
     """Also where the two are in different batches, and when it is run again."""
     ada = {"email": "ada@example.com"}
@@ -202,6 +208,7 @@ def test_file_with_bom_and_without_final_newline_is_imported(operate, rows, tmp_
     assert emails(rows) == ["ada@example.com", "bea@example.com"]
 
 
+@pytest.mark.both_databases
 def test_interrupted_import_can_be_resumed(app, operate, rows, monkeypatch):
     monkeypatch.setattr(account_creation, "BATCH", 10)
 
@@ -215,6 +222,7 @@ def test_interrupted_import_can_be_resumed(app, operate, rows, monkeypatch):
     assert len(rows(User)) == len(rows(Enrollment)) == 35
 
 
+@pytest.mark.both_databases
 def test_email_taken_concurrently_does_not_affect_other_lines(operate, people, rows, monkeypatch):
     people.open("person1@example.com")
     looks = []
@@ -230,6 +238,7 @@ def test_email_taken_concurrently_does_not_affect_other_lines(operate, people, r
     assert len(rows(User)) == len(rows(Enrollment)) == 3
 
 
+@pytest.mark.both_databases
 def test_plain_passwords_are_hashed_and_hashes_are_kept(operate, app, rows):
     with app.app_context():
         from app.authenticators.password import hash_password
@@ -247,6 +256,7 @@ def test_plain_passwords_are_hashed_and_hashes_are_kept(operate, app, rows):
         assert accept(second, "mind the old stairs")
 
 
+@pytest.mark.both_databases
 def test_import_takes_several_emails_and_authenticator_apps(operate, rows):
     """The first address is the primary one; apps of one account have different names."""
     result = operate(*IMPORT, stdin=lines({
@@ -265,6 +275,7 @@ def test_import_takes_several_emails_and_authenticator_apps(operate, rows):
     assert (mail.name, mail.is_second, mail.signs_in) == ("", False, None)
 
 
+@pytest.mark.both_databases
 def test_several_files_are_imported_as_one(operate, tmp_path):
     first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     first.write_bytes(many(2))
@@ -285,6 +296,7 @@ def test_progress_is_shown_only_on_a_terminal(operate, monkeypatch, tmp_path):
     assert "100%" in told
 
 
+@pytest.mark.both_databases
 @pytest.mark.long
 def test_ten_thousand_accounts_take_less_than_twenty_seconds(operate, rows):
     people = [

@@ -36,6 +36,7 @@ def two_groups(operate):
         assert operate("groups", "create", name).exit_code == 0
 
 
+@pytest.mark.both_databases
 @pytest.mark.usefixtures("two_groups")
 def test_import_adds_accounts_to_their_groups(operate, groups_of, rows):
     result = operate(*IMPORT, stdin=lines(ADA, BEA, CLEO, {"email": "dee@example.com", "groups": None}))
@@ -45,12 +46,14 @@ def test_import_adds_accounts_to_their_groups(operate, groups_of, rows):
     assert len(rows(Event, name="group.member_added")) == 3
 
 
+@pytest.mark.both_databases
 @pytest.mark.usefixtures("two_groups")
 def test_group_named_twice_is_added_once(operate, groups_of):
     operate(*IMPORT, stdin=lines({"email": "ada@example.com", "groups": ["media", "media"]}))
     assert groups_of() == {"ada@example.com": ["media"]}
 
 
+@pytest.mark.both_databases
 def test_unknown_groups_are_rejected_and_listed(operate, groups_of, rows, tmp_path):
     operate("groups", "create", "media")
     refused = tmp_path / "refused.jsonl"
@@ -68,6 +71,7 @@ def test_unknown_groups_are_rejected_and_listed(operate, groups_of, rows, tmp_pa
     assert [row.name for row in rows(Group)] == ["media"]
 
 
+@pytest.mark.both_databases
 def test_unknown_groups_are_created_with_create_groups(operate, groups_of, rows):
     operate("groups", "create", "media")
     result = operate(*IMPORT, "--create-groups", stdin=lines(ADA, BEA, CLEO))
@@ -77,6 +81,7 @@ def test_unknown_groups_are_created_with_create_groups(operate, groups_of, rows)
     assert [row.facts["group"] for row in rows(Event, name="group.created")] == ["media", "admins"]
 
 
+@pytest.mark.both_databases
 def test_no_group_is_created_for_a_line_that_creates_no_account(operate, people, rows):
     people.open("ada@example.com")
     weak = BEA | {"groups": ["zoo"], "password": "hunter2"}
@@ -85,6 +90,7 @@ def test_no_group_is_created_for_a_line_that_creates_no_account(operate, people,
     assert (rows(Group), rows(GroupMembership)) == ([], [])
 
 
+@pytest.mark.both_databases
 @pytest.mark.usefixtures("two_groups")
 def test_existing_account_keeps_its_groups(operate, groups_of, people):
     people.open("ada@example.com")
@@ -92,6 +98,7 @@ def test_existing_account_keeps_its_groups(operate, groups_of, people):
     assert groups_of() == {"ada@example.com": [], "bea@example.com": ["media"]}
 
 
+@pytest.mark.both_databases
 def test_existing_account_with_a_deleted_group_is_not_rejected(operate, rows):
     """As in an import that is run again."""
     operate(*IMPORT, "--create-groups", stdin=lines(ADA))
@@ -101,6 +108,7 @@ def test_existing_account_with_a_deleted_group_is_not_rejected(operate, rows):
     assert [row.name for row in rows(Group)] == ["media"]
 
 
+@pytest.mark.both_databases
 def test_rejected_line_does_not_reserve_its_email(operate, groups_of):
     """The second of them opens the account."""
     result = operate(*IMPORT, stdin=lines(ADA, {"email": "ada@example.com"}))
@@ -127,6 +135,7 @@ def test_invalid_groups_field_is_rejected(operate, rows, given, reason):
     assert (rows(User), rows(Group)) == ([], [])
 
 
+@pytest.mark.both_databases
 @pytest.mark.usefixtures("two_groups")
 def test_group_deleted_concurrently_does_not_affect_other_lines(operate, groups_of, rows, monkeypatch):
     real = account_creation._insert
@@ -144,6 +153,7 @@ def test_group_deleted_concurrently_does_not_affect_other_lines(operate, groups_
     assert [row.name for row in rows(Group)] == ["media"]
 
 
+@pytest.mark.both_databases
 def test_interrupted_import_leaves_no_account_without_its_groups(app, operate, groups_of, monkeypatch):
     monkeypatch.setattr(account_creation, "BATCH", 1)
 
@@ -161,6 +171,7 @@ CARRIED = ("email", "phone", "username", "confirmed", "disabled", "groups")
 """Fields that docs/import.md takes along from one Latchkey to another, beside methods that need no secret."""
 
 
+@pytest.mark.both_databases
 @pytest.mark.usefixtures("two_groups")
 def test_exported_accounts_can_be_imported_with_their_groups(operate, make_app, databases, database, ada_bea_cleo):
     listed = [json.loads(line) for line in operate("users", "list", "--json").stdout.splitlines()]

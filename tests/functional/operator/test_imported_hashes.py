@@ -197,6 +197,7 @@ def test_guesses_at_an_imported_password_are_rate_limited(json_wire, arrive, kep
     assert imported_hashes.is_imported(kept())
 
 
+@pytest.mark.both_databases
 def test_rehash_does_not_overwrite_a_concurrently_changed_password(app, arrive, rows, kept):
     from app.authenticators import password
     from app.authenticators.enrollments import replace
@@ -215,6 +216,7 @@ def test_rehash_does_not_overwrite_a_concurrently_changed_password(app, arrive, 
     assert kept() == ours
 
 
+@pytest.mark.both_databases
 def test_rehash_does_not_overwrite_a_concurrent_rehash(app, arrive, rows, kept):
     from app.authenticators import password
     from app.extensions import db

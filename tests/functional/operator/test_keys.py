@@ -34,6 +34,7 @@ def test_new_prints_a_random_hex_key(operate):
     assert result.stdout != operate("keys", "new").stdout
 
 
+@pytest.mark.both_databases
 def test_rotate_moves_everything_to_the_current_key(operate, people, rows, rotating_app):
     people.open(methods=["email", "authenticator"])
     result = operate("keys", "rotate", on=rotating_app)
@@ -45,6 +46,7 @@ def test_rotate_moves_everything_to_the_current_key(operate, people, rows, rotat
     assert rows(Event, name="key.rotated")[0].facts["moved"] == 2
 
 
+@pytest.mark.both_databases
 def test_users_sign_in_before_during_and_after_rotation(
     operate, people, clock, app, rotating_app, new_key_app, rows, monkeypatch
 ):
@@ -73,6 +75,7 @@ def test_users_sign_in_before_during_and_after_rotation(
     assert rows(Enrollment)[0].last_step == int(clock.unix()) // 30
 
 
+@pytest.mark.both_databases
 def test_rotating_twice_is_idempotent(operate, people, rows, rotating_app):
     people.open()
     operate("keys", "rotate", on=rotating_app)
@@ -81,6 +84,7 @@ def test_rotating_twice_is_idempotent(operate, people, rows, rotating_app):
     assert [row.secret for row in rows(Enrollment)] == before
 
 
+@pytest.mark.both_databases
 def test_interrupted_rotation_can_be_resumed(operate, people, rows, rotating_app, monkeypatch):
     monkeypatch.setattr(keys, "BATCH", 2)
     for _ in range(5):
@@ -95,6 +99,7 @@ def test_interrupted_rotation_can_be_resumed(operate, people, rows, rotating_app
     assert operate("keys", "rotate", on=rotating_app).stdout.startswith("3 rows are now")
 
 
+@pytest.mark.both_databases
 def test_rotation_does_not_overwrite_a_concurrent_change(people, rows, app, rotating_app, monkeypatch):
     people.open()
     [row] = rows(Enrollment)
@@ -112,6 +117,7 @@ def test_rotation_does_not_overwrite_a_concurrent_change(people, rows, app, rota
     assert [row.secret for row in rows(Enrollment)] == [theirs]
 
 
+@pytest.mark.both_databases
 def test_rotate_reports_unreadable_rows_and_moves_the_others(operate, people, rows, app, rotating_app):
     people.open("ada@example.com")
     people.open("eve@example.com")
@@ -126,6 +132,7 @@ def test_rotate_reports_unreadable_rows_and_moves_the_others(operate, people, ro
     assert {row.id: kid_of(row.secret) for row in rows(Enrollment)} == {ada.id: NEW, eve.id: OLD}
 
 
+@pytest.mark.both_databases
 def test_rotate_reports_the_missing_key(operate, people, rows, new_key_app):
     people.open()
     result = operate("keys", "rotate", on=new_key_app)
@@ -134,6 +141,7 @@ def test_rotate_reports_the_missing_key(operate, people, rows, new_key_app):
     assert under(rows) == [OLD]
 
 
+@pytest.mark.both_databases
 def test_list_shows_which_keys_are_still_needed(operate, people, app, rotating_app, new_key_app):
     people.open()
     assert operate("keys", "list").stdout == f"{OLD}           1 row  current\n"
@@ -168,6 +176,7 @@ def announced(app, rows, monkeypatch):
     return announce
 
 
+@pytest.mark.both_databases
 def test_rotate_is_rejected_while_a_running_process_lacks_the_new_key(operate, people, announced, rotating_app, rows):
     people.open("ada@example.com")
     announced(age=-60)
@@ -177,6 +186,7 @@ def test_rotate_is_rejected_while_a_running_process_lacks_the_new_key(operate, p
     assert under(rows) == [OLD]
 
 
+@pytest.mark.both_databases
 def test_rotate_ignores_processes_that_have_ended(operate, people, announced, rotating_app, rows):
     people.open("ada@example.com")
     announced(age=0)
@@ -184,6 +194,7 @@ def test_rotate_ignores_processes_that_have_ended(operate, people, announced, ro
     assert under(rows) == [NEW]
 
 
+@pytest.mark.both_databases
 def test_process_announcement_is_throttled_and_prunes_dead_processes(announced, rotating_app, rows):
     announced(age=60)
     with rotating_app.app_context():

@@ -25,6 +25,7 @@ def bob(people):
     return people.open(email="bob@example.com", methods=["email", "authenticator"], second="authenticator")
 
 
+@pytest.mark.both_databases
 def test_second_step_is_shown_and_can_be_turned_off(flask, bob, json_wire, mail_to, rows):
     sign_in(json_wire, bob)
     assert flask("second-step", bob.email) == ("bob@example.com: Authenticator app.\n", 0)
@@ -41,6 +42,7 @@ def test_unknown_user_is_reported(flask):
     assert ("no account has that" in printed, status) == (True, 1)
 
 
+@pytest.mark.both_databases
 def test_unlock_resets_the_failed_attempts_of_an_authenticator_app(app, flask, bob, rows):
     import sqlalchemy as sa
 

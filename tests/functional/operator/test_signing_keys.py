@@ -32,6 +32,7 @@ def es256(rows):
     return [row.kid for row in rows(SigningKey, alg="ES256")]
 
 
+@pytest.mark.both_databases
 def test_list_shows_the_signing_key_and_the_next_one(operate, es256):
     listed = operate("keys", "list")
     assert listed.exit_code == 0
@@ -49,6 +50,7 @@ def test_list_shows_until_when_an_old_key_is_published(operate, app, clock, es25
     assert "published until 20" in line
 
 
+@pytest.mark.both_databases
 def test_rotate_reseals_private_keys_and_they_keep_signing(operate, app, rotating_app, new_key_app, rows):
     with app.app_context():
         token = keys.sign({"sub": "ada"}, "ES256")
@@ -59,6 +61,7 @@ def test_rotate_reseals_private_keys_and_they_keep_signing(operate, app, rotatin
         assert keys.verify(keys.sign({"sub": "bob"}, "ES256")) == {"sub": "bob"}
 
 
+@pytest.mark.both_databases
 def test_rotate_activates_the_next_key_of_each_algorithm(operate, app, clock, es256):
     clock.shift(2 * DAY)
     done = operate("keys", "rotate")
@@ -80,6 +83,7 @@ def test_rotate_of_one_algorithm_does_not_reseal(operate, rotating_app, rows):
     assert {kid_of(row.sealed_private) for row in rows(SigningKey)} == {OLD}
 
 
+@pytest.mark.both_databases
 def test_rotate_now_drops_the_signing_key_and_explains_the_consequences(operate, rows, es256):
     done = operate("keys", "rotate", "--alg", "ES256", "--now")
     assert done.exit_code == 0
@@ -99,6 +103,7 @@ def test_unknown_algorithm_is_rejected(operate):
     assert "RS256" in refused.stderr
 
 
+@pytest.mark.both_databases
 def test_missing_encryption_key_of_signing_keys_is_reported(operate, new_key_app):
     assert f"{OLD}          6 rows  MISSING" in operate("keys", "list", on=new_key_app).stdout
     assert "rows are encrypted with key" in operate("doctor", on=new_key_app).stdout
@@ -106,6 +111,7 @@ def test_missing_encryption_key_of_signing_keys_is_reported(operate, new_key_app
         refuse_missing_keys()
 
 
+@pytest.mark.both_databases
 def test_tampered_private_key_is_reported(operate, app, rows):
     first, following = rows(SigningKey, alg="ES256")
     with app.app_context():

@@ -99,6 +99,7 @@ def test_second_factor_passkey_does_not_count_as_a_sign_in_method(wire, ada, dev
     assert sign_in(wire, ada).post("/us-setup", delete_method="email").codes == ["last_method"]
 
 
+@pytest.mark.both_databases
 def test_concurrent_removals_leave_one_sign_in_method(app, ada, device, add_passkey, rows):
     from app.enrollments.models import Enrollment
 
@@ -133,6 +134,7 @@ def test_rolling_back_a_reported_session_deletes_its_passkeys(wire, ada, device,
     assert (names(rows), marks(rows, ada)) == ([], 0)
 
 
+@pytest.mark.both_databases
 def test_deleting_a_user_deletes_their_passkeys(app, ada, device, add_passkey, rows):
     from app.extensions import db
     from app.users import User

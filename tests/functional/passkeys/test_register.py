@@ -60,6 +60,7 @@ def test_page_lists_registered_passkeys(browser_wire, ada, device, add_passkey):
     assert "Synced" in page.text
 
 
+@pytest.mark.both_databases
 def test_existing_passkey_is_excluded_and_rejected(json_wire, ada, device, add_passkey):
     add_passkey(ada, device)
     options, state = asked(sign_in(json_wire, ada).post("/wan-register", usage="first"))

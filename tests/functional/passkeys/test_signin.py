@@ -91,6 +91,7 @@ def test_options_do_not_reveal_whether_an_account_exists(json_wire, people, ada,
     assert len({answer.json["credential_options"]["challenge"] for answer in answers}) == len(answers)
 
 
+@pytest.mark.both_databases
 def test_options_take_one_statement_for_known_and_unknown_identities(json_wire, ada, add_passkey, statements):
     add_passkey(ada, Device())
     json_wire.fetch_csrf()
@@ -124,6 +125,7 @@ def test_assertion_can_be_used_only_once(hers, device, rows):
     assert (answer.status, answer.codes, len(rows(AuthSession))) == (400, ["api_error"], before)
 
 
+@pytest.mark.both_databases
 def test_concurrent_use_of_one_assertion_creates_one_session(app, ada, device, add_passkey, rows):
     from app.sessions.models import AuthSession
 

@@ -45,6 +45,7 @@ def test_deletion_request_ends_all_sessions(here, program, ada, rows):
     assert all(session.revoked_at for session in rows(AuthSession))
 
 
+@pytest.mark.both_databases
 def test_session_ended_during_the_request_cannot_delete_the_account(json_wire, ada, rows, monkeypatch):
     from app.privacy import deletion
 

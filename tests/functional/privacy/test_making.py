@@ -15,6 +15,8 @@ from app.privacy.models import Export, ExportChunk
 from tests.functional.privacy.conftest import told
 from tests.signed_in import sign_in
 
+pytestmark = pytest.mark.both_databases
+
 MIB = 1024 * 1024
 
 

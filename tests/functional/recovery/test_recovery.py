@@ -37,6 +37,7 @@ def test_recovery_removes_lost_factors_and_signs_the_owner_in(wire, bob, proves,
     assert back.get("/us-setup").status == 200
 
 
+@pytest.mark.both_databases
 def test_owner_is_notified_at_start_the_day_before_and_at_completion(
     app, json_wire, bob, proves, starts, clock, mail_to, text_to, smtp, sms, deliver
 ):
@@ -101,6 +102,7 @@ def test_recovery_expires_a_week_after_the_waiting_period(wire, bob, proves, sta
     assert state_in(proves(wire, bob.email)) == "start"
 
 
+@pytest.mark.both_databases
 def test_completion_ends_all_other_sessions_and_removes_recovery_codes(
     app, json_wire, program, bob, proves, starts, clock, rows
 ):
@@ -118,6 +120,7 @@ def test_completion_ends_all_other_sessions_and_removes_recovery_codes(
     assert len([row for row in rows(AuthSession) if row.revoked_at is None]) == 1
 
 
+@pytest.mark.both_databases
 def test_factors_not_lost_are_kept_but_no_longer_second_factors(json_wire, people, proves, starts, clock, rows):
     eve = people.open(
         email="eve@example.com", phone="+16502530002", methods=["email", "sms", "authenticator"], second="authenticator"
@@ -141,6 +144,7 @@ def test_completion_requires_second_factor_enrollment_when_required(json_wire, b
     assert json_wire.signed_in_as() is None
 
 
+@pytest.mark.both_databases
 def test_recovery_can_be_completed_only_once(json_wire, bob, proves, starts, clock):
     starts(json_wire, bob.email)
     clock.shift(WAIT + 1)
@@ -202,6 +206,7 @@ def test_only_one_recovery_can_be_open(wire, bob, proves, starts, rows):
     assert len(rows(Recovery)) == 1
 
 
+@pytest.mark.both_databases
 def test_recoveries_are_limited_to_three_in_thirty_days(json_wire, bob, proves, starts, clock, rows):
     for _ in range(3):
         assert state_in(starts(json_wire, bob.email)) == "waiting"

@@ -243,6 +243,7 @@ def test_prefetching_the_link_confirms_nothing(wire, register, mailed_link, rows
     assert wire.signed_in_as() is None
 
 
+@pytest.mark.both_databases
 def test_link_works_once(browser_wire, register, mailed_link):
     register(by=browser_wire)
     link = mailed_link()

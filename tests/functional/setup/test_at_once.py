@@ -51,6 +51,7 @@ def at_once(programs, monkeypatch):
     return post
 
 
+@pytest.mark.both_databases
 def test_concurrent_authenticator_setups_add_only_one(programs, at_once, enrolled):
     begun = [program.post("/us-setup", chosen_method="authenticator") for program in programs]
     answers = at_once(*((state_in(each), app_code(key_in(each))) for each in begun))
@@ -58,6 +59,7 @@ def test_concurrent_authenticator_setups_add_only_one(programs, at_once, enrolle
     assert enrolled() == ["authenticator", "email"]
 
 
+@pytest.mark.both_databases
 def test_concurrent_phone_setups_add_only_one(programs, at_once, enrolled, text_to, rows):
     from app.users import Identity
 

@@ -67,6 +67,7 @@ def test_used_code_in_fullwidth_digits_is_rejected(program, eve):
     assert program.post("/us-signin", identity=eve.email, passcode=wide).status == 400
 
 
+@pytest.mark.both_databases
 @pytest.mark.usefixtures("middle_of_step")
 def test_concurrent_use_of_one_code_creates_one_session(app, eve, rows):
     from app.sessions.models import AuthSession
@@ -82,6 +83,7 @@ def test_concurrent_use_of_one_code_creates_one_session(app, eve, rows):
     assert len(rows(AuthSession)) == 1
 
 
+@pytest.mark.both_databases
 @pytest.mark.usefixtures("middle_of_step")
 def test_concurrent_use_of_one_setup_state_adds_one_authenticator(app, people, rows):
     from app.enrollments.models import Enrollment

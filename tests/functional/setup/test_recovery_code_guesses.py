@@ -47,6 +47,7 @@ def at_once(tasks):
         return list(pool.map(lambda task: task(), tasks))
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(limits=False, pool_size=8)
 def test_concurrent_uses_of_one_code_succeed_only_once(app, ada, codes, rows):
     programs = [give_token(Program(app), ada) for _ in range(20)]
@@ -62,6 +63,7 @@ def test_used_code_is_rejected_when_passwords_are_enabled(hers, codes):
     assert hers.post(VERIFY, passcode=codes[0]).status == 400
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(limits=False, pool_size=8)
 def test_concurrent_generation_leaves_one_set_of_codes(app, ada, rows):
     programs = [give_token(Program(app), ada) for _ in range(2)]
@@ -71,6 +73,7 @@ def test_concurrent_generation_leaves_one_set_of_codes(app, ada, rows):
     assert {row.selector for row in rows(RecoveryCode)} in shown
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(failures_per_address=1000)
 def test_recovery_codes_are_locked_for_an_hour_after_ten_wrong_guesses(hers, codes, clock):
     assert [hers.post(VERIFY, passcode=WRONG).status for _ in range(10)] == [400] * 10
@@ -79,6 +82,7 @@ def test_recovery_codes_are_locked_for_an_hour_after_ten_wrong_guesses(hers, cod
     assert hers.post(VERIFY, passcode=codes[0]).ok
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(failures_per_address=1000)
 def test_guesses_are_limited_per_account_across_clients(app, hers, ada, codes):
     others = [give_token(Program(app), ada) for _ in range(2)]
@@ -87,6 +91,7 @@ def test_guesses_are_limited_per_account_across_clients(app, hers, ada, codes):
     assert hers.post(VERIFY, passcode=codes[0]).status == 400
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(failures_per_address=1000)
 def test_guess_limits_of_recovery_codes_and_app_codes_are_separate(hers, people, clock):
     bob = people.open(email="bob@example.com", methods=["email", "authenticator"])

@@ -77,6 +77,7 @@ def test_last_method_cannot_be_removed_while_another_is_being_added(people, wire
     assert rows(Challenge) == []
 
 
+@pytest.mark.both_databases
 def test_concurrent_removals_leave_one_method(app, people, rows):
     from app.enrollments.models import Enrollment
 

@@ -148,6 +148,7 @@ def test_sixth_app_is_rejected_before_a_key_is_shown(hers, rows):
     assert len(apps(rows)) == totp.MAX_APPS == 5
 
 
+@pytest.mark.both_databases
 def test_replacing_all_apps_is_allowed_at_the_limit(json_wire, eve, rows):
     here = sign_in(json_wire, eve)
     for _ in range(totp.MAX_APPS - 1):
@@ -158,6 +159,7 @@ def test_replacing_all_apps_is_allowed_at_the_limit(json_wire, eve, rows):
     assert list(apps(rows)) == ["Authenticator app"]
 
 
+@pytest.mark.both_databases
 def test_concurrent_additions_at_the_limit_add_only_one_app(app, eve, rows):
     program = give_token(Program(app), eve)
     for _ in range(totp.MAX_APPS - 2):
@@ -173,6 +175,7 @@ def test_concurrent_additions_at_the_limit_add_only_one_app(app, eve, rows):
     assert len(apps(rows)) == totp.MAX_APPS
 
 
+@pytest.mark.both_databases
 def test_concurrent_additions_with_the_same_name_add_only_one_app(app, eve, rows):
     program = give_token(Program(app), eve)
     begun = [program.post(SETUP, chosen_method="authenticator") for _ in range(2)]
@@ -205,6 +208,7 @@ def test_app_added_while_apps_become_second_step_is_a_second_step_too(
     assert [(row.is_second, row.signs_in) for row in apps(rows).values()] == [(True, None), (True, True)]
 
 
+@pytest.mark.both_databases
 def test_database_rejects_duplicate_app_names(app, eve):
     import sqlalchemy as sa
 

@@ -41,6 +41,7 @@ def test_enrollment_during_sign_in_rejects_methods_that_are_no_second_factor(jso
     assert [row.method for row in rows(Enrollment)] == ["email"]
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(second_factor="required")
 def test_enrollment_during_sign_in_fails_if_a_second_factor_was_added_meanwhile(json_wire, ada, code_for, rows, app):
     begin(json_wire, ada, code_for)

@@ -253,6 +253,7 @@ def test_link_contains_neither_identity_nor_code(ada, wire, code_for, smtp):
     assert set(parse_qs(urlsplit(link).query)) == {"token"}
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(limits=False)
 def test_concurrent_link_clicks_create_one_session(browser_wire, ada, link_for, rows):
     link = link_for(ada.email, by=browser_wire)

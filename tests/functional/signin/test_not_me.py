@@ -97,6 +97,7 @@ def test_report_ends_the_session_created_by_the_request(wire, owner, mail, ada, 
     assert alive(rows) == 0
 
 
+@pytest.mark.both_databases
 def test_report_ends_the_session_approved_on_another_device(json_wire, ada, mail_to):
     shown = json_wire.post(SEND, identity=ada.email, chosen_method="email").json
     mail, owner = mail_to(ada.email), json_wire.elsewhere()
@@ -108,6 +109,7 @@ def test_report_ends_the_session_approved_on_another_device(json_wire, ada, mail
     assert json_wire.signed_in_as() is None
 
 
+@pytest.mark.both_databases
 def test_report_revokes_access_tokens_issued_by_the_session(json_wire, program, ada, mail_to):
     json_wire.post(SEND, identity=ada.email, chosen_method="email")
     mail = mail_to(ada.email)

@@ -48,6 +48,7 @@ def ways(rows) -> list[str]:
     return sorted(row.method for row in rows(Enrollment))
 
 
+@pytest.mark.both_databases
 def test_report_removes_the_totp_app_enrolled_in_the_session(intruder, came_in, ada, rows, clock):
     key = set_up_app(intruder)
     answer = intruder.elsewhere(address="192.0.2.9").post(came_in, sure=True)
@@ -69,6 +70,7 @@ def test_report_notifies_owner_of_removed_factors_by_email_and_page(
     assert [event.facts["method"] for event in rows(Event, name="factor.removed")] == ["authenticator"]
 
 
+@pytest.mark.both_databases
 def test_report_removes_the_phone_number_enrolled_in_the_session(intruder, came_in, text_to, rows):
     state = intruder.post(SETUP, chosen_method="sms", phone="+447400123456").json["state"]
     assert intruder.post(f"{SETUP}/{state}", passcode=code_in(text_to("+447400123456"))).ok
@@ -77,6 +79,7 @@ def test_report_removes_the_phone_number_enrolled_in_the_session(intruder, came_
     assert [row.kind for row in rows(Identity)] == ["email"]
 
 
+@pytest.mark.both_databases
 def test_report_removes_recovery_codes_generated_in_the_session(intruder, came_in, ada, mail_to, rows):
     assert intruder.post("/mf-recovery-codes").ok
     assert intruder.elsewhere(address="192.0.2.9").post(came_in, sure=True).json["state"] == "denied"
@@ -84,6 +87,7 @@ def test_report_removes_recovery_codes_generated_in_the_session(intruder, came_i
     assert "Recovery codes removed, because" in mail_to(ada.email).text.replace("\n", " ")
 
 
+@pytest.mark.both_databases
 def test_report_keeps_recovery_codes_of_the_owner(json_wire, intruder, came_in, ada, rows):
     sign_in(json_wire, ada).post("/mf-recovery-codes")
     assert intruder.elsewhere(address="192.0.2.9").post(came_in, sure=True).ok
@@ -97,6 +101,7 @@ def test_report_keeps_the_email_method_enrolled_again_in_the_session(intruder, c
     assert ways(rows) == ["email"]
 
 
+@pytest.mark.both_databases
 def test_report_keeps_factors_enrolled_by_the_owner(json_wire, intruder, ada, sign_in, mail_to, rows):
     owner = json_wire.elsewhere(address="192.0.2.9")
     sign_in(ada.email, by=owner)
@@ -109,6 +114,7 @@ def test_report_keeps_factors_enrolled_by_the_owner(json_wire, intruder, ada, si
     assert owner.signed_in_as() == ada.email
 
 
+@pytest.mark.both_databases
 def test_report_removes_factors_enrolled_in_a_session_opened_with_a_removed_factor(
     intruder, came_in, ada, text_to, clock, rows
 ):
@@ -123,6 +129,7 @@ def test_report_removes_factors_enrolled_in_a_session_opened_with_a_removed_fact
     assert second.signed_in_as() is None
 
 
+@pytest.mark.both_databases
 def test_report_keeps_the_last_sign_in_method(intruder, came_in, rows):
     set_up_app(intruder)
     assert intruder.post(SETUP, delete_method=["email"]).ok
@@ -130,6 +137,7 @@ def test_report_keeps_the_last_sign_in_method(intruder, came_in, rows):
     assert ways(rows) == ["authenticator"]
 
 
+@pytest.mark.both_databases
 def test_enrollment_completed_concurrently_with_the_report_is_rejected(intruder, came_in, ada, rows, monkeypatch):
     from app.setup import service as enrollment
 

@@ -64,6 +64,7 @@ def test_challenge_is_rejected_for_another_identity(program, people, asked):
     assert not program.post("/us-signin", identity=eve.email, passcode=code, challenge=challenge).ok
 
 
+@pytest.mark.both_databases
 def test_challenge_is_limited_to_five_attempts(program, ada, asked):
     challenge, code = asked
     for _ in range(5):
@@ -71,6 +72,7 @@ def test_challenge_is_limited_to_five_attempts(program, ada, asked):
     assert not program.post("/us-signin", identity=ada.email, passcode=code, challenge=challenge).ok
 
 
+@pytest.mark.both_databases
 def test_challenge_can_be_used_only_once(program, ada, asked, rows):
     challenge, code = asked
     answers = [program.post("/us-signin", identity=ada.email, passcode=code, challenge=challenge) for _ in range(2)]

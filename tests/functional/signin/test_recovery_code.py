@@ -115,6 +115,7 @@ def test_malformed_recovery_code_does_not_count_as_an_attempt(json_wire, bob, co
     assert [row.tries for row in rows(PendingSignIn)] == [0]
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(limits=False, pool_size=8)
 def test_concurrent_sign_ins_with_one_recovery_code_create_one_session(app, bob, codes, code_for, rows, clock):
     browsers = [Wire(app, "json") for _ in range(6)]
@@ -185,6 +186,7 @@ def test_recovery_code_is_denied_when_second_factor_enrollment_is_pending(json_w
     assert Program(json_wire.app).get(MF).status == 400
 
 
+@pytest.mark.both_databases
 def test_concurrent_recovery_codes_in_one_sign_in_use_up_only_one(json_wire, bob, codes, code_for, rows):
     """Whichever comes second opens no session, so its code is good for another time."""
     first_step(json_wire, bob, code_for)

@@ -100,6 +100,7 @@ def test_asked_cookie_does_not_reveal_the_identity(asked):
     assert "ada" not in kept.lower()
 
 
+@pytest.mark.both_databases
 def test_reopening_takes_one_statement_and_none_without_a_request(asked, statements):
     with statements() as seen:
         asked.get(PAGE)

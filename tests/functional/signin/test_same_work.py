@@ -16,6 +16,8 @@ from app.db import compiled
 from app.login import lookup
 from app.users import read_identity
 
+pytestmark = pytest.mark.both_databases
+
 NOBODY = "nobody@example.com"
 
 

@@ -198,6 +198,7 @@ def test_totp_app_used_as_second_factor_cannot_sign_in_alone(wire, bob):
     assert PENDING not in wire.cookies
 
 
+@pytest.mark.both_databases
 def test_concurrent_submissions_of_one_totp_code_create_one_session(app, json_wire, bob, code_for, rows):
     from app.sessions.models import AuthSession
 
@@ -214,6 +215,7 @@ def test_concurrent_submissions_of_one_totp_code_create_one_session(app, json_wi
     assert len(rows(AuthSession)) == 1
 
 
+@pytest.mark.both_databases
 def test_concurrent_wrong_codes_are_limited_to_five_attempts(app, json_wire, bob, code_for, rows):
     from app.audit import Event
 

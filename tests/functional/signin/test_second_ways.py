@@ -210,6 +210,7 @@ def test_api_client_without_cookies_completes_an_sms_second_factor(program, dan,
 # --- ended from elsewhere -----------------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(limits=False)
 def test_concurrent_resend_does_not_block_the_sign_in(program, dan, mail_to):
     send = {"identity": dan.email, "chosen_method": "email"}

@@ -193,6 +193,7 @@ def test_body_without_known_fields_is_treated_as_empty_form(app, send, body):
         assert answer.get_json()["meta"]["code"] == answer.status_code
 
 
+@pytest.mark.both_databases
 def test_json_values_of_any_type_cause_no_server_error(app, database, send):
     half = len(ODD) // 2
     for path, value in shared_out(addresses(app, "POST"), ODD, each=half, first=half * (database.kind == "sqlite")):
@@ -210,6 +211,7 @@ def test_single_json_value_of_the_wrong_type_causes_no_server_error(app, send, f
         assert answer.status_code < 500, (path, field, str(value)[:60])
 
 
+@pytest.mark.both_databases
 @pytest.mark.long
 def test_odd_form_values_cause_no_server_error(app, database, people, browser_wire):
     sign_in(browser_wire, people.open(email="ada@example.com"))

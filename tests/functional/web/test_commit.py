@@ -68,12 +68,14 @@ def post(app: Flask, what: str, **headers: str):
     return app.test_client().post(f"/trial/{what}", headers=headers)
 
 
+@pytest.mark.both_databases
 def test_responses_below_500_are_committed(trial, stored):
     for number, what in enumerate(("done", "400", "404", "429", "refused"), start=1):
         assert post(trial, what).status_code < 500
         assert stored() == number, what
 
 
+@pytest.mark.both_databases
 def test_server_error_rolls_back_and_sets_no_cookie(trial, stored):
     for what in ("exception", "500", "503"):
         answer = post(trial, what)
@@ -82,6 +84,7 @@ def test_server_error_rolls_back_and_sets_no_cookie(trial, stored):
         assert stored() == 0, what
 
 
+@pytest.mark.both_databases
 def test_csrf_rejected_request_is_rolled_back(trial, stored):
     assert post(trial, "forged").status_code == 400
     assert stored() == 0
@@ -89,6 +92,7 @@ def test_csrf_rejected_request_is_rolled_back(trial, stored):
     assert stored() == 1
 
 
+@pytest.mark.both_databases
 def test_lost_database_connection_returns_503(trial, stored):
     answer = post(trial, "unavailable", Accept="application/json")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
@@ -96,6 +100,7 @@ def test_lost_database_connection_returns_503(trial, stored):
     assert stored() == 0
 
 
+@pytest.mark.both_databases
 def test_view_without_view_commit_stores_nothing(trial, stored):
     assert trial.test_client().post("/trial-without").status_code == 302
     assert stored() == 0
@@ -114,6 +119,7 @@ def test_failed_commit_returns_503_without_cookie_and_stores_nothing(trial, stor
         assert answer.get_json()["response"]["error_codes"] == ["service_unavailable"]
 
 
+@pytest.mark.both_databases
 def test_request_after_a_failed_commit_succeeds(trial, stored, failing_commits):
     client = trial.test_client()
     with failing_commits():
@@ -178,6 +184,7 @@ def test_get_requests_change_nothing(app, visitor, unchanged):
             assert client.get(path).status < 500, path
 
 
+@pytest.mark.both_databases
 def test_exceptions_are_not_propagated_to_the_server(trial):
     assert trial.config["PROPAGATE_EXCEPTIONS"] is False
     assert not trial.testing

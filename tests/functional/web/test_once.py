@@ -125,6 +125,7 @@ def test_every_sending_endpoint_honors_the_idempotency_key(wire, people, deliver
     assert (len(rows(Challenge)), len(deliver())) == (1, 1)
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(mail_resend_wait=0)
 def test_double_click_sends_one_email_and_a_later_click_another(browser_wire, ada, deliver, clock):
     nonce = browser_wire.get("/us-signin").page.value("nonce")

@@ -42,6 +42,7 @@ def test_create_prints_the_secret_only_once(operate, receiver, rows):
     assert [event.facts for event in rows(Event, name="webhook.created")] == [{"endpoint": row.id, "by": "operator"}]
 
 
+@pytest.mark.both_databases
 def test_list_and_show_print_the_endpoint_without_its_url_query(operate, created, receiver):
     endpoint_id, _ = created
     listed = operate("list")
@@ -137,6 +138,7 @@ def test_rotation_without_overlap_drops_the_old_secret_at_once(app, operate, cre
         Webhook(old).verify(hook.body, hook.headers)
 
 
+@pytest.mark.both_databases
 def test_endpoint_secrets_are_reencrypted_by_key_rotation(app, make_app, operate, created, ada, receiver, post_due):
     new_key = "for-tests-alone-too-9c2e5d71a8f04b36b7d0c3e1f6a59824"
     endpoint_id, old = created
@@ -155,6 +157,7 @@ def test_endpoint_secrets_are_reencrypted_by_key_rotation(app, make_app, operate
     assert found == [new, old]
 
 
+@pytest.mark.both_databases
 def test_endpoint_can_be_disabled_enabled_changed_and_deleted(
     app, operate, created, ada, receiver, other_receiver, posted, rows
 ):
@@ -211,6 +214,7 @@ def test_test_command_posts_a_sample_once_and_reports_the_response(operate, crea
     assert [row.state for row in rows(WebhookDelivery)] == ["sent", "abandoned", "abandoned"]  # a sample is tried once
 
 
+@pytest.mark.both_databases
 def test_deliveries_are_listed_and_can_be_retried(app, operate, created, ada, receiver, posted, rows):
     assert "No deliveries." in operate("deliveries")
     receiver.answers = [400]
@@ -231,6 +235,7 @@ def test_deliveries_are_listed_and_can_be_retried(app, operate, created, ada, re
     assert "by their IDs" in operate("retry", fails=2)
 
 
+@pytest.mark.both_databases
 def test_retry_failed_resends_all_failed_deliveries(app, operate, created, ada, receiver, posted, rows, clock):
     receiver.answers = [500]
     sign_in(Wire(app, "form"), ada)
@@ -244,6 +249,7 @@ def doctor(app):
     return [line for line in printed.splitlines() if " webhooks " in line]
 
 
+@pytest.mark.both_databases
 def test_doctor_reports_failing_and_disabled_endpoints(app, operate, created, ada, receiver, posted):
     assert [line.split()[0] for line in doctor(app)] == ["ok"]
     receiver.answers = [500, 410]
@@ -259,5 +265,6 @@ def test_doctor_reports_failing_and_disabled_endpoints(app, operate, created, ad
     assert f"fix   webhooks    endpoint {created[0]} was disabled (answered 410)" in gone
 
 
+@pytest.mark.both_databases
 def test_doctor_reports_webhooks_not_in_use(app):
     assert doctor(app) == ["ok    webhooks    not in use"]

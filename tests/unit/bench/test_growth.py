@@ -29,6 +29,7 @@ def filled(database, databases, tmp_path, monkeypatch):
         db.engine.dispose()
 
 
+@pytest.mark.both_databases
 def test_users_of_a_generated_database_can_sign_in(filled):
     from app.extensions import db
     from app.sessions.models import AuthSession

@@ -16,6 +16,8 @@ from bench.client import Client, Script, Tally
 from bench.subject import address
 from tests.databases import Database, Databases
 
+pytestmark = pytest.mark.both_databases
+
 WRONG = "0000000x"
 
 

@@ -14,6 +14,8 @@ from app.db import prepared
 from app.db.compiled import CompiledStatement, detached_from, note
 from app.extensions import db
 
+pytestmark = pytest.mark.both_databases
+
 EVENT = Event.__table__
 INTO = CompiledStatement.into(EVENT)
 AUTOCOMMIT = CompiledStatement.into(EVENT, autocommit=True)

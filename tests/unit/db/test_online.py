@@ -13,6 +13,8 @@ import pytest
 from tests.databases import migrate
 from tests.sinks import until
 
+pytestmark = pytest.mark.both_databases
+
 USERS, MORE = 60_000, 40_000
 """Accounts with one address, and how many of them have a second one."""
 

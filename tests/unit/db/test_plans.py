@@ -15,6 +15,8 @@ from app.privacy.deletion import erase
 from tests.plans import collected, reads_whole
 from tests.sinks import code_in
 
+pytestmark = pytest.mark.both_databases
+
 MANY = 100_000
 PAGES = 15
 """More than the five after which psycopg might prepare, and the five more after which PostgreSQL plans for no value."""

@@ -241,6 +241,7 @@ def test_empty_file_has_no_clients(write):
 # --- at start -----------------------------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 def test_file_client_is_found_without_a_query(make_app, write, statements):
     from app.oidc.clients import find_client
 

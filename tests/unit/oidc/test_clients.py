@@ -8,6 +8,7 @@ from app.oidc.clients import find_client
 from tests.client_rows import register
 
 
+@pytest.mark.both_databases
 def test_unknown_field_of_a_newer_release_is_ignored(app):
     register(app, secret="", auth_method="none", not_yet_a_field=[1, 2])
     with app.app_context():

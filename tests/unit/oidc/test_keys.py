@@ -196,6 +196,7 @@ def test_oversized_token_is_rejected_before_decoding(monkeypatch):
     assert keys.verify("a" * 1_000_000) is None
 
 
+@pytest.mark.both_databases
 def test_malformed_kid_runs_no_query(statements):
     token = keys.sign(CLAIMS, "ES256")
     with statements() as seen:
@@ -220,6 +221,7 @@ def test_private_key_is_encrypted_for_its_row(rows):
         key_store.private_key(moved)
 
 
+@pytest.mark.both_databases
 def test_key_rows_are_cached_for_ten_seconds(clock, statements):
     token = keys.sign(CLAIMS, "RS256")
     with statements() as seen:
@@ -233,6 +235,7 @@ def test_key_rows_are_cached_for_ten_seconds(clock, statements):
     assert len(seen) == 1
 
 
+@pytest.mark.both_databases
 def test_first_key_of_a_rolled_back_transaction_is_discarded(rows):
     db.session.add(SigningKey(alg="x", number=1, kid="x", public={}, sealed_private="", signs_from=keys.clock.now()))
     db.session.flush()

@@ -84,6 +84,7 @@ def test_sub_differs_by_user_and_sid_by_session(names):
     assert names()[1] != names(session_id="6" * 32)[1]
 
 
+@pytest.mark.both_databases
 def test_rolled_back_naming_secret_is_not_cached(app, names):
     with app.app_context():
         db.session.execute(db.delete(IdentifierSecret))  # a write came before
@@ -96,6 +97,7 @@ def test_rolled_back_naming_secret_is_not_cached(app, names):
     assert names() == kept
 
 
+@pytest.mark.both_databases
 def test_concurrent_first_uses_create_one_naming_secret(app, names, rows):
     made: list[tuple[str, str]] = []
     start = threading.Barrier(8)
@@ -116,6 +118,7 @@ def test_concurrent_first_uses_create_one_naming_secret(app, names, rows):
     assert len(rows(IdentifierSecret)) == 1
 
 
+@pytest.mark.both_databases
 def test_cached_naming_secret_needs_no_query(app, names, statements):
     names()
     with statements() as seen:
