@@ -155,13 +155,13 @@ def find(token: str) -> PresentedToken | None:
 
     A token is not valid if its client is gone or disabled, or is restricted to groups the account isn't in.
     """
-    found = _FIND.first(digest=secrets.digest(token), now=clock.now())
+    found = _FIND.first_without_session(digest=secrets.digest(token), now=clock.now())
     return _read_presented(found, {}) if found is not None else None
 
 
 def find_with_claims(token: str) -> PresentedToken | None:
     """Like ``find``, but also load the identities that the account's claims are made of. One statement."""
-    found = _FIND_WITH_CLAIMS.first(digest=secrets.digest(token), now=clock.now())
+    found = _FIND_WITH_CLAIMS.first_without_session(digest=secrets.digest(token), now=clock.now())
     if found is None:
         return None
     more = found[len(_columns) :]

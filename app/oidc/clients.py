@@ -296,7 +296,7 @@ def find_client(client_id: str) -> Client | None:
         return known
     if not is_client_id(client_id):
         return None
-    found = _BY_ID.first(id=client_id)
+    found = _BY_ID.first_without_session(id=client_id)
     if found is None:
         return None
     return enabled_client_of(_ROWS.read(found)[0])
