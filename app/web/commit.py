@@ -40,6 +40,8 @@ def view_commit(response: Response) -> Response:
 
 def _has_changes() -> bool:
     """Return whether there is anything to commit: often a rejection's only write is already committed on its own."""
+    if not db.session.registry.has():
+        return False  # no session was opened
     session = db.session()
     if session.new or session.dirty or session.deleted:
         return True
