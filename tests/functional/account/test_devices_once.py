@@ -54,6 +54,7 @@ def test_session_without_known_browser_cannot_be_forgotten(browser_wire, ada, co
     assert [buttons for _, buttons in devices] == [["Sign out", "Forget"], ["Sign out"]]
 
 
+@pytest.mark.both_databases
 def test_forgetting_a_device_keeps_it_signed_in(browser_wire, ada, come_in, rows):
     phone = come_in(browser_wire.elsewhere(agent=PHONE), ada.email)
     page = come_in(browser_wire, ada.email).get("/sessions")

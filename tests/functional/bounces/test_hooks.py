@@ -362,6 +362,7 @@ def test_sns_certificate_not_valid_for_amazon_is_rejected(ada, hooks, kept, amaz
     assert kept() == NOTHING
 
 
+@pytest.mark.both_databases
 def test_failed_certificate_fetch_is_retried_on_the_next_notification(ada, hooks, amazon):
     pem = amazon.documents.pop(CERTIFICATE_URL)
     hooks.ses(ses_bounce("ada@example.com"))

@@ -205,6 +205,7 @@ def test_entering_a_mailed_code_lifts_the_suppression(ada, wire, mail_to, report
     assert [event.facts["by"] for event in rows(Event, name="address.unsuppressed")] == ["proved"]
 
 
+@pytest.mark.both_databases
 def test_sign_in_by_another_method_does_not_lift_the_suppression(people, json_wire, report, suppressed, sweep, clock):
     ada = people.open(email=ADA, methods=["authenticator"])
     report()

@@ -163,6 +163,7 @@ def test_burst_is_delivered_without_waiting_for_a_sweep(make_app, clock, working
     assert len({mail.to[0] for mail in smtp.mails}) == len(smtp.mails) == BURST
 
 
+@pytest.mark.both_databases
 def test_idle_worker_keeps_its_wakeup_connection(make_app, clock, working, monkeypatch, tmp_path):
     from app.outbox import wakeups
 

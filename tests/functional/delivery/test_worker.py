@@ -163,6 +163,7 @@ def test_slow_mail_domain_does_not_block_other_domains(app, post, working, smtp)
     assert sum(mail.to[0].endswith("@slow.test") for mail in smtp.mails) == 0
 
 
+@pytest.mark.both_databases
 def test_rejected_recipients_do_not_affect_the_other_messages(app, post, working, smtp, rows):
     from app.outbox import Message
 

@@ -218,6 +218,7 @@ def test_refresh_retry_is_rejected_after_losing_group_membership(app, ada, wiki,
     assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
 
 
+@pytest.mark.both_databases
 def test_approved_device_gets_no_tokens_after_losing_group_membership(app, ada, staff, browser):
     device = Device(tv(app, groups=[staff]))
     assert browser.post("/device/consent", user_code=device.user_code, allow="yes").ok

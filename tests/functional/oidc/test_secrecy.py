@@ -140,6 +140,7 @@ def journeys(app, ada, issue, endpoint_app, endpoint, deliver) -> Callable[[], F
     return go
 
 
+@pytest.mark.both_databases
 def test_logs_contain_no_oauth_secrets(said, journeys, caplog):
     caplog.set_level("DEBUG")
     secrets = journeys()

@@ -75,6 +75,7 @@ def test_sms_provider_down_is_reported(operate, sms):
     assert lines_on(operate("doctor"), "sms")[0].startswith("fix")
 
 
+@pytest.mark.both_databases
 def test_sms_provider_rejecting_credentials_is_reported_until_it_accepts(operate, app, clock, sms):
     post(app, message(clock, channel="sms", to="+16502530000", last_error="provider refuses us (401)"))
     refused = operate("doctor")

@@ -389,6 +389,7 @@ def test_denying_a_session_removes_only_the_app_it_added(wire, app, people, rows
     assert list(apps(rows)) == ["Authenticator app"]
 
 
+@pytest.mark.both_databases
 def test_first_address_confirmation_removes_app_named_like_a_browser(app, eve, rows):
     """What is kept then is the password that was chosen in this very browser, which bears its digest as a name."""
     from app.challenges.models import Challenge

@@ -243,6 +243,7 @@ class Journeys(RuleBasedStateMachine):
             assert who is None or who == jar.signed_in
 
 
+@pytest.mark.both_databases
 @pytest.mark.settings(limits=False, mail_resend_wait=0)
 def test_random_step_sequences_never_create_a_session_without_its_factors(app, people, clock, mail_to):
     import itertools

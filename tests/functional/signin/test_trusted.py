@@ -185,6 +185,7 @@ def test_not_me_report_revokes_trust(trusted, bob, enter, clock, smtp):
     assert enter(trusted, bob)
 
 
+@pytest.mark.both_databases
 def test_api_client_skips_the_second_step_with_its_validity_token(program, bob, mail_to, clock, rows):
     from app.sessions.models import KnownDevice
 

@@ -135,6 +135,7 @@ def test_double_click_sends_one_email_and_a_later_click_another(browser_wire, ad
             assert len(deliver()) == mails
 
 
+@pytest.mark.both_databases
 def test_changed_form_with_the_same_nonce_is_a_new_request(browser_wire, ada, people, deliver):
     people.open(email="bob@example.com")
     nonce = browser_wire.get("/us-signin").page.value("nonce")

@@ -97,6 +97,7 @@ def test_unknown_endpoint_id_is_reported(operate, command):
     assert "There's no such endpoint." in operate(command, "nobody", fails=1)
 
 
+@pytest.mark.both_databases
 def test_unknown_ids_are_reported_by_delete_change_and_retry(operate):
     assert "There's no such endpoint." in operate("delete", "nobody", "--yes", fails=1)
     assert "There's no such endpoint." in operate("change", "nobody", "--event", "*", fails=1)
@@ -128,6 +129,7 @@ def signs(secret, hook) -> bool:
     return made in hook.headers["webhook-signature"].split(" ")
 
 
+@pytest.mark.both_databases
 def test_rotation_without_overlap_drops_the_old_secret_at_once(app, operate, created, ada, receiver, posted):
     endpoint_id, old = created
     new = SECRET.search(operate("rotate-secret", endpoint_id, "--overlap", "0"))[0]
@@ -202,6 +204,7 @@ def test_change_without_options_is_rejected(operate, created):
     assert "--url or --event" in operate("change", created[0], fails=2)
 
 
+@pytest.mark.both_databases
 def test_test_command_posts_a_sample_once_and_reports_the_response(operate, created, receiver, rows):
     endpoint_id, secret = created
     assert "answered 204." in operate("test", endpoint_id)
