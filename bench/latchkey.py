@@ -75,6 +75,7 @@ def environment(database_url: str, queue: Path, mail_port: int) -> dict[str, str
         "LATCHKEY_METHODS": "email,authenticator",
         "LATCHKEY_TRUSTED_PROXIES": "1",
         "LATCHKEY_LIMITS": "off",
+        "MALLOC_ARENA_MAX": "2",  # as in the image
     }
 
 
