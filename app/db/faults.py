@@ -39,9 +39,15 @@ def unavailable(error: BaseException) -> bool:
 
 
 def is_connection_lost(error: BaseException) -> bool:
-    """Return whether a driver error means that its connection, and others in the pool, should be dropped."""
+    """Return whether a driver error means that its connection, and others in the pool, should be dropped.
+
+    A result without a code is libpq's own. It lost the connection, but the connection's status doesn't say so yet if a
+    write failed and there was something left to read.
+    """
     state = getattr(error, "sqlstate", None)
-    return state is not None and state.startswith(CONNECTION_LOST)
+    if state is None:
+        return getattr(error, "pgresult", None) is not None
+    return bool(state.startswith(CONNECTION_LOST))
 
 
 CHECK_USER = "Correct user and password in LATCHKEY_DATABASE_URL (special characters percent-encoded)."

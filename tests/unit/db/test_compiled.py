@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import select
+import socket
 from datetime import UTC, datetime
 from itertools import count
 
@@ -10,7 +13,7 @@ import sqlalchemy as sa
 
 from app.audit import Event
 from app.challenges.models import Challenge
-from app.db import prepared
+from app.db import prepared, unavailable
 from app.db.compiled import CompiledStatement, detached_from, note
 from app.extensions import db
 
@@ -165,6 +168,24 @@ class TestPrepared:
         INTO.run(**ROW, name="one")
         assert FIND.first(name="one")
         assert FIND_NONE.first() is None
+
+    @pytest.mark.parametrize(
+        "run", [lambda: FIND.all(name="one"), lambda: db.session.execute(NAMED, {"name": "one"}).all()]
+    )
+    def test_failed_write_loses_the_connection(self, database, run):
+        """If something was left to read, libpq reports it without a code, and its status is still good."""
+        driver = db.session.connection().connection.driver_connection
+        driver.execute("LISTEN something")
+        driver.commit()
+        database.query("SELECT pg_notify('something', '')")
+        assert select.select([driver.fileno()], [], [], 10)[0]
+        with socket.socket(fileno=os.dup(driver.fileno())) as same:
+            same.shutdown(socket.SHUT_WR)
+        with pytest.raises(sa.exc.DBAPIError) as raised:
+            run()
+        assert unavailable(raised.value)
+        db.session.rollback()
+        assert run() == []
 
     def test_prepared_statement_names_differ_for_different_statements(self, monkeypatch):
         """Both begin to count, and a pooler may give them each other's connection."""
