@@ -56,15 +56,16 @@ _OPEN = (
     .limit(1)
 )
 _is_open = sa.and_(_c.spent_at.is_(None), _c.passcode_expires_at > sa.bindparam("now"), _c.sends > 0)
+_in_a_day = _c.last_sent_at > sa.bindparam("day_ago")
 _each = (
     sa.case((_c.last_sent_at > sa.bindparam("hour_ago"), _c.sends), else_=0),
-    _c.sends,
+    sa.case((_in_a_day, _c.sends), else_=0),
     sa.case((_is_open, 1), else_=0),
 )
 _browser_sums = [sa.case((binding_matches(_c.binding), each), else_=0) for each in _each]
 _SENT = sa.select(
     *(sa.func.coalesce(sa.func.sum(each), 0).label(f"sum_{i}") for i, each in enumerate((*_each, *_browser_sums)))
-).where(_c.method == sa.bindparam("method"), _c.last_sent_at > sa.bindparam("day_ago"))
+).where(_c.method == sa.bindparam("method"))
 _SET_UP = (
     sa.select(sa.func.count())
     .where(
@@ -87,8 +88,8 @@ def _budget_query(scope: sa.ColumnElement[bool], where: sa.ColumnElement[bool]) 
 
 
 _BUDGETS = {
-    "number": _c.destination == sa.bindparam("destination"),
-    "account": _c.subject == sa.bindparam("subject"),
+    "number": sa.and_(_c.destination == sa.bindparam("destination"), _in_a_day),
+    "account": _c.subject == sa.bindparam("subject"),  # the range would tempt PostgreSQL to look in the other index
 }
 _BUDGET_QUERIES = {
     (whose, named): CompiledStatement(
