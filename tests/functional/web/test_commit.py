@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask, after_this_request, g, redirect
+from flask import Flask, Response, after_this_request, g, redirect
+
+from app.extensions import db
+from app.web.commit import view_commit
 
 TRIAL = "trial.done"
 
@@ -185,6 +188,14 @@ def test_get_requests_change_nothing(app, visitor, unchanged):
 
 
 @pytest.mark.both_databases
+@pytest.mark.one_database
+def test_commit_of_a_request_without_a_session_opens_none(app):
+    with app.test_request_context():
+        view_commit(Response())
+        assert g.commit_done
+        assert not db.session.registry.has()
+
+
 def test_exceptions_are_not_propagated_to_the_server(trial):
     assert trial.config["PROPAGATE_EXCEPTIONS"] is False
     assert not trial.testing
