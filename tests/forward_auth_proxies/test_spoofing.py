@@ -39,7 +39,8 @@ SPOOFED = {
                           ("X_Real_IP", "127.0.0.99")],
     "hop by hop": [("Connection", f"close, {', '.join(NAMED)}")],
 }  # fmt: skip
-CLAIMS = re.compile(r"spoofed|open\.example\.com|127\.0\.0\.99|8080")
+CLAIMS = re.compile(r"spoofed|open\.example\.com|127\.0\.0\.99|(?:^|:)8080\b")
+"""The port at the start or after a colon only: a proxy's random request id may hold the same digits."""
 NEVER_SENT = {
     "X_FORWARDED_METHOD", "X_FORWARDED_URI", "X_FORWARDED_PREFIX", "X_FORWARDED_SSL", "X_ORIGINAL_URL",
     "X_ORIGINAL_METHOD", "X_REWRITE_URL", "X_HTTP_METHOD_OVERRIDE", "X_REAL_IP", "FORWARDED",
