@@ -1,4 +1,4 @@
-"""Flask extensions, created unbound and bound by ``create_app``, and accessors for the current app."""
+"""Flask extensions, created unbound and bound by ``create_app``, and short ways to the current app and session."""
 
 from __future__ import annotations
 
@@ -66,7 +66,10 @@ settings = cast("Settings", _AppExtensionProxy("latchkey.settings"))
 keyring = cast("KeyRing", _AppExtensionProxy("latchkey.keyring"))
 
 
-def changed(statement: UpdateBase, parameters: dict[str, Any] | None = None) -> int:
-    """Run an UPDATE or DELETE in the current transaction and return the number of rows changed."""
+def execute_update(statement: UpdateBase, parameters: dict[str, Any] | None = None) -> int:
+    """Run an UPDATE or DELETE in the current transaction, and return the number of rows that it changed.
+
+    Objects that the ORM has already loaded are not updated.
+    """
     result = db.session.execute(statement.execution_options(synchronize_session=False), parameters or {})
     return cast("CursorResult[Any]", result).rowcount

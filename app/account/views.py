@@ -24,7 +24,7 @@ from app.crypto import secrets
 from app.enrollments.catalog import active_methods, method_of
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
-from app.extensions import changed, settings
+from app.extensions import execute_update, settings
 from app.i18n import COOKIE, N_, gettext
 from app.login.presenters import label_of, needed_for_changes
 from app.sessions.assurance import is_recent, level, two_factors_until
@@ -116,7 +116,7 @@ def choose_language() -> Response:
             if tag not in settings.languages:
                 raise Rejected("invalid_choice", field="language")
             if current_user.is_authenticated and current_user.language != tag:
-                changed(sa.update(User).where(User.id == current_user.id).values(language=tag))
+                execute_update(sa.update(User).where(User.id == current_user.id).values(language=tag))
             answer = respond(see_other=safe_next(form.page.data) or safe_next(form.next.data) or "/", language=tag)
             set_cookie(answer, COOKIE, tag, int(KEPT_FOR.total_seconds()))
             return answer

@@ -28,7 +28,7 @@ from app.admin.models import AdminLink, AdminVisit
 from app.audit import record
 from app.crypto import secrets
 from app.errors import ReauthenticationRequired, Rejected
-from app.extensions import changed, db, settings, this_app
+from app.extensions import db, execute_update, settings, this_app
 from app.login.freshness import require_fresh
 from app.sessions.models import AuthSession
 from app.sessions.store import current_session
@@ -166,7 +166,7 @@ def use_first_link(token: str, user: User) -> None:
 
     :raises Rejected: ``admin_link_invalid`` when the token is unknown, used or expired
     """
-    if changed(sa.update(_link).where(*_open(token)).values(used_at=clock.now())) != 1:
+    if execute_update(sa.update(_link).where(*_open(token)).values(used_at=clock.now())) != 1:
         raise Rejected("admin_link_invalid")
     administrators.grant(user.id, by="link")
     record("administrator.added", user.id, by="link")

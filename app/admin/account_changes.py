@@ -13,7 +13,7 @@ from app.audit import record
 from app.authenticators import enrollments
 from app.challenges.service import end_open
 from app.client import ClientContext
-from app.extensions import changed
+from app.extensions import execute_update
 from app.login import second_factor
 from app.notifications import notices
 from app.notifications.notices import sentence
@@ -35,7 +35,7 @@ def disable(user: User, *, by: str) -> int | None:
     :return: how many sessions ended, or None if the account was already disabled
     """
     off = sa.update(User).where(User.id == user.id, User.disabled_at.is_(None)).values(disabled_at=clock.now())
-    if changed(off) != 1:
+    if execute_update(off) != 1:
         return None
     ended = revoke_all_sessions(user.id)
     end_open(user.id)
@@ -49,7 +49,7 @@ def disable(user: User, *, by: str) -> int | None:
 def enable(user: User, *, by: str) -> bool:
     """Allow an account to sign in again; return False if it wasn't disabled."""
     on = sa.update(User).where(User.id == user.id, User.disabled_at.is_not(None)).values(disabled_at=None)
-    if changed(on) != 1:
+    if execute_update(on) != 1:
         return False
     record("account.enabled", user.id, by=by)
     return True
@@ -125,4 +125,4 @@ def erase_now(user: User, *, by: str) -> None:
     """Close an account and have the worker erase it now, without notifying anyone."""
     schedule_deletion(user, quietly=True, by=by)
     now = clock.now()
-    changed(sa.update(Deletion).where(Deletion.user_id == user.id).values(deletes_at=now, due_at=now))
+    execute_update(sa.update(Deletion).where(Deletion.user_id == user.id).values(deletes_at=now, due_at=now))

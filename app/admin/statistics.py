@@ -23,7 +23,7 @@ from app.audit import Event
 from app.audit.recorder import SIGN_IN_PURPOSES
 from app.db.retention import BATCH
 from app.errors import Rejected
-from app.extensions import changed, db, settings, this_app
+from app.extensions import db, execute_update, settings, this_app
 from app.outbox.models import Message
 
 NAMES = ("sign_ins", "failures", "emails", "texts", "given_up")
@@ -89,7 +89,7 @@ def prune_stat_hours() -> int:
     """Delete a batch of counts older than ``LATCHKEY_STATISTICS_KEEP`` in its own transaction; return how many."""
     old = _stat.c.hour < clock.now() - settings.statistics_keep
     hours = sa.select(_stat.c.hour).where(old).order_by(_stat.c.hour).limit(BATCH)
-    return changed(sa.delete(StatHour).where(old, _stat.c.hour.in_(hours)).execution_options(autocommit=True))
+    return execute_update(sa.delete(StatHour).where(old, _stat.c.hour.in_(hours)).execution_options(autocommit=True))
 
 
 def _first_open(this: datetime) -> datetime:

@@ -12,7 +12,7 @@ from app.challenges.passcodes import enrolled_context, new_secret
 from app.crypto import secrets
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
-from app.extensions import changed, db, keyring
+from app.extensions import db, execute_update, keyring
 from app.user_input import shows_all
 
 _OF_USER = sa.select(Enrollment).where(Enrollment.user_id == sa.bindparam("user_id")).order_by(Enrollment.created_at)
@@ -66,25 +66,25 @@ def replace(
 def set_session(user_id: int, method: str, session_id: str) -> None:
     """Record the session opened by a sign-in as the one that set up this method during that sign-in."""
     mine = (Enrollment.user_id == user_id, Enrollment.method == method, Enrollment.session_id.is_(None))
-    changed(sa.update(Enrollment).where(*mine).values(session_id=session_id))
+    execute_update(sa.update(Enrollment).where(*mine).values(session_id=session_id))
 
 
 def mark_second_factor(user_id: int, method: str) -> int:
     """Require this method as a second factor from now on; return the number of rows marked, 0 if there are none."""
     mine = (Enrollment.user_id == user_id, Enrollment.method == method)
-    return changed(sa.update(Enrollment).where(*mine).values(is_second=True, misses=0))
+    return execute_update(sa.update(Enrollment).where(*mine).values(is_second=True, misses=0))
 
 
 def unmark_second_factors(user_id: int) -> int:
     """Stop requiring a second factor of this user; return how many enrollments were one."""
     mine = (Enrollment.user_id == user_id, Enrollment.is_second)
-    return changed(sa.update(Enrollment).where(*mine).values(is_second=False, misses=0))
+    return execute_update(sa.update(Enrollment).where(*mine).values(is_second=False, misses=0))
 
 
 def remove(user_id: int, method: str) -> int:
     """Remove a user's enrollments of this method; return how many. Their challenges can then no longer be answered."""
     mine = (Enrollment.user_id == user_id, Enrollment.method == method)
-    return changed(sa.delete(Enrollment).where(*mine))
+    return execute_update(sa.delete(Enrollment).where(*mine))
 
 
 def enrolled_of(user_id: int | None) -> list[Enrollment]:

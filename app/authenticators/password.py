@@ -25,7 +25,7 @@ from app.crypto.secrets import dummy_hash, is_hash_of, slow_hash
 from app.enrollments.catalog import WEAK
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
-from app.extensions import changed, db, keyring, settings
+from app.extensions import db, execute_update, keyring, settings
 from app.i18n import N_
 
 METHOD = "password"
@@ -104,7 +104,7 @@ def store_pending(user_id: int, hashed: str, binding: str, others: Sequence[str]
     :param others: other bindings of that browser, whose earlier passwords are removed
     """
     mine = (Enrollment.user_id == user_id, Enrollment.method == METHOD)
-    changed(sa.delete(Enrollment).where(*mine, Enrollment.name.in_((binding, *others))))
+    execute_update(sa.delete(Enrollment).where(*mine, Enrollment.name.in_((binding, *others))))
     enrollments.enroll(user_id, METHOD, hashed, name=binding)
 
 

@@ -21,7 +21,7 @@ from app.crypto import secrets
 from app.crypto.secrets import dummy_hash, is_hash_of, slow_hash
 from app.enrollments.catalog import STRONGEST
 from app.enrollments.models import Enrollment
-from app.extensions import changed, db
+from app.extensions import db, execute_update
 from app.i18n import N_
 from app.throttling import by_account
 from app.throttling.by_account import LoginAttempt
@@ -103,7 +103,7 @@ def store(user_id: int, codes: list[NewCode], session_id: str) -> None:
 
 def delete_all(user_id: int) -> int:
     """Delete the user's codes; return how many there were, including used ones."""
-    return changed(sa.delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+    return execute_update(sa.delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
 
 
 def any_code_of(user_id: int) -> list[RecoveryCode]:
@@ -151,7 +151,7 @@ def use(found: Found) -> VerifiedFactor | VerificationFailure:
 def _spend(code_id: str) -> bool:
     """Mark a code as used; return False if it was already used, or the set has been replaced."""
     unused = (RecoveryCode.id == code_id, RecoveryCode.used_at.is_(None))
-    return changed(sa.update(RecoveryCode).where(*unused).values(used_at=clock.now())) == 1
+    return execute_update(sa.update(RecoveryCode).where(*unused).values(used_at=clock.now())) == 1
 
 
 def _grouped(code: str) -> str:

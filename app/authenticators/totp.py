@@ -28,7 +28,7 @@ from app.crypto.encryption import DecryptionError
 from app.enrollments.catalog import STRONG
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
-from app.extensions import changed, db, keyring, settings
+from app.extensions import db, execute_update, keyring, settings
 from app.i18n import N_, gettext
 from app.users import User
 
@@ -79,7 +79,7 @@ def accept(enrolled: Enrollment, passcode: str | int) -> bool:
         return False
     newer = (Enrollment.id == enrolled.id, Enrollment.last_step < step)
     burn = sa.update(Enrollment).where(*newer).values(last_step=step, last_used_at=clock.now())
-    return changed(burn) == 1
+    return execute_update(burn) == 1
 
 
 def is_blocked(enrolled: Enrollment) -> bool:
@@ -168,12 +168,12 @@ def rename(user_id: int, app_id: str, name: str) -> bool:
     :raises Rejected: ``authenticator_name_inuse`` on ``name``
     """
     _require_free(name, _taken(user_id, except_id=app_id))
-    return changed(sa.update(Enrollment).where(*_one(user_id, app_id)).values(name=name)) == 1
+    return execute_update(sa.update(Enrollment).where(*_one(user_id, app_id)).values(name=name)) == 1
 
 
 def remove(user_id: int, app_id: str) -> bool:
     """Remove one of a user's apps; return False if there is no such app."""
-    return changed(sa.delete(Enrollment).where(*_one(user_id, app_id))) == 1
+    return execute_update(sa.delete(Enrollment).where(*_one(user_id, app_id))) == 1
 
 
 def _taken(user_id: int, except_id: str = "") -> set[str]:

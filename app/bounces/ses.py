@@ -23,7 +23,7 @@ from app.bounces import payloads
 from app.bounces.models import SnsDocument
 from app.bounces.payloads import WebhookRejected
 from app.db.retention import delete_batch
-from app.extensions import changed, db, settings
+from app.extensions import db, execute_update, settings
 from app.outbox.channels import Interrupted
 from app.outbox.channels.guarded_http import NotFetched, fetch, is_public
 from app.outbox.leases import claim_rows, claiming
@@ -232,19 +232,19 @@ def _fetch(url: str, kind: str) -> None:
     try:
         body = fetch(url, most=MAX_BYTES, within=FETCH_TIMEOUT, allows=is_public).body
     except Interrupted:
-        changed(sa.update(SnsDocument).where(is_document).values(due_at=clock.now()))
+        execute_update(sa.update(SnsDocument).where(is_document).values(due_at=clock.now()))
         return
     except NotFetched as error:
         log.warning("bounces.not_fetched", kind=kind, reason=error.reason)
         created_before = clock.now() - (timedelta(0) if kind == CERTIFICATE else RETRY_FOR)  # ordered again when needed
-        if not changed(sa.delete(SnsDocument).where(is_document, SnsDocument.created_at <= created_before)):
-            changed(sa.update(SnsDocument).where(is_document).values(due_at=clock.now() + RETRY_INTERVAL))
+        if not execute_update(sa.delete(SnsDocument).where(is_document, SnsDocument.created_at <= created_before)):
+            execute_update(sa.update(SnsDocument).where(is_document).values(due_at=clock.now() + RETRY_INTERVAL))
         return
     if kind == CERTIFICATE:
         text = body.decode("ascii", "replace")
-        changed(sa.update(SnsDocument).where(is_document).values(body=text, due_at=None))
+        execute_update(sa.update(SnsDocument).where(is_document).values(body=text, due_at=None))
     else:
-        changed(sa.delete(SnsDocument).where(is_document))
+        execute_update(sa.delete(SnsDocument).where(is_document))
         log.info("bounces.topic_confirmed")
 
 

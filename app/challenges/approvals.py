@@ -21,7 +21,7 @@ from app.crypto.encryption import DecryptionError
 from app.db.compiled import Detached
 from app.enrollments.catalog import method_of
 from app.enrollments.models import Enrollment, has_second
-from app.extensions import changed, db, keyring, settings
+from app.extensions import db, execute_update, keyring, settings
 from app.users import User
 
 WAITING, APPROVED, SPENT, EXPIRED, REFUSED = "waiting", "approved", "spent", "expired", "refused"
@@ -159,18 +159,18 @@ def characters_match(challenge: Challenge, enrolled: Enrollment | None, characte
 
 def approve(challenge: Challenge) -> bool:
     """Let the browser that requested ``challenge`` continue; return False if it's already decided or expired."""
-    return changed(_APPROVE, {"named": challenge.id, "now": clock.now()}) == 1
+    return execute_update(_APPROVE, {"named": challenge.id, "now": clock.now()}) == 1
 
 
 def refuse_if_used_up(challenge: Challenge) -> bool:
     """End ``challenge`` if no attempt at the characters is left; return whether this call ended it."""
     params = {"named": challenge.id, "now": clock.now(), "most": settings.link_approval_tries}
-    return changed(_REFUSE, params) == 1
+    return execute_update(_REFUSE, params) == 1
 
 
 def spend_approved(challenge: Challenge) -> bool:
     """Spend an approved challenge; return False if another request spent it first, it expired or wasn't approved."""
-    return changed(_SPEND, {"named": challenge.id, "now": clock.now()}) == 1
+    return execute_update(_SPEND, {"named": challenge.id, "now": clock.now()}) == 1
 
 
 def _first(rows: sa.Executable, **which: object) -> OpenApproval | None:

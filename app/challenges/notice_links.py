@@ -16,7 +16,7 @@ from app import clock
 from app.challenges.models import Challenge
 from app.crypto.signed_tokens import SignedToken
 from app.db.compiled import Detached
-from app.extensions import changed, db, keyring, settings, this_app
+from app.extensions import db, execute_update, keyring, settings, this_app
 from app.users import AddressChange
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def find_reported(challenge_id: str) -> Challenge | None:
 
 def mark_reported(challenge: Challenge) -> bool:
     """Mark ``challenge`` as reported and end it, used or not; return False if it was already reported."""
-    return changed(_MARK_REPORTED, {"reported": challenge.id, "now": clock.now()}) == 1
+    return execute_update(_MARK_REPORTED, {"reported": challenge.id, "now": clock.now()}) == 1
 
 
 def register_report_hook(app: Flask, hook: OnReport) -> None:

@@ -20,10 +20,10 @@ from app.challenges.passcodes import challenge_context
 from app.client import ClientContext
 from app.crypto import secrets
 from app.db import has_written, serialize_on, use_async_commit
-from app.db.compiled import CompiledStatement, Detached, detached_from, note, session_connection
+from app.db.compiled import CompiledStatement, Detached, detached_from, session_connection, update_detached
 from app.enrollments.catalog import MAX_SENDING, method_of
 from app.enrollments.models import Enrollment
-from app.extensions import changed, db, keyring, settings
+from app.extensions import db, execute_update, keyring, settings
 from app.outbox.service import SMS
 from app.throttling import by_destination
 from app.users import subject_of
@@ -254,13 +254,13 @@ def spend(challenge: Challenge) -> bool:
 def end_open(user_id: int) -> None:
     """End every open challenge of a user, so that passcodes and links already sent no longer work."""
     still = (Challenge.user_id == user_id, Challenge.spent_at.is_(None))
-    changed(sa.update(Challenge).where(*still).values(spent_at=clock.now()))
+    execute_update(sa.update(Challenge).where(*still).values(spent_at=clock.now()))
 
 
 def end_others(user_id: int, purpose: str, destination: str) -> None:
     """End the user's open challenges for ``purpose`` that were sent to another destination."""
     mine = (Challenge.user_id == user_id, Challenge.purpose == purpose, Challenge.destination != destination)
-    changed(sa.update(Challenge).where(*mine, Challenge.spent_at.is_(None)).values(spent_at=clock.now()))
+    execute_update(sa.update(Challenge).where(*mine, Challenge.spent_at.is_(None)).values(spent_at=clock.now()))
 
 
 def end_changes(user_id: int, *, except_id: str) -> None:
@@ -270,7 +270,7 @@ def end_changes(user_id: int, *, except_id: str) -> None:
     """
     theirs = sa.or_(Challenge.session_id.is_(None), Challenge.session_id != except_id)
     begun = (Challenge.user_id == user_id, Challenge.purpose.in_(CHANGING), theirs, Challenge.spent_at.is_(None))
-    changed(sa.update(Challenge).where(*begun).values(spent_at=clock.now()))
+    execute_update(sa.update(Challenge).where(*begun).values(spent_at=clock.now()))
 
 
 def find(challenge_id: str, purpose: str) -> Challenge | None:
@@ -348,7 +348,7 @@ def _count_send(challenge: Challenge, now: datetime, sent: bool) -> None:
     """Count a send. A withheld one doesn't count, but starts the resend wait all the same."""
     sends = challenge.sends + sent
     _COUNT_SEND.run(resent=challenge.id, more=int(sent), now=now)
-    note(challenge, sends=sends, last_sent_at=now)
+    update_detached(challenge, sends=sends, last_sent_at=now)
 
 
 def _send(request: ChallengeRequest, challenge: Challenge, *, withheld: bool) -> None:

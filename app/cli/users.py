@@ -23,7 +23,7 @@ from app.cli.imports.command import import_
 from app.cli.user_sessions import sessions
 from app.command_language import N_, gettext, in_command_language, ngettext, table
 from app.errors import Rejected
-from app.extensions import changed, db, settings
+from app.extensions import db, execute_update, settings
 from app.privacy import deletion
 from app.privacy.models import Deletion
 from app.recovery import requests
@@ -329,7 +329,7 @@ ERASED_BEFORE = N_("{identity}: already erased.")
 def _erase(identity: str, user: User) -> str:
     account_changes.erase_now(user, by="operator")
     drawn = sa.func.coalesce(Deletion.pseudonym, deletion.new_pseudonym())
-    changed(sa.update(Deletion).where(Deletion.user_id == user.id).values(pseudonym=drawn))
+    execute_update(sa.update(Deletion).where(Deletion.user_id == user.id).values(pseudonym=drawn))
     db.session.commit()
     pseudonym = db.session.scalar(sa.select(Deletion.pseudonym).where(Deletion.user_id == user.id))
     if pseudonym is None:

@@ -262,6 +262,6 @@ def _null_columns(model: Any) -> dict[str, None]:
     return dict.fromkeys(column.key for column in model.__table__.columns)
 
 
-def note(instance: Any, **values: Any) -> None:
-    """Update a detached ``instance`` with values that a statement has just written to its row."""
+def update_detached(instance: Any, **values: Any) -> None:
+    """Update a detached ``instance`` with the values that a statement has just written to its row."""
     instance.__dict__.update(values)

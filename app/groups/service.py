@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT
 from app import clock
 from app.audit import record, record_each
 from app.crypto import secrets
-from app.extensions import changed, db, this_app
+from app.extensions import db, execute_update, this_app
 from app.groups.models import MAX_NAME_LENGTH, Group, GroupMembership
 from app.users import User
 
@@ -103,7 +103,7 @@ def delete(name: str, *, by: str) -> int:
     _lock(name)
     is_membership = _membership.c.group_id == _id_of(name)
     members = db.session.scalars(sa.delete(_membership).where(is_membership).returning(_membership.c.user_id)).all()
-    changed(sa.delete(_group).where(_group.c.name == name))
+    execute_update(sa.delete(_group).where(_group.c.name == name))
     _record_each("group.member_removed", [(user_id, name) for user_id in members], by)
     record("group.deleted", group=name, members=len(members), by=by)
     run_membership_end_hooks(members)
@@ -134,7 +134,7 @@ def remove_member(name: str, user_id: int, *, by: str) -> bool:
     if not is_name(name):  # PostgreSQL rejects NUL
         raise UnknownGroup(name)
     is_membership = (_membership.c.group_id == _id_of(name), _membership.c.user_id == user_id)
-    if changed(sa.delete(_membership).where(*is_membership)) != 1:
+    if execute_update(sa.delete(_membership).where(*is_membership)) != 1:
         _check_exists(name)
         return False
     record("group.member_removed", user_id, group=name, by=by)
@@ -266,7 +266,7 @@ def _check_exists(name: str) -> None:
 
 def _lock(name: str) -> None:
     """Lock a group until the commit, so that no one is added meanwhile. An UPDATE, since that locks in SQLite too."""
-    if changed(sa.update(_group).where(_group.c.name == name).values(title=_group.c.title)) != 1:
+    if execute_update(sa.update(_group).where(_group.c.name == name).values(title=_group.c.title)) != 1:
         raise UnknownGroup(name)
 
 

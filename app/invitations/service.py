@@ -17,7 +17,7 @@ from app import clock, i18n, outbox
 from app.audit import record
 from app.crypto.signed_tokens import SignedToken
 from app.errors import Rejected
-from app.extensions import changed, db, keyring, settings
+from app.extensions import db, execute_update, keyring, settings
 from app.groups import service as groups
 from app.groups.service import UnknownGroup
 from app.invitations.models import MAX_GROUPS_LENGTH, Invitation, InvitationUse
@@ -112,7 +112,7 @@ def check_open(invitation: Invitation) -> None:
 def revoke(invitation: Invitation, *, by: str) -> bool:
     """Revoke an invitation; return False if it already was."""
     is_unrevoked = (Invitation.id == invitation.id, Invitation.revoked_at.is_(None))
-    if changed(sa.update(Invitation).where(*is_unrevoked).values(revoked_at=clock.now())) != 1:
+    if execute_update(sa.update(Invitation).where(*is_unrevoked).values(revoked_at=clock.now())) != 1:
         return False
     record("invitation.revoked", invitation=invitation.id, by=by)
     return True
@@ -201,7 +201,7 @@ def _count_use(invitation_id: str) -> bool:
     """Count one use; return False if none is left or the invitation is no longer open."""
     is_open = (Invitation.revoked_at.is_(None), Invitation.expires_at > clock.now(), Invitation.used < Invitation.uses)
     update = sa.update(Invitation).where(Invitation.id == invitation_id, *is_open)
-    return changed(update.values(used=Invitation.used + 1)) == 1
+    return execute_update(update.values(used=Invitation.used + 1)) == 1
 
 
 def _validate(terms: Terms) -> tuple[str, list[str]]:

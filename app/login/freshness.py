@@ -11,10 +11,10 @@ from app import clock
 from app.authenticators.assurance import AssuranceLevels, assurance_levels_of
 from app.authenticators.enrollments import enrolled_of
 from app.authenticators.presenters import methods_text
-from app.db.compiled import note
+from app.db.compiled import update_detached
 from app.enrollments.catalog import WEAK, method_of
 from app.errors import ReauthenticationRequired
-from app.extensions import changed, db, settings
+from app.extensions import db, execute_update, settings
 from app.sessions import assurance
 from app.sessions.models import AuthSession
 
@@ -39,7 +39,7 @@ def require_fresh(session: AuthSession | None) -> None:
         until = now + grace
         opened = sa.update(AuthSession).where(AuthSession.id == session.id).values(grace_until=until)
         db.session.execute(opened.execution_options(autocommit=True, synchronize_session=False))
-        note(session, grace_until=until)
+        update_detached(session, grace_until=until)
 
 
 def require_recent(session: AuthSession | None) -> None:
@@ -75,8 +75,8 @@ def freshen(session: AuthSession, amr: str, *, in_cooldown: bool = False) -> Non
     :param in_cooldown: whether it's in its cooldown, and only as strong as an emailed code
     """
     changes = assurance.columns_after_verification(session, amr, clock.now(), in_cooldown=in_cooldown)
-    changed(sa.update(AuthSession).where(AuthSession.id == session.id).values(**changes))
-    note(session, **changes)
+    execute_update(sa.update(AuthSession).where(AuthSession.id == session.id).values(**changes))
+    update_detached(session, **changes)
 
 
 def _require_verification(session: AuthSession, now: datetime) -> None:

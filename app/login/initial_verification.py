@@ -18,7 +18,7 @@ from app.challenges.models import Challenge
 from app.enrollments.catalog import method_of, methods
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
-from app.extensions import changed, db
+from app.extensions import execute_update
 from app.invitations.service import accept_pending
 from app.sessions import api_tokens
 from app.sessions.known_devices import revoke_browsers
@@ -57,7 +57,7 @@ def create_account(challenge: Challenge) -> User:
     except Rejected:
         raise Rejected("generic_authn_failed") from None
     enrollments.enroll(user.id, challenge.method)
-    changed(sa.update(Challenge).where(Challenge.id == challenge.id).values(user_id=user.id))
+    execute_update(sa.update(Challenge).where(Challenge.id == challenge.id).values(user_id=user.id))
     record("account.created", user.id, challenge_id=challenge.id)
     record("address.confirmed", user.id, challenge_id=challenge.id, method=challenge.method)
     signals.send(signals.user_registered, user=user, confirmation_token=None, form_data={})
@@ -76,7 +76,6 @@ def _remove_unverified_credentials(user_id: int, browsers: Sequence[str]) -> Non
     mine = (Enrollment.user_id == user_id, Enrollment.method.in_([each.name for each in not_verifying]))
     is_user_chosen = Enrollment.method.in_([each.name for each in not_verifying if each.is_user_chosen])
     kept = sa.and_(is_user_chosen, Enrollment.name.in_(browsers), Enrollment.name != "")
-    options = {"synchronize_session": False}
-    db.session.execute(sa.delete(Enrollment).where(*mine, sa.not_(kept)).execution_options(**options))
-    db.session.execute(sa.update(Enrollment).where(*mine).values(name="").execution_options(**options))
-    db.session.execute(sa.delete(Passkey).where(Passkey.user_id == user_id).execution_options(**options))
+    execute_update(sa.delete(Enrollment).where(*mine, sa.not_(kept)))
+    execute_update(sa.update(Enrollment).where(*mine).values(name=""))
+    execute_update(sa.delete(Passkey).where(Passkey.user_id == user_id))

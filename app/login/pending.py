@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from app import clock
 from app.client import ClientContext
 from app.crypto import secrets
-from app.db.compiled import CompiledStatement, Detached, detached_from, note
+from app.db.compiled import CompiledStatement, Detached, detached_from, update_detached
 from app.errors import Rejected
-from app.extensions import changed, db, settings
+from app.extensions import db, execute_update, settings
 from app.sessions.models import PendingSignIn
 from app.sessions.store import set_pending_cookie
 from app.users import User
@@ -124,8 +124,8 @@ def record_challenge(pending_sign_in: StartedPending, method: str, challenge_id:
     """Record the method and challenge now in use for the second factor."""
     values: dict[str, Any] = {"method": method, "question_id": challenge_id, "state": state}
     still = (PendingSignIn.id == pending_sign_in.row.id, PendingSignIn.ended_at.is_(None))
-    changed(sa.update(PendingSignIn).where(*still).values(**values))
-    note(pending_sign_in.row, **values)
+    execute_update(sa.update(PendingSignIn).where(*still).values(**values))
+    update_detached(pending_sign_in.row, **values)
 
 
 def lock(pending_sign_in: StartedPending) -> bool:
@@ -133,13 +133,13 @@ def lock(pending_sign_in: StartedPending) -> bool:
 
     For work that must not be done, and codes that must not be used up, unless the sign-in becomes a session.
     """
-    return changed(_LOCK, {"waiting": pending_sign_in.row.id, "now": clock.now()}) == 1
+    return execute_update(_LOCK, {"waiting": pending_sign_in.row.id, "now": clock.now()}) == 1
 
 
 def consume(pending_sign_in: StartedPending) -> bool:
     """End a pending sign-in that becomes a session; return False if it has been used, ended or expired."""
     set_pending_cookie("", settings.second_factor_within)
-    return changed(_CONSUME, {"waiting": pending_sign_in.row.id, "now": clock.now()}) == 1
+    return execute_update(_CONSUME, {"waiting": pending_sign_in.row.id, "now": clock.now()}) == 1
 
 
 def end(client: ClientContext) -> None:
@@ -147,7 +147,7 @@ def end(client: ClientContext) -> None:
     if not client.pending_secret:
         return
     mine = (PendingSignIn.digest == client.pending_secret, PendingSignIn.ended_at.is_(None))
-    changed(sa.update(PendingSignIn).where(*mine).values(ended_at=clock.now()))
+    execute_update(sa.update(PendingSignIn).where(*mine).values(ended_at=clock.now()))
     clear_cookie(client)
 
 
@@ -160,4 +160,4 @@ def clear_cookie(client: ClientContext) -> None:
 def end_answered(challenge_id: str) -> int:
     """End the pending sign-ins started by answering this challenge; return how many were open."""
     begun = (PendingSignIn.answered_id == challenge_id, PendingSignIn.ended_at.is_(None))
-    return changed(sa.update(PendingSignIn).where(*begun).values(ended_at=clock.now()))
+    return execute_update(sa.update(PendingSignIn).where(*begun).values(ended_at=clock.now()))

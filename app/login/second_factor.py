@@ -25,7 +25,7 @@ from app.enrollments.catalog import (
     second_factor_methods,
 )
 from app.enrollments.models import Enrollment
-from app.extensions import changed, settings
+from app.extensions import execute_update, settings
 from app.sessions.known_devices import find_known_digest
 from app.throttling import by_account
 
@@ -132,4 +132,4 @@ def reset_misses(user_id: int) -> int:
     Called when the user has verified a second factor, or on an administrator's request.
     """
     missed = (Enrollment.user_id == user_id, Enrollment.misses > 0)
-    return changed(sa.update(Enrollment).where(*missed).values(misses=0))
+    return execute_update(sa.update(Enrollment).where(*missed).values(misses=0))

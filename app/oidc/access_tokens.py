@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from app import clock
 from app.crypto import secrets
 from app.db.compiled import CompiledStatement, Detached
-from app.extensions import changed, settings
+from app.extensions import execute_update, settings
 from app.groups.service import group_names, names_in
 from app.oidc import keys
 from app.oidc.clients import Client, clients_in_memory, enabled_client_of
@@ -182,4 +182,4 @@ def _read_presented(found: Sequence[Any], identities: dict[str, tuple[str, bool]
 def revoke(token: str, client: Client) -> int:
     """Revoke an access token of ``client``; return how many were revoked."""
     its_own = sa.exists().where(_grant.c.id == _token.c.grant_id, _grant.c.client_id == client.id)
-    return changed(sa.delete(AccessToken).where(_token.c.digest == secrets.digest(token), its_own))
+    return execute_update(sa.delete(AccessToken).where(_token.c.digest == secrets.digest(token), its_own))

@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT
 
 from app import clock, throttling
 from app.db.retention import delete_batch
-from app.extensions import changed, db, settings
+from app.extensions import db, execute_update, settings
 from app.oidc import client_store
 from app.oidc.client_metadata import read_document
 from app.oidc.client_uris import admits, host_of_id
@@ -138,7 +138,7 @@ def _schedule_fetch(client_id: str, address: str, *, was_valid: bool = False) ->
         client_id=client_id, host=host_of_id(client_id), asked_at=now, due_at=now, fault=""
     )
     ordered = row.on_conflict_do_update(index_elements=[_c.client_id], set_={"asked_at": now, "due_at": now})
-    changed(ordered.execution_options(autocommit=True))  # even if the response only tells the caller to retry
+    execute_update(ordered.execution_options(autocommit=True))  # even if the response only tells the caller to retry
     return FetchStatus("checking")
 
 
@@ -254,12 +254,12 @@ def _store_client(client_id: str, answer: Fetched) -> str:
         client_store.create(client, by=BY)
     elif row.source == "document" and row.registered != registered_fields(client):
         client_store.change(client, by=BY)
-    changed(sa.update(OAuthClient).where(OAuthClient.id == client_id).values(fetched_at=clock.now()))
+    execute_update(sa.update(OAuthClient).where(OAuthClient.id == client_id).values(fetched_at=clock.now()))
     return ""
 
 
 def _update_document(client_id: str, **values: object) -> None:
-    changed(sa.update(ClientDocument).where(ClientDocument.client_id == client_id).values(**values))
+    execute_update(sa.update(ClientDocument).where(ClientDocument.client_id == client_id).values(**values))
 
 
 # --- unused apps --------------------------------------------------------------------------------
@@ -288,7 +288,7 @@ def prune_unused_apps() -> int:
         row = client_store.get_row(client_id)
         if row is not None and row.source == "document":
             client_store.delete(client_id, by=BY)
-        changed(sa.delete(ClientDocument).where(ClientDocument.client_id == client_id))
+        execute_update(sa.delete(ClientDocument).where(ClientDocument.client_id == client_id))
     return len(ids)
 
 

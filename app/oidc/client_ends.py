@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT too
 
 from app import clock
-from app.extensions import changed, db, settings
+from app.extensions import db, execute_update, settings
 from app.oidc import client_uris
 from app.oidc.clients import Client, client_of, clients_in_memory, clients_read_at, find_client, registered_fields
 from app.oidc.grant_ends import BATCH, end_batch_of_client, end_batch_of_lost_grants
@@ -72,7 +72,7 @@ def end_due(stop: threading.Event) -> bool:
     for row in claimed:
         more = _end_batch(row)
         this = ClientEnd.id == row.id
-        changed(
+        execute_update(
             sa.update(ClientEnd).where(this).values(due_at=clock.now()) if more else sa.delete(ClientEnd).where(this)
         )
     return bool(claimed)
@@ -92,7 +92,7 @@ def _delete_batch(model: Any, at: Any, row: Any) -> bool:
     """Delete a batch of a deleted client's rows of one model; return whether there may be more."""
     key, *_ = model.__table__.primary_key.columns
     which = (model.client_id == row.client_id, at <= row.until)
-    return changed(sa.delete(model).where(*which, key.in_(sa.select(key).where(*which).limit(BATCH)))) == BATCH
+    return execute_update(sa.delete(model).where(*which, key.in_(sa.select(key).where(*which).limit(BATCH)))) == BATCH
 
 
 def end_batch_of(client_id: str) -> int:
@@ -143,7 +143,7 @@ def prune_file_clients() -> int:
         if find_client(row.id) is None and (ended := end_batch_of_client(row.id, _stored_client(row), clock.now())):
             return ended
     has_grants = sa.exists().where(_c.client_id == FileClient.id)
-    changed(sa.delete(FileClient).where(FileClient.read_at < read_at, sa.not_(has_grants)))
+    execute_update(sa.delete(FileClient).where(FileClient.read_at < read_at, sa.not_(has_grants)))
     return 0
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT
 from app import clock
 from app.audit import record
 from app.crypto import secrets
-from app.extensions import changed, db, settings
+from app.extensions import db, execute_update, settings
 from app.oidc import client_ends
 from app.oidc.client_secrets import INITIAL_PREFIX, new_secret
 from app.oidc.client_uris import is_plain_http
@@ -81,7 +81,7 @@ def change(client: Client, *, by: str, secret: str | None = None) -> bool:
     values: dict[str, Any] = {"registered": registered_fields(client), "updated_at": clock.now()}
     if secret is not None:
         values |= {"secret_digest": _digest(secret), "old_secret_digest": None, "old_secret_until": None}
-    if changed(sa.update(_table).where(_c.id == client.id).values(values)) != 1:
+    if execute_update(sa.update(_table).where(_c.id == client.id).values(values)) != 1:
         return False
     _store_lookup_rows(client, replace=True)
     if client.groups:
@@ -98,7 +98,7 @@ def rotate_secret(client_id: str, overlap: timedelta, *, by: str) -> str | None:
     secret, now = new_secret(), clock.now()
     old_secret = {"old_secret_digest": _c.secret_digest if overlap else None, "old_secret_until": now + overlap}
     rotated = sa.update(_table).where(_c.id == client_id, _c.secret_digest.is_not(None))
-    if changed(rotated.values(old_secret | {"secret_digest": _digest(secret), "updated_at": now})) != 1:
+    if execute_update(rotated.values(old_secret | {"secret_digest": _digest(secret), "updated_at": now})) != 1:
         return None
     record("client.secret_rotated", client=client_id, overlap=int(overlap.total_seconds()), by=by)
     return secret
@@ -133,7 +133,7 @@ def delete(client_id: str, *, by: str) -> bool:
     row = db.session.execute(deleted).first()
     if row is None:
         return False
-    changed(sa.delete(ClientDocument).where(ClientDocument.client_id == client_id))
+    execute_update(sa.delete(ClientDocument).where(ClientDocument.client_id == client_id))
     client_ends.schedule("deleted", client_id, row.source, row.registered)
     record("client.deleted", client=client_id, by=by)
     return True
@@ -211,7 +211,7 @@ def _store_lookup_rows(client: Client, *, replace: bool) -> None:
         (OAuthClientResource, "resource", open_to_all),
     ):
         if replace:
-            changed(sa.delete(model).where(model.client_id == client.id))
+            execute_update(sa.delete(model).where(model.client_id == client.id))
         if found := [{column: value, "client_id": client.id} for value in dict.fromkeys(values)]:
             db.session.execute(sa.insert(model.__table__), found)
 

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT
 
 from app import clock
 from app.db.compiled import CompiledStatement
-from app.extensions import changed
+from app.extensions import execute_update
 from app.groups.service import group_names, names_in
 from app.oidc.clients import Client
 from app.oidc.models import ClientEnd, Consent, Grant
@@ -69,7 +69,7 @@ def allow(user_id: int, client_id: str, scopes: Iterable[str]) -> None:
         user_id=user_id, client_id=client_id, scopes=" ".join(scopes), created_at=now, updated_at=now
     )
     newer = {"scopes": row.excluded.scopes, "updated_at": row.excluded.updated_at}
-    changed(row.on_conflict_do_update(index_elements=[_consent.c.user_id, _consent.c.client_id], set_=newer))
+    execute_update(row.on_conflict_do_update(index_elements=[_consent.c.user_id, _consent.c.client_id], set_=newer))
 
 
 def allow_more(user_id: int, client: Client, scopes: Iterable[str], before: Relation) -> None:
@@ -80,4 +80,4 @@ def allow_more(user_id: int, client: Client, scopes: Iterable[str], before: Rela
 
 def withdraw(user_id: int, client_id: str) -> int:
     """Delete a user's consent to an app; return how many rows were deleted."""
-    return changed(sa.delete(Consent).where(Consent.user_id == user_id, Consent.client_id == client_id))
+    return execute_update(sa.delete(Consent).where(Consent.user_id == user_id, Consent.client_id == client_id))

@@ -21,7 +21,7 @@ from app.audit import record
 from app.client import ClientContext
 from app.crypto import secrets
 from app.db.compiled import CompiledStatement, Detached
-from app.extensions import changed, db, keyring
+from app.extensions import db, execute_update, keyring
 from app.oidc import grants
 from app.oidc.clients import Client
 from app.oidc.errors import OAuthError
@@ -156,7 +156,7 @@ def allow(row: DeviceRequest, client: Client, scopes: Sequence[str], session: Au
     )
     if _decide(row, grant_id=grant_id):
         return True
-    changed(sa.delete(Grant).where(Grant.id == grant_id))
+    execute_update(sa.delete(Grant).where(Grant.id == grant_id))
     return False
 
 
@@ -213,7 +213,7 @@ def _row_of(found: Sequence[Any]) -> DeviceRequest:
 def _decide(row: DeviceRequest, **values: object) -> bool:
     undecided = (DeviceRequest.denied_at.is_(None), DeviceRequest.grant_id.is_(None))
     is_pending = (DeviceRequest.id == row.id, *undecided, DeviceRequest.expires_at > clock.now())
-    return changed(sa.update(DeviceRequest).where(*is_pending).values(**values)) == 1
+    return execute_update(sa.update(DeviceRequest).where(*is_pending).values(**values)) == 1
 
 
 def _digest(user_code: str, kid: str | None = None) -> str:

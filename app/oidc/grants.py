@@ -22,7 +22,7 @@ from app import clock
 from app.audit import record
 from app.crypto import secrets
 from app.db.compiled import CompiledStatement, Detached
-from app.extensions import changed, db, keyring, settings
+from app.extensions import db, execute_update, keyring, settings
 from app.groups.service import is_member_of_any
 from app.oidc.authorization import Authorization
 from app.oidc.clients import Client
@@ -317,7 +317,7 @@ def refresh(token: str, client: Client, jkt: str | None) -> Redeemed:
 
 def revoke(*which: sa.ColumnElement[bool]) -> int:
     """Revoke grants and their tokens, immediately and on every replica; return how many were valid."""
-    return changed(sa.update(Grant).where(*which, Grant.revoked_at.is_(None)).values(revoked_at=clock.now()))
+    return execute_update(sa.update(Grant).where(*which, Grant.revoked_at.is_(None)).values(revoked_at=clock.now()))
 
 
 def revoke_by_token(grant_id: str, refresh_token: str, client: Client) -> int:

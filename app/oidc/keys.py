@@ -25,7 +25,7 @@ from app.audit import record
 from app.authenticators.keys import register_sealed
 from app.db import unavailable
 from app.db.retention import register_cleanups
-from app.extensions import changed, settings
+from app.extensions import execute_update, settings
 from app.oidc import key_store
 from app.oidc.clients import ALGORITHMS
 from app.oidc.models import SigningKey
@@ -202,12 +202,12 @@ def _start_time(following: SigningKey, immediately: bool) -> datetime:
 
 def _rotate(signing: SigningKey, following: SigningKey, immediately: bool) -> Rotation:
     begin = min(_start_time(following, immediately), following.signs_from)
-    changed(_SIGN_EARLIER, {"of": following.alg, "which": following.number, "earlier": begin})
+    execute_update(_SIGN_EARLIER, {"of": following.alg, "which": following.number, "earlier": begin})
     dropped: list[str] = []
     if immediately:
         older = [row for row in key_store.published(refresh=True) if row.alg == signing.alg]
         dropped = [row.kid for row in older if row.number < following.number]
-        changed(_DELETE_UP_TO, {"of": signing.alg, "which": signing.number})
+        execute_update(_DELETE_UP_TO, {"of": signing.alg, "which": signing.number})
     record("signing_key.rotated", alg=signing.alg, kid=following.kid, signs_from=begin.isoformat(), dropped=dropped)
     return Rotation(signing.alg, following.kid, begin, tuple(dropped))
 
@@ -249,7 +249,7 @@ def keep_keys() -> bool:
     if create_missing_key():
         return True
     done = [
-        changed(statement.execution_options(**AUTOCOMMIT), parameters)
+        execute_update(statement.execution_options(**AUTOCOMMIT), parameters)
         for alg in ALGORITHMS
         for statement, parameters in _due(alg)
     ]
@@ -276,10 +276,10 @@ def _due(alg: str) -> Iterator[tuple[sa.Update, dict[str, object]]]:
 def prune_private_keys() -> int:
     """Erase the private parts of keys that are no longer published; return how many."""
     over = sa.and_(_key.c.published_until < clock.now(), _key.c.sealed_private != "")
-    return changed(sa.update(_key).where(over).values(sealed_private="").execution_options(**AUTOCOMMIT))
+    return execute_update(sa.update(_key).where(over).values(sealed_private="").execution_options(**AUTOCOMMIT))
 
 
 def prune_signing_keys() -> int:
     """Delete keys too old for anyone to present their tokens to us; return how many."""
     old = clock.now() - settings.oauth_refresh_absolute
-    return changed(sa.delete(_key).where(_key.c.published_until < old).execution_options(**AUTOCOMMIT))
+    return execute_update(sa.delete(_key).where(_key.c.published_until < old).execution_options(**AUTOCOMMIT))

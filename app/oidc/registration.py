@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from app import clock
 from app.crypto import secrets
-from app.extensions import changed, db
+from app.extensions import db, execute_update
 from app.oidc import client_store
 from app.oidc.client_metadata import read_metadata, registered_client
 from app.oidc.client_secrets import INITIAL_PREFIX, REGISTRATION_PREFIX, new_secret
@@ -64,7 +64,7 @@ def register(token: str, metadata: dict[str, Any]) -> RegistrationResult | None:
     fields = read_metadata(metadata)
     secret = "" if fields["auth_method"] in METHODS_WITHOUT_SECRET else new_secret()
     client = registered_client(secrets.letters(16), _digests(secret), fields)
-    if changed(_USE, {"used": secrets.digest(token), "now": clock.now()}) != 1:
+    if execute_update(_USE, {"used": secrets.digest(token), "now": clock.now()}) != 1:
         return None
     own = secrets.prefixed_token(REGISTRATION_PREFIX)
     client_store.create(client, by=BY, secret=secret, registration_token=own)

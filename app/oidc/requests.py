@@ -13,7 +13,7 @@ from werkzeug.datastructures import MultiDict
 
 from app import clock
 from app.crypto import secrets
-from app.extensions import changed, db
+from app.extensions import db, execute_update
 from app.oidc.authorization import AuthorizationError, PageError, read_authorization
 from app.oidc.clients import Client, is_client_id
 from app.oidc.errors import OAuthError
@@ -94,7 +94,7 @@ def parameters_of(row: AuthorizationRequest) -> MultiDict[str, str]:
 def mark_answered(row: AuthorizationRequest) -> bool:
     """Mark a request as answered; return False if it already was, or is gone."""
     is_pending = (AuthorizationRequest.id == row.id, AuthorizationRequest.done_at.is_(None))
-    return changed(sa.update(AuthorizationRequest).where(*is_pending).values(done_at=clock.now())) == 1
+    return execute_update(sa.update(AuthorizationRequest).where(*is_pending).values(done_at=clock.now())) == 1
 
 
 def record_consent(row: AuthorizationRequest) -> None:
@@ -174,4 +174,4 @@ def claim_pushed(parameters: MultiDict[str, str]) -> AuthorizationRequest | None
     is_this = (row.id == request_id, row.client_id == clients[0])
     is_pending = (row.pushed, row.begun_at.is_(None), row.expires_at > now)
     begin = sa.update(row).where(*is_this, *is_pending).values(begun_at=now, created_at=now, expires_at=now + LIFETIME)
-    return find(request_id) if changed(begin) else None
+    return find(request_id) if execute_update(begin) else None

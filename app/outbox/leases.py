@@ -20,8 +20,8 @@ import structlog
 from app import clock
 from app.audit import record_each
 from app.db import unavailable, use_async_commit
-from app.db.compiled import CompiledStatement, Detached, note
-from app.extensions import changed, db
+from app.db.compiled import CompiledStatement, Detached, update_detached
+from app.extensions import db, execute_update
 from app.outbox.models import ABANDONED, DROPPED, SENDING, SENT, WAITING, Message
 
 if TYPE_CHECKING:
@@ -183,9 +183,9 @@ def _renew(messages: Sequence[Message]) -> None:
     now, until = clock.now(), messages[0].lease_until
     if until is None or until - LEASE + RENEW_AFTER > now:
         return
-    if changed(_RENEW, {"ids": [message.id for message in messages], "held": until, "lease": now + LEASE}):
+    if execute_update(_RENEW, {"ids": [message.id for message in messages], "held": until, "lease": now + LEASE}):
         for message in messages:
-            note(message, lease_until=now + LEASE)
+            update_detached(message, lease_until=now + LEASE)
 
 
 def retry(ids: Sequence[str] | None) -> list[Message]:
@@ -320,4 +320,4 @@ def _mark_sent(outcomes: Sequence[Outcome]) -> frozenset[str]:
 def _update(statement: sa.Update, messages: Sequence[Message], **values: Any) -> int:
     """Update the messages that this worker still holds; return how many."""
     parameters = {"ids": [message.id for message in messages], "lease": messages[0].lease_until}
-    return changed(statement, parameters | values)
+    return execute_update(statement, parameters | values)

@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite accepts this INSERT 
 from app import clock
 from app.audit import record, record_each
 from app.db.retention import delete_batch
-from app.extensions import changed, db, keyring, settings
+from app.extensions import db, execute_update, keyring, settings
 from app.outbox.models import Bounce, Message, Suppression
 from app.users import Identity, identifiers
 
@@ -127,8 +127,8 @@ def lift(address: str, by: str) -> bool:
     """
     digests = _digests(address)
     user_id = db.session.scalar(sa.select(_s.user_id).where(_s.digest.in_(digests)))
-    changed(sa.update(Bounce).where(Bounce.digest.in_(digests)).values(counts=False))
-    if not changed(sa.delete(Suppression).where(Suppression.digest.in_(digests))):
+    execute_update(sa.update(Bounce).where(Bounce.digest.in_(digests)).values(counts=False))
+    if not execute_update(sa.delete(Suppression).where(Suppression.digest.in_(digests))):
         return False
     record("address.unsuppressed", user_id, by=by)
     return True

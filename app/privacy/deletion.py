@@ -20,7 +20,7 @@ from app.challenges.models import Challenge
 from app.challenges.service import end_open
 from app.client import ClientContext
 from app.errors import Rejected
-from app.extensions import changed, db, settings
+from app.extensions import db, execute_update, settings
 from app.login.credential_changes import lock_credentials
 from app.notifications.notices import notify, sentence
 from app.outbox import Message
@@ -71,7 +71,7 @@ def schedule_deletion(
     remind_at = deletes_at - REMIND_BEFORE if settings.delete_wait > REMIND_BEFORE else None
     when = {"asked_at": now, "deletes_at": deletes_at, "remind_at": remind_at, "due_at": deletes_at}
     db.session.execute(sa.insert(Deletion).values(user_id=user.id, **when))
-    changed(sa.update(User).where(User.id == user.id).values(deletes_at=deletes_at))
+    execute_update(sa.update(User).where(User.id == user.id).values(deletes_at=deletes_at))
     _revoke_all(user.id)
     record("account.deletion_requested", user.id, **facts)
     if not quietly:
@@ -110,7 +110,7 @@ def remind() -> bool:
     found = db.session.execute(soon).all()
     for user_id, handle, deletes_at in found:
         mine = sa.update(Deletion).where(Deletion.user_id == user_id, *due)
-        if changed(mine.values(remind_at=None)):
+        if execute_update(mine.values(remind_at=None)):
             notify_owner("deletion_reminder", user_id, handle, deletes_at)
     return len(found) == REMINDERS_PER_BATCH
 
@@ -150,9 +150,9 @@ def cancel_requested(user: User, *, late: bool = False, **facts: Any) -> bool:
     lock_account(user.id)
     undone = [Deletion.user_id == user.id, Deletion.pseudonym.is_(None)]
     undone += [] if late else [Deletion.due_at > clock.now()]
-    if changed(sa.delete(Deletion).where(*undone)) != 1:
+    if execute_update(sa.delete(Deletion).where(*undone)) != 1:
         return False
-    changed(sa.update(User).where(User.id == user.id).values(deletes_at=None))
+    execute_update(sa.update(User).where(User.id == user.id).values(deletes_at=None))
     _revoke_all(user.id)  # a sign-in may have created a session at the moment the account was closed
     record("account.deletion_undone", user.id, **facts)
     signals.send(signals.user_deletion_undone, user=user)
@@ -173,11 +173,11 @@ def _named_by(token: str) -> tuple[User, datetime]:
 def _revoke_all(user_id: int) -> None:
     """Revoke sessions, pending sign-ins, API tokens, open codes and links, known devices and exports, and run hooks."""
     revoke_all_sessions(user_id)
-    changed(sa.delete(PendingSignIn).where(PendingSignIn.user_id == user_id))
+    execute_update(sa.delete(PendingSignIn).where(PendingSignIn.user_id == user_id))
     api_tokens.revoke_all(user_id, reason="deletion")
     end_open(user_id)
     revoke_browsers(user_id)
-    changed(sa.delete(Export).where(Export.user_id == user_id))
+    execute_update(sa.delete(Export).where(Export.user_id == user_id))
     for end in deletion_hooks():
         end(user_id)
 
@@ -237,10 +237,10 @@ def erase(user_id: int, pseudonym: int) -> bool:
     values = list(db.session.scalars(sa.select(Identity.value).where(Identity.user_id == user_id)))
     revoke_all_sessions(user_id)
     to_apps = sa.and_(Message.channel == LOGOUT, Message.next_attempt_at.is_not(None))
-    changed(sa.delete(Message).where(sa.or_(Message.user_id == user_id, Message.to.in_(values)), ~to_apps))
-    changed(sa.delete(Challenge).where(Challenge.destination.in_(values)))
+    execute_update(sa.delete(Message).where(sa.or_(Message.user_id == user_id, Message.to.in_(values)), ~to_apps))
+    execute_update(sa.delete(Challenge).where(Challenge.destination.in_(values)))
     mine = sa.exists().where(Deletion.user_id == User.id, Deletion.pseudonym == pseudonym)
-    if changed(sa.delete(User).where(User.id == user_id, mine)) != 1:
+    if execute_update(sa.delete(User).where(User.id == user_id, mine)) != 1:
         return False
     if found is not None:
         webhooks.account_deleted(found.handle)
@@ -263,7 +263,7 @@ def _mark_unconfirmed() -> bool:
     found = db.session.scalar(sa.select(User.id).where(*old, ~still_open).limit(1))
     if found is None:
         return False
-    if changed(sa.update(User).where(User.id == found, *old, ~still_open).values(deletes_at=now)) == 1:
+    if execute_update(sa.update(User).where(User.id == found, *old, ~still_open).values(deletes_at=now)) == 1:
         when = {"asked_at": now, "deletes_at": now, "due_at": now}
         db.session.execute(sa.insert(Deletion).values(user_id=found, **when))
     return True

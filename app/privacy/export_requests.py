@@ -17,7 +17,7 @@ from app.crypto.secrets import is_row_id
 from app.db.export import ExportPart, read, registered_export
 from app.db.retention import delete_batch
 from app.errors import Rejected
-from app.extensions import changed, db, keyring, settings
+from app.extensions import db, execute_update, keyring, settings
 from app.outbox.leases import LEASE, claim_rows, claiming
 from app.privacy.archive import Archive, readme
 from app.privacy.emails import mailboxes_of
@@ -186,13 +186,13 @@ class ExportBuild:
         now = clock.now()
         expires_at = now + settings.export_keep
         how = {"state": READY, "ready_at": now, "expires_at": expires_at, "size": size, "chunks": self.chunks}
-        if changed(sa.update(Export).where(*self._mine()).values(due_at=None, **how)) != 1:
+        if execute_update(sa.update(Export).where(*self._mine()).values(due_at=None, **how)) != 1:
             raise LeaseLost
         older = (Export.user_id == self.user_id, Export.id != self.export_id, Export.state == READY)
         ids = list(db.session.scalars(sa.select(Export.id).where(*older)))
         if ids:
-            changed(sa.update(Export).where(Export.id.in_(ids)).values(state=GONE))
-            changed(sa.delete(ExportChunk).where(ExportChunk.export_id.in_(ids)))
+            execute_update(sa.update(Export).where(Export.id.in_(ids)).values(state=GONE))
+            execute_update(sa.delete(ExportChunk).where(ExportChunk.export_id.in_(ids)))
         record("export.ready", self.user_id, bytes=size)
         self._notify(expires_at)
 
@@ -204,12 +204,12 @@ class ExportBuild:
 
     def put_back(self) -> None:
         """Make it due immediately, for any worker. After a failure it becomes due when the lease expires."""
-        changed(sa.update(Export).where(*self._mine()).values(state=WAITING, due_at=clock.now()))
+        execute_update(sa.update(Export).where(*self._mine()).values(state=WAITING, due_at=clock.now()))
 
     def give_up(self) -> None:
         """Mark it as failed, so that its owner can request another one."""
-        changed(sa.update(Export).where(*self._mine()).values(state=FAILED, due_at=None))
-        changed(sa.delete(ExportChunk).where(ExportChunk.export_id == self.export_id))
+        execute_update(sa.update(Export).where(*self._mine()).values(state=FAILED, due_at=None))
+        execute_update(sa.delete(ExportChunk).where(ExportChunk.export_id == self.export_id))
         record("export.failed", self.user_id)
 
     def _mine(self) -> tuple[sa.ColumnElement[bool], ...]:

@@ -12,7 +12,7 @@ from app.client import ClientContext
 from app.crypto import secrets
 from app.crypto.signed_tokens import SealedToken
 from app.db.retention import delete_batch
-from app.extensions import changed, db, keyring, settings
+from app.extensions import db, execute_update, keyring, settings
 from app.recovery.models import Recovery
 
 OPEN_FOR = timedelta(days=7)
@@ -85,14 +85,14 @@ def start(user_id: int, challenge_id: str, client: ClientContext) -> Recovery:
 def cancel(recovery_id: str) -> bool:
     """Cancel an open recovery; return False if it has expired or was completed first."""
     now = clock.now()
-    return changed(sa.update(Recovery).where(_c.id == recovery_id, *_open(now)).values(cancelled_at=now)) == 1
+    return execute_update(sa.update(Recovery).where(_c.id == recovery_id, *_open(now)).values(cancelled_at=now)) == 1
 
 
 def complete(recovery_id: str) -> bool:
     """Complete an open recovery whose wait is over; return False if it was canceled first, or isn't ready."""
     now = clock.now()
     ready = (_c.id == recovery_id, _c.ready_at <= now, *_open(now))
-    return changed(sa.update(Recovery).where(*ready).values(done_at=now)) == 1
+    return execute_update(sa.update(Recovery).where(*ready).values(done_at=now)) == 1
 
 
 def gets_reminder(wait: timedelta) -> bool:
@@ -111,7 +111,7 @@ def mark_reminded(recovery_id: str) -> bool:
     """Mark a recovery as reminded; return False if another worker was first, or it has ended."""
     now = clock.now()
     unreminded = (_c.id == recovery_id, _c.reminded_at.is_(None), *_open(now))
-    return changed(sa.update(Recovery).where(*unreminded).values(reminded_at=now)) == 1
+    return execute_update(sa.update(Recovery).where(*unreminded).values(reminded_at=now)) == 1
 
 
 def prune_recoveries() -> int:

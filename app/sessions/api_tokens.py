@@ -15,7 +15,7 @@ from app import clock
 from app.audit import record
 from app.crypto import secrets
 from app.db.compiled import CompiledStatement, Detached, detached_from
-from app.extensions import changed, db, settings
+from app.extensions import db, execute_update, settings
 from app.sessions.end_hooks import access_revoked
 from app.sessions.models import ApiToken, AuthSession
 from app.users import User
@@ -139,4 +139,4 @@ def revoke_with_scope(user_id: int, scope: str) -> int:
 def _revoke(which: Sequence[sa.ColumnElement[bool]]) -> int:
     now = clock.now()
     ended = sa.update(ApiToken).where(*which, _c.revoked_at.is_(None))
-    return changed(ended.values(revoked_at=now, expires_at=now))
+    return execute_update(ended.values(revoked_at=now, expires_at=now))

@@ -23,7 +23,7 @@ from app.client import MAX_KNOWN_ACCOUNTS, ClientContext
 from app.crypto import secrets
 from app.db.compiled import CompiledStatement, Detached
 from app.enrollments.catalog import methods
-from app.extensions import changed, db, settings
+from app.extensions import db, execute_update, settings
 from app.sessions.models import AuthSession, KnownDevice
 from app.throttling.by_account import UNLIMITED, LoginAttempt, counts_without_attempt, row_id
 from app.users import subject_of
@@ -138,8 +138,8 @@ def revoke_browsers(user_id: int, *, keep: Collection[str] = ()) -> int:
     """
     known = (_c.user_id == user_id, _c.first_seen_at.is_not(None), _c.revoked_at.is_(None), _c.browser.not_in(keep))
     trusted = (_c.user_id == user_id, _c.trusted_until.is_not(None))
-    changed(sa.update(_table).where(*trusted).values(trusted_until=None))
-    return changed(sa.update(_table).where(*known).values(revoked_at=clock.now()))
+    execute_update(sa.update(_table).where(*trusted).values(trusted_until=None))
+    return execute_update(sa.update(_table).where(*known).values(revoked_at=clock.now()))
 
 
 def browsers_of(user_id: int) -> list[KnownDevice]:
@@ -156,7 +156,7 @@ def forget_browser(user_id: int, row: str) -> int:
     :param row: id of its row; has no effect if the row belongs to another account
     """
     known = (_c.id == row, _c.user_id == user_id, _c.first_seen_at.is_not(None), _c.revoked_at.is_(None))
-    return changed(sa.update(_table).where(*known).values(revoked_at=clock.now()))
+    return execute_update(sa.update(_table).where(*known).values(revoked_at=clock.now()))
 
 
 def set_known_cookie(secret: str, life: timedelta, *, instead_of: str = "") -> str:
@@ -205,10 +205,10 @@ def trust_browser(user_id: int) -> datetime | None:
     digest = secrets.digest(secret)
     mine = (KnownDevice.id == _row_id(user_id, before), _NOT_REVOKED)
     renewed = {"id": _row_id(user_id, digest), "browser": digest, "trusted_until": until}
-    if not changed(sa.update(KnownDevice).where(*mine).values(**renewed)):
+    if not execute_update(sa.update(KnownDevice).where(*mine).values(**renewed)):
         return None
     here = (AuthSession.user_id == user_id, AuthSession.browser == before)
-    changed(sa.update(AuthSession).where(*here).values(browser=digest))
+    execute_update(sa.update(AuthSession).where(*here).values(browser=digest))
     set_device_digest(set_known_cookie(secret, LIFETIME, instead_of=before))
     return until
 
@@ -230,7 +230,7 @@ def use_trust(user_id: int, digests: Collection[str]) -> bool:
     now = clock.now()
     rows = [_row_id(user_id, digest) for digest in digests]
     trusted = (KnownDevice.id.in_(rows), _NOT_REVOKED, KnownDevice.trusted_until > now)
-    return changed(sa.update(KnownDevice).where(*trusted).values(last_seen_at=now, touched_at=now)) == 1
+    return execute_update(sa.update(KnownDevice).where(*trusted).values(last_seen_at=now, touched_at=now)) == 1
 
 
 def revoke_trust(user_id: int, *, keep: Collection[str] = ()) -> int:
@@ -240,7 +240,7 @@ def revoke_trust(user_id: int, *, keep: Collection[str] = ()) -> int:
         KnownDevice.trusted_until.is_not(None),
         KnownDevice.browser.not_in(keep),
     )
-    return changed(sa.update(KnownDevice).where(*trusted).values(trusted_until=None))
+    return execute_update(sa.update(KnownDevice).where(*trusted).values(trusted_until=None))
 
 
 def revoke_one_trust(user_id: int, row: str) -> int:
@@ -249,7 +249,7 @@ def revoke_one_trust(user_id: int, row: str) -> int:
     :param row: id of its row; has no effect if the row belongs to another account
     """
     trusted = (KnownDevice.id == row, KnownDevice.user_id == user_id, KnownDevice.trusted_until.is_not(None))
-    return changed(sa.update(KnownDevice).where(*trusted).values(trusted_until=None))
+    return execute_update(sa.update(KnownDevice).where(*trusted).values(trusted_until=None))
 
 
 def _counters() -> list[bool]:

@@ -14,8 +14,8 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT
 
 from app import clock
 from app.crypto import secrets
-from app.db.compiled import Detached, note
-from app.extensions import changed, db, settings
+from app.db.compiled import Detached, update_detached
+from app.extensions import db, execute_update, settings
 from app.sessions.models import AuthSession, RefreshToken
 from app.sessions.store import create_api_session, revoke_session
 from app.users import User
@@ -91,7 +91,7 @@ def issue(session: AuthSession) -> str:
     } | {name: getattr(session, name) for name in VERIFICATION_COLUMNS}  # fmt: skip
     given = insert(RefreshToken).values(row)
     newer = {column: given.excluded[column] for column in row if column not in ("session_id", "user_id")}
-    changed(given.on_conflict_do_update(index_elements=[_c.session_id], set_=newer))
+    execute_update(given.on_conflict_do_update(index_elements=[_c.session_id], set_=newer))
     return token
 
 
@@ -116,7 +116,7 @@ def exchange(token: str) -> Exchanged | Reused | None:
     if row is None:
         return None  # revoked between the two statements
     session, user = _ROWS.read(row)
-    note(session, **dict(zip(VERIFICATION_COLUMNS, found[1:], strict=True)))
+    update_detached(session, **dict(zip(VERIFICATION_COLUMNS, found[1:], strict=True)))
     access = create_api_session(session)
     life = min(settings.token_max_age, session.expires_at - now)
     return Exchanged(user, access, new, int(life.total_seconds()))
@@ -128,7 +128,7 @@ def revoke(session_id: str) -> None:
     Call this before revoking the session's access tokens: it waits for any exchange in progress, so that the token it
     issues is revoked, too.
     """
-    changed(sa.delete(RefreshToken).where(RefreshToken.session_id == session_id))
+    execute_update(sa.delete(RefreshToken).where(RefreshToken.session_id == session_id))
 
 
 def revoke_session_of(token: str) -> int | None:

@@ -18,8 +18,8 @@ from app.audit import signals
 from app.client import ClientContext
 from app.crypto import secrets
 from app.db import has_written, unavailable
-from app.db.compiled import CompiledStatement, Detached, detached_from, note, session_connection
-from app.extensions import changed, db, login_manager, settings
+from app.db.compiled import CompiledStatement, Detached, detached_from, session_connection, update_detached
+from app.extensions import db, execute_update, login_manager, settings
 from app.sessions import api_tokens, assurance
 from app.sessions.end_hooks import EndedSessions, sessions_ended
 from app.sessions.models import ApiToken, AuthSession, PendingSignIn, RefreshToken
@@ -136,14 +136,14 @@ def create_api_session(session: AuthSession) -> str:
 def renew_token(session: AuthSession) -> None:
     """Replace the browser's token for ``session``. The commit invalidates the old one (ASVS 7.2.4)."""
     token = secrets.token()
-    changed(sa.update(AuthSession).where(AuthSession.id == session.id).values(digest=secrets.digest(token)))
+    execute_update(sa.update(AuthSession).where(AuthSession.id == session.id).values(digest=secrets.digest(token)))
     _set_token(token, session)
 
 
 def clear_session_cookie(session_id: str) -> None:
     """Invalidate the cookie of a session; its access tokens stay valid."""
     head = (AuthSession.session_id == session_id, AuthSession.kind == "browser")
-    changed(sa.update(AuthSession).where(*head).values(digest=secrets.digest(secrets.token())))
+    execute_update(sa.update(AuthSession).where(*head).values(digest=secrets.digest(secrets.token())))
 
 
 def revoke_api_clients(session_id: str, *, except_id: int = 0) -> None:
@@ -151,7 +151,7 @@ def revoke_api_clients(session_id: str, *, except_id: int = 0) -> None:
     others = (AuthSession.session_id == session_id, AuthSession.kind == "program", AuthSession.id != except_id)
     now = clock.now()
     ended = sa.update(AuthSession).where(*others, AuthSession.revoked_at.is_(None))
-    changed(ended.values(revoked_at=now, expires_at=now))
+    execute_update(ended.values(revoked_at=now, expires_at=now))
 
 
 def revoke_current_session() -> AuthSession | None:
@@ -179,7 +179,7 @@ def revoke_session(session_id: str, *, user_id: int | None = None) -> int:
     alive = [AuthSession.session_id == session_id, AuthSession.revoked_at.is_(None)]
     alive += [] if user_id is None else [AuthSession.user_id == user_id]
     now = clock.now()
-    ended = changed(sa.update(AuthSession).where(*alive).values(revoked_at=now, expires_at=now))
+    ended = execute_update(sa.update(AuthSession).where(*alive).values(revoked_at=now, expires_at=now))
     if ended:
         sessions_ended(EndedSessions(session_id))
     return ended
@@ -188,7 +188,7 @@ def revoke_session(session_id: str, *, user_id: int | None = None) -> int:
 def report_session(session_id: str) -> bool:
     """Mark a session as reported, revoked or not; return False if it was already reported."""
     unreported = (AuthSession.session_id == session_id, AuthSession.kind == "browser", AuthSession.denied_at.is_(None))
-    return changed(sa.update(AuthSession).where(*unreported).values(denied_at=clock.now())) == 1
+    return execute_update(sa.update(AuthSession).where(*unreported).values(denied_at=clock.now())) == 1
 
 
 def opened_by(challenge_id: str, since: datetime) -> list[str]:
@@ -206,8 +206,8 @@ def revoke_all_sessions(user_id: int, *, except_id: str = "") -> int:
     others = (AuthSession.user_id == user_id, AuthSession.revoked_at.is_(None), AuthSession.session_id != except_id)
     now = clock.now()
     waiting = (PendingSignIn.user_id == user_id, PendingSignIn.ended_at.is_(None))
-    changed(sa.update(PendingSignIn).where(*waiting).values(ended_at=now))
-    ended = changed(sa.update(AuthSession).where(*others).values(revoked_at=now, expires_at=now))
+    execute_update(sa.update(PendingSignIn).where(*waiting).values(ended_at=now))
+    ended = execute_update(sa.update(AuthSession).where(*others).values(revoked_at=now, expires_at=now))
     sessions_ended(EndedSessions(user_id=user_id, except_id=except_id))
     return ended
 
@@ -291,7 +291,7 @@ def load_user(request: Request) -> User | None:
         return None
     record_use(session, now)
     if session.second_at is not None and assurance.level(session, now) == 1:
-        note(session, second_at=None)  # affects only what this request writes and returns
+        update_detached(session, second_at=None)  # affects only what this request writes and returns
     g.auth_session = session
     g.auth_token = token if kind == "program" else ""
     return user

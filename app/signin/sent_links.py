@@ -21,7 +21,7 @@ from app.client import ClientContext
 from app.crypto.signed_tokens import SignedToken
 from app.db.retention import delete_batch
 from app.errors import Rejected
-from app.extensions import changed, db, keyring, settings
+from app.extensions import db, execute_update, keyring, settings
 from app.login.pending import PendingState
 from app.login.pipeline import SignIn, finish
 from app.notifications import notices
@@ -57,7 +57,7 @@ def send(user: User, *, by: str) -> SentLink:
         raise Rejected("person_without_email", status=409)
     now = clock.now()
     _check_limits(user.id)
-    changed(sa.update(SentLink).where(*_unused(user.id)).values(used_at=now))
+    execute_update(sa.update(SentLink).where(*_unused(user.id)).values(used_at=now))
     row = SentLink(user_id=user.id, email=mine[0], created_at=now, expires_at=now + LIFETIME)
     db.session.add(row)
     db.session.flush()
@@ -91,7 +91,7 @@ def use(token: str, client: ClientContext) -> AuthSession | PendingState:
     still = (SentLink.id == link.id, SentLink.used_at.is_(None), SentLink.expires_at > clock.now())
     if (
         link.email not in emails_of(user.id)
-        or changed(sa.update(SentLink).where(*still).values(used_at=clock.now())) != 1
+        or execute_update(sa.update(SentLink).where(*still).values(used_at=clock.now())) != 1
     ):
         raise Rejected("sign_in_link_invalid", status=404)
     record("sign_in_link.used", user.id)
@@ -100,7 +100,7 @@ def use(token: str, client: ClientContext) -> AuthSession | PendingState:
 
 def end_all(user_id: int) -> None:
     """Invalidate the unused links of an account."""
-    changed(sa.update(SentLink).where(*_unused(user_id)).values(used_at=clock.now()))
+    execute_update(sa.update(SentLink).where(*_unused(user_id)).values(used_at=clock.now()))
 
 
 def prune_sent_links() -> int:

@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite accepts this INSERT 
 
 from app import clock, metrics
 from app.db.compiled import CompiledStatement
-from app.extensions import changed, settings
+from app.extensions import execute_update, settings
 from app.throttling.models import FailureCounter
 from app.users import subject_of
 
@@ -188,7 +188,7 @@ def reserve(
 def refund(attempt: LoginAttempt) -> None:
     """Refund an attempt that turned out to be correct."""
     if attempt is not UNLIMITED:
-        changed(_REFUND, attempt.refund_parameters())
+        execute_update(_REFUND, attempt.refund_parameters())
 
 
 def reset_failures(user_id: int) -> int:
@@ -196,4 +196,4 @@ def reset_failures(user_id: int) -> int:
     has_failures = sa.or_(_c.day_count + _c.day_before > 0, _c.in_a_row > 0)
     zeros = dict.fromkeys(("hour_count", "hour_before", "day_count", "day_before", "in_a_row"), 0)
     values = zeros | dict.fromkeys(("failed_at", "hour_began_at", "day_began_at"))
-    return changed(sa.update(_table).where(_c.user_id == user_id, has_failures).values(**values))
+    return execute_update(sa.update(_table).where(_c.user_id == user_id, has_failures).values(**values))

@@ -20,7 +20,7 @@ from app import clock, metrics
 from app.audit import record
 from app.db.compiled import CompiledStatement
 from app.errors import Rejected
-from app.extensions import changed, settings, this_app
+from app.extensions import execute_update, settings, this_app
 from app.throttling.models import Penalty
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ def _create_counters() -> Counters:
 
 def _store_penalty(bucket: str, penalty: timedelta) -> None:
     """Block ``bucket`` for ``penalty`` from now, in the current transaction."""
-    changed(_UPSERT_PENALTY, {"bucket": bucket, "then": clock.now() + penalty})
+    execute_update(_UPSERT_PENALTY, {"bucket": bucket, "then": clock.now() + penalty})
 
 
 def _penalty_seconds(bucket: str) -> float:

@@ -11,10 +11,10 @@ from sqlalchemy.exc import IntegrityError
 
 from app import clock, i18n
 from app.client import ClientContext
-from app.db.compiled import note
+from app.db.compiled import update_detached
 from app.db.retention import delete_batch
 from app.errors import Rejected
-from app.extensions import changed, db, settings, this_app
+from app.extensions import db, execute_update, settings, this_app
 from app.users.lookup import TypedIdentity
 from app.users.models import AddressChange, Identity, User
 
@@ -39,8 +39,8 @@ def create_user(*identities: TypedIdentity, confirmed: bool = False) -> User:
 
 def set_name(user: User, name: str) -> None:
     """Set the display name of ``user``, as normalized by ``names.read``; "" removes it."""
-    changed(sa.update(User).where(User.id == user.id).values(name=name or None))
-    note(user, name=name or None)
+    execute_update(sa.update(User).where(User.id == user.id).values(name=name or None))
+    update_detached(user, name=name or None)
 
 
 def add_identity(user: User, identity: TypedIdentity, *, confirmed: bool, primary: bool = True) -> Identity:
@@ -70,13 +70,13 @@ def confirm(user: User, kind: str, value: str) -> bool:
         return False
     now = clock.now()
     mine = (Identity.user_id == user.id, Identity.kind == kind, Identity.value == value)
-    changed(sa.update(Identity).where(*mine).values(confirmed_at=now))
+    execute_update(sa.update(Identity).where(*mine).values(confirmed_at=now))
     if kind != "email" and "email" in identities_of(user.id):
         return False
     unverified = (User.id == user.id, User.confirmed_at.is_(None))
-    if changed(sa.update(User).where(*unverified).values(confirmed_at=now)) != 1:
+    if execute_update(sa.update(User).where(*unverified).values(confirmed_at=now)) != 1:
         return False
-    note(user, confirmed_at=now)
+    update_detached(user, confirmed_at=now)
     return True
 
 
@@ -106,7 +106,7 @@ def remove_identities(user: User, kind: str) -> None:
 def remove_identity(user_id: int, kind: str, value: str) -> bool:
     """Remove a single identity from the user; return whether the user had it."""
     mine = (Identity.user_id == user_id, Identity.kind == kind, Identity.value == value)
-    return changed(sa.delete(Identity).where(*mine)) == 1
+    return execute_update(sa.delete(Identity).where(*mine)) == 1
 
 
 def primary_email(user_id: int) -> str:
@@ -119,9 +119,10 @@ def primary_email(user_id: int) -> str:
 def make_primary(user_id: int, email: str) -> bool:
     """Make ``email`` the user's primary address; return whether it is one of their verified addresses."""
     mine = (Identity.user_id == user_id, Identity.kind == "email")
-    changed(sa.update(Identity).where(*mine, Identity.is_primary, Identity.value != email).values(is_primary=False))
+    former = (Identity.is_primary, Identity.value != email)
+    execute_update(sa.update(Identity).where(*mine, *former).values(is_primary=False))
     verified = (Identity.value == email, Identity.confirmed_at.is_not(None))
-    return changed(sa.update(Identity).where(*mine, *verified).values(is_primary=True)) == 1
+    return execute_update(sa.update(Identity).where(*mine, *verified).values(is_primary=True)) == 1
 
 
 def is_verified(identity: TypedIdentity) -> bool:
@@ -142,7 +143,7 @@ def release_unverified(identity: TypedIdentity) -> bool:
     owners = db.session.scalars(freed.execution_options(synchronize_session=False)).all()
     for user_id in owners:
         bare = sa.not_(sa.exists().where(Identity.user_id == user_id))
-        changed(sa.delete(User).where(User.id == user_id, User.confirmed_at.is_(None), bare))
+        execute_update(sa.delete(User).where(User.id == user_id, User.confirmed_at.is_(None), bare))
     return bool(owners)
 
 
@@ -151,7 +152,7 @@ def lock_account(user_id: int) -> None:
 
     Uses an UPDATE that changes nothing, because SQLite has no SELECT ... FOR UPDATE and locks only when writing.
     """
-    changed(sa.update(User).where(User.id == user_id).values(language=User.language))
+    execute_update(sa.update(User).where(User.id == user_id).values(language=User.language))
 
 
 def store_address_change(
@@ -202,7 +203,7 @@ def revert(user: User, changes: Sequence[AddressChange]) -> None:
     with db.session.begin_nested():
         for change in changes:
             undo = sa.update(AddressChange).where(AddressChange.id == change.id, AddressChange.undone_at.is_(None))
-            if changed(undo.values(undone_at=now)) != 1:
+            if execute_update(undo.values(undone_at=now)) != 1:
                 continue
             if change.new:
                 remove_identity(user.id, "email", change.new)

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT
 
 from app import clock
 from app.errors import Rejected
-from app.extensions import changed, db
+from app.extensions import db, execute_update
 from app.users.models import Administrator, User
 
 _row = Administrator.__table__
@@ -45,7 +45,7 @@ def revoke(user_id: int, *, keep_one: bool = False) -> bool:
     """
     if keep_one:
         require_another(user_id)
-    return changed(sa.delete(_row).where(_row.c.user_id == user_id)) == 1
+    return execute_update(sa.delete(_row).where(_row.c.user_id == user_id)) == 1
 
 
 def require_another(user_id: int) -> None:
@@ -62,4 +62,4 @@ def require_another(user_id: int) -> None:
 
 def _lock() -> None:
     """Lock all rows until the commit, so that two administrators can't remove each other. By UPDATE, for SQLite."""
-    changed(sa.update(_row).values(since=_row.c.since))
+    execute_update(sa.update(_row).values(since=_row.c.since))

@@ -23,7 +23,7 @@ from app import clock, metrics
 from app.audit import record
 from app.crypto.encryption import DecryptionError
 from app.db.compiled import Detached
-from app.extensions import changed, db
+from app.extensions import db, execute_update
 from app.outbox.channels import Interrupted
 from app.outbox.leases import LEASE, Due, claim_rows, claiming
 from app.outbox.schedule import POLL_INTERVAL, Schedule
@@ -237,11 +237,11 @@ def _record_outcomes(endpoint: WebhookEndpoint, outcomes: Sequence[Outcome]) -> 
         )
         values: dict[str, Any] = {"which": outcome.delivery.id, "lease_end": outcome.delivery.next_attempt_at}
         values |= {"new_state": outcome.state, "due": outcome.due, "back": 0 if outcome.is_attempt else 1}
-        changed(_RECORD_RESULT, values | {"status": result[0], "reason": result[1]})
+        execute_update(_RECORD_RESULT, values | {"status": result[0], "reason": result[1]})
     settled = [outcome.delivery.id for outcome in outcomes if outcome.due is None]
     if settled:
         is_settled = (WebhookDelivery.id.in_(settled), WebhookDelivery.next_attempt_at.is_(None))
-        changed(sa.delete(WebhookDelivery).where(*is_settled, WebhookDelivery.is_forgotten))
+        execute_update(sa.delete(WebhookDelivery).where(*is_settled, WebhookDelivery.is_forgotten))
     if answers := [outcome.answer for outcome in outcomes if outcome.answer is not None]:
         _update_endpoint(endpoint, answers)
     db.session.commit()
@@ -253,14 +253,14 @@ def _update_endpoint(endpoint: WebhookEndpoint, answers: Sequence[Answer]) -> No
     update = sa.update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint.id)
     if any(answer.is_accepted for answer in answers):
         healthy = {"failures": 0, "failing_since": None, "rests_until": None, "last_error": "", "last_sent_at": now}
-        changed(update.values(healthy))
+        execute_update(update.values(healthy))
     if last.is_accepted:
         return
     failed = len(answers) - max((number for number, each in enumerate(answers, 1) if each.is_accepted), default=0)
     failing = {"failures": WebhookEndpoint.failures + failed, "last_error": last.reason[:80]}
     since = sa.func.coalesce(WebhookEndpoint.failing_since, now)
     backoff = {"rests_until": now + _backoff(endpoint.failures + failed, last)} if last.is_down else {}
-    changed(update.values(failing_since=since, **failing, **backoff))
+    execute_update(update.values(failing_since=since, **failing, **backoff))
     if last.status == sender.HTTP_GONE:
         _auto_disable(endpoint.id, GONE)
     else:
@@ -283,7 +283,7 @@ def disable(endpoint_id: str, reason: str, *, by: str) -> bool:
     """Disable an endpoint, with an event; return False if it already is. Its events wait until it is enabled."""
     enabled = (WebhookEndpoint.id == endpoint_id, WebhookEndpoint.disabled_at.is_(None))
     update = sa.update(WebhookEndpoint).where(*enabled).values(disabled_at=clock.now(), disabled_reason=reason)
-    if not changed(update):
+    if not execute_update(update):
         return False
     record("webhook.disabled", endpoint=endpoint_id, reason=reason, by=by)
     subscriptions.invalidate()

@@ -13,7 +13,7 @@ from app import clock
 from app.audit import record
 from app.crypto import secrets
 from app.errors import Rejected
-from app.extensions import changed, db
+from app.extensions import db, execute_update
 from app.webhooks import delivery, event_types, queue, signatures, subscriptions
 from app.webhooks.addresses import check_url
 from app.webhooks.models import ABANDONED, SENDING, SENT, WAITING, WebhookDelivery, WebhookEndpoint
@@ -74,7 +74,7 @@ def change(endpoint_id: str, *, by: str, url: str | None = None, patterns: Seque
     if patterns is not None:
         values["patterns"] = "\n".join(event_types.check_patterns(list(patterns)))
     if values:
-        changed(_UPDATE.where(WebhookEndpoint.id == endpoint_id).values(values))
+        execute_update(_UPDATE.where(WebhookEndpoint.id == endpoint_id).values(values))
         _record_change("webhook.changed", endpoint_id, by)
 
 
@@ -93,7 +93,7 @@ def rotate_secret(endpoint_id: str, overlap: timedelta, *, by: str) -> str:
         "old_secret_until": clock.now() + overlap if overlap else None,
     }
     unchanged = (WebhookEndpoint.id == endpoint_id, WebhookEndpoint.secret == endpoint.secret)
-    if changed(_UPDATE.where(*unchanged).values(values)) != 1:  # rotated or resealed concurrently
+    if execute_update(_UPDATE.where(*unchanged).values(values)) != 1:  # rotated or resealed concurrently
         raise Rejected("webhook_changed", status=409)
     _record_change("webhook.secret_rotated", endpoint_id, by, overlap=int(overlap.total_seconds()))
     return signatures.encoded(secret)
@@ -116,7 +116,7 @@ def enable(endpoint_id: str, *, by: str) -> bool:
     get_endpoint(endpoint_id)
     healthy = {"failures": 0, "failing_since": None, "rests_until": None, "last_error": ""}
     off = (WebhookEndpoint.id == endpoint_id, WebhookEndpoint.disabled_at.is_not(None))
-    if not changed(_UPDATE.where(*off).values(disabled_at=None, disabled_reason="", **healthy)):
+    if not execute_update(_UPDATE.where(*off).values(disabled_at=None, disabled_reason="", **healthy)):
         return False
     _record_change("webhook.enabled", endpoint_id, by)
     return True
@@ -135,7 +135,7 @@ def delete(endpoint_id: str, *, by: str) -> None:
         "disabled_at": sa.func.coalesce(WebhookEndpoint.disabled_at, now),
         "disabled_reason": OPERATOR,
     }
-    changed(_UPDATE.where(WebhookEndpoint.id == endpoint_id).values(empty | off))
+    execute_update(_UPDATE.where(WebhookEndpoint.id == endpoint_id).values(empty | off))
     db.session.expunge_all()
     _record_change("webhook.deleted", endpoint_id, by)
 
@@ -207,7 +207,7 @@ def _retry(*which: sa.ColumnElement[bool]) -> list[int]:
     rows = db.session.execute(returning.execution_options(synchronize_session=False)).all()
     endpoints = {row.endpoint_id for row in rows}
     if endpoints:
-        changed(_UPDATE.where(WebhookEndpoint.id.in_(endpoints)).values(rests_until=None))
+        execute_update(_UPDATE.where(WebhookEndpoint.id.in_(endpoints)).values(rests_until=None))
     return sorted(row.id for row in rows)
 
 

@@ -32,7 +32,7 @@ from app.db.compiled import CompiledStatement, Detached
 from app.enrollments.catalog import STRONG
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
-from app.extensions import changed, db, settings
+from app.extensions import db, execute_update, settings
 from app.i18n import N_, gettext
 from app.users import User
 
@@ -118,7 +118,7 @@ def add(
         enrollments.enroll(user_id, METHOD, session_id=session_id, weak_until=weak_until)
     elif weak_until is None:
         shared_row = (Enrollment.user_id == user_id, Enrollment.method == METHOD)
-        changed(sa.update(Enrollment).where(*shared_row).values(weak_until=None))
+        execute_update(sa.update(Enrollment).where(*shared_row).values(weak_until=None))
     if row.usage == "secondary":
         enrollments.mark_second_factor(user_id, METHOD)
     return row
@@ -179,20 +179,20 @@ def rename(user_id: int, name: str, new_name: str) -> bool:
     if name != new_name and any(key.name == new_name for key in passkeys_of(user_id)):
         raise Rejected("webauthn_name_inuse", field="new_name", name=new_name)
     mine = (Passkey.user_id == user_id, Passkey.name == name)
-    return changed(sa.update(Passkey).where(*mine).values(name=new_name)) == 1
+    return execute_update(sa.update(Passkey).where(*mine).values(name=new_name)) == 1
 
 
 def remove(user_id: int, passkey_id: str) -> bool:
     """Remove a passkey of this user, and with the last one the enrollment row; return False if there is no such one."""
     mine = (Passkey.user_id == user_id, Passkey.id == passkey_id)
-    if changed(sa.delete(Passkey).where(*mine)) != 1:
+    if execute_update(sa.delete(Passkey).where(*mine)) != 1:
         return False
     left = [key.usage for key in passkeys_of(user_id)]
     shared_row = (Enrollment.user_id == user_id, Enrollment.method == METHOD)
     if not left:
-        changed(sa.delete(Enrollment).where(*shared_row))
+        execute_update(sa.delete(Enrollment).where(*shared_row))
     elif "secondary" not in left:
-        changed(sa.update(Enrollment).where(*shared_row).values(is_second=False))
+        execute_update(sa.update(Enrollment).where(*shared_row).values(is_second=False))
     return True
 
 
@@ -290,5 +290,5 @@ class WebAuthn(Authenticator):
 
     def remove_all(self, user: User) -> bool:
         """See ``Authenticator``."""
-        changed(sa.delete(Passkey).where(Passkey.user_id == user.id))
+        execute_update(sa.delete(Passkey).where(Passkey.user_id == user.id))
         return enrollments.remove(user.id, self.name) > 0

@@ -342,11 +342,11 @@ def test_deleting_the_user_row_deletes_its_refresh_tokens(ada, refresh, rows, da
 
 def test_account_scheduled_for_deletion_cannot_refresh(app, program, ada, refresh):
     from app import clock
-    from app.extensions import changed, db
+    from app.extensions import db, execute_update
     from app.users import User
 
     with app.app_context():
-        changed(User.__table__.update().where(User.id == ada.id).values(deletes_at=clock.now()))
+        execute_update(User.__table__.update().where(User.id == ada.id).values(deletes_at=clock.now()))
         db.session.commit()
     assert program.post(REFRESH, refresh_token=refresh).codes == ["refresh_token_invalid"]
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from babel.messages import Catalog
 
 from app import i18n
-from app.extensions import changed, db
+from app.extensions import db, execute_update
 from app.outbox.models import Message
 from app.users import User
 from app.web.messages import MESSAGES
@@ -55,7 +55,7 @@ def speaks(app):
 
     def store(user_id: int, language: str) -> None:
         with app.app_context():
-            changed(sa.update(User).where(User.id == user_id).values(language=language))
+            execute_update(sa.update(User).where(User.id == user_id).values(language=language))
             db.session.commit()
 
     return store

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from app.audit import Event
 from app.challenges.models import Challenge
 from app.db import prepared, unavailable
-from app.db.compiled import CompiledStatement, detached_from, note
+from app.db.compiled import CompiledStatement, detached_from, update_detached
 from app.extensions import db
 
 pytestmark = pytest.mark.both_databases
@@ -106,7 +106,7 @@ def test_detached_object_is_read_only():
     assert (challenge.id, challenge.tries, challenge.spent_at) == ("a", 2, None)
     with pytest.raises(AttributeError):
         challenge.tries = 3
-    note(challenge, tries=3)
+    update_detached(challenge, tries=3)
     assert challenge.tries == 3
 
 
