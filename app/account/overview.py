@@ -13,7 +13,7 @@ from app.authenticators.recovery_codes import CodeCount
 from app.authenticators.registry import authenticator_of
 from app.authenticators.webauthn import passkeys
 from app.db.compiled import Detached
-from app.enrollments.catalog import WEAK, active_methods, method_of, methods
+from app.enrollments.methods import WEAK, active_methods, method_of, methods
 from app.enrollments.models import Enrollment
 from app.extensions import db, settings
 from app.i18n import all_of, any_of, gettext, ngettext

@@ -21,7 +21,7 @@ from app.authenticators import recovery_codes
 from app.authenticators.enrollments import enrolled_of
 from app.authenticators.presenters import amr_titles
 from app.crypto import secrets
-from app.enrollments.catalog import active_methods, method_of
+from app.enrollments.methods import active_methods, method_of
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import execute_update, settings

@@ -20,7 +20,7 @@ from app.authenticators import recovery_codes, totp
 from app.authenticators.enrollments import enrolled_of
 from app.authenticators.presenters import amr_titles, title_of
 from app.authenticators.webauthn import passkeys
-from app.enrollments.catalog import method_of
+from app.enrollments.methods import method_of
 from app.extensions import db
 from app.groups import service as groups
 from app.i18n import N_

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from app import clock
 from app.authenticators.models import Passkey
 from app.authenticators.webauthn import passkeys
-from app.enrollments.catalog import WEAK, method_of, usable_methods
+from app.enrollments.methods import WEAK, method_of, usable_methods
 from app.enrollments.models import Enrollment
 from app.extensions import db, settings
 from app.sessions.assurance import strength_of

@@ -11,7 +11,7 @@ from app.authenticators import enrollments
 from app.authenticators.models import Passkey, RecoveryCode
 from app.challenges.diagnosis import VerificationFailure
 from app.challenges.models import Challenge
-from app.enrollments.catalog import Method
+from app.enrollments.methods import Method
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.throttling.by_account import LoginAttempt

@@ -22,7 +22,7 @@ from app.authenticators import enrollments, imported_hashes
 from app.authenticators.base import Authenticator, EnrollmentAttempt, PasscodeAttempt, VerifiedFactor
 from app.challenges.passcodes import enrolled_context, tidy
 from app.crypto.secrets import dummy_hash, is_hash_of, slow_hash
-from app.enrollments.catalog import WEAK
+from app.enrollments.methods import WEAK
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import db, execute_update, keyring, settings

@@ -12,7 +12,7 @@ from app import clock, user_agents
 from app.authenticators import totp
 from app.authenticators.registry import authenticator_of, authenticators
 from app.challenges.models import Challenge, challenge_token_of
-from app.enrollments.catalog import active_methods, code_methods, enabled_methods, method_of, sign_in_enrollments
+from app.enrollments.methods import active_methods, code_methods, enabled_methods, method_of, sign_in_enrollments
 from app.enrollments.models import Enrollment
 from app.extensions import settings
 from app.i18n import N_, any_of, gettext
@@ -48,7 +48,7 @@ def exposure_of(names: Iterable[str]) -> str:
     return next((gettext(risk) for risk in risks if risk), "")
 
 
-def sent(challenge: Challenge, typed: str, characters: str = "") -> dict[str, Any]:
+def sent_code_context(challenge: Challenge, typed: str, characters: str = "") -> dict[str, Any]:
     """Return the fields that a page shows about a requested passcode; the same for a decoy.
 
     Times are in whole seconds from now.
@@ -70,10 +70,10 @@ def sent(challenge: Challenge, typed: str, characters: str = "") -> dict[str, An
     }
 
 
-def sent_facts(shown: dict[str, Any]) -> dict[str, Any]:
+def sent_code_facts(shown: dict[str, Any]) -> dict[str, Any]:
     """Return the fields for API clients about a requested passcode; the same for a decoy.
 
-    :param shown: from ``sent``
+    :param shown: from ``sent_code_context``
     """
     return {name: shown[name] for name in ("challenge", "tag", "resend_after", "expires_in")}
 

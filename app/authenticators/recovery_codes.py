@@ -19,7 +19,7 @@ from app.authenticators.models import RecoveryCode
 from app.challenges.diagnosis import VerificationFailure
 from app.crypto import secrets
 from app.crypto.secrets import dummy_hash, is_hash_of, slow_hash
-from app.enrollments.catalog import STRONGEST
+from app.enrollments.methods import STRONGEST
 from app.enrollments.models import Enrollment
 from app.extensions import db, execute_update
 from app.i18n import N_

@@ -11,7 +11,7 @@ from app.authenticators.recovery_codes import RecoveryCodes
 from app.authenticators.sent_codes import EmailCode, SmsCode
 from app.authenticators.totp import Totp
 from app.authenticators.webauthn.passkeys import WebAuthn
-from app.enrollments.catalog import enabled_methods, methods, register_methods
+from app.enrollments.methods import enabled_methods, methods, register_methods
 from config.problems import ConfigurationError, Problem, variable
 
 if TYPE_CHECKING:

@@ -27,9 +27,9 @@ from app.challenges import service as challenges
 from app.challenges.diagnosis import VerificationFailure
 from app.challenges.magic_links import registers_account
 from app.challenges.models import Challenge, challenge_token_of
-from app.challenges.service_budget import may_be_texted
+from app.challenges.send_limits import may_be_texted
 from app.crypto.encryption import DecryptionError
-from app.enrollments.catalog import WEAK
+from app.enrollments.methods import WEAK
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import db, settings

@@ -25,7 +25,7 @@ from app.challenges.diagnosis import VerificationFailure
 from app.challenges.models import Challenge
 from app.challenges.passcodes import enrolled_context, tidy
 from app.crypto.encryption import DecryptionError
-from app.enrollments.catalog import STRONG
+from app.enrollments.methods import STRONG
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import db, execute_update, keyring, settings

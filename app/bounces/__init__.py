@@ -13,12 +13,12 @@ bp = Blueprint("bounces", __name__)
 
 def init_app(app: Flask) -> None:
     """Register this feature's URLs, jobs, periodic tasks and cleanups."""
-    from app.bounces import mailgun, proofs, ses, views
+    from app.bounces import mailgun, ses, verified_addresses, views
     from app.db.retention import register_cleanups
     from app.outbox import register_periodic_task, register_prompt_job
 
     views.init_app(app)
     register_prompt_job(app, ses.fetch_due)
-    register_periodic_task(app, proofs.lift_verified)
+    register_periodic_task(app, verified_addresses.lift_suppressions)
     register_cleanups(app, ses.prune_documents, mailgun.prune_tokens)
     app.register_blueprint(bp)

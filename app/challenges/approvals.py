@@ -19,7 +19,7 @@ from app.client import ClientContext
 from app.crypto import secrets
 from app.crypto.encryption import DecryptionError
 from app.db.compiled import Detached
-from app.enrollments.catalog import method_of
+from app.enrollments.methods import method_of
 from app.enrollments.models import Enrollment, has_second
 from app.extensions import db, execute_update, keyring, settings
 from app.users import User
@@ -72,7 +72,7 @@ _SPEND = (
 
 
 @dataclass(frozen=True, slots=True)
-class OpenApproval:
+class RequestedChallenge:
     """A challenge as seen by the browser or API client that requested it; ``user`` is None for a decoy.
 
     :ivar has_second: whether the user has to provide a second factor
@@ -100,7 +100,7 @@ def characters_of(challenge: Challenge, enrolled: Enrollment | None) -> str:
     return confirmation_characters_of(challenge, root)
 
 
-def requested_by(client: ClientContext, purpose: str) -> OpenApproval | None:
+def requested_by(client: ClientContext, purpose: str) -> RequestedChallenge | None:
     """Return the challenge that ``client`` names, or None. The cookie isn't enough, since it may have been copied.
 
     An API client names it by its signed token. A page names it by its plain id, which works only in the browser that
@@ -114,7 +114,7 @@ def requested_by(client: ClientContext, purpose: str) -> OpenApproval | None:
     return found if found is not None and method_of(found.challenge.method).has_link else None
 
 
-def last_open(client: ClientContext, purpose: str) -> OpenApproval | None:
+def last_open(client: ClientContext, purpose: str) -> RequestedChallenge | None:
     """Return the newest open challenge that this browser requested, so that a page can show it again."""
     if not client.binding:
         return None
@@ -173,9 +173,9 @@ def spend_approved(challenge: Challenge) -> bool:
     return execute_update(_SPEND, {"named": challenge.id, "now": clock.now()}) == 1
 
 
-def _first(rows: sa.Executable, **which: object) -> OpenApproval | None:
+def _first(rows: sa.Executable, **which: object) -> RequestedChallenge | None:
     found = db.session.execute(rows, which).first()
     if found is None:
         return None
     challenge, enrolled, user = _ROWS.read(found)
-    return OpenApproval(challenge, enrolled, user, bool(found[-1]))
+    return RequestedChallenge(challenge, enrolled, user, bool(found[-1]))

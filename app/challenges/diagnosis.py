@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from app import clock
 from app.challenges import passcodes
-from app.challenges.approvals import OpenApproval
+from app.challenges.approvals import RequestedChallenge
 from app.challenges.bindings import binding_matches, binding_params
 from app.challenges.models import Challenge, challenge_id_in
 from app.client import ClientContext
@@ -54,7 +54,7 @@ class VerificationFailure:
 
     reason: str = "wrong_code"
     challenge_id: str | None = None
-    here: OpenApproval | None = None
+    here: RequestedChallenge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def diagnose(attempt: FailedAttempt, client: ClientContext) -> VerificationFailu
     mine = [place for place, each in enumerate(challenges) if client.is_bound_to(each.binding)]
     shown = [place for place in mine if _is_answerable(challenges[place], now)]
     open_approval = (
-        OpenApproval(*_ROWS.read(rows[shown[0]])) if shown else None
+        RequestedChallenge(*_ROWS.read(rows[shown[0]])) if shown else None
     )  # read just one: challenges of unknown people have no enrollment
     recent = [each for each in challenges if _is_candidate(each, attempt)][:MAX_CHALLENGES]
     named = challenge_id_in(client.challenge_token) if client.challenge_token else None

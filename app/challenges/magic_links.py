@@ -13,11 +13,11 @@ import sqlalchemy as sa
 
 from app.challenges.models import Challenge
 from app.challenges.passcodes import link_secret_of, root_of
-from app.challenges.service_budget import may_be_texted
+from app.challenges.send_limits import may_be_texted
 from app.crypto import secrets
 from app.crypto.signed_tokens import SignedToken
 from app.db.compiled import CompiledStatement, Detached
-from app.enrollments.catalog import method_of
+from app.enrollments.methods import method_of
 from app.enrollments.models import Enrollment, has_second
 from app.extensions import keyring, settings
 from app.users import TypedIdentity, User, registration

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from app import user_input
 from app.challenges.models import Challenge
 from app.crypto import secrets
-from app.enrollments.catalog import method_of
+from app.enrollments.methods import method_of
 from app.enrollments.models import Enrollment
 from app.extensions import keyring
 

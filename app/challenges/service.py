@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +20,7 @@ from app.client import ClientContext
 from app.crypto import secrets
 from app.db import has_written, serialize_on, use_async_commit
 from app.db.compiled import CompiledStatement, Detached, detached_from, session_connection, update_detached
-from app.enrollments.catalog import MAX_SENDING, method_of
+from app.enrollments.methods import MAX_SENDING, method_of
 from app.enrollments.models import Enrollment
 from app.extensions import db, execute_update, keyring, settings
 from app.outbox.service import SMS
@@ -305,7 +304,7 @@ def _find_open(
         "method": request.method,
         "destination": request.destination,
     }
-    same["asked_as"] = _digest(request.identity)
+    same["asked_as"] = secrets.digest(request.identity)
     times = {"now": now, "then": now + LAST_MINUTE, "hour_ago": now - AN_HOUR, "day_ago": now - A_DAY}
     whose = "number" if is_text else "account"
     given = which | same | times | {"most": settings.challenge_tries} | binding_params(client.bindings)
@@ -327,8 +326,8 @@ def _new(
         "id": new_id, "purpose": request.purpose, "method": request.method, "subject": subject,
         "user_id": request.user_id, "enrolled_id": request.enrolled.id if request.enrolled else None,
         "destination": request.destination, "binding": binding_of(new_id, client), "address": client.ip_address,
-        "asked_as": _digest(request.identity), "agent": client.user_agent, "session_id": request.session_id or None,
-        "tag": secrets.reference(4), "next": request.next, "created_at": now,
+        "asked_as": secrets.digest(request.identity), "agent": client.user_agent,
+        "session_id": request.session_id or None, "tag": secrets.reference(4), "next": request.next, "created_at": now,
         "passcode_expires_at": now + min(passcode_life, life), "expires_at": now + life, "secret": "",
         "sends": int(sent and not (request.suppress and request.pending_secret)), "last_sent_at": now, "tries": 0,
         "carry_tries": 0,
@@ -338,10 +337,6 @@ def _new(
         row["secret"] = keyring.seal(request.pending_secret.encode(), *context)
     _INSERT.run(**row)
     return detached_from(Challenge, row)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _count_send(challenge: Challenge, now: datetime, sent: bool) -> None:

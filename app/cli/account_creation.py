@@ -19,7 +19,7 @@ from app.authenticators.totp import UNNAMED
 from app.challenges.passcodes import enrolled_context, new_secret
 from app.cli.account_drafts import Draft
 from app.crypto import secrets
-from app.enrollments.catalog import method_of
+from app.enrollments.methods import method_of
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import db, keyring

@@ -13,7 +13,7 @@ from app.authenticators import imported_hashes
 from app.authenticators.registry import configurable_methods
 from app.authenticators.totp import MAX_APPS
 from app.cli import otpauth
-from app.enrollments.catalog import method_of
+from app.enrollments.methods import method_of
 from app.extensions import settings
 from app.groups.service import NAME_RULE, is_name
 from app.users import TypedIdentity, identifiers, names

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from app import clock
 from app.cli.findings import HealthCheck
 from app.command_language import N_, gettext, ngettext
-from app.enrollments.catalog import methods_reaching
+from app.enrollments.methods import methods_reaching
 from app.extensions import db, settings
 from app.outbox import jobs, providers, suppressions, wakeups
 from app.outbox.channels import mail, sms

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app import clock
 from app.crypto import secrets
-from app.enrollments.catalog import method_of
+from app.enrollments.methods import method_of
 from app.extensions import db
 
 SEALED_UNDER = "substr(secret, 4, 8)"

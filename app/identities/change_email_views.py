@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response, after_this_request, redirect
 from flask_login import current_user
 
-from app.authenticators.presenters import requester_of, sent_facts
+from app.authenticators.presenters import requester_of, sent_code_facts
 from app.challenges.models import Challenge
 from app.errors import Rejected
 from app.extensions import settings
@@ -96,7 +96,7 @@ def start_verification(form: AddressForm, purpose: str) -> Response:
     challenge = verification.request_verification(
         current_user, required_session(), form.email.data, purpose, sending_client(form.challenge.data)
     )
-    facts = (_facts() if wants_json() else {}) | sent_facts(pending_facts(challenge))
+    facts = (_facts() if wants_json() else {}) | sent_code_facts(pending_facts(challenge))
     return respond(PAGE, form, see_other=HOME, support_id=support_id(), **facts)
 
 

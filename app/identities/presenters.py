@@ -6,9 +6,9 @@ from typing import Any
 
 from flask_login import current_user
 
-from app.authenticators.presenters import sent
+from app.authenticators.presenters import sent_code_context
 from app.challenges.models import Challenge
-from app.enrollments.catalog import methods_reaching
+from app.enrollments.methods import methods_reaching
 from app.extensions import settings
 from app.login.presenters import label_of
 from app.outbox import suppressions
@@ -32,7 +32,7 @@ def user_label() -> str | None:
 
 def pending_facts(challenge: Challenge) -> dict[str, Any]:
     """Return what a page shows of an address whose code is pending."""
-    return sent(challenge, challenge.destination) | {"purpose": challenge.purpose}
+    return sent_code_context(challenge, challenge.destination) | {"purpose": challenge.purpose}
 
 
 def identity_facts(rows: list[Identity]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from app.authenticators.registry import configurable_methods
 from app.challenges import service as challenges
 from app.challenges.notice_links import open_undo
 from app.client import ClientContext
-from app.enrollments.catalog import active_methods, method_of, methods_reaching
+from app.enrollments.methods import active_methods, method_of, methods_reaching
 from app.errors import Rejected
 from app.extensions import db, settings
 from app.i18n import N_

@@ -13,7 +13,7 @@ from app.challenges.magic_links import open_link
 from app.challenges.models import Challenge, challenge_id_in
 from app.challenges.service import ChallengeRequest, end_others, latest_in_browser
 from app.client import ClientContext
-from app.enrollments.catalog import method_of
+from app.enrollments.methods import method_of
 from app.errors import Rejected
 from app.extensions import db, settings
 from app.identities.service import AFTER, notify_of_change

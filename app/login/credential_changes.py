@@ -10,7 +10,7 @@ from app.authenticators import enrollments
 from app.authenticators.webauthn.passkeys import signs_in_alone
 from app.challenges.service import end_changes
 from app.client import ClientContext
-from app.enrollments.catalog import active_methods, method_of
+from app.enrollments.methods import active_methods, method_of
 from app.errors import Rejected
 from app.extensions import db, settings
 from app.login import second_factor

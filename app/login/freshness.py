@@ -12,7 +12,7 @@ from app.authenticators.assurance import AssuranceLevels, assurance_levels_of
 from app.authenticators.enrollments import enrolled_of
 from app.authenticators.presenters import methods_text
 from app.db.compiled import update_detached
-from app.enrollments.catalog import WEAK, method_of
+from app.enrollments.methods import WEAK, method_of
 from app.errors import ReauthenticationRequired
 from app.extensions import db, execute_update, settings
 from app.sessions import assurance

@@ -15,7 +15,7 @@ from app.authenticators import enrollments
 from app.authenticators.models import Passkey
 from app.challenges.magic_links import typed_identity
 from app.challenges.models import Challenge
-from app.enrollments.catalog import method_of, methods
+from app.enrollments.methods import method_of, methods
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import execute_update

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from app import clock
 from app.challenges.bindings import binding_matches, binding_params
 from app.db.compiled import CompiledStatement, Detached
-from app.enrollments.catalog import method_of
+from app.enrollments.methods import method_of
 from app.enrollments.models import Enrollment
 from app.sessions.models import KnownDevice
 from app.throttling.models import Penalty
@@ -79,9 +79,11 @@ _KNOWN = CompiledStatement(
 
 
 @dataclass(frozen=True, slots=True)
-class Destination:
-    """A user, the requested method if they have it, and the address it sends to, if any.
+class Recipient:
+    """The user to send a passcode to, by the method that was requested.
 
+    :ivar enrolled: None if they don't have the method
+    :ivar destination: the email or phone number that it sends to, "" for none
     :ivar is_known: whether they have signed in from this browser before
     """
 
@@ -89,6 +91,11 @@ class Destination:
     enrolled: Enrollment | None
     destination: str
     is_known: bool = False
+
+    @property
+    def can_receive(self) -> bool:
+        """Whether a passcode can be sent to them by this method."""
+        return self.enrolled is not None and self.destination != ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +114,18 @@ class LoginCandidate:
 NOBODY = LoginCandidate(None, [], None)
 
 
-def look_up_destination(typed: TypedIdentity | None, method: str, browser: Sequence[str] = ()) -> Destination | None:
+def look_up_recipient(typed: TypedIdentity | None, method: str, browser: Sequence[str] = ()) -> Recipient | None:
     """Look up the user of an identity, and how ``method`` reaches them. One statement, for unknown identities as well.
 
     :param browser: the digests by which accounts know the browser
     """
-    return look_up_method(typed, method, browser, "")[0]
+    return look_up_with_penalty(typed, method, browser, "")[0]
 
 
-def look_up_method(
+def look_up_with_penalty(
     typed: TypedIdentity | None, method: str, browser: Sequence[str], bucket: str
-) -> tuple[Destination | None, datetime | None]:
-    """Like ``look_up_destination``, but also return when the client's penalty ends; None without one.
+) -> tuple[Recipient | None, datetime | None]:
+    """Like ``look_up_recipient``, but also return when the client's penalty ends; None without one.
 
     :param bucket: bucket of the client's network address (``throttling.bucket_of``)
     """
@@ -127,19 +134,19 @@ def look_up_method(
     return _first(_BY_IDENTITY, method, kind=kind, value=value, **client)
 
 
-def destination_of_user(user_id: int, method: str) -> Destination | None:
+def recipient_of(user_id: int, method: str) -> Recipient | None:
     """Look up how ``method`` reaches a known user."""
     return _first(_BY_USER, method, user_id=user_id)[0]
 
 
-def _first(rows: CompiledStatement, method: str, **whom: Any) -> tuple[Destination | None, datetime | None]:
+def _first(rows: CompiledStatement, method: str, **whom: Any) -> tuple[Recipient | None, datetime | None]:
     row = rows.first(method=method, reaches=method_of(method).reaches, **whom)
     if row is None:
         return None, None
     user, enrolled = _ROWS.read(row)
     found, destination, browser, penalized_until = row[_FOUND:]
-    reached = Destination(user, enrolled, destination or "", browser is not None)
-    return (reached if found == user.id else None), penalized_until
+    recipient = Recipient(user, enrolled, destination or "", browser is not None)
+    return (recipient if found == user.id else None), penalized_until
 
 
 def look_up(typed: TypedIdentity | None, browser: Sequence[str]) -> LoginCandidate:

@@ -1,6 +1,8 @@
-"""The pipeline that every sign-in goes through: look up, verify, require a second factor, open a session.
+"""The pipeline that every sign-in goes through. Its stages, in order:
 
-Each stage takes a ``SignIn`` and returns it with more fields filled in, or ends it with ``Rejected``.
+``look_up``, ``verify``, ``confirm_address``, ``require_second_factor``, ``open_session``. Each takes a ``SignIn``. The
+first three return it with more fields filled in, the others return the outcome; any of them can end it with
+``Rejected``.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from app.challenges import service as challenges
 from app.challenges.diagnosis import VerificationFailure
 from app.challenges.service import ChallengeRequest
 from app.client import ClientContext
-from app.enrollments.catalog import method_of
+from app.enrollments.methods import method_of
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import settings
@@ -73,28 +75,23 @@ def sign_in(
     """Sign in the user of ``identity`` if ``passcode`` is valid for one of their methods.
 
     :raises Rejected: ``identity_invalid``; ``generic_authn_failed``, or in explicit mode the actual error;
-        ``too_many_requests``; as ``finish``
+        ``too_many_requests``; as ``complete_sign_in``
     """
-    throttling.allow("failures", client.ip_address)
+    throttling.check("failures", client.ip_address)
     state = look_up(SignIn(client, remember, next_page), identity)
-    return finish(verify(state, passcode))
+    return complete_sign_in(verify(state, passcode))
 
 
-def finish(state: SignIn) -> AuthSession | PendingState:
+def complete_sign_in(state: SignIn, *, is_confirmed: bool = False) -> AuthSession | PendingState:
     """Open a session after the first factor is verified, or wait for the second factor.
 
-    Links, passkeys and recovery enter the pipeline here, with the factor that they have verified.
-    :raises Rejected: as ``conclude``; ``generic_authn_failed`` if a new account's address has an account by now
+    Links, passkeys, confirmations and recovery enter the pipeline here, with the factor that they have verified.
+    :param is_confirmed: the caller has already marked the address as verified
+    :raises Rejected: ``confirmation_required`` if a second factor must be set up and the user has no verified address;
+        ``generic_authn_failed`` if a new account's address has an account by now
     """
-    return conclude(confirm_address(state))
-
-
-def conclude(state: SignIn) -> AuthSession | PendingState:
-    """Like ``finish``, but for an address that was already marked as verified.
-
-    :raises Rejected: ``confirmation_required`` if a second factor must be set up and the user has no verified address
-    """
-    return require_second_factor(state) or open_session(state)
+    confirmed = state if is_confirmed else confirm_address(state)
+    return require_second_factor(confirmed) or open_session(confirmed)
 
 
 def look_up(state: SignIn, identity: str) -> SignIn:
@@ -124,15 +121,15 @@ def verify(state: SignIn, passcode: str | int | None) -> SignIn:
             browser=state.browser,
         )  # fmt: skip
     if isinstance(factor, VerificationFailure):
-        _refuse(state, "us_specify_identity" if user is None else "invalid_password_code", factor)
+        _reject(state, "us_specify_identity" if user is None else "invalid_password_code", factor)
     if user is None and factor.challenge is None:
-        _refuse(state, "us_specify_identity", VerificationFailure())
-    refused = VerificationFailure("refused", factor.challenge_id)
+        _reject(state, "us_specify_identity", VerificationFailure())
+    failure = VerificationFailure("refused", factor.challenge_id)
     if user is not None and not user.is_active:
-        _refuse(state, "disabled_account", refused)
-    opens_nothing = user is not None and user.confirmed_at is None and not method_of(factor.method).reaches
-    if factor.pending or opens_nothing:
-        _refuse(state, "confirmation_required", refused)
+        _reject(state, "disabled_account", failure)
+    is_unconfirmed = user is not None and user.confirmed_at is None and not method_of(factor.method).reaches
+    if factor.pending or is_unconfirmed:
+        _reject(state, "confirmation_required", failure)
     return replace(state, factors=(factor,))
 
 
@@ -223,7 +220,9 @@ def open_session(state: SignIn) -> AuthSession:
     return session
 
 
-def finish_second(pending_sign_in: StartedPending, factor: VerifiedFactor, client: ClientContext) -> AuthSession:
+def complete_second_factor(
+    pending_sign_in: StartedPending, factor: VerifiedFactor, client: ClientContext
+) -> AuthSession:
     """Open the session of a pending sign-in whose second factor is verified.
 
     :raises Rejected: as ``open_session``
@@ -241,12 +240,12 @@ def ask_for_second_factor(pending_sign_in: StartedPending, method: str, client: 
     """
     challenge_id = None
     if method_of(method).sends:
-        reached = lookup.destination_of_user(pending_sign_in.user.id, method)
-        if reached is None or reached.enrolled is None or not reached.destination:
+        recipient = lookup.recipient_of(pending_sign_in.user.id, method)
+        if recipient is None or not recipient.can_receive:
             raise Rejected("two_factor_method_not_available", field="which")
         signals.send(signals.tf_security_token_sent, user=pending_sign_in.user, method=method)
         challenge_request = ChallengeRequest(
-            second_factor.PURPOSE, method, pending_sign_in.user.id, "", reached.destination, reached.enrolled,
+            second_factor.PURPOSE, method, pending_sign_in.user.id, "", recipient.destination, recipient.enrolled,
             message_kind="second", is_known=True,
         )  # fmt: skip
         challenge_id = challenges.issue_challenge(challenge_request, client).id
@@ -258,16 +257,16 @@ def _user_of(state: SignIn) -> User:
     return state.user
 
 
-def _refuse(state: SignIn, why: str, failure: VerificationFailure) -> NoReturn:
+def _reject(state: SignIn, code: str, failure: VerificationFailure) -> NoReturn:
     """Count, record and reject a failed sign-in."""
     user, client = state.user, state.client
     throttling.take("failures", client.ip_address)
     record(
         "sign_in.failed", user.id if user else None, challenge_id=failure.challenge_id, autocommit=True,
-        reason=failure.reason, error=why, purpose=PURPOSE,
+        reason=failure.reason, error=code, purpose=PURPOSE,
     )  # fmt: skip
     if user is not None:
         signals.send(signals.user_failed_authn, user=user, auth_type="passcode", tfa=False)
     if settings.generic_responses:
         raise Rejected("generic_authn_failed", here=failure.here)
-    raise Rejected(why, field="passcode" if why == "invalid_password_code" else "identity", here=failure.here)
+    raise Rejected(code, field="passcode" if code == "invalid_password_code" else "identity", here=failure.here)

@@ -10,7 +10,7 @@ from app.authenticators import recovery_codes
 from app.authenticators.assurance import assurance_levels_of
 from app.authenticators.enrollments import enrolled_of
 from app.authenticators.presenters import Needed, needed_of
-from app.enrollments.catalog import method_of
+from app.enrollments.methods import method_of
 from app.enrollments.models import Enrollment
 from app.extensions import settings
 from app.login.freshness import missing_verification

@@ -17,7 +17,7 @@ from app.authenticators.sent_codes import EmailCode, enroll_email_code
 from app.authenticators.webauthn import passkeys
 from app.challenges import notice_links
 from app.client import ClientContext
-from app.enrollments.catalog import active_methods, method_of
+from app.enrollments.methods import active_methods, method_of
 from app.errors import Rejected
 from app.extensions import db, settings
 from app.login import second_factor

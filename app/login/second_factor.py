@@ -17,7 +17,7 @@ from app.authenticators.base import SecondFactorAttempt, VerifiedFactor
 from app.authenticators.registry import authenticator_of
 from app.challenges.diagnosis import VerificationFailure
 from app.client import ClientContext
-from app.enrollments.catalog import (
+from app.enrollments.methods import (
     active_methods,
     enabled_methods,
     method_behind,

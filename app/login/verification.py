@@ -11,7 +11,7 @@ from app.authenticators.registry import recognize
 from app.challenges import service as challenges
 from app.challenges.diagnosis import FailedAttempt, VerificationFailure, diagnose
 from app.client import ClientContext
-from app.enrollments.catalog import sign_in_enrollments
+from app.enrollments.methods import sign_in_enrollments
 from app.enrollments.models import Enrollment
 from app.throttling import by_account
 from app.users import subject_of

@@ -17,7 +17,7 @@ from app.challenges.magic_links import link_token, registers_account
 from app.challenges.models import Challenge
 from app.challenges.notice_links import report_link, undo_link
 from app.challenges.passcodes import passcode_of, root_of
-from app.challenges.service_budget import may_leave
+from app.challenges.send_limits import sendable_ids
 from app.db.compiled import Detached
 from app.enrollments.models import Enrollment
 from app.extensions import db, settings
@@ -65,7 +65,7 @@ def challenges_of(messages: Sequence[Message]) -> dict[str, MessageData]:
         message_id: found[challenge_id] for message_id, challenge_id in challenge_ids.items() if challenge_id in found
     }
     now = clock.now()
-    sendable = may_leave([each for each in messages if each.id in data and data[each.id][0].is_open(now)])
+    sendable = sendable_ids([each for each in messages if each.id in data and data[each.id][0].is_open(now)])
     return {message_id: each for message_id, each in data.items() if message_id in sendable}
 
 

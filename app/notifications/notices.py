@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from app import clock, i18n, outbox, user_agents
 from app.audit import record
 from app.authenticators.recovery_codes import LOW_COUNT, METHOD, count_of
-from app.challenges.service_budget import may_leave
+from app.challenges.send_limits import sendable_ids
 from app.client import ClientContext
 from app.db.compiled import Detached
 from app.extensions import db, settings
@@ -178,7 +178,9 @@ def sendable_notices(messages: Sequence[Message]) -> dict[str, NoticeFacts]:
         now = clock.now()
         parameters = {"numbers": [text.to for text in texts], "hour_ago": now - HOUR, "day_ago": now - DAY}
         sent = {to: (hour, day) for to, hour, day in db.session.execute(_TEXT_COUNTS, parameters)}
-        sendable |= may_leave([text for text in texts if not settings.limits or _has_room(*sent.get(text.to, (0, 0)))])
+        sendable |= sendable_ids(
+            [text for text in texts if not settings.limits or _has_room(*sent.get(text.to, (0, 0)))]
+        )
     ids = {str(message.facts.get("change", "")) for message in messages} - {""}
     found = db.session.scalars(_CHANGES, {"ids": list(ids)}).all() if ids else ()
     changes = {change.id: change for change in found}

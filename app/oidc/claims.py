@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from app.enrollments.catalog import method_behind, method_of
+from app.enrollments.methods import method_behind, method_of
 
 if TYPE_CHECKING:
     from app.oidc.access_tokens import PresentedToken

@@ -57,7 +57,7 @@ def authenticate(fields: Mapping[str, str]) -> Client:
     credentials = _credentials(fields)
     about = _throttle_key(credentials.client_id)
     try:
-        throttling.allow(LIMIT, g.client_address, about=about)
+        throttling.check(LIMIT, g.client_address, about=about)
         client = find_client(credentials.client_id)
         if client is not None and not (reason := _rejection_reason(client, credentials)):
             cors.set_request_client(client)
@@ -75,17 +75,6 @@ def named_client(fields: Mapping[str, str]) -> str:
     :raises OAuthError: if the credentials can't be read, like ``authenticate``
     """
     return _credentials(fields).client_id
-
-
-def client_of_request(client_id: str) -> Client:
-    """Return the client named in a request that needs no secret.
-
-    :raises OAuthError: ``invalid_client`` if it is unknown or disabled
-    """
-    client = find_client(client_id)
-    if client is None:
-        raise _invalid_client("none")
-    return client
 
 
 def limit_public(client: Client) -> None:

@@ -55,7 +55,7 @@ def look_up(typed: str, session: AuthSession, address: str, *, decides: bool | N
     :param decides: the decision the user is submitting; one just made in this session may be repeated
     :raises Rejected: ``device_code_wrong`` or ``device_code_over`` on ``user_code``; ``too_many_requests`` (429)
     """
-    throttling.allow("failures", address)
+    throttling.check("failures", address)
     user_code = devices.read_user_code(typed)
     if user_code is None:
         raise Rejected("device_code_wrong", field=FIELD)

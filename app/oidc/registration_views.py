@@ -86,7 +86,7 @@ def _token() -> str:
     if scheme.lower() != "bearer" or not token.strip():
         raise OAuthError("invalid_token", "Send a token as Authorization: Bearer.", status=401, challenge=REALM)
     try:
-        throttling.allow(LIMIT, g.client_address, about=PATH)
+        throttling.check(LIMIT, g.client_address, about=PATH)
     except Rejected as rejected:
         raise _unavailable(rejected) from None
     return token.strip()

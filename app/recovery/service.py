@@ -18,13 +18,13 @@ from app.challenges.diagnosis import VerificationFailure
 from app.challenges.models import Challenge
 from app.challenges.service import ChallengeRequest, end_open, issue_challenge
 from app.client import ClientContext
-from app.enrollments.catalog import WEAK, method_of, methods, methods_reaching
+from app.enrollments.methods import WEAK, method_of, methods, methods_reaching
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import db, settings
 from app.login import lookup
 from app.login.pending import PendingState
-from app.login.pipeline import SignIn, conclude
+from app.login.pipeline import SignIn, complete_sign_in
 from app.login.verification import verify_passcode
 from app.recovery import emails as recovery_emails
 from app.recovery import requests
@@ -74,18 +74,18 @@ def send_code(identity: str, client: ClientContext) -> Challenge:
     """
     typed = get_identity(identity)
     throttling.take("starts", client.ip_address, looks_up=False)
-    reached, penalized_until = lookup.look_up_method(
+    recipient, penalized_until = lookup.look_up_with_penalty(
         typed, EmailCode.name, client.known_secrets, throttling.bucket_of(client.ip_address)
     )
     throttling.reject_penalized("starts", client.ip_address, penalized_until)
     value = typed.value
-    there = reached is not None and reached.destination != "" and reached.user.is_active
-    there = there and reached is not None and reached.user.confirmed_at is not None
+    there = recipient is not None and recipient.destination != "" and recipient.user.is_active
+    there = there and recipient is not None and recipient.user.confirmed_at is not None
     challenge_request = ChallengeRequest(
-        PURPOSE, EmailCode.name, reached.user.id if reached else None, value,
-        reached.destination if reached is not None and there else value,
+        PURPOSE, EmailCode.name, recipient.user.id if recipient else None, value,
+        recipient.destination if recipient is not None and there else value,
         pending_secret=passcodes.new_secret(), message_kind="recovery", suppress=not there, is_verified_user=True,
-        is_known=reached is not None and reached.is_known,
+        is_known=recipient is not None and recipient.is_known,
     )  # fmt: skip
     return issue_challenge(challenge_request, client)
 
@@ -96,7 +96,7 @@ def verify_mailbox(identity: str, passcode: str | int, client: ClientContext) ->
     :raises Rejected: ``identity_invalid``; ``generic_authn_failed`` on ``passcode`` for all other errors;
         ``too_many_requests``
     """
-    throttling.allow("failures", client.ip_address)
+    throttling.check("failures", client.ip_address)
     typed = get_identity(identity)
     known = lookup.look_up(typed, client.known_secrets)
     user_id = known.user.id if known.user else None
@@ -206,7 +206,8 @@ def complete(proof: str, lost: Sequence[str], client: ClientContext) -> AuthSess
     _reset(user, lost)
     recovery_emails.notify(recovery, "done")
     record("recovery.completed", user.id, challenge_id=answered.id)
-    return conclude(SignIn(client, user=user, factors=(VerifiedFactor(answered.method, answered),)))
+    sign_in = SignIn(client, user=user, factors=(VerifiedFactor(answered.method, answered),))
+    return complete_sign_in(sign_in, is_confirmed=True)
 
 
 def _is_needed(enrolled: Sequence[Enrollment]) -> bool:

@@ -8,7 +8,7 @@ from flask import Response, after_this_request, request
 from flask_login import current_user
 
 from app import user_agents
-from app.authenticators.presenters import sent, sent_facts, titles
+from app.authenticators.presenters import sent_code_context, sent_code_facts, titles
 from app.challenges.service import latest_in_browser
 from app.errors import Rejected
 from app.extensions import settings
@@ -58,11 +58,13 @@ def recover() -> Response:
     if form.validate():
         with form.collecting_errors():
             challenge = recovery_service.send_code(form.identity.data, sending_client())
-            facts: dict[str, Any] = sent_facts(sent(challenge, form.identity.data)) | {"support_id": support_id()}
+            facts: dict[str, Any] = sent_code_facts(sent_code_context(challenge, form.identity.data)) | {
+                "support_id": support_id()
+            }
             answer = respond(PAGE, form, see_other=HOME, state="code", **facts)
-            waiting = OpenRequest(recovery_service.PURPOSE, challenge.id, form.identity.data, support_id=support_id())
+            saved = OpenRequest(recovery_service.PURPOSE, challenge.id, form.identity.data, support_id=support_id())
             lasts = challenge.passcode_expires_at - challenge.created_at
-            return answer if wants_json() else open_request.save(answer, waiting, lasts)
+            return answer if wants_json() else open_request.save(answer, saved, lasts)
     return respond(PAGE, form, context={"state": "who"})
 
 
@@ -160,32 +162,32 @@ def _status_page(form: MailboxForm | ProofForm, status: recovery_service.Recover
     """Return the recovery status. Browsers can reopen the page until the proof expires."""
     facts = status_facts(status)
     answer = respond(PAGE, form, see_other=HOME, **facts)
-    waiting = OpenRequest(recovery_service.PURPOSE, "", "", proof=status.proof)
-    return answer if wants_json() else open_request.save(answer, waiting, requests.PROOF_LIFETIME)
+    saved = OpenRequest(recovery_service.PURPOSE, "", "", proof=status.proof)
+    return answer if wants_json() else open_request.save(answer, saved, requests.PROOF_LIFETIME)
 
 
 def _open_request_context() -> dict[str, Any] | None:
     """Return the page's context for this browser's open request: the code's recipient, or the recovery status."""
-    waiting = open_request.load(recovery_service.PURPOSE)
-    if waiting is None:
+    saved = open_request.load(recovery_service.PURPOSE)
+    if saved is None:
         return None
-    if waiting.proof:
-        status = recovery_service.status_of_proof(waiting.proof)
+    if saved.proof:
+        status = recovery_service.status_of_proof(saved.proof)
         return _page_context() | status_facts(status) | {"has_second": status.has_second} if status else None
     sent_code = _sent_code_context()
     if sent_code is None:
         return None
-    more = {"identity": waiting.identity, "code": MailboxForm(), "support_id": waiting.support_id}
+    more = {"identity": saved.identity, "code": MailboxForm(), "support_id": saved.support_id}
     return {"state": "code", "sent": sent_code} | more
 
 
 def _sent_code_context() -> dict[str, Any] | None:
     """Return the context for the last code requested here; None without one. One statement."""
-    waiting = open_request.load(recovery_service.PURPOSE)
-    found = latest_in_browser(present_client(), recovery_service.PURPOSE) if waiting else None
-    if waiting is None or found is None or found.id != waiting.challenge_id:
+    saved = open_request.load(recovery_service.PURPOSE)
+    found = latest_in_browser(present_client(), recovery_service.PURPOSE) if saved else None
+    if saved is None or found is None or found.id != saved.challenge_id:
         return None
-    return sent(found, waiting.identity)
+    return sent_code_context(found, saved.identity)
 
 
 def _page_context() -> dict[str, Any]:

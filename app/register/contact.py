@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from app.authenticators.sent_codes import EmailCode, SmsCode
 from app.challenges.models import Challenge
-from app.challenges.service_budget import may_be_texted
-from app.enrollments.catalog import method_of
+from app.challenges.send_limits import may_be_texted
+from app.enrollments.methods import method_of
 from app.errors import Rejected
 from app.extensions import settings
 from app.users import TypedIdentity, identifiers, registration

@@ -7,7 +7,7 @@ from typing import Any
 from wtforms.validators import StopValidation
 
 from app.authenticators import password
-from app.enrollments.catalog import method_of
+from app.enrollments.methods import method_of
 from app.extensions import settings
 from app.i18n import N_
 from app.register.contact import Contact

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response, after_this_request, g, request
 from flask_login import current_user
 
-from app.authenticators.presenters import sent, sent_facts
+from app.authenticators.presenters import sent_code_context, sent_code_facts
 from app.errors import Rejected
 from app.extensions import settings
 from app.groups import service as groups
@@ -122,7 +122,7 @@ def _send_code(found: Invitation, form: InviteForm) -> Response:
             "contact_not_provided" if settings.can_register_by_phone else "email_not_provided", field="email"
         )
     challenge = registration.register(contact, None, sending_client(), invitation=found)
-    facts = sent_facts(sent(challenge, contact.text)) | {"user": {}, "support_id": support_id()}
+    facts = sent_code_facts(sent_code_context(challenge, contact.text)) | {"user": {}, "support_id": support_id()}
     return no_referrer(respond(go=settings.post_register_url or confirm_url(""), **facts))
 
 

@@ -17,7 +17,7 @@ from app.extensions import db, settings
 from app.invitations.models import Invitation
 from app.invitations.service import accept, check_open, find_by_token
 from app.login.pending import PendingState
-from app.login.pipeline import SignIn, finish
+from app.login.pipeline import SignIn, complete_sign_in
 from app.sessions.models import AuthSession
 from app.users import TypedIdentity, User, create_user, is_verified, release_unverified
 
@@ -50,7 +50,7 @@ def create_invited(invitation: Invitation, client: ClientContext) -> AuthSession
     if has_account(invitation):
         raise Rejected("invitation_has_account")
     user = _create_account(invitation)
-    return finish(SignIn(client, user=user, factors=(VerifiedFactor(CONFIRMED),)))
+    return complete_sign_in(SignIn(client, user=user, factors=(VerifiedFactor(CONFIRMED),)))
 
 
 def join(invitation: Invitation, user: User) -> bool:

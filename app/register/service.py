@@ -29,9 +29,9 @@ from app.invitations.models import Invitation
 from app.invitations.service import accept_when_confirmed
 from app.login import lookup
 from app.login.initial_verification import verify_address
-from app.login.lookup import Destination
+from app.login.lookup import Recipient
 from app.login.pending import PendingState
-from app.login.pipeline import SignIn, conclude
+from app.login.pipeline import SignIn, complete_sign_in
 from app.login.verification import verify_passcode
 from app.register.contact import Contact, method_for
 from app.sessions.models import AuthSession
@@ -63,24 +63,24 @@ def register(
     throttling.take("starts", client.ip_address)
     typed = contact.read_new(invited=invitation is not None)
     hashed = password.hash_password(new_password, [typed.value]) if new_password else None
-    found = lookup.look_up_destination(typed, method_for(typed))
+    found = lookup.look_up_recipient(typed, method_for(typed))
     if found is not None and not settings.generic_responses:
         code = "email_already_associated" if typed.kind == "email" else "identity_already_associated"
         raise Rejected(code, field=contact.field, email=typed.value)
-    destination = _ensure_account(typed, found)
-    if destination.user.confirmed_at is not None:
-        signals.send(signals.user_not_registered, user=destination.user, existing_email=True, existing_username=False)
+    recipient = _ensure_account(typed, found)
+    if recipient.user.confirmed_at is not None:
+        signals.send(signals.user_not_registered, user=recipient.user, existing_email=True, existing_username=False)
         challenge = issue_challenge(
-            _confirmation_request(destination.user.id, typed, None, next_page, message_kind="already_registered"),
+            _confirmation_request(recipient.user.id, typed, None, next_page, message_kind="already_registered"),
             client,
         )
     else:
-        challenge = _send_confirmation(destination, typed, client, next_page)
+        challenge = _send_confirmation(recipient, typed, client, next_page)
     if invitation is not None:
-        with _savepoint(keep=destination.user.confirmed_at is None):
-            accept_when_confirmed(invitation, destination.user.id)
+        with _savepoint(keep=recipient.user.confirmed_at is None):
+            accept_when_confirmed(invitation, recipient.user.id)
     if hashed:
-        _store_password(destination, hashed, challenge.binding, client)
+        _store_password(recipient, hashed, challenge.binding, client)
     return challenge
 
 
@@ -94,17 +94,17 @@ def send_again(contact: Contact, client: ClientContext, next_page: str = "") -> 
     throttling.take("starts", client.ip_address)
     typed = contact.read()
     by_phone = typed.kind == "phone"
-    destination = lookup.look_up_destination(typed, method_for(typed))
-    if not settings.generic_responses and destination is None:
+    recipient = lookup.look_up_recipient(typed, method_for(typed))
+    if not settings.generic_responses and recipient is None:
         raise Rejected("phone_unknown" if by_phone else "user_does_not_exist", field=contact.field)
-    if not settings.generic_responses and destination is not None and destination.user.confirmed_at is not None:
+    if not settings.generic_responses and recipient is not None and recipient.user.confirmed_at is not None:
         raise Rejected("phone_already_confirmed" if by_phone else "already_confirmed", field=contact.field)
-    if destination is None or destination.user.confirmed_at is not None or not destination.user.is_active:
-        user_id = destination.user.id if destination else None
+    if recipient is None or recipient.user.confirmed_at is not None or not recipient.user.is_active:
+        user_id = recipient.user.id if recipient else None
         return issue_challenge(
             _confirmation_request(user_id, typed, None, next_page, message_kind="confirm", suppress=True), client
         )
-    return _send_confirmation(destination, typed, client, next_page)
+    return _send_confirmation(recipient, typed, client, next_page)
 
 
 def confirm_by_code(
@@ -114,7 +114,7 @@ def confirm_by_code(
 
     :raises Rejected: ``invalid_password_code`` on ``passcode``; ``too_many_requests``
     """
-    throttling.allow("failures", client.ip_address)
+    throttling.check("failures", client.ip_address)
     typed = contact.read()
     user = find_by_identity(typed)
     user_id = user.id if user else None
@@ -137,7 +137,7 @@ def confirm_by_code(
     has_second = any(row.is_second for row in enrolled)
     factor = VerifiedFactor(confirmed_by(challenge), challenge, login_attempt=login_attempt)
     sign_in = SignIn(client, remember, challenge.next, user=user, has_second=has_second, factors=(factor,))
-    return conclude(sign_in), challenge
+    return complete_sign_in(sign_in, is_confirmed=True), challenge
 
 
 def open_confirmation(token: str, client: ClientContext) -> tuple[OpenedLink, bool]:
@@ -171,7 +171,7 @@ def confirm_by_link(token: str, client: ClientContext) -> tuple[User, AuthSessio
         return user, None
     factor = VerifiedFactor(CONFIRMED, challenge)
     sign_in = SignIn(client, next_page=challenge.next, user=user, has_second=opened.has_second, factors=(factor,))
-    return user, conclude(sign_in)
+    return user, complete_sign_in(sign_in, is_confirmed=True)
 
 
 def _link_rejected(opened: OpenedLink, client: ClientContext, reason: str, code: str) -> Rejected:
@@ -183,11 +183,11 @@ def _link_rejected(opened: OpenedLink, client: ClientContext, reason: str, code:
 
 
 def _send_confirmation(
-    destination: Destination, typed: TypedIdentity, client: ClientContext, next_page: str = ""
+    recipient: Recipient, typed: TypedIdentity, client: ClientContext, next_page: str = ""
 ) -> Challenge:
-    signals.send(signals.confirm_instructions_sent, user=destination.user, confirmation_token=None)
+    signals.send(signals.confirm_instructions_sent, user=recipient.user, confirmation_token=None)
     return issue_challenge(
-        _confirmation_request(destination.user.id, typed, destination.enrolled, next_page, message_kind="confirm"),
+        _confirmation_request(recipient.user.id, typed, recipient.enrolled, next_page, message_kind="confirm"),
         client,
     )
 
@@ -204,7 +204,7 @@ def _confirmation_request(
     return ChallengeRequest(CONFIRM, method_for(typed), user_id, typed.value, typed.value, enrolled, **how)
 
 
-def _ensure_account(typed: TypedIdentity, found: Destination | None) -> Destination:
+def _ensure_account(typed: TypedIdentity, found: Recipient | None) -> Recipient:
     """Create an account for ``typed`` unless one was ``found``; return the account it now has."""
     connection = db.session.connection()
     if not has_written(connection):
@@ -217,24 +217,24 @@ def _ensure_account(typed: TypedIdentity, found: Destination | None) -> Destinat
             record("account.created", user.id)
     except Rejected:
         # A concurrent request created it first. It belongs to the user who enters its code.
-        found = lookup.look_up_destination(typed, method_for(typed))
+        found = lookup.look_up_recipient(typed, method_for(typed))
         if found is None:
             raise
     if found is not None:
         return found
     signals.send(signals.user_registered, user=user, confirmation_token=None, form_data={})
-    return Destination(user, enrolled, typed.value)
+    return Recipient(user, enrolled, typed.value)
 
 
-def _store_password(destination: Destination, hashed: str, binding: str, client: ClientContext) -> None:
+def _store_password(recipient: Recipient, hashed: str, binding: str, client: ClientContext) -> None:
     """Store a password for the browser it was entered in: only a confirmation there activates it.
 
     A confirmed account gets none; its owner adds one when signed in.
 
     :param binding: binding of the confirmation that was requested with it
     """
-    with _savepoint(keep=destination.user.confirmed_at is None):
-        password.store_pending(destination.user.id, hashed, binding, client.bindings)
+    with _savepoint(keep=recipient.user.confirmed_at is None):
+        password.store_pending(recipient.user.id, hashed, binding, client.bindings)
 
 
 @contextmanager

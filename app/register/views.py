@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, after_this_request, redirect, request
 from flask_login import current_user
 
-from app.authenticators.presenters import requester_of, sent, sent_facts
+from app.authenticators.presenters import requester_of, sent_code_context, sent_code_facts
 from app.challenges.models import Challenge
 from app.challenges.service import latest_in_browser
 from app.errors import Rejected
@@ -59,7 +59,10 @@ def register() -> Response:
             if settings.post_register_url:  # our own next page says so itself
                 code = "confirm_by_text" if is_by_phone(challenge) else "confirm_registration"
                 flash_message(code, "info", email=identity_text(contact.text))
-            facts = sent_facts(sent(challenge, contact.text)) | {"user": {}, "support_id": support_id()}
+            facts = sent_code_facts(sent_code_context(challenge, contact.text)) | {
+                "user": {},
+                "support_id": support_id(),
+            }
             return respond(go=settings.post_register_url or confirm_url(next_page), **facts)
     return respond(PAGE, form, context=_page_context())
 
@@ -108,7 +111,7 @@ def confirm() -> Response:
                     form,
                     see_other=confirm_url(next_page),
                     support_id=support_id(),
-                    **sent_facts(sent(challenge, challenge.destination)),
+                    **sent_code_facts(sent_code_context(challenge, challenge.destination)),
                 )
             client, remember = client_context(form.challenge.data), form.remember.data
             session, confirmed = registration.confirm_by_code(
@@ -181,7 +184,7 @@ def _resent_message(challenge: Challenge) -> str:
 
 def _confirm_context(challenge: Challenge | None) -> dict[str, object]:
     """Return what the page shows: a confirmation that was sent, and whether numbers can be confirmed."""
-    shown = sent(challenge, challenge.destination) if challenge else None
+    shown = sent_code_context(challenge, challenge.destination) if challenge else None
     return {"sent": shown, "by_phone": settings.can_register_by_phone}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.enrollments.catalog import STRONGEST, method_behind, method_of
+from app.enrollments.methods import STRONGEST, method_behind, method_of
 from app.extensions import settings
 from app.sessions.models import AuthSession
 

@@ -22,7 +22,7 @@ from app import clock
 from app.client import MAX_KNOWN_ACCOUNTS, ClientContext
 from app.crypto import secrets
 from app.db.compiled import CompiledStatement, Detached
-from app.enrollments.catalog import methods
+from app.enrollments.methods import methods
 from app.extensions import db, execute_update, settings
 from app.sessions.models import AuthSession, KnownDevice
 from app.throttling.by_account import UNLIMITED, LoginAttempt, counts_without_attempt, row_id

@@ -10,7 +10,7 @@ from app.authenticators import recovery_codes
 from app.authenticators.enrollments import enrolled_of
 from app.authenticators.registry import authenticator_of
 from app.client import ClientContext
-from app.enrollments.catalog import WEAK
+from app.enrollments.methods import WEAK
 from app.errors import Rejected
 from app.extensions import settings
 from app.i18n import date_text, gettext

@@ -13,7 +13,7 @@ from app.challenges import service as challenges
 from app.challenges.models import Challenge, challenge_id_in, challenge_token_of
 from app.challenges.service import ChallengeRequest
 from app.client import ClientContext
-from app.enrollments.catalog import method_of
+from app.enrollments.methods import method_of
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import settings

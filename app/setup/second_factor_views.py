@@ -16,7 +16,7 @@ from app.authenticators.presenters import title_of
 from app.challenges.models import challenge_token_of
 from app.client import ClientContext
 from app.crypto import secrets
-from app.enrollments.catalog import method_of, second_factor_methods
+from app.enrollments.methods import method_of, second_factor_methods
 from app.errors import Rejected
 from app.extensions import settings
 from app.login import pending

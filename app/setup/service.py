@@ -15,7 +15,7 @@ from app.authenticators.registry import authenticator_of, configurable_methods, 
 from app.challenges import service as challenges
 from app.challenges.models import Challenge, challenge_id_in
 from app.client import ClientContext
-from app.enrollments.catalog import enabled_methods, method_of
+from app.enrollments.methods import enabled_methods, method_of
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.login import credential_changes

@@ -18,13 +18,13 @@ from app.authenticators.presenters import (
     apps_for_page,
     exposure_of,
     methods_offered,
-    sent,
-    sent_facts,
+    sent_code_context,
+    sent_code_facts,
     sign_in_methods,
 )
 from app.authenticators.registry import authenticator_of
 from app.challenges.models import challenge_token_of
-from app.enrollments.catalog import active_methods, enabled_methods, method_of
+from app.enrollments.methods import active_methods, enabled_methods, method_of
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import settings
@@ -200,7 +200,7 @@ def _facts(begun: PendingEnrollment) -> dict[str, Any]:
     phone = challenge.destination if traits.owns_identity else None
     facts: dict[str, Any] = {"chosen_method": challenge.method, "phone": phone, "state": handle, "challenge": handle}
     if method_of(challenge.method).sends:
-        facts |= sent_facts(sent(challenge, challenge.destination))
+        facts |= sent_code_facts(sent_code_context(challenge, challenge.destination))
     if begun.secret:
         facts |= {
             "authr_key": totp.grouped(begun.secret),
@@ -228,7 +228,7 @@ def enrollment_context(begun: PendingEnrollment, form: VerifyEnrollmentForm | No
         "form": form or VerifyEnrollmentForm(),
     }
     if method_of(challenge.method).sends:
-        shown["sent"] = sent(challenge, challenge.destination)
+        shown["sent"] = sent_code_context(challenge, challenge.destination)
     return shown | app_key(begun.secret, begun.account)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from flask import request
 from wtforms.validators import StopValidation
 
-from app.enrollments.catalog import code_methods
+from app.enrollments.methods import code_methods
 from app.extensions import settings
 from app.i18n import N_
 from app.web.forms import BaseForm, CheckboxField, CredentialField, PasscodeField, Required, SafeNext, TextField

@@ -16,7 +16,7 @@ from app.client import ClientContext
 from app.errors import Rejected
 from app.extensions import settings
 from app.login.pending import PendingState
-from app.login.pipeline import PURPOSE, SignIn, finish
+from app.login.pipeline import PURPOSE, SignIn, complete_sign_in
 from app.sessions.models import AuthSession
 from app.users import User
 
@@ -103,7 +103,7 @@ def approve(opened: OpenedLink, token: str, typed: str, client: ClientContext) -
     :raises Rejected: ``link_characters_wrong``, ``link_refused`` if no try is left, ``too_many_requests``;
         otherwise as for a link that no longer works
     """
-    throttling.allow("failures", client.ip_address)
+    throttling.check("failures", client.ip_address)
     if opened.user is not None and not opened.user.is_active:
         raise Rejected(error_code("disabled_account"))
     challenge = opened.challenge
@@ -122,8 +122,8 @@ def approve(opened: OpenedLink, token: str, typed: str, client: ClientContext) -
 
 def state(client: ClientContext) -> str:
     """Return the state of the link that ``client`` requested; ``expired`` if the link isn't theirs."""
-    asked = approvals.requested_by(client, PURPOSE)
-    return approvals.state_of(asked.challenge) if asked else approvals.EXPIRED
+    requested = approvals.requested_by(client, PURPOSE)
+    return approvals.state_of(requested.challenge) if requested else approvals.EXPIRED
 
 
 def continue_sign_in(client: ClientContext, *, remember: bool) -> tuple[AuthSession | PendingState, Challenge]:
@@ -132,22 +132,24 @@ def continue_sign_in(client: ClientContext, *, remember: bool) -> tuple[AuthSess
     :raises Rejected: ``link_not_approved``, ``link_refused``, ``link_expired``; ``generic_authn_failed`` if it was
         already used (explicit: ``invalid_code``, ``disabled_account``)
     """
-    asked = approvals.requested_by(client, PURPOSE)
-    state = approvals.state_of(asked.challenge) if asked else approvals.EXPIRED
+    requested = approvals.requested_by(client, PURPOSE)
+    state = approvals.state_of(requested.challenge) if requested else approvals.EXPIRED
     if state == approvals.WAITING:
         raise Rejected("link_not_approved")
     if state == approvals.REFUSED:
         raise Rejected("link_refused")
-    if asked is None or state == approvals.EXPIRED:
+    if requested is None or state == approvals.EXPIRED:
         raise expired()
-    if state == approvals.SPENT or (asked.user is None and not registers_account(asked.challenge)):
+    if state == approvals.SPENT or (requested.user is None and not registers_account(requested.challenge)):
         raise Rejected(error_code("invalid_code"))
-    if asked.user is not None and not asked.user.is_active:
+    if requested.user is not None and not requested.user.is_active:
         raise Rejected(error_code("disabled_account"))
-    if not approvals.spend_approved(asked.challenge):
+    if not approvals.spend_approved(requested.challenge):
         raise Rejected(error_code("invalid_code"))
-    outcome = _signed_in(asked.challenge, asked.user, client, remember=remember, has_second=asked.has_second)
-    return outcome, asked.challenge
+    outcome = _signed_in(
+        requested.challenge, requested.user, client, remember=remember, has_second=requested.has_second
+    )
+    return outcome, requested.challenge
 
 
 def _signed_in(
@@ -155,7 +157,9 @@ def _signed_in(
 ) -> AuthSession | PendingState:
     """Sign in with a link's challenge, which is already spent. Without a user, create the account."""
     factor = VerifiedFactor(challenge.method, challenge)
-    return finish(SignIn(client, remember, challenge.next, user=user, has_second=has_second, factors=(factor,)))
+    return complete_sign_in(
+        SignIn(client, remember, challenge.next, user=user, has_second=has_second, factors=(factor,))
+    )
 
 
 def _decided(token: str, client: ClientContext) -> None:

@@ -12,13 +12,13 @@ from app.authenticators.webauthn import challenges as webauthn_challenges
 from app.authenticators.webauthn import passkeys
 from app.authenticators.webauthn import verification as webauthn_verification
 from app.client import ClientContext
-from app.enrollments.catalog import method_of
+from app.enrollments.methods import method_of
 from app.errors import Rejected
 from app.extensions import settings
 from app.login import pending
 from app.login.freshness import freshen
 from app.login.pending import PendingState, StartedPending
-from app.login.pipeline import PURPOSE, SignIn, finish, finish_second
+from app.login.pipeline import PURPOSE, SignIn, complete_second_factor, complete_sign_in
 from app.sessions.models import AuthSession
 from app.sessions.store import renew_token
 from app.users import User
@@ -62,7 +62,7 @@ def sign_in(
     in_cooldown = passkey.in_cooldown(clock.now())
     factor = VerifiedFactor(passkeys.METHOD, verified=used.verified, in_cooldown=in_cooldown)
     has_second = in_cooldown or not used.verified  # a second factor may be required then
-    return finish(SignIn(client, remember, next_page, user=user, has_second=has_second, factors=(factor,)))
+    return complete_sign_in(SignIn(client, remember, next_page, user=user, has_second=has_second, factors=(factor,)))
 
 
 def begin_again(user: User, session: AuthSession, client: ClientContext) -> tuple[WebauthnChallenge, dict[str, Any]]:
@@ -141,7 +141,7 @@ def finish_as_second(
         passkeys.use(passkey, used)
     except Rejected as refused:
         failed(refused, pending_sign_in.user, "second")
-    return finish_second(pending_sign_in, VerifiedFactor(passkeys.METHOD, verified=used.verified), client)
+    return complete_second_factor(pending_sign_in, VerifiedFactor(passkeys.METHOD, verified=used.verified), client)
 
 
 def _binding_of(pending_sign_in: StartedPending) -> str:

@@ -9,11 +9,11 @@ from flask_login import current_user
 
 from app.authenticators.assurance import assurance_levels_of
 from app.authenticators.enrollments import enrolled_of
-from app.authenticators.presenters import methods_offered, methods_text, sent
+from app.authenticators.presenters import methods_offered, methods_text, sent_code_context
 from app.challenges import approvals
 from app.challenges.magic_links import may_register
 from app.challenges.models import Challenge
-from app.enrollments.catalog import code_methods, method_behind, method_of, typed_methods
+from app.enrollments.methods import code_methods, method_behind, method_of, typed_methods
 from app.errors import Rejected
 from app.extensions import settings
 from app.login import pending
@@ -97,15 +97,15 @@ def page_again(form: SignInForm | SendCodeForm | ContinueForm) -> dict[str, Any]
         return {}
     first_step = page("identity", main_method=_method_of(form))
     if isinstance(form, SendCodeForm):
-        pending_sign_in = open_request.load(PURPOSE)
-        if pending_sign_in is None or pending_sign_in.identity != form.identity.data:
+        saved = open_request.load(PURPOSE)
+        if saved is None or saved.identity != form.identity.data:
             return first_step
     elif isinstance(form, SignInForm) and not form.chosen_method.data and typed_methods():
         return first_step
-    asked = approvals.last_open(present_client(), PURPOSE)
-    if asked is None or not form.identity.data or form.identity.errors:
+    requested = approvals.last_open(present_client(), PURPOSE)
+    if requested is None or not form.identity.data or form.identity.errors:
         return first_step
-    return page("code", sent(asked.challenge, form.identity.data, asked.characters))
+    return page("code", sent_code_context(requested.challenge, form.identity.data, requested.characters))
 
 
 def _method_of(form: SignInForm | SendCodeForm | ContinueForm) -> str:
@@ -119,8 +119,8 @@ def keep_open(answer: Response, form: SendCodeForm, challenge: Challenge) -> Res
     """Let the browser return to the code page for as long as the code is valid."""
     typed = form.identity.data or ""
     goal, remember = safe_next(form.next.data) or "", bool(form.remember.data)
-    pending_sign_in = OpenRequest(PURPOSE, challenge.id, typed, goal, remember, support_id())
-    return open_request.save(answer, pending_sign_in, challenge.passcode_expires_at - challenge.created_at)
+    saved = OpenRequest(PURPOSE, challenge.id, typed, goal, remember, support_id())
+    return open_request.save(answer, saved, challenge.passcode_expires_at - challenge.created_at)
 
 
 def page_of_open(form: SignInForm) -> dict[str, Any] | None:
@@ -128,15 +128,15 @@ def page_of_open(form: SignInForm) -> dict[str, Any] | None:
 
     One statement, if the browser's cookie says that it requested a code.
     """
-    pending_sign_in = open_request.load(PURPOSE)
-    asked = approvals.last_open(present_client(), PURPOSE) if pending_sign_in else None
-    if pending_sign_in is None or asked is None or asked.challenge.id != pending_sign_in.challenge_id:
+    saved = open_request.load(PURPOSE)
+    requested = approvals.last_open(present_client(), PURPOSE) if saved else None
+    if saved is None or requested is None or requested.challenge.id != saved.challenge_id:
         return None
-    form.next.data = form.next.data or pending_sign_in.next or None
-    form.remember.data = pending_sign_in.remember
-    shown = page("code", sent(asked.challenge, pending_sign_in.identity, asked.characters))
-    is_shown = service.shows_undelivered(asked.challenge, present_client())
-    return shown | {"support_id": pending_sign_in.support_id, "undelivered": is_shown}
+    form.next.data = form.next.data or saved.next or None
+    form.remember.data = saved.remember
+    shown = page("code", sent_code_context(requested.challenge, saved.identity, requested.characters))
+    is_shown = service.shows_undelivered(requested.challenge, present_client())
+    return shown | {"support_id": saved.support_id, "undelivered": is_shown}
 
 
 def drop_pending() -> None:

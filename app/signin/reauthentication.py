@@ -10,7 +10,7 @@ from app.challenges.diagnosis import VerificationFailure
 from app.challenges.models import Challenge
 from app.challenges.service import ChallengeRequest, issue_challenge
 from app.client import ClientContext
-from app.enrollments.catalog import code_methods
+from app.enrollments.methods import code_methods
 from app.errors import Rejected
 from app.login import lookup
 from app.login.freshness import freshen
@@ -30,12 +30,12 @@ def send_code(user: User, method: str, client: ClientContext) -> Challenge:
     :raises Rejected: ``us_method_not_available`` if they don't have this method; ``too_many_requests``
     """
     throttling.take("starts", client.ip_address)
-    reached = lookup.destination_of_user(user.id, method) if method in code_methods() else None
-    if reached is None or reached.enrolled is None or not reached.destination:
+    recipient = lookup.recipient_of(user.id, method) if method in code_methods() else None
+    if recipient is None or not recipient.can_receive:
         raise Rejected("us_method_not_available", field="chosen_method")
     signals.send(signals.us_security_token_sent, user=user, method=method, send_magic_link=False)
     challenge_request = ChallengeRequest(
-        PURPOSE, method, user.id, "", reached.destination, reached.enrolled, message_kind="verify", is_known=True
+        PURPOSE, method, user.id, "", recipient.destination, recipient.enrolled, message_kind="verify", is_known=True
     )
     return issue_challenge(challenge_request, client)
 
@@ -45,7 +45,7 @@ def verify(user: User, session: AuthSession, passcode: str | int, client: Client
 
     :raises Rejected: ``invalid_password_code`` on ``passcode``; ``too_many_requests``
     """
-    throttling.allow("failures", client.ip_address)
+    throttling.check("failures", client.ip_address)
     factor = _verify_any(user, session, passcode, client)
     if isinstance(factor, VerificationFailure) or factor.pending:
         throttling.take("failures", client.ip_address)

@@ -10,9 +10,9 @@ from flask_login import current_user
 from app.authenticators import recovery_codes
 from app.authenticators.assurance import assurance_levels_of
 from app.authenticators.enrollments import enrolled_of
-from app.authenticators.presenters import methods_text, sent, sent_facts
+from app.authenticators.presenters import methods_text, sent_code_context, sent_code_facts
 from app.challenges.service import latest_in_browser
-from app.enrollments.catalog import code_methods, method_of, usable_methods
+from app.enrollments.methods import code_methods, method_of, usable_methods
 from app.enrollments.models import Enrollment
 from app.extensions import settings
 from app.login.presenters import label_of, user_facts
@@ -84,7 +84,7 @@ def us_verify_send_code() -> Response:
             )
             goal = safe_next(form.next.data)
             page = with_query(HOME, next=goal) if goal else HOME
-            sent_code = sent_facts(sent(challenge, challenge.destination))
+            sent_code = sent_code_facts(sent_code_context(challenge, challenge.destination))
             return respond(PAGE, form, see_other=page, support_id=support_id(), **sent_code)
     return respond(PAGE, form, context=_page_again())
 
@@ -98,7 +98,7 @@ def _open_here() -> dict[str, Any] | None:
     """Return the code that this browser has requested, as the page shows it; None without one. One statement."""
     challenge = latest_in_browser(present_client(), reauthentication.PURPOSE)
     mine = challenge is not None and challenge.user_id == current_user.id
-    return sent(challenge, challenge.destination) if challenge is not None and mine else None
+    return sent_code_context(challenge, challenge.destination) if challenge is not None and mine else None
 
 
 def _page(enrolled: list[Enrollment], sent_code: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class ReportView:
 def view(token: str, *, strict: bool = True) -> ReportView:
     """Return the subject of a report token without changing anything.
 
-    :param strictly: False treats an invalid token like one whose request was deleted
+    :param strict: False treats an invalid token like one whose request was deleted
     :raises Rejected: ``denial_invalid`` (404) if the token isn't ours or has expired
     """
     if not strict and notice_links.open_report(token) is None:

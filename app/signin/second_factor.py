@@ -21,7 +21,7 @@ from app.extensions import db, settings
 from app.i18n import N_
 from app.login import pending, second_factor
 from app.login.pending import PendingState, StartedPending
-from app.login.pipeline import ask_for_second_factor, finish_second
+from app.login.pipeline import ask_for_second_factor, complete_second_factor
 from app.notifications import notices
 from app.notifications.notices import notify_of_use, sentence
 from app.sessions import known_devices
@@ -44,7 +44,7 @@ def validate(code: str | int, client: ClientContext) -> tuple[AuthSession, Start
     :raises Rejected: ``two_factor_invalid_token`` on ``code``; ``two_factor_permission_denied`` if there is no pending
         sign-in, or it requires another step; ``two_factor_ended``; ``too_many_requests``
     """
-    throttling.allow("failures", client.ip_address)
+    throttling.check("failures", client.ip_address)
     pending_sign_in = pending.get(client)
     if not pending_sign_in.row.method:
         raise Rejected("two_factor_permission_denied")
@@ -62,7 +62,7 @@ def validate(code: str | int, client: ClientContext) -> tuple[AuthSession, Start
     )
     if isinstance(verified, VerificationFailure):
         raise _second_factor_failed(pending_sign_in, verified, tries, client)
-    return finish_second(pending_sign_in, verified, client), pending_sign_in
+    return complete_second_factor(pending_sign_in, verified, client), pending_sign_in
 
 
 def trust_client(pending_sign_in: StartedPending, client: ClientContext) -> str:
@@ -127,7 +127,7 @@ def _open_session_after_setup(
     user_id = pending_sign_in.user.id
     revoke_browsers(user_id, keep=client.known_secrets)
     try:
-        session = finish_second(pending_sign_in, factor, client)
+        session = complete_second_factor(pending_sign_in, factor, client)
     except Rejected:
         db.session.rollback()  # it has just ended: don't keep the factor without the sign-in
         raise
@@ -180,7 +180,7 @@ def use_recovery_code(code: str | int, client: ClientContext) -> tuple[AuthSessi
     :raises Rejected: ``invalid_recovery_code`` on ``code``; ``two_factor_permission_denied`` if there is no pending
         sign-in, or it requires setting up a factor; ``two_factor_ended``; ``too_many_requests``
     """
-    throttling.allow("failures", client.ip_address)
+    throttling.check("failures", client.ip_address)
     pending_sign_in = pending.get(client)
     if pending_sign_in.row.state == second_factor.SETUP:
         raise Rejected("two_factor_permission_denied")
@@ -197,7 +197,7 @@ def use_recovery_code(code: str | int, client: ClientContext) -> tuple[AuthSessi
     factor = recovery_codes.use(found)
     if isinstance(factor, VerificationFailure):
         raise _recovery_code_failed(pending_sign_in, factor, tries, client)
-    session = finish_second(pending_sign_in, factor, client)
+    session = complete_second_factor(pending_sign_in, factor, client)
     notify_of_use(pending_sign_in.user.id, client, session.session_id)
     return session, pending_sign_in
 

@@ -11,12 +11,12 @@ from flask_login import current_user
 
 from app import clock
 from app.authenticators import enrollment_service, recovery_codes
-from app.authenticators.presenters import app_key, sent, title_of
+from app.authenticators.presenters import app_key, sent_code_context, title_of
 from app.challenges import service as challenges
 from app.challenges.models import challenge_token_of
 from app.client import ClientContext
 from app.crypto import secrets
-from app.enrollments.catalog import method_of
+from app.enrollments.methods import method_of
 from app.errors import Rejected
 from app.extensions import settings
 from app.i18n import span_text
@@ -232,7 +232,7 @@ def _page(pending_sign_in: StartedPending) -> dict[str, Any]:
     if row.question_id and method_of(row.method).sends:
         challenge = challenges.find(row.question_id, factors.PURPOSE)
         sent_code = (
-            sent(challenge, identifiers.mask(method_of(row.method).reaches, challenge.destination))
+            sent_code_context(challenge, identifiers.mask(method_of(row.method).reaches, challenge.destination))
             if challenge
             else None
         )

@@ -23,7 +23,7 @@ from app.db.retention import delete_batch
 from app.errors import Rejected
 from app.extensions import db, execute_update, keyring, settings
 from app.login.pending import PendingState
-from app.login.pipeline import SignIn, finish
+from app.login.pipeline import SignIn, complete_sign_in
 from app.notifications import notices
 from app.notifications.challenge_emails import write
 from app.notifications.notices import sentence
@@ -86,7 +86,7 @@ def use(token: str, client: ClientContext) -> AuthSession | PendingState:
 
     :raises Rejected: ``sign_in_link_invalid`` (404); ``too_many_requests``
     """
-    throttling.allow("failures", client.ip_address)
+    throttling.check("failures", client.ip_address)
     link, user = find_open(token)
     still = (SentLink.id == link.id, SentLink.used_at.is_(None), SentLink.expires_at > clock.now())
     if (
@@ -95,7 +95,7 @@ def use(token: str, client: ClientContext) -> AuthSession | PendingState:
     ):
         raise Rejected("sign_in_link_invalid", status=404)
     record("sign_in_link.used", user.id)
-    return finish(SignIn(client, user=user, has_second=True, factors=(VerifiedFactor(EmailCode.name),)))
+    return complete_sign_in(SignIn(client, user=user, has_second=True, factors=(VerifiedFactor(EmailCode.name),)))
 
 
 def end_all(user_id: int) -> None:

@@ -9,9 +9,9 @@ from flask_login import current_user
 
 from app import throttling
 from app.audit import record
-from app.authenticators.presenters import methods_offered, sent, sent_facts
+from app.authenticators.presenters import methods_offered, sent_code_context, sent_code_facts
 from app.client import ClientContext
-from app.enrollments.catalog import typed_methods
+from app.enrollments.methods import typed_methods
 from app.errors import Rejected
 from app.extensions import settings
 from app.login import pending
@@ -117,15 +117,15 @@ def _send_code(form: SendCodeForm) -> Response:
             method, typed = form.chosen_method.data or None, form.identity.data
             next_url = safe_next(form.next.data) or ""
             client = sending_client(form.challenge.data)
-            asked = send_code(typed, method, client, next_page=next_url)
-            characters = asked.characters
-            shown = sent(asked.challenge, typed, characters)
-            facts: dict[str, Any] = sent_facts(shown) | {"support_id": support_id()}
+            requested = send_code(typed, method, client, next_page=next_url)
+            characters = requested.characters
+            shown = sent_code_context(requested.challenge, typed, characters)
+            facts: dict[str, Any] = sent_code_facts(shown) | {"support_id": support_id()}
             facts |= {"link_characters": characters} if characters else {}
-            if wants_json() and service.shows_undelivered(asked.challenge, client):
+            if wants_json() and service.shows_undelivered(requested.challenge, client):
                 facts["undelivered"] = True
             answer = respond(PAGE, form, see_other=with_query(HOME, next=next_url) if next_url else HOME, **facts)
-            return answer if wants_json() else keep_open(answer, form, asked.challenge)
+            return answer if wants_json() else keep_open(answer, form, requested.challenge)
     return respond(PAGE, form, context=page_again(form))
 
 
@@ -169,7 +169,7 @@ def refresh(token: str, client: ClientContext) -> Exchanged:
         ``too_many_requests`` after too many exchanges, or too many failed ones, from one network address
     """
     throttling.take("exchanges", client.ip_address)
-    throttling.allow("refreshes", client.ip_address)
+    throttling.check("refreshes", client.ip_address)
     done = refresh_tokens.exchange(token)
     if isinstance(done, Exchanged):
         return done

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.throttling.by_ip import allow, bucket_of, first_in_window, penalize, reject_penalized, take, take_of_account
+from app.throttling.by_ip import bucket_of, check, first_in_window, penalize, reject_penalized, take, take_of_account
 
 if TYPE_CHECKING:
     from flask import Flask
 
-__all__ = ["allow", "bucket_of", "first_in_window", "penalize", "reject_penalized", "take", "take_of_account"]
+__all__ = ["bucket_of", "check", "first_in_window", "penalize", "reject_penalized", "take", "take_of_account"]
 
 
 def init_app(app: Flask) -> None:

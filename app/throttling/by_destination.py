@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite accepts this INSERT 
 
 from app import clock, metrics, throttling
 from app.audit import record
-from app.enrollments.catalog import method_of
+from app.enrollments.methods import method_of
 from app.errors import Rejected
 from app.extensions import db, keyring, settings
 from app.outbox import Message

@@ -82,8 +82,8 @@ def take(name: str, address: str, *, about: str = "", looks_up: bool = True) -> 
                 _reject(name, each, about)
 
 
-def allow(name: str, address: str, *, about: str = "") -> None:
-    """Reject the request if ``address`` has reached the limit ``name``, without counting it.
+def check(name: str, address: str, *, about: str = "") -> None:
+    """Check that ``address`` has not reached the limit ``name``. Doesn't count the request.
 
     :param about: as in ``take``
     :raises Rejected: as ``take``

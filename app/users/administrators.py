@@ -25,11 +25,6 @@ def administrators_among(user_ids: Collection[int]) -> set[int]:
     return set(db.session.scalars(sa.select(_row.c.user_id).where(_row.c.user_id.in_(user_ids))))
 
 
-def has_administrator() -> bool:
-    """Return whether any account may use the console."""
-    return db.session.scalar(sa.select(_row.c.user_id).limit(1)) is not None
-
-
 def grant(user_id: int, *, by: str) -> bool:
     """Make an account an administrator; return False if it already was one."""
     row = {"user_id": user_id, "since": clock.now(), "granted_by": by}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from app.crypto.secrets import digest
 from app.errors import Rejected
 from app.extensions import db, settings
 from app.i18n import N_, any_of, gettext
@@ -80,4 +80,4 @@ def find_by_identity(typed: TypedIdentity | None) -> User | None:
 def subject_of(user_id: int | None, identity: str) -> str:
     """Return a digest that identifies a user, or an identity that no account has."""
     text = f"user:{user_id}" if user_id is not None else f"nobody:{identity}"
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return digest(text)

@@ -1,6 +1,6 @@
 """One list of authenticators: outside ``app/authenticators`` nothing asks which one it has before it.
 
-What differs between methods is a trait (``app/enrollments/catalog.py``) or a method of ``Authenticator``.
+What differs between methods is a trait (``app/enrollments/methods.py``) or a method of ``Authenticator``.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from app.authenticators.webauthn.verification import (
     verify_authentication,
 )
 from app.db.compiled import CompiledStatement, Detached
-from app.enrollments.catalog import STRONG
+from app.enrollments.methods import STRONG
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import db, execute_update, settings

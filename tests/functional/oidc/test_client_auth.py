@@ -394,20 +394,3 @@ def test_concurrent_replay_of_an_assertion_is_accepted_once(app, ask):
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: ask(**signed).client, range(16)))
     assert sorted(found) == [""] * 15 + ["app"]
-
-
-# --- a client that is only named -----------------------------------------------------------------
-
-
-def test_client_of_request_finds_enabled_clients_without_secret(app, clock):
-    from app.oidc.client_auth import client_of_request
-    from app.oidc.errors import OAuthError
-
-    register(app)
-    register(app, "disabled", disabled_at=clock.now())
-    with app.test_request_context("/oauth/device"):
-        assert client_of_request("app").id == "app"
-        for client_id in ("", "nobody", "disabled", "\0"):
-            with pytest.raises(OAuthError) as refused:
-                client_of_request(client_id)
-            assert (refused.value.code, refused.value.status) == ("invalid_client", 401)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.authenticators.base import Authenticator, EnrollmentAttempt, PasscodeAttempt, VerificationError, VerifiedFactor
 from app.challenges.passcodes import enrolled_context
 from app.crypto import secrets
-from app.enrollments.catalog import STRONG
+from app.enrollments.methods import STRONG
 from app.extensions import keyring
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.enrollments.catalog import active_methods
+from app.enrollments.methods import active_methods
 from app.enrollments.models import Enrollment
 from tests.signed_in import may_change, sign_in
 

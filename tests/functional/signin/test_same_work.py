@@ -93,16 +93,16 @@ def test_enrollments_are_loaded_once_regardless_of_open_challenges(program, ever
 def test_decoy_lookup_finds_no_user(app, everybody):
     with app.app_context():
         nobody, known = read_identity(NOBODY), read_identity(everybody[0])
-        assert lookup.look_up_destination(nobody, "email") is None
-        assert lookup.look_up_destination(None, "email") is None
+        assert lookup.look_up_recipient(nobody, "email") is None
+        assert lookup.look_up_recipient(None, "email") is None
         assert lookup.look_up(nobody, "") == lookup.look_up(None, "") == lookup.NOBODY
-        assert lookup.look_up_destination(known, "email").destination == everybody[0]
-        assert lookup.look_up(known, "").user.id == lookup.look_up_destination(known, "email").user.id
+        assert lookup.look_up_recipient(known, "email").destination == everybody[0]
+        assert lookup.look_up(known, "").user.id == lookup.look_up_recipient(known, "email").user.id
 
 
 def test_lookup_in_an_empty_database_finds_no_user(app):
     with app.app_context():
-        assert lookup.look_up_destination(read_identity(NOBODY), "email") is None
+        assert lookup.look_up_recipient(read_identity(NOBODY), "email") is None
         assert lookup.look_up(read_identity(NOBODY), "") == lookup.NOBODY
 
 

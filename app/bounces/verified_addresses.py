@@ -27,7 +27,7 @@ _VERIFIED = (
 )
 
 
-def lift_verified() -> bool:
+def lift_suppressions() -> bool:
     """Lift suppressions of addresses verified since. A periodic task; takes one statement if there are none."""
     verified = db.session.execute(_VERIFIED, {"now": clock.now()}).all()
     suppressions.lift_verified([(address, at) for address, at in verified])

@@ -48,7 +48,7 @@ _REDEEMED = (
 )
 
 
-def may_leave(messages: Sequence[Message]) -> set[str]:
+def sendable_ids(messages: Sequence[Message]) -> set[str]:
     """Return the ids of the passcode messages that may be sent now, and count them as sent.
 
     One or two statements for all emails together. A retried message isn't counted again.
