@@ -24,6 +24,7 @@ from app import clock
 from app.extensions import db, execute_update, settings
 from app.oidc import client_uris
 from app.oidc.clients import Client, client_of, clients_in_memory, clients_read_at, find_client, registered_fields
+from app.oidc.former_clients import former_client
 from app.oidc.grant_ends import BATCH, end_batch_of_client, end_batch_of_lost_grants
 from app.oidc.models import (
     AuthorizationRequest,
@@ -80,7 +81,7 @@ def end_due(stop: threading.Event) -> bool:
 
 def _end_batch(row: Any) -> bool:
     """End a batch of grants for this ``ClientEnd`` row; return whether there may be more."""
-    client = _stored_client(row)
+    client = former_client(row.client_id, row.source, row.registered)
     if row.kind == "narrowed":
         return client is not None and end_batch_of_lost_grants(client, row.until) >= BATCH
     if end_batch_of_client(row.client_id, client, row.until) >= BATCH:
@@ -140,7 +141,8 @@ def prune_file_clients() -> int:
     _record_file_clients([client for client in known.values() if client.id not in recorded])
     older = sa.select(FileClient).where(FileClient.read_at < read_at)
     for row in db.session.scalars(older).all():
-        if find_client(row.id) is None and (ended := end_batch_of_client(row.id, _stored_client(row), clock.now())):
+        client = former_client(row.id, "file", row.registered)
+        if find_client(row.id) is None and (ended := end_batch_of_client(row.id, client, clock.now())):
             return ended
     has_grants = sa.exists().where(_c.client_id == FileClient.id)
     execute_update(sa.delete(FileClient).where(FileClient.read_at < read_at, sa.not_(has_grants)))
@@ -159,15 +161,5 @@ def _record_file_clients(clients: Sequence[Client]) -> None:
 def _client_or_none(row: OAuthClient) -> Client | None:
     try:
         return client_of(row)
-    except ValidationError:
-        return None
-
-
-def _stored_client(row: Any) -> Client | None:
-    """Return the client stored in a ``ClientEnd`` or ``FileClient`` row; None if it is no longer valid."""
-    fields = {name: value for name, value in row.registered.items() if name in Client.model_fields}
-    is_stored = isinstance(row, FileClient)
-    try:
-        return Client(**fields, id=row.id if is_stored else row.client_id, source="file" if is_stored else row.source)
     except ValidationError:
         return None

@@ -12,12 +12,13 @@ rejected immediately in any case. This module then ends the grant for good, incl
 ``offline_access`` of a disabled app are suspended until it is enabled.
 
 A logout token may be retried for two hours. If the session has signed in to the app again by then, the token is
-dropped: it would end the new sign-in. When that one ends, the app is notified of it.
+dropped: it would end the new sign-in. When that one ends, the app is notified of it, and a token of the earlier end
+that still waits is dropped. So one is sent even if a sign-out and the worker that ends grants of an app enqueue two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,9 +32,11 @@ from app.extensions import db, settings
 from app.groups.service import is_member_of_any
 from app.oidc import client_uris, keys
 from app.oidc.clients import Client, clients_in_memory, find_clients
+from app.oidc.former_clients import find_former_clients
 from app.oidc.models import Grant, OAuthClient
 from app.oidc.subjects import sid_for, subject_for
 from app.outbox import LogoutMessage, Message
+from app.outbox.models import SENT, WAITING
 from app.outbox.service import LOGOUT, enqueue_all
 from app.sessions.end_hooks import EndedSessions
 from app.users import User
@@ -142,13 +145,13 @@ def revoke_offline_grants(user_id: int) -> None:
 def end_lost_grants_of_users(user_ids: Sequence[int]) -> None:
     """End accounts' grants for apps that they may no longer use.
 
-    One statement for each batch of accounts without grants. Otherwise at most two for each batch, and one or two for
+    One statement for each batch of accounts without grants. Otherwise at most three for each batch, and one or two for
     each app that is restricted to groups.
     """
     for begin in range(0, len(user_ids), BATCH):
         is_of_users = _c.user_id.in_(user_ids[begin : begin + BATCH])
         client_ids = db.session.scalars(sa.select(_c.client_id).where(is_of_users, _is_open).distinct()).all()
-        for client in find_clients(client_ids).values():
+        for client in _clients_of(client_ids).values():
             _end_all(client, is_of_users)
 
 
@@ -193,7 +196,7 @@ def _end_batch(groups: Sequence[str], *which: sa.ColumnElement[bool]) -> int:
 def enqueue_logout_tokens(ended: Sequence[Sequence[Any]], clients: Mapping[str, Client] | None = None) -> None:
     """Queue a logout token for each app and session, with the ids the app knows: the rows may be gone when it is sent.
 
-    At most one INSERT, and a statement to look clients up.
+    At most one INSERT, and a statement to look clients up, or two if one of them can't be used now.
 
     :param ended: rows of grants; nobody was signed in by one whose code was never exchanged
     :param clients: by id, those that are not to be found any more; None where all are to be looked up
@@ -201,7 +204,7 @@ def enqueue_logout_tokens(ended: Sequence[Sequence[Any]], clients: Mapping[str, 
     signed_in = sorted({tuple(row[:4]) for row in ended if row[4] is not None})
     if not signed_in:
         return
-    clients = find_clients({row[0] for row in signed_in}) if clients is None else clients
+    clients = _clients_of({row[0] for row in signed_in}) if clients is None else clients
     messages: list[tuple[int | None, str, dict[str, Any]]] = []
     for client_id, session_id, user_id, handle in signed_in:
         client = clients.get(client_id)
@@ -209,6 +212,13 @@ def enqueue_logout_tokens(ended: Sequence[Sequence[Any]], clients: Mapping[str, 
             names = {"sub": subject_for(handle, client), "sid": sid_for(session_id, client_id)}
             messages.append((user_id, client_id, names | {"client": client_id} | logout_target(client)))
     enqueue_all(KIND, LOGOUT, messages, expires_at=clock.now() + RETRY_PERIOD)
+
+
+def _clients_of(client_ids: Collection[str]) -> dict[str, Client]:
+    """Return these clients by id, with those that can't be used now. One statement, or two if there are any."""
+    found = find_clients(client_ids)
+    gone = set(client_ids) - found.keys()
+    return found | (find_former_clients(gone) if gone else {})
 
 
 def logout_target(client: Client) -> dict[str, Any]:
@@ -241,26 +251,55 @@ class Recipient:
 
     :ivar client: None if it was disabled or deleted in the meantime
     :ivar is_signed_in: whether the session has signed in to it again
+    :ivar is_superseded: whether the session has ended for it again, and it is notified of that
     """
 
     client: Client | None
     is_signed_in: bool
+    is_superseded: bool
 
 
 def read(messages: Sequence[Message]) -> dict[str, Recipient]:
-    """Return the recipient of each message, by message id. Two statements."""
+    """Return the recipient of each message, by message id. Three statements."""
     of = {message.id: str(message.facts["client"]) for message in messages}
     clients = find_clients(set(of.values()))
     user_ids = {each.user_id for each in messages if each.user_id}
+    last = _last_messages(messages, user_ids)
     is_candidate = (_c.user_id.in_(user_ids), _c.client_id.in_(set(of.values())))
     open_grants = sa.select(_c.client_id, _c.session_id).where(
         *is_candidate, _c.ended_at.is_(None), _c.code_used_at.is_not(None)
     )
     open_now = {(row.client_id, sid_for(row.session_id, row.client_id)) for row in db.session.execute(open_grants)}
     return {
-        message.id: Recipient(clients.get(of[message.id]), (of[message.id], message.facts["sid"]) in open_now)
+        message.id: Recipient(
+            clients.get(of[message.id]),
+            is_signed_in=_session_of(message.facts) in open_now,
+            is_superseded=last[_session_of(message.facts)] != message.id,
+        )
         for message in messages
     }
+
+
+def _last_messages(messages: Sequence[Message], user_ids: Collection[int]) -> dict[tuple[str, str], str]:
+    """Return the id of the last message of each app and session, among these and those waiting or sent. One statement.
+
+    A waiting message is read later than these, so no end of a session is left out. One that another worker is sending
+    may have been read too early to count.
+    """
+    m = Message.__table__.c
+    others = sa.select(m.created_at, m.id, m.facts).where(
+        m.user_id.in_(user_ids),
+        m.kind == KIND,
+        m.state.in_((WAITING, SENT)),
+        m.created_at >= min(each.created_at for each in messages),
+    )
+    found = [*db.session.execute(others), *((each.created_at, each.id, each.facts) for each in messages)]
+    return {_session_of(facts): message_id for _, message_id, facts in sorted(found, key=lambda row: tuple(row[:2]))}
+
+
+def _session_of(facts: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the app and the session that a message is about."""
+    return str(facts["client"]), str(facts["sid"])
 
 
 def render(message: Message, to: Recipient) -> LogoutMessage | None:
@@ -268,7 +307,7 @@ def render(message: Message, to: Recipient) -> LogoutMessage | None:
 
     An app that was disabled or deleted in the meantime is notified at the URL it had when the session ended.
     """
-    if to.is_signed_in:
+    if to.is_signed_in or to.is_superseded:
         return None
     facts = message.facts
     where = facts if to.client is None else logout_target(to.client)

@@ -158,6 +158,18 @@ def test_losing_group_access_revokes_offline_access_after_logout(app, ada, given
     assert len(told()) == 1, "of the session's end"
 
 
+@pytest.mark.both_databases
+def test_leaving_a_group_of_a_disabled_client_revokes_offline_access(app, ada, given, wiki, browser, told):
+    tokens = wiki.tokens(browser, scope=LASTING)
+    given.types("clients", "disable", "wiki")
+    assert len(told()) == 1
+    by_a_command(given)
+    put_in(app, ada, "staff")
+    given.types("clients", "enable", "wiki")
+    assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
+    assert len(told()) == 1
+
+
 def test_member_of_any_allowed_group_keeps_access_to_the_client(app, given, ada, browser, endpoint, deliver):
     put_in(app, ada, "staff")
     put_in(app, ada, "guests")
