@@ -59,14 +59,23 @@ session_is_open = sa.exists().where(
 )
 """The session that issued the grant is open."""
 
-_was_deleted = _end.c.kind == "deleted"
-_was_disabled = sa.and_(_end.c.kind == "disabled", sa.not_(_c.offline))
-outlasts_client = sa.not_(
-    sa.exists().where(
-        _end.c.client_id == _c.client_id, _end.c.until >= _c.created_at, sa.or_(_was_deleted, _was_disabled)
-    )
-)
+_was_deleted, _was_disabled = _end.c.kind == "deleted", _end.c.kind == "disabled"
+
+
+def _outlasts(*ends: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    is_of_grant = (_end.c.client_id == _c.client_id, _end.c.until >= _c.created_at)
+    return sa.not_(sa.exists().where(*is_of_grant, sa.or_(*ends)))
+
+
+outlasts_client = _outlasts(_was_deleted, sa.and_(_was_disabled, sa.not_(_c.offline)))
 """The grant isn't waiting to be ended by a worker because its client was disabled or deleted."""
+
+_is_pending = (_c.revoked_at.is_(None), _c.ended_at.is_(None), _outlasts(_was_deleted, _was_disabled))
+"""Nothing has ended the sign-in that a code completes, not even if it has ``offline_access``.
+
+An UPDATE that waited for one that ended the grant checks its columns again, but not the session, so a code is not
+exchanged after its app was due to be notified.
+"""
 
 is_valid = sa.and_(_c.revoked_at.is_(None), is_active, outlasts_client, sa.or_(_c.offline, session_is_open))
 
@@ -96,8 +105,7 @@ _REDEEM = _MemberStatement(
     sa.update(_table)
     .where(_c.code_digest == sa.bindparam("code"), _c.client_id == sa.bindparam("client"))
     .where(_c.redirect_uri == sa.bindparam("uri"), _c.code_used_at.is_(None))
-    .where(_c.code_expires_at > sa.bindparam("now"), _c.revoked_at.is_(None), is_active)
-    .where(session_is_open, outlasts_client)
+    .where(_c.code_expires_at > sa.bindparam("now"), *_is_pending, is_active, session_is_open)
     .where(sa.func.coalesce(_c.code_challenge, "") == sa.bindparam("challenge"))
     .where(sa.or_(_c.jkt.is_(None), _c.jkt == sa.bindparam("key")))
     .values(
@@ -111,7 +119,7 @@ _REDEEM = _MemberStatement(
 _is_own = (_c.id == sa.bindparam("grant"), _c.client_id == sa.bindparam("client"))
 _REDEEM_DEVICE_GRANT = _MemberStatement(
     sa.update(_table)
-    .where(*_is_own, _c.revoked_at.is_(None), is_active, session_is_open, outlasts_client)
+    .where(*_is_own, *_is_pending, is_active, session_is_open)
     .values(
         code_used_at=sa.bindparam("now"),
         jkt=sa.bindparam("bound", type_=sa.String),

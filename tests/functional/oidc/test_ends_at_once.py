@@ -10,7 +10,7 @@ import pytest
 
 from app.extensions import db
 from app.oidc import client_ends, grant_ends
-from app.oidc.models import OAuthClient
+from app.oidc.models import Grant, OAuthClient
 from app.outbox import Message
 from app.sessions.models import AuthSession
 from app.sessions.store import revoke_session
@@ -21,7 +21,7 @@ from tests.functional.oidc.test_client_ends import sid_of
 from tests.functional.oidc.test_client_ends import tokens as tokens
 from tests.functional.oidc.test_client_ends import told as told
 from tests.functional.oidc.test_client_ends import wiki as wiki
-from tests.functional.oidc.test_lost_access import clean_up
+from tests.functional.oidc.test_lost_access import LASTING, clean_up
 from tests.functional.operator.conftest import operate as operate
 from tests.oidc import register, work
 from tests.signed_in import sign_in
@@ -134,4 +134,30 @@ def test_logout_of_a_client_without_valid_registration_sends_nothing(app, wiki, 
         db.session.get(OAuthClient, "wiki").registered = {"name": ""}
         db.session.commit()
     assert browser.post("/logout").ok
+    assert told() == []
+
+
+@pytest.mark.parametrize("scope", ["openid", LASTING])
+def test_code_exchanged_while_its_session_ends_is_rejected(app, wiki, browser, rows, scope):
+    code = wiki.code(browser, scope=scope)
+    with app.app_context(), ThreadPoolExecutor(1) as pool:
+        revoke_session(rows(AuthSession)[0].session_id)
+        exchanged = pool.submit(wiki.exchange, code)
+        time.sleep(0.5)
+        assert not exchanged.done()
+        db.session.commit()
+        assert exchanged.result(10).json["error"] == "invalid_grant"
+    assert rows(Grant)[0].code_used_at is None
+
+
+@pytest.mark.parametrize("has_worked", [False, True])
+@pytest.mark.parametrize("scope", ["openid", LASTING])
+def test_code_issued_before_its_client_was_disabled_is_rejected(
+    app, wiki, browser, operate, rows, told, scope, has_worked
+):
+    code = wiki.code(browser, scope=scope)
+    disable_and_enable(operate)
+    if has_worked:
+        work(app)
+    assert wiki.exchange(code).json["error"] == "invalid_grant"
     assert told() == []
