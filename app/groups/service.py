@@ -228,9 +228,29 @@ def is_member_of_any(
     :param user_id: a column of the enclosing statement
     :param names: bind parameters if it is used in a ``CompiledStatement``
     """
+    return _is_member(user_id, lambda group: group.c.name.in_(names))
+
+
+def is_member_of_listed(
+    user_id: sa.SQLColumnExpression[int], names: sa.SQLColumnExpression[str]
+) -> sa.ColumnElement[bool]:
+    """Return a SQL expression for whether an account is in a group that a list in another row names.
+
+    :param user_id: a column of the enclosing statement
+    :param names: a JSON array of names, as text: no name contains a quotation mark, so replacing finds a whole one
+    """
+    quote: Any = sa.literal_column("'\"'")  # a literal, so that it works in a CompiledStatement
+    return _is_member(
+        user_id, lambda group: sa.func.replace(names, quote.concat(group.c.name).concat(quote), "") != names
+    )
+
+
+def _is_member(
+    user_id: sa.SQLColumnExpression[int], of: Callable[[Any], sa.ColumnElement[bool]]
+) -> sa.ColumnElement[bool]:
     group, membership = _group.alias(), _membership.alias()
     joined = group.join(membership, membership.c.group_id == group.c.id)
-    exists = sa.exists().select_from(joined).where(group.c.name.in_(names), membership.c.user_id == user_id)
+    exists = sa.exists().select_from(joined).where(of(group), membership.c.user_id == user_id)
     return exists.correlate_except(group, membership)
 
 

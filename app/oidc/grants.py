@@ -23,7 +23,7 @@ from app.audit import record
 from app.crypto import secrets
 from app.db.compiled import CompiledStatement, Detached
 from app.extensions import db, execute_update, keyring, settings
-from app.groups.service import is_member_of_any
+from app.groups.service import is_member_of_any, is_member_of_listed
 from app.oidc.authorization import Authorization
 from app.oidc.clients import Client
 from app.oidc.emails import notify_of_reuse
@@ -60,15 +60,19 @@ session_is_open = sa.exists().where(
 """The session that issued the grant is open."""
 
 _was_deleted, _was_disabled = _end.c.kind == "deleted", _end.c.kind == "disabled"
+_was_lost = sa.and_(
+    _end.c.kind == "narrowed",
+    sa.not_(is_member_of_listed(_c.user_id, _end.c.registered["groups"].as_string())),
+)
 
 
 def _outlasts(*ends: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
     is_of_grant = (_end.c.client_id == _c.client_id, _end.c.until >= _c.created_at)
-    return sa.not_(sa.exists().where(*is_of_grant, sa.or_(*ends)))
+    return sa.not_(sa.exists().where(*is_of_grant, sa.or_(_was_lost, *ends)))
 
 
 outlasts_client = _outlasts(_was_deleted, sa.and_(_was_disabled, sa.not_(_c.offline)))
-"""The grant isn't waiting to be ended by a worker because its client was disabled or deleted."""
+"""The grant isn't waiting to be ended by a worker because its client was disabled or deleted, or changed its groups."""
 
 _is_pending = (_c.revoked_at.is_(None), _c.ended_at.is_(None), _outlasts(_was_deleted, _was_disabled))
 """Nothing has ended the sign-in that a code completes, not even if it has ``offline_access``.

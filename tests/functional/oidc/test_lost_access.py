@@ -149,6 +149,47 @@ def test_tokens_issued_after_client_groups_were_restored_stay_valid(given, wiki,
     assert wiki.userinfo(tokens["access_token"]).status_code == 200
 
 
+@pytest.mark.both_databases
+@pytest.mark.parametrize("scope", ["openid", LASTING])
+@pytest.mark.parametrize("groups", [["staff"], ["staff", "admins"], [""]], ids=["back", "more", "everyone"])
+def test_tokens_stay_invalid_when_groups_are_restored_before_the_worker_ran(given, wiki, browser, told, scope, groups):
+    tokens, code = wiki.tokens(browser, scope=scope), wiki.code(browser, scope=scope)
+    the_app_is_for_others(given)
+    given.types("clients", "change", "wiki", *(word for name in groups for word in ("--group", name)))
+    for has_worked in (False, True):
+        assert wiki.userinfo(tokens["access_token"]).status_code == 401
+        assert not is_active(wiki, tokens["access_token"])
+        assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
+        assert wiki.exchange(code).json["error"] == "invalid_grant"
+        assert told() == [wiki.claims(tokens["id_token"])["sid"]], has_worked
+    assert wiki.userinfo(wiki.tokens(browser)["access_token"]).status_code == 200
+    assert len(told()) == 1
+
+
+@pytest.mark.both_databases
+def test_member_of_both_the_old_and_the_new_group_keeps_tokens(app, ada, given, wiki, browser, told):
+    given.types("groups", "create", "admins")
+    put_in(app, ada, "admins")
+    tokens = wiki.tokens(browser)
+    for groups in (["admins"], ["others", "admins"], ["staff"]):
+        given.types("clients", "change", "wiki", *(word for name in groups for word in ("--group", name)))
+        assert wiki.userinfo(tokens["access_token"]).status_code == 200
+        assert is_active(wiki, tokens["access_token"])
+        tokens = wiki.refresh(tokens["refresh_token"]).json
+    assert told() == []
+    assert wiki.refresh(tokens["refresh_token"]).status_code == 200
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("name", ["admin", "s", "a_b", "a"])
+def test_group_whose_name_resembles_an_allowed_one_gives_no_access(app, ada, given, wiki, browser, name):
+    put_in(app, ada, name)
+    tokens = wiki.tokens(browser)
+    given.types("clients", "change", "wiki", "--group", "admins", "--group", "a.b")
+    given.types("clients", "change", "wiki", "--group", "staff")
+    assert wiki.userinfo(tokens["access_token"]).status_code == 401
+
+
 def test_losing_group_access_revokes_offline_access_after_logout(app, ada, given, wiki, browser, told):
     tokens = wiki.tokens(browser, scope=LASTING)
     assert browser.post("/logout").ok
