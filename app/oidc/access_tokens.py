@@ -52,7 +52,6 @@ _is_current = (
     _user.c.disabled_at.is_(None),
     _user.c.deletes_at.is_(None),
     outlasts_client,
-    sa.or_(_grant.c.offline, session_is_open),
 )
 _stored = (
     *(_token.c.scopes, _token.c.resource, _token.c.jkt, _token.c.created_at, _token.c.expires_at),
@@ -61,7 +60,9 @@ _stored = (
 )
 """The fields of a ``PresentedToken`` after the first three, in their order."""
 
-_columns = (*_stored, _grant.c.client_id, group_names(_user.c.id), *_app.c)
+_columns = (
+    *_stored, _grant.c.client_id, group_names(_user.c.id), _grant.c.offline, session_is_open.label("is_open"), *_app.c
+)  # fmt: skip
 _FIND = CompiledStatement(sa.select(*_columns).select_from(_joined).where(*_is_current))
 _found_identities = [column for each in _identities.values() for column in (each.c.value, each.c.confirmed_at)]
 _FIND_WITH_CLAIMS = CompiledStatement(
@@ -153,7 +154,8 @@ def _jwt(grant: Grant, handle: str, client: Client, scopes: Sequence[str], resou
 def find(token: str) -> PresentedToken | None:
     """Return a valid access token, or None. One statement.
 
-    A token is not valid if its client is gone or disabled, or is restricted to groups the account isn't in.
+    A token is not valid if its client is gone or disabled, or is restricted to groups the account isn't in. Nor if the
+    session has ended, unless the grant has ``offline_access`` and its client may still ask for it.
     """
     found = _FIND.first_without_session(digest=secrets.digest(token), now=clock.now())
     return _read_presented(found, {}) if found is not None else None
@@ -171,10 +173,12 @@ def find_with_claims(token: str) -> PresentedToken | None:
 
 
 def _read_presented(found: Sequence[Any], identities: dict[str, tuple[str, bool]]) -> PresentedToken | None:
-    *stored, client_id, group_list = found[: len(_stored) + 2]
-    (row,) = _CLIENTS.read(found[len(_stored) + 2 :])
+    *stored, client_id, group_list, is_offline, is_open = found[: len(_stored) + 4]
+    (row,) = _CLIENTS.read(found[len(_stored) + 4 :])
     client, groups = clients_in_memory().get(client_id) or (row and enabled_client_of(row)), tuple(names_in(group_list))
     if client is None or not client.admits(groups):
+        return None
+    if not is_open and not (is_offline and "offline_access" in client.scopes):
         return None
     return PresentedToken(client, groups, identities, *stored)
 

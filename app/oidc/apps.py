@@ -34,9 +34,13 @@ _CONSENTED = CompiledStatement(
     .limit(MAX_LISTED)
 )
 _used_at = sa.func.max(sa.func.coalesce(_g.refreshed_at, _g.created_at))
-_is_valid = sa.case((sa.and_(grants.is_valid, _g.expires_at > sa.bindparam("now")), 1), else_=0)
+_is_valid = sa.and_(grants.is_valid, _g.expires_at > sa.bindparam("now"))
 _USED = CompiledStatement(
-    sa.select(_g.client_id, _g.scopes, sa.func.min(_g.created_at), _used_at, sa.func.max(_is_valid))
+    sa.select(
+        *(_g.client_id, _g.scopes, sa.func.min(_g.created_at), _used_at),
+        sa.func.max(sa.case((_is_valid, 1), else_=0)),
+        sa.func.max(sa.case((sa.and_(_is_valid, grants.session_is_open), 1), else_=0)),
+    )
     .where(_g.user_id == sa.bindparam("user"))
     .group_by(_g.client_id, _g.scopes)
     .order_by(_used_at.desc())
@@ -53,6 +57,7 @@ class AppAccess:
     :ivar client: None if it is disabled or no longer registered
     :ivar allowed: scopes the user has consented to
     :ivar scopes: scopes the app has now: of those consented to and those of valid tokens, the ones it may still request
+    :ivar session_scopes: scopes of valid tokens from sessions that are open
     :ivar has_access: whether the app has any access now; False if it is gone or disabled, or the user may not use it
     :ivar since: when the user consented, or else their first sign-in to the app that is still on record
     :ivar used_at: last sign-in or token refresh; None if that is no longer on record
@@ -64,6 +69,7 @@ class AppAccess:
     since: datetime
     allowed: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
+    session_scopes: frozenset[str] = frozenset()
     has_access: bool = False
     client: Client | None = None
     used_at: datetime | None = None
@@ -122,7 +128,7 @@ def _access_by_client(allowed: Iterable[Sequence[Any]], used: Iterable[Sequence[
         for _, app_id, scopes, since in allowed
         if app_id is not None
     }
-    for app_id, scopes, since, used_at, is_valid in used:
+    for app_id, scopes, since, used_at, is_valid, has_session in used:
         granted = frozenset(scopes.split())
         if app_id not in found and is_valid:
             found[app_id] = AppAccess(app_id, since)
@@ -133,12 +139,16 @@ def _access_by_client(allowed: Iterable[Sequence[Any]], used: Iterable[Sequence[
             access.scopes |= granted
             access.is_signed_in = True
             access.stays_signed_in |= "offline_access" in granted
+        if has_session:
+            access.session_scopes |= granted
     return found
 
 
 def _apply_current_access(access: AppAccess, client: Client | None, groups: frozenset[str]) -> None:
     """Reduce an app's access to what it has now. Users outside the app's groups get no tokens and can't use any."""
     access.client = client
+    if client is not None and "offline_access" not in client.scopes:  # it may have lost it
+        access.scopes, access.is_signed_in = access.session_scopes, bool(access.session_scopes)
     if client is None or not client.admits(groups):
         access.scopes = frozenset()
         access.is_signed_in = access.stays_signed_in = False

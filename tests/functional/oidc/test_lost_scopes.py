@@ -7,6 +7,8 @@ import pytest
 from app.extensions import db
 from app.oidc.models import Grant, OAuthClient
 from tests.oidc import register
+from tests.signed_in import sign_in
+from tests.wire import Wire
 
 ALL = "openid profile email groups offline_access"
 
@@ -104,11 +106,37 @@ def test_client_that_lost_offline_access_cannot_refresh_after_logout(grafana, br
     assert rows(Grant)[0].revoked_at is None, "nobody copied a token"
 
 
+@pytest.mark.both_databases
+@pytest.mark.parametrize(("lost", "works"), [((), True), (("offline_access",), False)])
+def test_access_token_of_client_that_lost_offline_access_ends_with_the_session(
+    grafana, browser, lose, asks, lost, works
+):
+    token = grafana.tokens(browser, scope=ALL)["access_token"]
+    lose(grafana, *lost)
+    assert (grafana.userinfo(token).status_code, asks(token)["active"]) == (200, True)
+    browser.post("/logout")
+    assert (grafana.userinfo(token).status_code, asks(token)["active"]) == (200 if works else 401, works)
+    lose(grafana)
+    assert grafana.userinfo(token).status_code == 200, "it has it again, and so has the token"
+
+
 def test_apps_page_omits_scopes_the_client_lost(grafana, browser, lose):
     grafana.tokens(browser, scope=ALL)
     assert "See your email" in browser.get("/apps").text
     lose(grafana, "email")
     assert "See your email" not in browser.get("/apps").text
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("lost", ["email", "offline_access"])
+def test_apps_page_shows_no_access_after_logout_without_offline_access(app, ada, grafana, browser, lose, lost):
+    grafana.tokens(browser, scope=ALL)
+    lose(grafana, lost)
+    browser.post("/logout")
+    (access,) = sign_in(Wire(app, "json"), ada).get("/apps").json["access"]
+    assert (access["signed_in"], access["scopes"] != []) == (
+        (False, False) if lost == "offline_access" else (True, True)
+    )
 
 
 @pytest.mark.both_databases
