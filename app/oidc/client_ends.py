@@ -8,7 +8,7 @@ section 2.7). They work again once the app is enabled.
 Disabling or deleting an app only inserts a ``ClientEnd`` row, so the request takes the same time however many grants
 there are. While that row exists, every statement that accepts a token rejects the older grants. So nothing comes back
 if the app is enabled again, or another app with the same id is added, before the worker has finished. The same is true
-of users whom a change of the app's groups shut out, if the next one lets them in again.
+of users whom a change of the app's groups shut out, if the next one allows them again.
 """
 
 from __future__ import annotations
