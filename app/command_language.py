@@ -197,11 +197,11 @@ class ColumnFormatter(click.HelpFormatter):
     def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         """Write a definition list like click."""
         definitions = list(rows)
-        first = min(max(terminal.columns(name) for name, _ in definitions), col_max) + col_spacing
+        first = min(max(terminal.display_width(name) for name, _ in definitions), col_max) + col_spacing
         for name, text in definitions:
             indent = " " * (self.current_indent + first)
             lines = list(terminal.wrapped(text, max(self.width - len(indent), 10)))
-            if lines and terminal.columns(name) <= first - col_spacing:
+            if lines and terminal.display_width(name) <= first - col_spacing:
                 lines[0] = " " * self.current_indent + terminal.padded(name, first) + lines[0]
                 lines[1:] = [indent + line for line in lines[1:]]
             else:

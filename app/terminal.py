@@ -22,28 +22,28 @@ It is compiled on use, because servers import this module but never wrap lines.
 """
 
 
-def columns(text: str) -> int:
+def display_width(text: str) -> int:
     """Return the display width of ``text`` in terminal columns: East Asian wide characters take two (UAX 11)."""
     if text.isascii():
         return len(text)
-    return sum(0 if unicodedata.category(sign) in _INVISIBLE else _columns_of(sign) for sign in text)
+    return sum(0 if unicodedata.category(character) in _INVISIBLE else _width_of(character) for character in text)
 
 
-def _columns_of(sign: str) -> int:
-    return 2 if unicodedata.east_asian_width(sign) in "WF" else 1
+def _width_of(character: str) -> int:
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def padded(text: str, room: int) -> str:
-    """Return ``text`` padded on the right to ``room`` columns; on the left if ``room`` is negative."""
-    gap = " " * (abs(room) - columns(text))
-    return gap + text if room < 0 else text + gap
+def padded(text: str, width: int) -> str:
+    """Return ``text`` padded on the right to ``width`` columns; on the left if ``width`` is negative."""
+    gap = " " * (abs(width) - display_width(text))
+    return gap + text if width < 0 else text + gap
 
 
-def wrapped(text: str, room: int) -> Iterator[str]:
-    """Yield lines of at most ``room`` columns, unless a single word is longer."""
+def wrapped(text: str, width: int) -> Iterator[str]:
+    """Yield lines of at most ``width`` columns, unless a single word is longer."""
     line = ""
     for piece in re.findall(_PIECE, text):
-        if line.strip() and columns(line + piece.rstrip()) > room:
+        if line.strip() and display_width(line + piece.rstrip()) > width:
             yield line.rstrip()
             line = ""
         line += piece if line else piece.lstrip()
@@ -51,13 +51,13 @@ def wrapped(text: str, room: int) -> Iterator[str]:
         yield line.rstrip()
 
 
-def fields(rows: Iterable[tuple[str, object]], *, room: int = 0) -> Iterator[str]:
+def fields(rows: Iterable[tuple[str, object]], *, width: int = 0) -> Iterator[str]:
     """Yield a line for each title and value. Values are aligned, two columns after the longest title.
 
-    :param room: minimum width of titles in columns
+    :param width: minimum width of titles in columns
     """
     listed = list(rows)
-    widest = max([room, *(columns(title) for title, _ in listed)])
+    widest = max([width, *(display_width(title) for title, _ in listed)])
     for title, value in listed:
         yield f"{padded(title, widest)}  {value}"
 
@@ -76,42 +76,42 @@ def counted(label: str, total: int | None) -> Iterator[Callable[[int, str | None
         label=label,
         file=sys.stderr,
         hidden=not sys.stderr.isatty(),
-        item_show_func=lambda said: None if said is None else str(said),
+        item_show_func=lambda shown: None if shown is None else str(shown),
     ) as bar:
         update: Any = bar.update  # click's types assume that the text is the current item
         yield update
 
 
 @contextmanager
-def status(doing: str) -> Iterator[Callable[[str], None]]:
-    """Show a status on standard error, if that is a terminal: first ``doing``, then texts passed to what it yields."""
+def status(text: str) -> Iterator[Callable[[str], None]]:
+    """Show a status on standard error, if that is a terminal: first ``text``, then texts passed to what it yields."""
     with click.progressbar(
         itertools.count(),
         bar_template="%(info)s",
         file=sys.stderr,
         hidden=not sys.stderr.isatty(),
-        item_show_func=lambda said: doing if said is None else str(said),
+        item_show_func=lambda shown: text if shown is None else str(shown),
     ) as bar:
         update: Any = bar.update
-        yield lambda said: update(1, said)
+        yield lambda shown: update(1, shown)
 
 
 class Table:
     """A table whose columns have a minimum width, or that of their heading if it is wider.
 
-    :param heads: headings of the columns
-    :param rooms: minimum widths; negative for right-aligned columns
+    :param headings: headings of the columns
+    :param widths: minimum widths; negative for right-aligned columns
     """
 
-    def __init__(self, heads: Sequence[str], rooms: Sequence[int]) -> None:
-        self.heads = heads
-        wide = (max(columns(head), abs(room)) for head, room in zip(heads, rooms, strict=True))
-        self._rooms = [-each if room < 0 else each for each, room in zip(wide, rooms, strict=True)]
+    def __init__(self, headings: Sequence[str], widths: Sequence[int]) -> None:
+        self.headings = headings
+        wide = (max(display_width(head), abs(width)) for head, width in zip(headings, widths, strict=True))
+        self._widths = [-each if width < 0 else each for each, width in zip(wide, widths, strict=True)]
 
     def head(self) -> str:
         """Return the line with the headings."""
-        return self.line(*self.heads)
+        return self.line(*self.headings)
 
     def line(self, *cells: object) -> str:
         """Return a row."""
-        return "  ".join(padded(str(cell), room) for cell, room in zip(cells, self._rooms, strict=True)).rstrip()
+        return "  ".join(padded(str(cell), width) for cell, width in zip(cells, self._widths, strict=True)).rstrip()

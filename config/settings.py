@@ -68,7 +68,7 @@ class Settings(
     def load() -> "Settings":
         """Read the environment and its files, validate everything, and return the settings.
 
-        In development without keys, one is generated and stored in ``var/dev-secrets``. ``noticed`` contains warnings
+        In development without keys, one is generated and stored in ``var/dev-secrets``. ``warnings`` contains those
         about settings that are allowed but weak; the application logs them once logging is configured.
 
         :raises ConfigurationError: with all problems found; its text never contains the value of a setting

@@ -47,7 +47,7 @@ def render_item(kind: str, item: object, autogen: object) -> str | bool:
     return False
 
 
-def is_upgrade_of(found: readiness.Fit) -> bool:
+def is_upgrade_of(found: readiness.SchemaState) -> bool:
     """Say whether this run was asked for the newest revision that this release knows."""
     try:
         return context.get_revision_argument() == found.head
@@ -57,7 +57,7 @@ def is_upgrade_of(found: readiness.Fit) -> bool:
 
 def migrate(connection: sa.Connection) -> None:
     """Bring the schema of ``connection`` where it was asked to be, each migration in a transaction of its own."""
-    found = readiness.fit(connection)
+    found = readiness.schema_state(connection)
     connection.rollback()  # what was read began a transaction, which Alembic would take for the caller's
     if found.newer and is_upgrade_of(found):
         # As when a release is taken back, and its start-up runs flask db upgrade: there is nothing to do.

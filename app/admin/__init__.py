@@ -1,8 +1,8 @@
 """The administrators' console at /admin: HTML pages and a JSON API (the admin API).
 
-Guarantees that every page requires a recent proof as strong as the administrator's strongest method, that every change
-is recorded as an event naming who made it and which account it affected, and that no page reveals a secret, a code or a
-link.
+Guarantees that every page requires a recent verification as strong as the administrator's strongest method, that every
+change is recorded as an event naming who made it and which account it affected, and that no page reveals a secret, a
+code or a link.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ def init_app(app: Flask) -> None:
         access,
         app_views,
         audit_views,
-        cleanup,
-        first_views,
+        first_administrator_views,
         group_views,
         invitation_views,
         outbox_views,
@@ -29,15 +28,19 @@ def init_app(app: Flask) -> None:
         settings_views,
         webhook_views,
     )
-    from app.admin.export import EXCLUDED
     from app.admin.presenters import CONSOLE_PAGES
-    from app.admin.statistics import keep_counting
+    from app.admin.statistics import keep_counting, prune_stat_hours
     from app.db.export import register_export
+    from app.db.retention import register_cleanups
     from app.outbox import register_periodic_task
 
     access.init_app(app)
-    cleanup.init_app(app)
-    register_export(app, (), EXCLUDED)
+    register_cleanups(app, access.prune_visits, access.prune_links, prune_stat_hours)
+    register_export(
+        app,
+        (),
+        {"admin_visit": "That a session is in the console: a row of half a day, whose opening is among the events."},
+    )
     register_periodic_task(app, keep_counting)
     app.jinja_env.globals["console_pages"] = CONSOLE_PAGES
     app.register_blueprint(bp)

@@ -1,10 +1,10 @@
 """Access control for the console: administrators only, from allowed networks, after a recent reauthentication.
 
-A browser must present a proof as strong as the administrator's strongest method (``require_fresh``). That opens a
-visit, which ends after ``LATCHKEY_ADMIN_IDLE`` without use, and at the latest ``LATCHKEY_ADMIN_ABSOLUTE`` after it was
-opened (ASVS 7.3.1, 7.3.2). Every change requires a fresh proof. API clients use an API token with the scope ``admin``:
-only an administrator can create one, with a fresh proof, and it stops working once its owner is no longer an
-administrator.
+A session must have a recent verification as strong as the administrator's strongest method (``require_fresh``). That
+opens a visit, which ends after ``LATCHKEY_ADMIN_IDLE`` without use, and at the latest ``LATCHKEY_ADMIN_ABSOLUTE`` after
+it was opened (ASVS 7.3.1, 7.3.2). Every change requires ``require_fresh`` again. API clients use an API token with the
+scope ``admin``: only an administrator can create one, after ``require_fresh``, and it stops working once its owner is
+no longer an administrator.
 
 The first administrator is created by a one-time link that the command line prints.
 """
@@ -27,6 +27,7 @@ from app.admin import bp
 from app.admin.models import AdminLink, AdminVisit
 from app.audit import record
 from app.crypto import secrets
+from app.db.retention import delete_batch
 from app.errors import ReauthenticationRequired, Rejected
 from app.extensions import db, execute_update, settings, this_app
 from app.login.freshness import require_fresh
@@ -65,7 +66,7 @@ def open_here(app: Flask) -> None:
 
 @bp.before_request
 def admit() -> Response | None:
-    """Allow the request only if the console is enabled here and an administrator with a valid proof sends it."""
+    """Allow requests of administrators only, with an open visit or an API token, where the console is enabled."""
     if not _is_here() or not _comes_from(settings.admin_networks, g.get("client_address", "")):
         abort(404)
     if request.endpoint in FOR_OTHERS:
@@ -109,7 +110,7 @@ def is_fresh() -> bool:
 def _enter(session: AuthSession) -> None:
     """Continue this session's visit, or open a new one.
 
-    :raises ReauthenticationRequired: when the visit is over and there is no fresh proof to open another
+    :raises ReauthenticationRequired: when the visit is over and there is no fresh verification to open another
     """
     now = clock.now()
     mine = sa.select(_visit.c.opened_at, _visit.c.seen_at).where(_visit.c.session_id == session.session_id)
@@ -174,3 +175,13 @@ def use_first_link(token: str, user: User) -> None:
 
 def _open(token: str) -> tuple[sa.ColumnElement[bool], ...]:
     return _link.c.digest == secrets.digest(token), _link.c.used_at.is_(None), _link.c.expires_at > clock.now()
+
+
+def prune_visits() -> int:
+    """Delete a batch of visits older than ``LATCHKEY_ADMIN_ABSOLUTE``; return how many."""
+    return delete_batch(db.session, AdminVisit, AdminVisit.opened_at < clock.now() - settings.admin_absolute)
+
+
+def prune_links() -> int:
+    """Delete a batch of expired links; return how many."""
+    return delete_batch(db.session, AdminLink, AdminLink.expires_at < clock.now())

@@ -41,10 +41,10 @@ def audit() -> Response:
                             "export": with_query("/admin/audit.csv", **where)}  # fmt: skip
     try:
         found = audit_log.page_of(_wanted(asked), after)
-    except Rejected as refused:
+    except Rejected as rejection:
         if wants_json():
             raise
-        context |= {"fault": message(refused.code, **refused.facts), "has_errors": True}
+        context |= {"fault": message(rejection.code, **rejection.facts), "has_errors": True}
         found = audit_log.Found([])
     context["following"] = with_query("/admin/audit", **where, after=found.after) if found.after else None
     facts: dict[str, Any] = {

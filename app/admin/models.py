@@ -11,7 +11,7 @@ from app.extensions import db
 
 
 class AdminVisit(db.Model):
-    """A session that has proved its owner's identity and may use the console until the idle or absolute timeout."""
+    """A session that may use the console until the idle or absolute timeout, since its owner was verified."""
 
     __tablename__ = "admin_visit"
 

@@ -12,15 +12,16 @@ if TYPE_CHECKING:
 
 
 def init_app(app: Flask) -> None:
-    """Register the authenticators, their cleanups and periodic task, their encrypted columns and their exports."""
-    from app.authenticators import cleanup, export, keys
+    """Register the authenticators, their cleanup and periodic task, their encrypted columns and their exports."""
+    from app.authenticators import export, keys
     from app.authenticators.registry import register_authenticators
+    from app.authenticators.webauthn.challenges import prune_webauthn_challenges
     from app.db.export import register_export
     from app.db.retention import register_cleanups
     from app.outbox import register_periodic_task
 
     register_authenticators(app)
-    register_cleanups(app, cleanup.prune_webauthn_challenges)
+    register_cleanups(app, prune_webauthn_challenges)
     register_export(app, export.PARTS, export.EXCLUDED)
     register_periodic_task(app, keys.announce)
     keys.register_sealed(app, *keys.OWN)

@@ -28,23 +28,25 @@ from app.sessions.models import AuthSession
 class AssuranceLevels:
     """The verification that a sensitive action requires of a user.
 
-    :ivar wanted: required strength, 1 to 3
+    :ivar required: strength that is required, 1 to 3
     :ivar enough: names of the methods that are strong enough, passkeys first, then in configured order
     :ivar weaker: names of the user's other methods
     :ivar in_cooldown: names of methods in their cooldown, which are only as strong as an emailed code
-    :ivar asked: names of required second factors, if an emailed code alone would be strong enough otherwise
+    :ivar second_factors: names of required second factors, if an emailed code alone would be strong enough otherwise
     """
 
-    wanted: int
+    required: int
     enough: list[str]
     weaker: list[str]
     in_cooldown: frozenset[str] = frozenset()
-    asked: frozenset[str] = frozenset()
+    second_factors: frozenset[str] = frozenset()
 
     def satisfied_by(self, amr: str) -> bool:
         """Return whether this verification is strong enough and includes a second factor if one is required."""
         worth = self.worth_of(amr)
-        return worth >= self.wanted and (worth > WEAK or not self.asked or bool(self.asked & set(amr.split(","))))
+        return worth >= self.required and (
+            worth > WEAK or not self.second_factors or bool(self.second_factors & set(amr.split(",")))
+        )
 
     def worth_of(self, amr: str) -> int:
         """Return the strength of a verification for this user. Methods in their cooldown count as an emailed code."""
@@ -73,13 +75,17 @@ def assurance_levels_of(enrolled: Iterable[Enrollment], *, always: bool = False)
             in_cooldown |= {row.method} if not amr else set()
     worth |= dict.fromkeys(in_cooldown & worth.keys(), WEAK)
     any_will_do = settings.freshness_strength == "any" and not always
-    wanted = WEAK if any_will_do else max(worth.values(), default=WEAK)
-    asked = frozenset(row.method for row in rows if row.is_second and row.method in worth)
-    if any_will_do or wanted > WEAK or settings.second_factor == "off":
-        asked = frozenset()
-    enough = [name for name, strength in worth.items() if strength >= wanted and (not asked or name in asked)]
+    required = WEAK if any_will_do else max(worth.values(), default=WEAK)
+    second_factors = frozenset(row.method for row in rows if row.is_second and row.method in worth)
+    if any_will_do or required > WEAK or settings.second_factor == "off":
+        second_factors = frozenset()
+    enough = [
+        name
+        for name, strength in worth.items()
+        if strength >= required and (not second_factors or name in second_factors)
+    ]
     return AssuranceLevels(
-        wanted, enough, [name for name in worth if name not in enough], frozenset(in_cooldown), asked
+        required, enough, [name for name in worth if name not in enough], frozenset(in_cooldown), second_factors
     )
 
 

@@ -164,5 +164,5 @@ def _verify(user: User, challenge: Challenge, passcode: str | int, field: str) -
             reason=failure.reason, purpose=challenge.purpose, method=challenge.method,
         )  # fmt: skip
         raise failure.rejected(field) from None
-    except Rejected as refused:
-        raise Rejected(refused.code, field=field, **refused.facts) from None
+    except Rejected as rejection:
+        raise Rejected(rejection.code, field=field, **rejection.facts) from None

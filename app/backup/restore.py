@@ -37,7 +37,7 @@ from app.backup.service import (
 from app.backup.tables import Digest, Table, line_of
 from app.challenges.models import Challenge
 from app.command_language import gettext, in_command_language, ngettext
-from app.db.readiness import fit
+from app.db.readiness import schema_state
 from app.extensions import db, settings
 from app.forward_auth.models import AppSession, EntryTicket
 from app.invitations.models import Invitation
@@ -164,7 +164,7 @@ def reject_newer_tables(target: Database) -> None:
     if isinstance(target, Sqlite):
         return
     with readable_errors("the database", builds.NOTHING_CHANGED), target.engine.connect() as connection:
-        found = fit(connection)
+        found = schema_state(connection)
     if found.newer:
         raise BackupError(
             f"The database has tables of a newer release (revision {found.newer}, ours {found.head}), which would be "

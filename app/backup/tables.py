@@ -87,7 +87,7 @@ def require_this_release(connection: sa.Connection) -> str:
 
     :raises BackupError: when it is another
     """
-    found = readiness.fit(connection)
+    found = readiness.schema_state(connection)
     if found.fault:
         raise BackupError(f"{found.fault[0].upper()}{found.fault[1:]} {found.remedy}")
     if found.newer:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def init_app(app: Flask) -> None:
     """Register the cleanups that the worker runs."""
-    from app.challenges import cleanup
+    from app.challenges import idempotency, service
     from app.db.retention import register_cleanups
 
-    register_cleanups(app, cleanup.prune_challenges, cleanup.prune_stored_responses)
+    register_cleanups(app, service.prune_challenges, idempotency.prune_stored_responses)

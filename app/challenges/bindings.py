@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import sqlalchemy as sa
 from app.challenges.models import Challenge
 from app.client import MAX_BINDINGS, ClientContext
 from app.crypto import secrets
+from app.crypto.secrets import base64url
 from app.extensions import keyring
 from app.sessions.store import set_binding_cookie
 
@@ -51,4 +51,4 @@ def remember_binding(challenge: Challenge) -> Challenge:
 
 def _secret_of(challenge_id: str, kid: str) -> str:
     made = hmac.digest(keyring.derive("browser", kid), challenge_id.encode(), hashlib.sha256)
-    return base64.urlsafe_b64encode(made).rstrip(b"=").decode()
+    return base64url(made)

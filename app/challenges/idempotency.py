@@ -16,6 +16,7 @@ from app.challenges.models import Challenge, StoredResponse
 from app.client import IdempotencyKey
 from app.crypto import secrets
 from app.db.compiled import Detached
+from app.db.retention import delete_batch
 from app.errors import Rejected
 from app.extensions import db
 
@@ -59,3 +60,8 @@ def stored_challenge(key: IdempotencyKey) -> Challenge:
         db.session.rollback()  # a rejected request must leave no changes
         raise Rejected("idempotency_key_reused", status=409)
     return challenge
+
+
+def prune_stored_responses() -> int:
+    """Delete a batch of expired keys; return how many."""
+    return delete_batch(db.session, StoredResponse, StoredResponse.created_at < clock.now() - KEPT_FOR)

@@ -6,8 +6,6 @@ answer is compared. Nothing that could be replayed is stored (ASVS 6.5.2).
 
 from __future__ import annotations
 
-import base64
-
 import pyotp
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -15,6 +13,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from app import user_input
 from app.challenges.models import Challenge
 from app.crypto import secrets
+from app.crypto.secrets import base64url
 from app.enrollments.methods import method_of
 from app.enrollments.models import Enrollment
 from app.extensions import keyring
@@ -74,7 +73,7 @@ def passcode_of(challenge: Challenge, root: bytes) -> str:
 
 def link_secret_of(challenge: Challenge, root: bytes) -> str:
     """Return the 256-bit secret in the link of ``challenge`` as unpadded base64url."""
-    return base64.urlsafe_b64encode(_derive(root, challenge, "link", length=32)).rstrip(b"=").decode()
+    return base64url(_derive(root, challenge, "link", length=32))
 
 
 def confirmation_characters_of(challenge: Challenge, root: bytes) -> str:

@@ -14,17 +14,19 @@ from app import clock, outbox
 from app.audit import record
 from app.challenges import idempotency
 from app.challenges.bindings import binding_matches, binding_of, binding_params, remember_binding
-from app.challenges.models import Challenge, challenge_id_in
+from app.challenges.models import FOR_CLEANUP, Challenge, challenge_id_in
 from app.challenges.passcodes import challenge_context
 from app.client import ClientContext
 from app.crypto import secrets
 from app.db import has_written, serialize_on, use_async_commit
 from app.db.compiled import CompiledStatement, Detached, detached_from, session_connection, update_detached
+from app.db.retention import delete_batch
 from app.enrollments.methods import MAX_SENDING, method_of
 from app.enrollments.models import Enrollment
 from app.extensions import db, execute_update, keyring, settings
 from app.outbox.service import SMS
 from app.throttling import by_destination
+from app.throttling.cleanup import COUNTED_FOR
 from app.users import subject_of
 
 CHANGING = (*by_destination.SETUP_PURPOSES, "change_email", "add_email")
@@ -283,6 +285,12 @@ def latest_in_browser(client: ClientContext, *purposes: str) -> Challenge | None
     still = (Challenge.spent_at.is_(None), Challenge.passcode_expires_at > clock.now())
     found = sa.select(Challenge).where(*mine, *still).order_by(Challenge.created_at.desc())
     return db.session.scalars(found.limit(1)).first() if client.binding else None
+
+
+def prune_challenges() -> int:
+    """Delete a batch of challenges that have ended and no longer count toward a send limit; return how many."""
+    ended = sa.and_(Challenge.expires_at < clock.now() - COUNTED_FOR, sa.literal_column(FOR_CLEANUP))
+    return delete_batch(db.session, Challenge, ended)
 
 
 def _find_open(

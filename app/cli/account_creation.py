@@ -171,8 +171,8 @@ def _hash_passwords(drafts: Mapping[int, Draft], outcome: Outcome, hashes: dict[
             try:
                 names = [identity.value for identity in drafts[number].identities]
                 return hash_password(drafts[number].password, names)
-            except Rejected as refusal:
-                return refusal
+            except Rejected as rejection:
+                return rejection
 
     missing = [number for number in outcome.created if drafts[number].password and number not in hashes]
     with ThreadPoolExecutor(os.cpu_count()) as pool:

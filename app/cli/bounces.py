@@ -45,9 +45,9 @@ def read(recipient: str) -> None:
     try:
         taken = delivery_reports.process_report(raw, recipient)
         db.session.commit()
-    except delivery_reports.ReportRejected as refusal:
-        log.warning("bounces.refused", provider=delivery_reports.NAME, reason=str(refusal))
-        click.echo(gettext("Refused: {reason}.", reason=str(refusal)), err=True)
+    except delivery_reports.ReportRejected as rejection:
+        log.warning("bounces.refused", provider=delivery_reports.NAME, reason=str(rejection))
+        click.echo(gettext("Refused: {reason}.", reason=str(rejection)), err=True)
         sys.exit(REFUSED)
     except Exception as error:
         db.session.rollback()

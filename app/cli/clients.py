@@ -253,7 +253,7 @@ def print_recipe(client: Client, secret: str, *, as_json: bool) -> None:
         click.echo(orjson.dumps(found))
         return
     given = [(gettext(TITLES[name]), _in_words(name, value)) for name, value in found.items() if value]
-    for line in terminal.fields(given, room=14):
+    for line in terminal.fields(given, width=14):
         click.echo(f"  {line}")
     if secret:
         click.echo(gettext("Keep the secret now: Latchkey has only its digest, and shows it this once."))

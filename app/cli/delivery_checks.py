@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 
 from app import clock
-from app.cli.findings import HealthCheck
+from app.cli.health_checks import HealthCheck
 from app.command_language import N_, gettext, ngettext
 from app.enrollments.methods import methods_reaching
 from app.extensions import db, settings

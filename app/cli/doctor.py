@@ -17,7 +17,7 @@ from app import clock, shutdown
 from app.audit.recorder import last_backup
 from app.authenticators.keys import sealed_columns, sealed_rows
 from app.cli import delivery_checks as delivery
-from app.cli.findings import Finding, HealthCheck
+from app.cli.health_checks import Finding, HealthCheck
 from app.command_language import N_, TranslatedCommand, gettext, in_english, ngettext
 from app.crypto.encryption import DecryptionError
 from app.db import DatabaseReadOnly, PoolerFound, clock_sync, read_only, readiness, refuse_unless_writable
@@ -186,7 +186,7 @@ def database_answers() -> Iterator[HealthCheck]:
 def migrations_are_current() -> Iterator[HealthCheck]:
     """The tables are compatible with this release."""
     with db.engine.connect() as connection:
-        found = readiness.fit(connection)
+        found = readiness.schema_state(connection)
     if found.fault:
         yield HealthCheck(found.fault.removesuffix("."), found.remedy, wrong=True)
     elif found.newer:

@@ -40,9 +40,9 @@ def create(email: str, groups: tuple[str, ...], uses: int, expires: timedelta, l
     """
     try:
         made = service.create(Terms(email, groups, uses, expires, language), by="operator")
-    except Rejected as refused:
+    except Rejected as rejection:
         with in_command_language():
-            raise click.ClickException(str(message(refused.code, **refused.facts))) from None
+            raise click.ClickException(str(message(rejection.code, **rejection.facts))) from None
     db.session.commit()
     if made.email:
         text = gettext("Invitation {id} for {email}: the email is on its way.", id=made.id, email=made.email)

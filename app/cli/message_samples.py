@@ -8,11 +8,16 @@ from datetime import timedelta
 from typing import Any
 
 from app import clock
+from app.challenges import notice_links
 from app.crypto import secrets
 from app.extensions import settings
 from app.i18n import gettext
+from app.invitations import service as invitations
 from app.notifications.challenge_emails import LINK_PATHS, write
 from app.outbox import EmailMessage, Message, TextMessage
+from app.privacy.models import UNDO_PATH as DELETION_UNDO_PATH
+from app.recovery.requests import CANCEL_PATH
+from app.signin import sent_links
 
 CODES = ("sign_in", "verify", "recovery", "setup", "change_email", "add_email", "create_account", "confirm")
 """Kinds of email with a code."""
@@ -69,7 +74,7 @@ def _link(path: str) -> str:
 
 
 def _codes() -> Iterator[Sample]:
-    until, denial = clock.now() + timedelta(minutes=10), _link("/us-not-me/")
+    until, denial = clock.now() + timedelta(minutes=10), _link(notice_links.REPORT_PATH)
     for kind in CODES:
         link = _link(LINK_PATHS[kind]) if kind in LINK_PATHS else None
         facts = {"link": link, "asked": _asked(), "denial": denial, "until": until}
@@ -90,18 +95,18 @@ def _codes() -> Iterator[Sample]:
 def _notices() -> Iterator[Sample]:
     what = gettext("New recovery codes were created. Any previous codes no longer work.")
     facts = {"what": what, "browser": "Firefox on Linux", "when": clock.now()}
-    undo = {"undo": _link("/change-email/undo/"), "hours": int(settings.change_undo_within.total_seconds() // 3600)}
-    yield Sample("changed", "mail", facts=facts | {"denial": _link("/us-not-me/")})
+    undo = {"undo": _link(notice_links.UNDO_PATH), "hours": int(settings.change_undo_within.total_seconds() // 3600)}
+    yield Sample("changed", "mail", facts=facts | {"denial": _link(notice_links.REPORT_PATH)})
     yield Sample("changed", "mail", "undo", facts=facts | undo)
     yield Sample("changed", "sms", facts=facts)
-    yield Sample("new_device", "mail", facts={"asked": _asked(), "link": _link("/us-not-me/")})
+    yield Sample("new_device", "mail", facts={"asked": _asked(), "link": _link(notice_links.REPORT_PATH)})
     copied = {"link": settings.public_url + "/apps", "when": clock.now()}
     for channel in ("mail", "sms"):
         yield Sample("app_token_reused", channel, facts=copied | {"app": "Grafana"})
         yield Sample("app_token_reused", channel, "unnamed", facts=copied | {"app": ""})
-    invitation = {"link": _link("/invite/"), "until": clock.now() + timedelta(days=7)}
+    invitation = {"link": _link(invitations.PATH), "until": clock.now() + timedelta(days=7)}
     yield Sample("invitation", "mail", facts=invitation)
-    sent_link = {"link": _link("/sign-in-link/"), "until": clock.now() + timedelta(minutes=15)}
+    sent_link = {"link": _link(sent_links.PATH), "until": clock.now() + timedelta(minutes=15)}
     yield Sample("sent_link", "mail", facts=sent_link)
     yield Sample("help_asked", "mail", facts={"whose": "ada@example.com", "asked": _asked()})
 
@@ -109,7 +114,7 @@ def _notices() -> Iterator[Sample]:
 def _deletions() -> Iterator[Sample]:
     week, day = clock.now() + timedelta(days=7), clock.now() + timedelta(days=1)
     yield Sample("export_ready", "mail", facts={"link": settings.public_url + "/my-data", "until": week})
-    link = _link("/my-data/keep/")
+    link = _link(DELETION_UNDO_PATH)
     for by, variant in (("owner", ""), ("operator", "operator")):
         yield Sample("deletion_requested", "mail", variant, facts={"link": link, "deletes_at": week, "by": by})
     yield Sample("deletion_reminder", "mail", facts={"link": link, "deletes_at": day, "by": "owner"})
@@ -122,6 +127,6 @@ def _recoveries() -> Iterator[Sample]:
     ready_at = clock.now() + settings.recovery_wait
     times = {"ready_at": ready_at, "expires_at": ready_at + timedelta(days=7), "asked": _asked()}
     for news in ("started", "reminder", "cancelled", "done"):
-        link = _link("/recover/cancel/") if news in ("started", "reminder") else None
+        link = _link(CANCEL_PATH) if news in ("started", "reminder") else None
         for channel in ("mail", "sms"):
             yield Sample("recovering", channel, news, facts=times | {"news": news, "link": link})

@@ -92,9 +92,9 @@ def send_link(identity: str) -> None:
     user = user_named(identity)
     try:
         sent_links.send(user, by="operator")
-    except Rejected as refused:
+    except Rejected as rejection:
         with in_command_language():
-            raise click.ClickException(str(message(refused.code, **refused.facts))) from None
+            raise click.ClickException(str(message(rejection.code, **rejection.facts))) from None
     db.session.commit()
     output = gettext("{identity}: a sign-in link is on its way to the account's primary email.", identity=identity)
     click.echo(output)

@@ -297,6 +297,6 @@ def _in_words() -> Iterator[None]:
     """
     try:
         yield
-    except Rejected as refused:
+    except Rejected as rejection:
         with in_command_language():
-            raise click.ClickException(message(refused.code, **refused.facts)) from None
+            raise click.ClickException(message(rejection.code, **rejection.facts)) from None

@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from app.crypto.secrets import base64url
+
 VERSION = "v1"
 NONCE_BYTES = 12  # 96 bits, random: one key may seal 2**32 texts (SP 800-38D, section 8.3)
 _SEALED = re.compile(r"v1\.([0-9a-f]{8})\.([A-Za-z0-9_-]{16})\.([A-Za-z0-9_-]{22,})\Z")
@@ -69,7 +71,7 @@ class KeyRing:
         """
         nonce = os.urandom(NONCE_BYTES)
         ciphertext = self._cipher(self.kid).encrypt(nonce, plain, _associated_data(self.kid, context))
-        return f"{VERSION}.{self.kid}.{_encode(nonce)}.{_encode(ciphertext)}"
+        return f"{VERSION}.{self.kid}.{base64url(nonce)}.{base64url(ciphertext)}"
 
     def open(self, sealed: str, *context: str) -> bytes:
         """Return the decrypted bytes. Raises ``DecryptionError`` for an unknown key, or if anything was changed."""
@@ -120,16 +122,12 @@ def _associated_data(kid: str, context: tuple[str, ...]) -> bytes:
     return "".join([f"{len(part)}:{part}" for part in (VERSION, kid, *context)]).encode()
 
 
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
 def _decode(text: str) -> bytes:
     """Decode base64url. Raises ``ValueError`` unless ``text`` is the canonical encoding.
 
     The last character has bits that decoding ignores (RFC 4648, section 3.5). Changing them must fail as well.
     """
     data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    if _encode(data) != text:
+    if base64url(data) != text:
         raise ValueError("not canonical base64url")
     return data

@@ -9,6 +9,7 @@ The checksum is not a MAC: anyone can compute it.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
@@ -65,6 +66,11 @@ def digest(text: str) -> str:
     instead of failing.
     """
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def base64url(data: bytes) -> str:
+    """Return ``data`` as base64url without padding (RFC 4648, section 5)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def row_id() -> str:

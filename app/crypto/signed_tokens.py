@@ -7,7 +7,6 @@ Random tokens stored as a digest are in ``app.crypto.secrets``. ADR 46 explains 
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import re
@@ -16,7 +15,7 @@ from datetime import datetime
 
 from app import clock
 from app.crypto.encryption import DecryptionError, KeyRing
-from app.crypto.secrets import same
+from app.crypto.secrets import base64url, same
 
 _LINK = re.compile(
     r"(?:(?P<mark>[a-z])\.)?(?P<kid>[0-9a-f]{8})\.(?P<id>[0-9a-f]{32})\.(?P<expiry>[0-9]{10,12})"
@@ -88,7 +87,7 @@ class SignedToken:
         context = [part for part in (self.purpose, self.mark, scope) if part]
         message = "|".join([*context, origin, *fields]).encode()
         raw = hmac.digest(ring.derive(self.purpose, kid), message, hashlib.sha256)
-        return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+        return base64url(raw)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ REVISION_ID = re.compile(r"[0-9]{4,}", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Fit:
+class SchemaState:
     """Result of comparing the tables of a database with this release.
 
     :ivar head: newest revision of this release
@@ -121,7 +121,7 @@ class Fit:
         return "Bring the database up to date: flask db upgrade"
 
 
-def fit(connection: sa.Connection) -> Fit:
+def schema_state(connection: sa.Connection) -> SchemaState:
     """Compare the tables at ``connection`` with the migrations of this release.
 
     Tables of a newer release fit, since migrations must keep them usable by the previous release
@@ -131,12 +131,12 @@ def fit(connection: sa.Connection) -> Fit:
     head = known[-1]
     current = revision(connection)
     if current is None:
-        return Fit(head, missing=tuple(known))
+        return SchemaState(head, missing=tuple(known))
     if current in known:
-        return Fit(head, missing=tuple(known[known.index(current) + 1 :]))
+        return SchemaState(head, missing=tuple(known[known.index(current) + 1 :]))
     if REVISION_ID.fullmatch(current) and int(current) > int(head):
-        return Fit(head, newer=current)
-    return Fit(head, foreign=current)
+        return SchemaState(head, newer=current)
+    return SchemaState(head, foreign=current)
 
 
 def revision(connection: sa.Connection) -> str | None:
@@ -147,12 +147,12 @@ def revision(connection: sa.Connection) -> str | None:
     return number
 
 
-def require_fit(connection: sa.Connection) -> None:
+def require_schema(connection: sa.Connection) -> None:
     """Exit with status 78 if this release can't use the tables; log a warning if they are newer.
 
     The status is EX_CONFIG of sysexits.h: restarting is pointless until someone has fixed the cause.
     """
-    found = fit(connection)
+    found = schema_state(connection)
     if found.fault:
         sys.stderr.write(f"Latchkey does not start: {found.fault} {found.remedy}\n")
         raise SystemExit(NOT_CONFIGURED)

@@ -12,9 +12,10 @@ bp = Blueprint("forward_auth", __name__)
 
 
 def init_app(app: Flask) -> None:
-    """Register this package's URLs and hooks."""
+    """Register this package's URLs, hooks and cleanups."""
     from app.db.export import register_export
-    from app.forward_auth import app_file, check_views, cleanup, entry_views, export, presenters
+    from app.db.retention import register_cleanups
+    from app.forward_auth import app_file, app_sessions, check_views, entry_views, export, presenters
     from app.web.destinations import register_destination, register_launcher
     from app.web.headers import serve_other_hosts
 
@@ -26,5 +27,5 @@ def init_app(app: Flask) -> None:
     register_destination(app, entry_views.CONTINUE, presenters.destination_of_request)
     register_launcher(app, presenters.apps_of)
     register_export(app, export.PARTS, export.EXCLUDED)
-    cleanup.init_app(app)
+    register_cleanups(app, app_sessions.prune_app_sessions, app_sessions.prune_entry_tickets)
     app.register_blueprint(bp)

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from app import clock
 from app.crypto import secrets
 from app.db.compiled import CompiledStatement, Detached
-from app.extensions import settings
+from app.db.retention import delete_batch
+from app.extensions import db, settings
 from app.forward_auth.models import AppSession, EntryTicket
 from app.forward_auth.rules import ProtectedApp
 from app.groups.service import group_names, names_in
@@ -191,3 +192,13 @@ def end(token: str) -> int | None:
     """Sign out of one app; return the user id of that session, or None."""
     ended = _END.first(digest=secrets.digest(token))
     return ended[0] if ended is not None else None
+
+
+def prune_app_sessions() -> int:
+    """Delete a batch of expired sessions at apps; return how many."""
+    return delete_batch(db.session, AppSession, AppSession.expires_at < clock.now())
+
+
+def prune_entry_tickets() -> int:
+    """Delete a batch of expired tickets that were never used; return how many."""
+    return delete_batch(db.session, EntryTicket, EntryTicket.expires_at < clock.now())

@@ -83,8 +83,8 @@ def change_email_link(token: str) -> Response:
             context = {"asked": requester_of(challenge), "address": None}
             return no_referrer(respond(ELSEWHERE, context=context, state="elsewhere"))
         verification.confirm_by_link(current_user, session, challenge, client_context())
-    except Rejected as refused:
-        return no_referrer(_show_failure(refused))
+    except Rejected as rejection:
+        return no_referrer(_show_failure(rejection))
     return no_referrer(_changed(challenge))
 
 
@@ -130,10 +130,10 @@ def _changed(done: Challenge) -> Response:
     return redirect(target)  # type: ignore[return-value]
 
 
-def _show_failure(refused: Rejected) -> Response:
+def _show_failure(rejection: Rejected) -> Response:
     target = settings.change_email_error_url or "/change-email"
     if settings.redirect_behavior == "spa":
-        text = message(refused.code, **refused.facts)
-        return redirect(with_query(target, error=text, error_code=refused.code))  # type: ignore[return-value]
-    flash_message(refused.code, "error", **refused.facts)
+        text = message(rejection.code, **rejection.facts)
+        return redirect(with_query(target, error=text, error_code=rejection.code))  # type: ignore[return-value]
+    flash_message(rejection.code, "error", **rejection.facts)
     return redirect(target)  # type: ignore[return-value]

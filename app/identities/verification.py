@@ -86,20 +86,20 @@ def confirm_by_code(user: User, session: AuthSession, passcode: str | int, clien
     :raises Rejected: ``invalid_password_code`` or ``identity_already_associated`` on ``passcode``; ``api_error`` or
         ``change_email_expired`` on the form
     """
-    asked = open_change(user, session, client)
+    pending = open_change(user, session, client)
     if (
-        asked is not None
-        and asked.is_open(clock.now())
-        and passcodes.tidy(passcode, passcodes.digits_of(asked.method)) is None
+        pending is not None
+        and pending.is_open(clock.now())
+        and passcodes.tidy(passcode, passcodes.digits_of(pending.method)) is None
     ):
         raise Rejected("invalid_password_code", field="passcode")
     challenge = (
-        challenges.count_try_of(asked.id, user.id, asked.purpose, session.session_id, [EmailCode.name])
-        if asked
+        challenges.count_try_of(pending.id, user.id, pending.purpose, session.session_id, [EmailCode.name])
+        if pending
         else None
     )
-    if asked is None or challenge is None:
-        raise _failure_of(user, asked)
+    if pending is None or challenge is None:
+        raise _failure_of(user, pending)
     login_attempt = by_account.reserve(user.id, "", session_id=session.session_id)
     if login_attempt is None:
         raise Rejected("invalid_password_code", field="passcode")
@@ -168,13 +168,13 @@ def _add_verified_address(user: User, session: AuthSession, challenge: Challenge
     signals.send(signals.change_email_confirmed, user=user, old_email=old or None)
 
 
-def _failure_of(user: User, asked: Challenge | None) -> Rejected:
+def _failure_of(user: User, pending: Challenge | None) -> Rejected:
     """Return why a request can no longer be confirmed: expired, too many attempts, or not this user's."""
-    if asked is None or asked.spent_at is not None:
+    if pending is None or pending.spent_at is not None:
         return Rejected("api_error")
-    if clock.now() >= asked.expires_at:
-        return _failed(user, asked, "expired", "change_email_expired", field="")
-    return _failed(user, asked, "budget_spent")
+    if clock.now() >= pending.expires_at:
+        return _failed(user, pending, "expired", "change_email_expired", field="")
+    return _failed(user, pending, "budget_spent")
 
 
 def _failed(

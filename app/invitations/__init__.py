@@ -15,7 +15,7 @@ def init_app(app: Flask) -> None:
     """Register the cleanup job and the data export."""
     from app.db.export import register_export
     from app.db.retention import register_cleanups
-    from app.invitations import cleanup, export
+    from app.invitations import export, service
 
-    register_cleanups(app, cleanup.prune_invitations)
+    register_cleanups(app, service.prune_invitations)
     register_export(app, export.PARTS)

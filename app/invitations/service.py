@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT
 from app import clock, i18n, outbox
 from app.audit import record
 from app.crypto.signed_tokens import SignedToken
+from app.db.retention import delete_batch
 from app.errors import Rejected
 from app.extensions import db, execute_update, keyring, settings
 from app.groups import service as groups
@@ -25,11 +26,14 @@ from app.users import TypedIdentity, identifiers, registration
 
 INVITATION = SignedToken("invitation")
 PATH = "/invite/"
-LETTER = "invitation"
+MESSAGE_KIND = "invitation"
 
 DEFAULT_LIFETIME = timedelta(days=7)
 MIN_LIFETIME, MAX_LIFETIME = timedelta(minutes=15), timedelta(days=90)
 MAX_USES = 10_000
+
+KEPT_FOR = timedelta(days=30)
+"""How long an administrator can still see what became of an expired invitation."""
 
 State = Literal["open", "revoked", "used", "expired"]
 
@@ -70,7 +74,7 @@ def create(terms: Terms, *, by: str) -> Invitation:
     record("invitation.created", invitation=row.id, mailed=bool(email), groups=names, uses=terms.uses, by=by)
     if email:
         with i18n.use_language(row.language):
-            outbox.enqueue(LETTER, "mail", email, expires_at=row.expires_at, invitation=row.id)
+            outbox.enqueue(MESSAGE_KIND, "mail", email, expires_at=row.expires_at, invitation=row.id)
     return row
 
 
@@ -195,6 +199,11 @@ def _pending_of(user_id: int) -> list[Invitation]:
     is_pending = (InvitationUse.user_id == user_id, InvitationUse.accepted_at.is_(None))
     found = sa.select(Invitation).join(InvitationUse, InvitationUse.invitation_id == Invitation.id).where(*is_pending)
     return list(db.session.scalars(found.order_by(InvitationUse.created_at)))
+
+
+def prune_invitations() -> int:
+    """Delete a batch of invitations that expired long ago, with the record of who accepted them; return how many."""
+    return delete_batch(db.session, Invitation, Invitation.expires_at < clock.now() - KEPT_FOR)
 
 
 def _count_use(invitation_id: str) -> bool:

@@ -85,7 +85,7 @@ def _require_verification(session: AuthSession, now: datetime) -> None:
     if assurance.is_recent(session.proved_at, now):
         lately, is_verified = True, strengths.satisfied_by(session.proved_amr or "")
     else:
-        is_verified = lately and strengths.wanted <= WEAK and not strengths.asked
+        is_verified = lately and strengths.required <= WEAK and not strengths.second_factors
     if not is_verified:
         raise _required(strengths.enough, too_weak=lately, said_as=methods_text(strengths.enough))
 

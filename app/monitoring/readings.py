@@ -197,7 +197,7 @@ def age(now: datetime, then: datetime) -> float:
 def schema() -> Iterator[Gauge]:
     """Yield the migration the tables are at, and whether this release and its keys are compatible with them."""
     with db.engine.connect() as connection:
-        found = readiness.fit(connection)
+        found = readiness.schema_state(connection)
     behind = found.missing[0] if found.missing else ""
     at = found.newer or found.foreign or (f"before {behind}" if behind else found.head)
     yield Gauge(

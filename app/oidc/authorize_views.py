@@ -207,17 +207,21 @@ def _take_next_step(authorization: Authorization, row: AuthorizationRequest | No
         return _issue_code(authorization, situation, row)
     if authorization.is_silent:
         raise authorization.error(*ERRORS[step])
-    if authorization.client.require_pushed and not (row is not None and row.pushed):
-        raise authorization.error("invalid_request", "This client has to push its requests.")
+    _require_pushed(authorization, row)
     if row is None:
         throttling.take("requests", present_client().ip_address)
         row = requests.store(query_parameters())
     return _show_step(step, authorization, row, situation)
 
 
-def _issue_code(authorization: Authorization, situation: Situation, row: AuthorizationRequest | None) -> Response:
+def _require_pushed(authorization: Authorization, row: AuthorizationRequest | None) -> None:
+    """Reject a request that wasn't pushed, if its client has to push them (RFC 9126, section 5)."""
     if authorization.client.require_pushed and not (row is not None and row.pushed):
         raise authorization.error("invalid_request", "This client has to push its requests.")
+
+
+def _issue_code(authorization: Authorization, situation: Situation, row: AuthorizationRequest | None) -> Response:
+    _require_pushed(authorization, row)
     if row is not None and not requests.mark_answered(row):
         return _repeat_response(row.id)
     code = grants.issue_code(

@@ -60,6 +60,6 @@ def amr_of(names: str, level: int) -> list[str]:
 
     :param names: as in ``auth_session.amr``: comma-separated methods, and ``uv``
     """
-    proofs = [name for name in names.split(",") if name]
-    found = ["user" if name == "uv" else method_of(method_behind(name)).amr for name in proofs]
+    factors = [name for name in names.split(",") if name]
+    found = ["user" if name == "uv" else method_of(method_behind(name)).amr for name in factors]
     return list(dict.fromkeys(name for name in [*found, *(["mfa"] if level > 1 else [])] if name))

@@ -1,6 +1,6 @@
 """Clients in the database: create, change, describe and delete them, and rotate their secrets.
 
-Each change is a conditional statement and an audit event. The caller commits, except for ``delete_grants``.
+Each change is a conditional statement and an audit event. The caller commits.
 """
 
 from __future__ import annotations

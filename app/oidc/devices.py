@@ -175,10 +175,10 @@ def redeem(device_code: str, client: Client, jkt: str | None) -> Redeemed:
     :raises OAuthError: ``authorization_pending``, ``slow_down``, ``access_denied``, ``expired_token``, or
         ``invalid_grant`` for a code that belongs to another client, was used, or whose session has ended
     """
-    refused = OAuthError("invalid_grant", "The device_code is invalid or was used before.")
+    invalid_grant = OAuthError("invalid_grant", "The device_code is invalid or was used before.")
     row, is_too_fast = _poll(device_code, client)
     if row is None:
-        raise refused
+        raise invalid_grant
     if row.denied_at is not None:
         raise OAuthError("access_denied", "The person has refused.")
     if clock.now() >= row.expires_at:
@@ -188,7 +188,7 @@ def redeem(device_code: str, client: Client, jkt: str | None) -> Redeemed:
             raise OAuthError("slow_down", f"Wait at least {row.interval} seconds before you ask again.")
         raise OAuthError("authorization_pending", "The person hasn't decided yet.")
     if not _FETCH.run(device=row.id, now=clock.now(), key=jkt or ""):
-        raise refused
+        raise invalid_grant
     redeemed = grants.redeem_device_grant(row.grant_id, client, jkt)
     record("app.signed_in", redeemed.grant.user_id, client=client.id, app=client.name)
     return redeemed

@@ -6,7 +6,6 @@ minute ahead.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 from flask import request
 
 from app import clock
+from app.crypto.secrets import base64url
 from app.extensions import settings
 from app.oidc.client_keys import KINDS, has_private_part, is_signed, read_unverified, spend_proof
 from app.oidc.clients import Client
@@ -171,4 +171,4 @@ def _check_time(iat: object) -> datetime:
 
 def _hash(token: str) -> str:
     digest = hashlib.sha256(token.encode("ascii")).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return base64url(digest)

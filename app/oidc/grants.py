@@ -8,7 +8,6 @@ number of concurrent requests one succeeds, on any number of servers.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ import sqlalchemy as sa
 from app import clock
 from app.audit import record
 from app.crypto import secrets
+from app.crypto.secrets import base64url
 from app.db.compiled import CompiledStatement, Detached
 from app.extensions import db, execute_update, keyring, settings
 from app.groups.service import is_member_of_any, is_member_of_listed
@@ -306,9 +306,9 @@ def refresh(token: str, client: Client, jkt: str | None) -> Redeemed:
 
     :raises OAuthError: ``invalid_grant``
     """
-    refused = OAuthError("invalid_grant", "The refresh token is invalid, has expired or was used before.")
+    invalid_grant = OAuthError("invalid_grant", "The refresh token is invalid, has expired or was used before.")
     if not secrets.has_prefix(token, secrets.GRANT_PREFIX, _ID):
-        raise refused
+        raise invalid_grant
     now, grant_id = clock.now(), token[len(secrets.GRANT_PREFIX) :][:_ID]
     same = {"grant": grant_id, "now": now, "old": secrets.digest(token), "key": jkt or ""}
     same["lasts"] = "offline_access" in client.scopes
@@ -323,7 +323,7 @@ def refresh(token: str, client: Client, jkt: str | None) -> Redeemed:
         used = sa.and_(_c.refresh_digest.is_not(None), _c.refresh_digest != secrets.digest(token))
         if (user_id := _revoke_reused_grant(_c.id == grant_id, client, used)) is not None:
             notify_of_reuse(user_id, client)
-        raise refused
+        raise invalid_grant
     return _redeemed(row, new)
 
 
@@ -379,7 +379,7 @@ def _derive_code(request_id: str, session: AuthSession, kid: str | None = None) 
     """
     data = f"{request_id}:{session.session_id}".encode()
     mac = hmac.digest(keyring.derive("oauth-code", kid), data, hashlib.sha256)
-    return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
+    return base64url(mac)
 
 
 def _grant_id_for_code(code: str) -> str:
@@ -390,7 +390,7 @@ def _grant_id_for_code(code: str) -> str:
 def _challenge(verifier: str) -> str:
     """Return the S256 challenge of a PKCE verifier (RFC 7636, section 4.6)."""
     digest = hashlib.sha256(verifier.encode("utf-8", "surrogatepass")).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return base64url(digest)
 
 
 def _successor(token: str, grant_id: str, kid: str) -> str:

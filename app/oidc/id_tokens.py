@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from datetime import timedelta
 from typing import Any
 
 from app import clock
+from app.crypto.secrets import base64url
 from app.extensions import settings
 from app.oidc import access_tokens, keys
 from app.oidc.access_tokens import IssuedToken
@@ -52,4 +52,4 @@ def id_token(grant: Grant, handle: str, client: Client, access: IssuedToken, *, 
 def _left_half(token: str, alg: str) -> str:
     """Return the left half of a token's hash (Core, section 3.1.3.6)."""
     digest = _HASHES[alg](token.encode("ascii")).digest()
-    return base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode()
+    return base64url(digest[: len(digest) // 2])

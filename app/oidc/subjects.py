@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hmac
 import secrets as random
-from base64 import urlsafe_b64encode
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite supports this INSERT
 
 from app import clock
 from app.authenticators.keys import SealedColumn
+from app.crypto.secrets import base64url
 from app.db import has_written
 from app.extensions import db, keyring, this_app
 from app.oidc.client_uris import host_of_id
@@ -55,7 +55,7 @@ def sid_for(session_id: str, client_id: str) -> str:
 def _identifier(kind: str, audience: str, of: str) -> str:
     """Return an identifier for an audience. Parts can't run into each other, since none contains a NUL."""
     mac = hmac.digest(_secret(), "\0".join((kind, audience, of)).encode(), "sha256")
-    return urlsafe_b64encode(mac).rstrip(b"=").decode()
+    return base64url(mac)
 
 
 def _secret() -> bytes:

@@ -138,7 +138,7 @@ def _await_tables(app: worker.App, stop: threading.Event) -> None:
         with app.app_context():
             try:
                 with db.engine.connect() as connection:
-                    return readiness.require_fit(connection)
+                    return readiness.require_schema(connection)
             except PoolerFound as found:
                 click.echo(gettext("Latchkey doesn't start: {reason}", reason=str(found)), err=True)
                 sys.exit(78)

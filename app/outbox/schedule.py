@@ -19,7 +19,6 @@ import structlog
 
 from app import clock
 from app.extensions import db
-from app.outbox import leases
 from app.outbox.leases import Due
 from app.outbox.models import SENDING, WAITING, Message
 
@@ -51,25 +50,16 @@ Row = TypeVar("Row")
 
 
 class Queue(Protocol[Row]):
-    """The table being scheduled. Both methods need an app context, and let database errors propagate."""
+    """The table being scheduled: for messages, the module ``leases``.
+
+    Both functions need an app context, and let database errors propagate.
+    """
 
     def due(self) -> list[Due]:
         """Return the destinations with due rows."""
 
     def claim_from(self, which: Due, most: int, *, newest: bool = False) -> list[Row]:
         """Claim up to ``most`` of these rows for this worker."""
-
-
-class Messages:
-    """The message table."""
-
-    def due(self) -> list[Due]:
-        """Return the destinations with due messages."""
-        return leases.due()
-
-    def claim_from(self, which: Due, most: int, *, newest: bool = False) -> list[Message]:
-        """Claim up to ``most`` messages."""
-        return leases.claim_from(which, most, newest=newest)
 
 
 class Schedule(Generic[Row]):

@@ -14,7 +14,7 @@ from app.outbox import jobs, leases, wakeups
 from app.outbox.channels import attempt, mail
 from app.outbox.delivery import send
 from app.outbox.models import Message
-from app.outbox.schedule import POLL_INTERVAL, Messages, Schedule
+from app.outbox.schedule import POLL_INTERVAL, Schedule
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -76,7 +76,7 @@ class Worker:
         self.stop = stop
         self.settings: Settings = app.extensions["latchkey.settings"]
         self.every = self.settings.outbox_sweep_every.total_seconds()
-        self.schedule = Schedule(self.settings.worker_threads, min(POLL_INTERVAL, self.every), Messages())
+        self.schedule = Schedule(self.settings.worker_threads, min(POLL_INTERVAL, self.every), leases)
         self.upkeep = jobs.Upkeep(self.settings, stop)
         self._jobs: dict[str, Callable[[], None]] = {
             "outbox-listen": self.listen,

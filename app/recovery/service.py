@@ -212,7 +212,7 @@ def complete(proof: str, lost: Sequence[str], client: ClientContext) -> AuthSess
 
 def _is_needed(enrolled: Sequence[Enrollment]) -> bool:
     """Return whether the mailbox alone can't sign in: a second factor or a higher assurance level is required."""
-    return any(row.is_second for row in enrolled) or assurance_levels_of(enrolled).wanted > WEAK
+    return any(row.is_second for row in enrolled) or assurance_levels_of(enrolled).required > WEAK
 
 
 def _lock_account_of(proof: str) -> tuple[User, Challenge]:

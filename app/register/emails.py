@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from app.extensions import db
 from app.invitations.models import Invitation
-from app.invitations.service import LETTER, link_of, state_of
+from app.invitations.service import MESSAGE_KIND, link_of, state_of
 from app.notifications.challenge_emails import write
 from app.outbox import EmailMessage, Message, TextMessage
 
@@ -30,4 +30,4 @@ def invitation(message: Message, about: Invitation | None) -> EmailMessage | Tex
     return write(message, link=link_of(about), until=about.expires_at) if about is not None else None
 
 
-RENDERERS = {LETTER: invitation}
+RENDERERS = {MESSAGE_KIND: invitation}

@@ -203,7 +203,7 @@ def prepare(app: Flask, listen_address: ListenAddress) -> ChildFunction | None:
             if not settings.is_production:
                 catcher = prepare_development(app, settings, listen_address)
             with db.engine.connect() as connection:
-                readiness.require_fit(connection)
+                readiness.require_schema(connection)
             refuse_missing_keys()
         except PoolerFound as found:
             refuse(NOT_CONFIGURED, *str(found).split(". ", 1))
@@ -232,7 +232,7 @@ def prepare_development(app: Flask, settings: Settings, listen_address: ListenAd
     """Migrate, default the public URL to the server's address, and set up the mail catcher if it is needed."""
     make_directory_of(settings.database_url)
     with db.engine.connect() as connection:
-        missing = readiness.fit(connection).missing
+        missing = readiness.schema_state(connection).missing
     if missing:
         migrations.upgrade(app)
     changes: dict[str, str] = {}

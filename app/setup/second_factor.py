@@ -182,8 +182,8 @@ def _verify_and_store(
             enrollment_service.store(
                 user, challenge, code, session.session_id, "code", weak_until=weak_until, as_second=True, name=name
             )
-        except Rejected as refused:
-            raise _reworded(refused) from None
+        except Rejected as rejection:
+            raise _reworded(rejection) from None
         record("factor.added", user.id, challenge_id=challenge.id, method=challenge.method)
         return weak_until is not None
     rows = [row for row in enrolled if row.method == challenge.method]
@@ -199,10 +199,10 @@ def _verify_and_store(
     return verified.in_cooldown(clock.now())
 
 
-def _reworded(refused: Rejected) -> Rejected:
+def _reworded(rejection: Rejected) -> Rejected:
     """Return a setup error with the code that second-factor setup uses."""
     words = {"invalid_password_code": "two_factor_invalid_token", "us_setup_expired": "two_factor_setup_expired"}
-    return Rejected(words.get(refused.code, refused.code), refused.field, refused.status, **refused.facts)
+    return Rejected(words.get(rejection.code, rejection.code), rejection.field, rejection.status, **rejection.facts)
 
 
 def _record_and_notify(

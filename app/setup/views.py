@@ -130,7 +130,7 @@ def us_setup_confirm(state: str) -> Response:
             if not wants_json() and not settings.us_post_setup_url:
                 go = page_after(current_user, session_in_use(), done.method, go)
             return respond(go=go, chosen_method=done.method, phone=phone)
-    return _refused(state, form)
+    return _page_after_rejection(state, form)
 
 
 @bp.post("/us-authenticator-rename")
@@ -182,7 +182,7 @@ def _require_verification(form: SetupForm) -> None:
         require_recent(current_session())
 
 
-def _refused(state: str, form: VerifyEnrollmentForm) -> Response:
+def _page_after_rejection(state: str, form: VerifyEnrollmentForm) -> Response:
     """Return the errors to API clients; show browsers the enrollment again, or that it is over."""
     if wants_json():
         return respond(PAGE, form)

@@ -69,8 +69,8 @@ def us_verify_link() -> Response:
         if current_user.is_authenticated:
             return no_referrer(already_signed_in())
         result = links.follow(opened, client)
-    except Rejected as refused:
-        return no_referrer(already_signed_in() if current_user.is_authenticated else _error_page(refused))
+    except Rejected as rejection:
+        return no_referrer(already_signed_in() if current_user.is_authenticated else _error_page(rejection))
     if isinstance(result, PendingState):
         return no_referrer(_continue_to_second_factor(result))
     return no_referrer(remember_method(_signed_in(opened), result))
@@ -86,9 +86,9 @@ def us_verify_link_post() -> Response:
         with form.collecting_errors():
             try:
                 return no_referrer(_follow_or_approve(form, shown))
-            except Rejected as refused:
-                shown["state"] = PAGE_AFTER.get(refused.code, "gone")
-                shown["again"] = _start_page(refused.facts.get("next") or shown.get("next"))
+            except Rejected as rejection:
+                shown["state"] = PAGE_AFTER.get(rejection.code, "gone")
+                shown["again"] = _start_page(rejection.facts.get("next") or shown.get("next"))
                 raise
     if current_user.is_authenticated and shown["asked"] is None:
         return no_referrer(already_signed_in())
@@ -201,13 +201,14 @@ def _continue_to_second_factor(pending_state: PendingState) -> Response:
     return redirect(second_step(pending_state)["go"])  # type: ignore[return-value]
 
 
-def _error_page(refused: Rejected) -> Response:
-    text, start = message(refused.code, **refused.facts), _start_page(refused.facts.get("next"))
+def _error_page(rejection: Rejected) -> Response:
+    text, start = message(rejection.code, **rejection.facts), _start_page(rejection.facts.get("next"))
     if settings.redirect_behavior == "spa":
         target = settings.login_error_url or start
-        return redirect(with_query(target, error=text, error_code=refused.code))  # type: ignore[return-value]
+        return redirect(with_query(target, error=text, error_code=rejection.code))  # type: ignore[return-value]
     # Someone who followed a link hasn't typed anything to check.
-    flash_message("invalid_code" if refused.code == "generic_authn_failed" else refused.code, "error", **refused.facts)
+    code = "invalid_code" if rejection.code == "generic_authn_failed" else rejection.code
+    flash_message(code, "error", **rejection.facts)
     return redirect(start)  # type: ignore[return-value]
 
 

@@ -57,8 +57,8 @@ def sign_in(
         if user.confirmed_at is None:
             raise Rejected("confirmation_required", field=webauthn_verification.FIELD)
         passkeys.use(passkey, used)
-    except Rejected as refused:
-        failed(refused, _owner_of(answer.id), PURPOSE)
+    except Rejected as rejection:
+        failed(rejection, _owner_of(answer.id), PURPOSE)
     in_cooldown = passkey.in_cooldown(clock.now())
     factor = VerifiedFactor(passkeys.METHOD, verified=used.verified, in_cooldown=in_cooldown)
     has_second = in_cooldown or not used.verified  # a second factor may be required then
@@ -92,8 +92,8 @@ def verify(user: User, session: AuthSession, state: str, credential: Credential)
     try:
         passkey, _, used = passkeys.check(answer, ceremony, alone=False, user=user)
         passkeys.use(passkey, used)
-    except Rejected as refused:
-        failed(refused, user, "verify")
+    except Rejected as rejection:
+        failed(rejection, user, "verify")
     freshen(session, passkeys.amr_of(used.verified), in_cooldown=passkey.in_cooldown(clock.now()))
     if session.kind == "browser":
         renew_token(session)
@@ -139,8 +139,8 @@ def finish_as_second(
         if passkey.in_cooldown(clock.now()):
             raise Rejected("webauthn_in_cooldown", field=webauthn_verification.FIELD)
         passkeys.use(passkey, used)
-    except Rejected as refused:
-        failed(refused, pending_sign_in.user, "second")
+    except Rejected as rejection:
+        failed(rejection, pending_sign_in.user, "second")
     return complete_second_factor(pending_sign_in, VerifiedFactor(passkeys.METHOD, verified=used.verified), client)
 
 
@@ -149,15 +149,15 @@ def _binding_of(pending_sign_in: StartedPending) -> str:
     return pending_sign_in.row.id
 
 
-def failed(refused: Rejected, user: User | None, purpose: str) -> NoReturn:
+def failed(rejection: Rejected, user: User | None, purpose: str) -> NoReturn:
     """Record that a passkey was rejected, and raise the error."""
     record(
         "sign_in.failed", user.id if user else None, autocommit=True,
-        reason="refused", error=refused.code, purpose=purpose, method=passkeys.METHOD,
+        reason="refused", error=rejection.code, purpose=purpose, method=passkeys.METHOD,
     )  # fmt: skip
     if user is not None:
         signals.send(signals.user_failed_authn, user=user, auth_type="passkey", tfa=False)
-    raise refused
+    raise rejection
 
 
 def _available() -> None:

@@ -108,9 +108,9 @@ def _set_up(pending_sign_in: StartedPending, code: str | int, client: ClientCont
         raise Rejected("two_factor_permission_denied")
     try:
         enrollment_service.store(user, challenge, code, None, field="code", as_second=True)
-    except Rejected as refused:
+    except Rejected as rejection:
         throttling.take("failures", client.ip_address)
-        if refused.code == "invalid_password_code":
+        if rejection.code == "invalid_password_code":
             raise Rejected("two_factor_invalid_token", field="code") from None
         raise
     mark_second_factor(user.id, challenge.method)

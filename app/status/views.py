@@ -17,17 +17,17 @@ from app.status import bp
 
 log = structlog.get_logger()
 
-LOOK_EVERY = 5.0
+CACHED_FOR = 5.0
 """Seconds for which a successful check of tables and keys is cached. Failures are checked again every time."""
 
-_FITS = "latchkey.fits_until"
+_CHECKED = "latchkey.fits_until"
 
 
-def unready() -> str:
+def _why_not_ready() -> str:
     """Return why this process can't serve requests, as one word for the log; "" when it can."""
     try:
         refuse_unless_writable(db.session.connection())
-        why = misfit()
+        why = _incompatibility()
     except Exception as error:
         why = "disk_full" if disk_space.means_full(error) else "database"
         log.warning("readiness.failed", why=why, error=type(error).__name__)
@@ -37,20 +37,20 @@ def unready() -> str:
     return why
 
 
-def misfit() -> str:
+def _incompatibility() -> str:
     """Return ``schema`` when migrations are missing, ``keys`` when an encryption key is missing, else "".
 
     Tables of a newer release are fine (docs/architecture.md, Migrations).
     """
     known = this_app().extensions
-    if time.monotonic() < known.get(_FITS, 0.0):
+    if time.monotonic() < known.get(_CHECKED, 0.0):
         return ""
     with db.engine.connect() as connection:
-        if readiness.fit(connection).fault:
+        if readiness.schema_state(connection).fault:
             return "schema"
     if keys_in_use().difference(keyring.kids):
         return "keys"
-    known[_FITS] = time.monotonic() + LOOK_EVERY
+    known[_CHECKED] = time.monotonic() + CACHED_FOR
     return ""
 
 
@@ -63,7 +63,7 @@ def healthz() -> Response:
 @bp.get("/readyz")
 def readyz() -> Response:
     """Report only whether requests can be served: 200, or 503 if the database is unavailable, full or incompatible."""
-    if unready():
+    if _why_not_ready():
         return Response("not ready\n", 503, mimetype="text/plain", headers={"Retry-After": "2"})
     return Response("ready\n", mimetype="text/plain")
 

@@ -71,7 +71,7 @@ def token_fault(given: str, anchor: str) -> str | None:
     return "csrf_token_expired" if age > settings.csrf_lifetime.total_seconds() else None
 
 
-def will_last(given: str) -> bool:
+def is_fresh(given: str) -> bool:
     """Return whether a token is valid for this response's session or browser, for at least half its lifetime."""
     if token_fault(given, _session() or browser_secret()):
         return False
@@ -132,4 +132,4 @@ def set_csrf_cookie(response: Response) -> Response:
 
 def _is_missing(name: str) -> bool:
     """Return whether this is a browser whose token is missing or too old; API clients need none."""
-    return sent_auth_token() is None and not will_last(request.cookies.get(name, ""))
+    return sent_auth_token() is None and not is_fresh(request.cookies.get(name, ""))

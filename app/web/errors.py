@@ -33,7 +33,7 @@ _FORMATS = "latchkey.error_answers"
 def init_app(app: Flask) -> None:
     """Register the error handlers of ``app``."""
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Rejected, _refused)
+    app.register_error_handler(Rejected, _rejected)
     app.register_error_handler(ReauthenticationRequired, _reauthenticate)
     app.register_error_handler(Exception, _unexpected)
     login_manager.unauthorized_handler(unauthenticated)
@@ -139,9 +139,9 @@ def _page_of_form() -> str | None:
     return None
 
 
-def _refused(refused: Rejected) -> Response:
-    text = message(refused.code, **refused.facts)
-    return error_answer(refused.status, text, fields=True, retry_after=refused.facts.get("retry_after"))
+def _rejected(rejection: Rejected) -> Response:
+    text = message(rejection.code, **rejection.facts)
+    return error_answer(rejection.status, text, fields=True, retry_after=rejection.facts.get("retry_after"))
 
 
 def _reauthenticate(error: ReauthenticationRequired) -> Response:

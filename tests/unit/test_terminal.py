@@ -4,14 +4,14 @@ import io
 
 import pytest
 
-from app.terminal import Table, columns, counted, fields, padded, status, wrapped
+from app.terminal import Table, counted, display_width, fields, padded, status, wrapped
 
 
 @pytest.mark.parametrize(
     ("text", "count"), [("", 0), ("ID", 2), ("状態", 4), ("ﾊﾝｶｸ", 4), ("e\u0301", 1), ("مُرسَل", 4), ("a\u200db", 2)]
 )
 def test_column_count_respects_wide_and_combining_characters(text, count):
-    assert columns(text) == count
+    assert display_width(text) == count
 
 
 def test_text_is_padded_to_columns():
@@ -27,7 +27,7 @@ def test_table_columns_are_at_least_as_wide_as_their_headings():
 
 def test_field_values_are_aligned():
     assert list(fields([("ID", 7), ("クライアント", "x")])) == ["ID            7", "クライアント  x"]
-    assert list(fields([("ID", 7)], room=4)) == ["ID    7"]
+    assert list(fields([("ID", 7)], width=4)) == ["ID    7"]
     assert list(fields([])) == []
 
 

@@ -5,7 +5,6 @@ Web Authentication (Level 3), section 13.4.3: 32 random bytes, stored on the ser
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Literal
@@ -17,9 +16,11 @@ from app.authenticators.models import Passkey, WebauthnChallenge
 from app.challenges.models import challenge_id_in, challenge_token_of
 from app.client import ClientContext
 from app.crypto import secrets
+from app.crypto.secrets import base64url
 from app.db.compiled import CompiledStatement, Detached, detached_from
+from app.db.retention import delete_batch
 from app.errors import Rejected
-from app.extensions import settings
+from app.extensions import db, settings
 from app.users import User
 
 LIFETIME = timedelta(minutes=5)
@@ -92,7 +93,7 @@ def spend(state: str, kind: Kind, binding: str) -> WebauthnChallenge:
 
 def handle_text(user: User) -> str:
     """Return the WebAuthn user handle of ``user`` as base64url: the account's handle, 128 meaningless random bits."""
-    return urlsafe_b64encode(user.handle.encode()).rstrip(b"=").decode()
+    return base64url(user.handle.encode())
 
 
 def state_of(ceremony: WebauthnChallenge) -> str:
@@ -155,3 +156,8 @@ def descriptors(passkeys: Iterable[Passkey]) -> list[dict[str, Any]]:
 def transports_of(passkey: Passkey) -> list[str]:
     """Return the transports of a passkey."""
     return passkey.transports.split(",") if passkey.transports else []
+
+
+def prune_webauthn_challenges() -> int:
+    """Delete a batch of expired challenges; return how many."""
+    return delete_batch(db.session, WebauthnChallenge, WebauthnChallenge.expires_at < clock.now() - LIFETIME)

@@ -12,13 +12,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from dataclasses import dataclass
 from typing import Any
 
 from app.authenticators.models import WebauthnChallenge
 from app.authenticators.webauthn.challenges import ALGORITHMS
 from app.crypto import secrets
+from app.crypto.secrets import base64url
 from app.errors import Rejected
 from app.extensions import settings
 
@@ -119,7 +120,7 @@ def verify_registration(answer: CredentialResponse, ceremony: WebauthnChallenge,
         decoded_public_key_to_cryptography(decode_credential_public_key(made.credential_public_key))
     except Exception as fault:  # untrusted bytes: any parser error means rejection
         raise _error_for(fault) from None
-    if text_of(made.credential_id) != answer.id:
+    if base64url(made.credential_id) != answer.id:
         raise _malformed()
     return NewPasskey(
         answer.id, made.credential_public_key, made.sign_count, _transports(answer),
@@ -192,7 +193,7 @@ def _without_attestation(answer: CredentialResponse) -> tuple[bytes, str]:
         raise _error_for(fault) from None
     if not isinstance(data, bytes):
         raise _malformed()
-    return data, text_of(unattested)
+    return data, base64url(unattested)
 
 
 def _transports(answer: CredentialResponse) -> str:
@@ -232,11 +233,6 @@ def _bytes(text: Any) -> bytes:
         return urlsafe_b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4))
     except ValueError:
         raise _malformed() from None
-
-
-def text_of(data: bytes) -> str:
-    """Return ``data`` as unpadded base64url."""
-    return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _error_for(fault: Exception) -> Rejected:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 import pytest
 import structlog
 
 from app import own_templates
-from app.cli import templates
+from app.cli import message_samples, templates
 from tests.databases import ROOT
 
 pytestmark = pytest.mark.one_database
@@ -219,3 +220,14 @@ def test_message_template_values_are_documented(app):
 
 def test_globals_of_a_template_are_a_dict_that_is_fast_to_copy(app):
     assert type(app.jinja_env.get_template("mail/sign_in.txt").globals) is dict
+
+
+def test_every_link_in_a_sample_message_has_the_path_of_a_page(app):
+    origin = app.extensions["latchkey.settings"].public_url
+    with app.test_request_context():
+        values = [value for sample in message_samples.samples() for value in sample.facts.values()]
+    links = {value.removeprefix(origin) for value in values if isinstance(value, str) and value.startswith(origin)}
+    assert len(links) > 5
+    pages = app.url_map.bind("localhost")
+    for link in links:
+        assert pages.match(urlsplit(link).path, "GET"), link

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.outbox.schedule import MAX_BATCH, POLL_INTERVAL, ROUND_SIZE, SLOW_THRESHOLD, Messages, Schedule, next_round
+from app.outbox import leases
+from app.outbox.schedule import MAX_BATCH, POLL_INTERVAL, ROUND_SIZE, SLOW_THRESHOLD, Schedule, next_round
 from tests import plans
 
 pytestmark = pytest.mark.both_databases
@@ -19,7 +20,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture
 def schedule(app):
     """A schedule of four threads."""
-    return Schedule(4, POLL_INTERVAL, Messages())
+    return Schedule(4, POLL_INTERVAL, leases)
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def test_new_and_slow_destinations_leave_a_thread_to_fast_ones(put, take, schedu
 
 def test_fast_destination_has_at_most_four_concurrent_batches(app, put):
     put("x.test", 200)
-    schedule = Schedule(16, POLL_INTERVAL, Messages())
+    schedule = Schedule(16, POLL_INTERVAL, leases)
     quick(schedule, "x.test")
     with app.app_context():
         assert [bool(schedule.claim_batch(0.2)) for _ in range(5)] == [True, True, True, True, False]
@@ -129,7 +130,7 @@ def test_fast_destination_has_at_most_four_concurrent_batches(app, put):
 def test_single_thread_schedule_claims_a_batch(app, put):
     put("x.test", 1)
     with app.app_context():
-        assert Schedule(1, POLL_INTERVAL, Messages()).claim_batch(0)
+        assert Schedule(1, POLL_INTERVAL, leases).claim_batch(0)
 
 
 def test_destinations_are_served_in_turn(put, take, schedule):

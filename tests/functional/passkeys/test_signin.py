@@ -232,8 +232,8 @@ def test_sign_in_is_rejected_when_passkeys_are_disabled(wire):
 
 @pytest.mark.one_database
 def test_expired_ceremonies_are_pruned(app, wire, clock, rows):
-    from app.authenticators.cleanup import prune_webauthn_challenges
     from app.authenticators.models import WebauthnChallenge
+    from app.authenticators.webauthn.challenges import prune_webauthn_challenges
 
     wire.post("/wan-signin")
     clock.shift(601)

@@ -354,7 +354,7 @@ def test_invitation_of_another_service_returns_404(make_app, browser_wire, app, 
 
 @pytest.mark.one_database
 def test_old_invitations_are_pruned(app, clock, rows):
-    from app.invitations.cleanup import prune_invitations
+    from app.invitations.service import prune_invitations
 
     invite(app)
     for days, left in ((7 + 29, 1), (2, 0)):

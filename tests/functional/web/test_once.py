@@ -172,7 +172,7 @@ def test_neither_idempotency_key_nor_body_is_stored_in_clear(wire, ada, rows, da
 
 @pytest.mark.one_database
 def test_expired_idempotency_keys_are_pruned(wire, ada, app, rows, clock):
-    from app.challenges.cleanup import prune_stored_responses
+    from app.challenges.idempotency import prune_stored_responses
 
     wire.post(SEND, headers=KEY, **ASKED)
     clock.shift(86_401)

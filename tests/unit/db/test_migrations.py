@@ -62,7 +62,7 @@ def test_migrations_are_found_from_any_directory(bare_app, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     run(bare_app, "upgrade")
     with bare_app.app_context(), db.engine.connect() as connection:
-        assert not readiness.fit(connection).fault
+        assert not readiness.schema_state(connection).fault
 
 
 def test_upgrade_is_idempotent(bare_app):
