@@ -11,6 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PINNED := $(VENV)/.pinned
 AXE := node_modules/axe-core/axe.min.js
+SERVED := .cache/bench
 
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python3.14; do \
 	"$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
@@ -69,10 +70,10 @@ fix: $(PINNED) ## Fix style automatically
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(PINNED) $(AXE) ## Measure the production server beside two small Flask apps and another provider (PEERS=1 adds packages)
-	$(BIN)/python -m bench $(if $(PEERS),--peers)
-	$(BIN)/python -m bench.provider
-	$(BIN)/python -m bench.forward_auth
+bench: $(PINNED) $(AXE) $(SERVED)/.pinned ## Measure the production server beside two small Flask apps and another provider (PEERS=1 adds packages)
+	LATCHKEY_BENCH_PYTHON=$(CURDIR)/$(SERVED)/bin/python $(BIN)/python -m bench $(if $(PEERS),--peers)
+	LATCHKEY_BENCH_PYTHON=$(CURDIR)/$(SERVED)/bin/python $(BIN)/python -m bench.provider
+	LATCHKEY_BENCH_PYTHON=$(CURDIR)/$(SERVED)/bin/python $(BIN)/python -m bench.forward_auth
 
 migration: $(PINNED) ## Write a migration from the models (MESSAGE="add a table")
 	@test -n "$(MESSAGE)" || { echo 'Say what changes: make migration MESSAGE="add a table"'; exit 2; }
@@ -103,6 +104,12 @@ $(PINNED): requirements/development.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer, with its venv module, is needed. Name one: make PYTHON=/path/to/python3 run"; exit 2; }
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+# What production has, for the servers that are measured.
+$(SERVED)/.pinned: requirements/production.txt $(PINNED)
+	@test -x $(SERVED)/bin/python || $(BIN)/python -m venv $(SERVED)
+	$(SERVED)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 
 # Only the accessibility tests need it; without npm they are skipped and say so.

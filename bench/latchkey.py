@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from bench import passkeys
 from bench.client import Answer, Done, Script
 from bench.messages import AGENT, HOST, cookie_line, get, post
-from bench.servers import ROOT, Server, free_port, python
+from bench.servers import ROOT, Server, free_port, python, served_python
 from bench.subject import address, home, shares
 
 BATCH = 500
@@ -105,7 +105,7 @@ class Latchkey:
         self.environment = environment(database_url, directory / f"{self.name}-queue.db", mail_port)
         self.environment |= LIMIT_SETTINGS if limits else {}
         port = free_port()
-        command = python(
+        command = served_python(
             "-m", "flask", "--app", "wsgi", "serve", "--port", str(port), "--workers", str(processes), *more
         )
         self.server = Server(command, self.environment, directory / f"{self.name}.log", port)

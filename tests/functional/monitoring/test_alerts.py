@@ -352,11 +352,12 @@ def test_alert_fires_for_many_open_files(scrape, fires):
     try:
         well = scrape()
         opened += [os.open(os.devnull, os.O_RDONLY) for _ in range(int((used * 2 + 50) * 0.85 - used))]
-        fires("LatchkeyOpenFiles", quiet=[well, well], loud=[scrape(), scrape()])
+        ill = [scrape(), scrape()]
     finally:
         for file in opened:
             os.close(file)
         resource.setrlimit(resource.RLIMIT_NOFILE, (own["soft"], own["hard"]))
+    fires("LatchkeyOpenFiles", quiet=[well, well], loud=ill)
 
 
 @pytest.mark.settings(starts_per_address=1)
