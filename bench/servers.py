@@ -109,9 +109,7 @@ def _proportional_set_size(pid: int) -> float:
     return 0.0
 
 
-def granian(
-    app: str, environment: dict[str, str], directory: Path, processes: int, python: str = SERVED_BY
-) -> Server:
+def granian(app: str, environment: dict[str, str], directory: Path, processes: int, python: str = SERVED_BY) -> Server:
     """Return a server for a WSGI app, not started yet, with this number of processes, run by this or another Python."""
     port = free_port()
     command = [python, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
