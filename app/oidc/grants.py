@@ -302,7 +302,7 @@ def refresh(token: str, client: Client, jkt: str | None) -> Redeemed:
 
     If the same client repeats the exchange within 30 s, it gets the same new token. Any other reuse means that the
     token was copied, and there is no telling which copy is the owner's, so the grant is revoked (RFC 9700, section
-    4.14.2) and the user is notified.
+    4.14.2) and the user is notified. A repeat that is refused because the user has lost access, say, is no such reuse.
 
     :raises OAuthError: ``invalid_grant``
     """
@@ -320,7 +320,7 @@ def refresh(token: str, client: Client, jkt: str | None) -> Redeemed:
         if row := _REPEAT.first(client, **same, new=secrets.digest(new), lately=now - REPEAT_GRACE_PERIOD):
             break
     if row is None:
-        used = sa.and_(_c.refresh_digest.is_not(None), _c.refresh_digest != secrets.digest(token))
+        used = _was_reused(secrets.digest(token), jkt or "", now)
         if (user_id := _revoke_reused_grant(_c.id == grant_id, client, used)) is not None:
             notify_of_reuse(user_id, client)
         raise invalid_grant
@@ -370,6 +370,21 @@ def _revoke_reused_grant(named: sa.ColumnElement[bool], client: Client, used: sa
         return None
     record("app.token_reused", found.user_id, client=client.id, app=client.name)
     return int(found.user_id)
+
+
+def _was_reused(digest: str, key: str, now: datetime) -> sa.ColumnElement[bool]:
+    """Return whether a refresh token that was refused is an older one, and not just repeated in the grace period.
+
+    :param key: thumbprint of the key that the request proves; "" for none
+    """
+    is_repeated = (
+        _c.previous_digest.is_not(None),
+        _c.previous_digest == digest,
+        _c.refreshed_at > now - REPEAT_GRACE_PERIOD,
+        _c.repeats < MAX_REPEATS,
+        sa.or_(_c.jkt.is_(None), _c.jkt == key),
+    )
+    return sa.and_(_c.refresh_digest != digest, sa.not_(sa.and_(*is_repeated)))
 
 
 def _derive_code(request_id: str, session: AuthSession, kid: str | None = None) -> str:

@@ -264,11 +264,13 @@ def test_token_checks_read_group_membership_directly(app, ada, wiki, browser):
     assert wiki.refresh(tokens["refresh_token"]).status_code == 200, "nothing was spent, and nobody is accused of reuse"
 
 
-def test_refresh_retry_is_rejected_after_losing_group_membership(app, ada, wiki, browser):
+@pytest.mark.both_databases
+def test_refresh_retry_is_rejected_after_losing_group_membership(app, ada, wiki, browser, rows):
     tokens = wiki.tokens(browser)
     assert wiki.refresh(tokens["refresh_token"]).status_code == 200
     take_the_row(app, ada)
     assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
+    assert rows(Grant)[0].revoked_at is None, "nobody copied a token"
 
 
 @pytest.mark.both_databases

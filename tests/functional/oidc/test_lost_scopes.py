@@ -107,6 +107,22 @@ def test_client_that_lost_offline_access_cannot_refresh_after_logout(grafana, br
 
 
 @pytest.mark.both_databases
+def test_refresh_retry_after_logout_without_offline_access_is_no_reuse(grafana, browser, lose, rows, deliver, clock):
+    first = grafana.tokens(browser, scope=ALL)["refresh_token"]
+    newest = grafana.refresh(first).json["refresh_token"]
+    lose(grafana, "offline_access")
+    browser.post("/logout")
+    assert grafana.refresh(first).json["error"] == "invalid_grant"
+    assert (rows(Grant)[0].revoked_at, deliver()) == (None, [])
+    clock.shift(31)
+    assert grafana.refresh(first).json["error"] == "invalid_grant"
+    assert rows(Grant)[0].revoked_at is not None, "whoever asks so late may have copied it"
+    assert len(deliver()) == 1
+    lose(grafana)
+    assert grafana.refresh(newest).json["error"] == "invalid_grant"
+
+
+@pytest.mark.both_databases
 @pytest.mark.parametrize(("lost", "works"), [((), True), (("offline_access",), False)])
 def test_access_token_of_client_that_lost_offline_access_ends_with_the_session(
     grafana, browser, lose, asks, lost, works
