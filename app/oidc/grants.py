@@ -1,8 +1,8 @@
 """Grants: issued with a code, redeemed once, refreshed, revoked.
 
 A grant is valid while its account is active and, unless it has ``offline_access``, the session that issued it is open.
-Once its client may no longer ask for ``offline_access``, it can't be refreshed after that session either. If its client
-is restricted to groups, the account must also be in one of them. Single use is enforced by a conditional UPDATE: of any
+Once its client may no longer ask for ``offline_access``, its tokens end with that session, too. If its client is
+restricted to groups, the account must also be in one of them. Single use is enforced by a conditional UPDATE: of any
 number of concurrent requests one succeeds, on any number of servers.
 """
 
