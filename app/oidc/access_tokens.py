@@ -20,7 +20,7 @@ from app.extensions import execute_update, settings
 from app.groups.service import group_names, names_in
 from app.oidc import keys
 from app.oidc.clients import Client, clients_in_memory, enabled_client_of
-from app.oidc.grants import outlasts_client, session_is_open
+from app.oidc.grant_conditions import outlasts_client, session_is_open
 from app.oidc.models import AccessToken, Grant, OAuthClient
 from app.oidc.subjects import sid_for, subject_for
 from app.users import Identity, User

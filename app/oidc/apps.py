@@ -15,7 +15,7 @@ from app.audit import record
 from app.db.compiled import CompiledStatement
 from app.extensions import db
 from app.groups.service import group_names, names_in
-from app.oidc import consents, grant_ends, grants
+from app.oidc import consents, grant_conditions, grant_ends, grants
 from app.oidc.client_file import logo_path
 from app.oidc.clients import Client, clients_in_memory, enabled_client_of, is_client_id
 from app.oidc.models import Consent, Grant, OAuthClient
@@ -34,12 +34,12 @@ _CONSENTED = CompiledStatement(
     .limit(MAX_LISTED)
 )
 _used_at = sa.func.max(sa.func.coalesce(_g.refreshed_at, _g.created_at))
-_is_valid = sa.and_(grants.is_valid, _g.expires_at > sa.bindparam("now"))
+_is_valid = sa.and_(grant_conditions.is_valid, _g.expires_at > sa.bindparam("now"))
 _USED = CompiledStatement(
     sa.select(
         *(_g.client_id, _g.scopes, sa.func.min(_g.created_at), _used_at),
         sa.func.max(sa.case((_is_valid, 1), else_=0)),
-        sa.func.max(sa.case((sa.and_(_is_valid, grants.session_is_open), 1), else_=0)),
+        sa.func.max(sa.case((sa.and_(_is_valid, grant_conditions.session_is_open), 1), else_=0)),
     )
     .where(_g.user_id == sa.bindparam("user"))
     .group_by(_g.client_id, _g.scopes)

@@ -23,12 +23,13 @@ from app.crypto import secrets
 from app.crypto.secrets import base64url
 from app.db.compiled import CompiledStatement, Detached
 from app.extensions import db, execute_update, keyring, settings
-from app.groups.service import is_member_of_any, is_member_of_listed
+from app.groups.service import is_member_of_any
 from app.oidc.authorization import Authorization
 from app.oidc.clients import Client
 from app.oidc.emails import notify_of_reuse
 from app.oidc.errors import OAuthError
-from app.oidc.models import ClientEnd, Grant
+from app.oidc.grant_conditions import is_active, is_pending, outlasts_client, session_is_open
+from app.oidc.models import Grant
 from app.sessions import assurance
 from app.sessions.models import AuthSession
 from app.users import User
@@ -43,45 +44,10 @@ The client may never have received the first response.
 MAX_REPEATS = 3
 _ID = 32
 
-_table, _session, _user, _end = Grant.__table__, AuthSession.__table__, User.__table__, ClientEnd.__table__
+_table, _user = Grant.__table__, User.__table__
 _c = _table.c
 _INSERT = CompiledStatement.into(_table)
 _GRANTS = Detached(Grant)
-
-is_active = sa.exists().where(_user.c.id == _c.user_id, _user.c.disabled_at.is_(None), _user.c.deletes_at.is_(None))
-"""The grant's account is active."""
-
-session_is_open = sa.exists().where(
-    _session.c.session_id == _c.session_id,
-    _session.c.kind == "browser",
-    _session.c.revoked_at.is_(None),
-    _session.c.expires_at > sa.bindparam("now"),
-)
-"""The session that issued the grant is open."""
-
-_was_deleted, _was_disabled = _end.c.kind == "deleted", _end.c.kind == "disabled"
-_was_lost = sa.and_(
-    _end.c.kind == "narrowed",
-    sa.not_(is_member_of_listed(_c.user_id, _end.c.registered["groups"].as_string())),
-)
-
-
-def _outlasts(*ends: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    is_of_grant = (_end.c.client_id == _c.client_id, _end.c.until >= _c.created_at)
-    return sa.not_(sa.exists().where(*is_of_grant, sa.or_(_was_lost, *ends)))
-
-
-outlasts_client = _outlasts(_was_deleted, sa.and_(_was_disabled, sa.not_(_c.offline)))
-"""The grant isn't waiting to be ended by a worker because its client was disabled or deleted, or changed its groups."""
-
-_is_pending = (_c.revoked_at.is_(None), _c.ended_at.is_(None), _outlasts(_was_deleted, _was_disabled))
-"""Nothing has ended the sign-in that a code completes, not even if it has ``offline_access``.
-
-An UPDATE that waited for one that ended the grant checks its columns again, but not the session, so a code is not
-exchanged after its app was due to be notified.
-"""
-
-is_valid = sa.and_(_c.revoked_at.is_(None), is_active, outlasts_client, sa.or_(_c.offline, session_is_open))
 
 _handle = sa.select(_user.c.handle).where(_user.c.id == _c.user_id).scalar_subquery()
 
@@ -109,7 +75,7 @@ _REDEEM = _MemberStatement(
     sa.update(_table)
     .where(_c.code_digest == sa.bindparam("code"), _c.client_id == sa.bindparam("client"))
     .where(_c.redirect_uri == sa.bindparam("uri"), _c.code_used_at.is_(None))
-    .where(_c.code_expires_at > sa.bindparam("now"), *_is_pending, is_active, session_is_open)
+    .where(_c.code_expires_at > sa.bindparam("now"), *is_pending, is_active, session_is_open)
     .where(sa.func.coalesce(_c.code_challenge, "") == sa.bindparam("challenge"))
     .where(sa.or_(_c.jkt.is_(None), _c.jkt == sa.bindparam("key")))
     .values(
@@ -123,7 +89,7 @@ _REDEEM = _MemberStatement(
 _is_own = (_c.id == sa.bindparam("grant"), _c.client_id == sa.bindparam("client"))
 _REDEEM_DEVICE_GRANT = _MemberStatement(
     sa.update(_table)
-    .where(*_is_own, *_is_pending, is_active, session_is_open)
+    .where(*_is_own, *is_pending, is_active, session_is_open)
     .values(
         code_used_at=sa.bindparam("now"),
         jkt=sa.bindparam("bound", type_=sa.String),
@@ -140,7 +106,7 @@ _is_usable = (
     outlasts_client,
     sa.or_(_outlasts_session, session_is_open),
 )
-"""As ``is_valid``, for a client that may still ask for ``offline_access`` (``lasts``), or may not."""
+"""As ``grant_conditions.is_valid``, for a client that may still ask for ``offline_access`` (``lasts``), or may not."""
 
 _is_bound = sa.or_(_c.jkt.is_(None), _c.jkt == sa.bindparam("key"))
 _EXCHANGE = _MemberStatement(
