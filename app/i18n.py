@@ -214,6 +214,12 @@ def _datetime_pattern(tag: str) -> str:
     return str(dates.get_datetime_format("medium", _locale(tag))).replace("'", "")
 
 
+def load_date_formats(tag: str) -> None:
+    """Load a language's date formats, so that processes forked from this one share Babel's data for it (4 MB)."""
+    _datetime_pattern(tag)
+    _day_text(date.min, tag)
+
+
 def time_text(moment: datetime) -> str:
     """Return a formatted time of day, without seconds: ``07:56 UTC``."""
     return f"{moment:%H:%M} UTC"

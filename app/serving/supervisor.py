@@ -19,7 +19,7 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
-from app import shutdown
+from app import i18n, shutdown
 from app.authenticators import keys as key_announcements
 from app.serving.asgi import WsgiAdapter
 from app.serving.startup import SOCKET_MODE, ChildFunction, ListenAddress, count
@@ -249,6 +249,7 @@ class Supervisor:
         """Serve until SIGINT or SIGTERM; return the exit status. Backs off if web workers keep dying."""
         wait = MIN_BACKOFF
         multiprocessing.set_start_method("fork", force=True)  # workers are forks of this process
+        i18n.load_date_formats(self.app.extensions["latchkey.settings"].languages[0])
         gc.collect()
         gc.freeze()  # keep memory shared between the processes
         while True:
