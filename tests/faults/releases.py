@@ -53,7 +53,8 @@ def release_before(directory: Path) -> Release | None:
     archive = _git("archive", "--format=tar", commit, *WHAT_RUNS)
     assert archive.returncode == 0, archive.stderr
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
-        tar.extractall(directory, filter="data")
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)  # Debian 12's Python 3.11.2 has none
+        tar.extractall(directory)
     return Release(directory, _newest(directory))
 
 

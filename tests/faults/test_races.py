@@ -58,6 +58,10 @@ def replicas(database, databases, shared_replicas, start_shared) -> Replicas:
         first = start_shared(fresh, workers=1)
         shared = {name: first.environment[name] for name in ("LATCHKEY_PUBLIC_URL", "LATCHKEY_QUEUE_URL")}
         shared_replicas[database.kind] = Replicas(fresh, (first, start_shared(fresh, workers=1, **shared)))
+        for each in shared_replicas[database.kind].servers:  # a cold process and a crowd are another test
+            assert (
+                Visitor(each.url).post("/us-signin", identity="nobody@example.com", passcode="00000000").status == 400
+            )
     return shared_replicas[database.kind]
 
 
