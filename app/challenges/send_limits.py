@@ -56,12 +56,15 @@ def sendable_ids(messages: Sequence[Message]) -> set[str]:
     near = [message for message in messages if _is_country_allowed(message)]
     fresh = [message for message in near if settings.limits and message.attempts == 1 and not message.last_error]
     leaving = {message.id for message in near} - {message.id for message in fresh}
-    wanted = [message for message in fresh if message.channel == "sms"]
-    texts = [message for message in wanted if _is_redeemed_enough(message)]
-    if len(texts) < len(wanted):
-        metrics.REFUSALS.count("sms_breaker", by=len(wanted) - len(texts))
-    for channel, waiting in (("mail", [each for each in fresh if each.channel == "mail"]), ("sms", texts)):
-        leaving |= {message.id for message in _within_totals(channel, waiting)}
+    waiting: dict[str, list[Message]] = {}
+    for message in fresh:
+        waiting.setdefault(message.channel, []).append(message)
+    if texts := waiting.get("sms"):
+        waiting["sms"] = [message for message in texts if _is_redeemed_enough(message)]
+        if len(waiting["sms"]) < len(texts):
+            metrics.REFUSALS.count("sms_breaker", by=len(texts) - len(waiting["sms"]))
+    for channel, messages_of_channel in waiting.items():
+        leaving |= {message.id for message in _within_totals(channel, messages_of_channel)}
     return leaving
 
 
