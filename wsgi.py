@@ -6,7 +6,7 @@ from app import create_app
 from config.problems import ConfigurationError
 from config.settings import Settings
 
-gc.disable()  # nearly all that is loaded here stays: looking through it for garbage took 40 % of a command's time
+gc.disable()  # nearly all objects loaded here stay: collecting garbage took 40 % of a command's time
 try:
     app = create_app(Settings.load_or_exit())
 except ConfigurationError as error:

@@ -1,6 +1,6 @@
-"""Extract every marked text, bring the catalogs up to date, compile them, and say what each language lacks.
+"""Extract every marked text, update and compile the catalogs, and report what each language lacks.
 
-``make messages`` runs it. ``--check`` writes nothing. The status is 1 when a translation has other placeholders or
+``make messages`` runs it. ``--check`` writes nothing. The exit status is 1 if a translation has other placeholders or
 tags than its text, or too few plural forms.
 """
 
@@ -47,42 +47,42 @@ def main() -> int:
         wrong += len(problems)
         missing = sum(not is_translated(message) for message in catalog if message.id)
         fuzzy = sum(message.fuzzy for message in catalog if message.id)
-        print(f"{language:6} {len(catalog) - missing} translated, {missing} missing, {fuzzy} to look at again")
+        print(f"{language:6} {len(catalog) - missing} translated, {missing} missing, {fuzzy} to review")
         for problem in problems:
             print(f"       {problem}")
     return 1 if wrong else 0
 
 
 def extract() -> Catalog:
-    """Return a catalog of every text that app/ marks, and of the help of commands, with the files they stand in."""
+    """Return a catalog of all texts marked in app/, and of the commands' help, with the files that contain them."""
     catalog = Catalog(project="Latchkey", charset="utf-8", creation_date=EPOCH)
     found = extract_from_dir(
         ROOT / "app", METHODS, OPTIONS, keywords=KEYWORDS, comment_tags=NOTES, strip_comment_tags=True
     )
-    for name, text in said_by_commands():
+    for name, text in help_of_commands():
         catalog.add(text, locations=[(name, None)])
     for name, _, text, comments, context in sorted(found, key=lambda one: (one[0], one[1])):
         catalog.add(text, locations=[(f"app/{name}", None)], auto_comments=comments, context=context)
     return catalog
 
 
-def said_by_commands() -> Iterator[tuple[str, str]]:
-    """Yield each paragraph of the docstrings that are the help of a command of ``flask``, with its file."""
+def help_of_commands() -> Iterator[tuple[str, str]]:
+    """Yield each paragraph of the docstrings that are the help of a ``flask`` command, with its file."""
     for path in sorted((ROOT / "app").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef) and any(map(makes_a_command, node.decorator_list)):
+            if isinstance(node, ast.FunctionDef) and any(map(is_command, node.decorator_list)):
                 for text in (ast.get_docstring(node) or "").split("\n\n"):
                     if text:
                         yield path.relative_to(ROOT).as_posix(), " ".join(text.split())
 
 
-def makes_a_command(decorator: ast.expr) -> bool:
+def is_command(decorator: ast.expr) -> bool:
     called = decorator.func if isinstance(decorator, ast.Call) else None
     return isinstance(called, ast.Attribute) and called.attr in ("command", "group")
 
 
 def updated(path: Path, language: str, template: Catalog) -> Catalog:
-    """Return the language's catalog with the texts of ``template``: those that are gone are dropped."""
+    """Return the language's catalog with the texts of ``template``; removed texts are dropped."""
     catalog = read(path, language) if path.exists() else Catalog(locale=language, project="Latchkey", charset="utf-8")
     catalog.update(template, no_fuzzy_matching=True, update_creation_date=False)
     catalog.obsolete.clear()
@@ -105,7 +105,7 @@ def write(path: Path, catalog: Catalog) -> None:
 
 
 def compiled(catalog: Catalog) -> bytes:
-    """Return the catalog as the service reads it; entries marked fuzzy are left out."""
+    """Return the compiled catalog that the service reads; fuzzy entries are excluded."""
     file = BytesIO()
     write_mo(file, catalog)
     return file.getvalue()
@@ -116,7 +116,7 @@ def is_translated(message: Message) -> bool:
 
 
 def problems_of(catalog: Catalog) -> Iterator[str]:
-    """Yield what is wrong with translations that are there."""
+    """Yield the problems of existing translations."""
     for message in catalog:
         if not message.id or not is_translated(message) or message.fuzzy:
             continue
@@ -124,7 +124,7 @@ def problems_of(catalog: Catalog) -> Iterator[str]:
         source = message.id[1] if plural else message.id
         strings = message.string if plural else [message.string]
         if plural and len(strings) != catalog.num_plurals:
-            yield f"{source!r}: {catalog.num_plurals} plural forms are needed"
+            yield f"{source!r}: {catalog.num_plurals} plural forms are required"
         for string in strings:
             extra, missing = differences(source, string)
             if plural and differences(message.id[0], string) == (set(), set()):

@@ -1,6 +1,6 @@
-"""Words that texts and documents don't use, each with what to write instead. ``make lint`` runs it.
+"""Reports words that texts and documents don't use, with what to write instead. ``make lint`` runs it.
 
-The texts are those that ``.ci/messages.py`` extracts; the documents are README and docs/, without code.
+The texts are those that ``.ci/messages.py`` extracts; the documents are README, docs/ and the like, without code.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def wrong_texts() -> Iterator[str]:
     for message in messages.extract():
         texts = message.id if isinstance(message.id, (list, tuple)) else [message.id]
         where = ", ".join(name for name, _ in message.locations)
-        if where == "app/command_language.py":  # click's own words
+        if where == "app/command_language.py":  # texts of click
             continue
         for text in texts:
             for word, better in hits(text, EVERYWHERE | IN_TEXTS):

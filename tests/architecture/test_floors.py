@@ -17,7 +17,7 @@ def test_packages_import_only_lower_layers():
 
 
 def test_request_and_g_are_imported_only_from_flask():
-    """Under another name the contract "Only features speak HTTP" wouldn't see them."""
+    """Under another name the contract "Only features use HTTP" wouldn't see them."""
     takers = [
         module.name
         for module in modules()
