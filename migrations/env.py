@@ -1,7 +1,7 @@
-"""Run migrations on the database of the current app; ``flask db`` and ``flask serve`` come here.
+"""Run migrations on the database of the current app, for ``flask db`` and ``flask serve``.
 
-On an engine of their own: the service gives a statement 5 s, and building an index may take minutes. Locks that would
-keep the service waiting are waited for briefly, again and again.
+They use a separate engine: the service limits statements to 5 s, and building an index may take minutes. Waiting for a
+lock blocks the service's statements behind it, so each attempt to get one is short and repeated.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from config.postgresql import parameters
 log = structlog.get_logger()
 
 LOCK = 0x1A7C4
-"""Advisory lock by which two starting processes take turns."""
+"""Advisory lock that prevents two processes from migrating at the same time."""
 
 LOCK_WITHIN = 2
-"""Seconds that a migration waits for a table. Whoever comes after it to that table waits as long."""
+"""Seconds that a migration waits for a table lock. Statements queued behind it wait as long."""
 
 LOCK_AGAIN_AFTER = (1, 2, 4, 8, *[15] * 20)
-"""Seconds between tries to lock a table: for five minutes the service's long transactions come first."""
+"""Seconds between attempts to lock a table, so that the service's long transactions can finish: five minutes in all."""
 
 LIMITS = {
     "statement_timeout": 0,
@@ -41,26 +41,26 @@ LIMITS = {
 
 
 def render_item(kind: str, item: object, autogen: object) -> str | bool:
-    """Write our column types as what the database keeps, so that a migration never imports the app."""
+    """Render our column types as plain SQLAlchemy types, so that migrations don't import the app."""
     if kind == "type" and isinstance(item, UtcDateTime):
         return "sa.DateTime(timezone=True)"
     return False
 
 
 def is_upgrade_of(found: readiness.SchemaState) -> bool:
-    """Say whether this run was asked for the newest revision that this release knows."""
+    """Return whether this run upgrades to the newest revision that this release knows."""
     try:
         return context.get_revision_argument() == found.head
-    except KeyError:  # a command that only looks
+    except KeyError:  # a command that changes nothing
         return False
 
 
 def migrate(connection: sa.Connection) -> None:
-    """Bring the schema of ``connection`` where it was asked to be, each migration in a transaction of its own."""
+    """Migrate the database of ``connection`` to the requested revision, each migration in its own transaction."""
     found = readiness.schema_state(connection)
-    connection.rollback()  # what was read began a transaction, which Alembic would take for the caller's
+    connection.rollback()  # reading began a transaction, which Alembic would take for the caller's
     if found.newer and is_upgrade_of(found):
-        # As when a release is taken back, and its start-up runs flask db upgrade: there is nothing to do.
+        # For example after a rollback to this release, whose start runs flask db upgrade: there is nothing to do.
         log.warning("database.newer_than_release", revision=found.newer, known=found.head)
         return
     migrate_extension = current_app.extensions["migrate"]
@@ -77,12 +77,12 @@ def migrate(connection: sa.Connection) -> None:
 
 
 def is_locked(error: BaseException | None) -> bool:
-    """Say whether an error of the driver means that others held a lock for too long."""
+    """Return whether a driver's error means that a lock wasn't released in time."""
     return getattr(error, "sqlstate", "") == "55P03" or getattr(error, "sqlite_errorname", "") == "SQLITE_BUSY"
 
 
-def insist(run: Callable[[sa.Connection], None], connection: sa.Connection) -> None:
-    """Migrate; when a table can't be locked soon, try again a little later from the migration that failed."""
+def with_retries(run: Callable[[sa.Connection], None], connection: sa.Connection) -> None:
+    """Call ``run``; if a table can't be locked, call it again later, which continues with the migration that failed."""
     for wait in LOCK_AGAIN_AFTER:
         try:
             return run(connection)
@@ -95,7 +95,7 @@ def insist(run: Callable[[sa.Connection], None], connection: sa.Connection) -> N
     return run(connection)
 
 
-def engine_of_its_own(service: sa.Engine) -> sa.Engine:
+def migration_engine(service: sa.Engine) -> sa.Engine:
     """Return an engine for migrations on the PostgreSQL database of ``service``."""
     url = current_app.extensions["latchkey.settings"].database_url
     connect = {
@@ -114,29 +114,29 @@ def engine_of_its_own(service: sa.Engine) -> sa.Engine:
 
 
 @contextmanager
-def one_at_a_time(engine: sa.Engine) -> Iterator[None]:
-    """Wait until no other process migrates, and keep others waiting.
+def exclusively(engine: sa.Engine) -> Iterator[None]:
+    """Hold the advisory lock, once no other process has it.
 
-    By trying, and not by a statement that waits: building an index concurrently waits for every statement that runs,
-    and so for one that waits for it to end. Without parameters: of a statement with some PostgreSQL keeps a snapshot for
-    as long as the transaction lasts, and waits for that as well.
+    It polls instead of waiting in a statement: building an index concurrently waits for all running statements, and a
+    statement that waits for the index builder would deadlock with it. The statement has no parameters: with parameters,
+    PostgreSQL keeps a snapshot until the transaction ends, and the index builder waits for that as well.
     """
     with engine.connect() as connection:
-        said = False
+        logged = False
         while not connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({LOCK})").scalar():
             connection.rollback()
-            if not said:
+            if not logged:
                 log.info("migration.waiting_for_another")
-            said = True
+            logged = True
             time.sleep(0.5)
         yield
 
 
 @contextmanager
-def one_at_a_time_in(database: str | None) -> Iterator[None]:
-    """The same for processes that share an SQLite file: its folder is locked, so that nothing is left behind.
+def exclusively_on_sqlite(database: str | None) -> Iterator[None]:
+    """Do the same for an SQLite file by locking its directory, so that no lock file is left behind.
 
-    The first migration makes it: a new checkout has none, and SQLite makes the file alone.
+    The first migration creates the directory: a new checkout has none, and SQLite creates only the file.
     """
     if not database or database == ":memory:":
         yield
@@ -151,12 +151,12 @@ def one_at_a_time_in(database: str | None) -> Iterator[None]:
 
 
 service = current_app.extensions["migrate"].db.engine
-if given := context.config.attributes.get("connection"):  # a database that is being made beside the service's
+if given := context.config.attributes.get("connection"):  # another database, which a command is creating
     migrate(given)
 elif service.dialect.name == "postgresql":
-    engine = engine_of_its_own(service)
-    with one_at_a_time(engine), engine.connect() as connection:
-        insist(migrate, connection)
+    engine = migration_engine(service)
+    with exclusively(engine), engine.connect() as connection:
+        with_retries(migrate, connection)
 else:
-    with one_at_a_time_in(service.url.database), service.connect() as connection:
-        insist(migrate, connection)
+    with exclusively_on_sqlite(service.url.database), service.connect() as connection:
+        with_retries(migrate, connection)

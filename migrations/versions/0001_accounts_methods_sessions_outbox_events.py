@@ -1,4 +1,4 @@
-"""accounts methods sessions outbox events
+"""create accounts, sign-in methods, challenges, sessions, outbox and events
 
 Revision: 0001, after None
 """

@@ -1,4 +1,4 @@
-"""events name their challenge; empty for what the release before this one still writes
+"""record the challenge of an event; NULL in rows that the previous release writes
 
 Revision: 0003, after 0001
 """

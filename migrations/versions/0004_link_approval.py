@@ -1,4 +1,4 @@
-"""link approval
+"""add approval from another device
 
 Revision: 0004, after 0003
 """

@@ -1,4 +1,4 @@
-"""repeated requests
+"""add idempotency keys and their stored responses
 
 Revision: 0005, after 0004
 """

@@ -1,4 +1,4 @@
-"""standings: known browsers, and the failures of everybody
+"""add failure counters per account, and known browsers
 
 Revision: 0006, after 0005
 """

@@ -1,4 +1,4 @@
-"""challenges by browser: what a page of a refused sign-in looks for
+"""index challenges by browser, to show the page again after a rejected sign-in
 
 Revision: 0007, after 0006
 """

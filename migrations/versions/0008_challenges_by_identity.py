@@ -1,4 +1,4 @@
-"""challenges by the identity that was typed; empty for what the release before this one still writes
+"""record the identity that a challenge was requested for; NULL in rows that the previous release writes
 
 Revision: 0008, after 0007
 """

@@ -1,4 +1,4 @@
-"""denials
+"""record reports ("this wasn't me") of challenges, and the challenge of a session
 
 Revision: 0009, after 0008
 """

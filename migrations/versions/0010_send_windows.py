@@ -1,4 +1,4 @@
-"""send windows, and the texts of an hour
+"""add send windows, and index sent text messages by time
 
 Revision: 0010, after 0009
 """

@@ -1,4 +1,4 @@
-"""new browsers are told
+"""mark sessions whose owner has yet to be notified of a new browser
 
 Revision: 0011, after 0010
 """

@@ -1,6 +1,6 @@
-"""rows that may name nobody: a trigger on what is deleted, instead of a check on what is written
+"""replace foreign keys with delete triggers for columns that may be NULL
 
-Checking that a challenge's user exists takes longer than writing that it has none, and that told who has an account.
+A foreign key check takes longer for an existing user than for NULL, and that difference revealed who has an account.
 
 Revision: 0012, after 0011
 """
@@ -21,7 +21,7 @@ KEYS = {
     "message": {"user_id": ("user", "SET NULL")},
     "event": {"user_id": ("user", "SET NULL")},
 }
-"""Table, column, and the table it names: what goes with a row of that one, or forgets it."""
+"""Table, column, referenced table, and what happens to the row when the referenced one is deleted."""
 
 
 def upgrade() -> None:
@@ -40,7 +40,7 @@ def downgrade() -> None:
             op.execute(f"DROP FUNCTION {named}_is_gone()")
     for table, columns in KEYS.items():
         for column, (named, what) in columns.items():
-            orphans = f'{column} IS NOT NULL AND {column} NOT IN (SELECT id FROM "{named}")'  # noqa: S608 - names of ours
+            orphans = f'{column} IS NOT NULL AND {column} NOT IN (SELECT id FROM "{named}")'  # noqa: S608 - constant names
             op.execute(_forget(table, column, what, orphans))
         with op.batch_alter_table(table) as batch_op:
             for column, (named, what) in columns.items():
@@ -49,7 +49,7 @@ def downgrade() -> None:
 
 
 def _follow(named: str, statements: str) -> None:
-    """Have the database run ``statements`` for each row of ``named`` that is deleted."""
+    """Create a trigger that runs ``statements`` for each deleted row of ``named``."""
     if not _is_postgresql():
         op.execute(f'CREATE TRIGGER {named}_is_gone AFTER DELETE ON "{named}" BEGIN {statements}; END')
         return
@@ -73,8 +73,8 @@ def _when_deleted(named: str) -> list[str]:
 
 def _forget(table: str, column: str, what: str, where: str) -> str:
     if what == "CASCADE":
-        return f"DELETE FROM {table} WHERE {where}"  # noqa: S608 - names of ours
-    return f"UPDATE {table} SET {column} = NULL WHERE {where}"  # noqa: S608 - names of ours
+        return f"DELETE FROM {table} WHERE {where}"  # noqa: S608 - constant names
+    return f"UPDATE {table} SET {column} = NULL WHERE {where}"  # noqa: S608 - constant names
 
 
 def _is_postgresql() -> bool:

@@ -1,4 +1,4 @@
-"""sessions are denied
+"""record reports ("this wasn't me") of sessions
 
 Revision: 0013, after 0012
 """

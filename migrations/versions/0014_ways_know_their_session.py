@@ -1,4 +1,4 @@
-"""ways know their session
+"""record which session added a sign-in method
 
 Revision: 0014, after 0013
 """
@@ -17,4 +17,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_column("enrolled_method", "family")  # in place: a copy of the table would lose its trigger
+    op.drop_column("enrolled_method", "family")  # not in a batch, which copies the table and loses its trigger

@@ -1,4 +1,4 @@
-"""penalties
+"""add penalties for networks whose requests were reported
 
 Revision: 0015, after 0014
 """

@@ -1,4 +1,4 @@
-"""several addresses
+"""allow several email addresses per account
 
 Revision: 0016, after 0015
 """

@@ -1,4 +1,4 @@
-"""how strong a session is
+"""record when and how strongly a session was last verified
 
 Revision: 0017, after 0016
 """
@@ -13,7 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # Sessions from before count as one factor's, and as proved by nothing lately: they are asked once more.
+    # Existing sessions have NULL: one factor, and no recent verification, so they have to reauthenticate.
     op.add_column("auth_session", sa.Column("proved_amr", sa.String(length=128), nullable=True))
     op.add_column("auth_session", sa.Column("proved_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("auth_session", sa.Column("second_at", sa.DateTime(timezone=True), nullable=True))

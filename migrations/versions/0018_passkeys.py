@@ -1,4 +1,4 @@
-"""passkeys
+"""add passkeys and their challenges
 
 Revision: 0018, after 0017
 """
@@ -58,5 +58,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("ceremony")
     op.drop_table("passkey")
-    # it told that there are passkeys: after the next upgrade their owners would be asked for what they have no more
+    # these rows represent the deleted passkeys: after another upgrade, people would be asked for passkeys they lack
     op.execute("DELETE FROM enrolled_method WHERE method = 'webauthn'")

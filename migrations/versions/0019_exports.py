@@ -1,4 +1,4 @@
-"""exports: what somebody takes along, made by a worker and kept for a day
+"""add data exports, created by a worker and kept for a day
 
 Revision: 0019, after 0018
 """

@@ -1,4 +1,4 @@
-"""second steps: sign-ins that wait for one, and the ways that are asked for as one
+"""add pending sign-ins that wait for a second factor
 
 Revision: 0020, after 0019
 """
@@ -40,7 +40,7 @@ def upgrade() -> None:
     )
     for column in ("user_id", "answered_id", "expires_at"):
         op.create_index(op.f(f"ix_pending_sign_in_{column}"), "pending_sign_in", [column], unique=False)
-    # the table has triggers (0012), which copying it on SQLite would lose
+    # not in a batch: on SQLite that copies the table, which loses its triggers (0012)
     op.add_column("enrolled_method", sa.Column("is_second", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.add_column("enrolled_method", sa.Column("misses", sa.Integer(), server_default="0", nullable=False))
 

@@ -1,4 +1,4 @@
-"""personal tokens
+"""add API tokens
 
 Revision: 0021, after 0020
 """

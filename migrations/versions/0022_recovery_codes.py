@@ -1,4 +1,4 @@
-"""recovery codes
+"""add recovery codes
 
 Revision: 0022, after 0021
 """

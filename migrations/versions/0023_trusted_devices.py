@@ -1,4 +1,4 @@
-"""trusted devices
+"""add trusted devices
 
 Revision: 0023, after 0022
 """

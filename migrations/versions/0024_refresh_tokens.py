@@ -1,4 +1,4 @@
-"""refresh tokens
+"""add refresh tokens
 
 Revision: 0024, after 0023
 """

@@ -1,4 +1,4 @@
-"""deletions: accounts that are to be erased, and numbers of accounts that are never given again
+"""add account deletions, and never reuse account IDs
 
 Revision: 0025, after 0024
 """
@@ -15,7 +15,7 @@ depends_on = None
 
 PLAIN, COUNTED = "PRIMARY KEY (id)", "PRIMARY KEY (id AUTOINCREMENT)"
 NAMED_BY = ("challenge", "event", "message", "standing")
-"""Tables that may name users who are gone."""
+"""Tables that may refer to deleted users."""
 
 
 def upgrade() -> None:
@@ -49,21 +49,21 @@ def downgrade() -> None:
 
 
 def _count_on() -> None:
-    """Let SQLite remember the highest number of an account, as a sequence of PostgreSQL does."""
-    op.execute("CREATE TABLE latchkey_counted (id INTEGER PRIMARY KEY AUTOINCREMENT)")  # makes sqlite_sequence
+    """Make SQLite remember the highest account ID, as PostgreSQL's sequence does."""
+    op.execute("CREATE TABLE latchkey_counted (id INTEGER PRIMARY KEY AUTOINCREMENT)")  # creates sqlite_sequence
     op.execute("DROP TABLE latchkey_counted")
     _declare(PLAIN, COUNTED)
-    named = " UNION ALL ".join(f"SELECT max(user_id) FROM {table}" for table in NAMED_BY)  # noqa: S608 - names of ours
+    named = " UNION ALL ".join(f"SELECT max(user_id) FROM {table}" for table in NAMED_BY)  # noqa: S608 - constant names
     highest = f'SELECT max(id) AS id FROM "user" UNION ALL {named}'  # noqa: S608
     op.execute(f"INSERT INTO sqlite_sequence (name, seq) SELECT 'user', coalesce(max(id), 0) FROM ({highest})")  # noqa: S608
 
 
 def _declare(before: str, after: str) -> None:
-    """Change how ``user`` is declared, in place.
+    """Change the declaration of ``user`` in place.
 
-    Making the table anew and dropping this one would take every identity and session along, for foreign keys are on
-    and can't be switched off within a transaction. What is stored is the same for both declarations (SQLite, Making
-    Other Kinds Of Table Schema Changes).
+    Creating a new table and dropping this one would delete every identity and session, since foreign keys are on and
+    can't be turned off within a transaction. Both declarations store rows in the same way (SQLite, Making Other Kinds
+    Of Table Schema Changes).
     """
     bind = op.get_bind()
     version = bind.exec_driver_sql("PRAGMA schema_version").scalar_one()

@@ -1,4 +1,4 @@
-"""address changes
+"""record address changes, so that they can be undone
 
 Revision: 0026, after 0025
 """

@@ -1,4 +1,4 @@
-"""first days of methods
+"""add the cooldown of new sign-in methods
 
 Revision: 0027, after 0026
 """
@@ -13,7 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # the table has triggers (0012), which copying it on SQLite would lose
+    # not in a batch: on SQLite that copies the table, which loses its triggers (0012)
     op.add_column("enrolled_method", sa.Column("weak_until", sa.DateTime(timezone=True), nullable=True))
 
 

@@ -1,4 +1,4 @@
-"""recoveries
+"""add account recoveries
 
 Revision: 0028, after 0027
 """

@@ -1,4 +1,4 @@
-"""recoveries know their code
+"""record the challenge that started a recovery
 
 Revision: 0029, after 0028
 """

@@ -1,4 +1,4 @@
-"""sessions of changes
+"""record the session that requested a change
 
 Revision: 0030, after 0029
 """
@@ -13,7 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # what was begun before has none, and is begun anew
+    # NULL in pending changes, which have to be requested again
     op.add_column("challenge", sa.Column("family", sa.String(length=32), nullable=True))
 
 

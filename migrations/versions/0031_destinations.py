@@ -1,8 +1,8 @@
-"""messages know their destination; leases of workers
+"""record the destination of messages, and add worker leases
 
 Revision: 0031, after 0030
 
-The index of the release before is dropped: its queries are served by the two new ones less well, but it works.
+The index that the previous release uses is dropped: its queries are slower with the two new ones, but work.
 """
 
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""first days of passkeys
+"""add the cooldown of new passkeys
 
 Revision: 0032, after 0031
 """
@@ -13,7 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # the table has triggers (0012), which copying it on SQLite would lose
+    # not in a batch: on SQLite that copies the table, which loses its triggers (0012)
     op.add_column("passkey", sa.Column("weak_until", sa.DateTime(timezone=True), nullable=True))
 
 

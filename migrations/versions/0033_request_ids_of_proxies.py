@@ -1,4 +1,4 @@
-"""request ids of proxies
+"""make room for request IDs set by proxies
 
 Revision: 0033, after 0032
 """
@@ -11,11 +11,11 @@ down_revision = "0032"
 branch_labels = None
 depends_on = None
 
-SAFE_BECAUSE = "a longer text fits the release before, and PostgreSQL changes the limit without a look at the rows"
+SAFE_BECAUSE = "the previous release reads longer texts, and PostgreSQL raises the limit without scanning the rows"
 
 
 def upgrade() -> None:
-    # SQLite has no limit
+    # SQLite doesn't enforce lengths
     if op.get_bind().dialect.name == "postgresql":
         op.alter_column("event", "request_id", type_=sa.String(64), existing_type=sa.String(32))
 

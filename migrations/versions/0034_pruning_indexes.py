@@ -1,4 +1,4 @@
-"""indexes by which old rows are found
+"""add indexes for the cleanup of old rows
 
 Revision: 0034, after 0033
 """

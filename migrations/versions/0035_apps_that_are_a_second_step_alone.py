@@ -1,4 +1,4 @@
-"""apps that are a second step alone
+"""allow authenticator apps that are only a second factor
 
 Revision: 0035, after 0034
 """
@@ -17,4 +17,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_column("enrolled_method", "signs_in")  # in place: a copy of the table would lose its trigger
+    op.drop_column("enrolled_method", "signs_in")  # not in a batch, which copies the table and loses its trigger

@@ -1,4 +1,4 @@
-"""keys in use are found by an index
+"""index rows by their encryption key
 
 Revision: 0036, after 0035
 """

@@ -1,8 +1,8 @@
-"""identities by their beginning, for an operator who searches
+"""index identities for prefix searches by operators
 
 Revision: 0037, after 0036
 
-In the order of their bytes: PostgreSQL's usual order of a language knows no beginnings. SQLite has no other order.
+With collation "C": PostgreSQL can't use an index in a language's collation for prefixes. SQLite compares bytes anyway.
 """
 
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""key holders: which keys the running processes can read with
+"""record which keys each running process can decrypt with
 
 Revision: 0038, after 0037
 """

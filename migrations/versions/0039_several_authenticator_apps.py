@@ -1,6 +1,6 @@
-"""several authenticator apps: each has a name that no other app of its user has
+"""allow several authenticator apps per account, with unique names
 
-The release before keeps one app a user, under the lock of the user's row, so no two rows stand in the way.
+The previous release allows one app per user, under a lock of the user's row, so there are no duplicates.
 
 Revision: 0039, after 0038
 """

@@ -1,4 +1,4 @@
-"""messages by their account and by where they went, for exports and erasure
+"""index messages by account and by recipient, for exports and erasure
 
 Revision: 0040, after 0039
 """

@@ -1,7 +1,7 @@
-"""failed attempts are counted in windows of an hour and a day
+"""count failed attempts in windows of an hour and a day
 
-The release before packs their times into ``failures``, which this one leaves empty. What is in it is counted here.
-While servers of both releases run, each counts by itself.
+The previous release packs their times into ``failures``, which this one leaves empty; existing ones are counted here.
+While servers of both releases run, each counts on its own.
 
 Revision: 0041, after 0040
 """
@@ -22,7 +22,7 @@ depends_on = None
 TIMES = ("failed_at", "hour_began_at", "day_began_at")
 COUNTS = ("hour_count", "hour_before", "day_count", "day_before")
 MOST = 50
-"""Times that a text holds, unless the settings allow more failures a day."""
+"""Times in ``failures``, unless the settings allow more failures a day."""
 
 
 def upgrade() -> None:
@@ -36,7 +36,7 @@ def upgrade() -> None:
 
 
 def since(seconds: int) -> sa.ColumnElement[int]:
-    """Return how many of a row's failures are so recent: 13 digits of milliseconds begin each 20 characters."""
+    """Return how many of a row's failures are that recent: each has 20 characters, the first 13 are milliseconds."""
     begin = f"{int((time.time() - seconds) * 1000):013d}"
     times = [sa.func.substr(sa.column("failures"), 20 * place + 1, 13) for place in range(MOST)]
     return sum((sa.case((each > begin, 1), else_=0) for each in times), sa.literal_column("0"))
@@ -44,4 +44,4 @@ def since(seconds: int) -> sa.ColumnElement[int]:
 
 def downgrade() -> None:
     for name in (*TIMES, *COUNTS):
-        op.drop_column("standing", name)  # in place: a copy of the table would lose its trigger
+        op.drop_column("standing", name)  # not in a batch, which copies the table and loses its trigger

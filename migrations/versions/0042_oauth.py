@@ -1,4 +1,4 @@
-"""apps that sign people in by OpenID Connect: clients, grants, tokens and keys
+"""add OpenID Connect clients, grants, tokens and keys
 
 Revision: 0042, after 0041
 """

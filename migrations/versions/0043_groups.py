@@ -1,4 +1,4 @@
-"""groups, and which accounts are in them
+"""add groups and their members
 
 Revision: 0043, after 0042
 """

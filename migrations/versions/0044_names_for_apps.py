@@ -1,4 +1,4 @@
-"""names for apps: the secret from which pairwise subjects and session names are made
+"""add the secret for pairwise subjects and session IDs of apps
 
 Revision: 0044, after 0043
 """

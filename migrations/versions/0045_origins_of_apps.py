@@ -1,4 +1,4 @@
-"""origins of apps, whose scripts may call the endpoints
+"""add the origins of apps whose scripts may call the endpoints
 
 Revision: 0045, after 0044
 """

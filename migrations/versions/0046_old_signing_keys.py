@@ -1,4 +1,4 @@
-"""old signing keys are found by when they were over
+"""index old signing keys by when their publication ends
 
 Revision: 0046, after 0045
 """

@@ -1,4 +1,4 @@
-"""a pushed authorization request is begun once
+"""make pushed authorization requests single-use
 
 Revision: 0047, after 0046
 """

@@ -1,4 +1,4 @@
-"""ended grants: when the session ended in which a grant was given, so that its app is told once
+"""record when the session of a grant ended, so that its app is notified once
 
 Revision: 0048, after 0047
 """

@@ -1,4 +1,4 @@
-"""an access token knows the key that it is bound to
+"""record the key that an access token is bound to
 
 Revision: 0049, after 0048
 """

@@ -1,4 +1,4 @@
-"""sessions at protected apps, and the tickets that lead there
+"""add sessions at protected apps, and entry tickets
 
 Revision: 0050, after 0049
 """

@@ -1,4 +1,4 @@
-"""apps are known by documents at their own address, and services are open to any app
+"""add apps with a metadata document, and services that any app may use
 
 Revision: 0051, after 0050
 """

@@ -1,4 +1,4 @@
-"""which apps people have allowed is found by an index
+"""index consents by client
 
 Revision: 0052, after 0051
 """

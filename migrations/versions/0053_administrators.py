@@ -1,4 +1,4 @@
-"""administrators, their visits to the console, and the link that makes the first one
+"""add administrators, their console sessions, and one-time links for the first administrator
 
 Revision: 0053, after 0052
 """

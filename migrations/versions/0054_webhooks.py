@@ -1,4 +1,4 @@
-"""events are posted to endpoints of the operator
+"""add webhook endpoints and deliveries
 
 Revision: 0054, after 0053
 """
@@ -15,7 +15,7 @@ FORGET = (
     "BEGIN DELETE FROM webhook_delivery WHERE user_id = OLD.id AND next_attempt_at IS NULL; "
     "UPDATE webhook_delivery SET user_id = NULL, is_forgotten = TRUE WHERE user_id = OLD.id;"
 )
-"""When an account is deleted: what is over goes, and what still has to leave names it by its handle alone."""
+"""When an account is deleted: finished deliveries are deleted, pending ones keep only its handle."""
 
 
 def upgrade() -> None:

@@ -1,4 +1,4 @@
-"""workers say which release they are, where they run, and when they were last through with their work
+"""record each worker's release, machine, start and last sweep
 
 Revision: 0055, after 0054
 """

@@ -1,4 +1,4 @@
-"""messages that were given up are found by an index
+"""index messages that were given up
 
 Revision: 0056, after 0055
 """

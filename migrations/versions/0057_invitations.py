@@ -1,4 +1,4 @@
-"""invitations, who accepts them, and sign-in links that administrators have sent
+"""add invitations, who accepted them, and sign-in links sent by administrators
 
 Revision: 0057, after 0056
 """

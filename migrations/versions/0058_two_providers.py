@@ -1,4 +1,4 @@
-"""a second mail server and SMS provider
+"""record which mail server or SMS provider sent a message, and the state of each
 
 Revision: 0058, after 0057
 """

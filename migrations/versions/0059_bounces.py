@@ -1,4 +1,4 @@
-"""mail that comes back
+"""add bounces, complaints and suppressed addresses
 
 Revision: 0059, after 0058
 """

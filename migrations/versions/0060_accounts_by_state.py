@@ -1,4 +1,4 @@
-"""accounts that are disabled or about to be erased are found by indexes
+"""index disabled accounts and those scheduled for deletion
 
 Revision: 0060, after 0059
 """

@@ -1,4 +1,4 @@
-"""counts by hour, and messages that were sent are found by when
+"""add hourly statistics, and index messages by when they were sent
 
 Revision: 0061, after 0060
 """

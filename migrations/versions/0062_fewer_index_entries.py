@@ -1,9 +1,9 @@
-"""fewer index entries: what a sign-in writes and no question needs
+"""drop index entries that a sign-in writes and no query needs
 
 Revision: 0062, after 0061
 
-The release before works without these indexes: its cleanup of failure counters, and the timeline of an attempt, read
-more until it is replaced.
+The previous release works without these indexes, but reads more for its cleanup of failure counters and for the
+timeline of an attempt.
 """
 
 from typing import Any
@@ -25,13 +25,13 @@ COUNTERS = {
     "ix_standing_nobodys": "user_id IS NULL",
 }
 CHANGED_OFTEN = ("auth_session", "challenge", "enrolled_method", "standing")
-"""Tables whose rows are changed after they were written, with room on each page for the next version of a row."""
+"""Tables whose rows are updated often: each page keeps free space for new row versions."""
 
 
 def upgrade() -> None:
     _end_challenges("user_id = OLD.user_id AND enrolled_id = OLD.id")
     for table in CHANGED_OFTEN:
-        online.leave_room(table, percent=20)
+        online.reserve_page_space(table, percent=20)
     online.create_index("ix_event_support", "event", ["support_id"], where=SUPPORT)
     online.create_index("ix_event_challenge", "event", ["challenge_id"], where=NOBODYS)
     online.drop_index("ix_event_support_id", "event")
@@ -50,13 +50,13 @@ def downgrade() -> None:
     online.drop_index("ix_event_challenge", "event")
     online.drop_index("ix_event_support", "event")
     for table in CHANGED_OFTEN:
-        online.leave_room(table, percent=0)
+        online.reserve_page_space(table, percent=0)
     _end_challenges("enrolled_id = OLD.id")
 
 
 def _end_challenges(where: str) -> None:
-    """Have the challenges go with the method that was to answer them: ``where`` says which they are."""
-    body = f"BEGIN DELETE FROM challenge WHERE {where};"  # noqa: S608 - names of ours
+    """Replace the trigger that deletes the challenges of a removed method: those that match ``where``."""
+    body = f"BEGIN DELETE FROM challenge WHERE {where};"  # noqa: S608 - constant names
     connection: Any = op.get_bind()
     if isinstance(connection, sa.Connection) and connection.dialect.name == "postgresql":
         op.execute(

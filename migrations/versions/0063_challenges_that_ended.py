@@ -1,8 +1,8 @@
-"""challenges that ended are found by an index that answers no other question; penalties that are over by none
+"""index expired challenges for the cleanup only, and drop the index of expired penalties
 
 Revision: 0063, after 0062
 
-The release before finds both without an index until it is replaced.
+The previous release then finds both without an index.
 """
 
 from migrations import online

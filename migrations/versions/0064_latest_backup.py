@@ -1,8 +1,8 @@
-"""when the database was backed up last is found by an index of those few events
+"""index backup events, to find the latest one
 
 Revision: 0064, after 0063
 
-The release before writes no such event.
+The previous release writes no such event.
 """
 
 from migrations import online

@@ -1,8 +1,8 @@
-"""an account can have a display name
+"""add display names of accounts
 
 Revision: 0065, after 0064
 
-The release before neither reads nor writes it.
+The previous release neither reads nor writes it.
 """
 
 import sqlalchemy as sa

@@ -1,8 +1,8 @@
-"""a session says by which secret its account knows the browser it is in
+"""record the known browser of a session
 
 Revision: 0066, after 0065
 
-The release before leaves it empty; those sessions are listed apart from their browser.
+The previous release leaves it NULL; those sessions are listed separately from their browser.
 """
 
 import sqlalchemy as sa

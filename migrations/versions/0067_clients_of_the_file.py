@@ -1,4 +1,4 @@
-"""the clients that the clients file has or had, so that one that was taken out is told of it
+"""record the clients in the clients file, so that those removed from it are notified
 
 Revision: 0067, after 0066
 """

@@ -1,4 +1,4 @@
-"""finds the apps that are disabled, and those known by their metadata document, without reading all
+"""index disabled apps, and apps with a metadata document
 
 Revision: 0068, after 0067
 """

@@ -1,4 +1,4 @@
-"""apps that were disabled or deleted, until a worker has ended what they were given
+"""queue apps that were disabled or deleted, until a worker has ended their grants
 
 Revision: 0069, after 0068
 """
