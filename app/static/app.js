@@ -1,17 +1,17 @@
-// Latchkey. What a page can do better with a script; each works without it too.
+// Progressive enhancement: every page also works without JavaScript.
 "use strict";
 
-// A link's token has no business in the address bar or the history once its page is there.
+// Remove a link's token from the address bar and the history once its page is loaded.
 const addressed = document.querySelector("[data-address]");
 if (addressed) history.replaceState(history.state, "", addressed.dataset.address);
 
-// Time left, in words that do not jump about in width.
+// Remaining time, in a format whose width doesn't jump.
 const clockText = (seconds) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 const lang = document.documentElement.lang;
 const inUnits = (amount, unit) => new Intl.NumberFormat(lang, { style: "unit", unit, unitDisplay: "long" }).format(amount);
 const spoken = (seconds) => (seconds >= 60 ? inUnits(Math.round(seconds / 60), "minute") : inUnits(seconds, "second"));
 
-// The server writes times in UTC; here they stand as the reader's own clock has them, and UTC stays behind.
+// The server writes times in UTC; show them in the reader's time zone, and UTC as the title.
 const clockHere = new Intl.DateTimeFormat(lang === "en" ? "en-GB" : lang, {
   day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short",
 });
@@ -30,7 +30,7 @@ const writeTimes = (root) => {
     const past = (Date.now() - new Date(time.dateTime)) / 1000;
     time.title = time.textContent;
     time.textContent = here;
-    // What was lately is told by how long ago; the moment itself is a touch away.
+    // Recent times are shown as how long ago; the title has the time itself.
     if (!("ago" in time.dataset) || past < 0 || past >= 7 * 86400) continue;
     const [unit, seconds] = UNITS.find((each) => past >= each[1]) || ["second", past + 1];
     time.title = here;
@@ -38,8 +38,8 @@ const writeTimes = (root) => {
   }
 };
 
-// Call `each` with the whole seconds left, once a second, until none is left.
-// The end is a moment, not a count of ticks: a sleeping tab wakes up right.
+// Call `each` once a second with the whole seconds left, down to 0.
+// It computes them from the end time, not by counting ticks, so that a tab that was asleep is correct.
 const countDown = (seconds, each) => {
   const end = Date.now() + seconds * 1000;
   const step = () => {
@@ -50,7 +50,7 @@ const countDown = (seconds, each) => {
   step();
 };
 
-// How long the code works: shown each second, read out only at these seconds.
+// How long the code is valid: shown every second, announced to screen readers only at these seconds.
 const announced = new Set([300, 120, 60, 30, 10]);
 for (const clock of document.querySelectorAll("[data-clock]")) {
   const part = (name) => clock.querySelector(`[data-clock-${name}]`);
@@ -64,7 +64,7 @@ for (const clock of document.querySelectorAll("[data-clock]")) {
   });
 }
 
-// Asking again has to wait; the server keeps the time, this only shows it.
+// A new code can be requested after a wait; the server enforces it, this only shows it.
 for (const resend of document.querySelectorAll("[data-resend]")) {
   const wait = resend.querySelector("[data-resend-wait]");
   if (!wait) continue;
@@ -78,7 +78,7 @@ for (const resend of document.querySelectorAll("[data-resend]")) {
   });
 }
 
-// A request that was one of too many may come again; the server keeps the time, this only shows it.
+// When a rate-limited request can be retried; the server enforces it, this only shows it.
 for (const wait of document.querySelectorAll("[data-wait]")) {
   const part = (name) => wait.querySelector(`[data-wait-${name}]`);
   countDown(Number(wait.dataset.wait), (left) => {
@@ -91,7 +91,8 @@ for (const wait of document.querySelectorAll("[data-wait]")) {
   });
 }
 
-// A link opened elsewhere lets this page go on by itself. Asked less and less often, and never while nobody looks.
+// Continue automatically once the link was opened and approved on another device. Polls with a growing delay, and not
+// while the page is hidden.
 for (const waiting of document.querySelectorAll("[data-waiting]")) {
   const part = (name) => waiting.querySelector(`[data-waiting-${name}]`);
   const button = part("button");
@@ -108,7 +109,7 @@ for (const waiting of document.querySelectorAll("[data-waiting]")) {
     try {
       const answer = await fetch(waiting.dataset.waiting, { headers: { Accept: "application/json" }, cache: "no-store" });
       if (answer.ok) state = (await answer.json()).response.state;
-    } catch { /* The server is away; the next round tries again. */ }
+    } catch { /* The server can't be reached; the next poll tries again. */ }
     if (state === "approved") {
       part("voice").textContent = waiting.dataset.waitingApproved;
       button.form.requestSubmit(button);
@@ -139,7 +140,7 @@ for (const input of document.querySelectorAll("[data-code]")) {
   });
 }
 
-// A code is sent with its last digit, the same one only once: who corrects it sends the next.
+// Submit a code with its last digit, but never the same code twice: a corrected one is submitted again.
 const sent = new WeakMap();
 const send = (input, code) => {
   if (code.length !== Number(input.dataset.submitAt) || sent.get(input) === code) return;
@@ -147,7 +148,7 @@ const send = (input, code) => {
   input.form.requestSubmit(input.form.querySelector("button.button-main"));
 };
 
-// A text message that names this site and the code (WebOTP) fills it in, once its reader agrees.
+// Fill in the code from a text message with WebOTP, if the user agrees.
 for (const input of document.querySelectorAll("[data-by-text]")) {
   if (!("OTPCredential" in window)) break;
   const stop = new AbortController();
@@ -155,10 +156,10 @@ for (const input of document.querySelectorAll("[data-by-text]")) {
   navigator.credentials.get({ otp: { transport: ["sms"] }, signal: stop.signal }).then((found) => {
     input.value = found.code;
     send(input, found.code);
-  }).catch(() => { /* Nobody agreed, or it came too late: it can still be typed. */ });
+  }).catch(() => { /* The user declined, or it timed out: the code can still be entered. */ });
 }
 
-// Enter in a group with a button of its own presses that one, not the form's first.
+// In a group with its own button, Enter presses that button instead of the form's first.
 for (const group of document.querySelectorAll("[data-enter]")) {
   group.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.isComposing || event.target.tagName !== "INPUT") return;
@@ -167,12 +168,12 @@ for (const group of document.querySelectorAll("[data-enter]")) {
   });
 }
 
-// What stands on a page from the start is not read out; what comes into a live region later is.
+// Screen readers don't announce a live region's initial content, only changes, so insert notices again.
 setTimeout(() => {
   for (const notice of document.querySelectorAll(".notice")) notice.replaceChildren(...notice.childNodes);
 }, 200);
 
-// A second press while the first is under way sends nothing more.
+// Ignore a second submission while the first is in progress.
 for (const form of document.querySelectorAll("form[data-once]")) {
   form.addEventListener("submit", (event) => {
     if (form.hasAttribute("aria-busy")) event.preventDefault();
@@ -180,7 +181,7 @@ for (const form of document.querySelectorAll("form[data-once]")) {
   });
 }
 addEventListener("pageshow", (event) => {
-  // What a browser kept of somebody's page is asked for anew: they may have signed out since.
+  // Reload a signed-in page from the back/forward cache: the user may have signed out in the meantime.
   if (event.persisted && document.querySelector("form[action$='/logout']")) {
     document.body.replaceChildren();
     location.reload();
@@ -206,7 +207,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
-// A field for more than phone numbers: the country shows once a number without + is typed there.
+// A field that isn't only for phone numbers: show the country once a number without + is entered.
 for (const country of document.querySelectorAll("[data-country-of]")) {
   const typed = document.getElementById(country.dataset.countryOf);
   const show = () => { country.hidden = !/^[\s(]*\p{Nd}[^@]*$/u.test(typed.value); };
@@ -214,7 +215,7 @@ for (const country of document.querySelectorAll("[data-country-of]")) {
   show();
 }
 
-// A language is used as soon as it is chosen; without the script there is a button.
+// Switch the language as soon as one is selected; without JavaScript there is a button.
 for (const form of document.querySelectorAll("[data-languages]")) {
   form.querySelector("button").hidden = true;
   form.querySelector("select").addEventListener("change", () => form.requestSubmit());
@@ -225,7 +226,7 @@ for (const button of document.querySelectorAll("[data-print]")) {
   button.addEventListener("click", () => print());
 }
 
-// A list that keeps itself fresh: the page is fetched again, and its list put in.
+// Refresh a list automatically: fetch the page again and replace the list.
 for (const list of document.querySelectorAll("[data-refresh]")) {
   if (!Number(list.dataset.refresh)) continue;
   let shown = list.innerHTML;
@@ -244,12 +245,12 @@ for (const list of document.querySelectorAll("[data-refresh]")) {
       if (held) document.getElementById(held)?.focus();
       document.querySelector("[data-refresh-voice]").textContent = list.dataset.refreshSays;
       if (!Number(fresh.dataset.refresh)) clearInterval(timer);
-    } catch { /* The server is away; the next round tries again. */ }
+    } catch { /* The server can't be reached; the next poll tries again. */ }
   };
   const timer = setInterval(refresh, Number(list.dataset.refresh) * 1000);
 }
 
-// Days are the reader's own, too: what the server lists below a day of UTC may belong to the one before or after.
+// Regroup entries by day in the reader's time zone: the server groups them by day in UTC.
 for (const list of document.querySelectorAll("[data-days]")) {
   const days = [];
   for (const item of list.querySelectorAll("li")) {

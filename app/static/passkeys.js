@@ -1,5 +1,5 @@
-// Passkeys: what no page can do without a script. The server makes the options and judges the answer; this hands the
-// one to the browser and the other back.
+// Passkeys, which need JavaScript. The server creates the options and verifies the response; this passes them between
+// server and browser.
 
 const here = window.PublicKeyCredential;
 
@@ -10,7 +10,7 @@ const bytes = (text) => {
 const text = (buffer) =>
   btoa(String.fromCharCode(...new Uint8Array(buffer))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
 
-// The browser's own methods read and write JSON; these are for browsers that have passkeys but not the methods yet.
+// Fallbacks for browsers that support passkeys but not the methods that parse and serialize JSON.
 const named = (list) => (list || []).map((each) => ({ ...each, id: bytes(each.id) }));
 const creation = (json) => here.parseCreationOptionsFromJSON?.(json) ?? {
   ...json,
@@ -27,25 +27,25 @@ const plain = (credential) => {
   if (credential.toJSON) {
     try {
       return credential.toJSON();
-    } catch { /* Some password managers put an object of their own in its place, whose method fails. */ }
+    } catch { /* Some password managers return their own object, whose toJSON fails. */ }
   }
   const { response } = credential;
   const parts = ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"];
-  const said = Object.fromEntries(parts.filter((name) => response[name]).map((name) => [name, text(response[name])]));
-  if (response.getTransports) said.transports = response.getTransports();
+  const encoded = Object.fromEntries(parts.filter((name) => response[name]).map((name) => [name, text(response[name])]));
+  if (response.getTransports) encoded.transports = response.getTransports();
   return {
     id: credential.id,
     rawId: text(credential.rawId),
     type: credential.type,
-    response: said,
+    response: encoded,
     clientExtensionResults: credential.getClientExtensionResults(),
   };
 };
 
-// What went wrong, as the page says it in its language. The browser gives no reason why somebody turned it down.
-class Told extends Error {}
+// An error with a translated message to show. The browser doesn't reveal why a request was declined.
+class ShownError extends Error {}
 
-// One request to the browser at a time: a new one ends the one before it, as the one that waits in the identity box.
+// Only one request at a time: a new one aborts the previous one, such as autofill in the identity field.
 let controller = null;
 const begin = () => {
   controller?.abort();
@@ -63,16 +63,16 @@ const ask = async (path, fields, words) => {
       cache: "no-store",
     });
   } catch {
-    throw new Told(words.away);
+    throw new ShownError(words.away);
   }
   const { response } = await answer.json().catch(() => ({ response: {} }));
   if (answer.status === 401 && response.reauth_required) location.assign(new URL(`../us-verify?next=${location.pathname}`, import.meta.url));
-  if (!answer.ok) throw new Told(response.errors?.[0] ?? words.away);
+  if (!answer.ok) throw new ShownError(response.errors?.[0] ?? words.away);
   return response;
 };
 
-// Passkeys offered in the identity box, without a window of their own. Options live five minutes; a page that is
-// looked at for longer asks for new ones in time.
+// Passkeys offered by autofill in the identity field. Options are valid for five minutes; while the page is visible, new
+// ones are requested before that.
 const REFRESH = 240000;
 
 for (const box of here ? document.querySelectorAll("[data-passkey]") : []) {
@@ -84,8 +84,8 @@ for (const box of here ? document.querySelectorAll("[data-passkey]") : []) {
 
   const options = async () => {
     const fields = Object.fromEntries(new FormData(form));
-    const told = await ask(box.dataset.passkeyPath, fields, words);
-    return [told.credential_options, told.wan_state];
+    const begun = await ask(box.dataset.passkeyPath, fields, words);
+    return [begun.credential_options, begun.wan_state];
   };
 
   const send = (state, credential) => {
@@ -112,7 +112,7 @@ for (const box of here ? document.querySelectorAll("[data-passkey]") : []) {
       await work(begin());
     } catch (error) {
       if (error.name !== "AbortError") {
-        voice.textContent = error instanceof Told ? error.message : words[error.name] ?? words.other;
+        voice.textContent = error instanceof ShownError ? error.message : words[error.name] ?? words.other;
       }
       if (box.hasAttribute("data-passkey-autofill")) offer();
     } finally {
@@ -132,7 +132,7 @@ for (const box of here ? document.querySelectorAll("[data-passkey]") : []) {
     signal.addEventListener("abort", () => clearTimeout(timer));
     try {
       await run(signal, ...await options(), { mediation: "conditional" });
-    } catch { /* Nobody has asked for it, so nobody is told; the button is there. */ }
+    } catch { /* The user didn't ask for autofill, so show no error; the button still works. */ }
   };
 
   box.hidden = false;
@@ -146,22 +146,22 @@ for (const box of here ? document.querySelectorAll("[data-passkey]") : []) {
   if (box.hasAttribute("data-passkey-autofill")) offer();
 }
 
-// An offer is made only where this very device can take it.
+// Offer to create a passkey only if this device can store one.
 for (const offer of document.querySelectorAll("[data-passkey-offer]")) {
   here?.isUserVerifyingPlatformAuthenticatorAvailable?.().then((can) => {
     offer.hidden = !can;
-    document.querySelector("[data-passkey-offered]")?.toggleAttribute("hidden", can);  // the list need not say it again
+    document.querySelector("[data-passkey-offered]")?.toggleAttribute("hidden", can);  // the list then doesn't repeat it
   });
 }
 
-// What browsers and password managers keep is told of what is no more (the Signal API), where they listen.
-const tell = (name, fields) => here?.[name]?.(fields)?.catch(() => {});
+// Notify browsers and password managers of deleted passkeys, if they support the Signal API.
+const notify = (name, fields) => here?.[name]?.(fields)?.catch(() => {});
 for (const unknown of document.querySelectorAll("[data-passkey-unknown]")) {
-  tell("signalUnknownCredential", { rpId: unknown.dataset.passkeyRp, credentialId: unknown.dataset.passkeyUnknown });
+  notify("signalUnknownCredential", { rpId: unknown.dataset.passkeyRp, credentialId: unknown.dataset.passkeyUnknown });
 }
 for (const list of document.querySelectorAll("[data-passkey-known]")) {
   const { passkeyRp: rpId, passkeyUser: userId, passkeyKnown: known } = list.dataset;
-  tell("signalAllAcceptedCredentials", {
+  notify("signalAllAcceptedCredentials", {
     rpId, userId, allAcceptedCredentialIds: known.split(" ").filter(Boolean),
   });
 }
