@@ -284,7 +284,7 @@ class SmsStub(Sink):
                 self.wfile.write(said)
 
             def log_message(self, *args: Any) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         return Handler
 

@@ -1,4 +1,4 @@
-"""What the house tests read: the modules of the house, parsed."""
+"""The modules of ``app`` and ``config``, parsed for the architecture tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Module:
         yield from (node for node in ast.walk(self.tree) if isinstance(node, Function))
 
     def calls(self, name: str) -> Iterator[ast.Call]:
-        """Yield calls of anything whose dotted name is ``name`` or ends with it: ``commit``, ``session.commit``."""
+        """Yield calls whose dotted name is ``name`` or ends with it: ``commit``, ``session.commit``."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func).replace("()", "")
@@ -37,7 +37,7 @@ class Module:
 @lru_cache(maxsize=1)
 def modules() -> tuple[Module, ...]:
     """Return every module of ``app`` and ``config``."""
-    paths = sorted(path for room in ("app", "config") for path in (ROOT / room).rglob("*.py"))
+    paths = sorted(path for package in ("app", "config") for path in (ROOT / package).rglob("*.py"))
     return tuple(_parsed(path) for path in paths)
 
 

@@ -1,4 +1,4 @@
-"""One list of authenticators: outside ``app/authenticators`` nothing asks which one it has before it.
+"""Outside ``app/authenticators``, no code compares names of authentication methods.
 
 What differs between methods is a trait (``app/enrollments/methods.py``) or a method of ``Authenticator``.
 """
@@ -15,20 +15,20 @@ from tests.architecture.sources import Module, modules
 
 NAMES = {each.name for each in AUTHENTICATORS}
 ALSO_KINDS_AND_CHANNELS = {"email", "sms"}
-"""Names of methods that are also a kind of identity, or a channel of messages: comparing those is something else."""
-NO_METHODS = (
+"""Method names that are also a kind of identity or a message channel, so comparing them can be correct."""
+OTHER_COMPARISONS = (
     "{'password', 'password_hash'} <= given.keys()",  # columns of an import
     "'password' not in form",  # a field
-    "form.help_setup.data == recovery_codes.METHOD",  # an option of /tf-rescue, named by the contract
+    "form.help_setup.data == recovery_codes.METHOD",  # an option of /tf-rescue, named by the API
 )
-INSIDE = ("app/authenticators/", "config/", "app/cli/imports/")
-"""What may: the last one reads the words of other products, some of which are ours as well."""
+ALLOWED = ("app/authenticators/", "config/", "app/cli/imports/")
+"""Where comparisons are allowed: the last one reads other products' names, some of which equal ours."""
 
 CONSTANTS = ("METHOD", "EmailCode.name", "SmsCode.name", "Passkey.method", "RecoveryCode.method")
 
 
 def _operands(node: ast.AST) -> list[ast.expr]:
-    """Return what a comparison, or a ``match``, compares; a collection counts as what it holds."""
+    """Return the operands of a comparison or ``match``, including the elements of a literal collection."""
     if isinstance(node, ast.Compare):
         found = [node.left, *node.comparators]
     elif isinstance(node, ast.Match):
@@ -40,21 +40,21 @@ def _operands(node: ast.AST) -> list[ast.expr]:
 
 
 def _comparisons(module: Module) -> Iterator[str]:
-    """Yield each comparison with a method's name, as its text."""
+    """Yield the source of each comparison with a method's name."""
     for node in ast.walk(module.tree):
         operands = _operands(node)
         names = {each.value for each in operands if isinstance(each, ast.Constant) and each.value in NAMES}
         text = " ".join(ast.unparse(each) for each in operands)
         by_constant = any(text.endswith(constant) or f"{constant} " in text for constant in CONSTANTS)
         says_method = "method" in text.lower() and ".reaches" not in text
-        if ast.unparse(node) in NO_METHODS:
+        if ast.unparse(node) in OTHER_COMPARISONS:
             continue
         if by_constant or names - ALSO_KINDS_AND_CHANNELS or (names and says_method):
             yield f"{module.name}:{node.lineno}: {ast.unparse(node)[:80]}"
 
 
 def test_only_authenticators_compare_method_names():
-    outside = (module for module in modules() if not module.name.startswith(INSIDE))
+    outside = (module for module in modules() if not module.name.startswith(ALLOWED))
     assert [found for module in outside for found in _comparisons(module)] == []
 
 

@@ -1,4 +1,4 @@
-"""Each case is run in each language, on each database, and each module in each pair of the two (tests/cases.py)."""
+"""Each test case runs in both formats and on both databases, each module in all pairs (tests/cases.py)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_x(case, language, database):
 
 @pytest.fixture
 def kept():
-    """Returns what is left of tests with so many cases each, as (test, language, database, case)."""
+    """Returns the cases that run of tests with that many cases each, as (test, language, database, case)."""
 
     def keep(*cases: int, databases: int = 2) -> list[tuple[int, ...]]:
         axes = range(2), range(databases)
@@ -44,7 +44,7 @@ def kept():
 
 
 class Item:
-    """One case of a test in one language, on one database."""
+    """One case of a test in one language (form or JSON), on one database."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Item:
         self.callspec = SimpleNamespace(indices=dict(zip(axes, what[1:], strict=False)))
 
     def get_closest_marker(self, name: str) -> bool:
-        """Say whether it has this mark."""
+        """Return whether it has this mark."""
         return name == self.mark
 
 
@@ -82,7 +82,7 @@ def test_all_combinations_run_for_a_single_case_or_a_single_database(kept):
 
 @pytest.fixture
 def dealt():
-    """Returns what is left of a test that knows no language, as (database, case)."""
+    """Returns the cases that run of a test without a language, as (database, case)."""
 
     def deal(cases: int, mark: str = "") -> list[tuple[int, ...]]:
         items = [Item((0, *each), mark=mark, axes=("database",)) for each in product(range(2), range(cases))]
@@ -99,7 +99,7 @@ def test_cases_without_a_language_are_split_between_the_databases(dealt, cases):
 
 
 def test_every_parameter_value_runs_on_both_databases(dealt):
-    found = dealt(4)  # two values of one, in turn, for each of two values of the other
+    found = dealt(4)  # two parameters with two values each
     for value in (0, 1):
         assert {database for database, case in found if case % 2 == value} == {0, 1}
         assert {database for database, case in found if case // 2 == value} == {0, 1}
@@ -130,7 +130,7 @@ def test_marked_and_parametrized_tests_take_no_turn():
 
 
 def turns(modules: str, *, marked: tuple[int, ...] = (), cases: dict[int, int] | None = None) -> list[tuple[Any, ...]]:
-    """Return (module, test, database) of what is left of tests without a language, each in one of the modules."""
+    """Return (module, test, database) of what runs of tests without a language, each in one of the modules."""
     items = [
         Item(
             (test, database, case),

@@ -1,4 +1,4 @@
-"""The container set-up fits the settings, its own parts, and the rules for a service that faces the world."""
+"""The Docker Compose setup is valid, fits the settings, and is hardened for the public internet."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
 def images() -> list[str]:
-    """Every image that compose or the Dockerfile starts from."""
+    """Return every image in docker-compose.yml and the Dockerfile."""
     return [service["image"] for service in SERVICES.values()] + re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
 
 
@@ -159,7 +159,7 @@ def test_nginx_log_contains_upstream_and_request_id():
 
 
 def test_compose_settings_are_valid_in_production(monkeypatch, tmp_path):
-    """What compose hands to web, with its defaults and drawn secrets, is accepted as production."""
+    """With the environment of web, its defaults and generated secrets."""
     contents = {"secret_keys": "5f1d9be2c07a4483a6e1d2b7f90c3358", "database_url": "postgresql://l:p@postgres:5432/l"}
     for name, text in SERVICES["web"]["environment"].items():
         value = re.sub(r"\$\{[A-Z_]+:-(.*?)\}", r"\1", text)

@@ -1,4 +1,4 @@
-"""A run of everything says what its tests reach, and fails under the floor."""
+"""A full run reports branch coverage and fails below the required percentage."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_run_prints_coverage_and_fails_below_the_floor(tmp_path, floor, processe
 
 @pytest.fixture
 def taken(tmp_path, monkeypatch):
-    """Calls ``decide`` with something; returns the numbers of the branches that were taken."""
+    """Calls ``decide`` with an argument; returns the numbers of the branches taken."""
     file = tmp_path / "deciding.py"
     file.write_text(MODULE)
 

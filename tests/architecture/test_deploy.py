@@ -1,4 +1,4 @@
-"""The units and manifests of deploy/: sound by systemd and by Kubernetes's schemas, and as shut in as in compose."""
+"""The systemd units and Kubernetes manifests in deploy/ are valid, and as hardened as the Compose setup."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KUBERNETES = "1.33"
 UNITS = sorted((ROOT / "deploy/systemd").glob("*.service"))
 PYTHON = "/srv/latchkey/.venv/bin/flask"
 EXPOSED = 20
-"""Tenths: what systemd-analyze calls a unit's exposure, at most. One without any protection has 96."""
+"""Maximum exposure level by systemd-analyze, in tenths. A unit without any protection has 96."""
 
 
 def manifests() -> list[dict[str, Any]]:
@@ -35,7 +35,7 @@ def of_kind(kind: str) -> list[dict[str, Any]]:
 
 
 def pods() -> dict[str, dict[str, Any]]:
-    """Return what each pod is made of, by the name of its Deployment or Job."""
+    """Return each pod's spec, by the name of its Deployment or Job."""
     with_pods = of_kind("Deployment") + of_kind("Job")
     return {each["metadata"]["name"]: each["spec"]["template"]["spec"] for each in with_pods}
 
@@ -78,7 +78,7 @@ def test_probes_use_the_right_endpoints():
     (web,) = pods()["latchkey-web"]["containers"]
     assert web["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
     assert web["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
-    assert "readyz" not in str(web["startupProbe"])  # or an outage of the database restarted what starts
+    assert "readyz" not in str(web["startupProbe"])  # or a database outage would restart starting pods
     assert str(next(port["containerPort"] for port in web["ports"] if port["name"] == "http")) in web["command"]
     assert "--no-worker" in web["command"]
     assert pods()["latchkey-web"]["terminationGracePeriodSeconds"] >= 5 + 45
@@ -122,7 +122,7 @@ def test_config_map_settings_are_valid_and_secrets_have_no_values(tmp_path, monk
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_systemd_units_pass_verification_and_security_analysis(unit, tmp_path):
     analyze = program("systemd-analyze")
-    copy = tmp_path / unit.name  # what it starts has to be there
+    copy = tmp_path / unit.name  # the program it starts has to exist
     copy.write_text(unit.read_text().replace(PYTHON, str(shutil.which("true"))))
     assert copy.read_text() != unit.read_text()
     done = subprocess.run([analyze, "verify", "--man=no", str(copy)], capture_output=True, text=True, check=False)
@@ -150,7 +150,7 @@ def test_systemd_units_differ_only_in_what_they_run():
 
 
 def keys_of(unit: Path) -> dict[str, list[str]]:
-    """Return the values of each key of a unit, in their order."""
+    """Return the values of each key of a unit, in order."""
     found: dict[str, list[str]] = {}
     for line in unit.read_text().splitlines():
         name, equals, value = line.partition("=")

@@ -1,4 +1,4 @@
-"""The style sheet says start and end, not left and right, so that a page in Arabic is mirrored."""
+"""The style sheet uses start and end, not left and right, so that pages in Arabic are mirrored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHORT = re.compile(r"\b(padding|margin|inset|border-width)\s*:\s*([^;{}]+)")
 
 
 def sided(text: str) -> list[str]:
-    """Return the declarations of a style sheet that are for one direction of text alone."""
+    """Return the declarations of a style sheet that are correct for only one text direction."""
     found = []
     for selectors, body in RULE.findall(re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)):
         if "[dir=" in selectors:
@@ -29,7 +29,7 @@ def sided(text: str) -> list[str]:
 
 def test_style_sheet_uses_logical_directions_only():
     text = (ROOT / "app" / "static" / "app.css").read_text()
-    assert sided(text) == ["summary::before: border-width"]  # an arrow, which is turned
+    assert sided(text) == ["summary::before: border-width"]  # an arrow, which is rotated
 
 
 def test_one_sided_style_declarations_are_detected():

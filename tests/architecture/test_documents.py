@@ -1,4 +1,4 @@
-"""What documents say of the code is there: files, tests, links, and the picture of the layers."""
+"""Files, tests, links and the layer diagram in the documents match the code."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def test_sections_linked_from_documents_exist():
 
 
 def anchors_of(target: Path, document: Path) -> set[str]:
-    """Return what GitHub calls the sections of ``target``; of ``document`` itself when a link names no file."""
+    """Return GitHub's anchors of the sections of ``target``, or of ``document`` if a link names no file."""
     text = (document if target.is_dir() else target).read_text()
     headings = re.findall(r"(?m)^#+ (.*)$", text)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_files_named_in_security_promises_exist():
-    """A name without a folder is in the folder of the one before it."""
+    """A name without a folder is in the same folder as the previous one."""
     missing, found = [], 0
     for line in (ROOT / "docs/security.md").read_text().splitlines():
         folder = Path()
@@ -62,7 +62,7 @@ def test_files_named_in_security_promises_exist():
 
 
 def test_tables_of_security_promises_have_no_blank_lines():
-    """A blank line between two rows ends a table, and the rows below it are shown as text."""
+    """A blank line ends a table, so the rows below it would be shown as text."""
     text = (ROOT / "docs/security.md").read_text()
     assert re.findall(r"\n\|[^\n]*\n\n\|(?! [^\n]*\n\|---)[^\n]{0,60}", text) == []
 

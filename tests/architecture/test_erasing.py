@@ -1,11 +1,11 @@
-"""Whoever is erased leaves no row: each table with an owner hangs on the account, or a trigger sees to it."""
+"""Erasing an account deletes its rows in every table, by a foreign key or a trigger."""
 
 from __future__ import annotations
 
 import pytest
 
 BY_TRIGGER = {"challenge", "standing", "message", "event", "webhook_delivery"}
-"""Rows that may name nobody: the trigger of ADR 15 takes them away, or the erasure itself."""
+"""Tables without a foreign key: the trigger of ADR 15 or the erasure itself deletes their rows."""
 
 
 @pytest.mark.one_database

@@ -1,4 +1,4 @@
-"""What is kept about somebody is theirs: each table that says whose its rows are is exported, or says why not."""
+"""Every table with a user's rows is exported, or excluded with a reason."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import pytest
 from app.db.export import Registered, registered_export
 
 SECRET = ("secret", "digest", "sealed", "token", "binding", "family", "subject")
-"""What a column that is given must not be called."""
+"""Words that no exported column's name may contain."""
 
 pytestmark = pytest.mark.one_database
 
 
 def owned(app) -> set[str]:
-    """Return the names of all tables with a ``user_id``, and that of the users themselves."""
+    """Return the names of all tables with a ``user_id``, and of the users table."""
     from app.extensions import db
 
     return {table.name for table in db.metadata.tables.values() if "user_id" in table.c} | {"user"}
@@ -21,7 +21,7 @@ def owned(app) -> set[str]:
 
 @pytest.fixture
 def exported(app) -> Registered:
-    """What is registered with the app."""
+    """The parts registered with the app."""
     with app.app_context():
         return registered_export()
 
@@ -48,7 +48,7 @@ def test_export_file_names_are_unique(exported):
 
 
 def source_of(column) -> str:
-    """Return the name of the column in its table; "" for an expression."""
+    """Return the column's name in its table; "" for an expression."""
     return str(getattr(getattr(column, "expression", column), "name", ""))
 
 

@@ -1,4 +1,4 @@
-"""What the code stores in English for pages of any language is known to the tables that translate it."""
+"""Everything that is stored in English and shown on pages has a translation."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ FILLED_IN = {
     "message.channel": ("mail", "sms", "logout"),
     "verb": ("redirects", "answered"),
 }
-"""What is filled in where it is words, and not a number or the name of an error."""
+"""Values of expressions in f-strings that are words, not numbers or names of errors."""
 
 NOT_FACTS = frozenset(("autocommit", "challenge_id"))
 NAME = re.compile(r"[a-z_]+\.[a-z_]+\Z")
 
 
 def written(node: ast.expr) -> Iterator[str]:
-    """Yield the texts that an expression can be, with 550 for numbers."""
+    """Yield the possible values of an expression, with 550 for numbers."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield node.value
     elif isinstance(node, ast.IfExp):
@@ -45,7 +45,7 @@ def _choices(part: ast.expr) -> tuple[str, ...]:
 
 
 def reasons() -> set[str]:
-    """Return the reasons that channels and deliveries give."""
+    """Return the reasons that channels and deliveries store."""
     found: set[str] = set()
     for module in modules():
         if not module.name.startswith(("app/outbox/", "app/webhooks/")):
@@ -58,7 +58,7 @@ def reasons() -> set[str]:
 
 
 def events() -> Iterator[tuple[str, set[str]]]:
-    """Yield the names of recorded events, with the names of their facts as far as they stand in the call."""
+    """Yield the names of recorded events, with the names of the facts passed in the call."""
     for module in modules():
         for call in (*module.calls("record"), *module.calls("record_each"), *module.calls("_record_change")):
             named = {keyword.arg for keyword in call.keywords if keyword.arg} - NOT_FACTS
@@ -77,10 +77,10 @@ def test_every_stored_reason_has_a_translatable_text(app):
 
 
 def test_every_event_has_a_title():
-    told = {key.partition(":")[0] for key in (*TEXTS, *DESCRIPTIONS)}
+    titled = {key.partition(":")[0] for key in (*TEXTS, *DESCRIPTIONS)}
     found = {name for name, _ in events()}
     assert len(found) > 90
-    assert sorted(found - told) == []
+    assert sorted(found - titled) == []
 
 
 def test_every_event_fact_has_a_label():

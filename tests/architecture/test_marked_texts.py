@@ -27,41 +27,43 @@ READ_BY_PEOPLE = (
     "setup", "signin", "users", "web",
 )  # fmt: skip
 OF_PROGRAMS = {
-    "export.py",  # what an archive's README says of each part
-    "archive.py",  # the README of an export
-    "registry.py",  # for the operator
-    "identifiers.py",  # for whoever imports accounts
+    "export.py",  # descriptions of each part in an archive's README
+    "archive.py",  # an export's README
+    "registry.py",  # read by operators
+    "identifiers.py",  # read by people who import accounts
     "imported_hashes.py",
 }
 
 
 def text_nodes(source: str) -> Iterator[str]:
-    """Yield what a template says outside of its expressions."""
+    """Yield a template's texts outside of its expressions."""
     plain = EXPRESSION.sub("", re.sub(r"(?s)\{#.*?#\}|<style[^>]*>.*?</style>", "", source))
     yield from (text for text in ATTRIBUTE.findall(plain) if " " not in text or not text.startswith("width="))
     yield from re.sub(r"(?s)<[^>]*>|&#?\w+;", "\n", plain).split("\n")
 
 
-def said(node: nodes.Node) -> Iterator[str]:
-    """Yield the strings of a template's expressions that are in no call of a mark."""
+def unmarked_in_expressions(node: nodes.Node) -> Iterator[str]:
+    """Yield the strings in a template's expressions that aren't in a call of a mark."""
     if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) and node.node.name in MARKS:
         for keyword in node.kwargs:
-            yield from said(keyword)
+            yield from unmarked_in_expressions(keyword)
         return
     if isinstance(node, nodes.Const) and isinstance(node.value, str):
         yield node.value
     for child in node.iter_child_nodes():
-        yield from said(child)
+        yield from unmarked_in_expressions(child)
 
 
 def unmarked_in_template(source: str) -> Iterator[str]:
-    """Yield what a template says and does not mark."""
+    """Yield a template's unmarked texts."""
     allowed = {"column column-narrow", "column column-wide", "column", "utf-8", "noindex", "light dark"}
     outside = (text.strip() for text in text_nodes(source) if re.search(r"[A-Za-z]{2} ?[a-z]", text))
     yield from (
         text for text in outside if text not in allowed and not re.match(r"(/|#|width=|telephone=|data-)", text)
     )
-    yield from (text for text in said(Environment().parse(source)) if WORDS.match(text) and text != "None")
+    yield from (
+        text for text in unmarked_in_expressions(Environment().parse(source)) if WORDS.match(text) and text != "None"
+    )
 
 
 def test_template_texts_are_marked_for_translation():
@@ -70,7 +72,7 @@ def test_template_texts_are_marked_for_translation():
 
 
 def unmarked(tree: ast.AST) -> Iterator[str]:
-    """Yield the sentences of a module that are in no call of a mark, no docstring, log line, raise or comparison."""
+    """Yield a module's sentences that aren't marked, nor in a docstring, log line, raise or comparison."""
     if isinstance(tree, ast.Raise | ast.Compare) or (
         isinstance(tree, ast.Expr) and isinstance(tree.value, ast.Constant)
     ):
@@ -101,23 +103,23 @@ def test_module_texts_are_marked_for_translation(package):
 
 
 COMMANDS = ("app/cli/", "app/outbox/cli.py", "app/serving/cli.py")
-SAID = {
+PRINTERS = {
     "echo", "confirm", "prompt", "status", "update", "fail", "ClickException", "UsageError", "BadParameter",
     "HealthCheck", "option", "argument", "OperatorGroup", "FileOrCommand", "TextColumn",
 }  # fmt: skip
-"""What says its arguments on a terminal, or in a help page."""
+"""Functions and classes whose arguments are printed on a terminal or in a help page."""
 
 NO_WORDS = re.compile(r'[a-z_0-9-]+|--[a-z/ -]+|GET|[a-z_]+ = "|[^A-Za-z]*|.*%.*|\{.*\}')
-"""Names of options, fields and commands; what is no sentence in any language."""
+"""Names of options, fields and commands, and other texts that need no translation."""
 
 
-def said_by_commands(tree: ast.AST, within: bool = False) -> Iterator[str]:
-    """Yield what a command says without a mark, and marks inside of f-strings, where no extraction finds them."""
+def unmarked_in_commands(tree: ast.AST, within: bool = False) -> Iterator[str]:
+    """Yield a command's unmarked texts, and marks inside of f-strings, which extraction doesn't find."""
     if isinstance(tree, ast.Call):
         name = called(tree)
         if name in MARKS:
             return
-        within = name in SAID
+        within = name in PRINTERS
     if isinstance(tree, ast.JoinedStr):
         calls = [each for each in ast.walk(tree) if isinstance(each, ast.Call) and called(each) in MARKS]
         yield from (ast.unparse(each) for each in calls if isinstance(each.args[0], ast.Constant))
@@ -126,7 +128,7 @@ def said_by_commands(tree: ast.AST, within: bool = False) -> Iterator[str]:
         yield text
     for child in ast.iter_child_nodes(tree):
         if not (isinstance(child, ast.keyword) and child.arg in ("metavar", "cls", "fg", "type")):
-            yield from said_by_commands(child, within)
+            yield from unmarked_in_commands(child, within)
 
 
 def called(call: ast.Call) -> str:
@@ -138,7 +140,7 @@ def test_command_texts_are_marked_for_translation():
         f"{module.name}: {text}"
         for module in modules()
         if module.name.startswith(COMMANDS)
-        for text in said_by_commands(module.tree)
+        for text in unmarked_in_commands(module.tree)
     }
     assert sorted(found) == []
 
@@ -151,11 +153,11 @@ raise click.ClickException("There is none.")
 click.option("--all", help="All of them.")
 click.echo(gettext("{name}: was added", name=name))
 """)
-    assert list(said_by_commands(tree)) == [": was added", "gettext('was added')", "There is none.", "All of them."]
+    assert list(unmarked_in_commands(tree)) == [": was added", "gettext('was added')", "There is none.", "All of them."]
 
 
 def test_unmarked_template_and_module_text_is_detected():
-    assert list(said(Environment().parse('{{ "Sign in" if x else _("Sign out") }}'))) == ["Sign in"]
+    assert list(unmarked_in_expressions(Environment().parse('{{ "Sign in" if x else _("Sign out") }}'))) == ["Sign in"]
     assert [text.strip() for text in text_nodes("<p>Sign in</p>{{ x }}") if text.strip()] == ["Sign in"]
     assert list(unmarked(ast.parse('say("You are here", N_("You are not"))'))) == ["You are here"]
 

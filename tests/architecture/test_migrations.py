@@ -1,4 +1,4 @@
-"""Migrations leave the tables usable by the release before, and do not hold up a service that runs."""
+"""Migrations are compatible with the previous release and don't block a running service."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ CONTRACTING = {
     *("alter_column", "create_check_constraint", "create_foreign_key", "create_unique_constraint"),
     *("drop_column", "drop_table", "rename_table"),
 }
-"""What the release before may not survive, or what looks at every row under a lock."""
+"""Operations that can break the previous release, or scan all rows while holding a lock."""
 
 EARLIER = {
-    "0012": {"changes rows by SQL"},  # of triggers it makes
-    "0025": {"changes rows by SQL"},  # of SQLite's own list of tables
+    "0012": {"changes rows by SQL"},  # in triggers that it creates
+    "0025": {"changes rows by SQL"},  # in SQLite's schema table
 }
-"""What stands in migrations that are older than these rules."""
+"""Faults in migrations that are older than these rules."""
 
 
 def faults(source: str) -> set[str]:
-    """Return what is wrong with a migration; only its ``downgrade`` may do anything."""
+    """Return the faults of a migration, ignoring its ``downgrade``."""
     module = ast.parse(source)
     module.body = [node for node in module.body if getattr(node, "name", "") != "downgrade"]
     calls = list(operations(module))
@@ -47,7 +47,7 @@ def faults(source: str) -> set[str]:
 
 
 def operations(node: ast.AST, batch: str = "") -> Iterator[tuple[str, str, ast.Call]]:
-    """Yield each operation of Alembic as (name, table, call); ``batch`` is the table of the block around it."""
+    """Yield each Alembic operation as (name, table, call); ``batch`` is the table of the enclosing block."""
     if isinstance(node, ast.With):
         opened = node.items[0].context_expr
         batch = text_of(opened.args[0]) if isinstance(opened, ast.Call) and opened.args else batch
@@ -64,7 +64,7 @@ def operations(node: ast.AST, batch: str = "") -> Iterator[tuple[str, str, ast.C
 
 
 def is_required(call: ast.Call) -> bool:
-    """Say whether the column that is added must have a value and is given none."""
+    """Return whether the added column is required and has no default."""
     column = next(each for each in call.args if isinstance(each, ast.Call))
     options = {each.arg: each.value for each in column.keywords}
     nullable = options.get("nullable")
@@ -72,7 +72,7 @@ def is_required(call: ast.Call) -> bool:
 
 
 def name_of(node: ast.Attribute) -> str:
-    """Return the name that an attribute is taken of; "" for anything longer."""
+    """Return the name before an attribute; "" for other expressions."""
     return node.value.id if isinstance(node.value, ast.Name) else ""
 
 

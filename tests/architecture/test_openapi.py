@@ -1,4 +1,4 @@
-"""openapi.yaml is what it says it is, and speaks of addresses that exist."""
+"""openapi.yaml is valid, and every path in it exists."""
 
 import re
 
@@ -20,16 +20,16 @@ def test_every_documented_path_exists(app):
     assert set(document()["paths"]) <= served
 
 
-class Strict(yaml.SafeLoader):
-    """Reads YAML, and minds a key that stands twice: the last one would win, and nobody would see the first."""
+class StrictLoader(yaml.SafeLoader):
+    """A YAML loader that rejects duplicate keys, of which the last would silently win."""
 
     def construct_mapping(self, node, deep=False):
-        """Return a mapping of ``node``. Raises AssertionError on a key that stands twice."""
+        """Return the mapping of ``node``. Raises AssertionError for a duplicate key."""
         keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
         twice = {str(key) for key in keys if keys.count(key) > 1}
-        assert not twice, f"{', '.join(sorted(twice))} stands twice, line {node.start_mark.line + 1} and after"
+        assert not twice, f"{', '.join(sorted(twice))} occurs twice, line {node.start_mark.line + 1} and after"
         return super().construct_mapping(node, deep)
 
 
 def test_document_has_no_duplicate_keys():
-    yaml.load(next(place for place in PLACES if place.exists()).read_text(), Strict)
+    yaml.load(next(place for place in PLACES if place.exists()).read_text(), StrictLoader)

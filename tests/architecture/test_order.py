@@ -1,4 +1,4 @@
-"""Tests that take long begin first (tests/order.py)."""
+"""Long tests start first (tests/order.py)."""
 
 from __future__ import annotations
 

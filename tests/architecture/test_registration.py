@@ -1,4 +1,4 @@
-"""What packages register in init_app: explicit registration can be forgotten, so this looks for what was."""
+"""Explicit registration in init_app is easy to forget, so these tests look for omissions."""
 
 from __future__ import annotations
 

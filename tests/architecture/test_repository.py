@@ -1,4 +1,4 @@
-"""What may stand in the repository, and what every package must have."""
+"""Rules for the files in the repository, the packages, the requirements and the CI configuration."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SECRET_FILES = re.compile(r"(^|/)(\.env|.*\.(pem|key|db|sqlite3?))$")
 
 @lru_cache(maxsize=1)
 def files() -> list[str]:
-    """Return the names of all files that git has or would take."""
+    """Return the names of all files that git tracks or doesn't ignore."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     names = listed.stdout.splitlines() if listed.returncode == 0 else _walked()
@@ -35,7 +35,7 @@ def files() -> list[str]:
 
 
 def _walked() -> list[str]:
-    """Return the same where there is no git, as in an unpacked archive."""
+    """Return the same without git, as in an unpacked archive."""
     hidden = (".ci/", ".dockerignore", ".editorconfig", ".github/", ".gitignore", ".npmrc", ".pre-commit-config.yaml")
     names = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*")]
     return [name for name in names if name.startswith(hidden) or not name.startswith((".", "node_modules/", "var/"))]
@@ -104,7 +104,7 @@ def test_every_dependency_is_pinned():
 @pytest.mark.parametrize("system", ["linux", "darwin"])
 @pytest.mark.parametrize("pins", PINS, ids=lambda path: path.name)
 def test_pins_suffice_for_every_supported_python(pins, system, version):
-    """Pins are made by one Python; pip refuses to install what another one also needs and is not pinned."""
+    """Pins are generated with one Python; pip rejects packages that only another one needs and that aren't pinned."""
     pinned = set(re.findall(r"(?m)^([a-z0-9.-]+)==", pins.read_text()))
     machine = {"python_version": version.rpartition(".")[0], "python_full_version": version, "extra": ""}
     machine |= {"sys_platform": system, "platform_system": system.title()}
@@ -123,19 +123,19 @@ def test_node_packages_are_pinned_by_hash_alone():
     assert '"integrity": "sha512-' in lock
 
 
-def rooms() -> list[Path]:
-    """Return every package of the house."""
-    return sorted(path.parent for room in ("app", "config") for path in (ROOT / room).rglob("*.py"))
+def packages() -> list[Path]:
+    """Return the directory of every package in app and config."""
+    return sorted({path.parent for top in ("app", "config") for path in (ROOT / top).rglob("*.py")})
 
 
 def test_every_package_has_a_short_docstring():
-    for room in sorted(set(rooms())):
-        plate = room / "__init__.py"
-        assert plate.exists(), f"{room} has no __init__.py"
-        said = ast.get_docstring(ast.parse(plate.read_text()))
-        assert said, f"{room} does not say what it is for"
-        lines = [line for line in said.splitlines() if line.strip()]
-        assert 1 <= len(lines) <= 4, f"{room} says too much at its door"
+    for package in packages():
+        module = package / "__init__.py"
+        assert module.exists(), f"{package} has no __init__.py"
+        docstring = ast.get_docstring(ast.parse(module.read_text()))
+        assert docstring, f"{package} has no docstring"
+        lines = [line for line in docstring.splitlines() if line.strip()]
+        assert 1 <= len(lines) <= 4, f"the docstring of {package} is too long"
 
 
 def test_production_pins_are_in_every_requirements_file():
@@ -154,45 +154,45 @@ UPDATE = "update -qq -o Acquire::http::Timeout=20"
 
 @pytest.fixture
 def machine(tmp_path):
-    """Runs ``.ci/system-packages`` on a machine with some programs; returns what it says and what apt-get is told.
+    """Runs ``.ci/system-packages`` on a machine with some programs; returns its output and the calls of apt-get.
 
-    Its apt-get does not have chromium-headless-shell.
+    The fake apt-get fails to install chromium-headless-shell.
     """
 
     def run(*programs: str) -> tuple[str, list[str]]:
-        directory, told = tmp_path / "bin", tmp_path / "told"
+        directory, calls = tmp_path / "bin", tmp_path / "calls"
         policy, held = tmp_path / "policy-rc.d", tmp_path / "held"
         directory.mkdir()
         for name in ("bash", "cat", "chmod", "dirname", "id", "rm", "tee"):
             (directory / name).symlink_to(shutil.which(name))
         for name in (*programs, "apt-get", "sudo"):
-            said = f'echo $* >>{told}; cat {policy} >>{held}; [ "${{*##*headless-shell}}" ]'
-            said = said if name == "apt-get" else 'exec "$@"'
-            (directory / name).write_text(f"#!/bin/sh\n{said}\n")
+            script = f'echo $* >>{calls}; cat {policy} >>{held}; [ "${{*##*headless-shell}}" ]'
+            script = script if name == "apt-get" else 'exec "$@"'
+            (directory / name).write_text(f"#!/bin/sh\n{script}\n")
             (directory / name).chmod(0o755)
         script = (ROOT / ".ci/system-packages").read_text().replace("PATH=$PATH:/usr/sbin:/sbin\n", "")
         script = script.replace("policy=/usr/sbin/policy-rc.d", f"policy={policy}")
         script = script.replace('cd "$(dirname "${BASH_SOURCE[0]}")/.."', f"cd {ROOT}")
         done = subprocess.run(["bash", "-c", script], env={"PATH": str(directory)}, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        if told.exists():  # while packages are installed no service may start, afterwards it may again
+        if calls.exists():  # services may not start during the installation, and may again afterwards
             assert held.read_text().splitlines()[:2] == ["#!/bin/sh", "exit 101"]
         assert not policy.exists()
-        return done.stdout, told.read_text().splitlines() if told.exists() else []
+        return done.stdout, calls.read_text().splitlines() if calls.exists() else []
 
     return run
 
 
 def test_missing_system_packages_are_installed_by_one_command(machine):
-    _, told = machine(*sorted(PACKAGES.keys() - {"nginx", "chromium"}))
+    _, calls = machine(*sorted(PACKAGES.keys() - {"nginx", "chromium"}))
     missing = " ".join(PACKAGES["chromium"] + PACKAGES["nginx"])
-    assert told == [UPDATE, f"install -y -qq --no-install-recommends {missing}"]
+    assert calls == [UPDATE, f"install -y -qq --no-install-recommends {missing}"]
 
 
 def test_unavailable_optional_package_does_not_stop_the_installation(machine):
-    said, told = machine(*PACKAGES.keys() - {"chromium-headless-shell"})
-    assert told == [UPDATE, "install -y -qq --no-install-recommends chromium-headless-shell"]
-    assert said.endswith("It is not to be had here. Tests take longer without it.\n")
+    output, calls = machine(*PACKAGES.keys() - {"chromium-headless-shell"})
+    assert calls == [UPDATE, "install -y -qq --no-install-recommends chromium-headless-shell"]
+    assert output.endswith("Not available on this system. Tests take longer without it.\n")
 
 
 def test_nothing_is_installed_if_all_packages_are_present(machine):
@@ -210,7 +210,7 @@ def make_targets() -> set[str]:
 
 
 def targets_in(command: str) -> list[str]:
-    """Return the targets of a make command: those of ``make lint types`` are lint and types."""
+    """Return the targets of a make command: ``make lint types`` has lint and types."""
     words = command.removeprefix("make ").split()
     return [word for word in words if re.fullmatch(r"[a-z-]+", word)]
 
@@ -248,7 +248,7 @@ def test_github_workflow_runs_make_targets_on_each_python_and_database():
     "form", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml")), ids=lambda path: path.name
 )
 def test_issue_forms_are_valid_for_github(form):
-    """GitHub shows no form that lacks a name, or whose fields have no label or share an id."""
+    """GitHub ignores forms without a name, or whose fields have no label or share an ID."""
     content = yaml.safe_load(form.read_text())
     assert content["name"]
     assert content["description"]

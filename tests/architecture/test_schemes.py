@@ -1,4 +1,4 @@
-"""Light and dark differ in their colours alone, so what is no matter of colour is looked at in one of them."""
+"""Light and dark schemes differ only in colors, so everything else is checked in one of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Personal tokens: every address is closed to them until the one list opens it."""
+"""API tokens are rejected by every endpoint, except those in one list."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.signed_in import sign_in
 SAFE = {"GET", "HEAD", "OPTIONS"}
 
 CONSOLE = "admin."
-"""Its endpoints have a scope of their own."""
+"""Prefix of the console's endpoints, which have a separate scope."""
 
 pytestmark = pytest.mark.one_database
 

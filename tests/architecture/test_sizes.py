@@ -1,4 +1,4 @@
-"""Past these sizes there is a second idea in it: find it and give it a name of its own."""
+"""Limits on the size of modules and functions: beyond them, something needs its own name."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def test_modules_have_no_vague_names():
 
 def test_module_names_are_nouns_not_activities():
     active = [module.name for module in modules() if module.name.endswith("ing.py")]
-    assert active == ["app/login/pending.py"], "what a sign-in under way is called"
+    assert active == ["app/login/pending.py"], "the term for an incomplete sign-in"
 
 
 def lines_of(function: Function) -> int:
-    """Return the lines of a function without those of its docstring: a promise may take its package."""
-    plate = function.body[0] if ast.get_docstring(function) else None
-    said = plate.end_lineno - plate.lineno + 1 if plate and plate.end_lineno else 0
-    return (function.end_lineno or function.lineno) - function.lineno + 1 - said
+    """Return the number of lines of a function without its docstring."""
+    first = function.body[0] if ast.get_docstring(function) else None
+    docstring = first.end_lineno - first.lineno + 1 if first and first.end_lineno else 0
+    return (function.end_lineno or function.lineno) - function.lineno + 1 - docstring

@@ -1,4 +1,4 @@
-"""The end of a run says what was skipped because a system package is missing."""
+"""The end of a run reports tests that were skipped because a system package is missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.databases import ROOT
 
-WANTS_NGINX = """
+REQUIRES_NGINX = """
 import pytest
 from tests import requirements
 
@@ -23,10 +23,10 @@ def test_x(number, monkeypatch):
 
 @pytest.fixture
 def run(tmp_path):
-    """Runs a test module in which three tests want nginx; returns exit status and output."""
+    """Runs a test module in which three tests require nginx; returns exit status and output."""
 
     def run_it(processes: int, **environment: str) -> tuple[int, str]:
-        (tmp_path / "test_x.py").write_text(WANTS_NGINX)
+        (tmp_path / "test_x.py").write_text(REQUIRES_NGINX)
         command = [
             sys.executable,
             "-m",

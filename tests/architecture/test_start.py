@@ -1,4 +1,4 @@
-"""What a process of the service loads: a library for one request among many is loaded by that request."""
+"""Libraries that few requests need are loaded by those requests, not at startup."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ LATER = {
     "app.dev_inbox.views": "development",
     "app.oidc.jose": "tokens of OpenID Connect",
     "cryptography.x509": "certificates",
-    "email_validator": "typed addresses",
+    "email_validator": "entered email addresses",
     "flask_migrate": "migrations",
     "ijson": "imports",
     "joserfc.jwk": "tokens of OpenID Connect",
-    "limits": "limits",
+    "limits": "rate limits",
     "mako": "migrations",
-    "opentelemetry": "traces, where they are asked for",
+    "opentelemetry": "traces, if they are on",
     "OpenSSL": "passkeys",
-    "phonenumbers": "typed numbers",
-    "prometheus_client": "figures, where they are asked for",
+    "phonenumbers": "entered phone numbers",
+    "prometheus_client": "metrics, if they are on",
     "psycopg": "PostgreSQL",
-    "pydantic_settings": "settings from more than the environment",
+    "pydantic_settings": "settings from other sources than the environment",
     "redis": "Redis",
     "ua_parser": "names of browsers",
     "webauthn": "passkeys",
-    "yaml": "the description of the API",
+    "yaml": "openapi.yaml",
 }
-"""Modules that a process has not loaded before its first request, and what they are for."""
+"""Modules that a process hasn't loaded before its first request, and what needs them."""
 
 SERVED = (
     "import sys, wsgi, app.outbox.worker, app.serving.cli, app.serving.supervisor;"
@@ -47,7 +47,7 @@ SERVED = (
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """Names of the modules that a production server on SQLite has loaded when its processes are forked."""
+    """The modules that a production server on SQLite has loaded when it forks its processes."""
     folder: Path = tmp_path_factory.mktemp("start")
     settings = {
         "LATCHKEY_ENVIRONMENT": "production",
@@ -65,7 +65,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 
 @pytest.mark.parametrize("module", LATER)
 def test_server_does_not_load_rarely_needed_modules_at_start(loaded, module):
-    assert "app.signin.views" in loaded  # it is the whole service
+    assert "app.signin.views" in loaded  # the whole service is loaded
     assert module not in loaded, f"loaded at start, though it is for {LATER[module]}: import it where it is used"
 
 

@@ -1,4 +1,4 @@
-"""Style and types are checked like everything else."""
+"""Style and types are checked by a test, too."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Catalogs: every text is translated, has the placeholders and tags of its text, and is compiled."""
+"""Catalogs: every text is translated, with the same placeholders and tags, and compiled."""
 
 import importlib.util
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_translations_keep_the_placeholders_and_tags(language):
 
 @pytest.fixture(scope="module")
 def texts():
-    """Every text that app/ marks."""
+    """Every text that is marked in app/."""
     return messages.extract()
 
 

@@ -1,4 +1,4 @@
-"""How state changes: handlers that change any begin with ``after_this_request(view_commit)``; nothing else commits."""
+"""Handlers that change state begin with ``after_this_request(view_commit)``; nothing else commits."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ GETS_THAT_CHANGE = {
     "/.latchkey/enter",
     "/.latchkey/logout",
 }
-"""Links in mails, and only in the browser that asked; and what an app has a browser ask for, which gives a code to that
-app alone (OpenID Connect Core, section 3.1.2.1), or signs out whom that app holds an ID token of (RP-Initiated Logout,
-section 2), or a proof that is good once (RFC 9449, section 11.1); the way in to a protected app, which is bound to the
-browser that asked there, and the way out of it: the only safe requests that may change anything."""
+"""The only safe requests that may change state: links in emails, in the browser that requested them; an app's requests
+through the browser, which issue a code to that app (OpenID Connect Core, section 3.1.2.1) or sign out the user of its
+ID token (RP-Initiated Logout, section 2); single-use DPoP proofs (RFC 9449, section 11.1); entering a protected
+app, bound to the browser that requested it, and signing out of it."""
 
 ENVOY = "/gate/envoy"
-"""Answers a proxy, which asks with the visitor's own method; it changes nothing by any of them."""
+"""Answers a proxy, which uses the visitor's method; no method changes anything here."""
 
 COMMITS_OUTSIDE_REQUESTS = (
     *("app/bounces/lmtp.py", "app/cli/", "app/outbox/", "app/serving/startup.py", "app/webhooks/delivery.py"),
 )
-"""Commands, the start, the worker and what listens for mail: they have no view, and never run inside a request."""
+"""Commands, startup, the worker and the bounce receiver, which have no views and never run inside a request."""
 
 FIRST = "after_this_request(view_commit)"
 
 
 def handlers(app) -> Iterator[tuple[str, set[str], Callable]]:
-    """Yield (path, methods, handler) of every URL of ours."""
+    """Yield (path, methods, handler) of every URL rule."""
     for rule in app.url_map.iter_rules():
         if rule.endpoint != "static":
             yield rule.rule, set(rule.methods or ()), app.view_functions[rule.endpoint]
@@ -103,7 +103,7 @@ def test_only_view_commit_commits_during_a_request():
 
 
 def test_view_commit_is_registered_only_in_views():
-    """``app.after_request(view_commit)`` would commit for handlers that never asked for it."""
+    """``app.after_request(view_commit)`` would commit for handlers that didn't register it."""
     elsewhere = [
         f"{module.name}:{call.lineno}"
         for module in modules()

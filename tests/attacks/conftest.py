@@ -1,4 +1,4 @@
-"""Attackers at real servers: what ``tests/faults`` starts, with two processes and no limits by address."""
+"""Attackers at real servers: the servers of ``tests/faults``, with two processes and no limits by IP address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One address or number that nobody has proved is sent so much and no more, by however many accounts."""
+"""Messages to an unverified address or number are limited, across all accounts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = [
 
 @pytest.fixture
 def crowd(people, json_wire):
-    """Opens so many accounts and signs each in, in a browser of its own."""
+    """Creates that many accounts and signs each in, in a separate browser."""
 
     def come(count):
         opened = [people.open(email=f"person{number}@example.com") for number in range(count)]
@@ -36,7 +36,7 @@ def crowd(people, json_wire):
 
 
 def refused(answer):
-    """Say whether too much was asked for; a refusal says when to come again."""
+    """Return whether a request was rate-limited; then the response says when to retry."""
     assert answer.ok or answer.status == 429, answer.json
     if answer.status == 429:
         assert answer.codes == ["too_many_messages"]
@@ -92,7 +92,7 @@ def test_mail_to_an_address_is_also_limited_per_day(json_wire, clock):
 
 @pytest.mark.parametrize("path", [REGISTER, "/confirm"])
 def test_known_and_unknown_addresses_are_rate_limited_identically(people, json_wire, statements, path):
-    """Also when strangers have used up what the account may be sent: that is another budget."""
+    """Also after strangers have used up the account's limit, which is a separate one."""
     people.open(email=VICTIM)
     seen = {}
     for email in (VICTIM, "nobody@example.com"):

@@ -1,4 +1,4 @@
-"""An attacker asks a running service about people, and learns nothing from bytes or time; the command that shows it."""
+"""Neither responses nor their timing reveal who has an account; and the command that measures this."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EACH = 12
 
 @pytest.fixture
 def flask(app):
-    """Types ``flask selftest enumeration``."""
+    """Runs ``flask selftest enumeration``."""
     return lambda *words: app.test_cli_runner().invoke(args=["selftest", "enumeration", *words])
 
 
@@ -83,12 +83,12 @@ class Silent(WSGIRequestHandler):
     protocol_version = "HTTP/1.0"
 
     def log_message(self, *words: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def standing_in(leak: Callable[[bool], dict | None]) -> Iterator[str]:
-    """Serve a stand-in that answers anything, and leaks whether it is about ada."""
+    """Serve a stub that answers every request, and reveals whether it is about ada."""
 
     def answer(environ, start_response):
         asked = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))

@@ -1,4 +1,4 @@
-"""Guesses: ten an hour and twenty-five a day at one account, whatever is asked anew, and from wherever."""
+"""An account allows ten wrong codes an hour and 25 a day, whatever is requested again, from anywhere."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ HOUR, DAY = 3600, 24 * 3600
 
 @pytest.fixture
 def ada(people):
-    """Somebody with every way to sign in and every kind of name."""
+    """Someone with every sign-in method and every kind of identity."""
     described = {"email": "ada@example.com", "phone": "+447400123456", "username": "ada"}
     return people.open(**described, methods=["email", "sms", "authenticator"])
 
 
 @pytest.fixture
 def guess(json_wire):
-    """Guesses at an account, each time from another browser at another address; returns the last answer."""
+    """Guesses codes of an account, each time from another browser and IP address; returns the last response."""
     numbers = itertools.count(1)
 
     def once(identity, times: int = 1, passcode: str | None = None):
@@ -45,7 +45,7 @@ def guess(json_wire):
 
 @pytest.fixture
 def looked_at(rows):
-    """Tells how many guesses were looked at, and how many were not."""
+    """Returns how many guesses were compared, and how many were not."""
 
     def count() -> tuple[int, int]:
         failed = [event.facts["reason"] for event in rows(Event, name="sign_in.failed")]
@@ -55,7 +55,7 @@ def looked_at(rows):
 
 
 def enters(wire, ada) -> bool:
-    """Say whether a right code of her app lets her in from a browser that nobody has seen."""
+    """Return whether a correct app code signs her in from a new browser."""
     browser = wire.elsewhere()
     answer = browser.post(SIGN_IN, identity=ada.email, passcode=ada.app_code())
     assert answer.ok or (answer.status, answer.codes) == (400, ["generic_authn_failed"])

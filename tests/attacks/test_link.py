@@ -1,4 +1,4 @@
-"""A link signs in nobody but the browser that asked: not a scanner, not a thief of the mail, not a phisher."""
+"""A link signs in only the browser that requested it: no scanner, no mail thief, no phisher."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _numbers = itertools.count()
 
 @dataclass
 class Scene:
-    """Ada has asked for a code at a server of two processes; her mail is open."""
+    """Ada has requested a code from a server with two processes; the attacker can read her email."""
 
     server: Server
     database: Database
@@ -39,11 +39,11 @@ class Scene:
         return parse_qs(urlsplit(self.link).query)["token"][0]
 
     def stranger(self) -> Visitor:
-        """Return a browser without a cookie."""
+        """Return a browser without cookies."""
         return Visitor(self.server.url)
 
     def sessions(self) -> int:
-        """Return how many sessions there are of Ada's."""
+        """Return the number of Ada's sessions."""
         found: int = self.database.query(
             "SELECT count(*) FROM auth_session JOIN identity ON identity.user_id = auth_session.user_id"
             f" WHERE identity.value = '{self.email}'"
@@ -51,7 +51,7 @@ class Scene:
         return found
 
     def state(self) -> str:
-        """Return what Ada's screen is told."""
+        """Return the state that Ada's page polls."""
         return str(self.ada.get(f"{STATUS}?challenge={self.challenge}").json["state"])
 
 
@@ -63,7 +63,7 @@ def shared():
 
 @pytest.fixture
 def scene(database, databases, shared, start_shared, smtp) -> Scene:
-    """A scene with people of its own."""
+    """A scene with its own people."""
     if database.kind not in shared:
         fresh = databases.fresh(database.kind)
         shared[database.kind] = start_shared(fresh, workers=2), fresh
@@ -73,7 +73,7 @@ def scene(database, databases, shared, start_shared, smtp) -> Scene:
 
 
 def asked(server: Server, email: str, smtp: SmtpSink) -> tuple[Visitor, str, str, str]:
-    """Return somebody who has asked for a code, the characters on their screen, the mail's link and the challenge."""
+    """Return someone who has requested a code, the characters on their page, the email's link and the challenge."""
     visitor, since = Visitor(server.url), len(smtp.mails)
     answer = visitor.send_code(email)
     assert answer.status == 200
@@ -88,12 +88,12 @@ def asked(server: Server, email: str, smtp: SmtpSink) -> tuple[Visitor, str, str
 
 
 def wrong(characters: str) -> str:
-    """Return characters that are as many and all others."""
+    """Return wrong characters of the same length."""
     return "".join(UNAMBIGUOUS[UNAMBIGUOUS.index(each) - 1] for each in characters)
 
 
 def cookies_of(answers: list[Answer]) -> list[str]:
-    """Return the session cookies that these answers hand out."""
+    """Return the session cookies in these responses."""
     return [answer.cookies[SESSION] for answer in answers if SESSION in answer.cookies]
 
 
@@ -145,7 +145,7 @@ def test_concurrent_guesses_of_the_link_characters_check_only_two(scene):
 
 
 def test_opening_an_attackers_link_without_the_characters_signs_nobody_in(scene):
-    victim, attacker = scene.stranger(), scene.ada  # it was the attacker who asked, with the victim's address
+    victim, attacker = scene.stranger(), scene.ada  # the attacker requested it, with the victim's address
     victim.get(scene.link)
     victim.post(LINK, token=scene.token)
     assert attacker.post(GO_ON, challenge=scene.challenge).json["error_codes"] == ["link_not_approved"]

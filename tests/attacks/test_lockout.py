@@ -1,4 +1,4 @@
-"""Nobody can be locked out from outside: while strangers guess and ask without end, the owner comes in."""
+"""Nobody can be locked out by others: the owner can sign in while strangers guess and request codes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def ada(people):
 
 @pytest.fixture
 def attack(json_wire, ada):
-    """Has strangers at fifty addresses guess so many times, and ask for a code once."""
+    """Guesses that many times from fifty IP addresses, and requests a code once."""
     browsers = itertools.cycle([json_wire.elsewhere(address=f"198.51.100.{number}") for number in range(50)])
 
     def strike(guesses: int) -> None:
@@ -37,7 +37,7 @@ def attack(json_wire, ada):
 
 @pytest.fixture
 def own_browser(json_wire, ada):
-    """Ada's browser, from which she has signed in before."""
+    """Ada's browser, in which she has signed in before."""
     browser = json_wire.elsewhere()
     assert browser.post(SIGN_IN, identity=ada.email, passcode=ada.app_code()).ok
     browser.post("/logout")

@@ -1,4 +1,4 @@
-"""A mail's "this was not me" is pressed by nobody but a person, and what it ends stays ended."""
+"""The link "this was not me" in an email needs a person to press it, and what it ended can't be reopened."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def server(database, databases, shared, start_shared, smtp) -> tuple[Server, Dat
 
 @pytest.fixture
 def asked(server, smtp: SmtpSink) -> tuple[Visitor, str, str]:
-    """Somebody who asked for a code with Ada's address, the code, and the path that denies it."""
+    """Someone who requested a code with Ada's address, the code, and the path of its report link."""
     email = open_one(server[1], email=f"ada{next(_numbers)}@example.com").email
     visitor, since = Visitor(server[0].url), len(smtp.mails)
     while (answer := visitor.send_code(email)).status == 429:
-        time.sleep(float(answer.header("retry-after")))  # what another test has denied
+        time.sleep(float(answer.header("retry-after")))  # reports of other tests
     code_for(email, smtp, since, 10)
     mail = smtp.to(email)[-1]
     visitor.email = email
@@ -51,7 +51,7 @@ def asked(server, smtp: SmtpSink) -> tuple[Visitor, str, str]:
 
 
 def denied(database: Database) -> int:
-    """Return how many requests were denied."""
+    """Return the number of reported requests."""
     return int(database.query("SELECT count(*) FROM challenge WHERE denied_at IS NOT NULL")[0][0])
 
 
@@ -70,7 +70,7 @@ def test_link_scanner_without_a_csrf_token_cannot_deny_a_sign_in(server, asked):
 
 
 def robot_url(server: tuple[Server, Database], path: str) -> str:
-    """Return the whole address of a path."""
+    """Return the full URL of a path."""
     return server[0].url + path
 
 

@@ -1,4 +1,4 @@
-"""Sends: what a flood of requests lets leave, counted at the mailboxes; the answers are the same all along."""
+"""Send limits during a flood of requests, counted at the mailboxes; the responses never change."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ easy = pytest.mark.settings(**EASY)
 
 @pytest.fixture
 def crowd(people):
-    """Opens so many accounts with addresses, or with numbers that begin so."""
+    """Creates that many accounts with email addresses, or with numbers that begin with a prefix."""
 
     def come(count: int, numbers: str = "") -> list:
         if numbers:
@@ -41,7 +41,7 @@ def crowd(people):
 
 @pytest.fixture
 def ask(json_wire):
-    """Asks for a code to each of these people, from a browser and an address of its own; returns the answers."""
+    """Requests a code for each of these people, from separate browsers and IP addresses; returns the responses."""
 
     def each(crowd, method: str = "email") -> list:
         answers = []
@@ -54,7 +54,7 @@ def ask(json_wire):
 
 
 def exhausted(rows) -> list[str]:
-    """Return which budgets were recorded as used up."""
+    """Return which send limits were recorded as used up."""
     return [event.facts["budget"] for event in rows(Event, name="budget.exhausted")]
 
 
@@ -213,7 +213,7 @@ def test_texts_are_sent_only_to_allowed_countries(people, ask, deliver, sms):
 
 
 def sent_before(app, person, times: int, used: int) -> None:
-    """Put down texts that were sent to somebody's range of numbers within the hour, so many of them used."""
+    """Record text messages sent to a range of numbers within the hour, that many of them with used codes."""
     now = house_clock.now()
     with app.app_context():
         for number in range(times):

@@ -1,4 +1,4 @@
-"""An authenticator app that is set up in a browser."""
+"""Setting up an authenticator app in a browser."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyotp
 
 
 def add_app(page: Any, name: str = "") -> str:
-    """Add one more app on the page of the ways to sign in; return its key."""
+    """Add an app on the page of sign-in methods; return its key."""
     page.goto("/us-setup")
     with page.expect_navigation():
         page.get_by_role("button", name="Add another app").click()
@@ -23,5 +23,5 @@ def add_app(page: Any, name: str = "") -> str:
 
 
 def code_of(key: str, steps: int = 0) -> str:
-    """Return what an app with ``key`` shows now, or so many steps of 30 s from now."""
+    """Return the code of ``key`` now, or that many steps of 30 s from now."""
     return pyotp.TOTP(key).at(int(time.time()) + 30 * steps)

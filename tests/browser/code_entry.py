@@ -1,4 +1,4 @@
-"""How tests type codes."""
+"""Entering codes on a page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from playwright.sync_api import Page
 
 
 def type_code(page: Page, code: str) -> None:
-    """Type a code and leave it to the test to press the button; by itself the page sends it with its last digit."""
+    """Type a code without submitting it, which the page would do with the last digit."""
     field = page.get_by_label("Your code")
     field.evaluate("control => control.removeAttribute('data-submit-at')")
     field.fill(code)

@@ -1,4 +1,4 @@
-"""The service that the tests of this folder share (tests/shared_service.py), and browsers at it."""
+"""The service that the browser tests share (tests/shared_service.py), and browsers that use it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.browser.mailbox import Mailbox
 from tests.factories import People, Person
 from tests.serving import Server
 
-REFUSED = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d")
-"""What Chromium says of a page that answers with a refusal; the page itself shows it."""
+ERROR_RESPONSE = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d")
+"""Chromium's console message for an error response, which the page itself shows."""
 
 _numbers = itertools.count(1)
 
@@ -28,12 +28,12 @@ def live_server(shared_server: Server) -> Server:
 
 @pytest.fixture
 def new_browser(chromium: Any, live_server: Server) -> Iterator[Callable[..., Any]]:
-    """Opens browsers with no cookie of each other; the test fails when any page of theirs has a fault."""
+    """Opens browsers with separate cookies; the test fails if one of their pages has an error or warning."""
     contexts = []
     faults: list[str] = []
 
     def note(line: Any) -> None:
-        if line.type in ("error", "warning") and not REFUSED.match(line.text):
+        if line.type in ("error", "warning") and not ERROR_RESPONSE.match(line.text):
             faults.append(f"{line.text} ({line.location})")
 
     def open_page(**options: Any) -> Any:
@@ -52,31 +52,31 @@ def new_browser(chromium: Any, live_server: Server) -> Iterator[Callable[..., An
 
 @pytest.fixture
 def people(shared_app: Flask) -> People:
-    """Opens accounts at the shared service, for addresses that no other test has."""
+    """Creates accounts at the shared service."""
     return People(shared_app)
 
 
 @pytest.fixture
 def email() -> str:
-    """An address that no other test has."""
+    """An email address that no other test uses."""
     return f"ada{next(_numbers)}@example.com"
 
 
 @pytest.fixture
 def phone() -> str:
-    """A number that no other test has."""
+    """A phone number that no other test uses."""
     return f"+1650253{next(_numbers):04}"
 
 
 @pytest.fixture
 def mailbox(live_server: Server) -> Mailbox:
-    """What the service has sent: ``mailbox.newest(email)``."""
+    """The messages that the service has sent: ``mailbox.newest(email)``."""
     return Mailbox(live_server.url)
 
 
 @pytest.fixture
 def sign_in(page: Any, shared_app: Flask, live_server: Server) -> Callable[..., Any]:
-    """Signs ``page`` in without its pages: ``sign_in(ada)``; returns the page."""
+    """Signs ``page`` in by setting a session cookie: ``sign_in(ada)``; returns the page."""
     from tests.signed_in import _open
 
     def sign_in(person: Person, page: Any = page) -> Any:
@@ -90,7 +90,7 @@ def sign_in(page: Any, shared_app: Flask, live_server: Server) -> Callable[..., 
 
 @pytest.fixture
 def ask_for_code() -> Callable[..., None]:
-    """Goes to the sign-in page and asks for a code: ``ask_for_code(page, email)``."""
+    """Goes to the sign-in page and requests a code: ``ask_for_code(page, email)``."""
 
     def ask(page: Any, identity: str, button: str = "Send me a code") -> None:
         page.goto("/us-signin")

@@ -1,4 +1,4 @@
-"""A person who has a keyboard and nothing else: Tab, Enter, Space and letters."""
+"""A keyboard user: Tab, Enter, Space and letters, no mouse."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ FOCUSED = """() => {
   };
 }"""
 
-MOST_STOPS = 60
+MAX_STOPS = 60
 
 
 class Keyboard:
-    """The keyboard of one page. Every stop on the way must show that it has the focus."""
+    """The keyboard of one page. Every element that Tab reaches must have a visible focus."""
 
     def __init__(self, page: Any) -> None:
         self.page = page
 
     def to(self, name: str) -> None:
-        """Press Tab until what is called ``name``, or begins with it, has the focus. Raises AssertionError."""
+        """Press Tab until an element whose name starts with ``name`` has the focus. Raises AssertionError."""
         passed: list[str] = []
         at = self.page.evaluate(FOCUSED)
-        for _ in range(MOST_STOPS):
+        for _ in range(MAX_STOPS):
             if at["tag"] not in ("BODY", "MAIN") and at["name"].startswith(name):
                 assert at["inView"], f"{name} has the focus out of sight"
                 return
@@ -44,18 +44,18 @@ class Keyboard:
         self.page.keyboard.type(text)
 
     def press(self, key: str = "Enter") -> None:
-        """Press a key that opens or ticks something on this page."""
+        """Press a key that opens or checks something on this page."""
         self.page.keyboard.press(key)
 
     def go(self, name: str = "") -> None:
-        """Press Enter, on what is called ``name`` or where the focus is, and wait for the page it leads to."""
+        """Press Enter, on the element named ``name`` or the focused one, and wait for the next page."""
         if name:
             self.to(name)
         with self.page.expect_navigation():
             self.page.keyboard.press("Enter")
 
     def _at_focus(self) -> dict[str, Any]:
-        """Return what has the focus. Raises AssertionError when nothing shows that."""
+        """Return the focused element. Raises AssertionError if the focus isn't visible."""
         at: dict[str, Any] = self.page.evaluate(FOCUSED)
         assert at["tag"] in ("BODY", "IFRAME") or at["marked"], f"nothing shows that {at['name']!r} has the focus"
         return at

@@ -1,4 +1,4 @@
-"""The development mailbox, read as a program does."""
+"""Reads the development mailbox by its JSON."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.sinks import until
 
 
 @dataclass(frozen=True)
-class Letter:
-    """A mail or text message that the service has sent; ``page`` is where it stands."""
+class InboxMessage:
+    """An email or text message that the service has sent; ``page`` is its path in the inbox."""
 
     page: str
     subject: str
@@ -21,7 +21,7 @@ class Letter:
 
     @property
     def code(self) -> str:
-        """The code in it, without blanks. Raises AssertionError when there is not one code."""
+        """Its code, without spaces. Raises AssertionError unless there is exactly one."""
         found = re.findall(r"#(\d{6,8})\s*\Z|^[ \t]*(\d{3,4} \d{3,4})[ \t]*$", self.text, re.MULTILINE)
         codes = {"".join(parts).replace(" ", "") for parts in found}
         assert len(codes) == 1, f"one code was expected in:\n{self.text}"
@@ -29,7 +29,7 @@ class Letter:
 
     @property
     def link(self) -> str:
-        """The link in it that carries a token. Raises AssertionError when there is not one."""
+        """Its link with a token. Raises AssertionError unless there is exactly one."""
         links = re.findall(r"https?://\S+(?:token=|/confirm/|/change-email/)\S+", self.text)
         assert len(links) == 1, f"one link was expected in:\n{self.text}"
         return links[0]
@@ -41,28 +41,30 @@ class Mailbox:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def to(self, address: str) -> list[Letter]:
+    def to(self, address: str) -> list[InboxMessage]:
         """Return the messages to an address or number, newest first."""
         request = urllib.request.Request(f"{self.url}/dev/inbox", headers={"Accept": "application/json"})
         with urllib.request.urlopen(request, timeout=5) as answer:
             messages: list[dict[str, Any]] = json.load(answer)["response"]["messages"]
         return [
-            Letter(f"/dev/inbox/{message['id']}", message["subject"], message["text"])
+            InboxMessage(f"/dev/inbox/{message['id']}", message["subject"], message["text"])
             for message in messages
             if message["to"] == address
         ]
 
-    def newest(self, address: str, subject: str = "", after: Letter | None = None, text: str = "") -> Letter:
-        """Return the newest message to an address whose subject has ``subject`` in it, once there is one.
+    def newest(
+        self, address: str, subject: str = "", after: InboxMessage | None = None, text: str = ""
+    ) -> InboxMessage:
+        """Wait for a message to an address whose subject contains ``subject``, and return the newest.
 
-        :param after: one that is not waited for, as it was there before
-        :param text: words of the message, however its lines are broken; for one of several with the same subject
+        :param after: an earlier message, which doesn't count
+        :param text: text in the message, ignoring line breaks; to select one of several with the same subject
         """
 
-        def arrived() -> list[Letter]:
+        def arrived() -> list[InboxMessage]:
             mine = [letter for letter in self.to(address) if subject in letter.subject]
             mine = [letter for letter in mine if text in " ".join(letter.text.split())]
             return mine if mine and mine[0] != after else []
 
-        found: Letter = until(arrived)[0]
+        found: InboxMessage = until(arrived)[0]
         return found

@@ -6,10 +6,10 @@ from typing import Any
 
 
 class VirtualAuthenticator:
-    """A device that makes and uses passkeys by itself, in one page's browser.
+    """A device that creates and uses passkeys automatically, in one page's browser.
 
-    :param verified: whether its holder shows a PIN, a finger or a face when asked
-    :param resident: whether it keeps passkeys that are found without a name
+    :param verified: whether user verification succeeds
+    :param resident: whether it stores discoverable passkeys
     """
 
     def __init__(self, page: Any, *, verified: bool = True, resident: bool = True, transport: str = "internal") -> None:
@@ -27,24 +27,24 @@ class VirtualAuthenticator:
 
     @property
     def credentials(self) -> list[dict[str, Any]]:
-        """The passkeys it keeps."""
+        """The passkeys it stores."""
         found: list[dict[str, Any]] = self._send("getCredentials", authenticatorId=self.id)["credentials"]
         return found
 
     def give(self, credential: dict[str, Any]) -> None:
-        """Let it keep another device's passkey."""
+        """Store another device's passkey."""
         self._send("addCredential", authenticatorId=self.id, credential=credential)
 
     def present(self, is_there: bool) -> None:
-        """Let somebody touch it when asked, or nobody."""
+        """Set whether the user touches it when asked."""
         self._send("setAutomaticPresenceSimulation", authenticatorId=self.id, enabled=is_there)
 
     def verify(self, verified: bool) -> None:
-        """Let its holder show who they are when asked, or not."""
+        """Set whether user verification succeeds."""
         self._send("setUserVerified", authenticatorId=self.id, isUserVerified=verified)
 
     def remove(self) -> None:
-        """Take the device away."""
+        """Remove the device."""
         self._send("removeVirtualAuthenticator", authenticatorId=self.id)
 
     def _send(self, method: str, **parameters: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The activity page in a browser: days are the reader's own, and the filter works with and without the script."""
+"""The activity page in a browser: days in the reader's time zone, and the filter with and without JavaScript."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def ada(people, email, shared_app):
-    """Somebody to whom something happened just before and just after midnight of the day before yesterday, in UTC."""
+    """Someone with events just before and just after midnight (UTC) of the day before yesterday."""
     from app.audit import Event
     from app.extensions import db
 
@@ -25,7 +25,7 @@ def ada(people, email, shared_app):
 
 
 def days(page) -> list[str]:
-    """Return the headings of the days, each with what stands below it."""
+    """Return the headings of the days, each with the entries below it."""
     parts = page.locator("[data-day]").all()
     return [f"{part.locator('h3').inner_text()}: {part.locator('.way-what').all_inner_texts()}" for part in parts]
 

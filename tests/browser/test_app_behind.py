@@ -1,4 +1,4 @@
-"""docs/examples/an_app_behind_it.py does what it says: an app beside the service knows who is there."""
+"""docs/examples/an_app_behind_it.py works as described: an app next to the service knows who is signed in."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ EXAMPLE = ROOT / "docs" / "examples" / "an_app_behind_it.py"
 
 @pytest.fixture
 def app_behind():
-    """The address at which the app stands, once it is started."""
+    """The app's URL, once it is started."""
     return f"http://127.0.0.1:{free_port()}"
 
 
 @pytest.fixture
 def live_server(fresh_database, make_server, app_behind):
-    """A service that leads to the app, and the app, started as its first lines say."""
+    """A service that redirects to the app, and the app, started as its first lines say."""
     server = make_server(fresh_database, workers=1, LATCHKEY_POST_LOGIN_URL=f"{app_behind}/")
     command = [sys.executable, str(EXAMPLE), server.url, app_behind.rpartition(":")[2]]
     program = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -33,7 +33,7 @@ def live_server(fresh_database, make_server, app_behind):
 
 
 def is_there(page, address: str) -> bool:
-    """Whether the page of ``address`` comes."""
+    """Return whether ``address`` responds."""
     try:
         page.goto(address)
     except Exception:  # the app is still starting

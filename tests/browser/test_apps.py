@@ -1,4 +1,4 @@
-"""Authenticator apps in a real browser: a second one is added, named and used, and the first one goes."""
+"""Authenticator apps in a real browser: add a second one, name it, use it, and remove the first."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ APPS = "section[aria-labelledby=apps]"
 
 @pytest.fixture
 def ada(people, email):
-    """Somebody who signs in by mail and by an app."""
+    """Someone who signs in by email and by an app."""
     return people.open(email=email, methods=["email", "authenticator"])
 
 
 def names(page) -> list[str]:
-    """Return the names of the apps that the page lists."""
+    """Return the names of the apps on the page."""
     return [str(text) for text in page.locator(f"{APPS} h3").all_inner_texts()]
 
 

@@ -1,7 +1,7 @@
-"""Signing in to an app, in a real browser: from the app's page, through ours, back to the app with a code.
+"""Signing in to an app in a real browser: from the app to our pages and back with a code.
 
-The content security policy is the real one. Its form-action names this site alone, and Chromium holds each redirect
-that answers a form against that: what arrives at the app here has passed it.
+The content security policy is the real one. Its form-action allows only this site, and Chromium applies it to each
+redirect after a form: requests that reach the app here have passed it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ both = pytest.mark.parametrize("script", [True, False], ids=["with script", "wit
 
 
 class Behind(BaseHTTPRequestHandler):
-    """An app's pages: each says that it is the app."""
+    """An app's pages, all the same."""
 
     def do_GET(self) -> None:
         if self.path == "/favicon.ico":
@@ -37,12 +37,12 @@ class Behind(BaseHTTPRequestHandler):
         self.wfile.write(b"<!doctype html><html lang=en><title>The app</title><h1>The app</h1>")
 
     def log_message(self, *_: Any) -> None:
-        """Write nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def app_server() -> Iterator[ThreadingHTTPServer]:
-    """The app: ``app_server.seen`` holds the requests for its pages."""
+    """The app: ``app_server.seen`` has the requests for its pages."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Behind)
     server.seen = []  # type: ignore[attr-defined]
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -64,7 +64,7 @@ def make_app_of(shared_app, app_server, live_server):
 
 
 def answer_at(page: Any, rp: RelyingParty, app_server: ThreadingHTTPServer) -> dict[str, str]:
-    """Wait until the browser is at the app, and return what it brought there."""
+    """Wait until the browser is at the app, and return the parameters of its URL."""
     page.wait_for_url(f"{rp.redirect_uri}?*")
     page.get_by_role("heading", name="The app").wait_for()
     path, headers = app_server.seen[-1]
@@ -77,14 +77,14 @@ def answer_at(page: Any, rp: RelyingParty, app_server: ThreadingHTTPServer) -> d
 
 
 def exchange(rp: RelyingParty, code: str) -> dict[str, Any]:
-    """Return what the app gets for a code."""
+    """Return the response to the app's code exchange."""
     answer = rp.exchange(code)
     assert answer.status_code == 200, answer.text
     return dict(answer.json)
 
 
 def sign_in_by_mail(page: Any, email: str, mailbox: Any) -> None:
-    """Sign in by a mailed code, with the Enter key alone."""
+    """Sign in by email code, using only the Enter key."""
     keys = Keyboard(page)
     keys.write(FIELD, email)
     keys.go()
@@ -111,7 +111,7 @@ def test_signed_out_user_signs_in_consents_and_reaches_the_app(
     page.keyboard.press("Enter")
     tokens = exchange(rp, answer_at(page, rp, app_server)["code"])
     assert rp.userinfo(tokens["access_token"]).json["email"] == email
-    # The second time nothing is asked, and no page of ours is seen.
+    # The second time, the user is asked nothing and sees no page of ours.
     page.goto(rp.request(scope="openid email"))
     exchange(rp, answer_at(page, rp, app_server)["code"])
 
@@ -127,7 +127,7 @@ def test_code_sign_in_redirects_straight_to_the_app(
     assert page.get_by_label(FIELD).input_value() == email
     page.get_by_role("button", name="Send me a code").click()
     page.get_by_label("Your code").fill(mailbox.newest(email).code)
-    if not script:  # with it, the last digit sends the form
+    if not script:  # with JavaScript, the last digit submits the form
         page.get_by_role("button", name="Sign in", exact=True).click()
     exchange(rp, answer_at(page, rp, app_server)["code"])
 
@@ -199,7 +199,7 @@ def test_user_can_switch_account_before_consent(
 def test_cross_site_post_authorization_request_reaches_the_app(
     new_browser, people, email, sign_in, make_app_of, app_server, live_server, script
 ):
-    """A POST of another site comes without our Lax cookie, and continues with it."""
+    """A cross-site POST has no Lax cookie; the redirect that follows has it."""
     rp = make_app_of()
     page = sign_in(people.open(email=email), new_browser(java_script_enabled=script))
     address, _, query = rp.request(nonce="n").partition("?")

@@ -1,4 +1,4 @@
-"""The operator's colors, logo and links can be read and used, in both color schemes and on every width."""
+"""An operator's colors, logo and links are readable and usable in both color schemes and at all widths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WIDE = '<rect width="90" height="9" fill="#7a1fa2"/>'
 
 @pytest.fixture
 def live_server(make_server, fresh_database, tmp_path):
-    """A service with an operator's looks."""
+    """A service with an operator's branding."""
     for name in ("logo.svg", "image.svg"):
         (tmp_path / name).write_bytes(svg(WIDE))
     return make_server(
@@ -52,7 +52,7 @@ def test_button_uses_the_brand_color_of_each_color_scheme(page):
 
 
 def in_words(color: str) -> str:
-    """Return ``#rrggbb`` as browsers write it."""
+    """Return ``#rrggbb`` as browsers serialize it."""
     return "rgb({}, {}, {})".format(*(int(color[start : start + 2], 16) for start in (1, 3, 5)))
 
 

@@ -1,4 +1,4 @@
-"""What a person has to do to get in, in clicks, fields and screens."""
+"""How many clicks, fields and pages it takes to sign in."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ IDENTITY, CODE = "Email, phone or username", "Your code"
 SENT = "SELECT count(*) FROM message WHERE \"to\" = '{}'"
 
 
-class Hands:
-    """Two hands at a page; they count what they do."""
+class CountingUser:
+    """A user at a page, whose actions are counted."""
 
     def __init__(self, page: Any) -> None:
         self.page = page
@@ -22,7 +22,7 @@ class Hands:
         self.screens: list[str] = []
 
     def see(self, heading: str) -> None:
-        """Wait for a screen."""
+        """Wait for a page."""
         self.page.get_by_role("heading", name=heading, level=1).wait_for()
         self.screens.append(heading)
 
@@ -32,30 +32,30 @@ class Hands:
         self.fields += 1
 
     def click(self, name: str) -> None:
-        """Press a button, or what opens something."""
+        """Press a button or open a disclosure."""
         self.page.get_by_role("button", name=name, exact=True).or_(self.page.locator("summary", has_text=name)).click()
         self.clicks += 1
 
     @property
     def done(self) -> tuple[int, int, int]:
-        """Clicks, fields, and screens before one was in."""
+        """Clicks, fields, and pages before being signed in."""
         return self.clicks, self.fields, len(self.screens) - 1
 
 
 @pytest.fixture
 def hands(new_browser):
-    """Hands at the first step: ``hands(script=False)``."""
+    """Opens the first step: ``hands(script=False)``."""
 
-    def come(page: Any = None, *, script: bool = True, path: str = "/us-signin") -> Hands:
-        found = Hands(page or new_browser(java_script_enabled=script))
+    def come(page: Any = None, *, script: bool = True, path: str = "/us-signin") -> CountingUser:
+        found = CountingUser(page or new_browser(java_script_enabled=script))
         found.page.goto(path)
         return found
 
     return come
 
 
-def leave(hands: Hands) -> None:
-    """Sign out, and forget what was counted so far."""
+def leave(hands: CountingUser) -> None:
+    """Sign out, and reset the counts."""
     hands.page.get_by_role("button", name="Sign out of this browser").click()
     hands.page.get_by_role("heading", name="Sign in", level=1).wait_for()
     hands.clicks = hands.fields = 0

@@ -1,4 +1,4 @@
-"""The code page: it sends a whole code by itself, and leads to the reader's mail."""
+"""The code page: submits a complete code automatically, and links to the reader's mailbox."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def waiting(page, email):
-    """A page that waits for the code of a new account's email."""
+    """The code page of a new account."""
     page.goto("/us-signin")
     page.get_by_label("Email, phone or username").fill(email)
     page.get_by_role("button", name="Send me a code").click()

@@ -1,4 +1,4 @@
-"""The page where a code is typed."""
+"""The page for entering a code."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ SENT = "SELECT count(*) FROM message WHERE \"to\" = '{}' AND kind = 'sign_in'"
 
 @pytest.fixture
 def ada(people, email):
-    """Somebody with an account."""
+    """Someone with an account."""
     return people.open(email=email)
 
 
 @pytest.fixture
 def sent(shared_database):
-    """Counts the sign-in mails that were put into the outbox for an address."""
+    """Counts the sign-in emails queued for an address."""
     return lambda email: shared_database.query(SENT.format(email))[0][0]
 
 
 def halves(code):
-    """Return a code as the mail shows it."""
+    """Return a code as the email shows it."""
     return f"{code[:4]} {code[4:]}"
 
 

@@ -1,4 +1,4 @@
-"""The console with the keyboard alone, on a screen and on a phone; and each of its pages as axe-core sees it."""
+"""The console with only the keyboard, on a desktop and a phone; and each of its pages checked by axe-core."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_console_navigation_reaches_and_marks_each_page(page, sign_in, grace):
     for entry in CONSOLE_PAGES:
         page.get_by_role("navigation", name="Console").get_by_role("link", name=entry.title, exact=True).click()
         assert page.evaluate("location.pathname") == entry.path
-        assert page.locator(".rooms-nav [aria-current]").all_inner_texts() == [entry.title]
+        assert page.locator(".side-nav [aria-current]").all_inner_texts() == [entry.title]
 
 
 def test_console_tab_order_starts_with_a_working_skip_link(page, sign_in, grace):

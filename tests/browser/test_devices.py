@@ -1,4 +1,4 @@
-"""The account pages as one place, with the keyboard alone: find a session that is not wanted, and end it."""
+"""The account's pages with only the keyboard: find an unwanted session and end it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_account_navigation_reaches_and_marks_each_page(page, people, email, sig
     for entry in ACCOUNT_PAGES:
         Keyboard(page).go(entry.title)
         assert page.evaluate("location.pathname") == entry.path
-        assert page.locator(".rooms-nav [aria-current]").all_inner_texts() == [entry.title]
+        assert page.locator(".side-nav [aria-current]").all_inner_texts() == [entry.title]
 
 
 def test_other_sessions_are_ended_by_keyboard(page, new_browser, people, email, sign_in):

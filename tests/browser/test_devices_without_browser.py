@@ -1,4 +1,4 @@
-"""Entering the code of a device in a real browser, by the keyboard alone, with script and without."""
+"""Entering a device's code in a real browser with only the keyboard, with JavaScript and without."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_signed_out_user_signs_in_and_allows_or_denies_a_device(
     keys = Keyboard(page)
     if allow:
         keys.go("Continue")
-    else:  # the field has the focus already
+    else:  # the field already has the focus
         page.keyboard.type(device.user_code.lower())
         keys.go()
     page.get_by_role("heading", name="Connect Living room TV?").wait_for()

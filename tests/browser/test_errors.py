@@ -1,4 +1,4 @@
-"""What went wrong is said, tied to its field, and the field has the focus."""
+"""Errors are described, linked to their field, and the field has the focus."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ addEventListener("DOMContentLoaded", () => {
   }).observe(document.body, { childList: true, subtree: true });
 });
 """
-"""Remembers what is put into live regions after the page stands: only that is read out for certain."""
+"""Records what is inserted into live regions after loading: only that is announced reliably."""
 
 
 def is_tied(page, field, sentence):
-    """Say whether ``field`` is marked as wrong, described by ``sentence``, and where the focus is."""
+    """Return whether ``field`` is marked as invalid, described by ``sentence``, and has the focus."""
     told = " ".join(page.locator(f"#{note}").inner_text() for note in field.get_attribute("aria-describedby").split())
     assert field.get_attribute("aria-invalid") == "true"
     assert re.search(sentence, told), told
@@ -66,7 +66,7 @@ def test_wrong_code_keeps_the_page_and_the_right_code_still_works(
     ask_for_code(page, email)
     field = page.get_by_label("Your code")
     field.fill("0000 0000")
-    if not script:  # with it, the last digit sends the code
+    if not script:  # with JavaScript, the last digit submits the code
         field.press("Enter")
     page.get_by_role("alert").wait_for()
     assert is_tied(page, field, "That code didn't work")

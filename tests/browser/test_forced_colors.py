@@ -1,4 +1,4 @@
-"""With the colors of the reader's system in place of ours, and with less motion: all that can be used is still seen."""
+"""With forced colors and reduced motion, every control is still visible."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNSEEN = """() => {
   });
   return [...faults, ...marked.map((part) => `not marked: ${name(part)}`), ...drawn.map(() => "not drawn")];
 }"""
-"""What backgrounds and shadows alone would show, and drawings in the color of the ground."""
+"""Parts that only a background or shadow would set off, and icons in the background color."""
 
 MOVING = """() => [...document.querySelectorAll("*")].filter((part) => {
   const { transitionDuration, animationName } = getComputedStyle(part);
@@ -39,7 +39,7 @@ RING = """() => {
 
 @pytest.fixture
 def pages(shared_app, people, email, new_browser, sign_in):
-    """Yields the page, at one after the other."""
+    """Yields the page at each of the paths."""
     grace = make_administrator(shared_app, people.open(email=email, methods=["email", "authenticator"]))
     people.give_codes(grace)
     page = new_browser(forced_colors="active", reduced_motion="reduce")

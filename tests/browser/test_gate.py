@@ -1,4 +1,4 @@
-"""What the gate for all pages calls a fault."""
+"""What the check that all pages go through reports as a fault."""
 
 from __future__ import annotations
 

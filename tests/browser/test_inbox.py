@@ -1,4 +1,4 @@
-"""The development mailbox, as somebody has it open beside the page."""
+"""The development mailbox, open next to the page."""
 
 from __future__ import annotations
 

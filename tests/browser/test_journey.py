@@ -1,4 +1,4 @@
-"""The whole feature by keyboard alone, with the script and without it."""
+"""All features with only the keyboard, with JavaScript and without."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pyotp
 import pytest
 
 from tests.browser.keyboard import Keyboard
-from tests.browser.mailbox import Letter, Mailbox
+from tests.browser.mailbox import InboxMessage, Mailbox
 from tests.databases import Database
 
 
-class Walker:
-    """Somebody on their way through the service, in one browser."""
+class KeyboardUser:
+    """Someone who uses the service in one browser, only with the keyboard."""
 
     def __init__(self, page: Any, mailbox: Mailbox, email: str, phone: str) -> None:
         self.page = page
@@ -24,7 +24,7 @@ class Walker:
         self.email = email
         self.phone = phone
         self.key = ""
-        self.read: dict[str, Letter] = {}
+        self.read: dict[str, InboxMessage] = {}
 
     @property
     def heading(self) -> str:
@@ -34,7 +34,7 @@ class Walker:
     def notice(self) -> str:
         return str(self.page.locator(".notice").first.inner_text())
 
-    def open_letter(self, to: str, subject: str) -> tuple[Keyboard, Letter]:
+    def open_message(self, to: str, subject: str) -> tuple[Keyboard, InboxMessage]:
         """Find the next message with this subject in the mailbox, in another tab of the same browser."""
         letter = self.mailbox.newest(to, subject, after=self.read.get(to))
         self.read[to] = letter
@@ -46,13 +46,13 @@ class Walker:
         return keys, letter
 
     def type_code(self, to: str, subject: str = "") -> None:
-        """Read the code in the mailbox and type it as it stands there."""
-        keys, letter = self.open_letter(to, subject)
+        """Read the code in the mailbox and type it as shown there."""
+        keys, letter = self.open_message(to, subject)
         assert letter.text.splitlines()[0] in keys.page.locator("pre").inner_text()
         keys.page.close()
         code = letter.code
-        by_itself = self.page.locator("[data-submit-at]")  # it is sent by the Enter key here
-        by_itself.evaluate_all("all => all.forEach((field) => field.removeAttribute('data-submit-at'))")
+        submits_itself = self.page.locator("[data-submit-at]")  # here, Enter submits it
+        submits_itself.evaluate_all("all => all.forEach((field) => field.removeAttribute('data-submit-at'))")
         self.keys.write("Your code", f"{code[: len(code) // 2]} {code[len(code) // 2 :]}")
         self.keys.go()
 
@@ -80,7 +80,7 @@ class Walker:
         self.keys.go("Not now")
 
     def app_code(self, steps: int) -> str:
-        """Return a code of a step of 30 s near this one; one of the step before while there is time to type it."""
+        """Return the code of a step of 30 s relative to now; for a negative one, wait if it is about to expire."""
         into = time.time() % 30
         if steps < 0 and into > 20:
             time.sleep(30 - into)
@@ -114,7 +114,7 @@ class Walker:
 
     def sign_in_by_link(self) -> None:
         self.ask_for_code()
-        keys, letter = self.open_letter(self.email, "Sign in to")
+        keys, letter = self.open_message(self.email, "Sign in to")
         keys.go(letter.link)
         assert keys.page.locator("h1").inner_text() == "Your account"
         assert "token" not in keys.page.url
@@ -131,7 +131,7 @@ class Walker:
         self.keys.go("Sign in")
         assert self.heading == "Your account"
 
-    def prove_again(self) -> None:
+    def reauthenticate(self) -> None:
         self.keys.go("Sign-in methods")
         self.keys.go("Confirm it's you")
         assert self.heading == "Confirm it's you"
@@ -148,8 +148,8 @@ class Walker:
         assert self.ways() == ["Email code", "Authenticator app"]
 
 
-def let_the_proof_get_old(database: Database) -> None:
-    """Take ten minutes from the last proof of everybody's sessions."""
+def age_verifications(database: Database) -> None:
+    """Make the last verification of all sessions ten minutes older."""
     for column in ("authenticated_at", "proved_at"):
         database.query(f"UPDATE auth_session SET {column} = datetime({column}, '-600 seconds')")
 
@@ -157,17 +157,17 @@ def let_the_proof_get_old(database: Database) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
 def test_complete_journey_works_by_keyboard_alone(new_browser, mailbox, email, phone, shared_database, script):
-    walker = Walker(new_browser(java_script_enabled=script), mailbox, email, phone)
-    walker.open_account()
-    walker.set_up_app()
-    walker.set_up_phone()
-    walker.sign_out()
-    walker.sign_in_by_code()
-    walker.sign_out()
-    walker.sign_in_by_link()
-    walker.sign_out()
-    walker.sign_in_by_app()
-    let_the_proof_get_old(shared_database)
-    walker.prove_again()
-    walker.remove_phone()
-    walker.sign_out()
+    user = KeyboardUser(new_browser(java_script_enabled=script), mailbox, email, phone)
+    user.open_account()
+    user.set_up_app()
+    user.set_up_phone()
+    user.sign_out()
+    user.sign_in_by_code()
+    user.sign_out()
+    user.sign_in_by_link()
+    user.sign_out()
+    user.sign_in_by_app()
+    age_verifications(shared_database)
+    user.reauthenticate()
+    user.remove_phone()
+    user.sign_out()

@@ -1,4 +1,4 @@
-"""A link opened on another device, in real browsers: characters are carried there, and the first screen goes on."""
+"""A link opened on another device, in real browsers: enter the characters, and the first page continues."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ OPEN = "SELECT count(*) FROM auth_session JOIN identity USING (user_id) WHERE va
 
 @pytest.fixture
 def letter(people, email, page, ask_for_code, mailbox):
-    """The mail that ``page`` has asked for."""
+    """The email that ``page`` has requested."""
     people.open(email=email)
     ask_for_code(page, email)
     return mailbox.newest(email, "Sign in to")
 
 
 def characters_on(page) -> str:
-    """Return what the asking screen shows."""
+    """Return the characters on the requesting page."""
     return page.locator(".carry-characters").inner_text().replace("\n", "").replace(" ", "")
 
 
 def let_in(page, characters: str) -> None:
-    """Type ``characters`` on the page of a link, and press its button."""
+    """Enter ``characters`` on the page of a link, and press its button."""
     page.locator("[name=characters]").fill(characters)
     page.get_by_role("button", name="Approve sign-in").click()
 
@@ -78,7 +78,7 @@ def test_link_scanner_pressing_every_button_gets_no_session(page, letter, new_br
 
 
 def press(robot, link: str, number: int) -> None:
-    """Press one button of the link's page as a script does, past what the browser would check first."""
+    """Submit the link's page by script, bypassing the browser's validation."""
     robot.goto(link)
     robot.evaluate(
         """number => {

@@ -1,4 +1,4 @@
-"""Links in mails: where they sign in, and where they do nothing."""
+"""Links in emails: where they sign in, and where they have no effect."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SESSIONS = "SELECT count(*) FROM auth_session WHERE revoked_at IS NULL"
 
 @pytest.fixture
 def letter(people, email, page, ask_for_code, mailbox):
-    """The mail that ``page`` has asked for."""
+    """The email that ``page`` has requested."""
     people.open(email=email)
     ask_for_code(page, email)
     return mailbox.newest(email, "Sign in to")

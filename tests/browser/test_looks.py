@@ -1,7 +1,7 @@
-"""Every page, in both colour schemes and three widths: no fault for axe-core, nothing beside the screen, from right to
-left and with large text too, and a title that says so when something is wrong.
+"""Every page, in both color schemes and at three widths: axe-core finds no faults, and nothing overflows, also right to
+left and with large text; the title of a page with an error says so.
 
-In the second scheme axe-core is asked about colours alone: the style sheets change nothing else there (a test looks).
+In the second scheme, axe-core checks only colors: the style sheets change nothing else (another test checks that).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from app.extensions import db
 from app.oidc import consents
 from app.oidc.models import OAuthClient
 from tests.browser.apps import add_app
-from tests.browser.beside import ZOOMED, beside
+from tests.browser.overflow import ZOOMED, overflowing
 from tests.browser.passkeys import VirtualAuthenticator
 from tests.browsing import OF_COLOUR, serious_faults
 from tests.devices import Device, tv
@@ -36,8 +36,8 @@ CROWDED = """
       return below.left < above.right && gap < 8 ? [`${part.className}, ${next.className}: ${gap} px`] : [];
     });
 """
-"""Parts of a page less than 8 px above the next one; a label belongs to what it names."""
-TURNED = "dir => { document.documentElement.dir = dir; }"
+"""Elements less than 8 px above the next one, except labels."""
+SET_DIRECTION = "dir => { document.documentElement.dir = dir; }"
 UNTITLED = """
   const wrong = document.querySelector(".field-error, #form-errors, .notice[role=alert]");
   return wrong && !document.title.startsWith("Error: ") ? [`its title hides "${wrong.textContent.trim()}"`] : [];
@@ -45,24 +45,24 @@ UNTITLED = """
 
 
 class Look:
-    """Looks at pages and keeps what is wrong with them."""
+    """Checks pages and collects their faults."""
 
     def __init__(self, page: Any) -> None:
         self.page = page
         self.faults: list[str] = []
 
     def at(self, name: str, path: str = "", page: Any = None) -> None:
-        """Look at the page as it stands, or go to ``path`` first."""
+        """Check the current page, or go to ``path`` first."""
         page = page or self.page
         if path:
             page.goto(path)
         page.locator("h1").wait_for()
-        found = page.evaluate(f"(() => {{{UNTITLED}}})()") + beside(page, ZOOMED, "200%")
+        found = page.evaluate(f"(() => {{{UNTITLED}}})()") + overflowing(page, ZOOMED, "200%")
         for width in (ZOOMED, *WIDTHS):
-            page.evaluate(TURNED, "rtl")
-            found += beside(page, width)
-            page.evaluate(TURNED, "ltr")
-            found += beside(page, width)
+            page.evaluate(SET_DIRECTION, "rtl")
+            found += overflowing(page, width)
+            page.evaluate(SET_DIRECTION, "ltr")
+            found += overflowing(page, width)
             crowded = page.evaluate(f"(() => {{{CROWDED}}})()")
             self.faults += [f"{name}, {width} px, crowded: {fault}" for fault in crowded]
             for scheme, rules in SCHEMES.items() if width in WIDTHS else ():
@@ -71,20 +71,20 @@ class Look:
         self.faults += [f"{name}: {fault}" for fault in found]
 
     def press(self, name: str, exact: bool = True) -> None:
-        """Press a button and wait for the page it leads to."""
+        """Press a button and wait for the next page."""
         with self.page.expect_navigation():
             self.page.get_by_role("button", name=name, exact=exact).first.click()
 
     def fill(self, label: str, text: str) -> None:
         """Fill a field."""
         field = self.page.get_by_label(label)
-        field.evaluate("control => control.removeAttribute('data-submit-at')")  # the button is pressed by hand
+        field.evaluate("control => control.removeAttribute('data-submit-at')")  # or it would submit the form
         field.fill(text)
 
 
 @pytest.fixture
 def look(new_browser):
-    """Looks at pages as they stand, with transitions off."""
+    """Checks pages, with transitions turned off."""
     return Look(new_browser(reduced_motion="reduce"))
 
 
@@ -186,7 +186,7 @@ def test_oauth_app_pages_have_no_faults(look, people, email, sign_in, shared_app
     look.at("no access", closed.request())
     look.at("a second factor", strict.request())
     look.at("apps", "/apps")
-    come_by_itself(shared_app, rp.id)
+    mark_as_self_registered(shared_app, rp.id)
     look.at("consent, for an app that added itself", rp.request(scope=wide))
     assert look.page.locator(".notice").count() == 1
     look.at("confirm it's you, for an app", f"/us-verify?next={quote(path_of_request(look.page))}")
@@ -209,22 +209,22 @@ def test_device_authorization_pages_have_no_faults(look, people, email, sign_in,
         look.at("device, asking")
         look.press(button)
         look.at("device, decided")
-    come_by_itself(shared_app, rp.id)
+    mark_as_self_registered(shared_app, rp.id)
     look.page.goto(f"/device?user_code={Device(rp).user_code}")
     look.press("Continue")
     look.at("device, for an app that added itself")
     assert look.faults == []
 
 
-def come_by_itself(app: Any, client_id: str) -> None:
-    """Have an app be one that registered itself."""
+def mark_as_self_registered(app: Any, client_id: str) -> None:
+    """Mark an app as one that registered itself."""
     with app.app_context():
         db.session.get(OAuthClient, client_id).source = "registration"
         db.session.commit()
 
 
 def path_of_request(page: Any) -> str:
-    """Return the address at which the request of a page continues."""
+    """Return the path at which a page's authorization request continues."""
     return f"/oauth/continue?request={page.locator('main [name=request]').first.get_attribute('value')}"
 
 
@@ -256,7 +256,7 @@ def test_account_pages_have_no_faults(look, people, email, sign_in):
     look.at("activity, security warnings", "/activity?show=warnings")
     look.at("my data", "/my-data")
     look.press("Request an export")
-    look.page.evaluate("for (let each = 1; each < 99; each += 1) clearInterval(each)")  # nothing changes under axe
+    look.page.evaluate("for (let each = 1; each < 99; each += 1) clearInterval(each)")  # no change during checks
     look.at("my data, asked for")
     look.page.locator("summary").get_by_text("Delete my account").click()
     look.at("my data, deleting")

@@ -1,4 +1,4 @@
-"""Where everybody signs in with two things: the pages that set the second one up on the way in."""
+"""Where a second factor is required: the pages that set it up during sign-in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.serving import Server, free_port
 
 @pytest.fixture
 def live_server(shared_server, fresh_database, tmp_path):
-    """A service like the one that stands for all tests, which asks everybody for a second step."""
+    """A service like the shared one that requires a second factor."""
     port = free_port()
     own = {
         "LATCHKEY_DATABASE_URL": fresh_database.url,

@@ -1,4 +1,4 @@
-"""A passkey on one device closes nothing on another one that is signed in by mail."""
+"""A passkey on one device doesn't restrict another device that is signed in by email."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ADD, NEEDED = "Add a passkey", "Confirm it's you"
 
 @pytest.fixture
 def first(people, email, sign_in, page):
-    """Ada's laptop, on which she has just added a passkey; the page after it."""
+    """Ada's laptop, just after adding a passkey."""
     sign_in(people.open(email=email))
     page.device = VirtualAuthenticator(page)
     page.goto("/wan-register")
@@ -27,7 +27,7 @@ def first(people, email, sign_in, page):
 
 @pytest.fixture
 def phone(first, new_browser, ask_for_code, mailbox, email):
-    """Her phone, signed in by a mailed code."""
+    """Her phone, signed in by email code."""
     there = new_browser()
     ask_for_code(there, email)
     type_code(there, mailbox.newest(email, "Sign in to").code)

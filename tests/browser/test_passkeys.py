@@ -1,4 +1,4 @@
-"""Passkeys in a real browser, with a virtual authenticator: made, used, offered, turned down."""
+"""Passkeys in a real browser with a virtual authenticator: created, used, offered, declined."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.browsing import serious_faults
 ADD, USE = "Add a passkey", "Sign in with a passkey"
 
 NO_OFFER = "PublicKeyCredential.isConditionalMediationAvailable = async () => false;"
-"""A virtual authenticator takes what the identity box offers at once, before anybody could press the button."""
+"""A virtual authenticator accepts the autofill offer immediately, before a test could press the button."""
 
 
 @pytest.fixture
 def ada(people, email):
-    """Somebody who signs in by mail."""
+    """Someone who signs in by email."""
     return people.open(email=email)
 
 
@@ -30,7 +30,7 @@ def hers(sign_in, ada):
 
 
 def add(page: Any, button: str = ADD) -> None:
-    """Add a passkey at the page of passkeys. Recovery codes come next after the first one."""
+    """Add a passkey on the passkeys page. After the first one, the recovery codes page follows."""
     page.goto("/wan-register")
     with page.expect_navigation():
         page.get_by_role("button", name=button).click()
@@ -40,7 +40,7 @@ def add(page: Any, button: str = ADD) -> None:
 
 
 def back_to_passkeys(page: Any) -> None:
-    """Make no recovery codes now, and look at the passkeys again."""
+    """Skip the recovery codes and return to the passkeys."""
     page.get_by_role("link", name="Not now").click()
     page.get_by_role("heading", name="Sign-in methods", exact=True).wait_for()
     page.goto("/wan-register")
@@ -48,7 +48,7 @@ def back_to_passkeys(page: Any) -> None:
 
 
 def sign_out(page: Any) -> None:
-    """Sign out, and leave the sign-in page before it offers the passkey, which the device would take at once."""
+    """Sign out, and leave the sign-in page before its passkey offer, which the device would accept immediately."""
     page.goto("/")
     page.route("**/passkeys.js*", lambda route: route.fulfill(body="", content_type="text/javascript"))
     with page.expect_navigation():
@@ -57,13 +57,13 @@ def sign_out(page: Any) -> None:
 
 
 def who(page: Any, email: str) -> None:
-    """See whose account page this is."""
+    """Return whose account page this is."""
     page.get_by_role("heading", name="Your account").wait_for()
     assert page.get_by_text(email).count() > 0
 
 
 def press(page: Any, name: str = USE) -> None:
-    """Press the button by which a passkey is asked for."""
+    """Press the passkey button."""
     page.get_by_role("button", name=name, exact=True).click()
 
 
@@ -81,7 +81,7 @@ def test_passkey_is_created_and_signs_in_without_identifier(hers, ada):
 
 
 def test_identity_field_offers_the_passkey(hers, ada):
-    """A virtual authenticator takes the offer at once, as if somebody had chosen it from the list."""
+    """A virtual authenticator accepts the offer immediately, as if the user had selected it."""
     VirtualAuthenticator(hers)
     add(hers)
     sign_out(hers)
@@ -159,7 +159,7 @@ def test_removed_passkey_shows_an_error_at_sign_in(hers):
     hers.get_by_text("Change").first.click()
     hers.get_by_role("button", name="Remove").click()
     hers.get_by_text("Passkey removed.").wait_for()
-    if not device.credentials:  # the Signal API may have told it
+    if not device.credentials:  # the Signal API may have removed it
         device.give(kept[0])
     sign_out(hers)
     hers.goto("/wan-signin")

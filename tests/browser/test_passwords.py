@@ -1,4 +1,4 @@
-"""The first step where passwords are switched on: what the Enter key does, with scripts and without."""
+"""The first step with passwords turned on: what Enter does, with JavaScript and without."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.one_database
 
 @pytest.fixture(scope="module")
 def live_server(shared_server, databases, tmp_path_factory):
-    """A service like the one that stands for all tests, where people may have passwords."""
+    """A service like the shared one with passwords turned on."""
     port, folder, database = free_port(), tmp_path_factory.mktemp("passwords"), databases.fresh("sqlite")
     own = {
         "LATCHKEY_DATABASE_URL": database.url,
@@ -34,7 +34,7 @@ def live_server(shared_server, databases, tmp_path_factory):
 
 @pytest.fixture
 def eve(live_server, email):
-    """Somebody with a mailbox and a password."""
+    """Someone with a mailbox and a password."""
     values = {name.removeprefix("LATCHKEY_").lower(): value for name, value in live_server.environment.items()}
     app = create_app(Settings(**values, log_level="warning"))
     yield People(app).open(email=email, password=PASSWORD, methods=["email", "password"])
@@ -44,7 +44,7 @@ def eve(live_server, email):
 
 @pytest.fixture(params=[True, False], ids=["with script", "without script"])
 def first_step(request, new_browser):
-    """The first step, its password's field unfolded."""
+    """The first step, with the password field expanded."""
     page = new_browser(java_script_enabled=request.param)
     page.goto("/us-signin")
     page.get_by_text(FOLDED, exact=True).click()

@@ -1,4 +1,4 @@
-"""The country beside a phone number, as a person uses it."""
+"""Choosing the country of a phone number."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def adding(sign_in, people, email):
-    """Ada's page on which she adds a phone number."""
+    """The page on which Ada adds a phone number."""
     page = sign_in(people.open(email=email))
     page.goto("/us-setup")
     return page

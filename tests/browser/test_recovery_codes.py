@@ -1,4 +1,4 @@
-"""Recovery codes on the page that shows them: copied, saved and printed."""
+"""The page that shows new recovery codes: copy, save and print them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def shown(page, people, email, sign_in):
-    """A page that has just shown ten codes, and the codes."""
+    """A page with ten new codes, and the codes."""
     sign_in(people.open(email=email)).goto("/mf-recovery-codes")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Create recovery codes").click()

@@ -1,4 +1,4 @@
-"""What the browser holds while somebody is signed in, and after."""
+"""What the browser stores while someone is signed in, and afterwards."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_page_restored_from_bfcache_is_reloaded(page, people, email, sign_in):
 
 @pytest.fixture
 def playwright_running(chromium):
-    """What starts Chromium, for one that is switched another way."""
+    """Playwright, to start Chromium with other options."""
     return chromium.browser_type
 
 

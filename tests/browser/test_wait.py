@@ -1,4 +1,4 @@
-"""A request that was one of too many: the page counts down to when it may come again."""
+"""A rate-limited request: the page counts down until it can be retried."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ BUTTON, BOX = "Send me a code", "Email, phone or username"
 
 @pytest.fixture
 def live_server(fresh_database, make_server):
-    """A server at which one start in four seconds is allowed."""
+    """A server that allows one code request in four seconds."""
     return make_server(fresh_database, workers=1, LATCHKEY_STARTS_PER_ADDRESS=1, LATCHKEY_ADDRESS_WINDOW=4)
 
 
 def ask_too_often(page) -> None:
-    """Ask for a code for two people, one right after the other."""
+    """Request codes for two people in quick succession."""
     page.goto("/us-signin")
     page.get_by_label(BOX).fill("first@example.com")
     page.get_by_role("button", name=BUTTON).click()

@@ -1,6 +1,6 @@
-"""Every page at 320 px, as a screen of 1280 px has at 400 %, with text of the usual size and of twice that; and on a
-wide screen. In the languages with the longest words, and in one that runs from right to left: nothing is cut off, and
-nothing is beside the screen but tables, which scroll inside themselves.
+"""Every page at 320 px, the width of a 1280 px screen at 400 % zoom, with text of normal and double size; and on a wide
+screen. In the languages with the longest words, and in one that is written right to left: nothing is cut off or
+overflows, except tables, which scroll inside themselves.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.beside import NORMAL, ZOOMED, beside
+from tests.browser.overflow import NORMAL, ZOOMED, overflowing
 from tests.devices import Device, tv
 from tests.factories import Person
 from tests.functional.admin.conftest import make_administrator
@@ -44,12 +44,12 @@ SHOW = """async ([path, language]) => {
   for (const part of document.querySelectorAll("details")) part.open = true;
   return [there.documentElement.lang, Boolean(document.querySelector("main h1"))];
 }"""
-"""Puts the page of another address in the place of this one, in a language; style sheets and scripts stay."""
+"""Replaces the page with that of another path, in a language; style sheets and scripts stay."""
 
 
 @pytest.fixture
 def ada(shared_app, people, email, phone) -> Person:
-    """Somebody with much that an account can have, who is an administrator."""
+    """An administrator whose account has nearly everything that one can have."""
     ada = people.open(email=email, phone=phone, methods=["email", "sms", "authenticator"], second="authenticator,sms")
     people.give(ada, "email", f"a-rather-long-address-of-somebody-{email}")
     people.give_codes(ada)
@@ -58,7 +58,7 @@ def ada(shared_app, people, email, phone) -> Person:
 
 @pytest.fixture
 def things(shared_app, ada, email) -> list[str]:
-    """Fill the console's lists; return the pages of what is in them, and of apps and a device."""
+    """Fill the console's lists; return the pages of their entries, and those of apps and a device."""
     from app import clock
     from app.extensions import db
     from app.groups import service as groups
@@ -90,8 +90,8 @@ def things(shared_app, ada, email) -> list[str]:
     ]  # fmt: skip
 
 
-def speak(app: Any, person: Person, language: str) -> None:
-    """Have somebody's account be in a language."""
+def set_language(app: Any, person: Person, language: str) -> None:
+    """Set the language of an account."""
     from app.extensions import db
     from app.users import User
 
@@ -104,7 +104,7 @@ def speak(app: Any, person: Person, language: str) -> None:
 def test_pages_fit_the_screen_zoomed_in_long_and_right_to_left_languages(
     new_browser, sign_in, ada, things, shared_app, language
 ):
-    speak(shared_app, ada, language)
+    set_language(shared_app, ada, language)
     stranger, owner = new_browser(), new_browser()
     sign_in(ada, owner)
     faults = []
@@ -112,5 +112,5 @@ def test_pages_fit_the_screen_zoomed_in_long_and_right_to_left_languages(
         page.goto("/us-signin")
         for path in paths:
             assert page.evaluate(SHOW, [path, language]) == [language, True], path
-            faults += [f"{path}, {fault}" for width, size in SIZES for fault in beside(page, width, size)]
+            faults += [f"{path}, {fault}" for width, size in SIZES for fault in overflowing(page, width, size)]
     assert faults == []

@@ -1,4 +1,4 @@
-"""Debian's oidc-agent, which holds people's tokens for programs on their machine, as ssh-agent holds keys."""
+"""Debian's oidc-agent, which holds OAuth tokens for programs on a machine, as ssh-agent holds keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WITHIN = 30.0
 
 
 class Agent:
-    """A running agent with a configuration of its own.
+    """A running agent with its own configuration.
 
     :param directory: for its socket and its files; a socket's path is short
     """
@@ -41,11 +41,11 @@ class Agent:
 
     @property
     def output(self) -> str:
-        """What the agent and its programs have said."""
+        """The output of the agent and its programs."""
         return self._log.read_text(errors="replace")
 
     def add(self, name: str, *options: str) -> str:
-        """Begin to add an account; return the address that the person has to visit."""
+        """Start adding an account; return the URL that the user has to visit."""
         quiet = ["--pw-env=PASSWORD", "--prompt=none", "--no-url-call", "--no-scheme", "--confirm-default"]
         self._started.append(self._run([self._gen, *quiet, *options, name]))
         deadline = time.monotonic() + WITHIN
@@ -56,18 +56,18 @@ class Agent:
         return str(found[-1])
 
     def added(self) -> None:
-        """Wait until the account is there. Raises AssertionError with what was said when it isn't."""
+        """Wait until the account is added. Raises AssertionError with the output if it isn't."""
         assert self._started[-1].wait(WITHIN) == 0, self.output
 
     def token(self, name: str, *options: str) -> str:
-        """Return an access token of an account, refreshed where it has to be."""
+        """Return an access token of an account, refreshed if necessary."""
         command = [self._token, *options, name]
         done = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=WITHIN)
         assert done.returncode == 0, done.stderr + self.output
         return done.stdout.strip()
 
     def stop(self) -> None:
-        """End what still runs."""
+        """Stop all processes that still run."""
         for process in reversed(self._started):
             process.terminate()
             process.wait(WITHIN)

@@ -1,4 +1,4 @@
-"""Debian's Apache with mod_auth_openidc in front of an app that knows no OpenID Connect itself."""
+"""Debian's Apache with mod_auth_openidc in front of an app without OpenID Connect."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def apache(directory: Path, port: int, **values: str) -> Iterator[Path]:
     """
     executable = program("apache2")
     modules = "\n".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so" for name in LOADED)
-    user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""  # it refuses to serve as root
+    user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""  # it refuses to run as root
     configuration, log = directory / "apache.conf", directory / "error.log"
     configuration.write_text(CONFIGURATION.format(directory=directory, port=port, modules=modules, user=user, **values))
     running = subprocess.Popen([executable, "-f", str(configuration), "-D", "FOREGROUND"], cwd=directory)

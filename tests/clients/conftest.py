@@ -1,4 +1,4 @@
-"""Clients that others wrote, at one running Latchkey: people sign in to them in Chromium, by a mailed code."""
+"""Third-party clients of one running Latchkey: people sign in to them in Chromium by email code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Registration:
-    """What an app knows of its registration; ``secret`` is "" for a public one."""
+    """An app's registration; ``secret`` is "" for a public client."""
 
     id: str
     secret: str
@@ -39,13 +39,13 @@ def live_server(shared_server: Server) -> Server:
 
 @pytest.fixture(scope="session")
 def issuer(shared_server: Server) -> str:
-    """What clients know the provider by."""
+    """The provider's issuer URL."""
     return shared_server.url
 
 
 @pytest.fixture(scope="session")
 def staff(shared_app: Flask) -> str:
-    """The name of a group at the shared service."""
+    """The name of a group."""
     from app.extensions import db
     from app.groups import service
 
@@ -57,7 +57,7 @@ def staff(shared_app: Flask) -> str:
 
 @pytest.fixture
 def ada(shared_app: Flask, staff: str) -> Person:
-    """Somebody whom no other test knows: an email address, an authenticator, a group."""
+    """Someone with an email address, an authenticator app and a group, used by no other test."""
     from app.extensions import db
     from app.groups import service
 
@@ -73,7 +73,7 @@ def ada(shared_app: Flask, staff: str) -> Person:
 
 @pytest.fixture
 def handle(shared_app: Flask, ada: Person) -> str:
-    """What apps know Ada by."""
+    """Ada's ``sub``."""
     from app.extensions import db
     from app.users import User
 
@@ -85,7 +85,7 @@ def handle(shared_app: Flask, ada: Person) -> str:
 
 @pytest.fixture
 def mailbox(live_server: Server) -> Mailbox:
-    """What the service has sent."""
+    """The messages that the service has sent."""
     return Mailbox(live_server.url)
 
 
@@ -111,7 +111,7 @@ def register(shared_app: Flask) -> Callable[..., Registration]:
 
 @pytest.fixture
 def initial_access_token(shared_app: Flask) -> str:
-    """A token with which one client registers itself."""
+    """A token with which one client can register itself."""
     from app.extensions import db
     from app.oidc import client_store
 
@@ -123,47 +123,47 @@ def initial_access_token(shared_app: Flask) -> str:
 
 @pytest.fixture
 def served() -> Iterator[Callable[..., Origin]]:
-    """Serves a WSGI application at an origin of its own until the test ends: ``served(app)``."""
+    """Serves a WSGI application at its own origin until the test ends: ``served(app)``."""
     with ExitStack() as running:
         yield lambda *arguments, **options: running.enter_context(serve(*arguments, **options))
 
 
 @pytest.fixture(scope="session")
 def landing() -> Iterator[Origin]:
-    """A page at ``/callback``, for clients that have no server: tests hand them the address of the browser there."""
+    """A page at ``/callback``, for clients without a server: tests pass them the browser's URL there."""
     with serve(landing_app()) as origin:
         yield origin
 
 
 @pytest.fixture
 def node() -> Iterator[Callable[..., Script]]:
-    """Runs a script of this folder with Node: ``node("oauth4webapi.mjs", issuer=...)``; it ends with the test."""
+    """Runs a Node script of this folder: ``node("oauth4webapi.mjs", issuer=...)``. It is stopped after the test."""
     with ExitStack() as running:
         yield lambda name, **options: running.enter_context(Script(name, options))
 
 
 @pytest.fixture
 def enter_code(page: Any, ada: Person, mailbox: Mailbox) -> Callable[[], None]:
-    """Signs Ada in on the sign-in page that an app has led to: asks for a code, reads the mail, types the code."""
+    """Signs Ada in on the sign-in page: requests a code, reads the email, enters the code."""
 
     def enter() -> None:
         page.get_by_label("Email, phone or username").fill(ada.email)
         page.get_by_role("button", name="Send me a code").click()
         page.get_by_label("Your code").wait_for()
-        page.get_by_label("Your code").fill(mailbox.newest(ada.email).code)  # sent with its last digit
+        page.get_by_label("Your code").fill(mailbox.newest(ada.email).code)  # submitted with its last digit
 
     return enter
 
 
 @pytest.fixture
 def allow(page: Any) -> Callable[[], None]:
-    """Allows an app what the consent page shows."""
+    """Accepts an app's consent page."""
     return lambda: page.get_by_role("button", name="Allow", exact=True).click()
 
 
 @pytest.fixture
 def session_here(page: Any, shared_app: Flask, ada: Person, live_server: Server) -> None:
-    """Has Ada signed in at Latchkey before any app asks, for tests of what comes after."""
+    """Signs Ada in at Latchkey before any app requests it."""
     from tests.signed_in import _open
 
     token, _ = _open(shared_app, ada, "", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0")

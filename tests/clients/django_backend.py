@@ -1,4 +1,4 @@
-"""How a Django project takes over groups from an ID provider: the hooks that mozilla-django-oidc has for it.
+"""Maps groups of an ID provider to Django groups, with the hooks of mozilla-django-oidc.
 
 A module of its own, because Django wants its settings before any of its models is imported.
 """
@@ -12,7 +12,7 @@ from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 
 
 class Backend(OIDCAuthenticationBackend):
-    """Gives people the Django groups that their claims name."""
+    """Gives users the Django groups in their claims."""
 
     def create_user(self, claims: dict[str, Any]) -> Any:
         return self.update_user(super().create_user(claims), claims)

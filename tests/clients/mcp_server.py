@@ -1,4 +1,4 @@
-"""An MCP server that lets in whoever brings a token of ours for it, on PyPI mcp; and what runs it."""
+"""An MCP server (PyPI mcp) that accepts our tokens for it, and a way to run it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PATH = "/mcp"
 
 
 class Introspection(TokenVerifier):
-    """Asks the provider about each token, by a registration of the server's own (RFC 7662)."""
+    """Introspects each token with the server's own registration (RFC 7662)."""
 
     def __init__(self, issuer: str, client_id: str, secret: str) -> None:
         self._endpoint, self._auth = f"{issuer}/oauth/introspect", (client_id, secret)
@@ -49,7 +49,7 @@ def mcp_server(port: int, issuer: str, client_id: str, secret: str, scopes: list
 
     @server.tool()
     def whoami() -> str:
-        """Tell whose token it is."""
+        """Return whose token it is."""
         token = get_access_token()
         return str(token.subject) if token else ""
 

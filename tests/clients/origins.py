@@ -1,4 +1,4 @@
-"""Apps at origins of their own, served by a thread of the test process."""
+"""Apps at their own origins, served by a thread of the test process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.serving import free_port
 
 @dataclass
 class Origin:
-    """Where an app is served.
+    """The origin of an app.
 
     :ivar requests: path and query of each request so far
     """
@@ -49,7 +49,7 @@ def serve(app: Any, *, port: int = 0, name: str = "127.0.0.1") -> Iterator[Origi
 
 
 def landing_app() -> Flask:
-    """Return an app whose one page is where a provider sends the browser back to."""
+    """Return an app with one page, for the redirect URI."""
     app = Flask("landing")
     app.add_url_rule("/callback", view_func=lambda: "<!doctype html><title>App</title><h1>Back in the app</h1>")
     return app

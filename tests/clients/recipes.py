@@ -1,4 +1,4 @@
-"""Recipes of docs/integrate as tests follow them: with real addresses, and a registration of their own."""
+"""Recipes of docs/integrate, followed by tests with real URLs and a registration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMED = r'(client_id="|CLIENT_ID = "|OIDCClientID )'
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe that is followed.
+    """A recipe, with its values.
 
     :ivar blocks: of code for the app, in their order
     """
@@ -32,7 +32,7 @@ class Recipe:
 
 
 def follow(name: str, url: str, issuer: str, register: Callable[..., Any]) -> Recipe:
-    """Register the client of docs/integrate/``name``.md for an app at ``url``; return what the app is given."""
+    """Register the client of docs/integrate/``name``.md for an app at ``url``; return the app's values."""
     text = (ROOT / "docs" / "integrate" / f"{name}.md").read_text()
     (theirs,) = set(re.findall(r"https://(?!login\.)\w+\.example\.com", text))
     text = text.replace(OURS, issuer).replace(theirs, url)

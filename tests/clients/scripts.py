@@ -1,4 +1,4 @@
-"""Clients of npm, each in a script that Node runs; it talks to its test in lines of JSON."""
+"""Clients from npm, each a Node script that exchanges JSON lines with its test."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Script:
         self._process.communicate()
 
     def read(self) -> dict[str, Any]:
-        """Return the next thing that it says. Raises AssertionError with its errors when it ends instead."""
+        """Return the script's next message. Raises AssertionError with its errors if it exits instead."""
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         line = self._process.stdout.readline()
@@ -50,7 +50,7 @@ class Script:
         return said
 
     def write(self, text: str) -> None:
-        """Answer it by a line."""
+        """Send it a line."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{text}\n")
         self._process.stdin.flush()

@@ -1,4 +1,4 @@
-"""PyPI Authlib in a Flask app, as docs/integrate/flask.md has it: found by discovery, with PKCE, signed out of both."""
+"""PyPI Authlib in a Flask app, following docs/integrate/flask.md: discovery, PKCE, signing out of both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Devices without a browser on clients that others wrote: Ada enters their code in Chromium, and decides."""
+"""Devices without a browser, with third-party clients: Ada enters their code in Chromium, and decides."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GRANTS = {"grant_types": [GRANT, "refresh_token"], "consent": "ask"}
 
 @pytest.fixture
 def press(page):
-    """Presses a button, and waits for the page that follows: ``press("Allow")``."""
+    """Presses a button, and waits for the next page: ``press("Allow")``."""
 
     def press(name: str) -> None:
         with page.expect_navigation():
@@ -31,7 +31,7 @@ def press(page):
 
 @pytest.fixture
 def run(node, issuer, register, page):
-    """Runs the script with a client; ``steps`` are what its person does at the address that the device shows."""
+    """Runs the script with a client; ``steps`` are the user's actions at the URL that the device shows."""
 
     def run(*steps, public=False, **options):
         party = register(name="TV", public=public, **GRANTS)
@@ -50,7 +50,7 @@ def run(node, issuer, register, page):
 
 @pytest.fixture
 def decide(press):
-    """Returns the steps of a person who is signed in."""
+    """Returns the steps of a user who is signed in."""
     return lambda button: (lambda: press("Continue"), lambda: press(button))
 
 
@@ -81,7 +81,7 @@ def test_requests_oauth2client_handles_approval_and_denial(issuer, register, pag
     about = requests.get(f"{issuer}/.well-known/openid-configuration", timeout=10).json()
     client = OAuth2Client.from_discovery_document(
         about, client_id=party.id, client_secret=party.secret, testing=True,
-        device_authorization_endpoint=about["device_authorization_endpoint"],  # it doesn't read that
+        device_authorization_endpoint=about["device_authorization_endpoint"],  # the client ignores it
     )  # fmt: skip
     device = client.authorize_device(scope="openid email")
     with pytest.raises(AuthorizationPending):

@@ -1,4 +1,4 @@
-"""PyPI mcp: an agent finds out from a server's metadata who signs people in for it, and gets a token for it alone."""
+"""PyPI mcp: an agent finds the provider in a server's metadata, and gets a token only for that server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.one_database
 
 
 class Storage:
-    """What an agent keeps between its runs."""
+    """The agent's storage between runs."""
 
     def __init__(self, registered: OAuthClientInformationFull | None = None) -> None:
         self.registered = registered
@@ -88,7 +88,7 @@ class Agent(threading.Thread):
 
 @pytest.fixture
 def server(issuer, register):
-    """Where the MCP server answers; it asks us about tokens by a registration of its own."""
+    """The URL of the MCP server, which introspects tokens with its own registration."""
     port = free_port()
     url = f"http://127.0.0.1:{port}{PATH}"
     party = register(name="Toy server", grant_types=[], serves=[url], serves_all=True)
@@ -98,7 +98,7 @@ def server(issuer, register):
 
 @pytest.fixture
 def let_in(page, enter_code, allow):
-    """Signs Ada in to an agent, and allows it what it asks for."""
+    """Signs Ada in to an agent, and consents."""
 
     def let_in(agent):
         page.goto(agent.visit.get(timeout=20))
@@ -113,7 +113,7 @@ def let_in(page, enter_code, allow):
 
 @pytest.fixture
 def known(server, register, landing):
-    """What the agent knows of its registration, for this server's address."""
+    """The agent's registration, for this server's URL."""
     uris = [f"{landing.url}/callback"]
     party = register(name="An agent", redirect_uris=uris, public=True, resources=[server], consent="ask")
     return OAuthClientInformationFull(client_id=party.id, redirect_uris=uris, token_endpoint_auth_method="none")

@@ -1,4 +1,4 @@
-"""PyPI mcp: an agent that nobody has added signs in by its metadata document, and gets a token for one server alone."""
+"""PyPI mcp: an agent that nobody has added signs in by its metadata document; its token is for one server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECRET = "s3cret-of-the-mcp-server-0123456789abcdef"
 
 @pytest.fixture
 def agent_site(tmp_path: Path) -> Iterator[DocumentSite]:
-    """The site of an agent, on this machine."""
+    """The agent's site, on this machine."""
     made = DocumentSite(tmp_path)
     yield made
     made.close()
@@ -31,7 +31,7 @@ def agent_site(tmp_path: Path) -> Iterator[DocumentSite]:
 
 @pytest.fixture
 def live_server(fresh_database, make_server, agent_site: DocumentSite) -> Server:
-    """A service that accepts documents on this machine, and trusts the certificate of that site."""
+    """A service that accepts documents on this machine, and trusts that site's certificate."""
     return make_server(
         fresh_database,
         LATCHKEY_CLIENT_DOCUMENTS="everyone",
@@ -57,7 +57,7 @@ def app_beside(live_server: Server) -> Iterator[Flask]:
 
 @pytest.fixture
 def mcp(live_server: Server, app_beside: Flask) -> Iterator[str]:
-    """Where an MCP server answers for which any app may ask for tokens."""
+    """The URL of an MCP server for which any app may request tokens."""
     from app.extensions import db
     from app.oidc import client_store
     from app.oidc.clients import Client
@@ -82,7 +82,7 @@ def test_unregistered_agent_gets_tokens_by_its_metadata_document(
     agent = Agent(mcp, f"{landing.url}/callback", Storage(), document)
     address = agent.visit.get(timeout=20)
     page.goto(address)
-    page.get_by_label("Email, phone or username").fill(ada.email)  # the check went on by itself
+    page.get_by_label("Email, phone or username").fill(ada.email)  # the page continued automatically
     assert agent_site.asked == ["/client.json"]
     page.get_by_role("button", name="Send me a code").click()
     page.get_by_label("Your code").wait_for()
@@ -102,7 +102,7 @@ def test_unregistered_agent_gets_tokens_by_its_metadata_document(
 
 
 def handle_of(app: Flask, user_id: int) -> str:
-    """Return what apps know a person by."""
+    """Return someone's ``sub``."""
     from app.extensions import db
     from app.users import User
 

@@ -1,4 +1,4 @@
-"""Debian's libapache2-mod-auth-openidc as docs/integrate/apache.md has it, before an app that reads headers."""
+"""Debian's libapache2-mod-auth-openidc, following docs/integrate/apache.md: an app that reads headers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.one_database
 
 
 def app_behind() -> Flask:
-    """Return an app that shows what the proxy says of the visitor."""
+    """Return an app that shows the user's headers from the proxy."""
     app = Flask("behind")
 
     @app.get("/")
@@ -32,7 +32,7 @@ def app_behind() -> Flask:
 
 @pytest.fixture
 def protected(issuer, register, served, tmp_path, staff):
-    """Where Apache answers, its app behind it: ``/private/`` is for members of the group."""
+    """The URL of Apache with its app behind it: ``/private/`` is for members of the group."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     recipe = follow("apache", url, issuer, register).block.replace("<passphrase>", "of-a-test")
@@ -42,7 +42,7 @@ def protected(issuer, register, served, tmp_path, staff):
 
 @pytest.fixture
 def signed_in(page, protected, ada, session_here):
-    """Ada's browser, in the protected place."""
+    """Ada's browser, signed in at the protected location."""
     page.goto(f"{protected}/private/")
     page.get_by_role("heading", name=ada.email).wait_for()
     return page

@@ -1,4 +1,4 @@
-"""PyPI mozilla-django-oidc in a Django project as docs/integrate/django.md has it: RS256, the secret in the form."""
+"""PyPI mozilla-django-oidc in a Django project, following docs/integrate/django.md: RS256, client_secret_post."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.one_database
 
 
 def settings_of(recipe: Recipe, database: Path) -> dict[str, Any]:
-    """Return the settings of a new project, with what the recipe adds; groups come by a backend of its own."""
+    """Return the settings of a new project with those of the recipe, and a backend for groups."""
     settings: dict[str, Any] = {
         "SECRET_KEY": "of a test",
         "ALLOWED_HOSTS": ["127.0.0.1"],
@@ -46,7 +46,7 @@ def settings_of(recipe: Recipe, database: Path) -> dict[str, Any]:
 
 
 def django_project(settings: dict[str, Any]) -> Any:
-    """Return a project of one page, its tables made. Once in a process: Django's settings are global."""
+    """Return a project with one page, its database migrated. Once per process: Django's settings are global."""
     import django
     from django.conf import settings as of_process
     from django.core.management import call_command
@@ -94,7 +94,7 @@ def test_user_gets_groups_and_session_is_renewed_with_prompt_none(page, project,
     assert page.locator("p").inner_text() == "staff"
     project.requests.clear()
     apart(age_the_check)
-    page.goto(project.url)  # SessionRefresh asks with prompt=none
+    page.goto(project.url)  # SessionRefresh sends prompt=none
     page.get_by_role("heading", name=ada.email).wait_for()
     assert any("/oidc/callback/?code=" in path for path in project.requests)
 
@@ -116,7 +116,7 @@ def test_logout_ends_app_and_provider_session(signed_in, live_server):
 
 
 def age_the_check() -> None:
-    """Let the quarter of an hour pass after which the middleware checks a session again."""
+    """Let the 15 minutes pass after which the middleware checks a session again."""
     from django.contrib.sessions.backends.db import SessionStore
     from django.contrib.sessions.models import Session
 
@@ -127,6 +127,6 @@ def age_the_check() -> None:
 
 
 def apart(work: Callable[[], Any]) -> Any:
-    """Do it in a thread of its own: Django's database refuses one in which a loop runs, as Playwright's does."""
+    """Run it in a separate thread: Django's database rejects threads with an event loop, as Playwright's has."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(work).result()

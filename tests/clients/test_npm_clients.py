@@ -1,4 +1,4 @@
-"""npm openid-client and oauth4webapi, each in a script of its own: every answer is checked to the letter."""
+"""npm openid-client and oauth4webapi, in Node scripts: both validate every response strictly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.one_database
 
 @pytest.fixture
 def run(node, issuer, landing, page):
-    """Runs a client's script, with Ada in the browser, who does ``steps``; returns what it says at the end."""
+    """Runs a client's script while Ada performs ``steps`` in the browser; returns its last message."""
 
     def run(script, *steps, **options):
         running = node(script, issuer=issuer, redirect_uri=f"{landing.url}/callback", **options)
@@ -42,7 +42,7 @@ def test_openid_client_registers_itself_and_completes_the_code_flow(
 
 
 def check(found, ada):
-    """Look at what openid-client has said."""
+    """Check openid-client's output."""
     assert found["pkce"] is True
     assert found["mixedUp"]["code"] == "OAUTH_INVALID_RESPONSE"
     assert (found["acr"], found["amr"]) == ("aal1", ["otp"])
@@ -53,7 +53,7 @@ def check(found, ada):
 
 
 def of_secret():
-    """A client with a secret, and ID tokens as by default."""
+    """A client with a secret and the default ID token algorithm."""
     return {}, {"alg": "RS256"}
 
 

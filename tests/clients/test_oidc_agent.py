@@ -1,4 +1,4 @@
-"""Debian's oidc-agent: a native program that is sent back to a port of the person's own machine."""
+"""Debian's oidc-agent: a native program that is redirected to a port on the user's own machine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_oidc_agent_completes_the_code_flow_at_any_port_and_refreshes(agent, reg
     )  # fmt: skip
     page.goto(url)
     enter_code()
-    allow()  # it asks with prompt=consent
+    allow()  # it sends prompt=consent
     page.wait_for_url(f"{back}/**")
     agent.added()
     first = agent.token("latchkey")
@@ -53,7 +53,7 @@ def test_oidc_agent_registers_itself_and_gets_a_token(agent, issuer, initial_acc
 
 
 def registered_port() -> int:
-    """Return a port on which nothing listens now, of those that oidc-agent takes: no ephemeral one."""
+    """Return a free port in oidc-agent's range, which has no ephemeral ports."""
     while True:
         with socket.socket() as probe:
             port = random.randrange(20000, 32000)

@@ -1,4 +1,4 @@
-"""npm oidc-client-ts: an app that is a page alone, at an origin of its own, calls the endpoints from the browser."""
+"""npm oidc-client-ts: a single-page app at its own origin calls the endpoints from the browser."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ REVOKE = """([url, client_id, token]) =>
 
 
 def static_app(options: dict[str, str]) -> Flask:
-    """Return what serves the page and its files."""
+    """Return a WSGI app that serves the page and its files."""
     if not LIBRARY.exists():
         program("npm")
         missing("oidc-client-ts is not installed (make node_modules/axe-core/axe.min.js)")
@@ -66,7 +66,7 @@ def spa(issuer, register, served):
 
 @pytest.fixture
 def sign_in(page):
-    """Signs Ada in to an app, who does ``steps``."""
+    """Signs Ada in to an app, where she performs ``steps``."""
 
     def sign_in(app, *steps):
         page.goto(app.url)
@@ -80,7 +80,7 @@ def sign_in(page):
 
 
 def renew(page):
-    """Have the app renew its tokens; return what came of it."""
+    """Have the app renew its tokens; return the result."""
     page.get_by_role("button", name="Renew").click()
     page.wait_for_function("!['signed in', 'ready'].includes(document.querySelector('p').textContent)")
     return page.locator("p").inner_text()

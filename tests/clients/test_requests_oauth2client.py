@@ -1,4 +1,4 @@
-"""PyPI requests-oauth2client, a program that a person lets act for them: PKCE, ``iss``, refresh, revocation."""
+"""PyPI requests-oauth2client, a program that acts for a user: PKCE, ``iss``, refresh, revocation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SCOPE = "openid email offline_access"
 
 @pytest.fixture
 def client(issuer, register, landing):
-    """The program, registered as an app whose people are asked; ``testing`` lets it speak plain http."""
+    """The program, registered as an app that asks for consent; ``testing`` allows plain http."""
     party = register(name="Backup", redirect_uris=[f"{landing.url}/callback"], consent="ask")
     return OAuth2Client.from_discovery_endpoint(
         issuer=issuer,
@@ -73,7 +73,7 @@ def test_denied_consent_raises_access_denied(client, session_here, ask, page):
 
 
 def test_dpop_bound_token_is_rejected_as_bearer(client, session_here, ask, allow, ada):
-    token = client.authorization_code(ask(allow, dpop=True), validate=False)  # it can't validate with a key
+    token = client.authorization_code(ask(allow, dpop=True), validate=False)  # it can't validate this with a key
     assert token.token_type == "DPoP"
     newer = client.refresh_token(token)
     assert client.userinfo(newer)["email"] == ada.email

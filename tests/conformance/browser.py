@@ -1,4 +1,4 @@
-"""A person at a browser: goes where links lead, signs in by mailed code, and presses what a page offers."""
+"""A person at a browser: follows links, signs in by email code, and presses buttons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client and the person of the certification suite's plans."""
+"""The client and the user of the certification suite's plans."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BASE = "https://suite.example.com/test/a/latchkey"
 
 @pytest.fixture
 def ada(people):
-    """Somebody of whom all is known that is known of people here."""
+    """Someone of whom all is known that is known of people here."""
     return people.open(email="ada@example.com", phone="+4915112345678", username="ada", methods=["email"])
 
 

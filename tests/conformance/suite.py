@@ -1,4 +1,4 @@
-"""What the OpenID certification suite does as a client: a whole sign-in, and what it checks each time."""
+"""What the OpenID certification suite does as a client: a complete sign-in, and the checks it makes each time."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ class Suite:
         return f"{address}?{urlencode(given)}" if given else address
 
     def is_signed_in(self) -> bool:
-        """Whether the provider would answer without asking anybody."""
+        """Whether the provider would answer without asking anyone."""
         answer = self.answer_of(self.browser.open(self.request(prompt="none")))
         assert "code" in answer or answer["error"] == "login_required"
         return "code" in answer

@@ -19,7 +19,7 @@ EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 @dataclass(frozen=True)
 class Logout:
-    """What the suite has seen when somebody signed out at its client's wish.
+    """What the suite has seen when someone signed out at its client's wish.
 
     :ivar posted: the request to the back-channel endpoint
     :ivar landed: where the browser was sent

@@ -1,6 +1,6 @@
 """Basic OP: one test for each module of the suite's plan, by the module's name.
 
-Each walks the whole way: the sign-in page, the mailed code, consent, the callback, the token and userinfo endpoints.
+Each walks the whole way: the sign-in page, the email code, consent, the callback, the token and userinfo endpoints.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def test_oidcc_display(suite, display):
 
 
 def test_oidcc_prompt_login(suite, clock):
-    """Core, section 3.1.2.1: ``prompt=login`` asks somebody again who is signed in; auth_time is that of the second."""
+    """Core, section 3.1.2.1: ``prompt=login`` asks someone again who is signed in; auth_time is that of the second."""
     first = suite.sign_in()
     clock.shift(5)
     second = suite.sign_in(prompt="login")

@@ -70,7 +70,7 @@ def test_oidcc_rp_initiated_logout_modified_id_token_hint(suite, signed_in):
 
 
 def test_oidcc_rp_initiated_logout_bad_id_token_hint(suite, signed_in):
-    """Section 4: a hint that somebody else has signed is none, whatever ``kid`` it names."""
+    """Section 4: a hint that someone else has signed is none, whatever ``kid`` it names."""
     header = {"alg": "RS256", "kid": signed_in.header["kid"], "typ": "JWT"}
     forged = jwt.encode(header, signed_in.claims, RSAKey.generate_key(2048))
     arrived = sign_out(suite, signed_in, id_token_hint=forged)

@@ -1,4 +1,4 @@
-"""Accounts in the database of a server under test, opened past it."""
+"""Accounts created directly in the database of a server under test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.factories import People, Person
 
 @contextmanager
 def application_on(database: Database, **different: Any) -> Iterator[Flask]:
-    """Give an application on ``database`` that leaves no connection open."""
+    """Yield an application on ``database`` that leaves no connection open."""
     from app.extensions import db
 
     app = _application(database.url, **different)
@@ -29,7 +29,7 @@ def application_on(database: Database, **different: Any) -> Iterator[Flask]:
 
 @lru_cache(maxsize=4)
 def _application(url: str, **different: Any) -> Flask:
-    """Make an application; the last ones are kept, since a test opens one account after the other."""
+    """Create an application, and keep the last ones, since a test creates accounts one after the other."""
     from app import create_app
     from config.settings import Settings
 
@@ -38,13 +38,13 @@ def _application(url: str, **different: Any) -> Flask:
 
 
 def open_one(database: Database, **described: Any) -> Person:
-    """Open one account, described as for ``People.open``."""
+    """Create one account, with the arguments of ``People.open``."""
     with application_on(database) as app:
         return People(app).open(**described)
 
 
 def open_many(database: Database, count: int, **different: Any) -> list[str]:
-    """Open ``count`` accounts that sign in by mail; return their addresses."""
+    """Create ``count`` accounts that sign in by email; return their addresses."""
     from app.cli.account_creation import open_accounts
     from app.cli.account_drafts import read_draft
 

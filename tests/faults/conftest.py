@@ -1,4 +1,4 @@
-"""Servers that meet with faults: no limits by address, quick sweeps, little in the log."""
+"""Servers for fault tests: no limits by IP address, frequent sweeps, little logging."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def starter(made: list[Server], directory: Path, smtp: SmtpSink, sms: SmsStub) -
 
 @pytest.fixture
 def started_as_typed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has servers started as an operator starts them, where starting and stopping is what a test is about."""
+    """Starts servers as an operator does, for tests about starting and stopping."""
     monkeypatch.setattr(serving, "FORKED", False)
 
 
@@ -54,7 +54,7 @@ def start(tmp_path: Path, smtp: SmtpSink, sms: SmsStub) -> Iterator[Start]:
 
 @pytest.fixture(scope="module")
 def own_directory(run_directory: Path, worker_id: str) -> Path:
-    """A directory for a module's own servers: a new one each time, as other modules' tests may come in between."""
+    """A directory for a module's own servers: a new one each time, since other modules' tests may run in between."""
     directory = run_directory / f"{worker_id}-{uuid4().hex[:8]}"
     directory.mkdir()
     return directory
@@ -64,7 +64,7 @@ def own_directory(run_directory: Path, worker_id: str) -> Path:
 def start_shared(
     tmp_path_factory: pytest.TempPathFactory, smtp_server: SmtpSink, sms_provider: SmsStub
 ) -> Iterator[Start]:
-    """The same for servers that all tests of a module share."""
+    """The same for servers shared by all tests of a module."""
     made: list[Server] = []
     yield starter(made, tmp_path_factory.mktemp("standing"), smtp_server, sms_provider)
     for server in made:
@@ -73,6 +73,6 @@ def start_shared(
 
 @pytest.fixture(scope="module")
 def own_postgresql(own_directory, worker_id) -> Iterator[OwnPostgresql]:
-    """A PostgreSQL server apart from the one that all tests share."""
+    """A PostgreSQL server other than the shared one."""
     yield OwnPostgresql(Databases(own_directory, worker_id))
     stop_postgresql(own_directory / "postgresql")

@@ -1,4 +1,4 @@
-"""A crowd that signs in without end, and a ledger of what it was told."""
+"""Many people who keep signing in, and a record of the responses they got."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.sinks import SmtpSink
 
 @dataclass
 class Ledger:
-    """What the server has answered.
+    """The responses of the server.
 
     :ivar asked: addresses for which a code was promised
     :ivar sessions: session cookies by address
@@ -28,7 +28,7 @@ class Ledger:
 
 
 class Crowd:
-    """Visitors that sign in by mail, each address once; use it as ``with Crowd(...) as ledger: ...``.
+    """Visitors that sign in by email, each address once; use it as ``with Crowd(...) as ledger: ...``.
 
     :param insisting: they repeat what was not answered until it is, and wait for their mail; otherwise the next
         one comes
@@ -64,7 +64,7 @@ class Crowd:
                 self._sign_in(address)
             except UNANSWERED:
                 self.ledger.lost += 1
-                time.sleep(0.2)  # while a server starts, nobody new comes: addresses are not without end
+                time.sleep(0.2)  # nobody new comes while a server starts: addresses are limited
 
     def _sign_in(self, address: str) -> None:
         visitor, since = Visitor(self.url), len(self.smtp.mails)
@@ -91,7 +91,7 @@ class Crowd:
 
     def _right(self, address: str, answer: Answer) -> bool:
         if answer.status == 503 and not self.insisting:
-            self.ledger.lost += 1  # not now, says the server, and has stored nothing
+            self.ledger.lost += 1  # the server is unavailable, and has stored nothing
         elif answer.status != 200:
             self.ledger.wrong.append(f"{address}: {answer.status} {answer.body[:200]!r}")
         return answer.status == 200

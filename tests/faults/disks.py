@@ -1,4 +1,4 @@
-"""Small disks, to be filled up while a service keeps its database there."""
+"""Small disks that can be filled up while a service keeps its database there."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ SIZE = 8 * 1024 * 1024
 
 
 class SmallDisk:
-    """A file system of its own, of 8 MB. It takes root to mount one."""
+    """A separate file system of 8 MB. Mounting it requires root."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._ballast = directory / "ballast"
 
     def fill(self, _pids: list[int]) -> None:
-        """Leave no package on it."""
+        """Fill it completely."""
         with self._ballast.open("wb", buffering=0) as file, suppress(OSError):
             while True:
                 file.write(b"x" * 4096)
         assert os.statvfs(self.directory).f_bavail == 0
 
     def free(self, _pids: list[int]) -> None:
-        """Leave room again."""
+        """Free some space."""
         self._ballast.unlink()
 
 
 class LimitedFiles:
-    """Where no file system may be mounted: processes that may not let a file grow (RLIMIT_FSIZE)."""
+    """A substitute if no file system can be mounted: processes that can't let a file grow (RLIMIT_FSIZE)."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     def fill(self, pids: list[int]) -> None:
-        """Let the largest file of the directory grow no further."""
+        """Don't let the directory's largest file grow any further."""
         log = next(self.directory.glob("*-wal"))
         self._limit(pids, log.stat().st_size)
 
@@ -53,7 +53,7 @@ class LimitedFiles:
 
 @contextmanager
 def small_disk(directory: Path, size: int = SIZE) -> Iterator[SmallDisk | LimitedFiles]:
-    """Give a disk of ``size`` bytes at ``directory`` that can be filled."""
+    """Yield a disk of ``size`` bytes at ``directory`` that can be filled."""
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
         yield LimitedFiles(directory)

@@ -1,4 +1,4 @@
-"""A primary and its standby, behind one address that can be led from the one to the other."""
+"""A primary and its standby, behind one address that can be switched between them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.databases import Database, Databases, start_postgresql
 
 
 def run_as_server(data: Path, program: str, *words: str) -> None:
-    """Run a program of the PostgreSQL that serves ``data``, as its user. Raises AssertionError with what it said."""
+    """Run a PostgreSQL program as the user of the server of ``data``. Raises AssertionError with its output."""
     postmaster = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
     user = postmaster.uids().real if os.geteuid() == 0 else None
     command = [Path(postmaster.exe()).with_name(program), *words]
@@ -26,7 +26,7 @@ def run_as_server(data: Path, program: str, *words: str) -> None:
 
 
 class Pair:
-    """Two servers with the same data: the second follows the first until it is promoted."""
+    """Two servers with the same data: the second replicates the first until it is promoted."""
 
     def __init__(self, databases: Databases) -> None:
         self.database = databases.fresh("postgresql")
@@ -37,22 +37,22 @@ class Pair:
         os.chown(second, first.stat().st_uid, first.stat().st_gid)
         self._first = start_postgresql(first)
         run_as_server(first, "pg_basebackup", "-d", self._first.get_uri(), "-D", str(second), "-R", "-c", "fast")
-        (second / ".s.PGSQL.5432.lock").unlink(missing_ok=True)  # copied with the rest
+        (second / ".s.PGSQL.5432.lock").unlink(missing_ok=True)  # copied to the standby
         self._second = start_postgresql(second)
         self.standby = Database("postgresql", self._second.get_uri(database=self.name))
 
     @property
     def sockets(self) -> tuple[Path, Path]:
-        """Where each of them listens."""
+        """The socket of each server."""
         hosts = [conninfo_to_dict(server.get_uri())["host"] for server in (self._first, self._second)]
         return Path(str(hosts[0]), ".s.PGSQL.5432"), Path(str(hosts[1]), ".s.PGSQL.5432")
 
     def url_at(self, port: int) -> str:
-        """Return the URL of the database behind a port of this machine."""
+        """Return the URL of the database behind a local port."""
         return f"postgresql://postgres@127.0.0.1:{port}/{self.name}"
 
     def set_first_read_only(self, value: str) -> None:
-        """Have the first server take no writes (``on``), and leave every connection open."""
+        """Make the first server read-only (``on``), keeping all connections open."""
         with psycopg.connect(self._first.get_uri(), autocommit=True) as session:
             session.execute("SET default_transaction_read_only = off")
             session.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
@@ -65,7 +65,7 @@ class Pair:
 
 
 class Relay:
-    """An address that leads to whichever socket ``target`` names; connections keep the one they were led to."""
+    """An address that forwards to the socket in ``target``; connections keep the one they started with."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -74,7 +74,7 @@ class Relay:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Take no further connections."""
+        """Accept no more connections."""
         self._listener.close()
 
     def _accept(self) -> None:

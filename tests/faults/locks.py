@@ -1,4 +1,4 @@
-"""Keep writers of a database waiting, as a backup or another program would."""
+"""Block writers of a database, as a backup or another program would."""
 
 from __future__ import annotations
 

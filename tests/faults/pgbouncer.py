@@ -1,4 +1,4 @@
-"""Debian's PgBouncer before a PostgreSQL: few connections to the server, shared transaction by transaction."""
+"""Debian's PgBouncer in front of PostgreSQL: few server connections, pooled by transaction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.serving import free_port
 from tests.sinks import until
 
 SERVER_CONNECTIONS = 3
-"""Fewer than the processes of a service have open: no connection keeps anything for anybody."""
+"""Fewer than the processes of a service have open: no connection keeps anything for anyone."""
 
 CONFIGURATION = """
 [databases]
@@ -36,7 +36,7 @@ max_client_conn = 500
 
 @contextmanager
 def pgbouncer(database: Database, directory: Path, more: str = "", *, port: int = 0) -> Iterator[str]:
-    """Give the URL of ``database`` through a PgBouncer in transaction mode; ``more`` goes into its configuration."""
+    """Yield the URL of ``database`` through PgBouncer in transaction mode; ``more`` is added to its configuration."""
     found, port = conninfo_to_dict(database.url), port or free_port()
     file = directory / "pgbouncer.ini"
     values = {"host": found["host"], "port": port, "connections": SERVER_CONNECTIONS, "more": more}

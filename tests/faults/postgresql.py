@@ -1,4 +1,4 @@
-"""A PostgreSQL server that can be stopped and frozen, as no other test's may be."""
+"""A PostgreSQL server that tests can stop and freeze, unlike the shared one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.databases import Databases, start_postgresql
 
 
 class OwnPostgresql:
-    """A PostgreSQL server that only these tests use, with one database in it."""
+    """A PostgreSQL server with one database, used only by these tests."""
 
     def __init__(self, databases: Databases) -> None:
         self.data = databases.run / "postgresql"
         self.database = databases.fresh("postgresql")
         with psycopg.connect(self.database.url, autocommit=True) as session:
-            session.execute("ALTER SYSTEM SET synchronous_commit = on")  # as in production, what is answered stays
+            session.execute("ALTER SYSTEM SET synchronous_commit = on")  # commits are synced, as in production
             session.execute("SELECT pg_reload_conf()")
 
     @property
@@ -28,7 +28,7 @@ class OwnPostgresql:
         return psutil.Process(int((self.data / "postmaster.pid").read_text().split()[0]))
 
     def stop_at_once(self) -> None:
-        """End it as ``pg_ctl stop -m immediate`` does."""
+        """Stop it like ``pg_ctl stop -m immediate``."""
         self.database.disconnect()
         postmaster = self.postmaster
         postmaster.send_signal(signal.SIGQUIT)
@@ -40,7 +40,7 @@ class OwnPostgresql:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Freeze all its processes for the block."""
+        """Freeze all its processes during the block."""
         processes = [self.postmaster, *self.postmaster.children(recursive=True)]
         for process in processes:
             os.kill(process.pid, signal.SIGSTOP)

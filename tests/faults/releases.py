@@ -1,4 +1,4 @@
-"""Other releases than this one: the one before, from git, and one that comes after, with a migration more."""
+"""Other releases: the previous one, from git, and a later one with another migration."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def downgrade() -> None:
 
 @dataclass(frozen=True)
 class Release:
-    """A release that is unpacked in ``directory``; ``head`` is the newest of its migrations."""
+    """A release unpacked in ``directory``; ``head`` is its newest migration."""
 
     directory: Path
     head: str
 
 
 def release_before(directory: Path) -> Release | None:
-    """Unpack the release before this one: the last tag, or RELEASED. None where git has neither (a shallow clone)."""
+    """Unpack the previous release: the last tag, or RELEASED. None if git has neither (a shallow clone)."""
     described = _git("describe", "--tags", "--abbrev=0", "--match", "v*")
     commit = described.stdout.decode().strip() if described.returncode == 0 else RELEASED
     if _git("cat-file", "-e", f"{commit}^{{commit}}").returncode:
@@ -59,13 +59,13 @@ def release_before(directory: Path) -> Release | None:
 
 
 def _is_whole() -> bool:
-    """Whether this is a repository with all of its history."""
+    """Return whether this is a repository with its full history."""
     shallow = _git("rev-parse", "--is-shallow-repository")
     return shallow.returncode == 0 and shallow.stdout.strip() == b"false"
 
 
 def next_release(directory: Path) -> Release:
-    """Make a release from this one, with one migration more."""
+    """Create a release from this one, with one more migration."""
     directory.mkdir()
     for name in WHAT_RUNS:
         take = shutil.copytree if (ROOT / name).is_dir() else shutil.copy

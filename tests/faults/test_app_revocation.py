@@ -1,4 +1,4 @@
-"""What ends at one replica is closed behind the proxies of all of them, within a second, also with Redis away."""
+"""Access that is revoked at one replica ends at the proxies of all within a second, also without Redis."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BOUND = 1.0
 
 @pytest.fixture
 def replicas(start, database, tmp_path) -> list[Server]:
-    """Two servers on one database; the Redis that they are told of is away."""
+    """Two servers on one database; the Redis in their settings is down."""
     path = tmp_path / "apps.toml"
     path.write_text(FILE)
     settings = {
@@ -62,7 +62,7 @@ def cookies(database, replicas) -> tuple[str, str]:
 
 
 def status_at(server: Server, token: str) -> int:
-    """Return how a replica answers a proxy that asks for Ada."""
+    """Return a replica's response to a proxy's check of Ada."""
     headers = {
         "X-Forwarded-Host": WIKI, "X-Forwarded-Uri": "/notes", "X-Forwarded-Method": "GET",
         "X-Forwarded-For": "192.0.2.7", "Cookie": f"latchkey_gate={token}", "Accept": "application/json",
@@ -75,7 +75,7 @@ def status_at(server: Server, token: str) -> int:
 
 
 def seconds_until_closed(replicas: list[Server], token: str) -> list[float]:
-    """Return how long each replica still let her pass, asked four times in turn, so that each of its processes is."""
+    """Return how long each replica still allowed access, asked four times in turn to reach each of its processes."""
     began, closed = time.monotonic(), []
     for server in replicas:
         while any(status_at(server, token) == 200 for _ in range(4)):
@@ -94,7 +94,7 @@ def by_sign_out(replicas: list[Server], session: str, _database) -> None:
 
 
 def by_disabling(_replicas: list[Server], _session: str, database) -> None:
-    """Disable the account from a command, on a machine of its own."""
+    """Disable the account with a command, as on another machine."""
     with application_on(database) as app:
         done = app.test_cli_runner().invoke(args=["users", "disable", "ada@example.com"])
     assert done.exit_code == 0, done.output

@@ -1,4 +1,4 @@
-"""Thousands of messages that can't leave now: nobody else waits for them, and the operator is told what is parked.
+"""A backlog of thousands of messages delays nobody else's, and operators see what is waiting.
 
 Real servers, real worker processes, a real mail server. Figures have a margin for a machine that does other things.
 """
@@ -33,7 +33,7 @@ LOADED = 4.0
 
 
 def fill(database: Database, domain: Callable[[int], str], count: int = BACKLOG) -> None:
-    """Put messages in the outbox, as a flood or a long outage leaves them there."""
+    """Put messages into the outbox, as after a flood or a long outage."""
     with application_on(database) as app, app.app_context():
         from app import outbox
         from app.extensions import db
@@ -45,24 +45,24 @@ def fill(database: Database, domain: Callable[[int], str], count: int = BACKLOG)
 
 
 def count(database: Database, condition: str) -> int:
-    """Return how many messages are so."""
+    """Return the number of such messages."""
     return int(database.query(f"SELECT count(*) FROM message WHERE {condition}")[0][0])
 
 
 def make_due(database: Database) -> None:
-    """Let everything that waits be due now, as the passing of time would."""
+    """Make all waiting messages due now, as if time had passed."""
     free = "SELECT id FROM message WHERE state = 'waiting'" + " FOR UPDATE SKIP LOCKED" * (database.kind != "sqlite")
     database.query(f"UPDATE message SET next_attempt_at = created_at WHERE id IN ({free}) RETURNING id")
 
 
 def end_leases(database: Database) -> None:
-    """Let the leases of a worker that has died be over, as a minute later."""
+    """Let the leases of a dead worker expire, as a minute later."""
     over = "lease_until = created_at, next_attempt_at = created_at"
     assert database.query(f"UPDATE message SET {over} WHERE state = 'sending' RETURNING id")
 
 
 def seconds_to_mail(server: Server, address: str, smtp) -> float:
-    """Ask for a code and return how long its mail takes."""
+    """Request a code and return how long its email takes."""
     before = len(smtp.to(address))
     visitor = Visitor(server.url)
     visitor.get("/us-signin")
@@ -73,7 +73,7 @@ def seconds_to_mail(server: Server, address: str, smtp) -> float:
 
 
 def usual(server: Server, address: str, smtp) -> float:
-    """Return how long a mail takes when nothing else waits, the longer of two."""
+    """Return how long an email takes without a backlog, the longer of two."""
     return max(seconds_to_mail(server, address, smtp) for _ in range(2))
 
 
@@ -106,7 +106,9 @@ def test_new_codes_are_sent_before_the_backlog_after_a_mail_outage(fresh_databas
     assert max(taken) < NEW_WAIT + LOADED * alone, (taken, alone)
     assert waited > BACKLOG / 4, "the backlog had not left before"
     until(lambda: count(fresh_database, "state = 'waiting'") < waited - 500, 60, every=0.5)
-    assert len({(tuple(mail.to), mail.subject) for mail in smtp.mails}) == len(smtp.mails)  # codes have a mark in it
+    assert len({(tuple(mail.to), mail.subject) for mail in smtp.mails}) == len(
+        smtp.mails
+    )  # subjects of codes have a tag
 
 
 @pytest.mark.one_database
@@ -124,7 +126,7 @@ def test_many_slow_mail_domains_do_not_delay_mail_to_other_domains(fresh_databas
 
 
 def doctor(server: Server) -> str:
-    """Return what ``flask doctor`` says beside a server."""
+    """Return the output of ``flask doctor`` for a server."""
     command = [sys.executable, "-m", "flask", "--app", "wsgi", "doctor"]
     environment = {"PATH": "/usr/bin:/bin"} | server.environment
     return subprocess.run(command, cwd=ROOT, env=environment, timeout=60, capture_output=True, text=True).stdout
@@ -137,7 +139,7 @@ def test_doctor_reports_waiting_messages_with_domain_and_error(fresh_database, s
     fill(fresh_database, lambda _number: "bad.test", 50)
     until(lambda: count(fresh_database, "attempts > 1") == 50, 30)
     waiting = "50 messages wait for another try at bad.test: message refused (451)"
-    said = until(lambda: said if waiting in (said := doctor(server)) else "", 60)  # not while they are tried again
+    said = until(lambda: said if waiting in (said := doctor(server)) else "", 60)  # not while they are retried
     assert "1 worker runs" in said
     assert "Start a worker" not in said
 

@@ -1,4 +1,4 @@
-"""A machine whose clock is minutes off: its codes hold and its worker sends, since all go by the database's clock."""
+"""A machine's clock is minutes off: its codes and worker still work, because all use the database's clock."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ time.time = lambda: _time() + {seconds}
 
 @pytest.fixture(params=[OFF, -OFF], ids=["fast", "slow"])
 def wrong_clock(request, tmp_path) -> dict[str, str]:
-    """The environment of processes whose machine's clock is off."""
+    """The environment of processes on a machine with a wrong clock."""
     (tmp_path / "clock").mkdir()
     (tmp_path / "clock" / "sitecustomize.py").write_text(WRONG_CLOCK.format(seconds=request.param))
     return {"PYTHONPATH": str(tmp_path / "clock")}
@@ -39,7 +39,7 @@ def test_replica_with_a_skewed_clock_accepts_codes_and_sends_mail(databases, sta
     right = start(database, workers=1)
     shared = {name: right.environment[name] for name in ("LATCHKEY_PUBLIC_URL", "LATCHKEY_QUEUE_URL")}
     wrong = start(database, workers=1, **shared, **wrong_clock)
-    for number, ada in enumerate(people):  # asked at one, answered at the other, sent by either
+    for number, ada in enumerate(people):  # requested at one, used at the other, sent by either
         asked, answered = (right, wrong) if number % 2 else (wrong, right)
         visitor = Visitor(asked.url, host=f"127.0.0.1:{right.port}")
         assert visitor.send_code(ada.email).status == 200

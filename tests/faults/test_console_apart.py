@@ -1,4 +1,4 @@
-"""The console at an address of its own: there for administrators, and a 404 where everyone comes."""
+"""The console at a separate address: available to administrators there, and a 404 at the public one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.one_database
 
 
 def status(port: int, path: str, host: str) -> int:
-    """Return what a path answers at a port."""
+    """Return the status of a path at a port."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     connection.request("GET", path, headers={"Host": host, "Accept": "application/json"})
     answer = connection.getresponse()

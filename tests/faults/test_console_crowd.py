@@ -1,4 +1,4 @@
-"""Fifty administrators at once, and the database goes away under them: 503 meanwhile, and nothing is half done."""
+"""Fifty administrators at work when the database stops: 503 meanwhile, and nothing half done."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ PAGES = ("/admin", "/admin/people", "/admin/people?q=person1", "/admin/groups", 
 
 
 class Administrator(Visitor):
-    """Somebody whose program has a token of the scope ``admin``, and who looks at pages as well."""
+    """An administrator with an API token of scope ``admin``, who also views pages."""
 
     def __init__(self, url: str, token: str) -> None:
         super().__init__(url)
         self.token = token
 
     def request(self, method: str, path: str, body: bytes = b"") -> bytes:
-        """Return the bytes of a request that carries the token."""
+        """Return the bytes of a request with the token."""
         plain = super().request(method, path, body)
         return plain.replace(b"Connection:", b"Authentication-Token: " + self.token.encode() + b"\r\nConnection:")
 
     def page(self, path: str) -> Answer:
-        """Ask for a page as a browser does."""
+        """Get a page as a browser does."""
         return answer_to(self.address, self.request("GET", path).replace(b"application/json", b"text/html"))
 
     def disable(self, handle: str) -> Answer:
@@ -61,14 +61,14 @@ def administrators(own_postgresql) -> list[str]:
 
 @pytest.fixture
 def handles(own_postgresql) -> list[str]:
-    """The accounts that they disable, one after the other."""
+    """The accounts to disable, one after the other."""
     open_many(own_postgresql.database, PEOPLE)
     query = "SELECT handle FROM \"user\" WHERE id IN (SELECT user_id FROM identity WHERE value LIKE 'person%')"
     return [row[0] for row in own_postgresql.database.query(query)]
 
 
 class Shift:
-    """Administrators who look and change without end, and what they were answered."""
+    """Administrators who keep viewing and changing accounts, and the responses they get."""
 
     def __init__(self, handles: list[str]) -> None:
         self.looked: list[Answer] = []
@@ -78,7 +78,7 @@ class Shift:
         self._turn = threading.Lock()
 
     def work(self, somebody: Administrator, number: int) -> None:
-        """Look at a page, then disable an account, until it is over."""
+        """View a page, then disable an account, until stopped."""
         for turn in range(number, 10**6):
             if self.over.is_set():
                 return
@@ -93,7 +93,7 @@ class Shift:
                 self.over.wait(0.2)
 
     def answered(self, status: int) -> int:
-        """Return how many looks were answered so."""
+        """Return how many views got this response."""
         return sum(answer.status == status for answer in list(self.looked))
 
 

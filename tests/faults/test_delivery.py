@@ -1,4 +1,4 @@
-"""Mail server and SMS provider down, slow or refusing: nobody who asks waits for them, and nothing is lost."""
+"""Mail server and SMS provider down, slow or rejecting: no request waits for them, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def shared():
 
 @pytest.fixture
 def place(database, databases, shared, start_shared, smtp, sms):
-    """A database and a server on it, which gives a mail server 2 s; tests share them."""
+    """A database and a server on it with a mail timeout of 2 s; tests share them."""
     if not shared:
         fresh = databases.fresh(database.kind)
         shared.extend((fresh, start_shared(fresh, LATCHKEY_MAIL_TIMEOUT=2)))
@@ -35,7 +35,7 @@ def place(database, databases, shared, start_shared, smtp, sms):
 
 
 def ask(place, identity: str, method: str = "email") -> Visitor:
-    """Ask for a code and return who asked; the answer must come in normal time."""
+    """Request a code and return for whom; the response must take a normal time."""
     visitor = Visitor(place[1].url)
     visitor.get("/us-signin")
     answer = visitor.send_code(identity, method)
@@ -45,7 +45,7 @@ def ask(place, identity: str, method: str = "email") -> Visitor:
 
 
 def message_to(place, address: str) -> tuple[str, int]:
-    """Return state and number of tries of the one message to ``address``."""
+    """Return the state and number of attempts of the message to ``address``."""
     [found] = place[0].query(f"SELECT state, attempts FROM message WHERE \"to\" = '{address}'")
     return found
 
@@ -55,7 +55,7 @@ def settled(place, address: str) -> bool:
 
 
 def arrived_once(place, smtp, visitor, address: str, within: float) -> None:
-    """Wait for the mail to ``address`` and sign in with its code."""
+    """Wait for the email to ``address`` and sign in with its code."""
     until(lambda: settled(place, address), within)
     assert message_to(place, address)[0] == "sent"
     assert visitor.sign_in(address, code_in(smtp.to(address)[-1])).status == 200
@@ -69,13 +69,13 @@ def test_mail_is_sent_once_after_a_mail_server_outage(place, smtp):
     assert smtp.mails == []
     smtp.up()
     for ada, visitor in zip(people, visitors, strict=True):
-        arrived_once(place, smtp, visitor, ada.email, within=8)  # tries come after 1 s and 5 s
+        arrived_once(place, smtp, visitor, ada.email, within=8)  # retries are after 1 s and 5 s
         assert len(smtp.to(ada.email)) == 1
 
 
 def test_slow_mail_domain_does_not_delay_other_domains_or_the_request(place, smtp):
     ada, bob = open_one(place[0], email="ada@slow.test"), open_one(place[0], email="bob@quick.test")
-    smtp.delay = 5.0  # after the whole mail: longer than a server may take for anything else
+    smtp.delay = 5.0  # the limit after the message is longer than for other commands
     smtp.modes["slow.test"] = "slow"
     visitor = ask(place, ada.email)
     until(lambda: smtp.attempts >= 1)
@@ -122,7 +122,7 @@ def test_sms_is_retried_after_a_temporary_provider_error(place, sms):
 
 
 def outbox(place, *words: str) -> None:
-    """Run ``flask outbox`` beside the server."""
+    """Run ``flask outbox`` for the server."""
     command = [sys.executable, "-m", "flask", "--app", "wsgi", "outbox", *words]
     environment = {"PATH": "/usr/bin:/bin"} | place[1].environment
     subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=30, capture_output=True)

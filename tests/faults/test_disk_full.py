@@ -1,4 +1,4 @@
-"""A SQLite database without room for another page: nothing is written, everybody is told, and then all is well."""
+"""A full disk with SQLite: nothing is written, everyone gets an error, and it recovers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def place(databases, disk):
 
 
 def doctor(server) -> str:
-    """Return what ``flask doctor`` says of this server's database."""
+    """Return the output of ``flask doctor`` for this server's database."""
     command = [sys.executable, "-m", "flask", "--app", "wsgi", "doctor"]
     environment = server.environment | {"PATH": "/usr/bin"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
@@ -74,7 +74,7 @@ def test_full_disk_returns_503_until_space_is_free(disk, place, start, smtp):
     assert owner.get("/healthz").status == 200
     until(lambda: {owner.get("/readyz").status for _ in range(8)} == {503}, 5)
     assert [line for line in server.output.splitlines() if "Traceback" in line] == []
-    if not hasattr(disk, "_limit"):  # a limit is for the processes that have it
+    if not hasattr(disk, "_limit"):  # a limit applies only to the processes that have it
         assert "database or disk is full" in doctor(server)
 
     disk.free(pids)

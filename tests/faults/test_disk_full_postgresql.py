@@ -1,4 +1,4 @@
-"""A PostgreSQL database without room for another page: people are told, and so is the load balancer, until there is."""
+"""A full disk with PostgreSQL: people and the load balancer get errors until there is space again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MB = 1024 * 1024
 
 @pytest.fixture
 def database(databases, run_directory):
-    """A database on a disk of its own, with some accounts; and that disk."""
+    """A database with some accounts on a separate disk; and that disk."""
     fresh = databases.fresh("postgresql")
     name = fresh.query("SELECT current_database()")[0][0]
     fresh.disconnect()

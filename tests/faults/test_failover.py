@@ -1,4 +1,4 @@
-"""A primary that takes no writes any more but keeps its connections, and a standby that takes over."""
+"""A primary that turns read-only but keeps its connections, and a standby that takes over."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pair(own_directory, worker_id):
 
 @pytest.fixture
 def relay(pair):
-    """The address at which the service looks for its database; it leads to the primary."""
+    """The service's address of its database; it forwards to the primary."""
     relay = Relay(pair.sockets[0])
     yield relay
     relay.close()
@@ -44,14 +44,14 @@ def server(pair, relay, start):
 
 @pytest.fixture
 def stranger(server):
-    """Somebody who has the page to sign in before them."""
+    """Someone who has the sign-in page open."""
     stranger = Visitor(server.url)
     stranger.get("/us-signin")
     return stranger
 
 
 def answers_of(visitor: Visitor, stranger: Visitor, address: str) -> list[Answer]:
-    """Return what is answered to one who is signed in and to one who wants to be, several times over."""
+    """Return the responses to someone who is signed in and to someone who signs in, several times."""
     asked = []
     for _ in range(6):
         asked += [visitor.get("/"), stranger.send_code(address), visitor.get("/readyz")]
@@ -59,13 +59,13 @@ def answers_of(visitor: Visitor, stranger: Visitor, address: str) -> list[Answer
 
 
 def assert_away(answers: list[Answer]) -> None:
-    """Each answer says to come again in a moment."""
+    """Check that each response says to retry soon."""
     assert {(answer.status, answer.header("retry-after")) for answer in answers} == {(503, "2")}
     assert max(answer.seconds for answer in answers) < 3
 
 
 def doctor(server) -> str:
-    """Return what ``flask doctor`` says with this server's settings."""
+    """Return the output of ``flask doctor`` with this server's settings."""
     command = [sys.executable, "-m", "flask", "--app", "wsgi", "doctor"]
     done = subprocess.run(command, cwd=ROOT, env=server.environment | {"PATH": "/usr/bin"}, capture_output=True,
                           text=True, timeout=60)  # fmt: skip
@@ -74,14 +74,14 @@ def doctor(server) -> str:
 
 
 def turn_read_only(pair, stranger: Visitor) -> None:
-    """Have the primary take no writes, and wait until each process has noticed."""
+    """Make the primary read-only, and wait until each process has noticed."""
     pair.set_first_read_only("on")
     first = {stranger.send_code("person9@example.com").status for _ in range(12)}
     assert first <= {200, 503}, first
 
 
 def engine_on(pair, *hosts) -> sa.Engine:
-    """Return an engine for whichever of these hosts can be written."""
+    """Return an engine for the writable one of these hosts."""
     url = f"postgresql://postgres@/{pair.name}?host={','.join(str(host.parent) for host in hosts)}"
     engine = sa.create_engine(engine_url(url), **engine_options(url, timeout=5, pool_size=1))
     attach(engine, timeout=5)

@@ -1,4 +1,4 @@
-"""The first requests of a server that has just started: libraries that only some requests need are loaded by them."""
+"""The first requests of a server that just started load libraries that only some requests need."""
 
 from __future__ import annotations
 

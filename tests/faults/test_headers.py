@@ -1,4 +1,4 @@
-"""What is written on the wire, byte by byte, to the real server: headers as RFC 9110 and PEP 3333 read them."""
+"""Raw bytes sent to the real server: headers are parsed as RFC 9110 and PEP 3333 require."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def server(database, smtp_server, sms_provider, tmp_path_factory) -> Iterator[Se
 
 
 def ask(server: Server, method: str, path: str, *lines: bytes, body: bytes = b"", host: bool = True) -> bytes:
-    """Send a request with these header lines as they are; return the whole answer."""
+    """Send a request with exactly these header lines; return the whole response."""
     head = [f"{method} {path} HTTP/1.1".encode(), b"Connection: close", *lines]
     if host:
         head.append(f"Host: 127.0.0.1:{server.port}".encode())
@@ -126,7 +126,7 @@ def test_non_ascii_bytes_in_any_header_cause_no_server_error(server, name):
 
 
 def addresses(server: Server) -> list[str]:
-    """Return the addresses of the requests for sign-in pages in the log."""
+    """Return the IP addresses in the log of requests for sign-in pages."""
     lines = [json.loads(line) for line in server.output.splitlines() if line.startswith("{")]
     return [line["address"] for line in lines if line["event"] == "request" and line["route"] == "/us-signin"]
 
@@ -202,7 +202,7 @@ def test_truncated_body_is_rejected_with_security_headers(server):
 def test_body_timeout_returns_408_with_security_headers(server):
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(b"POST /login HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 9\r\n\r\nhalf" % server.port)
-        answer = connection.makefile("rb").read()  # until the server ends the connection
+        answer = connection.makefile("rb").read()  # until the server closes the connection
     assert status_of(answer) == 408
     assert headers_of(answer).items() >= SECURITY.items()
 

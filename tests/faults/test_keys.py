@@ -1,4 +1,4 @@
-"""Rotations of the key, while people sign in, and replicas that are at different stages of one."""
+"""Key rotation while people sign in, with replicas at different stages."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def restart_with(server: Server, database: Database, keys: str) -> None:
 
 
 def forget_processes(database: Database) -> None:
-    """Forget processes that have ended, as half a minute later. None runs now."""
+    """Forget processes that have ended, as after half a minute. None runs now."""
     assert database.query("DELETE FROM key_holder RETURNING id")
 
 
 def rotate(server: Server) -> str:
-    """Run ``flask keys rotate`` beside the server and return what it says."""
+    """Run ``flask keys rotate`` for the server and return its output."""
     command = [sys.executable, "-m", "flask", "--app", "wsgi", "keys", "rotate"]
     environment = {"PATH": "/usr/bin:/bin"} | server.environment
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
@@ -44,7 +44,7 @@ def rotate(server: Server) -> str:
 
 
 def others_sign_in(ledger: Ledger) -> None:
-    """Wait until some more have signed in."""
+    """Wait until some more people have signed in."""
     enough = len(ledger.sessions) + 10
     until(lambda: len(ledger.sessions) > enough, 30)
 
@@ -68,7 +68,7 @@ STAGES = [KEY, f"{KEY},{SECOND}", f"{SECOND},{KEY}", SECOND]
 
 
 def wander(first: Server, second: Server, address: str, smtp: SmtpSink) -> list[int]:
-    """Ask for a code at the one, sign in at the other, and sign out at the one with a form of the other."""
+    """Request a code at one server, sign in at the other, and sign out at the first with a form of the other."""
     here, there, since = Visitor(first.url), Visitor(second.url), len(smtp.mails)
     asked = here.send_code(address)
     there.cookies, there._csrf = here.cookies, here._csrf

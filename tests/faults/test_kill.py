@@ -1,4 +1,4 @@
-"""kill -9 of everything, again and again: what was answered with success is there, and nothing is half done."""
+"""Repeated kill -9 of all processes: what was confirmed is stored, and nothing is half done."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BACK_WITHIN = 3.0
 
 
 def killed_again_and_again(server: Server, ledger: Ledger) -> list[float]:
-    """Kill the server and start it again, some times; return the seconds that each start took."""
+    """Kill and restart the server several times; return the seconds that each start took."""
     starts = []
     for _ in range(KILLS):
         await_load(ledger)
@@ -59,7 +59,7 @@ def test_repeated_sigkill_loses_no_acknowledged_write(fresh_database, start, smt
 
 
 def assert_nothing_is_lost(database: Database, server: Server, ledger: Ledger) -> None:
-    """Every session that was handed out is one, every code that was promised is on its way."""
+    """Check that every session cookie is valid and every promised code was queued."""
     for token in ledger.sessions.values():
         visitor = Visitor(server.url)
         visitor.cookies[SESSION] = token
@@ -71,7 +71,7 @@ def assert_nothing_is_lost(database: Database, server: Server, ledger: Ledger) -
 
 
 def assert_nothing_is_half_done(database: Database) -> None:
-    """Sessions are spent challenges are events of success, one each for whom there is one."""
+    """Check that sessions, used challenges and success events match one to one."""
     sessions = addresses_of(database, "auth_session")
     assert sessions == addresses_of(database, "challenge", "spent_at IS NOT NULL")
     assert sessions == addresses_of(database, "event", "name = 'sign_in.succeeded'")
@@ -80,6 +80,6 @@ def assert_nothing_is_half_done(database: Database) -> None:
 
 
 def addresses_of(database: Database, table: str, where: str = "1 = 1") -> list[str]:
-    """Return the addresses of whom the rows of a table are about, sorted, one for each row."""
+    """Return the addresses of the users of a table's rows, sorted, one per row."""
     joined = f"SELECT i.value FROM {table} t JOIN identity i ON i.user_id = t.user_id WHERE {where}"
     return sorted(value for (value,) in database.query(joined))

@@ -1,4 +1,4 @@
-"""Through a PgBouncer in transaction mode: everything works, and deadlines hold though nothing is set for a session."""
+"""Through PgBouncer in transaction mode: everything works, and deadlines hold without session settings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SHOWN = """
 
 @pytest.fixture
 def behind(databases):
-    """A database in PostgreSQL, reached directly."""
+    """A PostgreSQL database, without a pooler."""
     made = databases.fresh("postgresql")
     yield made
     made.disconnect()
@@ -44,7 +44,7 @@ def pooled(behind, tmp_path):
 
 @pytest.fixture
 def engine(pooled):
-    """An engine through PgBouncer whose statements the server ends after a second; we would, after ten."""
+    """An engine through PgBouncer whose statements the server cancels after a second; ours would after ten."""
     engine = sa.create_engine(engine_url(pooled), **engine_options(pooled, timeout=1, pool_size=8, pooled=True))
     attach(engine, timeout=10)
     yield engine

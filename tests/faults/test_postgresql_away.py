@@ -1,4 +1,4 @@
-"""PostgreSQL stopped, and PostgreSQL frozen: quick refusals meanwhile, and nothing to do afterwards."""
+"""PostgreSQL stopped or frozen: fast errors meanwhile, and automatic recovery."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def server(own_postgresql, addresses, start):
 
 
 def works_again(server, visitor: Visitor, address: str, pids: list[int]) -> None:
-    """Wait up to 5 s until the server is ready, the same processes, and knows who was signed in before."""
+    """Wait up to 5 s until the server is ready, with the same processes and sessions."""
     until(lambda: visitor.get("/readyz").status == 200, 5)
     assert visitor.is_signed_in()
     until(lambda: Visitor(server.url).send_code(address).status == 200, 5)

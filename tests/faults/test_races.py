@@ -1,4 +1,4 @@
-"""Two servers on one database, fifty sockets at each, one code: the database decides, and one wins."""
+"""Two servers on one database, fifty sockets each, one code: exactly one request succeeds."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ ROUNDS = range(2)
 
 @dataclass
 class Replicas:
-    """Two servers of one process each, on one database; people know them by one address."""
+    """Two servers of one process each, on one database, with the same public URL."""
 
     database: Database
     servers: tuple[Server, Server]
 
     def visitor(self) -> Visitor:
-        """Return somebody who has just come."""
+        """Return a new visitor."""
         return Visitor(self.servers[0].url)
 
     def race(self, request: bytes, sockets: int = SOCKETS) -> list[Answer]:
-        """Send the same request so many times to each server, all at one moment."""
+        """Send the same request that many times to each server at the same moment."""
         addresses = [("127.0.0.1", server.port) for server in self.servers]
         return answers_at_once([(address, request) for address in addresses for _ in range(sockets)])
 
     def count(self, what: str) -> int:
-        """Return how many rows there are ``FROM`` this."""
+        """Return the number of rows ``FROM`` this."""
         found: int = self.database.query(f"SELECT count(*) FROM {what}")[0][0]
         return found
 
@@ -66,7 +66,7 @@ def replicas(database, databases, shared_replicas, start_shared) -> Replicas:
 
 
 def code_sent(replicas: Replicas, smtp: SmtpSink, address: str) -> tuple[Visitor, str]:
-    """Return somebody who has asked for a code, and the code."""
+    """Return someone who has requested a code, and the code."""
     visitor, since = replicas.visitor(), len(smtp.mails)
     assert visitor.send_code(address).status == 200
     code = code_for(address, smtp, since, 10)
@@ -75,7 +75,7 @@ def code_sent(replicas: Replicas, smtp: SmtpSink, address: str) -> tuple[Visitor
 
 
 def won(answers: list[Answer]) -> list[Answer]:
-    """Return the answers that signed somebody in."""
+    """Return the responses that signed someone in."""
     return [answer for answer in answers if answer.cookies.get(SESSION)]
 
 
@@ -167,7 +167,7 @@ def test_revocation_at_one_server_takes_effect_immediately_at_the_other(replicas
 
 
 def asked_at_the_other(replicas: Replicas, token: str) -> int:
-    """Return how the second server answers who brings ``token``."""
+    """Return the second server's response to a request with ``token``."""
     request = replicas.visitor().request("GET", "/")
     brought = request.replace(b"\r\n\r\n", f"\r\nAuthentication-Token: {token}\r\n\r\n".encode())
     return answer_to(("127.0.0.1", replicas.servers[1].port), brought).status

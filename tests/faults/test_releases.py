@@ -1,4 +1,4 @@
-"""Replacing one release by the next, replica by replica, and taking it back: both work on the same tables."""
+"""Upgrading to the next release, replica by replica, and rolling back: both work with the same schema."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PRODUCTION = {
 
 @pytest.fixture
 def serve(tmp_path, smtp, sms):
-    """Starts releases: ``serve(directory, database)``. They end with the test."""
+    """Starts releases: ``serve(directory, database)``. They are stopped after the test."""
     made: list[Server] = []
 
     def start(directory: Path, database: Database) -> Server:
@@ -47,7 +47,7 @@ def serve(tmp_path, smtp, sms):
 
 @pytest.fixture
 def flask(tmp_path, smtp, sms):
-    """Types a command of a release, in production: ``flask(directory, database, "db", "upgrade")``."""
+    """Runs a command of a release, in production: ``flask(directory, database, "db", "upgrade")``."""
 
     def run(directory: Path, database: Database, *words: str) -> tuple[int, str]:
         environment = OURS | environment_of(database, 1, tmp_path, smtp, sms) | PRODUCTION
@@ -102,7 +102,7 @@ def test_multiple_authenticators_work_across_this_and_the_previous_release(fresh
 
 
 def add_app(visitor: Visitor, person: Person) -> Person:
-    """Set an app up; return the person with its secret. Its code of the step before is used up."""
+    """Set up an app; return the person with its secret. The code of the previous step is used up."""
     begun = visitor.post("/us-setup", chosen_method="authenticator").json
     added = replace(person, authenticator=begun["authr_b32key"])
     assert visitor.post(f"/us-setup/{begun['state']}", passcode=added.app_code(-1)).status == 200

@@ -1,4 +1,4 @@
-"""Faults of a service that is used: what happens to the machines around it, and what its metrics say of that.
+"""Faults around a service in use, and what its metrics show.
 
 tests/functional/monitoring/test_alerts.py has the alerts that follow from these figures.
 """
@@ -37,7 +37,7 @@ PEOPLE = 1500
 
 @dataclass
 class Seen:
-    """A service that is used, with what it stands on."""
+    """A service in use, with its database and Redis."""
 
     server: Server
     postgresql: OwnPostgresql
@@ -46,7 +46,7 @@ class Seen:
     addresses: Iterator[str] = field(repr=False)
 
     def value(self, name: str, **labels: str) -> float:
-        """Return what one scrape shows: the sum of the series of this name with these labels; -1 without any."""
+        """Return the sum of the series with this name and labels in one scrape; -1 if there is none."""
         found = read(over_socket(self.socket).partition("\r\n\r\n")[2]).of(name)
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
         values = [value for series, value in found.items() if all(each in series for each in wanted)]
@@ -58,13 +58,13 @@ class Seen:
 
     @contextmanager
     def rising(self, name: str, **labels: str) -> Iterator[None]:
-        """Check that this counter rises because of the block."""
+        """Check that this counter increases during the block."""
         before = max(0.0, self.value(name, **labels))
         yield
         until(lambda: self.value(name, **labels) > before, WITHIN)
 
     def process_of(self, kind: str) -> int:
-        """Return a process of the service that counts as ``web`` or ``worker``, and lives."""
+        """Return a live process of kind ``web`` or ``worker``."""
         assert self.server.process is not None
         [directory] = Path("/dev/shm").glob(f"latchkey-metrics-{self.server.process.pid}-*")
         living = self.server.processes()
@@ -77,7 +77,7 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def shared(own_postgresql, own_directory, start_shared) -> Iterator[Seen]:
-    """The service, on a PostgreSQL and a Redis of its own, with an endpoint for what happens."""
+    """The service, on its own PostgreSQL and Redis, with a webhook endpoint."""
     from app.extensions import db
     from app.webhooks import endpoints
 
@@ -102,7 +102,7 @@ def shared(own_postgresql, own_directory, start_shared) -> Iterator[Seen]:
 
 @pytest.fixture
 def seen(shared, smtp) -> Iterator[Seen]:
-    """The service, while people sign in without end."""
+    """The service, while people keep signing in."""
     until(lambda: shared.value("latchkey_database_up") == 1, WITHIN)
     with Crowd(shared.server.url, list(islice(shared.addresses, 100)), smtp, size=2) as ledger:
         yield shared
@@ -111,7 +111,7 @@ def seen(shared, smtp) -> Iterator[Seen]:
 
 @contextmanager
 def stopped(*pids: int) -> Iterator[None]:
-    """Have processes hang for the block."""
+    """Stop processes (SIGSTOP) during the block."""
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -158,7 +158,7 @@ def test_metrics_show_a_read_only_postgresql(seen):
 
 
 def alter(seen: Seen, *statements: str) -> None:
-    """Change the settings of the server, for connections to come as well."""
+    """Change settings of the database server, also for new connections."""
     with closing(psycopg.connect(seen.postgresql.database.url, autocommit=True)) as session:
         for statement in (*statements, "SELECT pg_reload_conf()"):
             session.execute(statement)

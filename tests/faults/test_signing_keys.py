@@ -1,4 +1,4 @@
-"""Signing keys are rotated while people sign in to an app at two servers: it knows the key of each token."""
+"""Signing keys are rotated while people sign in to an app at two servers: it can verify every token."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ class App:
     keys: Any = None
 
     def read_keys(self, server: Server) -> None:
-        """Read the keys at one of the servers."""
+        """Fetch the keys from one of the servers."""
         with urllib.request.urlopen(f"{server.url}/oauth/jwks", timeout=10) as answer:
             self.keys = KeySet.import_key_set(json.load(answer))
 
     def sign_in(self, first: Server, second: Server) -> None:
-        """Get a code at the one server, exchange it at the other, and verify the ID token."""
+        """Get a code at one server, exchange it at the other, and verify the ID token."""
         asked = {"response_type": "code", "client_id": "app", "redirect_uri": REDIRECT_URI, "scope": "openid"}
         cookie = {"Cookie": f"{SESSION}={self.cookie}"}
         answer = self._ask(first, "GET", f"/oauth/authorize?{urlencode(asked)}", cookie)
@@ -92,7 +92,7 @@ class App:
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """Sign in again and again, from two threads, while a block runs; other tests have the processors, too."""
+        """Sign in repeatedly in two threads during a block; other tests need the CPUs, too."""
         done = threading.Event()
 
         def run(first: Server, second: Server) -> None:
@@ -110,13 +110,13 @@ class App:
                 thread.join()
 
     def wait_for(self, kid: str) -> None:
-        """Wait until every token has been signed by this key for a while."""
+        """Wait until every token has been signed with this key for a while."""
         until(lambda: set(self.kids[-20:]) == {kid}, 40)
 
 
 @pytest.fixture
 def servers(fresh_database, start) -> tuple[Server, Server]:
-    """Two servers that have made their keys two days ago."""
+    """Two servers whose keys are two days old."""
     first = start(fresh_database, workers=1)
     shared = {name: first.environment[name] for name in ("LATCHKEY_PUBLIC_URL", "LATCHKEY_QUEUE_URL")}
     second = start(fresh_database, workers=1, **shared)
@@ -131,7 +131,7 @@ def servers(fresh_database, start) -> tuple[Server, Server]:
 
 @pytest.fixture
 def opened(fresh_database, servers) -> App:
-    """The app, and somebody whose browser is signed in."""
+    """The app, and someone who is signed in."""
     from tests.factories import People
 
     with application_on(fresh_database) as app:
@@ -145,7 +145,7 @@ def opened(fresh_database, servers) -> App:
 
 
 def rotate(database, *words: str) -> list[str]:
-    """Run ``flask keys rotate`` and return the lines that it prints."""
+    """Run ``flask keys rotate`` and return the lines of its output."""
     with application_on(database) as app:
         done = app.test_cli_runner().invoke(args=["keys", "rotate", "--alg", "RS256", *words])
     assert done.exit_code == 0, done.output
@@ -153,7 +153,7 @@ def rotate(database, *words: str) -> list[str]:
 
 
 def kids(database) -> list[str]:
-    """Return the ids of the keys of RS256, the oldest first."""
+    """Return the IDs of the RS256 keys, oldest first."""
     return [kid for (kid,) in database.query("SELECT kid FROM oauth_key WHERE alg = 'RS256' ORDER BY number")]
 
 

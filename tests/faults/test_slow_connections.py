@@ -1,4 +1,4 @@
-"""A thousand connections that dawdle, and the people between them."""
+"""A thousand slow connections, and normal users among them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.one_database, pytest.mark.long]
 
 @pytest.fixture(autouse=True)
 def many_files():
-    """Let this process have a thousand connections."""
+    """Allow this process to have a thousand connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
@@ -38,7 +38,7 @@ def many_files():
 
 
 class Dawdlers:
-    """Connections that send a byte a second, and come back when they are shut out."""
+    """Connections that send a byte per second, and reconnect when they are closed."""
 
     def __init__(self, port: int) -> None:
         self.address = ("127.0.0.1", port)

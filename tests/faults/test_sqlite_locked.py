@@ -1,4 +1,4 @@
-"""Another program holds SQLite's write lock: writers wait, then are told; readers notice nothing."""
+"""Another program holds SQLite's write lock: writers wait, then get an error; readers aren't affected."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def place(databases, start, smtp):
 
 
 class Writers:
-    """People who ask for a code, all at one moment."""
+    """People who request a code at the same moment."""
 
     def __init__(self, server: Server, addresses: list[str]) -> None:
         self.answers: list[Answer] = []
@@ -45,7 +45,7 @@ class Writers:
         self.answers.append(visitor.send_code(address))
 
     def wait(self) -> list[Answer]:
-        """Return all answers once they are there."""
+        """Wait for all responses and return them."""
         for thread in self.threads:
             thread.join(10)
         assert len(self.answers) == len(self.threads)
@@ -67,7 +67,7 @@ def test_long_lock_returns_503_for_writes_and_reads_continue(place, smtp):
     reader, before = signed_in_visitor(server.url, addresses[0], smtp), server.processes()
     with writers_kept_out(database):
         writers, reads = Writers(server, addresses[1:]), []
-        time.sleep(1.5)  # by then those who will hardly get their turn have been told so
+        time.sleep(1.5)  # by then, those unlikely to get their turn have been rejected
         while any(thread.is_alive() for thread in writers.threads):
             reads += [reader.get("/us-signin"), reader.get("/readyz")]
             time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Starts that are refused, by the command an operator types, and the start of a developer with nothing at all."""
+"""Rejected starts of the command that operators use, and a developer's start without settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OTHER_KEY = "for-tests-alone-too-0a9b8c7d6e5f4a3b2c1d0e9f8a7b6c5d"
 
 PRODUCTION = {
     "PATH": os.environ["PATH"],
-    "FLASK_SKIP_DOTENV": "1",  # this checkout may have files that make it one of a developer
+    "FLASK_SKIP_DOTENV": "1",  # this checkout may have a developer's files
     "LATCHKEY_SECRET_KEYS": KEY,
     "LATCHKEY_PUBLIC_URL": "https://login.example.com",
     "LATCHKEY_MAIL_URL": "smtps://mail.example.com",
@@ -35,7 +35,7 @@ WHAT_IS_INSTALLED = ("app", "config", "migrations", "wsgi.py", "openapi.yaml")
 
 
 def refused(database, *options: str, **different: str | None) -> tuple[int, str]:
-    """Start the production server and return exit status and what it said on standard error."""
+    """Start the production server; return its exit status and standard error."""
     values = PRODUCTION | {"LATCHKEY_DATABASE_URL": database.url} | different
     command = [sys.executable, "-m", "flask", "--app", "wsgi", "serve", "--port", str(free_port()), *options]
     environment = {name: value for name, value in values.items() if value is not None}
@@ -122,14 +122,14 @@ def test_start_on_a_port_in_use_suggests_another_port(fresh_database, make, reme
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout that nobody has used yet."""
+    """A new checkout."""
     for name in WHAT_IS_INSTALLED:
         (tmp_path / name).symlink_to(ROOT / name)
     return tmp_path
 
 
 def sound_for(checkout: Path, **environment: str) -> str:
-    """Return the first lines of ``flask doctor`` as typed in ``checkout``."""
+    """Return the first lines of ``flask doctor`` in ``checkout``."""
     command = [sys.executable, "-m", "flask", "doctor"]
     environment = {"PATH": os.environ["PATH"]} | environment
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=30)
@@ -167,7 +167,7 @@ def test_development_server_starts_without_any_configuration(tmp_path: Path):
         until(lambda: b"ada@example.com" in visitor.get("/dev/inbox").body, 10)
         [mail] = visitor.get("/dev/inbox").json["messages"]
         assert f"{home}/confirm/" in mail["text"]
-        os.killpg(server.process.pid, signal.SIGINT)  # Ctrl-C at a terminal reaches all of them
+        os.killpg(server.process.pid, signal.SIGINT)  # Ctrl-C in a terminal signals all of them
         assert server.process.wait(15) == 0
         assert server.processes() == []
         assert "Traceback" not in server.output

@@ -100,7 +100,7 @@ def test_killed_processes_are_replaced(fresh_database, start):
 
 
 def deaths(server: Server) -> list[dict[str, Any]]:
-    """Return the log lines of processes that died."""
+    """Return the log lines about processes that died."""
     lines = [json.loads(line) for line in server.output.splitlines() if line.startswith("{")]
     return [line for line in lines if line["event"].endswith("_died")]
 
@@ -108,7 +108,7 @@ def deaths(server: Server) -> list[dict[str, Any]]:
 @pytest.mark.one_database
 def test_sigterm_to_the_whole_process_group_logs_no_error(fresh_database, start):
     server = start(fresh_database)
-    os.killpg(server.process.pid, signal.SIGTERM)  # as systemd does it, unless told otherwise
+    os.killpg(server.process.pid, signal.SIGTERM)  # systemd's default
     assert server.process.wait(ENDS_WITHIN) == 0
     assert server.processes() == []
     assert '"level":"error"' not in server.output

@@ -1,4 +1,4 @@
-"""PostgreSQL gone between an app's code and its tokens: the app hears of it in JSON, nothing is lost or doubled."""
+"""PostgreSQL stops between an app's code and its tokens: a JSON error, and nothing lost or issued twice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ANSWERED_WITHIN = 6.0
 
 
 class App:
-    """An app that calls the server, over sockets, as one that accepts anything."""
+    """An app that calls the server over sockets, and accepts any response."""
 
     def __init__(self, rp: RelyingParty, visitor: Visitor) -> None:
         self.rp = rp
@@ -47,7 +47,7 @@ class App:
         return self._ask(f"POST {path}", kind + secret, body)
 
     def userinfo(self, token: str) -> Answer:
-        """Ask who a token is of."""
+        """Get the claims for a token."""
         return self._ask("GET /oauth/userinfo", f"Authorization: Bearer {token}\r\n")
 
     def _ask(self, what: str, headers: str, body: str = "") -> Answer:
@@ -58,14 +58,14 @@ class App:
 
 @pytest.fixture(scope="module")
 def rp(own_postgresql) -> RelyingParty:
-    """An app that is registered there."""
+    """A registered app."""
     with application_on(own_postgresql.database) as app:
         return register(app)
 
 
 @pytest.fixture(scope="module")
 def addresses(own_postgresql) -> list[str]:
-    """Some accounts there."""
+    """Some accounts."""
     return open_many(own_postgresql.database, 4)
 
 
@@ -76,14 +76,14 @@ def server(own_postgresql, start):
 
 
 def read(answer: Answer) -> dict[str, str]:
-    """Return an answer of an endpoint for programs."""
+    """Return the JSON of an endpoint for clients."""
     assert answer.header("content-type") == "application/json"
     found: dict[str, str] = json.loads(answer.body)
     return found
 
 
 def check_unavailable(answer: Answer) -> None:
-    """Check that an app is told to come again."""
+    """Check that an app is told to retry."""
     assert (answer.status, answer.header("retry-after")) == (503, "2")
     assert read(answer)["error"] == "temporarily_unavailable"
     assert answer.seconds < ANSWERED_WITHIN
@@ -117,7 +117,7 @@ def test_authorization_code_survives_a_database_freeze_during_its_exchange(own_p
     with own_postgresql.frozen():
         check_unavailable(app.exchange(code))
     until(lambda: app.visitor.get("/readyz").status == 200, 5)
-    time.sleep(1)  # for what the frozen server may still do
+    time.sleep(1)  # for requests that the frozen server may still process
     tokens = read(app.exchange(code))
     assert app.userinfo(tokens["access_token"]).status == 200
     of_code = f"SELECT id FROM oauth_grant WHERE code_digest = '{secrets.digest(code)}'"

@@ -1,4 +1,4 @@
-"""People at a running server, over real sockets: one connection for each request, JSON, cookies kept."""
+"""People at a running server over real sockets: one connection per request, JSON, cookies kept."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNANSWERED = (OSError, HTTPException)
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back, and in how many seconds."""
+    """A response, and how many seconds it took."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -40,18 +40,18 @@ class Answer:
         return found
 
     def header(self, name: str) -> str:
-        """Return the first header called ``name``, or ""."""
+        """Return the first header with this name, or ""."""
         return next((value for found, value in self.headers if found.lower() == name), "")
 
     @property
     def cookies(self) -> dict[str, str]:
-        """The cookies this answer hands out."""
+        """The cookies that this response sets."""
         handed = [value.split(";")[0] for name, value in self.headers if name.lower() == "set-cookie"]
         return {name: value for name, value in (each.split("=", 1) for each in handed) if value}
 
 
 class Visitor:
-    """Somebody with a browser of their own at the server ``url``.
+    """Someone with a browser of their own at the server ``url``.
 
     :param host: what they call the server, when it is reached by another address
     """
@@ -64,15 +64,15 @@ class Visitor:
         self._csrf = ""
 
     def get(self, path: str) -> Answer:
-        """Ask for ``path``. Raises one of UNANSWERED when no whole answer comes."""
+        """Get ``path``. Raises one of UNANSWERED if there is no complete response."""
         return self._keep(answer_to(self.address, self.request("GET", path)))
 
     def post(self, path: str, **fields: Any) -> Answer:
-        """Post ``fields`` with a CSRF token. Raises one of UNANSWERED when no whole answer comes."""
+        """Post ``fields`` with a CSRF token. Raises one of UNANSWERED if there is no complete response."""
         return self._keep(answer_to(self.address, self.prepared(path, **fields)))
 
     def prepared(self, path: str, **fields: Any) -> bytes:
-        """Return the bytes of a post that would be made now."""
+        """Return the bytes of a post without sending it."""
         if not self._csrf:
             self._csrf = self.get("/us-signin").json["csrf_token"]
         return self.request("POST", path, json.dumps(fields | {"csrf_token": self._csrf}).encode())
@@ -87,7 +87,7 @@ class Visitor:
         return "\r\n".join([*lines, "", ""]).encode() + body
 
     def send_code(self, identity: str, method: str = "email") -> Answer:
-        """Ask for a code."""
+        """Request a code."""
         return self.post("/us-signin/send-code", identity=identity, chosen_method=method)
 
     def sign_in(self, identity: str, passcode: str) -> Answer:
@@ -95,7 +95,7 @@ class Visitor:
         return self.post("/us-signin", identity=identity, passcode=passcode)
 
     def is_signed_in(self) -> bool:
-        """Say whether the server knows them. Raises AssertionError when it can't say."""
+        """Return whether the session is valid. Raises AssertionError if the server can't answer."""
         answer = self.get("/us-signin")
         assert answer.status == 200, answer
         return "user" in answer.json
@@ -110,7 +110,7 @@ class Visitor:
 
 
 def answer_to(address: tuple[str, int], request: bytes) -> Answer:
-    """Send a request on a connection of its own and return the answer. Raises one of UNANSWERED."""
+    """Send a request on a separate connection and return the response. Raises one of UNANSWERED."""
     began = time.monotonic()
     with socket.create_connection(address, PATIENCE) as connection:
         connection.sendall(request)
@@ -118,12 +118,12 @@ def answer_to(address: tuple[str, int], request: bytes) -> Answer:
 
 
 def answers_at_once(requests: Sequence[tuple[tuple[str, int], bytes]]) -> list[Answer]:
-    """Send all requests but their last bytes, each on its own connection, then release all; return the answers."""
+    """Send all requests except their last bytes, each on its own connection, then complete all; return responses."""
     with contextlib.ExitStack() as closing:
         held = [closing.enter_context(socket.create_connection(address, PATIENCE)) for address, _ in requests]
         for connection, (_, request) in zip(held, requests, strict=True):
             connection.sendall(request[:-1])
-        time.sleep(0.5)  # until the servers have read what there is
+        time.sleep(0.5)  # until the servers have read everything so far
         began = time.monotonic()
         for connection, (_, request) in zip(held, requests, strict=True):
             connection.sendall(request[-1:])
@@ -152,7 +152,7 @@ def code_for(address: str, smtp: SmtpSink, since: int, seconds: float) -> str | 
 
 
 def signed_in_visitor(url: str, address: str, smtp: SmtpSink) -> Visitor:
-    """Return somebody who has just signed in by mail."""
+    """Return someone who has just signed in by email."""
     visitor, since = Visitor(url), len(smtp.mails)
     assert visitor.send_code(address).status == 200
     answer = visitor.sign_in(address, code_for(address, smtp, since, 10) or "no code came")
@@ -162,7 +162,7 @@ def signed_in_visitor(url: str, address: str, smtp: SmtpSink) -> Visitor:
 
 @contextlib.contextmanager
 def together(work: Callable[[], None], count: int) -> Iterator[list[threading.Thread]]:
-    """Do ``work`` in ``count`` threads during the block, and wait for them at its end."""
+    """Run ``work`` in ``count`` threads during the block, and wait for them at its end."""
     threads = [threading.Thread(target=work, daemon=True) for _ in range(count)]
     for thread in threads:
         thread.start()

@@ -1,4 +1,4 @@
-"""One Latchkey, one toy app, and each proxy of docs/integrate between them and the visitors."""
+"""One Latchkey, one toy app, and each proxy of docs/integrate in front of them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Front:
     port: int
 
     def visitor(self, cookie: str = "", source: str = "127.0.0.77") -> Visitor:
-        """Return somebody at the app's address."""
+        """Return someone at the app's address."""
         return Visitor(self.port, WIKI, cookie, source)
 
 
@@ -153,7 +153,7 @@ def reached(toy: ToyApp) -> list[Any]:
 
 @pytest.fixture(scope="session")
 def ada(latchkey_app: Flask) -> Person:
-    """Somebody with an account, in a group."""
+    """Someone with an account, in a group."""
     from app.extensions import db
     from app.groups import service
 
@@ -206,7 +206,7 @@ def api_token(latchkey_app: Flask, ada: Person) -> str:
 
 @pytest.fixture
 def stranger(front: Front) -> Visitor:
-    """Somebody who is not signed in."""
+    """Someone who is not signed in."""
     return front.visitor()
 
 

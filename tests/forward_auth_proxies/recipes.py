@@ -1,4 +1,4 @@
-"""The proxies of docs/integrate as they stand there; addresses and files alone are of this machine."""
+"""The proxy configurations of docs/integrate as printed, with only addresses and files of this machine."""
 
 from __future__ import annotations
 

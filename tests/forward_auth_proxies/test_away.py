@@ -1,4 +1,4 @@
-"""A proxy whose Latchkey is away lets nobody pass, and says of no fault that all is well."""
+"""While Latchkey is down, a proxy lets no one through and returns an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People and programs in front of an app: each proxy of docs/integrate, as its recipe has it."""
+"""People and API clients at an app, behind each proxy of docs/integrate as printed."""
 
 from __future__ import annotations
 

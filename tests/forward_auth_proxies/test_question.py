@@ -1,4 +1,4 @@
-"""What each proxy asks, and what it does with an answer that Latchkey seldom or never gives: by a stand-in for it."""
+"""What each proxy asks, and how it handles unusual responses of Latchkey, with a stub in its place."""
 
 from __future__ import annotations
 

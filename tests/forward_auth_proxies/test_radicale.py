@@ -1,4 +1,4 @@
-"""Radicale, which believes the name in a header, behind each proxy: a calendar for each person, and no other's."""
+"""Radicale, which trusts the name in a header, behind each proxy: everyone gets only their own calendar."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def radicale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def answers(port: int) -> bool:
-    """Say whether something is there."""
+    """Return whether something is there."""
     with suppress(OSError):
         connection = HTTPConnection("127.0.0.1", port, timeout=5)
         connection.request("GET", "/")
@@ -65,7 +65,7 @@ def answers(port: int) -> bool:
 
 
 def make_calendar(port: int, owner: str) -> None:
-    """Make somebody a calendar, past the proxy."""
+    """Make someone a calendar, past the proxy."""
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     connection.request("MKCALENDAR", f"/{owner}/calendar/", headers={"X-Remote-User": owner})
     assert connection.getresponse().status == 201

@@ -1,4 +1,4 @@
-"""What a visitor writes into a request, in front of each proxy: it decides nothing, and no app believes it."""
+"""Spoofed headers and paths, in front of each proxy: they have no effect, and no app gets them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person does on the way to an app, in a real browser behind a real proxy: a second factor, a fresh proof."""
+"""Steps on the way to an app, in a real browser behind a real proxy: a second factor, reauthentication."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.
 
 
 class SignedIn:
-    """Somebody with an authenticator app, whose browser is signed in at Latchkey by email.
+    """Someone with an authenticator app, whose browser is signed in at Latchkey by email.
 
     :ivar session_id: of that session
     """

@@ -1,4 +1,4 @@
-"""An app that knows nothing of sign-in: it says what reached it, has a form, and echoes what a WebSocket sends."""
+"""An app without sign-in: it records what reaches it, has a form, and echoes WebSocket messages."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, *args: Any) -> None:
-        """Write nothing."""
+        """Log nothing."""
 
 
 for _method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PROPFIND", "OPTIONS"):

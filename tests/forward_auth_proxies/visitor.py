@@ -1,4 +1,4 @@
-"""Somebody at a proxy who writes each byte of a request themselves."""
+"""A visitor at a proxy who writes each byte of a request."""
 
 from __future__ import annotations
 

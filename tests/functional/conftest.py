@@ -1,4 +1,4 @@
-"""What all functional tests share."""
+"""Fixtures for all functional tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SELDOM = 5.0
 
 @pytest.fixture(autouse=True)
 def watchdogs_that_look_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each shared application's watchdog sleep: a hundred of them woke a test process 400 times in a second."""
+    """Make the watchdogs of shared applications sleep: a hundred of them woke a test process 400 times a second."""
     from app.db import postgresql
 
     monkeypatch.setattr(postgresql, "CHECK_INTERVAL", SELDOM)

@@ -1,4 +1,4 @@
-"""Somebody with a browser of their own at the proxy: one connection, cookies kept, JSON."""
+"""A person with a separate browser at the proxy: one connection, cookies kept, JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two replicas in production behind the nginx of deploy/nginx.conf, with TLS; only addresses and paths are its own."""
+"""Two replicas in production behind nginx with deploy/nginx.conf and TLS; only addresses and paths differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The proxies of docs/proxies.md as they stand there, and callers who say that they call from somewhere else."""
+"""The proxy configurations of docs/proxies.md as printed, and clients that spoof their address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the proxy of the container set-up makes of requests, and what Latchkey believes behind it."""
+"""What the proxy of the Compose setup does with requests, and what Latchkey trusts behind it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def database(databases):
 
 @pytest.fixture
 def sign_in(front, smtp):
-    """Signs somebody in and returns them: ``sign_in(Forwarded="for=1.2.3.4")``."""
+    """Signs someone in and returns them: ``sign_in(Forwarded="for=1.2.3.4")``."""
 
     def enter(**more: str) -> Caller:
         caller, since = Caller(front, **more), len(smtp.mails)

@@ -1,4 +1,4 @@
-"""Replicas that come and go behind the nginx of deploy/nginx.conf, as it is, whatever its version."""
+"""Replicas that come and go behind nginx with the unchanged deploy/nginx.conf, in any version of nginx."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Replica(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Write nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""nginx in front of a Unix socket and a sub-path, as docs/deploy.md has it: the path passed on, and taken away."""
+"""nginx in front of a Unix socket and below a sub-path, following docs/deploy.md: path kept, and path stripped."""
 
 from __future__ import annotations
 

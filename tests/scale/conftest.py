@@ -1,4 +1,4 @@
-"""Latchkey as a large organisation runs it: nginx, two replicas with a worker each, PgBouncer, PostgreSQL and Redis.
+"""Latchkey at a large organization: nginx, two replicas with a worker each, PgBouncer, PostgreSQL and Redis.
 
 ``make test-scale`` fills the database with a million users; in a run of everything it is a hundredth of that.
 """

@@ -1,4 +1,4 @@
-"""Two replicas on a large database: people sign in, administrators look, old rows go, a replica dies."""
+"""Two replicas on a large database: sign-ins, administrators, cleanup of old rows, and a replica that dies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A large import into a service that is used: the good records are in, the bad ones in a file with their reasons."""
+"""A large import into a running service: valid records are imported, invalid ones are saved with reasons."""
 
 from __future__ import annotations
 

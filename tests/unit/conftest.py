@@ -1,4 +1,4 @@
-"""How tests with made-up examples run here."""
+"""Settings of property-based tests."""
 
 from __future__ import annotations
 

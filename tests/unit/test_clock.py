@@ -1,4 +1,4 @@
-"""The clock tells the machine's time, and moves for a test."""
+"""The clock returns the machine's time, and can be shifted by tests."""
 
 import time
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Which language a command answers in, by the environment."""
+"""The language of a command, by the environment."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A refusal carries what an answer needs."""
+"""A Rejected has what a response needs."""
 
 from app.errors import ReauthenticationRequired, Rejected
 

@@ -1,4 +1,4 @@
-"""A signal to stop gets through, whatever the main thread is doing."""
+"""A stop signal takes effect, whatever the main thread is doing."""
 
 from __future__ import annotations
 

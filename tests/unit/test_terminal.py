@@ -1,4 +1,4 @@
-"""How many columns a text takes on a terminal, tables of such texts, and where lines are broken."""
+"""Column widths of texts on a terminal, tables of them, and line breaks."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Browsers are called what people call them, and no header does harm."""
+"""Common names of browsers, and no harm by a User-Agent header."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""A code is the same code however it was typed or pasted (ASVS 2.2.1)."""
+"""A code is the same code, however it was typed or pasted (ASVS 2.2.1)."""
 
 import unicodedata
 
@@ -19,7 +19,7 @@ EXTRAS = st.text(st.sampled_from(UNSEEN + GAPS + DASHES), max_size=4)
 
 @st.composite
 def codes(draw):
-    """Return the digits of a code, and the same code as somebody's keyboard or clipboard writes it."""
+    """Return the digits of a code, and the same code as typed or pasted."""
     code = draw(st.text("0123456789", min_size=1, max_size=16))
     written = draw(EXTRAS)
     for digit in code:

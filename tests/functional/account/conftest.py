@@ -9,7 +9,7 @@ from tests.sinks import code_in
 
 @pytest.fixture
 def come_in(mail_to):
-    """Signs somebody in as a person does, by a mailed code."""
+    """Signs someone in through the pages, by email code."""
 
     def enter(browser, email):
         browser.post("/us-signin/send-code", identity=email, chosen_method="email")

@@ -1,4 +1,4 @@
-"""/activity: people see what happened at their account, strangers' attempts too, and nothing of anybody else's."""
+"""/activity: people see what happened at their account, including attempts by others, and only their own."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ EVIL = "Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:133.0) Gecko/20100101 Firefox
 
 @pytest.fixture
 def ada(people):
-    """Somebody who signs in by mail."""
+    """Someone who signs in by email."""
     return people.open(email="ada@example.com")
 
 
 @pytest.fixture
 def here(wire, ada):
-    """The browser that Ada looks from."""
+    """The browser that Ada views the page with."""
     return sign_in(wire, ada)
 
 
 @pytest.fixture
 def happen(app):
-    """Writes events of somebody, so many seconds apart from now on, oldest first."""
+    """Records events of someone, that many seconds apart up to now, oldest first."""
 
     def write(user_id, *names, apart=1, **facts):
         from app import clock
@@ -48,7 +48,7 @@ def happen(app):
 
 
 def texts(answer) -> list[str]:
-    """Return the sentences of an answer, in its order."""
+    """Return the texts of a response, in order."""
     if answer.language == "json":
         return [event["text"] for event in answer.json["events"]]
     return re.findall(r'<p class="way-what">(.*?)</p>', answer.text)
@@ -121,7 +121,7 @@ def test_activity_exposes_no_code_token_or_id_after_a_sign_in(wire, ada, mail_to
 
 
 def older(answer) -> str | None:
-    """Return the address of the page that follows."""
+    """Return the path of the next page."""
     if answer.language == "json":
         return answer.json["older"] and f"/activity?before={answer.json['older']}"
     return next((link for link in answer.page.links if link.startswith("/activity?before=")), None)

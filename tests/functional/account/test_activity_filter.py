@@ -1,4 +1,4 @@
-"""/activity by day, with a filter that pages keep; a person's own slip is no alarm, and a stranger's attempt is one."""
+"""/activity by day, with a filter; an own mistake is no warning, an attempt by someone else is one."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ NAMES = {key.partition(":")[0] for key in DESCRIPTIONS}
 
 @pytest.fixture
 def ada(people):
-    """Somebody who signs in by mail."""
+    """Someone who signs in by email."""
     return people.open(email="ada@example.com")
 
 
 @pytest.fixture
 def happen(app):
-    """Writes one event of somebody, now, from one browser."""
+    """Records one event of someone, now, from one browser."""
 
     def write(user_id, name, agent="Firefox on Linux", address="127.0.0.1", **facts):
         from app import clock
@@ -42,7 +42,7 @@ def happen(app):
 
 
 def alarms(answer) -> list[str]:
-    """Return the sentences of an answer that it warns of."""
+    """Return the texts that a response marks as warnings."""
     if answer.language == "json":
         return [event["text"] for event in answer.json["events"] if event["warning"]]
     return re.findall(r'way-icon-warning">.*?<p class="way-what">(.*?)</p>', answer.text, re.DOTALL)

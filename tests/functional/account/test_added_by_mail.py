@@ -1,4 +1,4 @@
-"""Somebody who can read the owner's mail adds a sign-in method: it takes nothing from the owner for a day."""
+"""Someone who reads the owner's mail adds a sign-in method: during its cooldown, it takes nothing away."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIGN_IN = "/us-signin"
 
 @pytest.fixture
 def ada(people):
-    """Somebody with a passkey, who signs in by mail elsewhere."""
+    """Someone with a passkey, who signs in by email elsewhere."""
     return people.open(email="ada@example.com", phone=PHONE, methods=["email"])
 
 
@@ -34,7 +34,7 @@ def hers(app, ada):
 
 @pytest.fixture
 def thief(json_wire, ada, hers, mail_to):
-    """Somebody who has signed in by a code from her mailbox."""
+    """Someone who has signed in by a code from her mailbox."""
     browser = json_wire.elsewhere(agent="Mozilla/5.0 (X11; Linux) Firefox/150", address="203.0.113.3")
     browser.post(f"{SIGN_IN}/send-code", identity=ada.email, chosen_method="email")
     assert browser.post(SIGN_IN, identity=ada.email, passcode=code_in(mail_to(ada.email))).ok
@@ -42,7 +42,7 @@ def thief(json_wire, ada, hers, mail_to):
 
 
 def add(browser, name: str = "Theirs", device: Device | None = None) -> Device:
-    """Add a passkey that signs in alone."""
+    """Add a passkey that can sign in alone."""
     device = device or Device()
     options, state = asked(browser.post("/wan-register", usage="first", name=name))
     assert browser.post(f"/wan-register/{state}", credential=device.make(options)).ok
@@ -56,7 +56,7 @@ def by_passkey(browser, device: Device, path: str = "/wan-signin"):
 
 
 def changes(browser) -> list[str]:
-    """Try everything that takes something from the owner, or outranks them; return what was let."""
+    """Try everything that would take something from the owner; return what was allowed."""
     tries = {
         "remove the passkey": browser.post("/wan-delete", name="Hers"),
         "rename the passkey": browser.post("/wan-rename", name="Hers", new_name="Mine"),
@@ -184,7 +184,7 @@ def test_authenticator_apps_added_by_email_code_authorize_no_changes(thief, hers
 
 def test_pending_app_setup_keeps_the_owners_newer_app_and_gets_a_cooldown(thief, ada, app, rows):
     begun = thief.post("/us-setup", chosen_method="authenticator")
-    owner = sign_in(Wire(app, "json"), ada, via="email")  # adds without ending what others have begun
+    owner = sign_in(Wire(app, "json"), ada, via="email")  # adding doesn't end what other sessions have begun
     theirs = owner.post("/us-setup", chosen_method="authenticator")
     assert owner.post(f"/us-setup/{state_in(theirs)}", passcode=app_code(key_in(theirs))).ok
     (before,) = rows(Enrollment, method="authenticator")
@@ -196,7 +196,7 @@ def test_pending_app_setup_keeps_the_owners_newer_app_and_gets_a_cooldown(thief,
 
 @pytest.fixture
 def twice(people):
-    """Somebody who is asked for their app after a mailed code."""
+    """Someone who is asked for an app code after an email code."""
     return people.open(email="cid@example.com", methods=["email", "authenticator"], second="authenticator")
 
 
@@ -237,7 +237,7 @@ def test_adding_a_passkey_after_app_sign_in_does_not_let_the_app_authorize_chang
 
 @pytest.fixture
 def device_with_app(app, people, json_wire):
-    """Somebody with a passkey and an app, and a browser of theirs that was signed in by the app."""
+    """Someone with a passkey and an app, and a browser that was signed in by the app."""
     bob = people.open(email="bob@example.com", methods=["email", "authenticator"])
     add(sign_in(Wire(app, "json"), bob), "Hers")
     return bob, sign_in(json_wire, bob, via="authenticator")

@@ -1,4 +1,4 @@
-"""How strong a session is: two factors count for a day, and no longer than an hour without use."""
+"""The assurance level of a session: two factors count for a day, and for an hour without use."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ BOTH = "email,authenticator"
 
 @pytest.fixture
 def ada(people):
-    """Somebody who signs in by mail and by app."""
+    """Someone who signs in by email and by app."""
     return people.open(email="ada@example.com", methods=["email", "authenticator"])
 
 
 def aal(client) -> int:
-    """Return how strong the session of ``client`` is, as it tells, alike on both of its pages."""
+    """Return the assurance level of the session of ``client``, which both pages must agree on."""
     listed = next(session for session in client.get("/sessions").json["sessions"] if session["current"])
     assert client.get("/").json["aal"] == listed["aal"]
     return listed["aal"]
 
 
 def by_mail(client, mail_to) -> None:
-    """Prove again by a mailed code."""
+    """Reauthenticate by email code."""
     client.post("/us-verify/send-code", chosen_method="email")
     assert client.post("/us-verify", passcode=code_in(mail_to("ada@example.com"))).ok
 

@@ -1,4 +1,4 @@
-"""What one session began to change, no other one ends; and a change leaves one token of its own session alive."""
+"""A change that one session began can't be completed by another, and keeps one token of its own session."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ NEW = "thief@example.com"
 
 @pytest.fixture
 def vic(people):
-    """Somebody who has mail alone, which a thief reads as well."""
+    """Someone with only a mailbox, which a thief reads as well."""
     return people.open(email="vic@example.com")
 
 
 @pytest.fixture
 def thief(wire, vic):
-    """A browser or program that came in by mail."""
+    """A browser or API client that signed in by email."""
     return sign_in(wire, vic, "email")
 
 
 @pytest.fixture
 def got_stronger(thief, vic):
-    """Lets the owner set up an app, elsewhere; then the thief comes in by mail once more."""
+    """Lets the owner set up an app elsewhere; then the thief signs in by email again."""
 
     def change() -> None:
         hers = sign_in(thief.elsewhere(), vic, "email")
@@ -42,7 +42,7 @@ def test_pending_method_setup_cannot_be_finished_from_a_new_session(thief, got_s
     from app.enrollments.models import Enrollment
 
     begun = thief.post("/us-setup", chosen_method="authenticator")
-    key = key_in(begun)  # a page that is shown only to the session that began
+    key = key_in(begun)  # only the session that began it can see this page
     got_stronger()
     before = [row.id for row in rows(Enrollment)]
     answer = thief.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key))
@@ -84,7 +84,7 @@ def test_credential_change_ends_pending_challenges_of_other_sessions(thief, got_
 
 
 def enter(wire, vic, mail_to) -> dict[str, str]:
-    """Sign in, and return the tokens that come with it."""
+    """Sign in, and return the tokens in the response."""
     wire.post("/us-signin/send-code", identity=vic.email, chosen_method="email")
     code = code_in(mail_to(vic.email))
     path = "/us-signin?include_auth_token&include_refresh_token"

@@ -1,4 +1,4 @@
-"""What one session began to set up or to change, another live session of the same person does not end."""
+"""A change that one session began isn't completed by another open session of the same person."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ NEW = "thief@example.com"
 
 @pytest.fixture
 def ada(people):
-    """Somebody who has mail alone."""
+    """Someone with only a mailbox."""
     return people.open(email="ada@example.com")
 
 
 @pytest.fixture
 def both(json_wire, ada):
-    """Two browsers of hers that are signed in at the same time."""
+    """Two of her browsers, signed in at the same time."""
     return sign_in(json_wire, ada), sign_in(json_wire.elsewhere(), ada)
 
 

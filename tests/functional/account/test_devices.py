@@ -1,4 +1,4 @@
-"""/sessions: one sees where one is signed in, and ends what is not wanted. Nobody sees or ends another's."""
+"""/sessions: people see where they are signed in, and end sessions. Nobody sees or ends another's."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605 
 
 @pytest.fixture
 def ada(people):
-    """Somebody with two ways in."""
+    """Someone with two sign-in methods."""
     return people.open(email="ada@example.com", methods=["email", "authenticator"])
 
 
 @pytest.fixture
 def here(wire, ada):
-    """The browser that Ada looks from."""
+    """The browser that Ada views the page with."""
     return sign_in(wire, ada)
 
 
@@ -32,12 +32,12 @@ def phone(wire, ada):
 
 @pytest.fixture
 def eve(wire, people):
-    """Somebody else, signed in."""
+    """Someone else, signed in."""
     return sign_in(wire.elsewhere(), people.open(email="eve@example.com"))
 
 
 def session_id_of(rows, agent: str) -> str:
-    """Return the id of the session of the browser that calls itself so."""
+    """Return the session ID of the browser with this name."""
     return next(row.session_id for row in rows(AuthSession, kind="browser") if row.agent == user_agents.label(agent))
 
 
@@ -169,7 +169,7 @@ def test_get_request_ends_no_session(here, phone, ada, rows):
         answer = here.get(path)
         if here.language == "json":
             assert answer.status == 405
-        else:  # a browser that asks for the address of a form is sent to its page
+        else:  # GET of a form's URL redirects to its page
             assert (answer.status, answer.location) == (302, "/sessions")
     assert phone.signed_in_as() == ada.email
 

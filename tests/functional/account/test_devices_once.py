@@ -1,4 +1,4 @@
-"""/sessions lists each device once for people: what is signed in there, and that the account knows it."""
+"""/sessions lists each device once: whether it is signed in, and whether the account knows it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.signed_in import sign_in
 
 @pytest.fixture
 def ada(people):
-    """Somebody who signs in by mail."""
+    """Someone who signs in by email."""
     return people.open(email="ada@example.com")
 
 
 def listed(answer) -> list[tuple[str, list[str]]]:
-    """Return each device of the page with the words of its buttons."""
+    """Return each device on the page with its buttons."""
     items = re.findall(r'<li class="way">(.*?)\n    </li>', answer.text, re.DOTALL)
     names = [re.search(r"<h3>(.*?)(?: <span|</h3>)", item)[1] for item in items]
     return [(name, re.findall(r"<button[^>]*>(.*?)</button>", item)) for name, item in zip(names, items, strict=True)]

@@ -1,6 +1,6 @@
-"""Every change of the ways in ends all other sessions and is told to every address (ASVS 7.4.3, 6.3.7).
+"""Every change of sign-in methods ends all other sessions and notifies every address (ASVS 7.4.3, 6.3.7).
 
-A change that joins is a function here and a line in ``CHANGES``.
+A new kind of change needs a function here and a line in ``CHANGES``.
 """
 
 from __future__ import annotations
@@ -104,12 +104,12 @@ CHANGES = {
     "the second step is switched on": (switch_second_step_on, SOMETHING, ""),
     "the second step is switched off": (switch_second_step_off, SOMETHING, SECOND),
 }
-"""What is done, what the account has before, and what is its second step."""
+"""The change, the methods that the account has before, and its second factor."""
 
 
 @pytest.fixture
 def newest(mail_to, text_to):
-    """Runs the outbox and returns the newest mail, or text, to somebody."""
+    """Runs the outbox and returns the newest email or text message to someone."""
     return lambda to: mail_to(to) if "@" in to else text_to(to)
 
 

@@ -1,4 +1,4 @@
-"""A method that was added with less proof than its owner can give counts as a mailed code for a day, whatever it is."""
+"""A method added with a weaker one counts as an email code for a day (the cooldown)."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ DAY = 24 * 3600
 
 @pytest.fixture
 def lax(make_app):
-    """The service as it was while any proof would do."""
+    """The service with LATCHKEY_FRESHNESS_STRENGTH=any."""
     return make_app(freshness_strength="any")
 
 
 @pytest.fixture
 def ada(people):
-    """Somebody with an authenticator app."""
+    """Someone with an authenticator app."""
     return people.open(email="ada@example.com", methods=["email", "authenticator"])
 
 
 def add_passkey(app, ada, via: str) -> None:
-    """Add a passkey from a session that was proved ``via`` this."""
+    """Add a passkey from a session that was verified ``via`` this method."""
     browser = sign_in(Wire(app, "json"), ada, via=via)
     options, state = asked(browser.post("/wan-register", usage="first", name="New"))
     assert browser.post(f"/wan-register/{state}", credential=Device().make(options)).ok
 
 
-def opens(wire, ada, via: str) -> bool:
-    """Say whether a session that was proved ``via`` this can change the ways to sign in."""
+def can_change_methods(wire, ada, via: str) -> bool:
+    """Return whether a session that was verified ``via`` this method can change sign-in methods."""
     return may_change(sign_in(wire, ada, via=via))
 
 
 def test_method_in_cooldown_authorizes_no_changes_and_does_not_outrank_others(app, lax, wire, ada):
     add_passkey(lax, ada, via="email")
-    assert not opens(wire, ada, via="webauthn,uv")
-    assert opens(wire, ada, via="authenticator")
+    assert not can_change_methods(wire, ada, via="webauthn,uv")
+    assert can_change_methods(wire, ada, via="authenticator")
     assert wire.post("/wan-delete", name="New").ok
 
 
@@ -48,8 +48,8 @@ def test_method_in_cooldown_authorizes_no_changes_and_does_not_outrank_others(ap
 def test_new_method_counts_at_full_strength_only_after_the_cooldown(app, lax, wire, ada, clock, age, counts):
     add_passkey(lax, ada, via="email")
     clock.shift(age)
-    assert opens(wire, ada, via="webauthn,uv") is counts
-    assert opens(wire, ada, via="authenticator") is not counts
+    assert can_change_methods(wire, ada, via="webauthn,uv") is counts
+    assert can_change_methods(wire, ada, via="authenticator") is not counts
 
 
 def test_method_in_cooldown_cannot_remove_a_stronger_method(app, lax, wire, ada, rows):
@@ -89,18 +89,18 @@ def test_enabling_second_step_with_weak_proof_does_not_strengthen_the_session(ap
 @pytest.mark.parametrize("via", ["authenticator", "webauthn,uv", "recovery_code", "email,authenticator"])
 def test_method_added_with_strong_proof_has_no_cooldown(app, lax, wire, ada, via):
     add_passkey(lax, ada, via=via)
-    assert opens(wire, ada, via="webauthn,uv")
+    assert can_change_methods(wire, ada, via="webauthn,uv")
 
 
 def test_method_added_to_account_without_a_stronger_one_has_no_cooldown(app, wire, people):
     bob = people.open(email="bob@example.com")
     add_passkey(app, bob, via="email")
-    assert opens(wire, bob, via="webauthn,uv")
-    assert not opens(wire, bob, via="email")
+    assert can_change_methods(wire, bob, via="webauthn,uv")
+    assert not can_change_methods(wire, bob, via="email")
 
 
 @pytest.mark.parametrize("wait", [0, 60])
 def test_cooldown_of_new_methods_is_configurable(make_app, wire, ada, clock, wait):
     add_passkey(make_app(freshness_strength="any", new_method_wait=wait), ada, via="email")
     clock.shift(wait + 1)
-    assert opens(wire, ada, via="webauthn,uv")
+    assert can_change_methods(wire, ada, via="webauthn,uv")

@@ -1,4 +1,4 @@
-"""/: the account page, and the way to the sign-in page for someone who is not signed in."""
+"""/: the account page, or the sign-in page for people who aren't signed in."""
 
 from __future__ import annotations
 

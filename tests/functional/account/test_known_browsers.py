@@ -1,4 +1,4 @@
-"""Browsers an account knows: listed under /sessions, and forgotten one by one."""
+"""Known browsers: listed under /sessions, and forgotten one by one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.throttling.models import FailureCounter
 
 @pytest.fixture
 def ada(people):
-    """Somebody who signs in by mail."""
+    """Someone who signs in by email."""
     return people.open(email="ada@example.com")
 
 
@@ -22,7 +22,7 @@ def here(wire, ada, come_in):
 
 
 def known(rows, user_id):
-    """Return the rows of the browsers that an account knows."""
+    """Return the rows of an account's known browsers."""
     found = rows(KnownDevice, user_id=user_id)
     return [row for row in found if row.first_seen_at is not None and row.revoked_at is None]
 

@@ -1,4 +1,4 @@
-"""The account's pages are one place: each lists all, and says which it is."""
+"""The account's pages share a navigation that lists all of them and marks the current one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ sign-in methods."""
 
 @pytest.fixture
 def hers(wire, people):
-    """Somebody signed in a moment ago."""
+    """Someone who just signed in."""
     return sign_in(wire, people.open(email="ada@example.com", methods=["email", "authenticator"]), via="authenticator")
 
 

@@ -1,4 +1,4 @@
-"""What to do next: once something is set up, its page says the one thing that the account's first page lists first."""
+"""The suggested next step after setting something up is the first one on the account's first page."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ pytestmark = pytest.mark.settings(methods=["email", "sms", "authenticator", "pas
 
 @pytest.fixture
 def ada(people):
-    """Somebody who signs in by mail."""
+    """Someone who signs in by email."""
     return people.open(email="ada@example.com")
 
 
 @pytest.fixture
 def hers(browser_wire, ada):
-    """Ada's browser, confirmed by the strongest there is."""
+    """Ada's browser, reauthenticated with her strongest method."""
     return sign_in(browser_wire, ada, via="webauthn,uv")
 
 
@@ -46,7 +46,7 @@ def recommended(page) -> tuple[str, str] | None:
 
 
 def first_listed(wire) -> str:
-    """Return what the account's first page says is to do first."""
+    """Return the first suggestion on the account's first page."""
     missing = [item for item in re.findall(r"<h3>(.*?)</h3>", wire.get("/").text) if "To do" in item]
     return html.unescape(missing[0].partition(" <span")[0])
 

@@ -1,4 +1,4 @@
-"""/: what protects an account, what is missing, and who was there before."""
+"""/: what protects an account, what is missing, and the previous sign-in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def told(page) -> str:
 
 
 def make_codes(wire) -> None:
-    """Make recovery codes."""
+    """Create recovery codes."""
     assert wire.post("/mf-recovery-codes").ok
 
 

@@ -1,4 +1,4 @@
-"""/sessions and programs: what a program sees there, what it ends, and what a person sees of it."""
+"""/sessions and API clients: what a client sees and ends there, and how people see it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DAY = 24 * 3600
 
 @pytest.fixture
 def ada(people):
-    """Somebody who signs in by an app, which programs can be told of."""
+    """Someone who signs in by an app."""
     return people.open(email="ada@example.com", methods=["email", "authenticator"])
 
 

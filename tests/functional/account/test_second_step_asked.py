@@ -1,4 +1,4 @@
-"""Where the second step is a text message, a mailed code alone opens nothing sensitive, though worth as much."""
+"""If the second step is a text message, an email code isn't enough for sensitive changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PHONE = "+16502530000"
 
 @pytest.fixture
 def sue(people):
-    """Somebody whose second step is a text message."""
+    """Someone whose second step is a text message."""
     return people.open(email="sue@example.com", phone=PHONE, methods=["email", "sms"], second="sms")
 
 

@@ -1,4 +1,4 @@
-"""What decides who gets in asks for a proof as strong as the strongest that somebody has set up."""
+"""Sensitive changes need a verification as strong as the strongest method that is set up."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.sinks import code_in
 
 @pytest.fixture
 def ada(people):
-    """Somebody who signs in by mail and by app."""
+    """Someone who signs in by email and by app."""
     return people.open(email="ada@example.com", methods=["email", "authenticator"])
 
 
 @pytest.fixture
 def prove_by_mail(mail_to):
-    """Proves again by a mailed code."""
+    """Reauthenticates by email code."""
 
     def prove(wire) -> None:
         assert wire.post("/us-verify/send-code", chosen_method="email").ok
@@ -27,8 +27,8 @@ def prove_by_mail(mail_to):
     return prove
 
 
-def opens(wire) -> bool:
-    """Say whether the sign-in methods can be changed by ``wire``."""
+def can_change_methods(wire) -> bool:
+    """Return whether ``wire`` can change the sign-in methods."""
     return may_change(wire)
 
 
@@ -38,46 +38,46 @@ def opens(wire) -> bool:
      ("webauthn", True), ("webauthn,uv", True), ("recovery_code", True)],
 )  # fmt: skip
 def test_changes_require_a_sign_in_with_the_strongest_method(wire, ada, via, open_to):
-    assert opens(sign_in(wire, ada, via=via)) is open_to
+    assert can_change_methods(sign_in(wire, ada, via=via)) is open_to
 
 
 def test_reauthentication_with_weaker_method_does_not_authorize_changes(wire, ada, prove_by_mail):
     hers = sign_in(wire, ada, via="email")
     prove_by_mail(hers)
-    assert not opens(hers)
+    assert not can_change_methods(hers)
     assert hers.post("/us-verify", passcode=ada.app_code()).ok
-    assert opens(hers)
+    assert can_change_methods(hers)
 
 
 @pytest.mark.parametrize(("age", "open_to"), [(299, True), (301, False)])
 def test_strong_proof_expires_after_five_minutes(wire, ada, clock, age, open_to):
     hers = sign_in(wire, ada)
     clock.shift(age)
-    assert opens(hers) is open_to
+    assert can_change_methods(hers) is open_to
 
 
 def test_weaker_proof_neither_extends_nor_ends_a_stronger_one(wire, ada, clock, prove_by_mail):
     hers = sign_in(wire, ada)
     clock.shift(200)
     prove_by_mail(hers)
-    assert opens(hers)
+    assert can_change_methods(hers)
     clock.shift(101)
-    assert not opens(hers)
+    assert not can_change_methods(hers)
 
 
 def test_email_proof_suffices_if_email_is_the_only_method(wire, people, clock, prove_by_mail):
     hers = sign_in(wire, people.open(email="ada@example.com"))
-    assert opens(hers)
+    assert can_change_methods(hers)
     clock.shift(301)
     prove_by_mail(hers)
-    assert opens(hers)
+    assert can_change_methods(hers)
 
 
 def test_enrolled_method_that_is_disabled_is_not_required(make_app, ada, app):
     from tests.wire import Wire
 
     hers = sign_in(Wire(make_app(methods=("email",)), "json"), ada, via="email")
-    assert opens(hers)
+    assert can_change_methods(hers)
 
 
 def test_setting_up_an_authenticator_app_counts_as_fresh_proof(wire, people, clock, rows):
@@ -87,9 +87,9 @@ def test_setting_up_an_authenticator_app_counts_as_fresh_proof(wire, people, clo
     clock.shift(100)
     assert hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
     clock.shift(299)
-    assert opens(hers)
+    assert can_change_methods(hers)
     clock.shift(2)
-    assert not opens(hers)
+    assert not can_change_methods(hers)
     assert rows(AuthSession, kind="browser")[0].amr == "email,authenticator"
 
 
@@ -99,7 +99,7 @@ def test_setting_a_password_does_not_count_as_proof(wire, people, clock):
     begun = hers.post("/us-setup", chosen_method="password")
     clock.shift(301)
     assert hers.post(f"/us-setup/{state_in(begun)}", passcode="a short sentence of mine").ok
-    assert not opens(hers)
+    assert not can_change_methods(hers)
 
 
 def test_json_reauthentication_error_lists_methods_and_reason(json_wire, ada, clock):
@@ -179,31 +179,31 @@ def test_reauthentication_page_mentions_no_stronger_method_without_one(browser_w
 @pytest.mark.settings(freshness_strength="any")
 def test_any_recent_proof_authorizes_changes_if_configured(wire, ada, clock):
     hers = sign_in(wire, ada, via="email")
-    assert opens(hers)
+    assert can_change_methods(hers)
     clock.shift(301)
-    assert not opens(hers)
+    assert not can_change_methods(hers)
 
 
 @pytest.mark.settings(freshness_grace_period=600)
 def test_grace_period_starts_only_with_a_strong_proof(wire, ada, clock):
     hers = sign_in(wire, ada, via="email")
-    assert not opens(hers)
+    assert not can_change_methods(hers)
     hers.post("/us-verify", passcode=ada.app_code())
     clock.shift(299)
-    assert opens(hers)
+    assert can_change_methods(hers)
     clock.shift(500)
-    assert opens(hers)
+    assert can_change_methods(hers)
 
 
 def test_access_token_inherits_the_proof_of_its_session(program, ada):
-    assert not opens(give_token(program, ada, via="email"))
-    assert opens(give_token(program, ada))
+    assert not can_change_methods(give_token(program, ada, via="email"))
+    assert can_change_methods(give_token(program, ada))
 
 
 @pytest.mark.both_databases
 def test_checking_proof_strength_costs_one_query(json_wire, ada, statements):
     hers = sign_in(json_wire, ada, via="email")
-    assert not opens(hers)
+    assert not can_change_methods(hers)
     with statements() as seen:
         hers.post("/us-setup", delete_method="authenticator")
     assert len(seen) == 2, "the session, and what is set up"

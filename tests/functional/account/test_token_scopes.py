@@ -1,4 +1,4 @@
-"""What a personal token opens: what its scopes say, and nothing that was not thought of."""
+"""API tokens: only the endpoints of their scopes accept them; all others reject them by default."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ pytestmark = pytest.mark.one_database
 
 @pytest.fixture
 def ada(people):
-    """Somebody with two ways in."""
+    """Someone with two sign-in methods."""
     return people.open(email="ada@example.com", methods=["email", "authenticator"])
 
 
 @pytest.fixture
 def token(app, json_wire, ada):
-    """Makes a program with a personal token of Ada's for these scopes."""
+    """Creates an API client with a token of Ada's with these scopes."""
 
     def made(*scopes: str) -> Program:
         program = Program(app)

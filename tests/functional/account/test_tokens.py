@@ -1,4 +1,4 @@
-"""/tokens: a person makes tokens for their own programs, which do no more than they say, and ends them."""
+"""/tokens: people create and revoke API tokens, which allow no more than their scopes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DAY = 24 * 3600
 
 @pytest.fixture
 def ada(people):
-    """Somebody who signs in by mail."""
+    """Someone who signs in by email."""
     return people.open(email="ada@example.com")
 
 
@@ -32,7 +32,7 @@ def here(wire, ada):
 
 @pytest.fixture
 def make(app, people, json_wire):
-    """Makes a token for somebody, and returns the program that has it: ``make(ada, scopes=["manage"])``."""
+    """Creates a token for someone, and returns the API client that has it: ``make(ada, scopes=["manage"])``."""
 
     def made(person, **different) -> Program:
         answer = sign_in(json_wire.elsewhere(), person).post("/tokens", **(MADE | different))

@@ -1,4 +1,4 @@
-"""/us-verify: prove again that it is you, and be fresh for 300 seconds more."""
+"""/us-verify: reauthentication, which is fresh for 300 seconds."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tests.sinks import code_in, links_in
 
 @pytest.fixture
 def ada(people):
-    """Somebody who signs in by mail and by app."""
+    """Someone who signs in by email and by app."""
     return people.open(email="ada@example.com", methods=["authenticator", "email"])
 
 
 @pytest.fixture
 def hers(wire, ada):
-    """Her browser, then her program, signed in."""
+    """Her browser, then her API client, signed in."""
     return sign_in(wire, ada)
 
 

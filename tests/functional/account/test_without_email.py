@@ -1,4 +1,4 @@
-"""An account that has a phone number alone: pages, notices, exports and claims do without an email."""
+"""An account with only a phone number: pages, notifications, exports and claims work without an email."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from app.enrollments.models import Enrollment
 from app.users import Identity
 from tests.functional.admin.conftest import make_administrator
-from tests.functional.privacy.conftest import export, told, work  # noqa: F401 - fixtures
+from tests.functional.privacy.conftest import export, exported, work  # noqa: F401 - fixtures
 from tests.signed_in import sign_in
 from tests.sinks import code_in
 
@@ -19,7 +19,7 @@ PAGES = ("/", "/us-setup", "/identities", "/sessions", "/activity", "/my-data", 
 
 @pytest.fixture
 def ada(wire, text_to):
-    """The browser of somebody who has just registered with her number."""
+    """The browser of someone who has just registered with a phone number."""
     wire.post("/register", phone=NUMBER)
     assert wire.post("/confirm", phone=NUMBER, passcode=code_in(text_to(NUMBER))).ok
     return wire
@@ -80,7 +80,7 @@ def test_admin_console_shows_the_phone_number(ada, app, people):
 
 def test_data_export_contains_the_phone_number_and_sends_no_email(ada, export, deliver):  # noqa: F811
     row = export(ada)
-    kept = told(ada.get(f"/my-data/export/{row.id}"))
+    kept = exported(ada.get(f"/my-data/export/{row.id}"))
     assert [(each["kind"], each["value"]) for each in kept["identities"]] == [("phone", NUMBER)]
     assert deliver() == []
 

@@ -11,7 +11,7 @@ from tests.wire import Wire
 
 
 def make_administrator(app: Flask, person: Person) -> Person:
-    """Let somebody use the console; return them."""
+    """Make someone an administrator; return them."""
     from app.extensions import db
     from app.users import administrators
 
@@ -23,19 +23,19 @@ def make_administrator(app: Flask, person: Person) -> Person:
 
 @pytest.fixture
 def grace(app, people) -> Person:
-    """An administrator with two ways in."""
+    """An administrator with two sign-in methods."""
     return make_administrator(app, people.open(email="grace@example.com", methods=["email", "authenticator"]))
 
 
 @pytest.fixture
 def console(wire, grace) -> Wire:
-    """The browser of an administrator who has just shown who they are."""
+    """The browser of an administrator who has just reauthenticated."""
     return sign_in(wire, grace)
 
 
 @pytest.fixture
 def ada(people) -> Person:
-    """Somebody whom administrators help."""
+    """Someone that administrators help."""
     return people.open(email="ada@example.com", methods=["email", "authenticator"])
 
 

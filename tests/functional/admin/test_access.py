@@ -1,4 +1,4 @@
-"""Who comes into the console, from where, and for how long."""
+"""Who has access to the console, from where, and for how long."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.wire import Program, Wire
 
 
 def paths(app) -> list[str]:
-    """Return every address of the console, with what it takes."""
+    """Return every path of the console, with its methods."""
     rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("admin.")]
     return sorted({(rule.rule, method) for rule in rules for method in rule.methods & {"GET", "POST"}})
 

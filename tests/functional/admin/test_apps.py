@@ -1,4 +1,4 @@
-"""/admin/apps: apps are added, shown with what they need, given new secrets, disabled and deleted."""
+"""/admin/apps: add apps, show the values they need, create new secrets, disable and delete them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/admin/attempts: an attempt is explained by the support ID that its person was shown."""
+"""/admin/attempts: explains a sign-in attempt by its support ID."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/admin/audit: the audit log is searched by all that an event has, page by page, and exported as CSV."""
+"""/admin/audit: search the audit log by every field of an event, page by page, and export it as CSV."""
 
 from __future__ import annotations
 

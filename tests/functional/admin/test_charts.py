@@ -1,4 +1,4 @@
-"""The charts of /admin: what workers count by hour, and what the page and JSON make of it."""
+"""The charts of /admin: the workers' hourly counts, and how the page and JSON show them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture(autouse=True)
 def enough_time(monkeypatch) -> None:
-    """Let nothing wait for the next sweep because the machine is busy."""
+    """Raise the time limit, so that a busy machine leaves nothing for the next sweep."""
     monkeypatch.setattr(statistics, "AT_A_TIME", 600.0)
 
 
 @pytest.fixture
 def this() -> datetime:
-    """The hour under way."""
+    """The current hour."""
     return hour_of(app_clock.now())
 
 
@@ -78,7 +78,7 @@ def counts(rows):
 
 
 def event(name: str, at: datetime, **facts: object) -> Event:
-    """An event of nobody."""
+    """An event without a user."""
     return Event(name=name, at=at, facts=facts, support_id="", request_id="", address="", agent="")
 
 
@@ -94,7 +94,7 @@ def one_of_each(at: datetime) -> list[object]:
     return [
         event("sign_in.succeeded", at), event("sign_in.succeeded", at),
         event("sign_in.failed", at), event("sign_in.failed", at, purpose="sign_in"), event("second_step.failed", at),
-        event("sign_in.failed", at, purpose="setup"),  # of someone who is signed in
+        event("sign_in.failed", at, purpose="setup"),  # of a signed-in user
         event("account.created", at), event("delivery.failed", at, channel="mail"),
         sent("mail", at), sent("sms", at), sent("mail", None, state="waiting"), sent("logout", at),
     ]  # fmt: skip

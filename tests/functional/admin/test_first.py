@@ -14,7 +14,7 @@ from tests.signed_in import sign_in
 
 @pytest.fixture
 def operate(app):
-    """Types a command."""
+    """Runs a command."""
     return lambda *words: app.test_cli_runner().invoke(args=words)
 
 

@@ -23,7 +23,7 @@ def staff(app, ada) -> str:
 
 
 def members(console, path: str) -> list[str]:
-    """Return who a group's page lists."""
+    """Return the members on a group's page."""
     answer = console.get(path)
     assert answer.status == 200, answer
     if console.language == "json":
@@ -110,7 +110,7 @@ def test_unknown_group_returns_404(console, of_ada):
     assert console.post("/admin/groups/none/members", identity="ada@example.com").status == 404
     assert console.post(f"/admin/groups/none/members/{handle}/remove").status == 404
     assert console.post("/admin/groups/none/delete", sure=True).status == 404
-    for name in ("none", "%00", "x%00y"):  # PostgreSQL takes no NUL
+    for name in ("none", "%00", "x%00y"):  # PostgreSQL accepts no NUL
         assert console.post(f"/admin/groups/{name}/members/{handle}/remove").status == 404
         assert console.post(f"{of_ada}/groups/{name}/leave").status == 404
 

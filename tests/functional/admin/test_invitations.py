@@ -1,4 +1,4 @@
-"""/admin/invitations and ``flask invitations``: made, listed and revoked; a link is shown once, or never."""
+"""/admin/invitations and ``flask invitations``: create, list and revoke; a link is shown once, or never."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/admin/outbox: what has not left, why, and sending it again."""
+"""/admin/outbox: messages that weren't sent, why, and sending them again."""
 
 from __future__ import annotations
 

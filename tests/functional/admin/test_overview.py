@@ -1,4 +1,4 @@
-"""/admin: what needs attention is seen first."""
+"""/admin: what needs attention comes first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/admin/people: accounts are found by what they are called, by state and by group."""
+"""/admin/people: find accounts by identity or name, state and group."""
 
 from __future__ import annotations
 

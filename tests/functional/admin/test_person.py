@@ -1,4 +1,4 @@
-"""/admin/people/...: what administrators see of an account, and do to it."""
+"""/admin/people/...: what administrators see of an account, and can do with it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.signed_in import sign_in
 
 
 def handle_of(app, person) -> str:
-    """Return the account ID of somebody."""
+    """Return someone's account ID."""
     from app.extensions import db
 
     with app.app_context():
@@ -231,7 +231,7 @@ def test_administrators_removing_each_other_leave_one(console, app, grace, ada, 
 
 @pytest.mark.parametrize(("act", "sure"), [("disable", None), ("delete", None), ("erase", True)])
 def test_administrators_racing_to_disable_each_other_leave_one(app, grace, ada, wire, monkeypatch, act, sure):
-    """Ada's request was let in when Grace's disables her."""
+    """Ada's request has passed the check when Grace's disables her."""
     from app.admin import account_changes, people, person_views
     from app.extensions import db
     from app.users import administrators

@@ -1,4 +1,4 @@
-"""The console in another language: what was stored in English is read in German, and stays as it is in JSON."""
+"""The console in German: texts stored in English are translated on pages, and unchanged in JSON."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def german(wire, grace):
 
 
 def words(answer) -> str:
-    """Return what a page says, in one line."""
+    """Return a page's text in one line."""
     return " ".join(html.unescape(answer.text).split())
 
 
 @pytest.fixture
 def given_up(app):
-    """Writes a message that was given up for a reason."""
+    """Stores a message that was given up for a reason."""
 
     def write(reason: str) -> None:
         from app.extensions import db

@@ -1,4 +1,4 @@
-"""/admin/settings: settings as they are, the release, keys and workers, and never a secret."""
+"""/admin/settings: current settings, the release, keys and workers, and no secrets."""
 
 from __future__ import annotations
 

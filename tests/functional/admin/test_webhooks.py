@@ -1,4 +1,4 @@
-"""/admin/webhooks: endpoints are added, looked at, given new secrets, and what failed is sent again."""
+"""/admin/webhooks: add and view endpoints, create new secrets, retry failed deliveries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Providers as they post: each with its signature, and the bodies of their documentation."""
+"""Requests of mail providers: each with its signature, and bodies from their documentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports that mail servers send to a return path of ours."""
+"""Reports that mail servers send to our return path."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_feedback_other_than_abuse_records_no_complaint(path, read, kept, what):
     "part", ["Content-Type: message/rfc822\n\n", "Content-Type: multipart/mixed; boundary={0}\n\n--{0}\n"]
 )
 def test_deeply_nested_mime_parts_are_ignored_without_error(path, read, kept, part):
-    """A mail server that is told to come again brings the same mail for days."""
+    """After a temporary error, a mail server would retry the same mail for days."""
     deep = "".join(part.format(at) for at in range(3000))
     assert read(deep + DSN.format(action="failed", status="5.1.1"), path).output == "Nothing new.\n"
     assert kept() == []

@@ -1,4 +1,4 @@
-"""Webhooks of mail providers: what is signed right is taken once, and what isn't is refused."""
+"""Webhooks of mail providers: correctly signed ones are processed once, others are rejected."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def test_published_sendgrid_signature_verifies():
 
 @pytest.fixture
 def amazon(app, clock, monkeypatch):
-    """Stands in for Amazon: what is fetched, by URL. ``amazon.fetch()`` is the worker's turn."""
+    """A stub of Amazon with responses by URL. ``amazon.fetch()`` runs the worker's fetches."""
     from app.bounces import ses
     from app.outbox.channels.guarded_http import Fetched, NotFetched
 

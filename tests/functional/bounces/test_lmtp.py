@@ -1,4 +1,4 @@
-"""Reports that a mail server hands over by LMTP, to a return path of ours or to another address."""
+"""Reports that a mail server delivers by LMTP, to our return path or another address."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def path(people, json_wire, mail_to):
 
 @pytest.fixture
 def listen(app):
-    """Takes mails until the test ends; the port."""
+    """Accepts mail until the test ends; returns the port."""
     from app.bounces import lmtp
 
     stop, bound = threading.Event(), socket.create_server(("127.0.0.1", 0))

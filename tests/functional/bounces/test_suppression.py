@@ -1,4 +1,4 @@
-"""What follows from mail that comes back: who gets none, who is told, and how it ends."""
+"""Suppressed addresses: who gets no mail, who is told, and how it ends."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def report(app):
 
 @pytest.fixture
 def suppressed(app):
-    """Says whether an address gets no mail."""
+    """Returns whether an address gets no mail."""
 
     def ask(address=ADA):
         from app.outbox import suppressions

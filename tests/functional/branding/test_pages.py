@@ -1,4 +1,4 @@
-"""What pages and mails show of the operator's brand, and how its files are served."""
+"""The operator's brand on pages and in emails, and how its files are served."""
 
 from __future__ import annotations
 

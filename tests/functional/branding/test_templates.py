@@ -1,4 +1,4 @@
-"""Templates of the operator's: they win, ours take over where one fails, and a command says what is wrong."""
+"""Custom templates override ours, which are used if one fails; a command reports the errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OF_MESSAGES = {
 
 @pytest.fixture
 def operate(app):
-    """Types a command: ``operate("templates", "check")``; ``on=`` another application."""
+    """Runs a command: ``operate("templates", "check")``; ``on=`` another application."""
     return lambda *words, on=None: (on or app).test_cli_runner().invoke(args=words)
 
 
@@ -44,7 +44,7 @@ def own_app(make_app, tmp_path):
 
 @pytest.fixture
 def checked(own_app, operate, tmp_path):
-    """Return what the check says of templates, without their folder."""
+    """Return the check's output about templates, without their folder."""
 
     def check(templates: dict[str, str]) -> list[str]:
         done = operate("templates", "check", on=own_app(templates))
@@ -56,7 +56,7 @@ def checked(own_app, operate, tmp_path):
 
 
 def page_and_faults(app, path: str = "/us-signin"):
-    """Return a page, and what the log says of templates."""
+    """Return a page, and the log lines about templates."""
     with structlog.testing.capture_logs() as lines:
         answer = app.test_client().get(path)
     assert answer.status_code == 200

@@ -1,4 +1,4 @@
-"""Messages of a kind of their own, so that these tests need no other package."""
+"""Message kinds used only here, so that these tests need no other package."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECRET = "4071 9932"
 
 @pytest.fixture
 def make_app(make_app: Callable[..., Flask]) -> Callable[..., Flask]:
-    """Makes applications that know what messages of the kind ``trial`` say."""
+    """Creates applications that can render messages of the kind ``trial``."""
 
     def make(**different: Any) -> Flask:
         app = make_app(**different)
@@ -39,7 +39,7 @@ def trial_words(message: Any) -> Any:
 
 @pytest.fixture(autouse=True)
 def rested_channels() -> Iterator[None]:
-    """Leave no open breaker and no stopped channel to the next test."""
+    """Close breakers and resume channels after the test."""
     from app.outbox.channels import attempt, mail, sms
 
     yield
@@ -70,7 +70,7 @@ def post(app: Flask) -> Callable[..., str]:
 
 @pytest.fixture
 def attempt(app: Flask) -> Callable[[str], bool]:
-    """Tries one message now and says whether it left."""
+    """Attempts one message now and returns whether it was sent."""
 
     def run(message_id: str) -> bool:
         from app import outbox

@@ -1,4 +1,4 @@
-"""Messages that wait together are delivered together, at little more than the cost of one."""
+"""Waiting messages are delivered in batches, at little more than the cost of one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BURST = 600
 
 @pytest.fixture
 def ask_for_codes(people, json_wire, rows):
-    """Lets some people ask for a code; returns the ids of the messages."""
+    """Requests codes for some people; returns the IDs of the messages."""
 
     def ask(count):
         from app.outbox import Message
@@ -86,7 +86,7 @@ def read_nothing(messages):
 
 
 def say_nothing(message, known):
-    """Say nothing."""
+    """Log nothing."""
 
 
 @pytest.mark.both_databases
@@ -130,7 +130,7 @@ def test_first_message_of_a_batch_is_attempted_even_after_slow_rendering(app, po
 
 
 def say_slowly(message):
-    """Take as long as a slow server does."""
+    """Respond as slowly as a slow server."""
     from app import outbox
     from app.outbox.schedule import SLOW_THRESHOLD
 

@@ -1,4 +1,4 @@
-"""Jobs: one that fails keeps nothing and stops none of the others, and a database that is away is waited for."""
+"""Jobs: a failed one is rolled back and doesn't stop the others; an unavailable database is waited for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.both_databases
 
 @pytest.fixture
 def only(monkeypatch):
-    """Lets the worker know no jobs but these."""
+    """Registers these jobs with the worker, and no others."""
 
     def known(*functions) -> None:
         monkeypatch.setattr(jobs, "registered_jobs", lambda: list(functions))
@@ -24,7 +24,7 @@ def only(monkeypatch):
 
 
 def noted(name: str, times: int = 1):
-    """Return a job that notes an event, so many times."""
+    """Return a job that records an event that many times."""
     left = [times]
 
     def run(_stop) -> bool:

@@ -1,4 +1,4 @@
-"""Messages that leave late: no dead code arrives, and what arrives says until when it works."""
+"""Delayed messages: no expired code is sent, and each message says when its code expires."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.sinks import code_in, link_in
 
 @pytest.fixture
 def greylist(app, rows, clock, smtp, deliver):
-    """Lets the mail server say "try later" for so many seconds of tries; returns what then arrives, or None."""
+    """Makes the mail server say "try later" for that many seconds; returns the email delivered then, or None."""
 
     def run(seconds):
         smtp.mode = "busy"
@@ -31,7 +31,7 @@ def greylist(app, rows, clock, smtp, deliver):
 
 @pytest.fixture
 def asked(people, json_wire, clock):
-    """Somebody who has asked for a code to sign in."""
+    """Someone who has requested a sign-in code."""
     ada = people.open(email="ada@example.com")
     clock.shift(0.001)
     assert json_wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email").ok

@@ -1,4 +1,4 @@
-"""How long a mail server is waited for, and what is sent again. A second copy of a mail is rare, and a loss never."""
+"""How long we wait for a mail server, and what is sent again: duplicates are rare, losses never happen."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_mail_timeouts_stay_within_the_maximum_attempt_time():
 
 @pytest.fixture
 def mail_server_says(app):
-    """Sends by a mail server that gives these answers in place of its own: ``mail_server_says(MAIL="550 No")``."""
+    """Sends through a mail server with these responses: ``mail_server_says(MAIL="550 No")``."""
     servers, before = [], app.extensions["latchkey.settings"]
 
     def start(**said: str) -> MailServer:
@@ -129,7 +129,7 @@ def mail_server_says(app):
 
 
 class MailServer:
-    """Says yes to everything but what it has other words for; ``copies`` counts the mails that it was given whole."""
+    """Accepts everything except commands with given responses; ``copies`` counts complete emails."""
 
     def __init__(self, said: dict[str, str]) -> None:
         self.said = said

@@ -1,4 +1,4 @@
-"""Mail as the mail server sees it, whatever state that server is in."""
+"""Email as the mail server receives it, in every state of that server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mails as the mail server gets them: read back by Python's own parser, they say what was put in."""
+"""Emails as the mail server gets them: Python's parser reads back what was put in."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SENDERS = {
 
 @pytest.fixture
 def send(make_app, clock, smtp):
-    """Sends one mail, whatever it says and whoever from; returns it as the server got it."""
+    """Sends one email with any content and sender; returns it as received by the server."""
 
     def run(to="ada@example.com", subject="Hello", text="Hello\n", html=None, **settings):
         from app import outbox

@@ -1,4 +1,4 @@
-"""Mail with TLS: the certificate must be right, or nothing leaves."""
+"""Mail with TLS: without a valid certificate, nothing is sent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def certificate(tmp_path_factory):
 
 
 class Taker:
-    """Takes mails and remembers who signed in."""
+    """Accepts mail and records who authenticated."""
 
     def __init__(self, password="p@ss:word"):
         self.mails, self.users = [], []
@@ -71,7 +71,7 @@ def serve(certificate, free_port):
 
 @pytest.fixture
 def send(make_app, clock):
-    """Sends one mail by way of a mail server's URL; returns its row."""
+    """Sends one email with a mail server's URL; returns its row."""
     from app import outbox
     from app.extensions import db
     from app.outbox.service import ENQUEUED
@@ -89,7 +89,7 @@ def send(make_app, clock):
 
 @pytest.fixture
 def free_port():
-    """Returns ports that nobody listens at."""
+    """Returns ports that nothing listens on."""
     from tests.sinks import _free_port
 
     return _free_port

@@ -1,4 +1,4 @@
-"""What an operator sees of the outbox, and how a message that was given up is sent after all."""
+"""Commands for the outbox: what operators see, and retrying messages that were given up."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 
 @pytest.fixture
 def flask(app):
-    """Runs a command as an operator types it: ``flask("outbox", "list")``."""
+    """Runs a command: ``flask("outbox", "list")``."""
     return lambda *words: app.test_cli_runner().invoke(args=words)
 
 
 @pytest.fixture
 def abandoned(post, attempt, smtp):
-    """Id of a message that was given up."""
+    """ID of a message that was given up."""
     smtp.mode = "refuse"
     message_id = post()
     attempt(message_id)

@@ -1,4 +1,4 @@
-"""Two workers, one message: it leaves once, on either database, whoever is quicker."""
+"""Two workers, one message: it is sent once, on either database."""
 
 from __future__ import annotations
 

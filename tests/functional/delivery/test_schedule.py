@@ -1,4 +1,4 @@
-"""Which messages are sent next when some destinations are slow, full or busy."""
+"""Which messages are sent next if some destinations are slow, full or busy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def schedule(app):
 
 @pytest.fixture
 def take(app, schedule):
-    """Takes what is next, in an app context: destination and recipients."""
+    """Claims the next messages in an app context; returns destination and recipients."""
 
     def run(timeout=0.0):
         with app.app_context():
@@ -37,7 +37,7 @@ def take(app, schedule):
 
 @pytest.fixture
 def put(app):
-    """Puts messages to so many people at a domain in the outbox, in one transaction."""
+    """Queues messages to that many people at a domain, in one transaction."""
 
     def run(domain, count, first=0):
         from app import outbox
@@ -52,7 +52,7 @@ def put(app):
 
 
 def quick(schedule, *destinations):
-    """Let these have shown that they are quick."""
+    """Mark these destinations as fast."""
     for each in destinations:
         schedule._in_progress[each] += 1
         schedule.done(each, 0.001)

@@ -1,4 +1,4 @@
-"""No passcode at rest, and nothing in a log that tells one, or to whom it went."""
+"""Passcodes aren't stored in plain text, and logs contain neither passcodes nor recipients."""
 
 from __future__ import annotations
 

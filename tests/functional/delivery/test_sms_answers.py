@@ -1,4 +1,4 @@
-"""What an SMS provider answers, and what becomes of the message: nobody pays twice, and none is given up too soon."""
+"""Responses of an SMS provider: nobody pays twice, and no message is given up too early."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text messages as the provider sees them. Each copy costs money, so it is repeated once at most."""
+"""Text messages as the provider gets them. Each copy costs money, so they are repeated once at most."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TWILIO = {
 
 @pytest.fixture
 def twilio():
-    """A stand-in for Twilio; ``requests`` holds path, headers and fields of what it got."""
+    """A stub of Twilio; ``requests`` has the path, headers and fields of each request."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
@@ -33,7 +33,7 @@ def twilio():
             self.end_headers()
 
         def log_message(self, *args):
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.requests = []

@@ -1,4 +1,4 @@
-"""Two mail servers and two SMS providers: the other one takes what the first can't, and nothing leaves twice."""
+"""Two mail servers and two SMS providers: the fallback takes over, and nothing is sent twice."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def settings_values(settings_values, other_smtp, other_sms):
 
 @pytest.fixture
 def first_says(app):
-    """Has a first mail server give these answers: ``first_says(MAIL="550 No")``."""
+    """Makes the first mail server give these responses: ``first_says(MAIL="550 No")``."""
     servers, before = [], app.extensions["latchkey.settings"]
 
     def start(**said):
@@ -61,7 +61,7 @@ def first_says(app):
 
 @pytest.fixture
 def operate(app):
-    """Types a command: ``operate("doctor")``."""
+    """Runs a command: ``operate("doctor")``."""
     return lambda *words: app.test_cli_runner().invoke(args=words)
 
 

@@ -1,4 +1,4 @@
-"""What a worker does beside delivering: it holds up no message, and of two workers one does it."""
+"""A worker's other tasks delay no message, and only one of two workers does each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker beside the application: quick, fair, and losing nothing."""
+"""The worker: fast, fair, and losing nothing."""
 
 from __future__ import annotations
 

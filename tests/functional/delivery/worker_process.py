@@ -1,4 +1,4 @@
-"""A worker process that knows the trial kind: ``python -m tests.functional.delivery.worker_process``."""
+"""A worker process with the trial message kind: ``python -m tests.functional.delivery.worker_process``."""
 
 from __future__ import annotations
 

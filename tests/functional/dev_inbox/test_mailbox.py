@@ -44,7 +44,7 @@ def app(make_app, clock, monkeypatch, store):
 
 
 def send_mail(sink, subject="Your code K7Q2", html="<html><head></head><body>code <b>1234</b></body></html>"):
-    """Hand over a mail as any program would."""
+    """Send an email by SMTP, as any program would."""
     mail = EmailMessage()
     mail["Subject"], mail["From"], mail["To"] = subject, "no-reply@latchkey.test", "ada@example.com"
     mail.set_content("code 1234 für dich\n")

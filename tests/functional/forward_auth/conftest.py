@@ -23,7 +23,7 @@ def app(make_app, apps_file, clock):
 
 @pytest.fixture
 def ada(people):
-    """Somebody with an email address and a username."""
+    """Someone with an email address and a username."""
     return people.open(email="ada@example.com", username="ada", methods=["email"])
 
 
@@ -35,7 +35,7 @@ def browser(app, ada) -> Wire:
 
 @pytest.fixture(params=["nginx", "forward", "envoy"])
 def dialect(request) -> str:
-    """Each way in which a proxy asks."""
+    """Each format of proxies' requests."""
     return request.param
 
 
@@ -47,5 +47,5 @@ def proxy(browser) -> Proxy:
 
 @pytest.fixture
 def stranger(app) -> Proxy:
-    """A proxy that a browser comes through in which nobody is signed in."""
+    """A proxy with a browser in which nobody is signed in."""
     return Proxy(Wire(app, "form"))

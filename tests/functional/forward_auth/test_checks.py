@@ -1,4 +1,4 @@
-"""What a proxy hears of a request: of whom, at which level, and from where."""
+"""The response to a proxy's check: user, assurance level and network."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_missing_repeated_or_malformed_proxy_header_is_rejected(app, dialect, he
 
 
 def test_proxy_dialect_ignores_headers_of_other_dialects(app, dialect):
-    """What a visitor can send through each proxy says nothing where that dialect does not read it."""
+    """Visitors can send these headers through a proxy, but its dialect doesn't read them."""
     others = {
         "nginx": {"X-Forwarded-Host": "wiki.example.com", "X-Forwarded-Uri": "/public/x", "X-Forwarded-Method": "GET"},
         "forward": {"X-Original-URL": f"{WIKI}/public/x", "X-Original-Method": "GET", "X-Forwarded-Server": "x"},

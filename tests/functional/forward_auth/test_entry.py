@@ -1,4 +1,4 @@
-"""From an app to the sign-in and back: the ticket, the cookie of one host, and the way out."""
+"""From an app to the sign-in and back: the entry ticket, the app's cookie, and signing out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_signed_in_user_returns_to_the_requested_page(browser, dialect):
 
 
 def test_ip_address_penalty_does_not_block_signed_in_users(app, proxy, stranger):
-    """Its address may be that of everybody at an office."""
+    """Its address may be that of everyone at an office."""
     with app.app_context():
         throttling.penalize("127.0.0.1")
         db.session.commit()
@@ -304,7 +304,7 @@ def test_return_path_with_special_characters_survives_sign_in(stranger, ada, tar
     shown = stranger.follow(page)
     assert "Wiki" in shown.text
     sign_in(stranger.wire, ada)
-    answer = stranger.follow(page)  # who is signed in goes on at once
+    answer = stranger.follow(page)  # people who are signed in continue immediately
     assert answer.headers["Location"].endswith(back)
 
 

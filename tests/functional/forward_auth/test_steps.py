@@ -1,4 +1,4 @@
-"""Steps that an app asks for, taken as people take them, and ends that reach it from elsewhere."""
+"""Steps that an app requires, done as people do them, and sign-outs elsewhere that end its access."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ WIKI = "https://wiki.example.com"
 
 @pytest.fixture
 def eve(people):
-    """Somebody with an authenticator app beside her mailbox."""
+    """Someone with an authenticator app and a mailbox."""
     return people.open(email="eve@example.com", methods=["email", "authenticator"])
 
 
 @pytest.fixture
 def proxy(app, eve) -> Proxy:
-    """A proxy that Eve's browser comes through; she has signed in by a mailed code."""
+    """A proxy that Eve's browser comes through; she has signed in by email code."""
     return Proxy(sign_in(Wire(app, "form"), eve, via="email"))
 
 

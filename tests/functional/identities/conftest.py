@@ -19,19 +19,19 @@ CHANGE, ADD, CONFIRM = "/change-email", "/identities/add", "/change-email/confir
 
 @pytest.fixture
 def ada(people: People) -> Person:
-    """Somebody who signs in by mail and has nothing else."""
+    """Someone who signs in by email and has nothing else."""
     return people.open(email="ada@example.com")
 
 
 @pytest.fixture
 def hers(wire: Wire, ada: Person) -> Wire:
-    """Ada's browser, then her program, signed in."""
+    """Ada's browser, then her API client, signed in."""
     return sign_in(wire, ada)
 
 
 @pytest.fixture
 def emails(rows: Callable[..., list]) -> Callable[[Person], list[str]]:
-    """Tells a person's addresses, the primary one first: ``emails(ada) == ["ada@example.com"]``."""
+    """Returns a person's addresses, the primary one first: ``emails(ada) == ["ada@example.com"]``."""
     from app.users import Identity
 
     def read(person: Person) -> list[str]:
@@ -43,7 +43,7 @@ def emails(rows: Callable[..., list]) -> Callable[[Person], list[str]]:
 
 @pytest.fixture
 def prove(mail_to: Callable[[str], Mail]) -> Callable[..., Answer]:
-    """Asks for an address and types its code: ``prove(hers, NEW)``, ``prove(hers, NEW, ADD)``."""
+    """Requests a code for an address and enters it: ``prove(hers, NEW)``, ``prove(hers, NEW, ADD)``."""
 
     def give(browser: Wire, email: str, path: str = CHANGE) -> Answer:
         assert browser.post(path, email=email).ok
@@ -60,7 +60,7 @@ def undo_in(mail_to: Callable[[str], Mail]) -> Callable[[str], str]:
 
 @pytest.fixture
 def finds_nobody(wire: Wire, deliver: Callable[[], list], rows: Callable[..., list]) -> Callable[[str], None]:
-    """Sees that an address finds no account: all that is sent there is what opens a new one."""
+    """Checks that an address identifies no account: it only gets emails for creating one."""
     from app.users import Identity, User
 
     def see(address: str) -> None:

@@ -1,4 +1,4 @@
-"""Two at the same moment: one address has one owner, and one account keeps the order of its changes."""
+"""Concurrent changes: an address has one owner, and an account's changes have an order."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def waits(barrier, function, *given):
 
 @pytest.fixture
 def bob(people):
-    """Somebody else."""
+    """Someone else."""
     return people.open(email="bob@example.com")
 
 
 @pytest.fixture
 def at_once(monkeypatch):
-    """Types codes at the same moment; either waits for the other before it is stored, and again before the commit."""
+    """Enters codes concurrently; each waits for the other before storing, and again before the commit."""
     from app.identities import verification
 
     counted, stored = threading.Barrier(2, timeout=5), threading.Barrier(2, timeout=BARRIER_TIMEOUT)
@@ -51,7 +51,7 @@ def at_once(monkeypatch):
 
 
 def asked(app, person, path, email, mail_to):
-    """Return a program of somebody's with the code and challenge of an address that it asked for."""
+    """Return someone's API client, with the code and challenge of an address that it requested."""
     program = give_token(Program(app), person)
     challenge = program.post(path, email=email).json["challenge"]
     return program, code_in(mail_to(email)), challenge

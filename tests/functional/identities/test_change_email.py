@@ -1,4 +1,4 @@
-"""Another address instead of the primary one: it is proved first, and the old one is told."""
+"""Changing the primary email: the new one is verified first, and the old one is notified."""
 
 from __future__ import annotations
 

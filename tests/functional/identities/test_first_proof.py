@@ -1,4 +1,4 @@
-"""Who opened an account with somebody else's address, and waits for its owner, gets nothing by it."""
+"""Someone who creates an account with another person's address gains nothing when its owner verifies it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ passwords = pytest.mark.settings(methods=("email", "sms", "authenticator", "pass
 
 @pytest.fixture
 def squatter(wire):
-    """A browser in which somebody opens an account with the address that Ada is about to prove."""
+    """A browser in which someone creates an account with the address that Ada is about to verify."""
     browser = wire.elsewhere(address="203.0.113.3")
     fields = {"email": NEW, "password": PASSWORD, "password_confirm": PASSWORD}
     assert browser.post("/register", **fields).ok

@@ -1,4 +1,4 @@
-"""The link to a new address: it works where it was asked for, while somebody is signed in there, and nowhere else."""
+"""The link to a new address works only where it was requested, while that person is signed in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names: what people want to be called, where it shows, and where it never does."""
+"""Display names: setting one, where it is shown, and where it never is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOVELACE = "Ada Lovelace"
 
 
 def stored(rows, person) -> str | None:
-    """Return the name in somebody's row."""
+    """Return the name in someone's row."""
     (user,) = rows(User, id=person.id)
     return user.name
 

@@ -1,4 +1,4 @@
-"""Whatever way an address is typed, and wherever: one account and the right inbox, or a refusal."""
+"""All spellings of an address lead to one account and one mailbox, or are rejected."""
 
 from __future__ import annotations
 

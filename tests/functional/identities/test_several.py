@@ -1,4 +1,4 @@
-"""Several addresses, a number and a username: listed, added, made primary and removed."""
+"""Several email addresses, a phone number and a username: list, add, make primary, remove."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A change of addresses is undone from the old ones, for 72 hours, and by no machine."""
+"""The old addresses can undo a change for 72 hours, but a link scanner can't."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DAY = 24 * 3600
 
 @pytest.fixture
 def stranger(hers, ada):
-    """Somebody who holds a session of Ada's."""
+    """Someone who has one of Ada's sessions."""
     return sign_in(hers.elsewhere(address="203.0.113.3", agent="Mozilla/5.0 (X11; Linux) Firefox/150"), ada)
 
 

@@ -1,4 +1,4 @@
-"""Scrapes of an application in this process, and what Debian's promtool makes of them."""
+"""Scrapes of an application in this process, evaluated by Debian's promtool."""
 
 from __future__ import annotations
 
@@ -81,10 +81,10 @@ def scrape(app: Flask, figures: Any) -> Iterator[Callable[..., Scrape]]:
 
 @pytest.fixture
 def fires(tmp_path: Path) -> Callable[..., None]:
-    """Has promtool evaluate the shipped rules over scrapes: ``fires("LatchkeySlow", quiet=[...], loud=[...])``.
+    """Evaluates our alert rules over scrapes with promtool: ``fires("LatchkeySlow", quiet=[...], loud=[...])``.
 
-    Each scrape stands for as many minutes as it is told. The alert must not fire at the end of the quiet ones, and
-    must at the end of the loud ones.
+    Each scrape lasts ``minutes``. The alert must not fire at the end of the quiet ones, and must fire at the end of the
+    loud ones.
     """
     promtool = requirements.program("promtool")
 

@@ -1,4 +1,4 @@
-"""Each rule that we ship is fired by the fault it is about, in an application that runs, as promtool sees it."""
+"""Each alert rule fires for its fault in a running application, evaluated by promtool."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_alert_fires_for_pending_migrations(app, scrape, database, fires):
 
 
 class at_revision:  # noqa: N801 - reads like a function
-    """Have the tables say that they are at another revision during a block."""
+    """Set the database's revision to another one during a block."""
 
     def __init__(self, app, revision: str, after: str) -> None:
         self.app, self.revision, self.after = app, revision, after
@@ -406,7 +406,7 @@ def test_alert_fires_for_slow_requests(app, client, scrape, monkeypatch, fires):
     real = time.perf_counter
 
     class Slow:
-        """A clock by which each look takes two seconds: no test should wait for what it measures."""
+        """A clock that advances two seconds each time it is read, so that no test waits for what it measures."""
 
         @staticmethod
         def perf_counter() -> float:

@@ -1,4 +1,4 @@
-"""What counting costs a request: beside a session check, little."""
+"""Counting adds little to the cost of a session check."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ print(min(each() for _ in range(7)))
 
 
 def least(work: Callable[[], object], times: int, rounds: int = 7) -> float:
-    """Return the processor seconds that ``work`` takes once, in the best of some rounds."""
+    """Return the CPU seconds of one run of ``work``, in the best of several rounds."""
 
     def each() -> float:
         began = time.thread_time()

@@ -1,4 +1,4 @@
-"""What dashboard, rules and manual name is there, and what is there is in the manual."""
+"""The dashboard, alert rules and documentation name metrics that exist, and all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PostgreSQL without disk space: readiness and metrics say so from the first write that fails until there is room."""
+"""PostgreSQL's disk is full: readiness and metrics report it from the first failed write until it recovers."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def database(databases):
 
 
 class Disk:
-    """Has the database fail as it does when there is no room for another page of any table, old or new."""
+    """Makes the database fail as with a full disk, for existing and new tables."""
 
     def __init__(self, database) -> None:
         self._run = database._connection.execute
 
     def fill(self, tables: str = "disk_full") -> None:
-        """Let no message be written, and no table be created for the reason given."""
+        """Make inserts of messages, and creating tables, fail for the given reason."""
         body = "LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = '{}'; END $$"
         self._run(f"CREATE FUNCTION no_room() RETURNS trigger {body.format('disk_full')}")
         self._run(f"CREATE FUNCTION no_table() RETURNS event_trigger {body.format(tables)}")
@@ -61,7 +61,7 @@ def disk(database, monkeypatch):
 
 @pytest.fixture
 def ask(client, people):
-    """Asks for a code, which writes a message, and returns the status."""
+    """Requests a code, which writes a message, and returns the status."""
     people.open(email="ada@example.com", methods=["email"])
     return lambda: client.post("/us-signin/send-code", json=ASKED).status_code
 

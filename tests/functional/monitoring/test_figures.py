@@ -1,4 +1,4 @@
-"""What a scrape says of what people and workers did."""
+"""Metrics of what people and workers did."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_statements_are_timed(people, wire, scrape):
 
 @pytest.fixture
 def locked(databases, make_app):
-    """An application on SQLite, and a writer beside it that lets go of the lock after 0.4 s."""
+    """An application on SQLite, and another writer that releases the lock after 0.4 s."""
     place = databases.shared("sqlite")
     place.empty()
     app = make_app(database_url=place.url)
@@ -275,7 +275,7 @@ def test_number_of_series_is_bounded(figures):
 
 @pytest.mark.one_database
 def test_preallocated_metric_files_fit_all_series_of_a_process(figures):
-    """The room is taken beforehand; a file that grows has holes, and a full disk would end the process."""
+    """Space is allocated in advance; a growing file would be sparse, and a full disk would then kill the process."""
     from app.monitoring.shared_files import ROOM
 
     longest = 300  # bytes of a key and its value: names, labels and help text

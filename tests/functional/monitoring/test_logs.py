@@ -1,4 +1,4 @@
-"""Log lines: where they come from, and one form for all of them."""
+"""Log lines have the same format, whatever logs them."""
 
 from __future__ import annotations
 

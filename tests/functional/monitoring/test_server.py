@@ -1,4 +1,4 @@
-"""``flask serve`` and ``flask worker``: one address for the figures of all their processes, not the public one."""
+"""``flask serve`` and ``flask worker``: a separate address serves the metrics of all their processes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def scraped(path: str) -> Scrape:
 
 
 def started(path: str) -> float:
-    """Return how many web processes have started; 0 while nobody answers."""
+    """Return how many web processes have started; 0 while there is no response."""
     try:
         return scraped(path).values.get(STARTED, 0.0)
     except OSError:
@@ -82,7 +82,7 @@ def test_metrics_endpoint_covers_all_processes_including_dead_ones(make_server, 
     assert story[-1][SEEN] == 40
     fires("LatchkeyProcessesDie", quiet=[first], loud=story[1:])
     hangs = web_process(server)
-    os.kill(hangs, signal.SIGSTOP)  # one that hangs in Python gives no sign either
+    os.kill(hangs, signal.SIGSTOP)  # a process that hangs in Python sends no heartbeat either
     [directory] = counted_in(server)
     os.utime(directory / f"beat-{hangs}", (time.time() - 60,) * 2)
     fault = scraped(path)
@@ -97,7 +97,7 @@ def test_metrics_endpoint_covers_all_processes_including_dead_ones(make_server, 
 
 
 def number_of_processes(found: Scrape) -> dict[str, int]:
-    """Return how many processes of each kind show their memory and open files."""
+    """Return how many processes of each kind report memory and open files."""
     of = [found.of(f"latchkey_process_{name}") for name in ("resident_bytes", "open_files", "open_files_limit")]
     kinds = [Counter(series.partition('kind="')[2].partition('"')[0] for series in each) for each in of]
     assert kinds[0] == kinds[1] == kinds[2]
@@ -110,7 +110,7 @@ def counted_in(server) -> list[Path]:
 
 
 def web_process(server) -> int:
-    """Return a web process of this server: one that has the file of figures open and is not its worker."""
+    """Return a web process of this server: one that has the metrics file open and isn't its worker."""
     import psutil
 
     [directory] = counted_in(server)

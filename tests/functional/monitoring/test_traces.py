@@ -1,4 +1,4 @@
-"""Traces, as a receiver of OpenTelemetry's own protocol gets them over HTTP from the real exporter."""
+"""Traces, as an OTLP receiver gets them over HTTP from the real exporter."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NUMBERS = itertools.count()
 
 
 class Receiver(ThreadingHTTPServer):
-    """Takes spans as a collector does; ``spans`` are dictionaries, and ``raw`` is all that was received."""
+    """Receives spans like a collector; ``spans`` are dictionaries, and ``raw`` is everything received."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -72,7 +72,7 @@ def receiver():
 
 @pytest.fixture
 def traced(receiver, make_app, monkeypatch):
-    """Makes an application that sends its traces to the receiver."""
+    """Creates an application that sends its traces to the receiver."""
     from app import spans
 
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{receiver.server_port}")

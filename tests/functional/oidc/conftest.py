@@ -11,7 +11,7 @@ from tests.wire import Wire
 
 @pytest.fixture
 def ada(people):
-    """Somebody with an email address and a username."""
+    """Someone with an email address and a username."""
     return people.open(email="ada@example.com", username="ada", methods=["email"])
 
 

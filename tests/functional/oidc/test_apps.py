@@ -1,4 +1,4 @@
-"""/apps: what a person can open, what has access to the account, and how that is taken away."""
+"""/apps: the apps that a user can open, those with access to the account, and removing it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def allow(wire: Wire, rp, **asked) -> dict:
 
 
 def facts_of(wire: Wire) -> tuple[list[str], dict[str, dict]]:
-    """Return the names of the apps to open, and what has access by its id."""
+    """Return the names of the apps to open, and the apps with access by ID."""
     answer = wire.get("/apps")
     assert answer.status == 200
     return [app["name"] for app in answer.json["apps"]], {app["id"]: app for app in answer.json["access"]}
@@ -254,7 +254,7 @@ def test_deleted_app_is_listed_by_its_id_and_can_be_removed(app, browser, json_b
 
 @pytest.fixture(params=["disabled", "for others", "for nothing of it", "source"])
 def without_access(request, app):
-    """Makes an app one that has no access any more, without a word to anybody, in one of several ways."""
+    """Removes an app's access in one of several ways, without notifying anyone."""
     changes = {"for others": {"groups": ["admins"]}, "for nothing of it": {"scopes": ["phone"]}}
 
     def change(client_id):

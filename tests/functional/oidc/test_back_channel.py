@@ -1,4 +1,4 @@
-"""A session that ends is over in every app that was signed in to from it (OpenID Connect Back-Channel Logout 1.0)."""
+"""When a session ends, it ends in every app signed in to from it (OpenID Connect Back-Channel Logout 1.0)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 @pytest.fixture
 def wiki(app, endpoint):
-    """An app that wants to be told."""
+    """An app with back-channel logout."""
     return register(app, "wiki", backchannel_logout_uri=endpoint.url)
 
 

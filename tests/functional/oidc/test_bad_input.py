@@ -18,10 +18,10 @@ PAGE = "a page"
 CODE = "a code"
 LONG = "x" * 70_000
 NOT_TEXT = (b"\xff", b"\xed\xa0\x80", b"\xc0\xaf", b"a\xe4", "a\0b", "\0")
-"""No UTF-8, a lone surrogate, an overlong form, ISO 8859-1, and NUL."""
+"""Invalid UTF-8, a lone surrogate, an overlong form, ISO 8859-1, and NUL."""
 
 DESCRIBES = set(map(chr, range(0x20, 0x7F))) - set('"\\')
-"""What error_description is made of (RFC 6749, section 4.1.2.1)."""
+"""The characters allowed in error_description (RFC 6749, section 4.1.2.1)."""
 
 DEEP = '{"userinfo":' * 600 + "1" + "}" * 600
 ACR = '{"id_token": {"acr": {"essential": true, %s}}}'

@@ -168,7 +168,7 @@ ERRORS = ("invalid_client_metadata", "invalid_redirect_uri")
 
 
 def is_expected(answer) -> bool:
-    """Whether metadata was accepted or refused as RFC 7591 says (section 3.2.2), and nothing else happened."""
+    """Return whether metadata was accepted or rejected as in RFC 7591, section 3.2.2, without side effects."""
     if answer.status_code in (200, 201):
         return True
     return answer.status_code == 400 and answer.json["error"] in ERRORS and len(answer.json["error_description"]) > 5

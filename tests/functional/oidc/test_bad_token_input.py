@@ -1,4 +1,4 @@
-"""Bad input of the endpoints that clients call themselves: errors as their RFCs name them, as JSON, and never a 500."""
+"""Bad input at the endpoints that clients call directly: errors as in their RFCs, in JSON, never a 500."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def check(response, error: str, case: object) -> None:
 
 
 def check_shape(response) -> None:
-    """Check that a refusal is JSON of RFC 6749, section 5.2, that nobody keeps, and as openapi.yaml says."""
+    """Check that an error is uncacheable JSON as in RFC 6749, section 5.2, and matches openapi.yaml."""
     check_answer(response.request.method, response.request.path, response)
     assert response.mimetype == "application/json"
     assert response.json.keys() == {"error", "error_description"}

@@ -1,4 +1,4 @@
-"""How clients authenticate: each method, everything that is none, and how often one may try."""
+"""Client authentication: every method, invalid attempts, and their limit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WRONG = "not-the-secret-of-the-app-0123456789abcdef"
 
 @dataclass
 class Outcome:
-    """Who was authenticated, or how that was refused."""
+    """The client that was authenticated, or the error."""
 
     client: str = ""
     status: int = 200

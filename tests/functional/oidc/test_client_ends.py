@@ -1,4 +1,4 @@
-"""An app that is disabled, deleted or taken out of the clients file is told: who is signed in to it is signed out."""
+"""An app that is disabled, deleted or removed from the clients file gets logout tokens for all sessions."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ pytestmark = pytest.mark.both_databases
 
 @pytest.fixture
 def wiki(app, endpoint):
-    """An app that wants to be told."""
+    """An app with back-channel logout."""
     return register(app, "wiki", backchannel_logout_uri=endpoint.url)
 
 
 @pytest.fixture
-def told(app, wiki, endpoint, deliver):
-    """Runs the worker's job and the outbox, and returns the sids that the app was told of."""
+def logout_sids(app, wiki, endpoint, deliver):
+    """Runs the worker's job and the outbox, and returns the sids in the app's logout tokens."""
 
     def read():
         work(app)
@@ -70,40 +70,42 @@ def end(request, operate, console):
 
 
 @pytest.mark.parametrize("scope", ["openid", LASTING])
-def test_disabling_or_deleting_a_client_sends_one_logout_token_per_session(app, ada, wiki, browser, end, told, scope):
+def test_disabling_or_deleting_a_client_sends_one_logout_token_per_session(
+    app, ada, wiki, browser, end, logout_sids, scope
+):
     tokens = wiki.tokens(browser, scope=scope)
     wiki.tokens(browser, scope=scope)
     other = wiki.tokens(sign_in(Wire(app, "form"), ada), scope=scope)
     end()
-    assert sorted(told()) == sorted([sid_of(wiki, tokens), sid_of(wiki, other)])
+    assert sorted(logout_sids()) == sorted([sid_of(wiki, tokens), sid_of(wiki, other)])
     assert wiki.userinfo(tokens["access_token"]).status_code == 401
     assert browser.post("/logout").ok
-    assert len(told()) == 2
+    assert len(logout_sids()) == 2
 
 
-def test_ending_a_client_does_not_affect_other_clients(app, wiki, browser, end, told, endpoint):
+def test_ending_a_client_does_not_affect_other_clients(app, wiki, browser, end, logout_sids, endpoint):
     blog = register(app, "blog", backchannel_logout_uri=endpoint.url)
     tokens = blog.tokens(browser)
     end()
-    assert told() == []
+    assert logout_sids() == []
     assert blog.userinfo(tokens["access_token"]).status_code == 200
 
 
-def test_pending_logout_token_is_sent_after_the_client_ended(wiki, browser, end, told):
+def test_pending_logout_token_is_sent_after_the_client_ended(wiki, browser, end, logout_sids):
     tokens = wiki.tokens(browser)
     assert browser.post("/logout").ok
     end()
-    assert told() == [sid_of(wiki, tokens)]
+    assert logout_sids() == [sid_of(wiki, tokens)]
 
 
-def test_logout_token_is_retried_after_the_client_was_deleted(operate, wiki, browser, told, endpoint, clock):
+def test_logout_token_is_retried_after_the_client_was_deleted(operate, wiki, browser, logout_sids, endpoint, clock):
     tokens = wiki.tokens(browser)
     endpoint.answers = [503]
     operate("clients", "disable", "wiki")
-    assert len(told()) == 1
+    assert len(logout_sids()) == 1
     operate("clients", "delete", "wiki", "--yes")
     clock.shift(2)
-    assert told() == [sid_of(wiki, tokens)] * 2
+    assert logout_sids() == [sid_of(wiki, tokens)] * 2
 
 
 @pytest.mark.settings(client_documents=("everyone",))
@@ -121,17 +123,17 @@ def test_disabling_an_unvetted_client_sends_nothing_to_private_networks(app, ope
     assert (message.state, message.last_error) == ("abandoned", "app's address is in a private network")
 
 
-def test_reenabled_client_keeps_offline_tokens_and_accepts_new_sign_ins(operate, wiki, browser, told):
+def test_reenabled_client_keeps_offline_tokens_and_accepts_new_sign_ins(operate, wiki, browser, logout_sids):
     tokens, lasting = wiki.tokens(browser), wiki.tokens(browser, scope=LASTING)
     operate("clients", "disable", "wiki")
     operate("clients", "enable", "wiki")
     assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
     assert wiki.userinfo(tokens["access_token"]).status_code == 401
     assert wiki.refresh(lasting["refresh_token"]).status_code == 200, "it is for when nobody is signed in"
-    assert len(told()) == 1
+    assert len(logout_sids()) == 1
     again = wiki.tokens(browser)
     assert browser.post("/logout").ok
-    assert told()[1:] == [sid_of(wiki, again)]
+    assert logout_sids()[1:] == [sid_of(wiki, again)]
 
 
 def test_disabling_a_client_without_logout_uri_sends_no_logout_token(app, operate, browser, grafana, rows):
@@ -153,16 +155,18 @@ def test_client_with_unreadable_registration_can_be_disabled(app, operate, wiki,
     assert rows(Grant)[0].ended_at is not None
 
 
-def test_cleanup_sends_logout_token_for_grants_missed_when_client_was_disabled(app, operate, wiki, browser, told):
+def test_cleanup_sends_logout_token_for_grants_missed_when_client_was_disabled(
+    app, operate, wiki, browser, logout_sids
+):
     tokens = wiki.tokens(browser)
     with app.app_context():
         db.session.get(OAuthClient, "wiki").disabled_at = now()
         db.session.commit()
-    assert told() == []
+    assert logout_sids() == []
     clean_up(app)
-    assert told() == [sid_of(wiki, tokens)]
+    assert logout_sids() == [sid_of(wiki, tokens)]
     clean_up(app)
-    assert len(told()) == 1
+    assert len(logout_sids()) == 1
 
 
 @pytest.mark.settings(client_documents=("everyone",))
@@ -205,7 +209,7 @@ def service(make_app, tmp_path, wiki, endpoint, clock):
 
 @pytest.fixture
 def tokens(app, ada, service, wiki):
-    """Of Ada, who is signed in to the app of a clients file."""
+    """Tokens of Ada, who is signed in to an app in a clients file."""
     with app.app_context():
         db.session.delete(db.session.get(OAuthClient, "wiki"))
         db.session.commit()
@@ -215,29 +219,29 @@ def tokens(app, ada, service, wiki):
     return wiki.tokens(sign_in(Wire(first, "form"), ada))
 
 
-def test_client_removed_from_the_clients_file_gets_one_logout_token(service, wiki, tokens, told, endpoint):
+def test_client_removed_from_the_clients_file_gets_one_logout_token(service, wiki, tokens, logout_sids, endpoint):
     second = service("blog")
     clean_up(second)
-    assert told() == [sid_of(wiki, tokens)]
+    assert logout_sids() == [sid_of(wiki, tokens)]
     assert wiki.claims(endpoint.posted[0].token)["sub"] == wiki.claims(tokens["id_token"])["sub"]
     clean_up(second)
-    assert len(told()) == 1
+    assert len(logout_sids()) == 1
 
 
-def test_client_still_in_the_clients_file_gets_no_logout_token(service, tokens, told):
+def test_client_still_in_the_clients_file_gets_no_logout_token(service, tokens, logout_sids):
     clean_up(service("wiki"))
-    assert told() == []
+    assert logout_sids() == []
 
 
-def test_server_with_an_older_clients_file_ends_no_sessions(service, tokens, told, rows):
+def test_server_with_an_older_clients_file_ends_no_sessions(service, tokens, logout_sids, rows):
     older, newer = service("blog"), service("blog", "wiki")
     clean_up(newer)
     clean_up(older)
-    assert told() == []
+    assert logout_sids() == []
     assert {row.id for row in rows(FileClient)} == {"wiki", "blog"}
 
 
-def test_disabled_database_client_shadowed_by_the_file_ends_no_sessions(app, service, wiki, ada, told):
+def test_disabled_database_client_shadowed_by_the_file_ends_no_sessions(app, service, wiki, ada, logout_sids):
     first = service("wiki")
     wiki.http = first.test_client(use_cookies=False)
     assert wiki.tokens(sign_in(Wire(first, "form"), ada))
@@ -245,18 +249,18 @@ def test_disabled_database_client_shadowed_by_the_file_ends_no_sessions(app, ser
         db.session.get(OAuthClient, "wiki").disabled_at = now()
         db.session.commit()
     clean_up(first)
-    assert told() == []
+    assert logout_sids() == []
 
 
-def test_server_without_clients_file_ends_no_sessions(make_app, tokens, told):
+def test_server_without_clients_file_ends_no_sessions(make_app, tokens, logout_sids):
     clean_up(make_app())
-    assert told() == []
+    assert logout_sids() == []
 
 
-def test_client_moved_from_file_to_database_gets_no_logout_token(app, service, tokens, told, endpoint):
+def test_client_moved_from_file_to_database_gets_no_logout_token(app, service, tokens, logout_sids, endpoint):
     register(app, "wiki", backchannel_logout_uri=endpoint.url)
     clean_up(service("blog"))
-    assert told() == []
+    assert logout_sids() == []
 
 
 def test_removed_file_client_is_forgotten_once_its_last_grant_is_gone(app, service, tokens, rows):

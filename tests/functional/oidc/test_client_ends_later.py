@@ -1,4 +1,4 @@
-"""Between an app's being disabled or deleted and the worker's being through: what is refused, and who is told."""
+"""Between disabling or deleting an app and the worker's cleanup: what is rejected, and who is notified."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.devices import decide as decide_on_device
 from tests.functional.admin.conftest import make_administrator
 from tests.functional.oidc.test_client_ends import console as console
 from tests.functional.oidc.test_client_ends import end as end
+from tests.functional.oidc.test_client_ends import logout_sids as logout_sids
 from tests.functional.oidc.test_client_ends import sid_of
-from tests.functional.oidc.test_client_ends import told as told
 from tests.functional.oidc.test_client_ends import wiki as wiki
 from tests.functional.oidc.test_interaction import decide
 from tests.functional.oidc.test_lost_access import LASTING, clean_up
@@ -40,7 +40,7 @@ def service(app):
 
 
 def refusals(party, service, tokens, code) -> list[object]:
-    """Return what the endpoints say to what an app had: userinfo, introspection, refresh, and token."""
+    """Return the endpoints' responses to an app's credentials: userinfo, introspection, refresh, and token."""
     return [
         party.userinfo(tokens["access_token"]).status_code,
         is_active(service, tokens["access_token"]),
@@ -58,13 +58,13 @@ def test_ended_client_is_rejected_before_the_worker_has_run(wiki, service, brows
 
 
 def test_old_tokens_stay_invalid_when_a_client_is_reenabled_before_the_worker_ran(
-    wiki, service, browser, operate, told
+    wiki, service, browser, operate, logout_sids
 ):
     tokens, code = wiki.tokens(browser), wiki.code(browser)
     operate("clients", "disable", "wiki")
     operate("clients", "enable", "wiki")
     assert refusals(wiki, service, tokens, code) == [401, False, "invalid_grant", "invalid_grant"]
-    assert told() == [sid_of(wiki, tokens)]
+    assert logout_sids() == [sid_of(wiki, tokens)]
     assert refusals(wiki, service, tokens, code) == [401, False, "invalid_grant", "invalid_grant"]
 
 
@@ -76,30 +76,32 @@ def test_device_approved_before_its_client_was_disabled_gets_no_tokens(app, brow
     assert device.error() == "invalid_grant"
 
 
-def test_sign_in_after_reenabling_survives_the_worker(wiki, service, browser, operate, told, rows):
+def test_sign_in_after_reenabling_survives_the_worker(wiki, service, browser, operate, logout_sids, rows):
     wiki.tokens(browser)
     operate("clients", "disable", "wiki")
     operate("clients", "enable", "wiki")
     again = wiki.tokens(browser)
-    assert told() == [], "the app would end the new sign-in of the same session"
+    assert logout_sids() == [], "the app would end the new sign-in of the same session"
     assert rows(ClientEnd) == []
     assert (wiki.userinfo(again["access_token"]).status_code, is_active(service, again["access_token"])) == (200, True)
     assert wiki.refresh(again["refresh_token"]).status_code == 200
     assert browser.post("/logout").ok
-    assert told() == [sid_of(wiki, again)]
+    assert logout_sids() == [sid_of(wiki, again)]
 
 
-def test_offline_access_works_again_once_the_client_is_reenabled(wiki, browser, operate, told):
+def test_offline_access_works_again_once_the_client_is_reenabled(wiki, browser, operate, logout_sids):
     lasting = wiki.tokens(browser, scope=LASTING)
     operate("clients", "disable", "wiki")
     operate("clients", "enable", "wiki")
     renewed = wiki.refresh(lasting["refresh_token"])
-    assert (renewed.status_code, len(told())) == (200, 1)
+    assert (renewed.status_code, len(logout_sids())) == (200, 1)
     assert wiki.userinfo(renewed.json["access_token"]).status_code == 200
 
 
 @pytest.mark.parametrize("scope", ["openid", LASTING])
-def test_recreated_client_id_inherits_no_grants_or_consents(app, service, wiki, browser, operate, told, rows, scope):
+def test_recreated_client_id_inherits_no_grants_or_consents(
+    app, service, wiki, browser, operate, logout_sids, rows, scope
+):
     with app.app_context():
         kept = db.session.get(OAuthClient, "wiki")
         kept.registered = kept.registered | {"consent": "ask"}
@@ -113,13 +115,13 @@ def test_recreated_client_id_inherits_no_grants_or_consents(app, service, wiki, 
         db.session.commit()
     assert refusals(wiki, service, tokens, code) == [401, False, "invalid_grant", "invalid_grant"]
     again = wiki.exchange(allowed_code(wiki, browser, scope)).json
-    told()
+    logout_sids()
     assert wiki.userinfo(again["access_token"]).status_code == 200
     assert (len(rows(Grant)), len(rows(Consent)), rows(ClientEnd)) == (1, 1, [])
 
 
 def allowed_code(party: RelyingParty, browser: Wire, scope: str) -> str:
-    """Return the code after a person was asked, which fails where nobody is."""
+    """Return the code after consent; fails if no consent is requested."""
     return party.answer(decide(browser, browser.get(party.request(scope=scope)), "yes"))["code"]
 
 
@@ -186,7 +188,7 @@ def test_unredeemed_code_does_not_suppress_a_retried_logout_token(
 
 @pytest.fixture
 def crowd(app, ada, wiki):
-    """Signs Ada in to the wiki from so many sessions, twice from each."""
+    """Signs Ada in to the wiki from that many sessions, twice from each."""
 
     def fill(sessions: int) -> None:
         now = our_clock.now()

@@ -1,4 +1,4 @@
-"""What the pages between an app and its answer say: who asks, for what, and where it leads."""
+"""The pages between an app's request and its response: who requests what, and where it leads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def asking(app):
 
 
 def registered_by(app, client_id: str, source: str) -> None:
-    """Have a client be one that came by ``source``."""
+    """Set a client's ``source``."""
     from app.extensions import db
     from app.oidc.models import OAuthClient
 
@@ -37,7 +37,7 @@ def press(wire: Wire, page, path: str, allow: str):
 
 
 def listed(page) -> list[str]:
-    """Return what the page says that the app could do, with the mark of what is new."""
+    """Return the permissions on the page, with the mark of new ones."""
     [scopes] = re.findall(r'<ul class="scopes".*?</ul>', page.text, re.DOTALL)
     return [" ".join(re.sub(r"<[^>]+>", " ", each).split()) for each in re.findall(r"<li>.*?</li>", scopes, re.DOTALL)]
 

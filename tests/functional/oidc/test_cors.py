@@ -1,4 +1,4 @@
-"""Which scripts on other origins may read what the endpoints answer: those of origins that clients registered."""
+"""CORS: only scripts at origins that clients registered may read responses of the endpoints."""
 
 from __future__ import annotations
 

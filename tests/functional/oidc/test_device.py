@@ -1,4 +1,4 @@
-"""A device gets its tokens by a code that its person types elsewhere (RFC 8628): the two endpoints that it calls."""
+"""A device gets tokens with a code entered elsewhere (RFC 8628): the two endpoints that it calls."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ENDPOINT = "/oauth/device"
 
 @pytest.fixture
 def party(app):
-    """A device's app, which can keep no secret."""
+    """A device's app, a public client."""
     return tv(app)
 
 
 def error_of(response) -> tuple[int, str]:
-    """Return status and code of a refusal, which nobody keeps."""
+    """Return status and code of an uncacheable error."""
     assert response.headers["Cache-Control"] == "no-store"
     return response.status_code, response.json["error"]
 

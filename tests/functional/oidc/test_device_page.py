@@ -1,4 +1,4 @@
-"""People type the code that a device shows, see who asks and from where, and decide (RFC 8628, sections 3.3 and 5)."""
+"""People enter a device's code, see which app requests it from where, and decide (RFC 8628, 3.3 and 5)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.
 
 @pytest.fixture
 def hers(app, language, ada) -> Wire:
-    """Ada signed in, at a browser and as a program with cookies."""
+    """Ada, signed in with a browser and with an API client that has cookies."""
     return sign_in(Wire(app, language), ada)
 
 
@@ -106,7 +106,7 @@ def test_changing_language_keeps_the_user_code(browser, device):
 
 
 def spellings(code: str) -> list[str]:
-    """Return how people may type a code."""
+    """Return the ways in which people may type a code."""
     plain = code.replace("-", "")
     return [code, plain, plain.lower(), f" {plain[:4]} {plain[4:]} ", "-".join(plain), code.replace("-", "–"),
             "".join(chr(ord(letter) + 0xFEE0) for letter in plain), f"\u200b{code}"]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What apps read before they send anyone here: OpenID Connect Discovery 1.0, RFC 8414, RFC 7517."""
+"""Metadata for apps: OpenID Connect Discovery 1.0, RFC 8414, RFC 7517."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_first_jwks_request_creates_keys_and_publishes_no_private_parts(client, 
 
 @pytest.mark.both_databases
 def test_jwks_is_served_when_the_next_key_cannot_be_created(app, client, clock, monkeypatch):
-    """As with a database that takes no writes."""
+    """As with a read-only database."""
     before = client.get(JWKS).json["keys"]
     clock.shift(91 * 86_400)
 

@@ -1,4 +1,4 @@
-"""Apps that are known by a metadata document at their own address (draft-ietf-oauth-client-id-metadata-document-02)."""
+"""Apps with a metadata document at their own URL (draft-ietf-oauth-client-id-metadata-document-02)."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def known(agent, browser, work) -> RelyingParty:
 
 
 def refresh_of(page) -> str:
-    """Return where a page goes on by itself."""
+    """Return the URL to which a page continues automatically."""
     (tag,) = [line for line in page.text.splitlines() if "http-equiv" in line]
     return tag.partition("url=")[2].partition('"')[0]
 
 
 def fault_of(browser, rp, work) -> str:
-    """Return what a person is told of a document that is no good."""
+    """Return the error that a page shows for an invalid document."""
     back = refresh_of(browser.get(rp.request()))
     work()
     page = browser.get(back)
@@ -238,7 +238,7 @@ def test_disallowing_client_documents_rejects_their_tokens_at_once(app, make_app
 
 
 def allowed(rp: RelyingParty, browser: Wire) -> dict[str, str]:
-    """Return the tokens of an app that somebody allows what it asks for."""
+    """Return an app's tokens after someone consents."""
     code = rp.answer(decide(browser, browser.get(rp.request()), "yes"))["code"]
     return rp.exchange(code).json
 

@@ -1,4 +1,4 @@
-"""Tokens that are bound to a key (RFC 9449): what a proof must be, and that nothing is good without one."""
+"""DPoP-bound tokens (RFC 9449): valid and invalid proofs, and no access without one."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def test_used_proof_is_not_pruned_before_it_expires(spa, browser, key, clock, ap
 
 
 def refused_at_userinfo(response, error: str, scheme: str = "DPoP") -> None:
-    """Check what a resource says of a token that it doesn't take (section 7.1)."""
+    """Check a resource's response to an invalid token (section 7.1)."""
     assert error_of(response) == (401, error)
     challenge = response.headers["WWW-Authenticate"]
     assert challenge.startswith(f"{scheme} ")

@@ -16,10 +16,10 @@ from app.sessions.models import AuthSession
 from app.sessions.store import revoke_session
 from tests.functional.oidc.test_client_ends import console as console
 from tests.functional.oidc.test_client_ends import end as end
+from tests.functional.oidc.test_client_ends import logout_sids as logout_sids
 from tests.functional.oidc.test_client_ends import service as service
 from tests.functional.oidc.test_client_ends import sid_of
 from tests.functional.oidc.test_client_ends import tokens as tokens
-from tests.functional.oidc.test_client_ends import told as told
 from tests.functional.oidc.test_client_ends import wiki as wiki
 from tests.functional.oidc.test_lost_access import LASTING, clean_up
 from tests.functional.operator.conftest import operate as operate
@@ -43,17 +43,17 @@ def disable_and_enable(operate) -> None:
 # --- twice --------------------------------------------------------------------------------------
 
 
-def test_session_that_ends_again_before_delivery_sends_one_logout_token(app, wiki, browser, operate, told, rows):
+def test_session_that_ends_again_before_delivery_sends_one_logout_token(app, wiki, browser, operate, logout_sids, rows):
     wiki.tokens(browser)
     disable_and_enable(operate)
     work(app)
     again = wiki.tokens(browser)
     assert browser.post("/logout").ok
-    assert told() == [sid_of(wiki, again)]
+    assert logout_sids() == [sid_of(wiki, again)]
     assert states(rows) == ["dropped", "sent"]
 
 
-def test_logout_racing_with_the_worker_sends_one_logout_token(app, wiki, browser, operate, told, rows):
+def test_logout_racing_with_the_worker_sends_one_logout_token(app, wiki, browser, operate, logout_sids, rows):
     wiki.tokens(browser)
     disable_and_enable(operate)
     again = wiki.tokens(browser)
@@ -65,7 +65,7 @@ def test_logout_racing_with_the_worker_sends_one_logout_token(app, wiki, browser
         db.session.commit()
         assert out.result(10).ok
     assert len(rows(Message, channel="logout")) == 2
-    assert told() == [sid_of(wiki, again)]
+    assert logout_sids() == [sid_of(wiki, again)]
 
 
 def test_messages_of_one_session_that_are_sent_together_become_one_logout_token(app, wiki, browser, operate, rows):
@@ -82,59 +82,59 @@ def test_messages_of_one_session_that_are_sent_together_become_one_logout_token(
 
 
 def test_failed_logout_token_is_dropped_once_a_later_one_was_sent(
-    app, wiki, browser, operate, endpoint, told, clock, rows
+    app, wiki, browser, operate, endpoint, logout_sids, clock, rows
 ):
     wiki.tokens(browser)
     endpoint.answers = [503]
     disable_and_enable(operate)
-    assert len(told()) == 1
+    assert len(logout_sids()) == 1
     wiki.tokens(browser)
     assert browser.post("/logout").ok
-    assert len(told()) == 2
+    assert len(logout_sids()) == 2
     clock.shift(2)
-    assert len(told()) == 2
+    assert len(logout_sids()) == 2
     assert states(rows) == ["dropped", "sent"]
 
 
-def test_sessions_and_apps_are_told_apart(app, ada, wiki, browser, endpoint, told):
+def test_sessions_and_apps_are_told_apart(app, ada, wiki, browser, endpoint, logout_sids):
     blog = register(app, "blog", backchannel_logout_uri=endpoint.url)
     other = sign_in(Wire(app, "form"), ada)
     sids = {sid_of(party, party.tokens(wire)) for party in (wiki, blog) for wire in (browser, other)}
     assert browser.post("/logout").ok
     assert other.post("/logout").ok
-    assert set(told()) == sids
-    assert len(told()) == 4
+    assert set(logout_sids()) == sids
+    assert len(logout_sids()) == 4
 
 
 # --- never --------------------------------------------------------------------------------------
 
 
-def test_logout_before_the_worker_ends_the_client_sends_a_logout_token(wiki, browser, end, told):
+def test_logout_before_the_worker_ends_the_client_sends_a_logout_token(wiki, browser, end, logout_sids):
     signed_in = wiki.tokens(browser)
     end()
     assert browser.post("/logout").ok
-    assert told() == [sid_of(wiki, signed_in)]
+    assert logout_sids() == [sid_of(wiki, signed_in)]
 
 
 def test_logout_before_the_cleanup_finds_a_removed_file_client_sends_a_logout_token(
-    service, ada, wiki, told, tokens, rows
+    service, ada, wiki, logout_sids, tokens, rows
 ):
     second = service("blog")
     with second.app_context():
         revoke_session(rows(AuthSession)[0].session_id)
         db.session.commit()
-    assert told() == [sid_of(wiki, tokens)]
+    assert logout_sids() == [sid_of(wiki, tokens)]
     clean_up(second)
-    assert len(told()) == 1
+    assert len(logout_sids()) == 1
 
 
-def test_logout_of_a_client_without_valid_registration_sends_nothing(app, wiki, browser, told, rows):
+def test_logout_of_a_client_without_valid_registration_sends_nothing(app, wiki, browser, logout_sids, rows):
     wiki.tokens(browser)
     with app.app_context():
         db.session.get(OAuthClient, "wiki").registered = {"name": ""}
         db.session.commit()
     assert browser.post("/logout").ok
-    assert told() == []
+    assert logout_sids() == []
 
 
 @pytest.mark.parametrize("scope", ["openid", LASTING])
@@ -153,11 +153,11 @@ def test_code_exchanged_while_its_session_ends_is_rejected(app, wiki, browser, r
 @pytest.mark.parametrize("has_worked", [False, True])
 @pytest.mark.parametrize("scope", ["openid", LASTING])
 def test_code_issued_before_its_client_was_disabled_is_rejected(
-    app, wiki, browser, operate, rows, told, scope, has_worked
+    app, wiki, browser, operate, rows, logout_sids, scope, has_worked
 ):
     code = wiki.code(browser, scope=scope)
     disable_and_enable(operate)
     if has_worked:
         work(app)
     assert wiki.exchange(code).json["error"] == "invalid_grant"
-    assert told() == []
+    assert logout_sids() == []

@@ -1,4 +1,4 @@
-"""However a session ends, its apps are told, and what they may do ends; lasting access only where that protects."""
+"""However a session ends, its apps are notified and lose access; offline access ends only for security reasons."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LASTING = "openid offline_access"
 
 
 class Given:
-    """What the ways to end a session need.
+    """What the ways of ending a session need.
 
     :ivar browser: the one whose session they end; ``mine`` is another one of the same person
     """
@@ -120,7 +120,7 @@ PROTECTED = (
 
 @pytest.fixture
 def wiki(app, endpoint):
-    """An app that wants to be told, and may stay signed in."""
+    """An app with back-channel logout and offline access."""
     return register(app, "wiki", backchannel_logout_uri=endpoint.url)
 
 
@@ -134,8 +134,8 @@ def given(app, ada, browser, rows, operate, mail_to):
 
 
 @pytest.fixture
-def told(wiki, endpoint, deliver):
-    """Runs the outbox and returns the sids that the app was told of."""
+def logout_sids(wiki, endpoint, deliver):
+    """Runs the outbox and returns the sids in the app's logout tokens."""
 
     def read():
         deliver()
@@ -145,30 +145,30 @@ def told(wiki, endpoint, deliver):
 
 
 @pytest.mark.parametrize("end", [*SURVIVED, *PROTECTED], ids=lambda each: each.__name__)
-def test_ending_a_session_sends_a_logout_token_and_revokes_tokens(given, wiki, told, end):
+def test_ending_a_session_sends_a_logout_token_and_revokes_tokens(given, wiki, logout_sids, end):
     tokens = wiki.tokens(given.browser)
     end(given)
     assert wiki.userinfo(tokens["access_token"]).status_code == 401
     assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
-    assert told() == [wiki.claims(tokens["id_token"])["sid"]]
+    assert logout_sids() == [wiki.claims(tokens["id_token"])["sid"]]
 
 
 @pytest.mark.parametrize("end", SURVIVED, ids=lambda each: each.__name__)
-def test_offline_access_survives_the_end_of_the_session(given, wiki, told, end):
+def test_offline_access_survives_the_end_of_the_session(given, wiki, logout_sids, end):
     tokens = wiki.tokens(given.browser, scope=LASTING)
     end(given)
-    assert told() == [wiki.claims(tokens["id_token"])["sid"]]
+    assert logout_sids() == [wiki.claims(tokens["id_token"])["sid"]]
     assert wiki.refresh(tokens["refresh_token"]).status_code == 200
-    assert told() == [wiki.claims(tokens["id_token"])["sid"]]
+    assert logout_sids() == [wiki.claims(tokens["id_token"])["sid"]]
 
 
 @pytest.mark.parametrize("end", PROTECTED, ids=lambda each: each.__name__)
-def test_offline_access_is_revoked_when_the_account_is_secured_or_closed(given, wiki, told, end):
+def test_offline_access_is_revoked_when_the_account_is_secured_or_closed(given, wiki, logout_sids, end):
     tokens = wiki.tokens(given.browser, scope=LASTING)
     end(given)
     assert wiki.userinfo(tokens["access_token"]).status_code == 401
     assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
-    assert told() == [wiki.claims(tokens["id_token"])["sid"]]
+    assert logout_sids() == [wiki.claims(tokens["id_token"])["sid"]]
 
 
 @pytest.mark.parametrize("end", PROTECTED, ids=lambda each: each.__name__)
@@ -187,34 +187,34 @@ def test_offline_access_stays_revoked_after_the_account_is_reenabled(given, wiki
 
 
 @pytest.mark.parametrize("end", [sign_out, sign_out_everywhere_else, say_it_was_not_me], ids=lambda each: each.__name__)
-def test_ending_one_session_keeps_app_tokens_of_another(given, wiki, told, end):
+def test_ending_one_session_keeps_app_tokens_of_another(given, wiki, logout_sids, end):
     tokens = wiki.tokens(given.mine)
     wiki.tokens(given.browser)
     end(given)
     assert wiki.userinfo(tokens["access_token"]).status_code == 200
     assert wiki.refresh(tokens["refresh_token"]).status_code == 200
-    assert len(told()) == 1
-    assert wiki.claims(tokens["id_token"])["sid"] not in told()
+    assert len(logout_sids()) == 1
+    assert wiki.claims(tokens["id_token"])["sid"] not in logout_sids()
 
 
-def test_disabling_an_account_sends_logout_token_for_an_expired_session(given, wiki, told):
+def test_disabling_an_account_sends_logout_token_for_an_expired_session(given, wiki, logout_sids):
     tokens = wiki.tokens(given.browser)
     with given.app.app_context():
         db.session.execute(db.delete(AuthSession).where(AuthSession.session_id == given.session))
         db.session.commit()
     disable(given)
-    assert told() == [wiki.claims(tokens["id_token"])["sid"]]
+    assert logout_sids() == [wiki.claims(tokens["id_token"])["sid"]]
 
 
-def test_session_ended_several_times_sends_one_logout_token(given, wiki, told):
+def test_session_ended_several_times_sends_one_logout_token(given, wiki, logout_sids):
     wiki.tokens(given.browser, scope=LASTING)
     sign_out(given)
     operator_ends_all(given)
     disable(given)
-    assert len(told()) == 1
+    assert len(logout_sids()) == 1
 
 
-def test_api_refresh_token_reuse_sends_logout_tokens_to_apps(app, people, wiki, told):
+def test_api_refresh_token_reuse_sends_logout_tokens_to_apps(app, people, wiki, logout_sids):
     eve = people.open("eve@example.com", methods=["authenticator"])
     browser, program = Wire(app, "json"), Program(app)
     path = "/us-signin?include_auth_token&include_refresh_token"
@@ -222,10 +222,10 @@ def test_api_refresh_token_reuse_sends_logout_tokens_to_apps(app, people, wiki, 
     tokens = wiki.tokens(browser)
     assert program.post("/us-refresh", refresh_token=first).ok
     assert program.post("/us-refresh", refresh_token=first).codes == ["refresh_token_reused"]
-    assert told() == [wiki.claims(tokens["id_token"])["sid"]]
+    assert logout_sids() == [wiki.claims(tokens["id_token"])["sid"]]
 
 
-def test_account_recovery_revokes_all_app_access(app, people, wiki, told, proves, starts, clock):
+def test_account_recovery_revokes_all_app_access(app, people, wiki, logout_sids, proves, starts, clock):
     bob = people.open("bob@example.com", methods=["email", "authenticator"], second="authenticator")
     browser, lost = sign_in(Wire(app, "form"), bob), Wire(app, "form")
     starts(lost, bob.email)
@@ -234,10 +234,10 @@ def test_account_recovery_revokes_all_app_access(app, people, wiki, told, proves
     assert lost.post("/recover/complete", proof=proof_in(proves(lost, bob.email)), lost=["authenticator"]).ok
     for each in (tokens, lasting):
         assert wiki.refresh(each["refresh_token"]).json["error"] == "invalid_grant"
-    assert told() == [wiki.claims(tokens["id_token"])["sid"]]
+    assert logout_sids() == [wiki.claims(tokens["id_token"])["sid"]]
 
 
-def test_undoing_an_email_change_revokes_all_app_access(given, wiki, told):
+def test_undoing_an_email_change_revokes_all_app_access(given, wiki, logout_sids):
     new = "ada@new.example"
     given.browser.post("/change-email", email=new)
     assert given.browser.post("/change-email/confirm", passcode=code_in(given.mail_to(new))).ok
@@ -245,17 +245,17 @@ def test_undoing_an_email_change_revokes_all_app_access(given, wiki, told):
     path = path_in(given.mail_to(given.ada.email), "/change-email/undo/")
     assert Wire(given.app, "form").post(path, sure="y").status == 200
     assert wiki.refresh(lasting["refresh_token"]).json["error"] == "invalid_grant"
-    assert told() == [wiki.claims(lasting["id_token"])["sid"]]
+    assert logout_sids() == [wiki.claims(lasting["id_token"])["sid"]]
 
 
-def test_erasing_an_unconfirmed_account_sends_a_logout_token(app, people, wiki, told, clock):
+def test_erasing_an_unconfirmed_account_sends_a_logout_token(app, people, wiki, logout_sids, clock):
     eve = people.open("eve@example.com", phone="+16502530001", methods=["sms"], confirmed=False)
     tokens = wiki.tokens(sign_in(Wire(app, "form"), eve, via="sms"))
     clock.shift(400 * 24 * 3600)
     with app.app_context():
         while erase_one(threading.Event()):
             db.session.commit()
-    assert told() == [wiki.claims(tokens["id_token"])["sid"]]
+    assert logout_sids() == [wiki.claims(tokens["id_token"])["sid"]]
 
 
 def test_revoking_api_tokens_keeps_offline_access_of_apps(given, wiki):

@@ -1,4 +1,4 @@
-"""What an app says of the person it sends here: who they are, and in which language it speaks with them."""
+"""Hints of an app about the user it sends here: who they are, and in which language."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def stranger(app) -> Wire:
 
 
 def sent(wire: Wire, rp, **asked) -> str:
-    """Return where an app's request sends somebody who is not signed in."""
+    """Return where an app's request redirects someone who isn't signed in."""
     return str(wire.client.get(rp.request(**asked)).headers["Location"])
 
 

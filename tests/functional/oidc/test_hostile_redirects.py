@@ -1,4 +1,4 @@
-"""Addresses that look like a registered one: a page, and never a redirect (RFC 9700, section 4.1)."""
+"""URIs that resemble a registered one get a page, never a redirect (RFC 9700, section 4.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person does before an app gets its answer: sign in, confirm, choose an account, allow."""
+"""What a user does before an app gets its response: sign in, confirm, choose an account, consent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signing keys over time: planned rotation, a leaked key, two replicas, and what is kept of old keys."""
+"""Signing keys over time: planned rotation, a leaked key, two replicas, and retention of old keys."""
 
 from __future__ import annotations
 

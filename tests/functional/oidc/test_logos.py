@@ -1,4 +1,4 @@
-"""What stands before the name of an app: a logo that we serve, or a letter."""
+"""An app's logo, or the first letter of its name."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def app(make_app, folder, clock):
 
 @pytest.fixture
 def browser(app, people) -> Wire:
-    """The browser of somebody who is signed in."""
+    """The browser of someone who is signed in."""
     return sign_in(Wire(app, "form"), people.open(email="ada@example.com", methods=["email"]))
 
 

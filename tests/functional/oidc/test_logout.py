@@ -1,4 +1,4 @@
-"""/oauth/logout: an app has somebody signed out (OpenID Connect RP-Initiated Logout 1.0)."""
+"""/oauth/logout: an app signs a user out (OpenID Connect RP-Initiated Logout 1.0)."""
 
 from __future__ import annotations
 

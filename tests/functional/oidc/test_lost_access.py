@@ -1,4 +1,4 @@
-"""Who may no longer use an app: its tokens are refused at once, and it is told, whatever took the person's right."""
+"""Someone who may no longer use an app: its tokens are rejected immediately, and it is notified."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LASTING = "openid offline_access"
 
 @pytest.fixture
 def staff(app, ada, people):
-    """A group that Ada is in, and somebody else."""
+    """A group with Ada and someone else."""
     put_in(app, ada, "staff")
     put_in(app, people.open("bob@example.com"), "staff")
     return "staff"
@@ -34,12 +34,12 @@ def staff(app, ada, people):
 
 @pytest.fixture
 def wiki(app, staff, endpoint):
-    """An app for the group alone, which wants to be told."""
+    """An app with back-channel logout, only for the group."""
     return register(app, "wiki", groups=[staff], backchannel_logout_uri=endpoint.url)
 
 
 class Given:
-    """What the ways to lose a right need."""
+    """What the ways of losing access need."""
 
     def __init__(self, app, ada, people, operate):
         self.app, self.ada, self.operate = app, ada, operate
@@ -99,8 +99,8 @@ WAYS = (
 
 
 @pytest.fixture
-def told(app, wiki, endpoint, deliver):
-    """Runs the worker's job and the outbox, and returns the sids that the app was told of."""
+def logout_sids(app, wiki, endpoint, deliver):
+    """Runs the worker's job and the outbox, and returns the sids in the app's logout tokens."""
 
     def read():
         work(app)
@@ -112,47 +112,49 @@ def told(app, wiki, endpoint, deliver):
 
 @pytest.mark.parametrize("scope", ["openid", LASTING])
 @pytest.mark.parametrize("lose", WAYS, ids=lambda each: each.__name__)
-def test_losing_group_access_rejects_tokens_and_sends_a_logout_token(given, wiki, browser, told, lose, scope):
+def test_losing_group_access_rejects_tokens_and_sends_a_logout_token(given, wiki, browser, logout_sids, lose, scope):
     tokens = wiki.tokens(browser, scope=scope)
     lose(given)
     assert wiki.userinfo(tokens["access_token"]).status_code == 401
     assert not is_active(wiki, tokens["access_token"])
     assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
-    assert told() == [wiki.claims(tokens["id_token"])["sid"]]
+    assert logout_sids() == [wiki.claims(tokens["id_token"])["sid"]]
 
 
-def test_revoked_tokens_stay_invalid_after_rejoining_the_group(app, given, wiki, browser, ada, told):
+def test_revoked_tokens_stay_invalid_after_rejoining_the_group(app, given, wiki, browser, ada, logout_sids):
     tokens = wiki.tokens(browser, scope=LASTING)
     by_a_command(given)
     put_in(app, ada, "staff")
     assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
-    assert len(told()) == 1
+    assert len(logout_sids()) == 1
     assert wiki.userinfo(wiki.tokens(browser)["access_token"]).status_code == 200
-    assert len(told()) == 1
+    assert len(logout_sids()) == 1
 
 
-def test_ended_tokens_stay_invalid_after_client_groups_are_restored(given, wiki, browser, told):
+def test_ended_tokens_stay_invalid_after_client_groups_are_restored(given, wiki, browser, logout_sids):
     tokens = wiki.tokens(browser, scope=LASTING)
     the_app_is_for_others(given)
-    assert len(told()) == 1
+    assert len(logout_sids()) == 1
     given.types("clients", "change", "wiki", "--group", "staff")
     assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
     assert wiki.userinfo(wiki.tokens(browser)["access_token"]).status_code == 200
-    assert len(told()) == 1
+    assert len(logout_sids()) == 1
 
 
-def test_tokens_issued_after_client_groups_were_restored_stay_valid(given, wiki, browser, told):
+def test_tokens_issued_after_client_groups_were_restored_stay_valid(given, wiki, browser, logout_sids):
     the_app_is_for_others(given)
     given.types("clients", "change", "wiki", "--group", "staff")
     tokens = wiki.tokens(browser)
-    assert told() == []
+    assert logout_sids() == []
     assert wiki.userinfo(tokens["access_token"]).status_code == 200
 
 
 @pytest.mark.both_databases
 @pytest.mark.parametrize("scope", ["openid", LASTING])
 @pytest.mark.parametrize("groups", [["staff"], ["staff", "admins"], [""]], ids=["back", "more", "everyone"])
-def test_tokens_stay_invalid_when_groups_are_restored_before_the_worker_ran(given, wiki, browser, told, scope, groups):
+def test_tokens_stay_invalid_when_groups_are_restored_before_the_worker_ran(
+    given, wiki, browser, logout_sids, scope, groups
+):
     tokens, code = wiki.tokens(browser, scope=scope), wiki.code(browser, scope=scope)
     the_app_is_for_others(given)
     given.types("clients", "change", "wiki", *(word for name in groups for word in ("--group", name)))
@@ -161,13 +163,13 @@ def test_tokens_stay_invalid_when_groups_are_restored_before_the_worker_ran(give
         assert not is_active(wiki, tokens["access_token"])
         assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
         assert wiki.exchange(code).json["error"] == "invalid_grant"
-        assert told() == [wiki.claims(tokens["id_token"])["sid"]], has_worked
+        assert logout_sids() == [wiki.claims(tokens["id_token"])["sid"]], has_worked
     assert wiki.userinfo(wiki.tokens(browser)["access_token"]).status_code == 200
-    assert len(told()) == 1
+    assert len(logout_sids()) == 1
 
 
 @pytest.mark.both_databases
-def test_member_of_both_the_old_and_the_new_group_keeps_tokens(app, ada, given, wiki, browser, told):
+def test_member_of_both_the_old_and_the_new_group_keeps_tokens(app, ada, given, wiki, browser, logout_sids):
     given.types("groups", "create", "admins")
     put_in(app, ada, "admins")
     tokens = wiki.tokens(browser)
@@ -176,7 +178,7 @@ def test_member_of_both_the_old_and_the_new_group_keeps_tokens(app, ada, given, 
         assert wiki.userinfo(tokens["access_token"]).status_code == 200
         assert is_active(wiki, tokens["access_token"])
         tokens = wiki.refresh(tokens["refresh_token"]).json
-    assert told() == []
+    assert logout_sids() == []
     assert wiki.refresh(tokens["refresh_token"]).status_code == 200
 
 
@@ -190,25 +192,25 @@ def test_group_whose_name_resembles_an_allowed_one_gives_no_access(app, ada, giv
     assert wiki.userinfo(tokens["access_token"]).status_code == 401
 
 
-def test_losing_group_access_revokes_offline_access_after_logout(app, ada, given, wiki, browser, told):
+def test_losing_group_access_revokes_offline_access_after_logout(app, ada, given, wiki, browser, logout_sids):
     tokens = wiki.tokens(browser, scope=LASTING)
     assert browser.post("/logout").ok
     by_a_command(given)
     put_in(app, ada, "staff")
     assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
-    assert len(told()) == 1, "of the session's end"
+    assert len(logout_sids()) == 1, "of the session's end"
 
 
 @pytest.mark.both_databases
-def test_leaving_a_group_of_a_disabled_client_revokes_offline_access(app, ada, given, wiki, browser, told):
+def test_leaving_a_group_of_a_disabled_client_revokes_offline_access(app, ada, given, wiki, browser, logout_sids):
     tokens = wiki.tokens(browser, scope=LASTING)
     given.types("clients", "disable", "wiki")
-    assert len(told()) == 1
+    assert len(logout_sids()) == 1
     by_a_command(given)
     put_in(app, ada, "staff")
     given.types("clients", "enable", "wiki")
     assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
-    assert len(told()) == 1
+    assert len(logout_sids()) == 1
 
 
 def test_member_of_any_allowed_group_keeps_access_to_the_client(app, given, ada, browser, endpoint, deliver):
@@ -223,7 +225,7 @@ def test_member_of_any_allowed_group_keeps_access_to_the_client(app, given, ada,
     assert endpoint.posted == []
 
 
-def test_leaving_a_group_affects_no_other_apps_or_members(app, given, wiki, browser, people, told, rows):
+def test_leaving_a_group_affects_no_other_apps_or_members(app, given, wiki, browser, people, logout_sids, rows):
     blog, carol = register(app, "blog"), people.open("carol@example.com", methods=["email"])
     put_in(app, carol, "staff")
     others = sign_in(Wire(app, "form"), carol)
@@ -231,23 +233,23 @@ def test_leaving_a_group_affects_no_other_apps_or_members(app, given, wiki, brow
     by_a_command(given)
     assert blog.refresh(mine["refresh_token"]).status_code == 200
     assert wiki.refresh(hers["refresh_token"]).status_code == 200
-    assert told() == []
+    assert logout_sids() == []
     assert [grant.revoked_at for grant in rows(Grant)] == [None, None]
 
 
 @pytest.mark.both_databases
-def test_deleting_a_group_sends_a_logout_token_for_each_member(app, given, wiki, browser, people, told):
+def test_deleting_a_group_sends_a_logout_token_for_each_member(app, given, wiki, browser, people, logout_sids):
     carol = people.open("carol@example.com", methods=["email"])
     put_in(app, carol, "staff")
     others = sign_in(Wire(app, "form"), carol)
     sids = {wiki.claims(wiki.tokens(each)["id_token"])["sid"] for each in (browser, others)}
     deleted_by_a_command(given)
-    assert set(told()) == sids
-    assert len(told()) == 2
+    assert set(logout_sids()) == sids
+    assert len(logout_sids()) == 2
 
 
 def take_the_row(app, ada):
-    """Take somebody out of every group without a word to anybody, as a change at the same moment would."""
+    """Remove someone from every group without notifying anyone, as a concurrent change would."""
     with app.app_context():
         db.session.execute(db.delete(GroupMembership).where(GroupMembership.user_id == ada.id))
         db.session.commit()
@@ -327,7 +329,7 @@ def client_of_file(make_app, path, groups, **more):
 
 @pytest.mark.both_databases
 def test_worker_sends_logout_token_when_clients_file_changed_the_groups(
-    app, make_app, tmp_path, browser, wiki, staff, endpoint, told
+    app, make_app, tmp_path, browser, wiki, staff, endpoint, logout_sids
 ):
     from app.crypto import secrets
 
@@ -335,12 +337,12 @@ def test_worker_sends_logout_token_when_clients_file_changed_the_groups(
     fields["secret_digest"] = f"sha256:{secrets.digest(wiki.secret)}"
     tokens = wiki.tokens(browser, scope=LASTING)
     clean_up(client_of_file(make_app, tmp_path / "1.toml", [staff], **fields))
-    assert told() == []
+    assert logout_sids() == []
     changed = client_of_file(make_app, tmp_path / "2.toml", ["admins"], **fields)
     wiki.http = changed.test_client(use_cookies=False)
     assert wiki.userinfo(tokens["access_token"]).status_code == 401
     assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
     clean_up(changed)
-    assert told() == [wiki.claims(tokens["id_token"])["sid"]]
+    assert logout_sids() == [wiki.claims(tokens["id_token"])["sid"]]
     wiki.http = app.test_client(use_cookies=False)
     assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant", "it has ended for good"

@@ -1,4 +1,4 @@
-"""What an app was given before it lost the right to ask for a scope: nothing of that scope is in it any more."""
+"""A scope that an app may no longer request is removed from everything it already has."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ALL = "openid profile email groups offline_access"
 
 @pytest.fixture
 def lose(app):
-    """Takes scopes from an app: ``lose(grafana, "email")``."""
+    """Removes scopes from an app: ``lose(grafana, "email")``."""
 
     def change(party, *lost: str) -> None:
         with app.app_context():

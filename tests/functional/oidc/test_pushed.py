@@ -1,4 +1,4 @@
-"""Pushed authorization requests (RFC 9126): validated when pushed, begun once, by their client alone."""
+"""Pushed authorization requests (RFC 9126): validated when pushed, used once, only by their client."""
 
 from __future__ import annotations
 

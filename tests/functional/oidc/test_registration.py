@@ -72,7 +72,7 @@ def registrar(app, issue) -> Registrar:
 
 @pytest.fixture
 def registered(registrar) -> dict[str, Any]:
-    """A client that registered itself, as it was told."""
+    """The registration response of a client that registered itself."""
     answer = registrar.register()
     assert answer.status_code == 201, answer.text
     return answer.json
@@ -374,7 +374,7 @@ def test_wrong_initial_tokens_are_rate_limited_per_ip_address(app, issue, regist
 
 
 def test_registration_ignores_cookies_and_sends_no_cors_headers(registrar, app, browser):
-    """No cookie says who asks, so there is nothing that a foreign page could use."""
+    """Cookies don't authenticate requests, so another site's page could gain nothing."""
     answer = browser.client.post(PATH, json=METADATA)
     assert answer.status_code == 401
     headers = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}

@@ -1,4 +1,4 @@
-"""Services that tokens are for (RFC 8707): who may ask for which, and who may ask about them."""
+"""Resource indicators (RFC 8707): who may request tokens for a service, and who may introspect them."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def error_of(rp, browser, **asked) -> str:
 
 
 def allowed(rp, browser, **asked):
-    """Return the tokens that an app gets when somebody allows what it asks for."""
+    """Return an app's tokens after someone consents."""
     code = rp.answer(decide(browser, browser.get(rp.request(**asked)), "yes"))["code"]
     return rp.exchange(code).json
 

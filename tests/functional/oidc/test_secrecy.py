@@ -1,4 +1,4 @@
-"""What a thief of the logs or of the database would find of apps: nothing that signs anybody in, or is one."""
+"""Stolen logs or a stolen database contain no credentials of apps or of their users."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def app(make_app, tmp_path, clock):
 
 @pytest.fixture
 def endpoint_app(app, endpoint) -> RelyingParty:
-    """An app that is told of the end of sessions, and that people have to allow things."""
+    """An app with back-channel logout and consent."""
     return register(app, "wiki", consent="ask", backchannel_logout_uri=endpoint.url)
 
 
@@ -45,7 +45,7 @@ def named(prefix: str, values: dict[str, Any]) -> Found:
 
 
 def of_a_sign_in(rp: RelyingParty, browser: Wire) -> Found:
-    """Sign in to an app, in each way that can go wrong as well, and out."""
+    """Sign in to an app, including every failure, and sign out."""
     page = browser.get(rp.request(scope="openid email offline_access"))
     found = {"client secret": rp.secret, "csrf token": page.csrf_token}
     first = rp.answer(decide(browser, page, "yes"))
@@ -123,7 +123,7 @@ def of_a_protected_app(app: Any, browser: Wire, program: Program) -> Found:
 
 @pytest.fixture
 def journeys(app, ada, issue, endpoint_app, endpoint, deliver) -> Callable[[], Found]:
-    """Goes each way that apps have; returns everything secret that it came by."""
+    """Runs every flow of apps; returns all secrets that occurred."""
 
     def go() -> Found:
         browser = sign_in(Wire(app, "form"), ada)

@@ -1,4 +1,4 @@
-"""A refresh token that is used again: its owner is told, once, at each address, without a stranger's words."""
+"""A reused refresh token: its owner is notified once at each address, without text chosen by others."""
 
 from __future__ import annotations
 

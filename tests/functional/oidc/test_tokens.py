@@ -1,4 +1,4 @@
-"""Refresh tokens rotate; tokens are revoked and asked about; each request takes few statements."""
+"""Refresh token rotation, revocation, introspection, and the number of statements of each request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two servers on one database: of requests at the same moment one wins, and a commit that fails has done nothing."""
+"""Two servers on one database: of concurrent requests one succeeds, and a failed commit has no effect."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def servers(grafana, make_app, app) -> list[RelyingParty]:
 
 @pytest.fixture
 def failing_commit(app, monkeypatch):
-    """Has the next commit fail, as when the database goes away."""
+    """Makes the next commit fail, as when the database stops."""
 
     def arm() -> None:
         from app.extensions import db

@@ -1,4 +1,4 @@
-"""What an operator types, and what comes back."""
+"""Runs commands as an operator does, and captures their output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OLD_KEY, NEW_KEY = KEY, "for-tests-alone-too-9c2e5d71a8f04b36b7d0c3e1f6a59824"
 
 @pytest.fixture
 def operate(app: Flask) -> Callable[..., Result]:
-    """Types a command: ``operate("users", "list")``; ``on=`` another application, ``stdin=`` what it reads."""
+    """Runs a command: ``operate("users", "list")``; ``on=`` another application, ``stdin=`` what it reads."""
 
     def run(*words: str, on: Flask | None = None, stdin: bytes | str | None = None) -> Result:
         return (on or app).test_cli_runner().invoke(args=words, input=stdin)
@@ -49,9 +49,9 @@ def new_key_app(app: Flask, make_app: Callable[..., Flask]) -> Flask:
 
 @pytest.fixture
 def quick_schema(monkeypatch: pytest.MonkeyPatch, databases: Databases) -> None:
-    """Give a database that is being made beside the service's the newest tables as a copy, without 50 migrations.
+    """Create new databases as a copy of the latest schema, instead of running 50 migrations.
 
-    It has the server's own pg_dump first in PATH. What is older than the newest is migrated as ever.
+    The server's own pg_dump is first in PATH. Databases at an older revision are migrated as usual.
     """
     from app.backup import builds
 
@@ -84,7 +84,7 @@ def _empty_file(databases: Databases) -> Path:
 
 @cache
 def _schema(databases: Databases) -> str:
-    """Return the statements that make the tables, in the schema ``public``."""
+    """Return the statements that create the tables in the schema ``public``."""
     words = [TOOLS / "pg_dump", "--schema-only", "--no-owner", databases.fresh("postgresql").url]
     script = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     return re.sub(r"^\\(un)?restrict.*$", "", script, flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""``flask attempts show`` and ``list``: an operator explains a failed sign-in by the mark its person was shown."""
+"""``flask attempts show`` and ``list``: an operator explains a failed sign-in by its support ID."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEND = "/us-signin/send-code"
 
 @pytest.fixture
 def explain(operate):
-    """Types ``flask attempts show ID --json`` and returns the lines it prints."""
+    """Runs ``flask attempts show ID --json`` and returns its lines."""
 
     def run(support_id: str) -> list[dict]:
         result = operate("attempts", "show", support_id, "--json")

@@ -1,4 +1,4 @@
-"""``flask backup`` and ``flask restore``: what was backed up is there again, on either kind of database."""
+"""``flask backup`` and ``flask restore``: everything is restored, on either kind of database."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ passwords = pytest.mark.settings(methods=METHODS)
 
 @pytest.fixture
 def file(tmp_path) -> Path:
-    """Where a backup goes."""
+    """The path of a backup."""
     return tmp_path / "latchkey.backup"
 
 
 @pytest.fixture
 def backed_up(operate, file):
-    """Makes a backup: ``backed_up("--native")`` returns its file."""
+    """Creates a backup: ``backed_up("--native")`` returns its file."""
 
     def make(*options: str, on=None) -> Path:
         result = operate("backup", str(file), *options, on=on)
@@ -62,7 +62,7 @@ def backed_up(operate, file):
 
 @pytest.fixture
 def elsewhere(databases, make_app):
-    """Makes an application on a fresh database: ``elsewhere("postgresql")``."""
+    """Creates an application on an empty database: ``elsewhere("postgresql")``."""
     made = []
 
     def make(kind, **settings):
@@ -90,7 +90,7 @@ def read_in(app, statement):
 
 
 def refused(result) -> str:
-    """Return the sentence that a command ended with. Raises AssertionError when it did not fail in that way."""
+    """Return the error message of a command. Raises AssertionError if it didn't fail like this."""
     assert result.exit_code == 1, result.output
     assert isinstance(result.exception, SystemExit), result.exception
     return result.output
@@ -144,7 +144,7 @@ MOMENT = datetime(2026, 3, 1, 23, 59, 59, 987654, tzinfo=UTC)
 
 
 def fill_with_every_type(app, people):
-    """Store rows with every type and with awkward values; return what ``read_every_type`` finds of them."""
+    """Store rows with values of every type and unusual values; return what ``read_every_type`` reads."""
     ada = people.open("ada@example.com")
     key = bytes(range(256))
     with app.app_context():
@@ -300,7 +300,7 @@ def test_backup_with_rows_sealed_under_a_missing_key_is_rejected(
 
 
 def sealed_anew(file: Path, app, **changes) -> None:
-    """Change the manifest of a backup, with a seal that fits."""
+    """Change a backup's manifest, with a valid seal."""
     content = file.read_bytes()
     ring = app.extensions["latchkey.keyring"]
     with file.open("rb") as opened:
@@ -343,7 +343,7 @@ def test_restore_with_rows_differing_from_the_manifest_changes_nothing(
 
 
 def assert_nothing_left(app) -> None:
-    """See that a restore has left nothing beside the database."""
+    """Check that a restore has left nothing beside the database."""
     url = app.extensions["latchkey.settings"].database_url
     if url.startswith("sqlite"):
         path = Path(url.removeprefix("sqlite:///"))
@@ -560,7 +560,7 @@ def test_backup_of_an_unmigrated_database_is_rejected_but_restore_into_it_works(
 
 @pytest.fixture
 def restored(operate, backed_up, app):
-    """Makes a backup and restores it over the same database."""
+    """Creates a backup and restores it over the same database."""
 
     def run(*options: str):
         result = operate("restore", str(backed_up("--force")), "--replace", "--yes", *options)
@@ -675,7 +675,7 @@ def test_restore_cancels_recoveries_and_postpones_deletions(app, people, restore
     [deletion], [recovery] = rows(Deletion), rows(Recovery)
     assert recovery.cancelled_at is not None
     assert deletion.due_at >= clock.now() + timedelta(days=6)
-    assert deletion.deletes_at == before.deletes_at  # the link that keeps the account names it
+    assert deletion.deletes_at == before.deletes_at  # the link that restores the account has it
 
 
 CATALOG = {

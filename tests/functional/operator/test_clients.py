@@ -90,7 +90,7 @@ def test_every_client_field_has_an_option(operate, stored, tmp_path):
     assert result.exit_code == 0, result.output
     client = stored("every")
     unset = {name for name in REGISTERED if getattr(client, name) == type(client).model_fields[name].get_default()}
-    assert unset == {"logo_url"}  # what an app says of itself, and nobody is shown
+    assert unset == {"logo_url"}  # sent by the app, but never shown
     assert client.grant_types == ("authorization_code", "urn:ietf:params:oauth:grant-type:device_code")
     fields = {option.name for option in _parameters()}
     assert fields == REGISTERED - {"name", "logo_url"}

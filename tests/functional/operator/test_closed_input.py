@@ -1,4 +1,4 @@
-"""Commands that read standard input, where it is closed: they say so, and leave no traceback."""
+"""Commands that read standard input report that it is closed, without a traceback."""
 
 from __future__ import annotations
 

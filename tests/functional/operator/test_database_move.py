@@ -1,4 +1,4 @@
-"""``flask db move``: to the other kind of database, while the service answers reads."""
+"""``flask db move``: moves to the other kind of database while the service serves reads."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def target(databases, database):
 
 @pytest.fixture(autouse=True)
 def _changes_again(app):
-    """Take changes again after the test."""
+    """Make the database writable again after the test."""
     yield
     with app.app_context():
         move.make_writable()
@@ -56,7 +56,7 @@ def meanwhile(monkeypatch):
 
 
 def ask(wire, email, **headers):
-    """Ask for a code, which writes."""
+    """Request a code, which writes."""
     return wire.post("/us-signin/send-code", identity=email, chosen_method="email", **headers)
 
 
@@ -162,7 +162,7 @@ def test_failed_or_interrupted_move_allows_writes_and_can_be_repeated(
 
 
 def lapse(app):
-    """Let the time pass for which the database accepts no changes."""
+    """Let the read-only period of the database end."""
     with app.app_context():
         db.session.execute(sa.text(f"UPDATE {read_only.TABLE} SET until = 1"))
         db.session.commit()

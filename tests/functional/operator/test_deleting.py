@@ -14,7 +14,7 @@ pytestmark = pytest.mark.both_databases
 
 @pytest.fixture
 def ada(people):
-    """Somebody with an account."""
+    """Someone with an account."""
     return people.open(email="ada@example.com")
 
 

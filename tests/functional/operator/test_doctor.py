@@ -1,4 +1,4 @@
-"""``flask doctor``: says what to mend, and is right about it."""
+"""``flask doctor``: reports problems and how to fix them, correctly."""
 
 from __future__ import annotations
 

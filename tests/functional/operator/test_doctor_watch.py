@@ -1,4 +1,4 @@
-"""``flask doctor --watch``: goes on looking, says what changes, and ends with the state of the last look."""
+"""``flask doctor --watch``: keeps checking, prints changes, and exits with the last state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``flask groups``, and what other commands tell of groups."""
+"""``flask groups``, and groups in the output of other commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.both_databases
 
 @pytest.fixture
 def ada(people):
-    """Somebody who can be named in three ways."""
+    """Someone with three kinds of identity."""
     return people.open("ada@example.com", phone="+16505551234", username="ada")
 
 

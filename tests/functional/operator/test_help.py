@@ -1,4 +1,4 @@
-"""What --help says of each command, on a terminal of 80 columns."""
+"""The --help of each command fits a terminal of 80 columns."""
 
 import click
 import pytest

@@ -1,4 +1,4 @@
-"""``flask users import``: many accounts, nothing lost, and safe to run again."""
+"""``flask users import``: many accounts, none lost, and safe to repeat."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IMPORT = ("users", "import", "-")
 
 
 def lines(*accounts: object) -> bytes:
-    """Return accounts as JSON lines; bytes stand for themselves."""
+    """Return accounts as JSON lines; bytes are used unchanged."""
     return b"".join((a if isinstance(a, bytes) else json.dumps(a).encode()) + b"\n" for a in accounts)
 
 

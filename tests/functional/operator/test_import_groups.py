@@ -1,4 +1,4 @@
-"""Groups in ``flask users import``, and from one Latchkey to another."""
+"""Groups in ``flask users import``, also from one Latchkey to another."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLEO = {"email": "cleo@example.com"}
 
 @pytest.fixture
 def groups_of(operate):
-    """Tells which groups everybody is in, as ``flask users list`` does."""
+    """Returns everyone's groups from ``flask users list``."""
 
     def told() -> dict[str, list[str]]:
         accounts = [json.loads(line) for line in operate("users", "list", "--json").stdout.splitlines()]
@@ -110,7 +110,7 @@ def test_existing_account_with_a_deleted_group_is_not_rejected(operate, rows):
 
 @pytest.mark.both_databases
 def test_rejected_line_does_not_reserve_its_email(operate, groups_of):
-    """The second of them opens the account."""
+    """The second line creates the account."""
     result = operate(*IMPORT, stdin=lines(ADA, {"email": "ada@example.com"}))
     assert result.stdout == "1 opened, 0 there already, 1 refused.\n"
     assert groups_of() == {"ada@example.com": []}

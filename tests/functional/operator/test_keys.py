@@ -1,4 +1,4 @@
-"""``flask keys``: another key, while people go on signing in."""
+"""``flask keys``: rotating the key while people sign in."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_commands_never_print_keys(operate, people, rotating_app):
 
 @pytest.fixture
 def announced(app, rows, monkeypatch):
-    """Lets a process with the old key alone announce itself; the announcement is so many seconds old."""
+    """Announces a process with only the old key, that many seconds ago."""
 
     def announce(age: int) -> None:
         monkeypatch.setattr(key_announcements, "_announced", {})

@@ -1,4 +1,4 @@
-"""Commands answer in the language of the terminal that they are typed at, and programs read English everywhere."""
+"""Commands print in the terminal's language; output for programs is in English."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def speak(monkeypatch):
 
 
 def typed(*words: str, **locale: str) -> subprocess.CompletedProcess[str]:
-    """Run ``flask`` in a process of its own, as at a terminal with this locale."""
+    """Run ``flask`` in a separate process, as in a terminal with this locale."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     kept |= {"LATCHKEY_SECRET_KEYS": KEY, "LATCHKEY_ENVIRONMENT": "development", "PYTHONUTF8": "1"}
     command = [sys.executable, "-m", "flask", "--app", "wsgi", *words]

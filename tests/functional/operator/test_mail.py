@@ -1,4 +1,4 @@
-"""``flask mail``: every message in a folder, and a test email that is sent now."""
+"""``flask mail``: previews of every message in a folder, and a test email."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``flask apps``: the apps file is checked, listed, and tried."""
+"""``flask apps``: check the apps file, list the apps, and try a request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def app(make_app, file_of, clock):
 
 @pytest.fixture
 def eve(people):
-    """Somebody in no group."""
+    """Someone in no group."""
     return people.open(email="eve@example.com", methods=["email"])
 
 

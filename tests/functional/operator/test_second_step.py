@@ -1,4 +1,4 @@
-"""``flask users second-step``: an operator helps who has lost their second factor."""
+"""``flask users second-step``: an operator helps someone who lost their second factor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.signed_in import sign_in
 
 @pytest.fixture
 def flask(app):
-    """Types ``flask users`` and the words; returns what was printed and the exit status."""
+    """Runs ``flask users`` with arguments; returns output and exit status."""
 
     def run(*words: str) -> tuple[str, int]:
         done = app.test_cli_runner().invoke(args=["users", *words])
@@ -21,7 +21,7 @@ def flask(app):
 
 @pytest.fixture
 def bob(people):
-    """Somebody with a second step."""
+    """Someone with a second step."""
     return people.open(email="bob@example.com", methods=["email", "authenticator"], second="authenticator")
 
 

@@ -1,4 +1,4 @@
-"""``flask users sessions``: an operator sees where somebody is signed in, and ends it at every process."""
+"""``flask users sessions``: an operator sees and ends someone's sessions, for every process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605 
 
 @pytest.fixture
 def ada(people):
-    """Somebody with two ways in."""
+    """Someone with two sign-in methods."""
     return people.open(email="ada@example.com", methods=["email", "authenticator"])
 
 

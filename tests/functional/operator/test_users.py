@@ -22,7 +22,7 @@ SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 
 
 def opened(app, row):
-    """Return what an enrolled method's secret opens to."""
+    """Return the decrypted secret of an enrolled method."""
     with app.app_context():
         return app.extensions["latchkey.keyring"].open(row.secret, *enrolled_context(row)).decode()
 

@@ -18,19 +18,19 @@ ASSURED = "webauthn,uv"
 
 
 def sign_in(wire: Wire, person: Person, via: str = ASSURED) -> Wire:
-    """Sign ``person`` in by a passkey that has asked who they are, as far as nothing else is said."""
+    """Sign ``person`` in by a passkey with user verification, unless specified otherwise."""
     return signed_in.sign_in(wire, person, via)
 
 
 @pytest.fixture
 def ada(people: People) -> Person:
-    """Somebody who signs in by mail."""
+    """Someone who signs in by email."""
     return people.open(email="ada@example.com")
 
 
 @pytest.fixture
 def hers(wire: Wire, ada: Person) -> Wire:
-    """Ada's browser, then her program, signed in."""
+    """Ada's browser, then her API client, signed in."""
     return sign_in(wire, ada)
 
 

@@ -1,4 +1,4 @@
-"""Answers that no honest browser or key would give: each is refused by its code, and none is a fault of ours.
+"""Invalid WebAuthn responses: each is rejected with its error code, and none causes a 500.
 
 A software authenticator in the hands of whoever makes them up.
 """
@@ -184,7 +184,7 @@ def test_forged_ceremony_state_is_rejected(hers, ada, device, state):
 
 
 def test_ceremony_states_are_not_interchangeable(hers, ada, device):
-    """One that makes does not sign in, one that signs in does not prove again, and the other way round."""
+    """States for creating, signing in and reauthenticating don't work for one another."""
     begun = {"/wan-signin": asked(hers.post("/wan-signin"))}
     sign_in(hers, ada)
     begun |= {path: asked(hers.post(path, usage="first")) for path in ("/wan-register", "/wan-verify")}

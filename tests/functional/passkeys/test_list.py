@@ -1,4 +1,4 @@
-"""/wan-rename and /wan-delete, what is last, and what a denial takes back."""
+"""/wan-rename and /wan-delete, the last passkey, and passkeys removed by a report."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def names(rows, **of):
     return sorted(key.name for key in rows(Passkey, **of))
 
 
-def marks(rows, person):
-    """Return how many rows tell that somebody has passkeys."""
+def passkey_rows(rows, person):
+    """Return how many ``enrolled_method`` rows represent passkeys."""
     from app.enrollments.models import Enrollment
 
     return len(rows(Enrollment, user_id=person.id, method="webauthn"))
@@ -46,12 +46,12 @@ def test_invalid_new_name_is_rejected(wire, ada, add_passkey, rows, new_name, co
 
 def test_deleting_a_passkey_ends_other_sessions_and_notifies_the_owner(wire, ada, device, add_passkey, rows, mail_to):
     add_passkey(ada, device, name="Phone")
-    assert marks(rows, ada) == 1
+    assert passkey_rows(rows, ada) == 1
     elsewhere = sign_in(wire.elsewhere(), ada)
     answer = sign_in(wire, ada).post("/wan-delete", name="Phone")
     assert answer.ok
     assert set(answer.json) <= {"csrf_token"}
-    assert (names(rows), marks(rows, ada)) == ([], 0)
+    assert (names(rows), passkey_rows(rows, ada)) == ([], 0)
     assert elsewhere.signed_in_as() is None
     assert wire.signed_in_as() == ada.email
     assert "A passkey was removed." in mail_to(ada.email).text
@@ -61,7 +61,7 @@ def test_deleting_a_passkey_keeps_the_others(wire, ada, add_passkey, rows):
     for name in ("Phone", "Stick"):
         add_passkey(ada, Device(), name=name)
     assert sign_in(wire, ada).post("/wan-delete", name="Phone").ok
-    assert (names(rows), marks(rows, ada)) == (["Stick"], 1)
+    assert (names(rows), passkey_rows(rows, ada)) == (["Stick"], 1)
 
 
 @pytest.mark.one_database
@@ -131,7 +131,7 @@ def test_rolling_back_a_reported_session_deletes_its_passkeys(wire, ada, device,
 
         assert roll_back(ada.id, [session.session_id], "") == 1
         db.session.commit()
-    assert (names(rows), marks(rows, ada)) == ([], 0)
+    assert (names(rows), passkey_rows(rows, ada)) == ([], 0)
 
 
 @pytest.mark.both_databases
@@ -163,7 +163,7 @@ def test_last_second_factor_passkey_cannot_be_deleted_when_required(wire, ada, a
 
 
 def test_first_email_confirmation_deletes_passkeys_added_before_it(wire, ada, add_passkey, rows, app, mail_to):
-    """Whoever was there before its owner may have made it."""
+    """They may belong to someone other than the owner."""
     from app.extensions import db
     from app.users import User
     from tests.sinks import code_in
@@ -174,7 +174,7 @@ def test_first_email_confirmation_deletes_passkeys_added_before_it(wire, ada, ad
         db.session.commit()
     wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
     assert wire.post("/us-signin", identity=ada.email, passcode=code_in(mail_to(ada.email))).ok
-    assert (names(rows), marks(rows, ada)) == ([], 0)
+    assert (names(rows), passkey_rows(rows, ada)) == ([], 0)
 
 
 def test_passkey_cannot_be_deleted_if_sms_would_remain_as_both_factors(wire, people, add_passkey, text_to, rows):

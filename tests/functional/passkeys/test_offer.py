@@ -1,4 +1,4 @@
-"""A passkey is offered on the first page after signing in, until there is one, or "not now"."""
+"""The first page after signing in offers a passkey, until there is one, or "not now"."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OFFER = "data-passkey-offer"
 
 @pytest.fixture
 def hers(browser_wire, ada):
-    """Ada's browser, signed in just now."""
+    """Ada's browser, just signed in."""
     return sign_in(browser_wire, ada)
 
 

@@ -1,4 +1,4 @@
-"""What pages show of passkeys, and what stays away where there are none to be had."""
+"""What pages show of passkeys, and what they hide if passkeys can't be used."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_sign_in_page_passes_next_to_the_passkey_form(browser_wire):
 
 
 def test_code_page_offers_no_passkeys(browser_wire, ada):
-    """At the code entry nothing is offered: somebody has chosen another way."""
+    """People who enter a code have chosen another method."""
     answer = browser_wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
     assert answer.page.boxes == []
 

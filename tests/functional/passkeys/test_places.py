@@ -1,4 +1,4 @@
-"""/.well-known: what browsers and password managers find without asking a person."""
+"""/.well-known: what browsers and password managers look up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/wan-register: a passkey is made and stored."""
+"""/wan-register: creating and storing a passkey."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/wan-signin as the second step: whoever took the first one takes it, with their own passkey."""
+"""/wan-signin as the second step: only after the first, with one of the user's own passkeys."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def stick():
 
 @pytest.fixture
 def first(mail_to):
-    """Takes the first step by a mailed code; returns the answer."""
+    """Completes the first step by email code; returns the response."""
 
     def take(wire, person, **more):
         wire.post("/us-signin/send-code", identity=person.email, chosen_method="email")
@@ -38,7 +38,7 @@ def hers(wire, ada, stick, add_passkey):
 
 
 def step(wire, device, **bent):
-    """Take the second step; return the answer."""
+    """Complete the second step; return the response."""
     options, state = asked(wire.post("/wan-signin"))
     return wire.post(f"/wan-signin/{state}", credential=device.sign(options, **bent))
 
@@ -131,7 +131,7 @@ def test_second_step_ceremony_is_rejected_as_first_factor(hers, ada, device, add
     add_passkey(ada, device)
     first(hers, ada)
     options, state = asked(hers.post("/wan-signin"))
-    hers.get("/us-signin")  # drops the sign-in under way
+    hers.get("/us-signin")  # cancels the pending sign-in
     assert hers.post(f"/wan-signin/{state}", credential=device.sign(options)).codes == ["api_error"]
     assert hers.signed_in_as() is None
 

@@ -1,4 +1,4 @@
-"""/wan-signin: signing in with a passkey and nothing else."""
+"""/wan-signin: signing in with only a passkey."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.wire import Program
 
 @pytest.fixture
 def hers(wire, ada, device, add_passkey):
-    """Ada's browser, then her program; her phone has a passkey, and nobody is signed in."""
+    """Ada's browser, then her API client; her phone has a passkey, and nobody is signed in."""
     add_passkey(ada, device)
     return wire
 

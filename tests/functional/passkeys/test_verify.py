@@ -1,4 +1,4 @@
-"""/wan-verify: proving again, with one of one's own passkeys."""
+"""/wan-verify: reauthenticating with a passkey."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VERIFYING = PRESENT | VERIFIED
 
 @pytest.fixture
 def hers(wire, ada, device, add_passkey, clock):
-    """Ada's browser, then her program, signed in for a while; her phone has a passkey."""
+    """Ada's browser, then her API client, signed in for a while; her phone has a passkey."""
     add_passkey(ada, device)
     sign_in(wire, ada)
     clock.shift(301)

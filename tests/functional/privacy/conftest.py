@@ -1,4 +1,4 @@
-"""Exports, made as the worker makes them."""
+"""Exports, created as the worker does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.signed_in import sign_in
 
 @pytest.fixture
 def ada(people):
-    """Somebody with an account that has something of everything."""
+    """Someone with an account that has data of every kind."""
     return people.open(
         email="ada@example.com",
         phone="+16502530000",
@@ -44,7 +44,7 @@ def work(app):
 
 @pytest.fixture
 def export(work, rows):
-    """Asks for an export in a browser, has it made, and returns its row."""
+    """Requests an export in a browser, runs the worker, and returns its row."""
 
     def make(wire):
         from app.privacy.models import Export
@@ -64,7 +64,7 @@ def archive(answer) -> zipfile.ZipFile:
     return found
 
 
-def told(answer) -> dict:
-    """Return what the JSON files of the archive in an answer hold, by name."""
+def exported(answer) -> dict:
+    """Return the contents of the JSON files in a response's archive, by name."""
     found = archive(answer)
     return {name[:-5]: orjson.loads(found.read(name)) for name in found.namelist() if name.endswith(".json")}

@@ -1,4 +1,4 @@
-"""When its time has come, an account is erased: nothing leads to its owner any more, and its number is nobody's."""
+"""Erasing an account: nothing identifies its owner afterwards, and its ID is never reused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WEEK = 7 * DAY
 
 @pytest.fixture
 def left(json_wire, ada, mail_to):
-    """The link that keeps the account, once Ada has used it a little and asked for it to be deleted."""
+    """The link that keeps the account, after Ada has used it a little and requested its deletion."""
     json_wire.elsewhere().post("/us-signin/send-code", identity=ada.email, chosen_method="email")
     json_wire.elsewhere().post("/us-signin", identity=ada.email, passcode="00000000")
     wire = sign_in(json_wire, ada)
@@ -166,7 +166,7 @@ def at_once(app, *jobs) -> list:
 
 
 def the_user():
-    """Return the one user there is, as the context at hand reads them."""
+    """Return the only user, as read in the current context."""
     from app.extensions import db
 
     return db.session.scalars(sa.select(User)).one()
@@ -235,7 +235,7 @@ def test_session_opened_during_deletion_request_is_invalid(app, wire, ada, rows)
 
 @pytest.fixture
 def unconfirmed(people):
-    """An account that somebody opened with a stranger's address."""
+    """An account that someone created with a stranger's address."""
     return people.open(email="new@example.com", confirmed=False)
 
 

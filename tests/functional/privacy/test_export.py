@@ -1,4 +1,4 @@
-"""/my-data: one takes along everything that is kept about one. Nobody else does, and no secret is in it."""
+"""/my-data: an export of everything stored about a person, only for that person, without secrets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.audit import Event
 from app.privacy.models import Export, ExportChunk
 from app.sessions.models import AuthSession, KnownDevice
 from app.users import User
-from tests.functional.privacy.conftest import archive, told
+from tests.functional.privacy.conftest import archive, exported
 from tests.signed_in import give_token, sign_in
 from tests.sinks import code_in
 
@@ -33,7 +33,7 @@ def test_export_can_be_requested_and_downloaded_when_ready(here, ada, work, mail
     else:
         assert ("In progress" in waiting.text, "Ready" in ready.text) == (True, True)
     assert "http://localhost/my-data\n" in mail.text
-    assert told(here.get(path_in(ready)))["account"][0]["opened_at"]
+    assert exported(here.get(path_in(ready)))["account"][0]["opened_at"]
 
 
 def path_in(answer) -> str:
@@ -56,12 +56,12 @@ def test_export_contains_all_data_and_describes_each_file(here, ada, export, mai
 
 def test_export_contains_the_display_name(here, export):
     here.post("/identities/name", name="Ada Lovelace")
-    assert told(here.get(f"/my-data/export/{export(here).id}"))["account"][0]["name"] == "Ada Lovelace"
+    assert exported(here.get(f"/my-data/export/{export(here).id}"))["account"][0]["name"] == "Ada Lovelace"
 
 
 def test_export_contains_the_users_own_rows(here, ada, export, mail_to):
     send_code(here, ada, mail_to)
-    kept = told(here.get(f"/my-data/export/{export(here).id}"))
+    kept = exported(here.get(f"/my-data/export/{export(here).id}"))
     assert {row["method"] for row in kept["methods"]} == {"email", "sms", "authenticator", "password"}
     assert {row["kind"]: row["value"] for row in kept["identities"]} == {"email": ada.email, "phone": ada.phone}
     assert [(row["kind"], row["to"], row["state"]) for row in kept["messages"]] == [("sign_in", ada.email, "sent")]
@@ -81,7 +81,7 @@ def test_export_contains_only_own_groups(app, here, ada, people, export):
             service.add_member(name, person.id, by="operator")
         service.add_member("media", eve.id, by="operator")
         db.session.commit()
-    kept = told(here.get(f"/my-data/export/{export(here).id}"))["groups"]
+    kept = exported(here.get(f"/my-data/export/{export(here).id}"))["groups"]
     assert {row["name"]: row["title"] for row in kept} == {"media": "Films and music", "admins": "admins"}
     assert all(row["added_at"].endswith("Z") for row in kept)
     assert len(kept) == 2
@@ -96,14 +96,14 @@ def test_export_lists_authenticator_apps_by_name_without_secrets(app, here, ada,
         enroll(ada.id, "authenticator", name="Work phone")
         db.session.commit()
     path = f"/my-data/export/{export(here).id}"
-    found, kept = archive(here.get(path)), told(here.get(path))["methods"]
+    found, kept = archive(here.get(path)), exported(here.get(path))["methods"]
     assert {row["name"] for row in kept if row["method"] == "authenticator"} == {"Authenticator app", "Work phone"}
     secrets = [row.secret.encode() for row in rows(Enrollment)]
     assert not any(secret in found.read(name) for name in found.namelist() for secret in secrets)
 
 
 def send_code(wire, person, mail_to):
-    """Have a code sent to somebody from elsewhere; return the mail."""
+    """Send someone a code requested from elsewhere; return the email."""
     wire.elsewhere().post("/us-signin/send-code", identity=person.email, chosen_method="email")
     return mail_to(person.email)
 
@@ -141,7 +141,7 @@ def test_export_contains_no_secret_like_value_of_any_table(app, json_wire, ada, 
 
 
 def have_everything(app, person) -> None:
-    """Give somebody a row in the tables that signing in alone does not fill."""
+    """Give someone rows in the tables that signing in doesn't fill."""
     from app.authenticators import recovery_codes
     from app.extensions import db
     from app.sessions import api_tokens
@@ -232,7 +232,7 @@ def test_api_client_downloads_the_export_with_its_token(program, ada, work, rows
     give_token(program, ada)
     assert program.post("/my-data/export").ok
     work()
-    assert told(program.get(f"/my-data/export/{rows(Export)[0].id}"))["account"]
+    assert exported(program.get(f"/my-data/export/{rows(Export)[0].id}"))["account"]
 
 
 def test_second_export_is_rejected_while_one_is_pending(here, work, rows):

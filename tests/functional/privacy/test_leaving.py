@@ -1,4 +1,4 @@
-"""One has one's account deleted: closed at once, kept by a link in a mail for a week, then gone for good."""
+"""Deleting an account: closed immediately, restorable by an emailed link for a week, then erased."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WEEK = 7 * DAY
 
 
 def undo_in(mail) -> str:
-    """Return the path of the link in a mail that keeps the account."""
+    """Return the path of an email's link that keeps the account."""
     return re.search(r"http://localhost(/my-data/undo/\S+)", mail.text)[1]
 
 

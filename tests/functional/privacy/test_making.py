@@ -1,4 +1,4 @@
-"""An export is made once, whatever becomes of the worker that makes it, and in little memory however long it is."""
+"""An export is created once, even if its worker dies, and in little memory, however large it is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app import clock
 from app.audit import Event
 from app.privacy import export_requests
 from app.privacy.models import Export, ExportChunk
-from tests.functional.privacy.conftest import told
+from tests.functional.privacy.conftest import exported
 from tests.signed_in import sign_in
 
 pytestmark = pytest.mark.both_databases
@@ -22,7 +22,7 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 def asked(json_wire, ada):
-    """The browser of somebody whose export waits."""
+    """The browser of someone whose export is waiting."""
     sign_in(json_wire, ada)
     assert json_wire.post("/my-data/export").ok
     return json_wire
@@ -30,7 +30,7 @@ def asked(json_wire, ada):
 
 @pytest.fixture
 def much(app, ada):
-    """So many events of somebody."""
+    """That many events of someone."""
 
     def write(count: int) -> None:
         from app.crypto import secrets
@@ -48,8 +48,8 @@ def much(app, ada):
 
 
 def fetched(wire, rows) -> dict:
-    """Return what the archive holds that was made."""
-    return told(wire.get(f"/my-data/export/{rows(Export)[0].id}"))
+    """Return the contents of the archive."""
+    return exported(wire.get(f"/my-data/export/{rows(Export)[0].id}"))
 
 
 def test_export_contains_many_rows_exactly_once(asked, much, work, rows):
@@ -88,7 +88,7 @@ def test_oversized_export_is_truncated_with_a_note(asked, much, work, rows, monk
     much(3000)
     work()
     answer = asked.get(f"/my-data/export/{rows(Export)[0].id}")
-    assert len(told(answer)["events"]) == 1000
+    assert len(exported(answer)["events"]) == 1000
     assert "Only the newest rows are in: events." in archive_text(answer)
 
 
@@ -131,7 +131,7 @@ def test_crashed_build_is_resumed_after_the_lease_expires(asked, much, app, work
 
 
 def crash(app, *, after: int) -> None:
-    """Let a worker die after so many pieces."""
+    """Make a worker crash after that many pieces."""
 
     class Died(BaseException):
         pass
@@ -162,7 +162,7 @@ def test_stalled_worker_does_not_change_an_export_built_by_another(asked, much, 
 
 
 class Overtaking(threading.Event):
-    """A worker that stands still at its second piece, for as long as somebody else needs."""
+    """A worker that pauses at its second piece until another has finished."""
 
     def __init__(self, meanwhile) -> None:
         super().__init__()

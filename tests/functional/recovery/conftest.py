@@ -1,4 +1,4 @@
-"""Bob, who has lost his app, and the steps by which he gets his account back."""
+"""Bob, who has lost his app, and the steps of his recovery."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WAIT = 72 * HOUR
 
 @pytest.fixture
 def bob(people) -> Person:
-    """Somebody who signs in by mail and app, and has a phone that he is reached at."""
+    """Someone who signs in by email and app, and has a phone for notifications."""
     opened: Person = people.open(
         email="bob@example.com", phone="+16502530001", methods=["email", "authenticator"], second="authenticator"
     )
@@ -27,7 +27,7 @@ def bob(people) -> Person:
 
 @pytest.fixture
 def proves(mail_to: Callable[[str], Any]) -> Callable[..., Answer]:
-    """Proves a mailbox: ``proves(wire, "bob@example.com")`` returns the answer that says how the account stands."""
+    """Verifies a mailbox: ``proves(wire, "bob@example.com")`` returns the response with the account's state."""
 
     def prove(wire: Wire, email: str) -> Answer:
         wire._csrf = None  # days may have passed since the last one
@@ -40,7 +40,7 @@ def proves(mail_to: Callable[[str], Any]) -> Callable[..., Answer]:
 
 @pytest.fixture
 def starts(proves: Callable[..., Answer]) -> Callable[..., Answer]:
-    """Proves a mailbox and starts the wait."""
+    """Verifies a mailbox and starts the waiting period."""
 
     def start(wire: Wire, email: str) -> Answer:
         return wire.post("/recover/start", proof=proof_in(proves(wire, email)))
@@ -49,14 +49,14 @@ def starts(proves: Callable[..., Answer]) -> Callable[..., Answer]:
 
 
 def proof_in(answer: Answer) -> str:
-    """Return what says that the mailbox was proved. Raises AssertionError."""
+    """Return the token for the verified mailbox. Raises AssertionError."""
     proof = answer.json.get("proof") or answer.page.value("proof")
     assert proof, answer
     return str(proof)
 
 
 def state_in(answer: Answer) -> str:
-    """Return how the account stands, by the JSON or by the page's heading."""
+    """Return the account's state from the JSON or the page's heading."""
     headings = {
         "You can sign in by email": "not_needed",
         "Recovery limit reached": "capped",

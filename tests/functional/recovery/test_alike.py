@@ -1,4 +1,4 @@
-"""Whoever is asked about, the answer is the same: nobody learns who has an account, or what it has."""
+"""Responses are the same for everyone: they don't reveal who has an account, or what it has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.recovery.models import Recovery
 
 @pytest.fixture
 def people_of_all_kinds(people, bob) -> list[str]:
-    """Somebody known, and some who cannot recover anything."""
+    """Someone with an account, and people who can't recover one."""
     people.open(email="off@example.com", disabled=True)
     people.open(email="new@example.com", confirmed=False)
     people.open(phone="+16502530009")
@@ -29,7 +29,7 @@ def people_of_all_kinds(people, bob) -> list[str]:
 def masked(answer, typed: str) -> str:
     """Return an answer without what is random in it."""
     text = answer.text.replace(typed, "TYPED")
-    text = re.sub(r"\+1 650-253-00\d\d", "TYPED", text)  # a page groups a number, whoever has it
+    text = re.sub(r"\+1 650-253-00\d\d", "TYPED", text)  # pages group the digits of every number
     text = re.sub(r'value="[^"]{20,}"|nonce="[^"]+"|"(challenge|csrf_token|tag)":"[^"]+"', "", text)
     text = re.sub(r'("(expires_in|resend_after)":)[0-9]+', r"\1", text)  # seconds pass between two requests
     return re.sub(r'[A-Z0-9]{8}|<b class="tag">....</b>|[0-9a-f]{32}', "", text)

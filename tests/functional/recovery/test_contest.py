@@ -1,4 +1,4 @@
-"""A recovery is contested: by whoever is signed in, and by whoever gets one of its messages. One wins."""
+"""A recovery is canceled by someone signed in, or someone who gets one of its messages. Only one side wins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who says "this was not me" to the mail of a recovery's code cancels what that code has begun."""
+"""Reporting the email with a recovery's code cancels the recovery that the code started."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.wire import Wire
 
 @pytest.fixture
 def thief(wire: Wire) -> Wire:
-    """Somebody else than the owner, who reads the mailbox."""
+    """Someone other than the owner, who reads the mailbox."""
     return wire.elsewhere(address="203.0.113.9")
 
 
 def asks(thief: Wire, email: str, mail_to) -> tuple[str, str]:
-    """Ask for a code and prove the mailbox; return the proof, and the path that denies the mail."""
+    """Request a code and verify the mailbox; return the token, and the path of the email's report link."""
     assert thief.post("/recover", identity=email).ok
     mail = mail_to(email)
     proved = thief.post("/recover/prove", identity=email, passcode=code_in(mail))

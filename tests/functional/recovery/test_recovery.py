@@ -1,4 +1,4 @@
-"""/recover: the mailbox is proved, every channel is told, the wait passes, and the account is its owner's again."""
+"""/recover: the mailbox is verified, every channel is notified, the wait passes, and the owner has access again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.wire import Wire
 
 
 def completes(wire, proves, bob, **fields):
-    """Prove the mailbox once more and complete."""
+    """Verify the mailbox again and complete the recovery."""
     return wire.post("/recover/complete", proof=proof_in(proves(wire, bob.email)), **fields)
 
 
@@ -85,7 +85,7 @@ def proof_in_start(wire, bob, starts) -> str:
 
 
 def proof_in_code(wire, bob, proves) -> str:
-    """Prove the mailbox; the page of a wait shows no proof, so one like it is made."""
+    """Verify the mailbox; the waiting page has no token, so an equal one is created."""
     from app.challenges.models import Challenge
     from app.extensions import db
     from app.recovery.requests import proof_of

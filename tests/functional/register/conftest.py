@@ -1,4 +1,4 @@
-"""The steps with which an account is opened."""
+"""The steps of creating an account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/register with a phone number: where the operator allows it, a code by text message creates an account."""
+"""/register with a phone number: if the operator allows it, a texted code creates an account."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def numbers(rows) -> list[str]:
 
 @pytest.fixture
 def text(wire, text_to):
-    """The text to somebody new, whose browser is ``wire``."""
+    """The text message to someone new, whose browser is ``wire``."""
     assert wire.post("/register", phone="+44 7400 123 456", next="/sessions").status in (200, 302)
     return text_to(NUMBER)
 

@@ -1,4 +1,4 @@
-"""/confirm: an address is proved by the code or the link of its mail."""
+"""/confirm: verifies an address by the code or link in its email."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever opens an account in another's name gains nothing: the first proof sweeps away what came before it."""
+"""Someone who creates an account with another's address gains nothing: the first verification removes it all."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_attackers_link_is_invalid_after_confirmation(wire, attacker, mailed_lin
 
 @pytest.fixture
 def eve(people):
-    """Somebody with a mailbox and a phone whose address is unproved, and everything else set up."""
+    """Someone with an unverified mailbox and a phone, and everything else set up."""
     methods = ["email", "sms", "authenticator", "password"]
     return people.open("eve@example.com", phone="+16502530000", password=HERS, methods=methods, confirmed=False)
 

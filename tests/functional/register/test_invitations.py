@@ -1,4 +1,4 @@
-"""/invite: accepting an invitation creates an account, or joins its groups with the one there is."""
+"""/invite: accepting an invitation creates an account, or adds an existing one to its groups."""
 
 from __future__ import annotations
 

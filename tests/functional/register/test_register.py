@@ -1,4 +1,4 @@
-"""GET and POST /register: an account is asked for, and nothing is open before its address is proved."""
+"""GET and POST /register: an account can't be used before its address is verified."""
 
 from __future__ import annotations
 

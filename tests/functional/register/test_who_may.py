@@ -1,4 +1,4 @@
-"""Who can create an account: everyone, people with an invitation, people of some mail domains, nobody."""
+"""Who can create an account: everyone, people with an invitation, people with certain mail domains, nobody."""
 
 from __future__ import annotations
 

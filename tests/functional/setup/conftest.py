@@ -1,4 +1,4 @@
-"""Ada, who is signed in and sets things up."""
+"""Ada, who is signed in and sets up sign-in methods."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ PHONE = "+16502530000"
 
 @pytest.fixture
 def ada(people: People) -> Person:
-    """Somebody who signs in by mail and has nothing else."""
+    """Someone who signs in by email and has nothing else."""
     return people.open(email="ada@example.com")
 
 
 @pytest.fixture
 def hers(wire: Wire, ada: Person) -> Wire:
-    """Ada's browser, then her program, signed in."""
+    """Ada's browser, then her API client, signed in."""
     return sign_in(wire, ada)
 
 
 @pytest.fixture
 def enrolled(rows: Callable[..., list], ada: Person) -> Callable[[], list[str]]:
-    """Tells what Ada has set up: ``enrolled() == ["email"]``."""
+    """Returns what Ada has set up: ``enrolled() == ["email"]``."""
     from app.enrollments.models import Enrollment
 
     return lambda: sorted(row.method for row in rows(Enrollment, user_id=ada.id))
@@ -56,7 +56,7 @@ def key_in(answer: Answer) -> str:
 
 
 def app_code(key: str, steps: int = 0) -> str:
-    """Return what an app with ``key`` shows now, or so many steps of 30 s from now."""
+    """Return the code of ``key`` now, or that many steps of 30 s from now."""
     from app import clock
 
     return pyotp.TOTP(key).at(int(clock.unix()) + 30 * steps)

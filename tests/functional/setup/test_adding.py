@@ -1,4 +1,4 @@
-"""POST /us-setup and /us-setup/<state>: adding a way to sign in."""
+"""POST /us-setup and /us-setup/<state>: adding a sign-in method."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two changes of one account at the same moment take turns: what is there once stays there once."""
+"""Concurrent changes of one account run one after the other, so nothing is added twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An authenticator's codes: one step either side, and each step once (RFC 6238, section 5.2)."""
+"""TOTP codes: one step of drift either way, and each step used once (RFC 6238, section 5.2)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.wire import Program
 
 @pytest.fixture
 def eve(people):
-    """Somebody with an app whose key the test knows."""
+    """Someone with an app whose key the test has."""
     return people.open(email="eve@example.com", methods=["authenticator"])
 
 

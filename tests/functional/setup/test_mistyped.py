@@ -1,4 +1,4 @@
-"""A mistyped code while an app is set up: picture and key stay, and a wrong clock is named."""
+"""A mistyped code while setting up an app: QR code and key stay, and a wrong clock is mentioned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A change is told everywhere the account can be reached, and can be denied from there."""
+"""A change is announced to every address of the account, and can be reported from there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORK = "ada@work.example"
 
 @pytest.fixture
 def also_at_work(people, ada) -> None:
-    """Ada has a second address, proved like the first."""
+    """Ada has a second verified address."""
     people.give(ada, "email", WORK)
 
 

@@ -1,4 +1,4 @@
-"""An authenticator app, the second step and recovery codes: one way through them, and one code."""
+"""Authenticator app, second step and recovery codes are set up in one flow, with one code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.signed_in import sign_in
 
 @pytest.fixture
 def hers(browser_wire, people):
-    """Ada's browser, signed in by mail, which is all that she has."""
+    """Ada's browser, signed in by email, her only method."""
     return sign_in(browser_wire, people.open(email="ada@example.com"))
 
 

@@ -1,4 +1,4 @@
-"""GET /us-setup: what is set up, and what can be."""
+"""GET /us-setup: what is set up, and what can be added."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The country beside a phone number: chosen, guessed from the browser, and passed over by a number with +."""
+"""The country of a phone number: selected, guessed from the browser, and ignored for a number with +."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def chosen(answer) -> list[str]:
     [
         ("01512 3456789", "DE", GERMAN),
         ("01512 3456789", "de", GERMAN),
-        ("+49 1512 3456789", "US", GERMAN),  # a number with + says itself where it is
+        ("+49 1512 3456789", "US", GERMAN),  # a number with + includes its country
         ("(650) 253-0000", "US", PHONE),
         ("(650) 253-0000", "", PHONE),  # the operator's country
         ("(650) 253-0000", None, PHONE),

@@ -1,4 +1,4 @@
-"""Recovery codes under guesses and under many hands at once."""
+"""Guessing recovery codes, and using one concurrently."""
 
 from __future__ import annotations
 

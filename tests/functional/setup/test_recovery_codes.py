@@ -1,4 +1,4 @@
-"""/mf-recovery-codes: ten codes for a drawer, shown once, each good once."""
+"""/mf-recovery-codes: ten codes, shown once, each usable once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def codes(hers, people, ada) -> list[str]:
 
 
 def stale_and_proves(hers, clock, passcode):
-    """Return what comes of proving again with ``passcode`` when the last proof is too old."""
+    """Return the result of reauthenticating with ``passcode`` after the last verification became too old."""
     clock.shift(301)
     return hers.post("/us-verify", passcode=passcode)
 

@@ -1,4 +1,4 @@
-"""POST /us-setup with delete_method: removing ways to sign in, never the last."""
+"""POST /us-setup with delete_method: removing sign-in methods, but never the last one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ALL = ["email", "sms", "authenticator"]
 
 @pytest.fixture
 def ada(people):
-    """Somebody who signs in by mail, text and app."""
+    """Someone who signs in by email, text message and app."""
     return people.open(email="ada@example.com", phone=PHONE, methods=ALL)
 
 

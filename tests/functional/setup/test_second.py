@@ -1,4 +1,4 @@
-"""/tf-setup: a second step is switched on by proving what it is, and off again."""
+"""/tf-setup: a second step is turned on by verifying it, and off again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.sinks import code_in
 
 @pytest.fixture
 def asked(rows, ada):
-    """Tells what Ada is asked for as a second step: ``asked() == ["authenticator"]``."""
+    """Returns Ada's second factors: ``asked() == ["authenticator"]``."""
     from app.enrollments.models import Enrollment
 
     return lambda: sorted(row.method for row in rows(Enrollment, user_id=ada.id, is_second=True))

@@ -1,4 +1,4 @@
-"""Several authenticator apps: each has a name, a secret and used codes of its own, and is removed by itself."""
+"""Several authenticator apps: each has its own name, secret and used codes, and is removed separately."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SETUP, RENAME, DELETE = "/us-setup", "/us-authenticator-rename", "/us-authentica
 
 @pytest.fixture
 def eve(people) -> Person:
-    """Somebody who signs in by mail and by an app, which came with her account."""
+    """Someone who signs in by email and by an app, which was created with the account."""
     return people.open(email="eve@example.com", methods=["email", "authenticator"])
 
 
 @pytest.fixture
 def hers(wire, eve) -> Wire:
-    """Eve's browser, then her program, signed in."""
+    """Eve's browser, then her API client, signed in."""
     return sign_in(wire, eve)
 
 
@@ -46,7 +46,7 @@ def apps(rows) -> dict[str, Enrollment]:
 
 
 def signs_in(wire: Wire, person: Person, code: str) -> bool:
-    """Say whether this code of an app signs them in somewhere else."""
+    """Return whether this app code signs in elsewhere."""
     other = wire.elsewhere()
     other.post("/us-signin", identity=person.email, passcode=code)
     return other.signed_in_as() == person.email

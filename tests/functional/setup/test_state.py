@@ -1,4 +1,4 @@
-"""POST /us-setup/<state>: a state serves its user, once, for ten minutes and five tries."""
+"""POST /us-setup/<state>: a state works once, for its user, for ten minutes and five tries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a change of the ways to sign in does besides: mail to the owner, events, other sessions ended."""
+"""Side effects of changing sign-in methods: an email to the owner, events, other sessions end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A toy authenticator: the account's codeword, which is read off the set-up page and typed at sign-in."""
+"""A toy authenticator: a codeword that the setup page shows and that is entered at sign-in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.extensions import keyring
 
 
 def codeword_of(secret: str) -> str:
-    """Return the codeword that a base32 secret makes."""
+    """Return the codeword derived from a base32 secret."""
     return f"word-{secret[:10].lower()}"
 
 

@@ -1,4 +1,4 @@
-"""Ada, who has a mailbox, and the steps that most sign-ins begin with."""
+"""Ada, who has a mailbox, and the first steps of most sign-ins."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tests.wire import Wire
 
 @pytest.fixture
 def ada(people) -> Person:
-    """Somebody who signs in by mail."""
+    """Someone who signs in by email."""
     return people.open(email="ada@example.com")
 
 
 @pytest.fixture
 def bob(people) -> Person:
-    """Somebody who signs in by mail and takes a second step with an app."""
+    """Someone who signs in by email, with an app as the second factor."""
     return people.open(email="bob@example.com", methods=["email", "authenticator"], second="authenticator")
 
 
 @pytest.fixture
 def code_for(request: pytest.FixtureRequest, mail_to: Callable[[str], Any]) -> Callable[..., str]:
-    """Asks for a code by mail and returns it: ``code_for("ada@example.com", by=other_browser)``."""
+    """Requests a code by email and returns it: ``code_for("ada@example.com", by=other_browser)``."""
 
     def ask(identity: str, *, by: Wire | None = None, **more: Any) -> str:
         fields = {"identity": identity, "chosen_method": "email"} | more
@@ -50,7 +50,7 @@ def link_for(code_for: Callable[..., str], smtp) -> Callable[..., str]:
 
 @pytest.fixture
 def sign_in(request: pytest.FixtureRequest, code_for: Callable[..., str]) -> Callable[..., Wire]:
-    """Signs somebody in by a mailed code, and returns the browser: ``sign_in("ada@example.com")``."""
+    """Signs someone in by email code, and returns the browser: ``sign_in("ada@example.com")``."""
 
     def enter(identity: str, *, by: Wire | None = None, path: str = "/us-signin", **more: Any) -> Wire:
         browser: Wire = by or request.getfixturevalue("wire")

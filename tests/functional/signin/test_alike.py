@@ -1,4 +1,4 @@
-"""Who has an account is told by no answer (security: enumeration); and what the explicit mode says instead."""
+"""No response reveals who has an account (security: enumeration), unless explicit responses are on."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def everybody(app, people):
 
 @pytest.fixture
 def locked(everybody, json_wire):
-    """Strangers have guessed at some of them, and had mails sent, for as long as they were let."""
+    """Strangers have guessed codes of some of them, and requested emails, up to the limits."""
     for number in range(3):
         stranger = json_wire.elsewhere(address=f"192.0.2.{number}")
         stranger.post(SEND, identity=WHO["locked"], chosen_method="email")
@@ -79,7 +79,7 @@ def shape(answer) -> tuple:
     )
     body = re.sub(r"\d+", "<number>", body)
     cookies = [cookie.split(";")[0].partition("=") for cookie in answer.headers.getlist("Set-Cookie")]
-    lengths = {name: len(value) for name, _, value in cookies if "flash" not in name}  # it repeats what was typed
+    lengths = {name: len(value) for name, _, value in cookies if "flash" not in name}  # it repeats the input
     return answer.status, tuple(sorted(answer.headers.keys())), tuple(sorted(lengths.items())), body
 
 
@@ -92,7 +92,7 @@ def kind(statement: str) -> str:
 
 @pytest.fixture
 def told(wire, locked, statements):
-    """Sends a request about everybody, each from a browser of its own: what the answers show, and what they cost."""
+    """Sends a request about everyone, each from a separate browser: returns the responses and their cost."""
 
     def tell(path: str, fields: dict[str, str | None], before: tuple = (), method: str = "POST") -> dict[str, tuple]:
         found = {}

@@ -1,4 +1,4 @@
-"""An authenticator that nobody foresaw is one module (``codeword.py``) and one line in the registry."""
+"""A new authenticator is one module (``codeword.py``) and one line in the registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the page of a code to another method, for who has no access to the mail just now. No account shapes it."""
+"""From the code page to another method, if the email can't be read now. The same for every account."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ pytestmark = pytest.mark.one_database
 
 @pytest.fixture
 def eve(people):
-    """Somebody who can sign in by everything that is typed."""
+    """Someone who can sign in with every method that is entered as text."""
     methods = ["email", "sms", "password"]
     return people.open(email="eve@example.com", phone=PHONE, password=PASSWORD, methods=methods)
 
 
 @pytest.fixture
 def asked(browser_wire, eve):
-    """Her browser, which waits for a code by mail."""
+    """Her browser, which waits for a code by email."""
     assert browser_wire.post(SEND, identity=eve.email, **GOING).page.heading == "Check your email"
     return browser_wire
 
 
 def instead(page) -> list[str]:
-    """Return what is offered instead of the code: buttons by what they say, links by where they lead."""
+    """Return the alternatives to the code: buttons by their text, links by their target."""
     buttons = [button.text for button in page.buttons if button.form.get("action") == SEND]
     return buttons + [link for link in page.links if "use=" in link or link.startswith("/wan-signin")]
 

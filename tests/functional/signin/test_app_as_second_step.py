@@ -1,4 +1,4 @@
-"""An app that is asked for as a second step signs nobody in by itself, unless its owner has said so."""
+"""An app set up only as a second step can't sign in alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.signed_in import sign_in as give_session
 
 
 def alone(wire, person) -> bool:
-    """Say whether the person's app signs them in by itself."""
+    """Return whether the person's app can sign in alone."""
     other = wire.elsewhere()
     other.post("/us-signin", identity=person.email, passcode=person.app_code())
     return other.signed_in_as() == person.email

@@ -1,4 +1,4 @@
-"""``Authorization: Bearer`` carries a program's token as ``Authentication-Token`` does (RFC 6750)."""
+"""``Authorization: Bearer`` works like ``Authentication-Token`` (RFC 6750)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.one_database
 
 @pytest.fixture
 def ada(people):
-    """Somebody who signs in by mail."""
+    """Someone who signs in by email."""
     return people.open(email="ada@example.com")
 
 

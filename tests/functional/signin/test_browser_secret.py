@@ -1,4 +1,4 @@
-"""The cookie of a browser that asks: each request has a secret of its own, and a copy from before has none of them."""
+"""The cookie that binds requests to a browser: each request has its own secret, unknown to an earlier copy."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def copy_of(wire):
 
 
 def ask(wire, email="ada@example.com"):
-    """Ask for a code."""
+    """Request a code."""
     answer = wire.post(SEND, identity=email, chosen_method="email")
     assert answer.ok
     return answer
 
 
 def approve(wire, answer, mail) -> None:
-    """Type the characters on the page of the link, on another device."""
+    """Enter the characters on the link's page, on another device."""
     token = link_in(mail, LINK).partition("token=")[2]
     assert wire.elsewhere().post(LINK, token=token, characters=characters_in(answer)).ok
 

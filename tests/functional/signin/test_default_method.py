@@ -1,4 +1,4 @@
-"""What was typed decides how a code is sent, unless somebody says."""
+"""The entered identity decides how a code is sent, unless a method is chosen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.one_database
 
 @pytest.fixture
 def ada(people):
-    """Somebody who can be reached both ways, and has a username."""
+    """Someone with an email, a phone and a username."""
     return people.open(email="ada@example.com", phone=PHONE, username="ada", methods=["email", "sms"])
 
 

@@ -1,4 +1,4 @@
-"""docs/examples/staying_signed_in.py does what it says, against a real server."""
+"""docs/examples/staying_signed_in.py works as described, against a real server."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PROMPT = "The code from your mail: "
 
 @pytest.fixture
 def store(tmp_path):
-    """Where the example keeps its tokens."""
+    """The example's token file."""
     return tmp_path / "tokens.json"
 
 
 @pytest.fixture
 def start(live_server, store):
-    """Starts the example; ``start("--out")`` gives it further words."""
+    """Starts the example; ``start("--out")`` passes arguments."""
 
     def run(*words: str) -> subprocess.Popen:
         command = [sys.executable, str(EXAMPLE), live_server.url, "ada@example.com", *words]
@@ -35,7 +35,7 @@ def start(live_server, store):
 
 
 def said(program: subprocess.Popen, typed: str = "") -> str:
-    """Return what a program says until its end. Raises AssertionError when it fails."""
+    """Return a program's output until it exits. Raises AssertionError if it fails."""
     out, err = program.communicate(typed, timeout=30)
     assert program.returncode == 0, err
     return out.removeprefix(PROMPT).strip()

@@ -1,4 +1,4 @@
-"""The first step asks who one is, and puts first what was used last in this browser. No account shapes it."""
+"""The first step asks for the identity and offers first what this browser used last. The same for every account."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.one_database
 
 @pytest.fixture
 def first_step(browser_wire):
-    """Opens the first step in a browser where a method was used last."""
+    """Opens the first step in a browser that last used a method."""
 
     def look(last: str = ""):
         if last:
@@ -30,13 +30,13 @@ def first_step(browser_wire):
 
 
 def shown(page) -> list[str]:
-    """Return the buttons by which one signs in, as they stand; those that nobody sees are left out."""
+    """Return the visible sign-in buttons, in order."""
     ways = [button for button in page.buttons if button.path in (PAGE, SEND, "/wan-signin")]
     return [button.text for button in ways if not button.is_folded and not button.is_for_enter]
 
 
 def main(page):
-    """Return the one button that stands out. Raises AssertionError when there is not one."""
+    """Return the main button. Raises AssertionError unless there is exactly one."""
     (found,) = [button for button in page.buttons if button.is_main]
     return found
 
@@ -52,7 +52,7 @@ def enter(browser, page, **typed: str):
 
 
 def send(browser, page, button, typed: dict[str, str]):
-    """Send the button's form with what was typed."""
+    """Submit the button's form with this input."""
     named = {button.attributes["name"]: button.attributes["value"]} if "name" in button.attributes else {}
     return browser.post(button.path, **page.hidden_of(button.form["action"]) | typed | named)
 

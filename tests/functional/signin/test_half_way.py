@@ -1,4 +1,4 @@
-"""What ends a sign-in between its two steps, and what can't be set up in it."""
+"""What ends a pending sign-in, and what can't be set up in one."""
 
 from __future__ import annotations
 

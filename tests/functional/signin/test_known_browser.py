@@ -1,4 +1,4 @@
-"""The cookie by which an account knows a browser again: no proof, no name, a year long."""
+"""The cookie by which an account recognizes a browser: no authentication, no identity, valid for a year."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mails that come late or out of order still work, and mail and page show the same mark."""
+"""Emails that arrive late or out of order still work, and have the same tag as the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often one address may ask: a flood is refused, and leaves one line for each window."""
+"""Limits by IP address: a flood is rejected, and logged once per window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A link opened in another browser: characters are carried there, and the browser that asked goes on."""
+"""A link opened in another browser: the characters are entered there, and the first browser signs in."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Request:
         return characters_in(self.answer)
 
     def type(self, characters: str | None, by: Wire | None = None) -> Answer:
-        """Type ``characters`` on the page of the link."""
+        """Enter ``characters`` on the page of the link."""
         return (by or self.phone).post(LINK, token=self.token, characters=characters)
 
     def approve(self) -> Answer:
@@ -62,7 +62,7 @@ class Request:
 
     @property
     def challenge(self) -> str:
-        """What names the request: the page's field, or what a program is given."""
+        """The request's ID: the page's field, or the value that an API client gets."""
         return named_in(self.answer)
 
     @property

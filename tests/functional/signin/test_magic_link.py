@@ -1,4 +1,4 @@
-"""/us-verify-link: signs in the browser that asked, and does nothing anywhere else."""
+"""/us-verify-link: signs in only the browser that requested it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the mails and text messages of a sign-in say, as they arrive."""
+"""The contents of sign-in emails and text messages, as delivered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signing in by what else one holds: a phone, an authenticator app, a password; under any of one's names."""
+"""Signing in with a text message, an authenticator app or a password, by any identity."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_wrong_sms_codes_do_not_exhaust_the_emailed_code(wire, people, mail_to, 
 
 @pytest.mark.parametrize("moved", ["to another person", "to another method"])
 def test_enrollment_moved_to_another_user_or_method_is_rejected(wire, people, database, rows, moved):
-    """The seal holds the user and the method, so that write access to the database gives nobody another's factor."""
+    """It is encrypted for its user and method, so write access to the database gives no access to others' factors."""
     ada = people.open(email="ada@example.com", methods=["email", "authenticator"])
     eve = people.open(email="eve@example.com", methods=["email", "authenticator"])
     whose = eve if moved == "to another person" else ada

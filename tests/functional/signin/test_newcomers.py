@@ -1,4 +1,4 @@
-"""Somebody new asks to sign in: the code or link in their mail opens the account. One way in for everybody."""
+"""Signing in without an account: the code or link in the email creates it. The same flow for everyone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HERE = "http://localhost"
 
 @pytest.fixture
 def mail(wire, mail_to):
-    """The mail to somebody new, whose browser is ``wire``."""
+    """The email to someone new, whose browser is ``wire``."""
     assert wire.post(SEND, identity="New@Example.com", chosen_method="email", next="/sessions").ok
     return mail_to(NEW)
 

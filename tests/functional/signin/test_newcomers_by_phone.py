@@ -1,4 +1,4 @@
-"""A number that nobody has asks to sign in: where the operator allows it, the code in the text creates the account."""
+"""Signing in with an unknown number: if the operator allows it, the texted code creates an account."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.settings(registration_by_phone=True)
 
 @pytest.fixture
 def text(wire, text_to):
-    """The text to somebody new, whose browser is ``wire``."""
+    """The text message to someone new, whose browser is ``wire``."""
     assert wire.post(SEND, identity="+44 7400 123456", chosen_method="sms", next="/sessions").ok
     return text_to(NEW)
 

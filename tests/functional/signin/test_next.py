@@ -1,4 +1,4 @@
-"""Where to go after signing in: on this site, wherever a request would rather go."""
+"""Where to go after signing in: always on this site, whatever a request says."""
 
 from __future__ import annotations
 

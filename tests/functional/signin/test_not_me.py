@@ -1,4 +1,4 @@
-"""/not-me: whoever did not ask for a mail ends what was asked for, and is signed in to nothing."""
+"""/not-me: someone who didn't request an email cancels the request, without being signed in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was set up a day ago or longer is no longer taken back by a mail: a mailbox alone takes no second step away."""
+"""A report doesn't undo what was set up more than a day ago: a mailbox alone can't remove a second factor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DAY = 24 * 3600
 
 @pytest.fixture
 def owner(json_wire, ada, code_for) -> Wire:
-    """Ada's browser, in which she has signed in by mail and set up an app as her second step."""
+    """Ada's browser, in which she has signed in by email and set up an app as her second step."""
     code = code_for(ada.email, by=json_wire)
     assert json_wire.post("/us-signin", identity=ada.email, passcode=code, remember=True).ok
     begun = begin_setup(json_wire, setup="authenticator")

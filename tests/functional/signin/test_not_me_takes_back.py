@@ -1,4 +1,4 @@
-"""What a denied session has set up goes with it: whoever came in finds no way back."""
+"""What a reported session set up is removed, so that an intruder can't come back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SEND, SIGN_IN, SETUP = "/us-signin/send-code", "/us-signin", "/us-setup"
 
 @pytest.fixture
 def intruder(json_wire):
-    """Somebody who reads Ada's mail."""
+    """Someone who reads Ada's mail."""
     return json_wire.elsewhere(agent="Mozilla/5.0 (X11; Linux) Firefox/150", address="203.0.113.3")
 
 

@@ -1,4 +1,4 @@
-"""A form of address and password signs in and proves again, too: clients that have one need no other."""
+"""Email and password fields also work for signing in and reauthenticating."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.settings(methods=["password", "email"], generic_respons
 
 @pytest.fixture
 def ada(people):
-    """Somebody with a password and a username."""
+    """Someone with a password and a username."""
     return people.open(
         email="ada@example.com", username="ada_l", password="a sentence to be let in by", methods=["password"]
     )

@@ -1,4 +1,4 @@
-"""GET /us-signin and /login: how one can sign in here, or who is signed in."""
+"""GET /us-signin and /login: the methods to sign in with, or who is signed in."""
 
 from __future__ import annotations
 

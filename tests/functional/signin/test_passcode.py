@@ -1,4 +1,4 @@
-"""POST /us-signin with a mailed code: right once, here, soon, and written as people write it."""
+"""POST /us-signin with an email code: valid once, in this browser, for a short time, in any spelling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A password that was given before the proof, and stored after it in a race, opens nothing ever."""
+"""A password chosen before verification, and stored after it in a race, never works."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.settings(methods=METHODS)
 
 @pytest.fixture
 def plant(app, people):
-    """Stores the attacker's password for somebody who has proved their address already, as the race would."""
+    """Stores the attacker's password for someone who has already verified their address, as the race would."""
 
     def store(person) -> None:
         from app.authenticators.enrollments import enroll
@@ -33,7 +33,7 @@ def plant(app, people):
 
 @pytest.fixture
 def ada(people, plant):
-    """Somebody who signs in by mail, and the attacker's password beside it."""
+    """Someone who signs in by email, with the attacker's password in the account."""
     person = people.open(email="ada@example.com")
     plant(person)
     return person

@@ -1,4 +1,4 @@
-"""Programs: the challenge they hand back instead of a cookie, and tokens of their own."""
+"""API clients: the challenge they send back instead of a cookie, and their tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SEND = "/us-signin/send-code"
 
 @pytest.fixture
 def asked(program, ada, mail_to):
-    """The challenge a program was given for Ada, and the code of her mail."""
+    """The challenge that an API client got for Ada, and the code in her email."""
     answer = program.post(SEND, identity=ada.email, chosen_method="email")
     return answer.json["challenge"], code_in(mail_to(ada.email))
 

@@ -1,4 +1,4 @@
-"""A proof is good for what it was made for, and for nothing else (security: purposes do not mix)."""
+"""A token or code works only for its own purpose (security: purposes do not mix)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.settings(limits=False)
 
 @pytest.fixture
 def eve(people):
-    """Somebody with a mailbox, an app and no phone."""
+    """Someone with a mailbox, an app and no phone."""
     return people.open(email="eve@example.com", methods=["email", "authenticator"])
 
 

@@ -1,4 +1,4 @@
-"""Why a code did not work is written down for the operator, and told to nobody else."""
+"""Why a code didn't work is recorded for operators, and shown to nobody else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEND = "/us-signin/send-code"
 
 @pytest.fixture
 def reason(wire, ada, rows):
-    """Types a code and returns why it failed, having looked that the answer is the one of any failure."""
+    """Enters a code and returns why it failed, after checking that the response is the generic one."""
 
     def fail(code: str, by=None, **more) -> str:
         answer = (by or wire).post("/us-signin", identity=ada.email, passcode=code, **more)

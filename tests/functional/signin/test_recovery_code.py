@@ -1,4 +1,4 @@
-"""/mf-recovery and /tf-rescue: a recovery code takes the place of the second step, and nothing weaker does."""
+"""/mf-recovery and /tf-rescue: a recovery code replaces the second step; nothing weaker does."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def codes(people, bob) -> list[str]:
 
 @pytest.fixture
 def waiting(wire, bob, codes, code_for) -> Wire:
-    """Bob's browser, that has given the first proof."""
+    """Bob's browser, after the first step."""
     first_step(wire, bob, code_for)
     return wire
 
@@ -188,7 +188,7 @@ def test_recovery_code_is_denied_when_second_factor_enrollment_is_pending(json_w
 
 @pytest.mark.both_databases
 def test_concurrent_recovery_codes_in_one_sign_in_use_up_only_one(json_wire, bob, codes, code_for, rows):
-    """Whichever comes second opens no session, so its code is good for another time."""
+    """The second one creates no session, so its code isn't used up."""
     first_step(json_wire, bob, code_for)
     ready, windows = threading.Barrier(2), [_window(json_wire) for _ in range(2)]
 

@@ -1,4 +1,4 @@
-"""/us-refresh: a program stays signed in by tokens that serve once each, and a copy of one ends it for both."""
+"""/us-refresh: a client stays signed in with single-use tokens; reuse of a copy ends the session for both."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DAY = 24 * 3600
 
 @pytest.fixture
 def ada(people):
-    """Somebody with two ways in."""
+    """Someone with two sign-in methods."""
     return people.open(email="ada@example.com", methods=["email", "authenticator"])
 
 

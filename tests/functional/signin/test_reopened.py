@@ -1,4 +1,4 @@
-"""The page of a code can be opened again: a phone drops the tab while its owner reads the mail."""
+"""The code page can be reopened: phones discard the tab while people read their mail."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COOKIE = "latchkey_asked"
 
 @pytest.fixture
 def asked(browser_wire, ada):
-    """Ada's browser, which has asked for a code; its answer is in ``browser_wire.answer``."""
+    """Ada's browser, which has requested a code; its answer is in ``browser_wire.answer``."""
     answer = browser_wire.post(SEND, identity=" Ada@Example.com", chosen_method="email", next="/sessions", remember="y")
     assert (answer.status, answer.location) == (303, f"{PAGE}?next=%2Fsessions")
     return browser_wire

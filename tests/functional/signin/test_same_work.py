@@ -1,4 +1,4 @@
-"""A stranger costs the work that a friend costs, not only the statements: what takes time is counted here.
+"""Known and unknown people cost the same work, not only the same statements: slow operations are counted here.
 
 ``flask selftest enumeration`` measures the time itself, which wants a quiet machine.
 """
@@ -23,7 +23,7 @@ NOBODY = "nobody@example.com"
 
 @pytest.fixture
 def everybody(people) -> list[str]:
-    """One account of each kind, and somebody without."""
+    """One account of each kind, and someone without an account."""
     kinds = {"known": {}, "off": {"disabled": True}, "bye": {}, "new": {"confirmed": False}}
     opened = {name: people.open(email=f"{name}@example.com", **how) for name, how in kinds.items()}
     people.leave(opened["bye"])
@@ -32,7 +32,7 @@ def everybody(people) -> list[str]:
 
 @pytest.fixture
 def work(monkeypatch) -> Counter:
-    """Counts the objects that are made of rows, the secrets that are opened and those that are derived."""
+    """Counts objects created from rows, decrypted secrets, and derived keys."""
     done: Counter = Counter()
 
     def count(where, name):

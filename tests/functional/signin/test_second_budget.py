@@ -1,4 +1,4 @@
-"""Guesses at the second step, and at a session's stronger proof: counted whoever, and however often, one comes."""
+"""Guesses at the second step and at reauthentication are counted, however a sign-in is repeated."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def reasons(rows, name: str) -> Counter[str]:
 
 
 def guess_at_the_app(wire: Wire, bob, code_for, *, forged: bool) -> None:
-    """Passes the first step and gives five wrong codes at the second."""
+    """Passes the first step and enters five wrong codes at the second."""
     first_step(wire, bob, code_for)
     for _ in range(5):
         if forged:

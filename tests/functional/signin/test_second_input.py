@@ -1,4 +1,4 @@
-"""What is typed into the second step: whatever it is, it is refused in words."""
+"""Invalid input at the second step is rejected with an error, never a 500."""
 
 from __future__ import annotations
 

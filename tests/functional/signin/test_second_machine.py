@@ -1,8 +1,8 @@
-"""Steps in any order, in any browser: a session exists only where its evidence was given (security.md, row 36).
+"""Steps in any order, in any browser: a session exists only where its factors were verified (security.md, row 36).
 
-Hypothesis makes up features of three browsers and three people: it asks for codes, types right ones, wrong ones, those
-of others, follows links, goes back and forth between the steps, takes a sign-in under way to another browser, moves
-the clock. Beside it runs a model that knows nothing but what was presented where.
+Hypothesis generates sequences for three browsers and three people: it requests codes, enters correct and wrong ones and
+those of others, follows links, goes back and forth between steps, moves a pending sign-in to another browser, and
+shifts the clock. A model keeps track only of what was presented where.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LIFE = 600
 
 @dataclass
 class Sent:
-    """A code and a link that were sent to somebody, for one browser."""
+    """A code and a link that were sent to someone, for one browser."""
 
     code: str
     link: str
@@ -63,18 +63,18 @@ class Jar:
 
 
 def some_are_half_way(journeys: Any) -> bool:
-    """Whether there is a sign-in under way to play with."""
+    """Whether there is a pending sign-in."""
     return any(jar.half_way and not jar.half_way.over for jar in journeys.jars)
 
 
 class Journeys(RuleBasedStateMachine):
-    """Random steps; each is followed by a look at who is signed in."""
+    """Random steps; after each, it is checked who is signed in."""
 
     tools: dict[str, Any] = {}
 
     @initialize()
     def begin(self) -> None:
-        """Three people, the last one without a second step; three browsers, of which two are half way in."""
+        """Three people, the last one without a second factor; three browsers, two of which have pending sign-ins."""
         self.clock, self.mail_to = self.tools["clock"], self.tools["mail_to"]
         opens = self.tools["people"].open
         second = {"methods": ["email", "authenticator"], "second": "authenticator"}
@@ -87,17 +87,17 @@ class Journeys(RuleBasedStateMachine):
         self.go_half_way(1, 1, by_link=True)
 
     def may(self, jar: Jar, person: int, *, by_trust: bool = False) -> None:
-        """Let the model allow this person to be signed in here, as far as the service agrees."""
+        """Allow this person to be signed in here in the model, as far as the service agrees."""
         if self.who(jar) == person:
             jar.signed_in, jar.half_way = person, None
 
     def who(self, jar: Jar) -> int | None:
-        """Return who the service says is signed in, without a look at the sign-in page."""
+        """Return who is signed in according to the service, without opening the sign-in page."""
         email = jar.wire.get("/").json.get("user", {}).get("email")
         return next((i for i, person in enumerate(self.people) if person.email == email), None)
 
     def proved_first(self, jar: Jar, person: int, sent: Sent) -> None:
-        """Note a right first proof: it signs in who has no second step, or is trusted here; others are half way."""
+        """Record a correct first step: it signs in without a second factor or on a trusted device, else it waits."""
         sent.used = True
         if person == 2 or person in jar.trusts:
             self.may(jar, person)
@@ -108,7 +108,7 @@ class Journeys(RuleBasedStateMachine):
 
     @rule(jar=JARS, person=PEOPLE)
     def ask(self, jar: int, person: int) -> None:
-        """Ask for a code, and read the mail."""
+        """Request a code, and read the mail."""
         wire, email = self.jars[jar].wire, self.people[person].email
         if wire.post("/us-signin/send-code", identity=email, chosen_method="email").ok:
             mail = self.mail_to(email)
@@ -117,40 +117,40 @@ class Journeys(RuleBasedStateMachine):
 
     @rule(jar=JARS, person=st.integers(0, 1), by_link=st.booleans())
     def go_half_way(self, jar: int, person: int, by_link: bool) -> None:
-        """Ask for a code, read the mail, and give it: what most of the other steps are about."""
+        """Request a code, read the email, and enter it: most of the other steps need a pending sign-in."""
         self.ask(jar, person)
         self.prove_first(jar, jar, person, person, by_link=by_link)
 
     @precondition(lambda self: self.sent)
     @rule(jar=JARS, whose=JARS, person=PEOPLE, typed_for=PEOPLE, by_link=st.booleans())
     def prove_first(self, jar: int, whose: int, person: int, typed_for: int, by_link: bool) -> None:
-        """Type a code, or follow a link, that was sent to anybody for any browser."""
+        """Enter a code, or follow a link, sent to anyone for any browser."""
         sent, here = self.sent.get((whose, person)), self.jars[jar]
         if sent is None:
             return
         fits = jar == whose and not sent.used and self.clock.unix() - sent.at < LIFE and here.signed_in is None
         if by_link:
             here.wire.get(sent.link)
-            here.wire.get("/tf-validate")  # for a CSRF token: the sign-in page would drop what is half way
+            here.wire.get("/tf-validate")  # for a CSRF token: the sign-in page would cancel the pending sign-in
         else:
             here.wire.post("/us-signin", identity=self.people[typed_for].email, passcode=sent.code)
         if fits and (by_link or typed_for == person):
             self.proved_first(here, person, sent)
 
     def half_way(self, number: int) -> int:
-        """Return one of the browsers that are half way."""
+        """Return one of the browsers with a pending sign-in."""
         found = [i for i, jar in enumerate(self.jars) if jar.half_way and not jar.half_way.over]
         return found[number % len(found)]
 
     @precondition(some_are_half_way)
     @rule(number=JARS, whose=st.integers(0, 1), remember=st.booleans(), is_right=st.sampled_from([True, True, False]))
     def take_the_step(self, number: int, whose: int, remember: bool, is_right: bool) -> None:
-        """Type a code where one is asked for."""
+        """Enter a code at the second step."""
         self.prove_second(self.half_way(number), whose, remember, is_right)
 
     @rule(jar=JARS, whose=st.integers(0, 1), remember=st.booleans(), is_right=st.booleans())
     def prove_second(self, jar: int, whose: int, remember: bool, is_right: bool) -> None:
-        """Type the code that somebody's app shows, or a wrong one."""
+        """Enter someone's app code, or a wrong one."""
         here, half = self.jars[jar], self.jars[jar].half_way
         code = self.people[whose].app_code() if is_right else "000000"
         here.wire.post("/tf-validate", code=code, remember=remember)
@@ -167,20 +167,20 @@ class Journeys(RuleBasedStateMachine):
 
     @rule(jar=JARS, path=st.sampled_from(["/tf-setup", "/tf-select", "/us-setup", "/us-verify"]))
     def try_another_door(self, jar: int, path: str) -> None:
-        """Ask for what only the next step, or somebody signed in, is given."""
+        """Request something that is only for the next step, or for signed-in people."""
         fields = {"setup": "authenticator", "which": "authenticator", "chosen_method": "authenticator"}
         self.jars[jar].wire.post(path, **fields)
 
     @rule(jar=JARS)
     def open_the_sign_in_page(self, jar: int) -> None:
-        """Begin anew: what was half way is dropped here."""
+        """Start over, which cancels a pending sign-in."""
         self.jars[jar].wire.get("/us-signin")
         self.jars[jar].half_way = None
 
     @precondition(some_are_half_way)
     @rule(number=JARS, into=JARS, leave=st.booleans())
     def come_back_with_a_copy(self, number: int, into: int, leave: bool) -> None:
-        """Copy a sign-in under way, end it where it was, and go on with the copy."""
+        """Copy a pending sign-in, end the original, and continue with the copy."""
         source = self.half_way(number)
         if source == into or self.jars[into].signed_in is not None:
             return
@@ -196,7 +196,7 @@ class Journeys(RuleBasedStateMachine):
 
     @rule(jar=JARS)
     def sign_out(self, jar: int) -> None:
-        """Sign out: nobody is signed in here, and what was half way is over for every copy."""
+        """Sign out: nobody is signed in here, and the pending sign-in ends for every copy."""
         here = self.jars[jar]
         if here.wire.post("/logout").status == 200:
             here.signed_in = None
@@ -207,11 +207,11 @@ class Journeys(RuleBasedStateMachine):
     @precondition(some_are_half_way)
     @rule(number=JARS, into=JARS)
     def take_it_elsewhere(self, number: int, into: int) -> None:
-        """Take a sign-in under way to another browser."""
+        """Move a pending sign-in to another browser."""
         self.carry(self.half_way(number), into)
 
     def carry(self, source: int, into: int) -> None:
-        """Take a sign-in under way to another browser: it is the same one there."""
+        """Move a pending sign-in to another browser, where it is the same one."""
         cookie = self.jars[source].wire.cookies.get(PENDING)
         if cookie and self.jars[source].half_way:
             self.jars[into].wire.client.set_cookie(PENDING, cookie)
@@ -224,7 +224,7 @@ class Journeys(RuleBasedStateMachine):
 
     @rule(person=st.integers(0, 1), jar=JARS)
     def go_the_whole_way(self, person: int, jar: int) -> None:
-        """The right steps in the right order always lead in: or all the others would prove nothing."""
+        """The correct steps in the correct order always sign in; otherwise the other checks would prove nothing."""
         here = self.jars[jar]
         self.sign_out(jar)
         self.open_the_sign_in_page(jar)
@@ -237,7 +237,7 @@ class Journeys(RuleBasedStateMachine):
 
     @invariant()
     def nobody_is_signed_in_without_their_evidence(self) -> None:
-        """The service never says that somebody is signed in where the model does not."""
+        """The service never says that someone is signed in if the model doesn't."""
         for jar in getattr(self, "jars", []):
             who = self.who(jar) if "latchkey_session" in jar.wire.cookies else None
             assert who is None or who == jar.signed_in

@@ -1,4 +1,4 @@
-"""Where everybody takes a second step: who has none sets one up on the way in."""
+"""Where a second factor is required: people without one set it up during sign-in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The second step: a sign-in waits for it, and only the right code makes a session of it."""
+"""The second step: a sign-in waits for it, and only a correct code creates a session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every way in leads to the second step, and none around it."""
+"""Every way to sign in leads to the second step, and none bypasses it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEEDS = pytest.mark.settings(methods=["email", "sms", "authenticator", "password
 
 
 def ends_in_the_second_step(wire, person, rows) -> None:
-    """See that nobody is signed in, and that the app's code is what was missing."""
+    """Check that nobody is signed in, and that only the app's code was missing."""
     from app.sessions.models import AuthSession
 
     assert PENDING in wire.cookies
@@ -117,7 +117,7 @@ def test_first_factor_method_cannot_serve_as_second_factor(wire, people, text_to
 
 @pytest.fixture
 def cleo(people):
-    """Somebody with two second factors."""
+    """Someone with two second factors."""
     return people.open(email="cleo@example.com", phone=PHONE, methods=["email", "sms", "authenticator"],
                        second="sms,authenticator")  # fmt: skip
 
@@ -156,7 +156,7 @@ def test_unavailable_second_factor_cannot_be_selected(wire, cleo, code_for, whic
 
 @pytest.fixture
 def dan(people):
-    """Somebody whose phone is the second factor."""
+    """Someone whose phone is the second factor."""
     return people.open(email="dan@example.com", phone=PHONE, second="sms")
 
 
@@ -250,7 +250,7 @@ def test_new_sign_in_ends_the_previous_pending_sign_in(json_wire, bob, code_for,
     assert sorted(row.ended_at is None for row in rows(PendingSignIn)) == [False, True]
 
 
-# --- it opens nothing else ----------------------------------------------------------------------
+# --- it gives access to nothing else ------------------------------------------------------------
 
 KEPT = {"/oauth/authorize", "/oauth/logout"}
 """What an app has a browser post is stored and looked at with the next request; nobody is looked up."""

@@ -1,4 +1,4 @@
-"""What a thief of the database or of the logs would find: nothing that signs anybody in."""
+"""A stolen database or stolen logs contain nothing that signs anyone in."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.sinks import link_in
 
 @pytest.fixture
 def secrets(wire, json_wire, ada, code_for, smtp) -> dict[str, str]:
-    """Everything secret that two sign-ins bring about, one of them still open."""
+    """All secrets of two sign-ins, one of them pending."""
     open_code = code_for(ada.email, by=wire)
     token = unquote(link_in(smtp.mails[0]).partition("=")[2])
     other = json_wire.elsewhere()

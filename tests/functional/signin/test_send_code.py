@@ -1,4 +1,4 @@
-"""POST /us-signin/send-code: who gets a code, and what is said about it."""
+"""POST /us-signin/send-code: who gets a code, and the response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A one-time sign-in link that an administrator has sent: to the account's own email, once, for a short time."""
+"""A one-time sign-in link sent by an administrator: to the account's email, usable once, for a short time."""
 
 from __future__ import annotations
 

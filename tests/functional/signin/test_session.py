@@ -1,4 +1,4 @@
-"""What a sign-in leaves: a cookie of its own, dead when it should be."""
+"""What a sign-in creates: a session cookie, which ends when it should."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_https_cookies_are_secure_with_host_prefix(wire, ada):
 
 @pytest.mark.one_database
 def test_remember_cookie_of_another_app_signs_nobody_out(wire, ada, sign_in):
-    """Flask-Login would look up the user by that cookie, and not by ours: fails if it no longer calls our override."""
+    """Flask-Login would look up the user by that cookie instead of ours: fails if it no longer calls our override."""
     sign_in(ada.email)
     wire.client.set_cookie("remember_token", "7|abc", domain="localhost")
     assert wire.signed_in_as() is not None

@@ -1,4 +1,4 @@
-"""An account with several addresses: each signs in by its own codes, and the primary one stands for it elsewhere."""
+"""An account with several addresses: each gets its own codes, and the primary one is its label."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WORK = "ada@work.example"
 
 @pytest.fixture
 def also_at_work(people, ada) -> None:
-    """Ada has a second address, proved like the first, and a username."""
+    """Ada has a second verified address, and a username."""
     people.give(ada, "email", WORK)
     people.give(ada, "username", "ada")
 

@@ -1,4 +1,4 @@
-"""Somebody with several authenticator apps: one guess is tried against all of them, and costs no statement more."""
+"""Several authenticator apps: one guess is tried against all of them, without additional statements."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.second import begin, first_step, taken
 
 @pytest.fixture
 def give_apps(app):
-    """Gives somebody more apps: ``give_apps(bob, 4)`` returns them as people, each with the secret of one."""
+    """Adds apps to someone's account: ``give_apps(bob, 4)`` returns them as people, each with one app's secret."""
 
     def give(person: Person, count: int, **more) -> list[Person]:
         from app.authenticators.enrollments import enroll
@@ -50,13 +50,13 @@ def shapes(statements):
 
 @pytest.fixture
 def eve(people) -> Person:
-    """Somebody with one app, who signs in by it or by mail."""
+    """Someone with one app, who signs in by it or by email."""
     return people.open(email="eve@example.com", methods=["email", "authenticator"])
 
 
 @pytest.fixture
 def max_apps(people, give_apps) -> Person:
-    """Somebody with as many apps as one can have; the person has the secret of the newest."""
+    """Someone with the maximum number of apps; the person has the secret of the newest."""
     max_ = people.open(email="max@example.com", methods=["email", "authenticator"])
     return give_apps(max_, totp.MAX_APPS - 1)[-1]
 
@@ -147,7 +147,7 @@ def test_locked_totp_apps_do_not_lock_a_newer_one(wire, bob, give_apps, code_for
 def test_documented_totp_guessing_odds_match_five_apps_and_the_accepted_window(
     json_wire, people, give_apps, clock, app
 ):
-    """What docs/security.md says of guesses holds for as many apps as one can have."""
+    """The probability in docs/security.md is for the maximum number of apps."""
     from app.extensions import settings
 
     clock.shift(-((clock.unix() - 10) % 30))

@@ -1,4 +1,4 @@
-"""How many statements a request may cost (docs: performance), and that it costs everybody the same."""
+"""How many statements a request may execute (docs: performance), the same for everyone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trusted devices: the second step is skipped there for a while, and nowhere else."""
+"""Trusted devices: they skip the second step for a while, and no other device does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KNOWN = "latchkey_known"
 
 @pytest.fixture
 def enter(code_for):
-    """Signs Bob in, with the second step if asked: ``enter(wire, bob, remember=True)``; tells whether it was asked."""
+    """Signs Bob in, with the second step if required: ``enter(wire, bob, remember=True)``; returns whether it was."""
 
     def run(wire, bob, **fields) -> bool:
         begin(wire, bob, code_for)
@@ -225,7 +225,7 @@ def _row(wire) -> str:
 
 
 def keep_signed_in(wire, bob, code_for) -> None:
-    """Give the first proof, and tick that this device is one's own."""
+    """Complete the first step, and check the box for trusting this device."""
     code = code_for(bob.email, by=wire)
     assert wire.post("/us-signin", identity=bob.email, passcode=code, remember=True).ok
     wire.get("/tf-validate")

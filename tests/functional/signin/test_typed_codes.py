@@ -1,4 +1,4 @@
-"""A code is the same code however it was typed or pasted, and what cannot be one costs no try."""
+"""A code is accepted in any spelling, and input that can't be a code costs no try."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NO_CODES = ["1234567", "069178٣٨٣", "0691753a", "0691.7538", "²x", "-", "\u2
 
 
 def wide(code: str) -> str:
-    """Return ``code`` as an input method writes it: full-width, and with what nobody sees around and between."""
+    """Return ``code`` as input methods write it: full-width, with invisible characters around and between."""
     half = "".join(chr(0xFEE0 + ord(each)) for each in code)
     return f"\u202d{half[:4]}\u3000\u200b{half[4:]}\u202c\r\n"
 

@@ -1,6 +1,6 @@
-"""LATCHKEY_MAIL_UNKNOWN, where nobody can open an account: an address without one is told so by mail.
+"""LATCHKEY_MAIL_UNKNOWN, if nobody can create an account: an address without one gets an email that says so.
 
-Where people can, the mail opens one (``test_newcomers``).
+If people can, the email creates one (``test_newcomers``).
 """
 
 from __future__ import annotations

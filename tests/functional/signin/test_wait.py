@@ -1,4 +1,4 @@
-"""Too many requests: when one may come again, and nothing typed is lost."""
+"""Rate limits: responses say when to retry, and the page keeps what was entered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Past the budgets nothing is sent: nothing can be answered then, and nobody can tell."""
+"""When send limits are used up, nothing is sent, no code works, and responses don't reveal it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BUDGETS = {"email": 5, "sms": 3}
 
 @pytest.fixture
 def ada(people):
-    """Somebody who signs in by mail and by text."""
+    """Someone who signs in by email and by text message."""
     return people.open(email="ada@example.com", phone=PHONE)
 
 
@@ -46,7 +46,7 @@ def code_of(app, rows) -> Callable[[Challenge], str]:
 
 
 def countdown(page: str) -> int:
-    """Return in how many seconds a page says that one can ask again."""
+    """Return in how many seconds a page says that a new code can be requested."""
     found = re.search(r'data-resend="(\d+)"', page)
     assert found, page
     return int(found.group(1))

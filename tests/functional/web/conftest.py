@@ -1,4 +1,4 @@
-"""Every address of the service, read off the URL map, so that a new one is tested without being named here."""
+"""Every path of the service, from the URL map, so that new ones are tested automatically."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ bounces have their bad input, and why they need no CSRF token."""
 
 
 def addresses(app: Flask, method: str) -> list[str]:
-    """Return every path of ours that takes ``method``, with a value for each of its parameters."""
+    """Return every path that supports ``method``, with a value for each parameter."""
     rules = [rule for rule in app.url_map.iter_rules() if method in (rule.methods or ())]
     paths = {rule.rule for rule in rules if rule.endpoint != "static"} - (OF_APPS if method != "GET" else frozenset())
     return sorted("/".join("x" if "<" in part else part for part in path.split("/")) for path in paths)
@@ -72,7 +72,7 @@ def shared_out(paths: Iterable[str], values: Sequence[Any], each: int, first: in
 
 
 def wants_signed_in(path: str) -> bool:
-    """Say whether only somebody who is signed in comes as far as the form at ``path``."""
+    """Return whether only signed-in people reach the form at ``path``."""
     return path.startswith(WANTS_SIGNED_IN) and not path.startswith(("/us-verify-link", "/my-data/undo"))
 
 
@@ -86,7 +86,7 @@ def visitor(wire: Wire, people: Any) -> Visitors:
 
 
 class Visitors:
-    """An administrator, somebody who is signed in, and somebody who isn't, each created at its first use."""
+    """An administrator, a signed-in user and a signed-out one, each created on first use."""
 
     def __init__(self, wire: Wire, people: Any) -> None:
         self.wire = wire
@@ -101,13 +101,13 @@ class Visitors:
         return self.clients[kind]
 
     def leave(self) -> None:
-        """Take new clients from now on: a request may have ended a session."""
+        """Use new clients from now on: a request may have ended a session."""
         self.clients.clear()
 
     def _new(self, kind: str) -> Wire:
         client = self.wire.elsewhere()
         if kind == "admin":
-            sign_in(client, self.grace).get("/admin")  # what opens the console is an event of its own
+            sign_in(client, self.grace).get("/admin")  # opening the console records an event
         elif kind:
             sign_in(client, self.ada)
         else:

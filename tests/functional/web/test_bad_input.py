@@ -1,4 +1,4 @@
-"""Whatever is sent, wherever: a refusal in the envelope or on a page, nothing stored, never a 500.
+"""Invalid input at every path: an error in the envelope or on a page, nothing stored, never a 500.
 
 What is refused before a form sees it is sent to each path in some of its variants (``shared_out``).
 """
@@ -111,7 +111,7 @@ FORMS_OF_NOTHING = (
 
 
 def is_of_nothing(path: str) -> bool:
-    """Say whether a path is about something that is not there."""
+    """Return whether a path refers to something that doesn't exist."""
     return path in BUTTONS_OF_NOTHING or (
         path.startswith(tuple(f"/admin/{kind}/x/" for kind in ("groups", "outbox", "people", "webhooks")))
         and path not in FORMS_OF_NOTHING
@@ -143,7 +143,7 @@ TYPED = {
 
 
 def refused_as_json(answer, status: int, code: str) -> bool:
-    """Say whether a response is the envelope of a refusal."""
+    """Return whether a response is an error envelope."""
     body = answer.get_json()
     told = body["response"]
     return (answer.status_code, body["meta"]["code"], told["error_codes"]) == (status, status, [code]) and all(
@@ -164,7 +164,7 @@ def send(json_wire, people):
         headers = {"X-CSRFToken": client._csrf, "Accept": "application/json"} | headers
         answer = client.client.post(path, data=body, content_type=content_type, headers=headers)
         told = answer.get_json(silent=True) or {}
-        client._csrf = told.get("response", {}).get("csrf_token", client._csrf)  # some steps give a new session's
+        client._csrf = told.get("response", {}).get("csrf_token", client._csrf)  # some steps return a new session's
         return answer
 
     return post

@@ -1,4 +1,4 @@
-"""What binds a challenge to who asked: a cookie of ours or a token that is good, and nothing a request makes up."""
+"""What binds a challenge to its requester: a valid cookie or token of ours, and nothing that a request makes up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FAULTS = [(ValueError("x"), 500), (sa.exc.OperationalError("", {}, Exception()),
 
 @pytest.fixture
 def registered(wire, mail_to):
-    """The mail of somebody who asked for an account with a junk token instead of a cookie."""
+    """The email of someone who registered with a junk token instead of a cookie."""
     assert wire.post("/register", csrf=None, headers=JUNK, email=ADA).ok
     return mail_to(ADA)
 

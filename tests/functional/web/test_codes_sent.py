@@ -1,4 +1,4 @@
-"""In JSON, each answer that a code is sent with says what its page shows."""
+"""JSON responses after sending a code contain what the page shows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def ada(people):
 
 
 def types_of(told):
-    """Return what a program is told of a code, without what is drawn for each."""
+    """Return the fields that an API client gets about a code, without random values."""
     return {name: type(told[name]) for name in SHOWN}
 
 

@@ -1,4 +1,4 @@
-"""view_commit: what an answer below 500 did is kept, what a fault did is not, and nothing is done twice.
+"""view_commit: a response below 500 commits, an error rolls back, and nothing is done twice.
 
 Throw-away routes on an application of their own show what every handler of ours gets.
 """
@@ -63,7 +63,7 @@ def add_routes(app: Flask) -> None:
 
 @pytest.fixture
 def stored(trial, database):
-    """Tells how many events the throw-away routes have stored."""
+    """Returns how many events the throw-away routes have stored."""
     return lambda: database.query(f"SELECT count(*) FROM event WHERE name = '{TRIAL}'")[0][0]
 
 
@@ -181,7 +181,7 @@ def test_get_requests_change_nothing(app, visitor, unchanged):
 
     for path in addresses(app, "GET"):
         if path == "/admin/audit.csv":
-            continue  # who takes the log along is an event
+            continue  # exporting the log is an event
         client = visitor(path)
         with unchanged():
             assert client.get(path).status < 500, path
@@ -208,7 +208,7 @@ def broken(*_args, **_kwargs):
 
 @pytest.fixture
 def failing_commits():
-    """Lets commits fail: ``with failing_commits() as calls: ...`` collects them."""
+    """Makes commits fail: ``with failing_commits() as calls: ...`` collects them."""
     from contextlib import contextmanager
 
     from sqlalchemy import event

@@ -1,4 +1,4 @@
-"""Cross-site request forgery: every unsafe request with a cookie needs a token of its own session, and our origin."""
+"""Cross-site request forgery: every unsafe request with a cookie needs its session's token and our origin."""
 
 from __future__ import annotations
 
@@ -53,24 +53,24 @@ PAGES_OF_BROWSERS = ("/tf-setup/x", "/us-setup/x")
 
 
 def is_taken(answer) -> bool:
-    """Say whether the answer is no refusal of a forged request."""
+    """Return whether the response is anything but a CSRF error."""
     return not [code for code in answer.codes if code.startswith("csrf")]
 
 
 def refuses(answer, code: str) -> bool:
-    """Say whether ``answer`` is the refusal of a forged request, in its language, with a visible message."""
+    """Return whether ``answer`` is a CSRF error in its format, with a visible message."""
     where = "csrf_token" if answer.language == "json" else ""
     return answer.status == 400 and answer.codes == [code] and list(answer.errors) == [where]
 
 
 def asks_for_one(client, path: str) -> bool:
-    """Say whether a token is asked for at ``path``: JSON without a session's cookie needs none."""
+    """Return whether ``path`` requires a token: JSON without a session cookie needs none."""
     return client.language == "form" or wants_signed_in(path)
 
 
 @pytest.fixture
 def hers(wire, people):
-    """Ada's browser and her program with cookies, signed in."""
+    """Ada's browser and an API client with cookies, signed in."""
     return sign_in(wire, people.open(email="ada@example.com"))
 
 

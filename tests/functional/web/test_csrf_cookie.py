@@ -1,4 +1,4 @@
-"""LATCHKEY_CSRF_COOKIE_NAME: the token where a front end's script can read it."""
+"""LATCHKEY_CSRF_COOKIE_NAME: the token in a cookie that a front end's script can read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.one_database, pytest.mark.settings(csrf_cookie_name=NA
 
 @pytest.fixture
 def ada(people):
-    """Somebody with an authenticator app."""
+    """Someone with an authenticator app."""
     return people.open(email="ada@example.com", methods=["email", "authenticator"])
 
 
@@ -25,7 +25,7 @@ def sign_in(client: Wire, ada) -> None:
 
 
 def from_cookie(client: Wire) -> dict[str, str]:
-    """Return the header that a front end makes of the cookie."""
+    """Return the header that a front end derives from the cookie."""
     return {"X-XSRF-Token": client.cookies[NAME]}
 
 

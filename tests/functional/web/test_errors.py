@@ -1,4 +1,4 @@
-"""Errors: one page, one envelope, a number to quote, and nothing of what is inside."""
+"""Errors: one page, one envelope, a support ID, and no internals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The address of a form, asked for as a page: browsers that dropped a tab do that."""
+"""GET of a form's URL, as browsers send it after discarding a tab."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FOR_PROGRAMS = {
 
 
 def forms_of(app) -> set[str]:
-    """Return an address for each rule that takes POST and is no page."""
+    """Return a path for each POST rule that has no page."""
     rules = list(app.url_map.iter_rules())
     pages = {rule.rule for rule in rules if "GET" in rule.methods}
     only_posted = {rule.rule for rule in rules if "POST" in rule.methods and rule.rule not in pages}

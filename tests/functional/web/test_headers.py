@@ -1,4 +1,4 @@
-"""Headers and cookies on every answer, whatever its status."""
+"""Headers and cookies of every response, whatever its status."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def answers(app: Flask, host: str) -> Iterator[TestResponse]:
 
 
 def is_for_everybody(answer: TestResponse) -> bool:
-    """Say whether any page's script may read this, and anyone keep it."""
+    """Return whether scripts of any origin may read this, and anyone may cache it."""
     return answer.request.method == "GET" and answer.request.path in FOR_EVERYBODY
 
 

@@ -1,4 +1,4 @@
-"""A developer's browser is sent to the one name of this machine that links in mails have."""
+"""In development, browsers are redirected to the host name that links in emails have."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""In which language a page, a JSON error and a message are."""
+"""The language of pages, JSON errors and messages."""
 
 from __future__ import annotations
 

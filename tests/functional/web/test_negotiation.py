@@ -1,4 +1,4 @@
-"""Which language is spoken: JSON to who sends it or likes it best, a page to everybody else."""
+"""Content negotiation: JSON for clients that send or prefer it, pages for all others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked for twice, by a double click or a retry, is sent once."""
+"""A request that is sent twice, by a double click or a retry, has its effect once."""
 
 from __future__ import annotations
 

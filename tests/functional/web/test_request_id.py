@@ -1,4 +1,4 @@
-"""The id that a trusted proxy gave a request, as far as the database keeps it."""
+"""A trusted proxy's request ID, as far as the database stores it."""
 
 from __future__ import annotations
 

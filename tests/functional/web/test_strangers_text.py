@@ -1,4 +1,4 @@
-"""What a stranger sends is in no mail, on no page of another account, in no export and at no operator's terminal."""
+"""Text chosen by a stranger is in no email, page of another account, export or terminal output."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ ASKING = [
 
 @pytest.fixture
 def ada(people):
-    """Somebody whom a stranger writes to."""
+    """Someone who gets emails because of a stranger."""
     return people.open(email="ada@example.com", phone="+16502530000", methods=["email", "sms", "authenticator"])
 
 
 def told(messages) -> list[str]:
-    """Return all that these mails and texts say."""
+    """Return the contents of these emails and text messages."""
     return [each.text if isinstance(each, Sms) else each.subject + each.text + each.html for each in messages]
 
 

@@ -1,4 +1,4 @@
-"""The service below a path of its host, behind a proxy that passes the path on, or takes it away."""
+"""The service below a path of a host, behind a proxy that keeps or strips the path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Endpoints, and a worker that posts what is due when a test says so."""
+"""Webhook endpoints, and a worker that posts due events when a test says so."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def rested_channels() -> Iterator[None]:
 
 @pytest.fixture
 def operate(app: Flask) -> Callable[..., str]:
-    """Types a command: ``operate("list")`` is ``flask webhooks list``; returns what it printed."""
+    """Runs a command: ``operate("list")`` is ``flask webhooks list``; returns what it printed."""
 
     def run(*words: str, fails: int = 0) -> str:
         result = app.test_cli_runner().invoke(args=["webhooks", *words])

@@ -1,4 +1,4 @@
-"""``flask webhooks``, and what ``flask doctor`` and ``flask keys`` say of endpoints."""
+"""``flask webhooks``, and webhook endpoints in ``flask doctor`` and ``flask keys``."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_both_secrets_sign_during_the_rotation_overlap(app, operate, created, ad
 
 
 def signs(secret, hook) -> bool:
-    """Whether a receiver with this secret would take it, leaving the time aside, which the test has moved."""
+    """Return whether a receiver with this secret would accept it, ignoring the time, which tests shift."""
     from app.webhooks.signatures import signature
 
     key = base64.b64decode(secret.removeprefix("whsec_"))
@@ -182,7 +182,7 @@ def test_endpoint_can_be_disabled_enabled_changed_and_deleted(
     (row,) = rows(WebhookEndpoint)
     assert (row.url, row.secret) == ("", "")
     with app.app_context():
-        assert cleanup.prune_deleted_endpoints() == 0  # it would take all its deliveries with it, however many
+        assert cleanup.prune_deleted_endpoints() == 0  # deleting the row would delete all its deliveries
         run_cleanups()
     assert (rows(WebhookEndpoint), rows(WebhookDelivery)) == ([], [])
     names = [event.name for event in rows(Event) if event.name.startswith("webhook.")]

@@ -1,4 +1,4 @@
-"""docs/webhooks.md: its table is that of the code, and its receivers verify what is really posted."""
+"""docs/webhooks.md: its table matches the code, and its example receivers verify real requests."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def test_every_event_type_source_is_recorded_somewhere():
 
 
 def code_of(section: str) -> str:
-    """Return the code that stands in a section."""
+    """Return the code block in a section."""
     return re.search(rf"(?s)### {section}\n.*?```\w+\n(.*?)```", TEXT)[1]
 
 
 @contextmanager
 def running(command, secret, folder):
-    """Run a receiver; give its address and its output."""
+    """Run a receiver; yield its address and its output."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = os.environ | {"WEBHOOK_SECRET": secret, "PORT": str(port)}

@@ -1,4 +1,4 @@
-"""What happens is posted: thin, signed, once for each endpoint that wants it, and never for what was rolled back."""
+"""Events are posted: minimal, signed, once per subscribed endpoint, and not after a rollback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is not taken is posted again, over days; an endpoint that is down rests, and one that is gone is disabled."""
+"""Failed deliveries are retried for days; a failing endpoint is paused, one that is gone is disabled."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DAY = 86400
 
 @pytest.fixture
 def happen(app):
-    """Makes an event: ``happen()`` is a group that was created."""
+    """Causes an event: ``happen()`` creates a group."""
     numbers = iter(range(1000))
 
     def run() -> None:
@@ -491,7 +491,7 @@ def test_endpoint_with_trusted_certificate_is_posted_to(add, posted, happen, row
     add(site.url("/hooks", "localhost"))
     happen()
     posted()
-    assert rows(WebhookDelivery)[0].last_error == "answered 501"  # this site takes no POST
+    assert rows(WebhookDelivery)[0].last_error == "answered 501"  # this site rejects POST
 
 
 def test_unresolvable_host_is_reported(add, posted, happen, rows):

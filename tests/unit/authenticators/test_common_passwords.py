@@ -1,4 +1,4 @@
-"""Passwords that are guessed first are refused, and those that people think up are not."""
+"""Common passwords are rejected, and uncommon ones aren't."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a password must be, and what it is kept as."""
+"""Requirements of passwords, and how they are stored."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The registry: which methods the settings may name."""
+"""The registry: which methods the settings may contain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A database that was filled by statements alone is one that the service works on."""
+"""A database filled by SQL statements works with the service."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ USERS = 1000
 
 @pytest.fixture
 def filled(database, databases, tmp_path, monkeypatch):
-    """The service on a filled database; nothing takes its mail."""
+    """The service on a filled database; its mail isn't accepted."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
     url = databases.fresh(database.kind, migrated=False).url.replace("postgresql:", "postgresql+psycopg:", 1)
     made = Filled(url, 0, tmp_path, 1, free_port())

@@ -1,4 +1,4 @@
-"""The safe floor does the security work that the benchmark says it does."""
+"""The safe floor does the security work that the benchmark claims."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The characters that are carried from one screen to another: no one is likelier than another."""
+"""The confirmation characters are uniformly distributed."""
 
 from __future__ import annotations
 

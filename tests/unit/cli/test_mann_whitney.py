@@ -1,4 +1,4 @@
-"""The rank-sum test, against values worked out by hand and by others."""
+"""The rank-sum test, compared with values computed by hand and by other software."""
 
 from __future__ import annotations
 

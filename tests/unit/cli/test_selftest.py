@@ -1,4 +1,4 @@
-"""What is random in answers is found by comparing them; what is not tells classes apart."""
+"""Random parts of responses are found by comparing them; other differences distinguish the classes."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ SOUND = {
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch, tmp_path):
-    """No setting of the person who runs the tests counts, and files are made in a folder of the test's own."""
+    """Ignore settings of the person who runs the tests, and create files in a temporary directory."""
     for name in [name for name in os.environ if name.startswith("LATCHKEY_") or name == "FLASK_DEBUG"]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)

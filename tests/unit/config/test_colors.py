@@ -1,4 +1,4 @@
-"""The accent color: read, measured, and refused when people couldn't read what stands on it."""
+"""The accent color: parsed, measured, and rejected if text on it would be unreadable."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A URL of PostgreSQL is what libpq takes, and what it would refuse is refused before the start."""
+"""A PostgreSQL URL may have everything that libpq accepts; anything else is rejected at startup."""
 
 from __future__ import annotations
 

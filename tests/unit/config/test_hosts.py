@@ -1,4 +1,4 @@
-"""Names of hosts in settings: as browsers send them, however an operator writes them."""
+"""Host names in settings are normalized to what browsers send."""
 
 from __future__ import annotations
 

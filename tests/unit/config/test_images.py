@@ -1,4 +1,4 @@
-"""Images of the brand: known by their first bytes, whole, small enough, and nothing that runs or loads."""
+"""Brand images: recognized by their first bytes, complete, small enough, and without active content."""
 
 import pytest
 

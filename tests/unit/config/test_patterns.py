@@ -1,4 +1,4 @@
-"""Which regular expressions of the operator's are refused because matching could take hours."""
+"""Which regular expressions in settings are rejected because matching could take hours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What production refuses to start with: each names the setting and a remedy, and shows no value."""
+"""Settings that production rejects: each error names the setting and a remedy, and shows no value."""
 
 import base64
 import os
@@ -241,7 +241,7 @@ def test_development_rejects_a_non_local_public_url(set_up):
 
 
 def test_random_keys_are_not_considered_weak():
-    # The same keys in each run: one in some millions spells a sample word, and its owner draws another.
+    # The same keys in each run, since one in a few million contains a sample word.
     source = random.Random(17)
     drawn = [source.randbytes(16).hex() for _ in range(2000)]
     drawn += [base64.urlsafe_b64encode(source.randbytes(32)).decode().rstrip("=") for _ in range(2000)]

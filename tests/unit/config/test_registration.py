@@ -1,4 +1,4 @@
-"""LATCHKEY_REGISTRATION and the mail domains beside it."""
+"""LATCHKEY_REGISTRATION and the settings for mail domains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who mails come from: read as people write it, or refused at the start."""
+"""Senders of emails: parsed as people write them, or rejected at startup."""
 
 from __future__ import annotations
 

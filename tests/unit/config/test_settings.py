@@ -1,4 +1,4 @@
-"""How settings are read: kinds, files, names, and that they never change."""
+"""How settings are read: types, files, names, and immutability."""
 
 from datetime import timedelta
 from pathlib import Path

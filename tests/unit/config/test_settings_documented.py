@@ -1,4 +1,4 @@
-"""Every setting is explained to operators, with the default it has."""
+"""Every setting is documented with its default."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is sealed opens with its key and its context, and with nothing else."""
+"""Encrypted values can be decrypted only with their key and context."""
 
 import string
 import time
@@ -111,7 +111,7 @@ def test_derived_keys_differ_by_purpose_and_key_and_are_deterministic():
 
 
 def test_key_derivation_and_sealed_format_are_stable():
-    """What was sealed and signed by an older release has to open and hold in this one."""
+    """Values encrypted and signed by an older release must remain valid."""
     ring = KeyRing(["k" * 32])
     assert ring.kid == "5ab15161"
     assert ring.derive("csrf").hex() == "cc0056c82ecafaf1ee37c73523887bb62ca4d15c9518060ca9bc017b543eb810"
@@ -143,7 +143,7 @@ def test_kid_of_text_that_is_not_sealed_is_empty():
 
 
 def test_opening_takes_microseconds():
-    """Some 8 us where this was written; the bound leaves room for a slow machine and catches a key made per read."""
+    """About 8 us where this was written; the limit allows for a slow machine and catches a key derivation per read."""
     ring = KeyRing([NEW])
     sealed = ring.seal(b"s" * 20, *CONTEXT)
     taken = timeit.repeat(lambda: ring.open(sealed, *CONTEXT), number=500, repeat=5, timer=time.thread_time)

@@ -1,4 +1,4 @@
-"""Marked tokens: known at sight, whole or not, and 256 bits in each."""
+"""Prefixed tokens: recognizable, with a checksum, and 256 random bits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens are long, digests are plain SHA-256, references can be read aloud."""
+"""Tokens are long, digests are plain SHA-256, support IDs can be read aloud."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""A signed token says what was signed, for its purpose alone, and reads as it did in every release."""
+"""A signed token returns what was signed, only for its purpose, and in the format of every release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table of its own on an engine of its own, as the application makes one."""
+"""A separate table on a separate engine, created as the application does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ READ = sa.text("SELECT tries FROM trial")
 
 @pytest.fixture
 def make_engine(database: Database) -> Iterator[Callable[..., sa.Engine]]:
-    """Makes engines on this test's database: ``make_engine(timeout=1)``. Each closes its connections afterwards."""
+    """Creates engines on this test's database: ``make_engine(timeout=1)``. Their connections are closed afterwards."""
     made = []
 
     def make(timeout: float = 5, pool_size: int = 4, more: str = "") -> sa.Engine:
@@ -54,7 +54,7 @@ def session(engine: sa.Engine) -> Iterator[Session]:
 
 @pytest.fixture
 def tries(database: Database) -> Callable[[], int]:
-    """Tells what is stored, by a connection of its own."""
+    """Returns the stored value, through a separate connection."""
     return lambda: database.query("SELECT tries FROM trial")[0][0]
 
 

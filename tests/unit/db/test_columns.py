@@ -1,4 +1,4 @@
-"""Times as they stand in SQLite."""
+"""How times are stored in SQLite."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""A statement handed to the driver as it is does what SQLAlchemy would have done with it."""
+"""A compiled statement passed to the driver has the same effect as through SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class TestPrepared:
     def test_dropped_statements_are_prepared_again(self, change):
         INTO.run(**ROW, name="one")
         db.session.commit()
-        held = db.session.connection().connection.driver_connection  # by the session: the pool may give another one
+        held = db.session.connection().connection.driver_connection  # by the session: the pool may return another one
         assert FIND.first(name="one")
         held.execute(change)
         assert FIND.first(name="one")
@@ -188,7 +188,7 @@ class TestPrepared:
         assert run() == []
 
     def test_prepared_statement_names_differ_for_different_statements(self, monkeypatch):
-        """Both begin to count, and a pooler may give them each other's connection."""
+        """Both start counting at 1, and a pooler may switch their connections."""
         names = set()
         for statement in (FIND_NONE, FIND):
             monkeypatch.setattr(prepared, "_statement_numbers", count(1_000_000))

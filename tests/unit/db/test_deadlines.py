@@ -1,4 +1,4 @@
-"""PostgreSQL slow, frozen, gone: every statement ends, says that it was the database, and the next one is well."""
+"""PostgreSQL slow, frozen or stopped: every statement ends with a database error, and the next one works."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is deleted from SQLite is overwritten, however the library was built."""
+"""Data deleted from SQLite is overwritten, whatever the library's build options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models and migrations agree, and a migration goes up, down and up again."""
+"""Models match the migrations, and a migration can be upgraded, downgraded and upgraded again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = [
 
 
 def differences(app) -> list:
-    """Return what the models have and the schema has not, or the other way round."""
+    """Return what only the models or only the schema has."""
     from app.extensions import db
 
     with app.app_context(), db.engine.connect() as connection:
@@ -34,7 +34,7 @@ def tables(app) -> set[str]:
 
 
 def run(app, *words: str) -> None:
-    """Type ``flask db`` with ``words``."""
+    """Run ``flask db`` with ``words``."""
     done = app.test_cli_runner().invoke(args=["db", *words])
     assert done.exit_code == 0, done.output
 
@@ -88,7 +88,7 @@ def test_deleting_a_user_deletes_identities_and_enrollments(app, people, rows, d
 
 @pytest.fixture
 def about_ada(program, people, rows):
-    """Rows of each kind that may name nobody, and name Ada."""
+    """Rows about Ada in tables whose ``user_id`` may be NULL."""
     ada = people.open(email="ada@example.com", methods=["email", "authenticator"])
     program.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
     program.post("/us-signin", identity=ada.email, passcode="00000000")
@@ -98,7 +98,7 @@ def about_ada(program, people, rows):
 
 
 def may_name_nobody() -> list:
-    """Return the models whose rows are written about strangers as well."""
+    """Return the models whose ``user_id`` may be NULL."""
     from app.audit import Event
     from app.challenges.models import Challenge
     from app.outbox import Message

@@ -1,4 +1,4 @@
-"""Migrations of large tables under a service that runs: none is cut off, and none holds the others up."""
+"""Migrations of large tables while the service runs: none is interrupted, and none blocks the service."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NUMBERS = {
 
 @pytest.fixture
 def upgrade(make_app, bare):
-    """Types ``flask db upgrade`` to a revision, as a service with a time-out of 0.2 s would."""
+    """Runs ``flask db upgrade`` to a revision, with a statement timeout of 0.2 s for the service."""
     return upgrading(make_app, bare)
 
 
@@ -57,7 +57,7 @@ def upgrading(make_app, database):
 
 @contextmanager
 def locking(database, table, mode):
-    """Hold a lock on ``table`` during the block, by a connection of its own. Fails when that takes over 4 s."""
+    """Hold a lock on ``table`` during the block, on a separate connection. Fails if that takes over 4 s."""
     with psycopg.connect(database.url) as connection:
         connection.execute("SET lock_timeout = '4s'")
         connection.execute(f"LOCK TABLE {table} IN {mode} MODE")
@@ -65,7 +65,7 @@ def locking(database, table, mode):
 
 
 def waiting(database, mode):
-    """Say whether somebody waits for a lock."""
+    """Return whether a connection waits for a lock."""
     with psycopg.connect(database.url) as connection:
         return connection.execute(f"SELECT 1 FROM pg_locks WHERE NOT granted AND {mode}").fetchone()
 
@@ -124,7 +124,7 @@ IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_challenge_bin
 def test_index_migration_does_not_block_writes(postgresql, upgrade_postgresql):
     upgrade_postgresql("0006")
     with under_way(upgrade_postgresql, "0007"), locking(postgresql, "challenge", WRITING):
-        until(lambda: waiting(postgresql, "locktype = 'virtualxid'"))  # for those who write already to end
+        until(lambda: waiting(postgresql, "locktype = 'virtualxid'"))  # for current writers to finish
         began = time.monotonic()
         with locking(postgresql, "challenge", WRITING):
             assert time.monotonic() - began < 1
@@ -145,7 +145,7 @@ def test_table_lock_of_a_migration_is_retried_without_blocking_readers_for_long(
     with under_way(upgrade_postgresql, "0017"), locking(postgresql, "auth_session", READING):
         until(lambda: waiting(postgresql, "mode = 'AccessExclusiveLock'"))
         began = time.monotonic()
-        with locking(postgresql, "auth_session", READING):  # stands behind the migration until that gives up
+        with locking(postgresql, "auth_session", READING):  # queued behind the migration until that gives up
             assert time.monotonic() - began < 3.5
     assert postgresql.query("SELECT version_num FROM alembic_version") == [("0017",)]
 

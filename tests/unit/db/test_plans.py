@@ -1,4 +1,4 @@
-"""At the size of a large service: what is asked now and then reads no whole table, and its plans stay good."""
+"""Query plans at the size of a large service: occasional queries scan no whole table, and plans stay good."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class TestPostgresql:
             assert max(took[-5:]) < 2, took
 
     def test_sign_in_needs_no_full_scan_of_small_tables(self, app, wire, ada, mail_to):
-        """A plan that is made then is kept while the table grows."""
+        """A plan made for a small table is kept while the table grows."""
         plans = self.plans_of_a_sign_in(app, wire, ada, mail_to)
         for table in ON_THE_WAY:
             assert not [plan for plan in plans if reads_whole(plan, table)], table

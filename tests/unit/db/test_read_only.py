@@ -1,4 +1,4 @@
-"""A PostgreSQL that takes no writes any more counts as away, and its connections are dropped."""
+"""A PostgreSQL that became read-only counts as unavailable, and its connections are dropped."""
 
 from __future__ import annotations
 

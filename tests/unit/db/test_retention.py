@@ -1,4 +1,4 @@
-"""PRUNERS: what is past its time goes, what lives stays."""
+"""Cleanups delete expired rows and keep others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DAY = 24 * 3600
 
 @pytest.fixture
 def ada(people):
-    """Somebody who signs in by mail."""
+    """Someone who signs in by email."""
     return people.open(email="ada@example.com")
 
 
@@ -145,7 +145,7 @@ def test_walk_scans_the_whole_table_within_its_time(app, counters, monkeypatch):
 
 
 def test_frequently_updated_failure_columns_are_not_indexed():
-    """PostgreSQL writes a row into all its indexes anew when a column changes that any of them looks at."""
+    """PostgreSQL adds new entries to all indexes of a row if an indexed column changes."""
     by = {"id", "user_id", "browser"}
     for index in FailureCounter.__table__.indexes:
         assert {column.name for column in index.columns} <= by

@@ -1,4 +1,4 @@
-"""What SQLite's one lock for all writers brings: readers never wait, writers wait for no longer than the deadline."""
+"""SQLite's single write lock: readers never wait, writers no longer than the deadline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One BEGIN before the first write, none for reads, and a lock that is always given back."""
+"""One BEGIN before the first write, none for reads, and the lock is always released."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator reads who has a wrong LATCHKEY_DATABASE_URL."""
+"""The errors that operators see for a wrong LATCHKEY_DATABASE_URL."""
 
 from __future__ import annotations
 

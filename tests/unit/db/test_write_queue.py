@@ -31,7 +31,7 @@ def started():
 
 
 def outcome_of(take) -> object:
-    """Take a turn and give it back; return what is left for the lock, or the error."""
+    """Take a turn and release it; return the time left for the lock, or the error."""
     try:
         left = take()
     except exc.TimeoutError as error:
@@ -51,7 +51,7 @@ def test_background_writer_does_not_take_a_requests_place(started):
     time.sleep(0.1)
     for _ in range(MAX_WAITING):
         started(request)
-    time.sleep(STUCK_AFTER + 0.6)  # by then one that has a place too far back is told so
+    time.sleep(STUCK_AFTER + 0.6)  # by then, those too far back have been rejected
     assert ends == []
     queue.release()
     deadline = time.monotonic() + LIMIT

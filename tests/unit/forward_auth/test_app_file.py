@@ -1,4 +1,4 @@
-"""The apps file: what it takes, how its faults are named, and how it is read again."""
+"""The apps file: valid contents, errors, and reloading."""
 
 from __future__ import annotations
 

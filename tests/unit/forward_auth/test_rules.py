@@ -1,4 +1,4 @@
-"""Which rule decides: the first that matches, and the strictest where a path can be read in two ways."""
+"""Which rule applies: the first that matches, and the strictest if a path is ambiguous."""
 
 from __future__ import annotations
 

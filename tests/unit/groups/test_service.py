@@ -1,4 +1,4 @@
-"""Groups: who is in them, by statements that are right when two change them at once."""
+"""Groups and their members, with statements that are correct under concurrent changes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def eve(people):
 
 @pytest.fixture
 def groups(app, ada, bob, eve):
-    """Three groups, made in no order; what the test does is in the application's context."""
+    """Three groups, in no particular order; the test runs in the application's context."""
     with app.app_context():
         for name in ("media", "admins", "a-team"):
             service.create(name, by="operator")
@@ -207,7 +207,7 @@ def test_group_names_can_be_selected_per_row_in_one_statement(ada, bob, eve, sta
 
 @pytest.mark.usefixtures("groups")
 def test_group_names_can_be_selected_beside_a_join_with_groups(ada, bob):
-    """In a statement that reads groups on its own, as who may use a client, each keeps its own."""
+    """Each reads groups separately, in one statement."""
     for name, person in (("media", ada), ("admins", bob)):
         service.add_member(name, person.id, by="operator")
     other = aliased(GroupMembership)
@@ -234,7 +234,7 @@ def test_group_queries_need_no_full_scan_of_memberships(app, ada):
 
 @pytest.fixture
 def at_once(app, groups, monkeypatch):
-    """Makes changes at one moment: each waits before its commit until the others had time to come in between."""
+    """Makes changes concurrently: each pauses before its commit until the others could run."""
     waiting = threading.Barrier(2, timeout=BARRIER_TIMEOUT)
     real = service.record
 
@@ -307,7 +307,7 @@ def test_erased_user_is_removed_from_groups(app, ada, operate_erasure, rows):
 
 @pytest.fixture
 def operate_erasure(app):
-    """Erases somebody as an operator does who does not wait."""
+    """Erases someone immediately, as an operator can."""
 
     def erase(person):
         done = app.test_cli_runner().invoke(args=["users", "delete", person.email, "--now", "--yes"])

@@ -1,4 +1,4 @@
-"""docs/apps.md has every field of a client, with its default."""
+"""docs/apps.md documents every field of a client, with its default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The clients file: what it may say, and how each fault is named."""
+"""The clients file: valid contents, and the error for each mistake."""
 
 from __future__ import annotations
 

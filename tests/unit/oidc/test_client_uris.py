@@ -1,4 +1,4 @@
-"""Addresses of clients: what can be registered, and what counts as registered."""
+"""URIs of clients: which can be registered, and which match a registered one."""
 
 from __future__ import annotations
 

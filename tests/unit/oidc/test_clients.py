@@ -1,4 +1,4 @@
-"""Clients as rows say them, also rows of another release."""
+"""Clients read from rows, including those of another release."""
 
 from __future__ import annotations
 

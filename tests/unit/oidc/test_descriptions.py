@@ -1,4 +1,4 @@
-"""error_description has the characters that it can have (RFC 6749, section 4.1.2.1), wherever it is written."""
+"""error_description has only allowed characters (RFC 6749, section 4.1.2.1), everywhere in the code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RAISED = {"OAuthError": 1, "refusal": 1, "AuthorizationError": 1}
 
 
 def descriptions() -> Iterator[tuple[str, str]]:
-    """Yield where descriptions are written, and their parts that stand there."""
+    """Yield where descriptions are written, and their constant parts."""
     for path in Path(app.oidc.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and len(node.args) > RAISED.get(name_of(node.func), 99):

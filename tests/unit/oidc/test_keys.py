@@ -1,4 +1,4 @@
-"""Tokens that we sign, and what we take for one of them."""
+"""Signing and verifying our tokens."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def unpadded(text: str) -> bytes:
 
 
 def with_header(token: str, **changed: object) -> str:
-    """Return ``token`` with a header that says something else, and the signature that it had."""
+    """Return ``token`` with a changed header and its original signature."""
     header = base64.urlsafe_b64encode(orjson.dumps(header_of(token) | changed)).rstrip(b"=").decode()
     return ".".join([header, *token.split(".")[1:]])
 

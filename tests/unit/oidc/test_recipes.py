@@ -1,4 +1,4 @@
-"""Recipes in docs/integrate: each has a client that the clients file accepts, and values that agree with it."""
+"""Recipes in docs/integrate: the clients file accepts each client, and the values agree with it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOML = re.compile(r"```toml\n(.*?)```", re.S)
 
 
 def text_of(path: Path) -> str:
-    """Return a recipe with a digest in place of the one that its reader makes."""
+    """Return a recipe with a digest in place of the one that its reader creates."""
     return path.read_text().replace("<digest>", "0" * 64)
 
 

@@ -1,4 +1,4 @@
-"""``sub`` and ``sid``: stable for ever, and of no use to another app."""
+"""``sub`` and ``sid``: permanent, and useless to other apps."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PAIRWISE = client(subject="pairwise")
 
 @pytest.fixture
 def names(app):
-    """Both names as an app of this installation makes them, in a context of its own."""
+    """``sub`` and ``sid`` from an app of this installation, in a separate context."""
 
     def make(of=app, of_client=PAIRWISE, handle=HANDLE, session_id=SESSION) -> tuple[str, str]:
         with of.app_context():

@@ -1,4 +1,4 @@
-"""A breaker opens after failures in a row, and closes after a while."""
+"""The circuit breaker opens after consecutive failures, and closes after a while."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hard end of a conversation, at whatever moment it comes."""
+"""The hard deadline of an SMTP conversation, at every point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetching from an address that a stranger named: what is connected to, what is read, and for how long."""
+"""Fetching a URL that a stranger chose: what is connected to, what is read, and for how long."""
 
 from __future__ import annotations
 
@@ -254,7 +254,7 @@ def test_non_http_response_is_rejected(site, said):
     assert reason(site.url()) in ("broken", "slow")
 
 
-# --- how long it may take -----------------------------------------------------------------------
+# --- deadlines ----------------------------------------------------------------------------------
 
 
 def timed(*given, within: float = 0.4, **options) -> str:

@@ -1,4 +1,4 @@
-"""When a message is tried again."""
+"""When a message is retried."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wake-ups: they reach every worker that listens, on every kind of queue, and nobody waits for them."""
+"""Wake-ups reach every listening worker on every kind of queue, and nobody waits for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What reaches the application, what is answered without it, and who needs no thread."""
+"""Which requests reach the application, which are answered without it, and which need no thread."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ JSON = [(b"content-type", b"application/json")]
 
 
 class Application:
-    """An application whose requests to ``/held`` last until it lets them go."""
+    """An application whose requests to ``/held`` last until they are released."""
 
     def __init__(self) -> None:
         self.let_go = threading.Event()
@@ -60,7 +60,7 @@ class Answer:
 
 @pytest.fixture
 def application() -> Iterator[Application]:
-    """An application that lets everybody go in the end."""
+    """An application that releases all requests in the end."""
     made = Application()
     yield made
     made.let_go.set()
@@ -75,7 +75,7 @@ async def ask(
     announced: int | None = None,
     stays: bool = False,
 ) -> Answer:
-    """Ask with a body in pieces. With ``stays`` the connection stays open after them, else it ends."""
+    """Send a body in pieces. With ``stays``, the connection stays open after them, else it is closed."""
     length = sum(map(len, pieces)) if announced is None else announced
     scope = {
         "type": "http",
@@ -112,7 +112,7 @@ def play(scene: Coroutine[Any, Any, None]) -> None:
 
 
 async def hold_all_threads(answering: WsgiAdapter, count: int) -> list[asyncio.Task[Answer]]:
-    """Take every thread, each with a request that does not end."""
+    """Occupy every thread with a request that doesn't end."""
     held = [asyncio.create_task(ask(answering, "/held")) for _ in range(count)]
     await asyncio.sleep(0.1)
     return held

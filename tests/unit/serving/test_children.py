@@ -1,4 +1,4 @@
-"""Children of the supervisor: begun again when they die, and ended with it."""
+"""Child processes of the supervisor: restarted when they die, and stopped with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the supervisor's handler of SIGTERM behaves in it, and in what it has just forked."""
+"""The supervisor's SIGTERM handler, in the supervisor and in processes it just forked."""
 
 import multiprocessing
 import os

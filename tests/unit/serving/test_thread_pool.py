@@ -1,4 +1,4 @@
-"""The threads of a web process: who waits for one, for how long, and who gets the next."""
+"""The threads of a web process: how long requests wait for one, and in which order."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Inside:
 
 
 async def outcome(threads: ThreadPool, seconds: float) -> tuple[str, float]:
-    """Make a call that takes so long; say how it ended, and after how many seconds."""
+    """Make a call that takes this long; return how it ended, and after how many seconds."""
     began = time.monotonic()
     try:
         await threads.run(lambda: time.sleep(seconds))

@@ -1,4 +1,4 @@
-"""The socket that ``flask serve --unix`` claims before anything starts."""
+"""The socket of ``flask serve --unix``, which is claimed before anything starts."""
 
 from __future__ import annotations
 

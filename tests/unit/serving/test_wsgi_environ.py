@@ -1,4 +1,4 @@
-"""A request's variables, from the bytes it came in."""
+"""A request's WSGI environment, from its raw bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What proofs are worth, and which of them are two."""
+"""The strength of verifications, and which combinations are two factors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits by address: what counts as one caller, however it is written."""
+"""Limits by IP address: what counts as one client, in every notation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = [
 
 @pytest.fixture
 def taken(app):
-    """Takes turns from each of these addresses in order, and returns how many were given."""
+    """Takes from the limit for each of these addresses in order, and returns how many were allowed."""
 
     def take(addresses) -> int:
         given = 0
@@ -79,7 +79,7 @@ def test_exhausted_ipv6_48_is_not_stored_per_64(app, taken):
 
 
 def test_limit_holds_for_concurrent_first_requests(app, monkeypatch):
-    """They come at once, and each would like to make what counts them."""
+    """They run concurrently, and each would create the counter."""
 
     class SlowlyMade(counters.Counters):
         def __init__(self, *arguments) -> None:

@@ -1,4 +1,4 @@
-"""Failed attempts at an account, whatever their times: never too many in an hour or a day, and free again in time."""
+"""Failed attempts for an account: never too many in an hour or a day, and available again in time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PER_HOUR, PER_DAY = 10, 25
 
 
 def attempt() -> bool:
-    """Say whether an attempt at an identity that nobody has was counted."""
+    """Return whether an attempt for an identity without an account was counted."""
     return by_account.reserve(None, "nobody@example.com") is not None
 
 

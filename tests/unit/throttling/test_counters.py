@@ -1,4 +1,4 @@
-"""Counters: one window for all replicas in Redis, one for each process while Redis is away."""
+"""Counters: one window for all replicas in Redis, one per process without Redis."""
 
 from __future__ import annotations
 

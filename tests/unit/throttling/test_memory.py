@@ -1,4 +1,4 @@
-"""Windows in memory: as cheap after a flood of addresses as before, bounded, and wrong about nobody who was there."""
+"""Windows in memory: as cheap after a flood of addresses, bounded, and correct for earlier clients."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def strangers() -> Iterator[str]:
 
 
 def flood(limiter, addresses: Iterator[str], many: int, times: int = 1) -> int:
-    """Use turns of so many addresses; return how many turns were refused."""
+    """Take from the limit for that many addresses; return how many were rejected."""
     return sum(not limiter.hit(ITEM, address) for address in islice(addresses, many) for _ in range(times))
 
 
@@ -94,7 +94,7 @@ def test_new_address_is_counted_while_the_storage_is_full(limiter, strangers, no
     now[0] += WINDOW - 10
     assert [limiter.hit(ITEM, "192.0.2.7") for _ in range(TURNS + 1)] == [True] * TURNS + [False]
     now[0] += 11
-    flood(limiter, strangers, 100)  # there is room again, and what was used is not forgotten with that
+    flood(limiter, strangers, 100)  # there is space again, and earlier counts are kept
     assert [limiter.hit(ITEM, "192.0.2.7") for _ in range(TURNS)].count(True) <= 1
 
 

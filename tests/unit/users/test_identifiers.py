@@ -1,4 +1,4 @@
-"""One person, one spelling; look-alikes are folded or refused (OWASP cheat sheet on e-mail validation)."""
+"""One spelling per identity; look-alikes are normalized or rejected (OWASP cheat sheet on email validation)."""
 
 import subprocess
 import sys

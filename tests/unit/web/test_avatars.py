@@ -1,4 +1,4 @@
-"""Avatars: which letters stand for a person, and that they can be read."""
+"""Avatars: which letters represent a person, and their contrast."""
 
 import re
 
@@ -50,5 +50,5 @@ def test_avatar_colors_have_enough_contrast():
 
 
 def test_avatar_clips_a_letter_with_many_combining_marks():
-    assert len(initials_of("X" + "\u0903" * 40)) == 41  # so it is for the page to keep it within
+    assert len(initials_of("X" + "\u0903" * 40)) == 41  # so the page has to clip it
     assert ".app-letter, .avatar { overflow: hidden; }" in (ROOT / "app/static/app.css").read_text()

@@ -1,4 +1,4 @@
-"""Where a request came from, whatever spelling its proxy has."""
+"""The client's IP address, in every notation that proxies use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leaving for an app: a redirect, or a page where a browser would stop one."""
+"""Redirecting to an app, or a page if a browser would block the redirect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.one_database
 
 @pytest.fixture
 def left(app):
-    """Leaves from a request that was sent in this way."""
+    """Redirects from a request that was sent in this way."""
 
     def leave_from(url=URL, *, method="POST", dest="document"):
         headers = {"Sec-Fetch-Dest": dest} if dest else {}

@@ -1,4 +1,4 @@
-"""Where events may be posted: the internet by https, named networks, and nothing of clouds' own."""
+"""Where events may be posted: the internet by https, configured networks, and no cloud metadata services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exports of other products, as small as they can be, and the people in them who sign in."""
+"""Minimal exports of other products, and the people in them who sign in."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def hashed(password: str = PASSWORD, prefix: bytes = b"2b") -> str:
 
 
 def json_lines(*values: object) -> str:
-    """Return values as JSON lines; texts stand for themselves."""
+    """Return values as JSON lines; strings are used unchanged."""
     return "".join((each if isinstance(each, str) else json.dumps(each)) + "\n" for each in values)
 
 
@@ -62,7 +62,7 @@ def bring(operate: Callable[..., Result], tmp_path: Path) -> Callable[..., Resul
 
 @pytest.fixture
 def enter(json_wire: Wire, mail_to: Callable[[str], Any], clock: Any) -> Callable[..., str | None]:
-    """Signs in, in a new browser each time, and tells as whom: by a password, or by a mailed code without one.
+    """Signs in, in a new browser each time, and tells as whom: by a password, or by email code without one.
 
     :param app: secret of an authenticator app, for a second step
     :param steps: of 30 seconds that the app is ahead: a code works once
@@ -85,7 +85,7 @@ def enter(json_wire: Wire, mail_to: Callable[[str], Any], clock: Any) -> Callabl
 
 @pytest.fixture
 def accounts(operate: Callable[..., Result]) -> Callable[[], dict[str, dict[str, Any]]]:
-    """Tells what ``flask users list`` knows, by email address, else by phone number or username."""
+    """Returns the accounts of ``flask users list``, by email address, else by phone number or username."""
 
     def listed() -> dict[str, dict[str, Any]]:
         found = [json.loads(line) for line in operate("users", "list", "--json").stdout.splitlines()]

@@ -1,4 +1,4 @@
-"""Users of Auth0: its bulk export, the hashes that its support sends, and files made for its own import."""
+"""Users of Auth0: its bulk export, the hashes that its support sends, and files for its import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``dumpdata`` of Django, shaped as 5.2 writes it with django-otp 1.7 and django-allauth 65."""
+"""``dumpdata`` of Django, in the format of 5.2 with django-otp 1.7 and django-allauth 65."""
 
 from __future__ import annotations
 

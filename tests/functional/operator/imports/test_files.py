@@ -1,4 +1,4 @@
-"""Files as they come: packed, in other encodings, broken off, of another product. None is a traceback."""
+"""Compressed, differently encoded, truncated or unknown files: an error, never a traceback."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def test_undecryptable_totp_secret_is_rejected_naming_what_is_needed(bring, tmp_
 
 
 def test_unconfirmed_users_stay_unconfirmed_if_the_service_used_confirmation(bring, accounts):
-    """Only where the service asked for it: elsewhere nobody has a time."""
+    """Otherwise no user has a confirmation time."""
     bring("flask-security", [user(1, "ada@example.com", confirmed_at="2024-01-01"), user(2, "bea@example.com")])
     bring("flask-security", [user(3, "cleo@example.com"), user(4, "dee@example.com")])
     assert [each["confirmed"] for each in accounts().values()] == [True, False, True, True]

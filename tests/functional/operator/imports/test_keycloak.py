@@ -67,7 +67,7 @@ def user(name: str, *credentials: object, **more: object) -> dict[str, object]:
 
 
 def realm(*users: object) -> dict[str, object]:
-    """Return a realm as an export has it: much stands before the users, and behind them."""
+    """Return an exported realm, with other data before and after the users."""
     before = {"id": "r1", "realm": "shop", "enabled": True, "groups": [{"name": "sales", "subGroups": []}]}
     return before | {"users": list(users), "clients": [{"clientId": "account", "attributes": {}}]}
 

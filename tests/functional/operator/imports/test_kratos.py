@@ -1,4 +1,4 @@
-"""Identities of Ory Kratos, whatever their schema."""
+"""Identities of Ory Kratos, with any schema."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def b64(data: bytes) -> str:
 
 
 def identity(email: str, hash_: str = "", **more: object) -> dict[str, object]:
-    """Return an identity as the admin API gives it with its credentials."""
+    """Return an identity as the admin API exports it, with its credentials."""
     password = {"type": "password", "identifiers": [email], "config": {"hashed_password": hash_}, "version": 0}
     address = {"id": "a", "value": email, "verified": True, "via": "email", "status": "completed"}
     known = {

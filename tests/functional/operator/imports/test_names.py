@@ -1,4 +1,4 @@
-"""Names of people, as each product keeps them."""
+"""Names of people, in the format of each product."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Users of Supabase: rows of its tables as CSV, JSON and the two kinds of dumps."""
+"""Users of Supabase: its tables as CSV, JSON and the two kinds of dumps."""
 
 from __future__ import annotations
 

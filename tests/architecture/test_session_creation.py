@@ -1,4 +1,4 @@
-"""Sessions are opened in one place, so that the tail of every sign-in exists once."""
+"""Sessions are created in one place, with which every sign-in ends."""
 
 from tests.architecture.sources import modules
 

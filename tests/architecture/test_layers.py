@@ -1,4 +1,4 @@
-"""The floors of docs/architecture.md: who may import whom."""
+"""The layers of docs/architecture.md: which packages may import which."""
 
 import ast
 import subprocess
@@ -17,12 +17,12 @@ def test_packages_import_only_lower_layers():
 
 
 def test_request_and_g_are_imported_only_from_flask():
-    """Under another name the contract "Only features use HTTP" wouldn't see them."""
-    takers = [
+    """Imported from elsewhere, they would escape the contract "Only features use HTTP"."""
+    importers = [
         module.name
         for module in modules()
         for node in ast.walk(module.tree)
         if isinstance(node, ast.ImportFrom) and node.module == "app.extensions"
         if {"request", "g"} & {name.name for name in node.names}
     ]
-    assert takers == []
+    assert importers == []
