@@ -25,13 +25,13 @@ class Asked:
 
     @property
     def questions(self) -> list[Reached]:
-        """What was asked so far."""
+        """The requests so far."""
         return [each for each in self.latchkey.reached if each.target.startswith("/gate/")]
 
 
 @pytest.fixture(scope="module")
 def stand_in() -> Iterator[ToyApp]:
-    """What is asked in Latchkey's place."""
+    """A stub in Latchkey's place, which records the requests."""
     made = ToyApp()
     yield made
     made.close()

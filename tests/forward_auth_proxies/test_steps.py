@@ -35,7 +35,7 @@ class SignedIn:
             self.session_id = db.session.scalars(mine).one()
 
     def signed_in_for(self, minutes):
-        """Let so many minutes go by since the sign-in."""
+        """Let that many minutes pass since the sign-in."""
         from app import clock
         from app.extensions import db
         from app.sessions.models import AuthSession

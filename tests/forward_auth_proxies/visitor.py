@@ -35,7 +35,7 @@ class Answer:
 
     @property
     def codes(self) -> list[str]:
-        """The codes of a refusal of ours in JSON."""
+        """The error codes of our JSON response."""
         return list(self.json["response"]["error_codes"])
 
 

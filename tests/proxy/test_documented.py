@@ -141,7 +141,7 @@ def server(databases, smtp_server, sms_provider, tmp_path_factory) -> Iterator[S
 
 
 def serving(trusted: int, databases, smtp_server, sms_provider, tmp_path_factory) -> Iterator[Server]:
-    """Serve behind so many proxies."""
+    """Serve behind that many proxies."""
     directory, database, port = tmp_path_factory.mktemp("service"), databases.fresh("sqlite"), free_port()
     environment = environment_of(database, port, directory, smtp_server, sms_provider) | PRODUCTION
     environment["LATCHKEY_TRUSTED_PROXIES"] = str(trusted)

@@ -1,5 +1,5 @@
-// A device on npm openid-client, or on oauth4webapi (`client`): it shows a code, and asks for its tokens while its person
-// decides. With `dpop` they are bound to a key. It has a secret, or none.
+// A device with npm openid-client or oauth4webapi (`client`): it shows a code, and polls for tokens while the user
+// decides. With `dpop`, they are bound to a key. It may have a secret.
 
 import * as oauth from "oauth4webapi";
 import * as client from "openid-client";
@@ -8,7 +8,7 @@ import { hear, options, refusal, say } from "./lines.mjs";
 const issuer = new URL(options.issuer);
 const parameters = { scope: "openid email offline_access" };
 
-// Shows the code to the test, whose person decides about it.
+// Passes the code to the test, whose user decides.
 async function show({ verification_uri, verification_uri_complete, user_code, expires_in, interval }) {
   say({ verification_uri, visit: verification_uri_complete, user_code, expires_in, interval });
   await hear();

@@ -1,9 +1,9 @@
-// How the scripts of this folder talk to the test that runs them: lines of JSON out, lines of text in.
+// How these scripts communicate with their test: lines of JSON out, lines of text in.
 
 import { webcrypto } from "node:crypto";
 import { createInterface } from "node:readline";
 
-// Node 18, which Debian 12 has, lacks them.
+// Node 18 of Debian 12 lacks them.
 globalThis.crypto ??= webcrypto;
 globalThis.CryptoKey ??= webcrypto.CryptoKey;
 
@@ -14,13 +14,13 @@ const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 export const say = (fact) => console.log(JSON.stringify(fact));
 export const hear = async () => (await lines.next()).value;
 
-// Leads the test's browser to `url`; resolves with the address that it comes back with.
+// Sends the test's browser to `url`; resolves with the URL that it returns to.
 export async function visit(url) {
   say({ visit: String(url) });
   return new URL(await hear());
 }
 
-// What `call` is rejected with, as the client understands it.
+// The error that `call` rejects with, as parsed by the client.
 export async function refusal(call) {
   try {
     return { accepted: await call };

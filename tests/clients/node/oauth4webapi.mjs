@@ -1,5 +1,5 @@
-// A relying party on npm oauth4webapi, which checks each answer to the letter and works around nothing. It has a
-// secret, or a key (`jwk`) to sign assertions with, or neither. With `dpop` its tokens are bound to another key.
+// A relying party with npm oauth4webapi, which validates every response strictly. It has a secret, or a key (`jwk`) to
+// sign assertions with, or neither. With `dpop`, its tokens are bound to another key.
 
 import * as oauth from "oauth4webapi";
 import { options, refusal, say, visit } from "./lines.mjs";
@@ -42,7 +42,7 @@ request.search = new URLSearchParams({
 });
 const back = await visit(request);
 
-// Does it once more where the server wants its nonce in the proof (RFC 9449, section 8).
+// Retry if the server requires its nonce in the proof (RFC 9449, section 8).
 async function withNonce(call) {
   try {
     return await call();
@@ -69,7 +69,7 @@ const refresh = (token, options = bound) =>
     return oauth.processRefreshTokenResponse(as, client, response);
   });
 
-// A client without a secret can't ask.
+// A client without a secret can't introspect.
 async function introspect(token) {
   if (!options.secret && !options.jwk) return undefined;
   const response = await oauth.introspectionRequest(as, client, auth, token, http);

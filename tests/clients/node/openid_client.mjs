@@ -1,5 +1,5 @@
-// A relying party on npm openid-client: discovery, PKCE, state, nonce, userinfo, refresh, introspection, revocation;
-// and registration of itself, with a token for it.
+// A relying party with npm openid-client: discovery, PKCE, state, nonce, userinfo, refresh, introspection, revocation,
+// and dynamic registration with an initial access token.
 
 import * as client from "openid-client";
 import { options, refusal, say, visit } from "./lines.mjs";

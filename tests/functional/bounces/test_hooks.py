@@ -27,7 +27,7 @@ def ada(people):
 
 @pytest.fixture
 def kept(rows):
-    """Returns what is kept: kinds and codes of reports, and the masked addresses that are suppressed."""
+    """Returns what is stored: kinds and codes of reports, and the masked addresses that are suppressed."""
 
     def read():
         from app.outbox.models import Bounce, Suppression

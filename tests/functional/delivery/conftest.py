@@ -28,7 +28,7 @@ def make_app(make_app: Callable[..., Flask]) -> Callable[..., Flask]:
 
 
 def trial_words(message: Any) -> Any:
-    """Return the words of a message, the same each time."""
+    """Return the text of a message, always the same."""
     from app import outbox
 
     if message.channel == "sms":

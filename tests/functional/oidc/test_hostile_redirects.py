@@ -132,7 +132,7 @@ def test_code_exchange_requires_the_loopback_port_used_for_authorization(native,
 
 
 def where(app, rp, browser, how: str, uri: str, asked) -> str:
-    """Return where a request with an address leads; "" for a page of ours."""
+    """Return where a request with this URI redirects; "" if it gets a page."""
     path, _, query = rp.request(**({"redirect_uri": None} | asked)).partition("?")
     query += f"&{urlencode({'redirect_uri': uri})}"
     client = app.test_client() if how == "stranger" else browser.client

@@ -1,6 +1,6 @@
 """Invalid WebAuthn responses: each is rejected with its error code, and none causes a 500.
 
-A software authenticator in the hands of whoever makes them up.
+They come from a software authenticator.
 """
 
 from __future__ import annotations

@@ -391,7 +391,7 @@ def test_denying_a_session_removes_only_the_app_it_added(wire, app, people, rows
 
 @pytest.mark.both_databases
 def test_first_address_confirmation_removes_app_named_like_a_browser(app, eve, rows):
-    """What is kept then is the password that was chosen in this very browser, which bears its digest as a name."""
+    """Only the password chosen in this browser is kept, whose row has the browser's digest as its name."""
     from app.challenges.models import Challenge
     from app.extensions import db
     from app.login.initial_verification import verify_address

@@ -22,7 +22,7 @@ def test_both_open_challenges_of_a_browser_work_until_logout(wire, ada, code_for
     assert wire.post("/us-signin", identity=ADA, passcode=codes[which]).ok
     assert wire.signed_in_as() == ADA
     wire.post("/logout")
-    for code in codes:  # signing out ends what was asked for here
+    for code in codes:  # signing out cancels requests made here
         assert not wire.post("/us-signin", identity=ADA, passcode=code).ok
 
 

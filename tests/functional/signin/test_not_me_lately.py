@@ -27,7 +27,7 @@ def owner(json_wire, ada, code_for) -> Wire:
 
 
 def seconds(rows) -> list[str]:
-    """Return what is asked for as a second step."""
+    """Return the second factors."""
     return [row.method for row in rows(Enrollment) if row.is_second]
 
 

@@ -1,6 +1,6 @@
 """view_commit: a response below 500 commits, an error rolls back, and nothing is done twice.
 
-Throw-away routes on an application of their own show what every handler of ours gets.
+Temporary routes on a separate application show what every handler gets.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def production(make_app) -> Flask:
 
 
 def answers(app: Flask, host: str) -> Iterator[TestResponse]:
-    """Yield an answer of every address and of every status that can be had without a fault of ours."""
+    """Yield a response of every path, and of every status that is possible without a bug."""
     at = {"Host": host}
     for accept in ("text/html", "application/json"):
         client = app.test_client()

@@ -55,7 +55,7 @@ def browser(app, people) -> Wire:
 
 
 def leads_somewhere(app, path: str) -> bool:
-    """Whether a path of ours, its prefix taken off, is one that the application has."""
+    """Return whether a path without its prefix is one of the application's."""
     try:
         app.url_map.bind("localhost").match(urlsplit(path).path.removeprefix(PREFIX) or "/")
     except MethodNotAllowed:

@@ -105,7 +105,7 @@ def test_kid_is_the_key_thumbprint():
         assert kind.import_key(key).thumbprint() == key["kid"]
 
 
-# --- what is no token of ours -------------------------------------------------------------------
+# --- tokens that aren't ours --------------------------------------------------------------------
 
 
 def test_unsigned_token_is_rejected():
