@@ -10,6 +10,7 @@ import pytest
 from app.audit import Event
 from app.crypto import secrets
 from app.sessions.models import ApiToken
+from tests.logging_kept import logging_kept
 from tests.signed_in import give_token, sign_in
 from tests.sinks import code_in, denial_in
 from tests.wire import Program
@@ -306,16 +307,16 @@ def test_token_limit_holds_under_concurrent_creation(json_wire, ada, rows):
 def test_tokens_appear_in_no_log_line_or_database_row(app, ada, program, json_wire, database, capfd, caplog):
     from app.observability import configure_logging
 
-    configure_logging("debug", "json")
-    caplog.set_level("DEBUG")
-    secrets = [sign_in(json_wire, ada).post("/tokens", **MADE).json["token"], give_token(program, ada).token]
-    asked = json_wire.post("/us-verify?include_auth_token&include_refresh_token", passcode="00000000")
-    assert asked.status == 400
-    program.token = secrets[0]
-    program.get("/")
-    program.post("/us-refresh", refresh_token=secrets[0])
-    said = repr([[record.getMessage() for record in caplog.records], capfd.readouterr()])
-    configure_logging("critical", "json")
+    with logging_kept():
+        configure_logging("debug", "json")
+        caplog.set_level("DEBUG")
+        secrets = [sign_in(json_wire, ada).post("/tokens", **MADE).json["token"], give_token(program, ada).token]
+        asked = json_wire.post("/us-verify?include_auth_token&include_refresh_token", passcode="00000000")
+        assert asked.status == 400
+        program.token = secrets[0]
+        program.get("/")
+        program.post("/us-refresh", refresh_token=secrets[0])
+        said = repr([[record.getMessage() for record in caplog.records], capfd.readouterr()])
     kept = "".join(repr(database.query(f"SELECT * FROM {table}")) for table in ("personal_token", "event", "message"))
     assert not [secret for secret in secrets if secret in said or secret in kept]
 

@@ -7,6 +7,7 @@ import structlog
 
 from tests.databases import content_of
 from tests.functional.delivery.conftest import SECRET
+from tests.logging_kept import logging_kept
 
 
 @pytest.fixture
@@ -46,10 +47,10 @@ def talkative(app, caplog):
     """Every log line of every library, down to debugging."""
     from app.observability import configure_logging
 
-    configure_logging("debug", "json")
-    caplog.set_level("DEBUG")
-    yield
-    configure_logging("critical", "json")
+    with logging_kept():
+        configure_logging("debug", "json")
+        caplog.set_level("DEBUG")
+        yield
 
 
 @pytest.mark.parametrize("mode", ["ok", "busy", "refuse", "drop", "down"])

@@ -16,6 +16,7 @@ import structlog
 from app import observability
 from app.version import VERSION
 from tests.databases import KEY, ROOT
+from tests.logging_kept import logging_kept
 from tests.serving import OURS
 
 pytestmark = pytest.mark.one_database
@@ -35,16 +36,11 @@ class Stream(io.TextIOWrapper):
 @pytest.fixture
 def said(app, monkeypatch):
     """What is logged as JSON. The test process logs as before afterwards."""
-    stream, root = Stream(), logging.getLogger()
-    handlers, level, configured = root.handlers[:], root.level, structlog.get_config()
+    stream = Stream()
     monkeypatch.setattr(sys, "stderr", stream)
-    observability.configure_logging("info", "json", "web-1")
-    yield stream
-    logging.captureWarnings(False)
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.configure(**configured)
-    observability.bind_request_log()
+    with logging_kept():
+        observability.configure_logging("info", "json", "web-1")
+        yield stream
 
 
 def test_log_lines_carry_process_replica_and_version(said, client):

@@ -9,6 +9,7 @@ import pytest
 from bench.growth import AT_ONCE, WORKS, Filled
 from bench.large import Size
 from bench.servers import free_port
+from tests.logging_kept import logging_kept
 
 USERS = 1000
 """The last one is disabled."""
@@ -19,14 +20,15 @@ def filled(database, databases, tmp_path, monkeypatch):
     """The service on a filled database; its mail isn't accepted."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
     url = databases.fresh(database.kind, migrated=False).url.replace("postgresql:", "postgresql+psycopg:", 1)
-    made = Filled(url, 0, tmp_path, 1, free_port())
-    made.fill(Size(USERS, 2 * USERS, USERS, USERS), USERS)
-    yield made
-    with made.app.app_context():
-        from app.extensions import db
+    with logging_kept():  # a benchmark logs nothing below critical
+        made = Filled(url, 0, tmp_path, 1, free_port())
+        made.fill(Size(USERS, 2 * USERS, USERS, USERS), USERS)
+        yield made
+        with made.app.app_context():
+            from app.extensions import db
 
-        db.session.remove()
-        db.engine.dispose()
+            db.session.remove()
+            db.engine.dispose()
 
 
 @pytest.mark.both_databases
