@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PINNED := $(VENV)/.pinned
 AXE := node_modules/axe-core/axe.min.js
-SERVED := .cache/bench
+SERVED := .cache/bench-server
 
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python3.14; do \
 	"$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
