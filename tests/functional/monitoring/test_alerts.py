@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import os
 import subprocess
 import threading
@@ -20,6 +19,7 @@ from sqlalchemy import event
 
 from tests import requirements
 from tests.databases import ROOT
+from tests.event_loops import run_coroutine
 from tests.functional.monitoring.conftest import RULES, Scrape, read
 from tests.sinks import SmtpSink
 
@@ -437,7 +437,7 @@ def test_alert_fires_for_requests_rejected_under_load(scrape, fires):
         return None
 
     well = scrape()
-    fault = rounds(scrape, lambda: asyncio.run(adapter(scope, None, sent)), 2)
+    fault = rounds(scrape, lambda: run_coroutine(adapter(scope, None, sent)), 2)
     fires("LatchkeyTurnsAway", quiet=[well], loud=fault)
 
 

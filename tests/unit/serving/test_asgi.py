@@ -15,6 +15,7 @@ import structlog
 from app.serving import asgi, thread_pool
 from app.serving.asgi import WsgiAdapter
 from app.serving.thread_pool import ThreadPool
+from tests.event_loops import run_coroutine
 
 JSON = [(b"content-type", b"application/json")]
 
@@ -108,7 +109,7 @@ async def ask(
 
 def play(scene: Coroutine[Any, Any, None]) -> None:
     """Run a scene in an event loop of its own."""
-    asyncio.run(scene)
+    run_coroutine(scene)
 
 
 async def hold_all_threads(answering: WsgiAdapter, count: int) -> list[asyncio.Task[Answer]]:

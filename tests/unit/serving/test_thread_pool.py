@@ -10,6 +10,7 @@ import pytest
 
 from app.serving import thread_pool
 from app.serving.thread_pool import Busy, CallFailed, ThreadPool
+from tests.event_loops import run_coroutine
 
 
 class Inside:
@@ -49,7 +50,7 @@ def test_call_returns_or_raises_the_result_of_its_work():
             await threads.run(lambda: 1 / 0)
         assert await threads.run(lambda: 8) == 8, "the thread goes on"
 
-    asyncio.run(scene())
+    run_coroutine(scene())
 
 
 def test_extra_threads_for_slow_calls_end_afterwards():
@@ -60,7 +61,7 @@ def test_extra_threads_for_slow_calls_end_afterwards():
         await asyncio.gather(*(threads.run(lambda: inside(0.001)) for _ in range(20)))
         assert inside.most == 1
 
-    asyncio.run(scene())
+    run_coroutine(scene())
 
 
 def test_calls_run_in_order_of_arrival():
@@ -75,7 +76,7 @@ def test_calls_run_in_order_of_arrival():
         open_.set()
         await asyncio.gather(*calls)
 
-    asyncio.run(scene())
+    run_coroutine(scene())
     assert order == [0, 1, 2, 3, 4, 5]
 
 
@@ -91,7 +92,7 @@ def test_thread_count_stays_within_the_limit_under_load(monkeypatch):
         threads = ThreadPool(1, 3)
         await asyncio.gather(*(come(threads) for _ in range(8)))
 
-    asyncio.run(scene())
+    run_coroutine(scene())
     assert (inside.most, inside.all) == (3, 800)
 
 
@@ -110,7 +111,7 @@ def test_cancelled_call_does_not_affect_the_others():
         assert await asyncio.wait_for(next_one, 1) == 1
         assert await held
 
-    asyncio.run(scene())
+    run_coroutine(scene())
     assert complaints == []
 
 
@@ -121,7 +122,7 @@ def test_long_but_moving_queue_is_not_stalled(monkeypatch):
         threads = ThreadPool(1, 1)
         return await asyncio.gather(*(outcome(threads, 0.01) for _ in range(40)))
 
-    assert {how for how, _ in asyncio.run(scene())} == {"done"}
+    assert {how for how, _ in run_coroutine(scene())} == {"done"}
 
 
 def test_calls_wait_at_most_the_limit(monkeypatch):
@@ -131,7 +132,7 @@ def test_calls_wait_at_most_the_limit(monkeypatch):
         threads = ThreadPool(1, 1)
         return await asyncio.gather(*(outcome(threads, 0.02) for _ in range(30)))
 
-    waited = [seconds for how, seconds in asyncio.run(scene()) if how == "busy"]
+    waited = [seconds for how, seconds in run_coroutine(scene()) if how == "busy"]
     assert len(waited) > 15
     assert 0.1 <= min(waited) <= max(waited) < 0.3
 
@@ -150,7 +151,7 @@ def test_rejected_call_is_not_run_later(monkeypatch):
         await held
         await threads.run(lambda: ran.append(2))
 
-    asyncio.run(scene())
+    run_coroutine(scene())
     assert ran == [2]
 
 
@@ -166,7 +167,7 @@ def test_exit_exceptions_end_only_the_call_and_not_the_event_loop(ending):
         assert raised.value.__cause__ is ending
         assert await asyncio.wait_for(threads.run(lambda: 7), 2) == 7
 
-    asyncio.run(scene())
+    run_coroutine(scene())
 
 
 def test_failure_to_start_a_thread_makes_calls_wait_with_a_limit(monkeypatch):
@@ -187,7 +188,7 @@ def test_failure_to_start_a_thread_makes_calls_wait_with_a_limit(monkeypatch):
         open_.set()
         await held
 
-    asyncio.run(scene())
+    run_coroutine(scene())
 
 
 def test_call_cancelled_before_its_turn_is_not_run():
@@ -204,5 +205,5 @@ def test_call_cancelled_before_its_turn_is_not_run():
         await held
         await threads.run(lambda: ran.append(2))
 
-    asyncio.run(scene())
+    run_coroutine(scene())
     assert ran == [2]
